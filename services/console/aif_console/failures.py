@@ -1,0 +1,142 @@
+"""Everything that can go wrong in the terminal program and in the servers that it runs.
+
+    ConsoleFailure
+      EmbeddedServerFailure     a server that runs beside the services on one machine
+        BinaryMissing           its program is not installed here
+        PortTaken               somebody else listens where it should
+        DataFolderInUse         another supervisor runs a server over the same folder
+        NoUnprivilegedUser      Postgres refuses root, and no other user can reach the files
+        ServerDidNotStart       it ended, or stayed silent, before it was ready
+        ServerIsRunning         asked for something that needs it stopped
+        AdminPasswordLost       the cluster is there, its password is not
+      UnusableName              a role, schema or database name that would need quoting
+      CredentialsUnreadable     the credentials file does not hold what it should
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+
+class ConsoleFailure(Exception):
+    """Root of the tree. The message says what was wrong and what to do."""
+
+    code: ClassVar[str] = "console_failure"
+    retryable: ClassVar[bool] = False
+
+
+class EmbeddedServerFailure(ConsoleFailure):
+    """An embedded server could not do what was asked of it."""
+
+    code = "embedded_server_failure"
+
+
+class BinaryMissing(EmbeddedServerFailure):
+    """`mend` names the setting or the package that brings the program."""
+
+    code = "binary_missing"
+
+    def __init__(self, server: str, mend: str) -> None:
+        super().__init__(f"no {server} program on this machine: {mend}")
+        self.server = server
+
+
+class PortTaken(EmbeddedServerFailure):
+    """The port was asked for by number, so no other one is taken instead."""
+
+    code = "port_taken"
+    retryable = True
+
+    def __init__(self, server: str, port: int) -> None:
+        super().__init__(f"{server} cannot listen on 127.0.0.1:{port}: the port is taken; free it or name another")
+        self.server = server
+        self.port = port
+
+
+class DataFolderInUse(EmbeddedServerFailure):
+    """Two servers over one folder would destroy it."""
+
+    code = "data_folder_in_use"
+
+    def __init__(self, server: str, folder: Path) -> None:
+        super().__init__(
+            f"another supervisor runs {server} in {folder}: stop that one first or choose another data folder"
+        )
+        self.server = server
+        self.folder = folder
+
+
+class NoUnprivilegedUser(EmbeddedServerFailure):
+    """Started as root, and neither `nobody` nor a user namespace reaches the files."""
+
+    code = "no_unprivileged_user"
+
+    def __init__(self, folder: Path, program: Path) -> None:
+        super().__init__(
+            f"Postgres refuses to run as root, the user nobody can reach {folder} or {program} neither directly nor in a "
+            "user namespace: start as an ordinary user, or put data and virtual environment where every user may enter "
+            "(for instance below /var/lib), or set AIF_POSTGRES_URL to a Postgres server of your own"
+        )
+        self.folder = folder
+        self.program = program
+
+
+class ServerDidNotStart(EmbeddedServerFailure):
+    """`log_tail` holds the server's own last words."""
+
+    code = "server_did_not_start"
+    retryable = True
+
+    def __init__(self, server: str, reason: str, log_tail: str, log_path: Path) -> None:
+        said = log_tail.strip() or "(nothing)"
+        super().__init__(f"{server} did not start: {reason}. Its log {log_path} ends:\n{said}")
+        self.server = server
+        self.reason = reason
+        self.log_tail = log_tail
+        self.log_path = log_path
+
+
+class ServerIsRunning(EmbeddedServerFailure):
+    """The store of a running server must not be touched."""
+
+    code = "server_is_running"
+
+    def __init__(self, server: str, wish: str) -> None:
+        super().__init__(f"{server} is running: stop it before you {wish}")
+        self.server = server
+
+
+class AdminPasswordLost(EmbeddedServerFailure):
+    """The password of an existing cluster cannot be guessed, and the data must not be thrown away."""
+
+    code = "admin_password_lost"
+
+    def __init__(self, credentials_path: Path, cluster: Path) -> None:
+        super().__init__(
+            f"{credentials_path} holds no valid password for the database cluster in {cluster}: restore that file from a "
+            "backup, or move the cluster folder away to begin with an empty one"
+        )
+        self.credentials_path = credentials_path
+        self.cluster = cluster
+
+
+class UnusableName(ConsoleFailure):
+    """Names of roles, schemas and databases are kept plain, so that they read the same in every tool."""
+
+    code = "unusable_name"
+
+    def __init__(self, field: str, name: str) -> None:
+        super().__init__(
+            f"{field} {name!r} is not usable: write lower-case letters, digits and _, a letter first, 63 at most"
+        )
+        self.field = field
+        self.name = name
+
+
+class CredentialsUnreadable(ConsoleFailure):
+    """Overwriting the file would lose passwords that may still be in use."""
+
+    code = "credentials_unreadable"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is not a JSON object of role names and passwords ({reason}): restore it or remove it")
+        self.path = path

@@ -1,0 +1,159 @@
+"""What happened in an execution, for people and other systems: CloudEvents 1.0 with a tagged payload.
+
+Events of one execution are numbered 1, 2, 3 … in the order in which they happened, without gaps. The number is the event id
+of server-sent events, so a reader that was cut off asks for what follows the last number that it saw.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from aif_contracts.blobs import BlobRef
+from aif_contracts.metering import ResourceUsage, TimeBreakdown, Tokens
+from aif_contracts.money import UsdText
+
+
+class Totals(Struct, frozen=True, kw_only=True):
+    """The sums of an execution so far, failed attempts included."""
+
+    tokens_used: Tokens
+    cost_usd: UsdText
+    cost_is_complete: bool
+    """False while some provider call's price is unknown; `cost_usd` is then a lower bound."""
+    wall_time_ms: int
+    """From acceptance to now or to the end."""
+    busy_time_ms: int
+    """Summed over attempts; above wall time when stages ran in parallel."""
+    breakdown: TimeBreakdown
+    resource_usage: ResourceUsage
+    attempts: int
+
+
+class Deliverable(Struct, frozen=True, kw_only=True):
+    deliverable_id: str
+    name: str
+    title: str
+    media_type: str
+    blob: BlobRef
+
+
+class WorkflowStarted(Struct, frozen=True, kw_only=True, tag="WORKFLOW_STARTED", tag_field="event_type"):
+    template: str
+    version: str
+    stages: tuple[str, ...]
+
+
+class WorkflowCompleted(Struct, frozen=True, kw_only=True, tag="WORKFLOW_COMPLETED", tag_field="event_type"):
+    status: Literal["completed", "partially_completed"]
+    totals: Totals
+    deliverables: tuple[Deliverable, ...]
+
+
+class WorkflowFailed(Struct, frozen=True, kw_only=True, tag="WORKFLOW_FAILED", tag_field="event_type"):
+    code: str
+    message: str
+    totals: Totals
+    step_name: str | None = None
+
+
+class WorkflowCancelled(Struct, frozen=True, kw_only=True, tag="WORKFLOW_CANCELLED", tag_field="event_type"):
+    reason: str
+    totals: Totals
+
+
+class StepStarted(Struct, frozen=True, kw_only=True, tag="STEP_STARTED", tag_field="event_type"):
+    step_name: str
+    attempt: int
+    worker_name: str
+    action: str
+
+
+class StepCompleted(Struct, frozen=True, kw_only=True, tag="STEP_COMPLETED", tag_field="event_type"):
+    step_name: str
+    attempt: int
+    tokens_used: Tokens
+    cost_usd: UsdText | None
+    processing_time_ms: int
+    provider: str | None = None
+    model: str | None = None
+    quality_score: float | None = None
+    element_count: int | None = None
+    summary: str = ""
+
+
+class StepFailed(Struct, frozen=True, kw_only=True, tag="STEP_FAILED", tag_field="event_type"):
+    """A stage ended without a result; it will not be tried again."""
+
+    step_name: str
+    attempt: int
+    code: str
+    message: str
+
+
+class StepSkipped(Struct, frozen=True, kw_only=True, tag="STEP_SKIPPED", tag_field="event_type"):
+    step_name: str
+    reason: str
+
+
+class StepRetrying(Struct, frozen=True, kw_only=True, tag="STEP_RETRYING", tag_field="event_type"):
+    """An attempt failed and another one follows."""
+
+    step_name: str
+    attempt: int
+    """The attempt that failed."""
+    code: str
+    message: str
+    retry_in_ms: int
+
+
+class ProgressUpdate(Struct, frozen=True, kw_only=True, tag="PROGRESS_UPDATE", tag_field="event_type"):
+    progress_percent: int
+    """Of the execution, 0 to 100; never falls."""
+    message: str
+    step_name: str | None = None
+    step_percent: int | None = None
+
+
+class CostIncurred(Struct, frozen=True, kw_only=True, tag="COST_INCURRED", tag_field="event_type"):
+    step_name: str
+    attempt: int
+    cost_usd: UsdText | None
+    total_cost_usd: UsdText
+    provider: str | None = None
+    model: str | None = None
+
+
+EventData = (
+    WorkflowStarted
+    | WorkflowCompleted
+    | WorkflowFailed
+    | WorkflowCancelled
+    | StepStarted
+    | StepCompleted
+    | StepFailed
+    | StepSkipped
+    | StepRetrying
+    | ProgressUpdate
+    | CostIncurred
+)
+
+FINAL_EVENT_TYPES = frozenset({"WORKFLOW_COMPLETED", "WORKFLOW_FAILED", "WORKFLOW_CANCELLED"})
+
+
+class ExecutionEvent(Struct, frozen=True, kw_only=True):
+    """The CloudEvents 1.0 envelope, structured mode."""
+
+    id: str
+    """`<execution>:<sequence>`; the same event sent twice has the same id."""
+    type: str
+    """`aif.` and the event type in lower case, for example `aif.step_completed`."""
+    time: str
+    subject: str
+    """The execution's id."""
+    sequence: int
+    client_id: str
+    data: EventData
+    request_id: str | None = None
+    source: str = "/aif/orchestrator"
+    specversion: str = "1.0"
+    datacontenttype: str = "application/json"

@@ -1,0 +1,193 @@
+"""What is asked of the factory: orders of other systems, and the questions the gateway puts to orchestrator and classifier."""
+
+import enum
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, field
+
+from aif_contracts.events import Deliverable, ExecutionEvent, Totals
+from aif_contracts.metering import Metrics
+from aif_contracts.packets import Priority
+
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+ClientId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+IdempotencyKey = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,200}$")]
+
+
+class SubmittedOrder(Struct, frozen=True, kw_only=True):
+    """Published by another system on `aif.request.submit.<client_id>`; the subject says whose order it is."""
+
+    template: Name
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """As the template's schema says; `source_text` may carry the source document as Markdown or plain text."""
+    message: Annotated[str, Meta(max_length=4000)] = ""
+    urgency_level: Priority = Priority.NORMAL
+    idempotency_key: IdempotencyKey | None = None
+    """The same key with the same order is one execution; without it the message id `Nats-Msg-Id` serves."""
+    workspace_id: ClientId | None = None
+
+
+class Execute(Struct, frozen=True, kw_only=True):
+    """Ask the orchestrator to start an execution. The same `execution_id` sent twice is one execution."""
+
+    execution_id: str
+    client_id: ClientId
+    template_name: Name
+    parameters: dict[str, Any] = field(default_factory=dict)
+    priority: Priority = Priority.NORMAL
+    request_id: str | None = None
+    template_version: str | None = None
+    """None for the newest."""
+    workspace_id: str | None = None
+    tier: str = "standard"
+
+
+class ExecutionStatus(enum.StrEnum):
+    RUNNING = "running"
+    COMPENSATING = "compensating"
+    COMPLETED = "completed"
+    PARTIALLY_COMPLETED = "partially_completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (ExecutionStatus.RUNNING, ExecutionStatus.COMPENSATING)
+
+
+class StageStatus(enum.StrEnum):
+    WAITING = "waiting"
+    """For the stages it depends on."""
+    PREPARING = "preparing"
+    """Its input is being put together from stored outputs."""
+    QUEUED = "queued"
+    """Offered to the workers, nobody has begun."""
+    RUNNING = "running"
+    RETRYING = "retrying"
+    """An attempt failed; the next one waits for its time."""
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (StageStatus.COMPLETED, StageStatus.FAILED, StageStatus.SKIPPED, StageStatus.CANCELLED)
+
+
+class StageView(Struct, frozen=True, kw_only=True):
+    stage_id: str
+    worker_name: str
+    action: str
+    status: StageStatus
+    attempt: int
+    progress_percent: int
+    metrics: Metrics
+    """Summed over the stage's attempts, failed ones included."""
+    quality_score: float | None = None
+    element_count: int | None = None
+    reason: str = ""
+    """Why it waits, was skipped or failed; empty when there is nothing to say."""
+
+
+class ExecutionView(Struct, frozen=True, kw_only=True):
+    """An execution as its client may see it."""
+
+    execution_id: str
+    client_id: str
+    request_id: str | None
+    template: str
+    template_version: str
+    status: ExecutionStatus
+    priority: Priority
+    progress_percent: int
+    created_at: str
+    completed_at: str | None
+    stages: tuple[StageView, ...]
+    totals: Totals
+    deliverables: tuple[Deliverable, ...]
+    last_sequence: int
+    """Number of the newest event."""
+    failure_code: str | None = None
+    failure_message: str | None = None
+
+
+class GetExecution(Struct, frozen=True, kw_only=True):
+    execution_id: str
+    client_id: str | None
+    """None for the operator, who sees every client's."""
+
+
+class CancelExecution(Struct, frozen=True, kw_only=True):
+    execution_id: str
+    client_id: str | None
+    reason: Annotated[str, Meta(max_length=500)] = "cancelled by the client"
+
+
+class ListExecutions(Struct, frozen=True, kw_only=True):
+    client_id: str | None
+    status: ExecutionStatus | None = None
+    cursor: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class ExecutionPage(Struct, frozen=True, kw_only=True):
+    executions: tuple[ExecutionView, ...]
+    next_cursor: str | None
+    """None on the last page."""
+
+
+class ListEvents(Struct, frozen=True, kw_only=True):
+    execution_id: str
+    client_id: str | None
+    after: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 500
+
+
+class EventPage(Struct, frozen=True, kw_only=True):
+    events: tuple[ExecutionEvent, ...]
+    is_final: bool
+    """True when the execution has ended and no event follows the last one here."""
+
+
+class ListTemplates(Struct, frozen=True, kw_only=True):
+    pass
+
+
+class TemplateView(Struct, frozen=True, kw_only=True):
+    name: str
+    version: str
+    title: str
+    description: str
+    structure_type: str | None
+    parameters: dict[str, Any]
+    """JSON Schema of the parameters."""
+    stages: tuple[str, ...]
+
+
+class TemplateList(Struct, frozen=True, kw_only=True):
+    templates: tuple[TemplateView, ...]
+
+
+class FieldMistake(Struct, frozen=True, kw_only=True):
+    field: str
+    message: str
+    mend: str = ""
+
+
+class Refusal(Struct, frozen=True, kw_only=True, tag="refusal", tag_field="reply"):
+    """A question that was understood and answered with no."""
+
+    code: str
+    """Stable snake_case name, for example `unknown_template`."""
+    message: str
+    mistakes: tuple[FieldMistake, ...] = ()
+    retry_after_ms: int | None = None
+
+
+class Accepted(Struct, frozen=True, kw_only=True, tag="accepted", tag_field="reply"):
+    """The execution is stored and will end in exactly one terminal state."""
+
+    execution_id: str
+    template_version: str
+    status: ExecutionStatus

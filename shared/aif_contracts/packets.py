@@ -1,0 +1,122 @@
+"""The handshake: a packet gives one stage to a worker, a claim binds one attempt to it, a grant says what it may spend."""
+
+import enum
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, field
+
+from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef
+from aif_contracts.money import UsdText
+
+
+class Priority(enum.StrEnum):
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class ControlAction(enum.StrEnum):
+    CONTINUE = "continue"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    COMPENSATE = "compensate"
+
+
+class Control(Struct, frozen=True, kw_only=True):
+    action: ControlAction = ControlAction.CONTINUE
+    priority: Priority = Priority.NORMAL
+    timeout_ms: int = 120_000
+    """How long an attempt may take from its claim, measured by the worker's monotonic clock."""
+    deadline: str | None = None
+    """When the execution as a whole ends, RFC 3339, for people and logs; no process decides by it."""
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """What the orchestrator allocated to one attempt. Without a grant nothing is paid for."""
+
+    models: tuple[str, ...] | None = None
+    """Models that the attempt may use, best first; None leaves the choice to the worker's configuration, an empty tuple
+    allows local providers only."""
+    max_cost_usd: UsdText = "0"
+    max_tokens: int | None = None
+    """Output tokens over all calls of the attempt; None for no bound of its own."""
+    energy: int = 0
+    cache: bool = True
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Tuned parameters, by name."""
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    client_id: str
+    request_id: str | None = None
+    workspace_id: str | None = None
+    tier: str = "standard"
+
+
+class WorkPacket(Struct, frozen=True, kw_only=True):
+    """Offers one stage of one execution to the workers of a kind."""
+
+    packet_id: str
+    execution_id: str
+    stage_id: str
+    attempt: Annotated[int, Meta(ge=0)]
+    """The attempt that this packet carries a grant for; 0 when there is no grant yet and the worker has to claim."""
+    worker_name: str
+    action: str
+    control: Control
+    data_ref: BlobRef
+    """The stage's input, a JSON object."""
+    grant: Grant | None
+    context: Context
+    inline_limit_bytes: int = INLINE_LIMIT_BYTES
+    """Outputs above this size are stored as blobs; 0 for a deliverable, which is always stored."""
+
+
+class ClaimRequest(Struct, frozen=True, kw_only=True):
+    """A worker asks for the attempt that a packet offers."""
+
+    packet_id: str
+    execution_id: str
+    stage_id: str
+    instance_id: str
+    """The claiming worker process."""
+    num_delivered: int = 1
+    models: tuple[str, ...] = ()
+    """Models that this worker is configured for; empty when it has local providers only."""
+
+
+class Granted(Struct, frozen=True, kw_only=True, tag="granted"):
+    attempt: int
+    grant: Grant
+    timeout_ms: int
+
+
+class Later(Struct, frozen=True, kw_only=True, tag="later"):
+    retry_after_ms: int
+    reason: str
+
+
+class Superseded(Struct, frozen=True, kw_only=True, tag="superseded"):
+    """The stage no longer needs this packet; drop it."""
+
+
+class Cancelled(Struct, frozen=True, kw_only=True, tag="cancelled"):
+    """The execution was cancelled; stop and drop the packet."""
+
+
+class Proceed(Struct, frozen=True, kw_only=True, tag="proceed"):
+    """Answer to a progress report: go on."""
+
+
+ClaimAnswer = Granted | Later | Superseded | Cancelled
+ProgressAnswer = Proceed | Superseded | Cancelled
+
+
+class ControlMessage(Struct, frozen=True, kw_only=True):
+    """Sent to all workers of a kind; the one that holds the attempt obeys."""
+
+    execution_id: str
+    action: ControlAction
+    stage_id: str | None = None
+    """None for every stage of the execution."""

@@ -1,0 +1,57 @@
+"""What a worker tells the orchestrator about an attempt."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from aif_contracts.blobs import BlobRef
+from aif_contracts.metering import Metrics
+
+
+class _OfAttempt(Struct, frozen=True, kw_only=True):
+    packet_id: str
+    execution_id: str
+    stage_id: str
+    attempt: Annotated[int, Meta(ge=1)]
+    worker_name: str
+    instance_id: str
+
+
+class Accepted(_OfAttempt, frozen=True, kw_only=True, tag="accepted"):
+    """The attempt has begun. Sent for a packet that carried its grant, once the work outlasts a moment."""
+
+
+class Progress(_OfAttempt, frozen=True, kw_only=True, tag="progress"):
+    """Still alive and this far. Answered with `ProgressAnswer`."""
+
+    percent: Annotated[int, Meta(ge=0, le=100)]
+    message: str = ""
+
+
+class Completed(_OfAttempt, frozen=True, kw_only=True, tag="completed"):
+    output: BlobRef
+    metrics: Metrics
+    quality_score: Annotated[float, Meta(ge=0, le=1)] | None = None
+    element_count: Annotated[int, Meta(ge=0)] | None = None
+    output_summary: str = ""
+    """One line for people: what was made."""
+
+
+class Failed(_OfAttempt, frozen=True, kw_only=True, tag="failed"):
+    code: str
+    """Stable snake_case name of the failure."""
+    message: str
+    """What was wrong and what to do about it."""
+    retryable: bool
+    retry_after_ms: int | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+class Declined(_OfAttempt, frozen=True, kw_only=True, tag="declined"):
+    """This worker will not do it: no capacity, or an action that it does not know. Costs no retry."""
+
+    code: str
+    message: str
+
+
+Report = Accepted | Progress | Completed | Failed | Declined

@@ -1,0 +1,103 @@
+"""Every NATS subject, stream, bucket and consumer name. They are spelled here and nowhere else.
+
+| subject | stream | what |
+|---|---|---|
+| `aif.request.submit.<client_id>` | `AIF_REQUESTS` | orders of other systems, for the gateway |
+| `aif.orchestrator.<verb>` | none | questions to any orchestrator replica (request/reply, one queue group) |
+| `aif.classifier.<verb>` | none | questions to any classifier replica |
+| `aif.work.<worker>.<priority>` | `AIF_WORK` | handshake packets |
+| `aif.control.<worker>` | none | cancel and pause, to every worker of a kind |
+| `aif.report.<execution_id>` | `AIF_REPORTS` | how an attempt ended |
+| `aif.usage.<execution_id>` | `AIF_USAGE` | one message per provider call |
+| `aif.event.<client_id>.<execution_id>.<type>` | `AIF_EVENTS` | what happened, for clients |
+| `aif.performance.<worker>` | `AIF_PERFORMANCE` | one per ended attempt, for the classifier |
+| `aif.dead.<origin>` | `AIF_DEAD` | messages that could not be processed |
+"""
+
+STREAM_REQUESTS = "AIF_REQUESTS"
+STREAM_WORK = "AIF_WORK"
+STREAM_REPORTS = "AIF_REPORTS"
+STREAM_USAGE = "AIF_USAGE"
+STREAM_EVENTS = "AIF_EVENTS"
+STREAM_PERFORMANCE = "AIF_PERFORMANCE"
+STREAM_DEAD = "AIF_DEAD"
+
+BUCKET_REGISTRY = "aif_registry"
+BUCKET_BLOBS_KV = "aif_blobs_kv"
+BUCKET_BLOBS = "aif_blobs"
+
+ALL_REQUESTS = "aif.request.submit.*"
+ALL_WORK = "aif.work.>"
+ALL_REPORTS = "aif.report.*"
+ALL_USAGE = "aif.usage.*"
+ALL_EVENTS = "aif.event.>"
+ALL_PERFORMANCE = "aif.performance.*"
+ALL_DEAD = "aif.dead.*"
+
+CONSUMER_REQUESTS = "kam_requests"
+CONSUMER_REPORTS = "orchestrator_reports"
+CONSUMER_USAGE = "orchestrator_usage"
+CONSUMER_KAM_EVENTS = "kam_events"
+CONSUMER_PERFORMANCE = "classifier_performance"
+
+ORCHESTRATOR_GROUP = "orchestrator"
+CLASSIFIER_GROUP = "classifier"
+
+EXECUTE = "aif.orchestrator.execute"
+CANCEL = "aif.orchestrator.cancel"
+GET = "aif.orchestrator.get"
+LIST = "aif.orchestrator.list"
+EVENTS = "aif.orchestrator.events"
+TEMPLATES = "aif.orchestrator.templates"
+CLAIM = "aif.orchestrator.claim"
+PROGRESS = "aif.orchestrator.progress"
+
+INSIGHTS = "aif.classifier.insights"
+
+
+def submit(client_id: str) -> str:
+    return f"aif.request.submit.{client_id}"
+
+
+def work(worker: str, priority: str) -> str:
+    return f"aif.work.{worker}.{priority}"
+
+
+def work_consumer(worker: str, priority: str) -> str:
+    """Durable consumer shared by all replicas of a worker."""
+    return f"{worker}_{priority}"
+
+
+def control(worker: str) -> str:
+    return f"aif.control.{worker}"
+
+
+def report(execution_id: str) -> str:
+    return f"aif.report.{execution_id}"
+
+
+def usage(execution_id: str) -> str:
+    return f"aif.usage.{execution_id}"
+
+
+def event(client_id: str, execution_id: str, event_type: str) -> str:
+    """`event_type` as in the payload, for example `STEP_COMPLETED`."""
+    return f"aif.event.{client_id}.{execution_id}.{event_type.lower()}"
+
+
+def events_of_execution(client_id: str, execution_id: str) -> str:
+    return f"aif.event.{client_id}.{execution_id}.*"
+
+
+def performance(worker: str) -> str:
+    return f"aif.performance.{worker}"
+
+
+def dead(origin: str) -> str:
+    """`origin` names the stream that the message came from, in lower case."""
+    return f"aif.dead.{origin}"
+
+
+def last_token(subject: str) -> str:
+    """The last token of a subject: the client of an order, the execution of a report."""
+    return subject.rsplit(".", 1)[1]

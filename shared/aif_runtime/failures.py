@@ -1,0 +1,73 @@
+"""What can go wrong between a process and its surroundings.
+
+RuntimeFailure
+├── BusUnavailable        the broker did not answer; what was published may or may not be stored
+├── NoAnswer              nobody answered a question in time
+├── BlobMissing           a reference names bytes that are not there
+├── BlobCorrupt           the bytes are not those that the reference names
+├── BlobStoreUnavailable
+├── DatabaseUnavailable
+├── SettingsInvalid       every mistake in the environment at once
+└── MalformedMessage      bytes that are no message of ours
+"""
+
+
+class RuntimeFailure(Exception):
+    """Root of this package's failures. `retryable` says whether the same call may succeed later."""
+
+    code = "runtime_failure"
+    retryable = False
+
+
+class BusUnavailable(RuntimeFailure):
+    """The broker did not confirm. A publish may have been stored all the same: send it again under the same message id."""
+
+    code = "bus_unavailable"
+    retryable = True
+
+
+class NoAnswer(RuntimeFailure):
+    """Nobody answered a question within its time, or nobody listens on its subject."""
+
+    code = "no_answer"
+    retryable = True
+
+
+class BlobMissing(RuntimeFailure):
+    code = "blob_missing"
+
+    def __init__(self, storage_key: str) -> None:
+        super().__init__(f"no bytes are stored under {storage_key}")
+        self.storage_key = storage_key
+
+
+class BlobCorrupt(RuntimeFailure):
+    code = "blob_corrupt"
+
+    def __init__(self, storage_key: str, difference: str) -> None:
+        super().__init__(f"the bytes under {storage_key} are not those of its reference: {difference}")
+        self.storage_key = storage_key
+
+
+class BlobStoreUnavailable(RuntimeFailure):
+    code = "blob_store_unavailable"
+    retryable = True
+
+
+class DatabaseUnavailable(RuntimeFailure):
+    code = "database_unavailable"
+    retryable = True
+
+
+class SettingsInvalid(RuntimeFailure):
+    code = "settings_invalid"
+
+    def __init__(self, mistakes: tuple[str, ...]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class MalformedMessage(RuntimeFailure):
+    """Bytes that do not decode to the message expected; the text says where, for example `at $.type`."""
+
+    code = "malformed_message"
