@@ -1,16 +1,16 @@
 """Everything that can go wrong in the terminal program and in the servers that it runs.
 
-    ConsoleFailure
-      EmbeddedServerFailure     a server that runs beside the services on one machine
-        BinaryMissing           its program is not installed here
-        PortTaken               somebody else listens where it should
-        DataFolderInUse         another supervisor runs a server over the same folder
-        NoUnprivilegedUser      Postgres refuses root, and no other user can reach the files
-        ServerDidNotStart       it ended, or stayed silent, before it was ready
-        ServerIsRunning         asked for something that needs it stopped
-        AdminPasswordLost       the cluster is there, its password is not
-      UnusableName              a role, schema or database name that would need quoting
-      CredentialsUnreadable     the credentials file does not hold what it should
+ConsoleFailure
+  EmbeddedServerFailure     a server that runs beside the services on one machine
+    BinaryMissing           its program is not installed here
+    PortTaken               somebody else listens where it should
+    DataFolderInUse         another supervisor runs a server over the same folder
+    NoUnprivilegedUser      Postgres refuses root, and no other user can reach the files
+    ServerDidNotStart       it ended, or stayed silent, before it was ready
+    ServerIsRunning         asked for something that needs it stopped
+    AdminPasswordLost       the cluster is there, its password is not
+  UnusableName              a role, schema or database name that would need quoting
+  CredentialsUnreadable     the credentials file does not hold what it should
 """
 
 from pathlib import Path
@@ -58,9 +58,7 @@ class DataFolderInUse(EmbeddedServerFailure):
     code = "data_folder_in_use"
 
     def __init__(self, server: str, folder: Path) -> None:
-        super().__init__(
-            f"another supervisor runs {server} in {folder}: stop that one first or choose another data folder"
-        )
+        super().__init__(f"another supervisor runs {server} in {folder}: stop that one first or choose another data folder")
         self.server = server
         self.folder = folder
 
@@ -125,9 +123,7 @@ class UnusableName(ConsoleFailure):
     code = "unusable_name"
 
     def __init__(self, field: str, name: str) -> None:
-        super().__init__(
-            f"{field} {name!r} is not usable: write lower-case letters, digits and _, a letter first, 63 at most"
-        )
+        super().__init__(f"{field} {name!r} is not usable: write lower-case letters, digits and _, a letter first, 63 at most")
         self.field = field
         self.name = name
 

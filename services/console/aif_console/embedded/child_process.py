@@ -1,6 +1,6 @@
 """A server process that belongs to this one: started, logged, stopped within a bound, and never left behind.
 
-It gets its own session, so that Ctrl-C in the terminal reaches only the supervisor, which then stops everything in order. If the
+It gets its own session: Ctrl-C in the terminal reaches only the supervisor, which then stops everything in order. If the
 supervisor is killed without a chance to do so, the kernel tells the child (Linux; elsewhere the next start finds the orphan).
 """
 
@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from aif_console.embedded.identity import Identity
+from aif_console.embedded.identity import Identity, leashed
 
 LOG_KEPT_BYTES = 8 * 1024 * 1024  # a longer log is set aside at the next start
 LOG_TAIL_BYTES = 4096
 KILL_WAIT_SECONDS = 10.0
 ORPHAN_POLL_SECONDS = 0.02
 
-type_of_escalation = tuple[tuple[signal.Signals, float], ...]
+Escalation = Sequence[tuple[signal.Signals, float]]
+"""Signals from polite to rude, each with the seconds it is given."""
 
 
 class ChildProcess:
@@ -69,7 +70,7 @@ class ChildProcess:
         """Wait for its end, however it comes. The exit code is negative for a signal."""
         return await self._process.wait()
 
-    async def stop(self, escalation: Sequence[tuple[signal.Signals, float]]) -> None:
+    async def stop(self, escalation: Escalation) -> None:
         """Send each signal and wait its seconds, until the process has ended; SIGKILL if none helped."""
         for number, seconds in escalation:
             if not self.is_running:
@@ -86,3 +87,62 @@ class ChildProcess:
         if self.is_running:
             self._process.kill()
         await asyncio.wait_for(self._process.wait(), KILL_WAIT_SECONDS)
+
+
+async def run_to_end(command: Sequence[str], *, identity: Identity, log_path: Path, limit_seconds: float) -> int:
+    """Run a program that ends by itself and tell its exit code. Raises TimeoutError, and the program is gone then."""
+    child = await ChildProcess.start(command, identity=identity, log_path=log_path, death_signal=signal.SIGKILL)
+    try:
+        return await asyncio.wait_for(child.wait(), limit_seconds)
+    finally:
+        await child.kill()
+
+
+async def stop_orphan(pid: int, *, marker: str, escalation: Escalation) -> bool:
+    """End a process that an earlier supervisor left behind. False if `pid` is not that process.
+
+    Process ids are used again, so only one whose command line has `marker` (its data folder) as an argument is touched.
+    """
+    if not runs_with(pid, marker):
+        return False
+    for number, seconds in [*escalation, (signal.SIGKILL, KILL_WAIT_SECONDS)]:
+        os.kill(pid, number)
+        # A stopped process acts on no signal but SIGKILL until it is told to go on.
+        os.kill(pid, signal.SIGCONT)
+        try:
+            async with asyncio.timeout(seconds):
+                while runs_with(pid, marker):  # noqa: ASYNC110  it is not our child, nobody tells us
+                    await asyncio.sleep(ORPHAN_POLL_SECONDS)
+        except TimeoutError:
+            continue
+        return True
+    return True
+
+
+def runs_with(pid: int, marker: str) -> bool:
+    """Tell whether a living process has `marker` as one argument. A zombie has no arguments any more."""
+    proc = Path("/proc")
+    if (proc / "self").exists():
+        try:
+            arguments = (proc / str(pid) / "cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return os.fsencode(marker) in arguments
+    listing = subprocess.run(["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)
+    return b" " + os.fsencode(marker) + b" " in b" " + listing.stdout.strip() + b" "
+
+
+def set_aside_long_log(log_path: Path) -> None:
+    """Keep one older log, so that a factory that runs for years does not fill its disk with them."""
+    if log_path.exists() and log_path.stat().st_size > LOG_KEPT_BYTES:
+        log_path.replace(log_path.with_suffix(".log.1"))
+
+
+def log_tail(log_path: Path, *, since: int = 0) -> str:
+    """Read the last words of a log, not further back than the offset `since`."""
+    if not log_path.exists():
+        return ""
+    with log_path.open("rb") as log:
+        size = log.seek(0, os.SEEK_END)
+        log.seek(max(since if since <= size else 0, size - LOG_TAIL_BYTES))
+        return log.read().decode("utf-8", "replace")

@@ -1,7 +1,7 @@
 """Become another program that dies with its supervisor. Run as a script, it replaces itself.
 
-Order matters here: the kernel clears the parent-death signal when a process changes its user, so the user is changed first. And the
-signal tells only of a death that comes after asking for it, so the parent is looked at once more afterwards.
+Order matters here: the kernel clears the parent-death signal when a process changes its user, so the user is changed
+first. And the signal tells only of a death that comes after asking for it, so the parent is looked at once more then.
 """
 
 import os

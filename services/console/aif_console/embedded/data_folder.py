@@ -1,0 +1,35 @@
+"""The folder of one embedded server: one supervisor at a time."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from aif_console.failures import DataFolderInUse
+
+
+class FolderLock:
+    """Held while a server runs over the folder. The kernel releases it when the holder dies, however it dies.
+
+    Whoever holds it knows that a server still found running there has lost its supervisor.
+    """
+
+    def __init__(self, folder: Path, server: str) -> None:
+        self._folder = folder
+        self._server = server
+        self._descriptor: int | None = None
+
+    def take(self) -> None:
+        """Raise DataFolderInUse if somebody else holds it, in this process or another."""
+        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as taken:
+            os.close(descriptor)
+            raise DataFolderInUse(self._server, self._folder) from taken
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let the next one in. Releasing twice does nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
