@@ -1,0 +1,35 @@
+"""From bytes of the wire to a message, or to the reason why they are none."""
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from aif_runtime.failures import MalformedMessage
+
+T = TypeVar("T")
+
+_ESCAPED_NUL = b"\\u0000"
+# An even number of backslashes before it spells backslashes, and then the text only looks like an escape.
+_REAL_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def decode(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
+    """The message in `payload`. Raises MalformedMessage with the place of the mistake.
+
+    Text with a NUL character is refused although JSON allows it: Postgres does not store it, and the message would be
+    delivered for ever.
+    """
+    if _holds_nul(payload):
+        raise MalformedMessage("a text in the message holds a NUL character (\\u0000): leave it out")
+    try:
+        return decoder.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+        raise MalformedMessage(str(wrong)) from wrong
+    except RecursionError as wrong:
+        raise MalformedMessage("the message is nested too deeply") from wrong
+
+
+def _holds_nul(payload: bytes) -> bool:
+    """Two plain searches for nearly every message; the pattern decides only where one of them hits."""
+    return b"\x00" in payload or (_ESCAPED_NUL in payload and _REAL_ESCAPED_NUL.search(payload) is not None)

@@ -1,0 +1,36 @@
+"""Which subjects a pattern takes, and which subjects a message may be sent to. As NATS has it, for every adapter."""
+
+import re
+
+MAX_PAYLOAD_BYTES = 1024 * 1024
+"""What a broker takes by default. Larger content belongs into a blob."""
+
+_SENDABLE = re.compile(r"[^\s.*>\x00]+(\.[^\s.*>\x00]+)*")
+
+
+def takes(pattern: str, subject: str) -> bool:
+    """True when `pattern`, with `*` for one token and a last `>` for one or more, takes the subject."""
+    if pattern == subject:
+        return True
+    pattern_tokens = pattern.split(".")
+    subject_tokens = subject.split(".")
+    if pattern_tokens[-1] == ">":
+        if len(subject_tokens) < len(pattern_tokens):
+            return False
+        pattern_tokens.pop()
+    elif len(pattern_tokens) != len(subject_tokens):
+        return False
+    return all(part in ("*", token) for part, token in zip(pattern_tokens, subject_tokens, strict=False))
+
+
+def check_sendable(subject: str, payload: bytes) -> None:
+    """Raises ValueError for what no broker would take: a mistake of the sender's, not of the message's reader."""
+    if _SENDABLE.fullmatch(subject) is None:
+        raise ValueError(
+            f"subject {subject!r} cannot be sent to: use tokens without spaces, `*` or `>`, separated by single dots"
+        )
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise ValueError(
+            f"payload to {subject} has {len(payload)} bytes, a message at most {MAX_PAYLOAD_BYTES}: store it as a blob "
+            "and send the reference"
+        )
