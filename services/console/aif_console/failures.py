@@ -1,16 +1,18 @@
 """Everything that can go wrong in the terminal program and in the servers that it runs.
 
 ConsoleFailure
-  EmbeddedServerFailure     a server that runs beside the services on one machine
-    BinaryMissing           its program is not installed here
-    PortTaken               somebody else listens where it should
-    DataFolderInUse         another supervisor runs a server over the same folder
-    NoUnprivilegedUser      Postgres refuses root, and no other user can reach the files
-    ServerDidNotStart       it ended, or stayed silent, before it was ready
-    ServerIsRunning         asked for something that needs it stopped
-    AdminPasswordLost       the cluster is there, its password is not
-  UnusableName              a role, schema or database name that would need quoting
-  CredentialsUnreadable     the credentials file does not hold what it should
+├── EmbeddedServerFailure     a server that runs beside the services on one machine
+│   ├── BinaryMissing         its program is not installed here
+│   ├── PortTaken             somebody else listens where it should
+│   ├── DataFolderInUse       another supervisor runs a server over the same folder
+│   ├── DataFolderUnusable    we may not write where the data should be
+│   ├── ClusterOfAnotherUser  the database files belong to somebody else
+│   ├── NoUnprivilegedUser    Postgres refuses root, and no other user can reach the files
+│   ├── ServerDidNotStart     it ended, or stayed silent, before it was ready
+│   ├── ServerIsRunning       asked for something that needs it stopped
+│   └── AdminPasswordLost     the cluster is there, its password is not
+├── UnusableName              a role, schema or database name that would need quoting
+└── CredentialsUnreadable     the credentials file does not hold what it should
 """
 
 from pathlib import Path
@@ -63,6 +65,32 @@ class DataFolderInUse(EmbeddedServerFailure):
         self.folder = folder
 
 
+class DataFolderUnusable(EmbeddedServerFailure):
+    """Missing rights, a file in the way, a full or read-only disk."""
+
+    code = "data_folder_unusable"
+
+    def __init__(self, server: str, folder: Path, reason: str) -> None:
+        super().__init__(f"{server} cannot keep its data in {folder} ({reason}): choose a folder that you may write to")
+        self.server = server
+        self.folder = folder
+        self.reason = reason
+
+
+class ClusterOfAnotherUser(EmbeddedServerFailure):
+    """As when the factory was last started by root and now by an ordinary user."""
+
+    code = "cluster_of_another_user"
+
+    def __init__(self, cluster: Path, owner_uid: int) -> None:
+        super().__init__(
+            f"the database files in {cluster} belong to user {owner_uid}: start as the one who started last (root for the "
+            "user nobody), or hand the data folder over with chown -R"
+        )
+        self.cluster = cluster
+        self.owner_uid = owner_uid
+
+
 class NoUnprivilegedUser(EmbeddedServerFailure):
     """Started as root, and neither `nobody` nor a user namespace reaches the files."""
 
@@ -70,9 +98,9 @@ class NoUnprivilegedUser(EmbeddedServerFailure):
 
     def __init__(self, folder: Path, program: Path) -> None:
         super().__init__(
-            f"Postgres refuses to run as root, the user nobody can reach {folder} or {program} neither directly nor in a "
-            "user namespace: start as an ordinary user, or put data and virtual environment where every user may enter "
-            "(for instance below /var/lib), or set AIF_POSTGRES_URL to a Postgres server of your own"
+            f"Postgres refuses to run as root, and the user nobody cannot reach both {folder} and {program}, neither "
+            "directly nor in a user namespace: start as an ordinary user, or put data and virtual environment where every "
+            "user may enter (for instance below /var/lib), or set AIF_POSTGRES_URL to a Postgres server of your own"
         )
         self.folder = folder
         self.program = program

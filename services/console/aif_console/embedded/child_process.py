@@ -43,6 +43,7 @@ class ChildProcess:
         """Start `command`, an absolute program and its arguments, appending what it prints to `log_path`.
 
         The child sees `environment` and nothing of ours: keys and passwords of the services are not its business.
+        The thread that calls this must live as long as the child: to the kernel the thread is the parent.
         """
         set_aside_long_log(log_path)
         with log_path.open("ab") as log:

@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from aif_console.failures import DataFolderInUse
+from aif_console.failures import DataFolderInUse, DataFolderUnusable
 
 
 class FolderLock:
@@ -19,8 +19,15 @@ class FolderLock:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Raise DataFolderInUse if somebody else holds it, in this process or another."""
-        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Make the folder if need be and lock it.
+
+        Raises DataFolderInUse if somebody else holds it, in this process or another, and DataFolderUnusable.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as refused:
+            raise DataFolderUnusable(self._server, self._folder, str(refused)) from refused
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as taken:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from aif_console.embedded.child_process import ChildProcess, Escalation, log_tail, stop_orphan
+from aif_console.embedded.child_process import ChildProcess, Escalation, log_tail, runs_with, stop_orphan
 from aif_console.embedded.data_folder import FolderLock
 from aif_console.embedded.identity import ourselves
 from aif_console.embedded.ports import chosen_port, is_free
@@ -80,12 +80,11 @@ class EmbeddedNats:
     async def start(self) -> None:
         """Return when clients can connect. Does nothing if it runs already.
 
-        Raises BinaryMissing, PortTaken, DataFolderInUse or ServerDidNotStart.
+        Raises BinaryMissing, PortTaken, DataFolderInUse, DataFolderUnusable or ServerDidNotStart.
         """
         if self.is_running:
             return
         binary = find_nats_server(os.environ)
-        self._data_dir.mkdir(parents=True, exist_ok=True)
         self._lock.take()
         try:
             await self._stop_orphan()
@@ -121,6 +120,9 @@ class EmbeddedNats:
             return
         self._lock.take()
         try:
+            orphan = self._noted_pid()
+            if orphan is not None and runs_with(orphan, str(self._config_path)):
+                raise ServerIsRunning("nats-server", "delete its store")
             shutil.rmtree(self._store_dir)
         finally:
             self._lock.release()
@@ -144,12 +146,16 @@ class EmbeddedNats:
             raise PortTaken("nats-server", self._asked_port)
 
     async def _stop_orphan(self) -> None:
+        pid = self._noted_pid()
+        if pid is not None:
+            await stop_orphan(pid, marker=str(self._config_path), escalation=STOP)
+            self._pid_path.unlink(missing_ok=True)
+
+    def _noted_pid(self) -> int | None:
         try:
-            pid = int(self._pid_path.read_text())
+            return int(self._pid_path.read_text())
         except (FileNotFoundError, ValueError):
-            return
-        await stop_orphan(pid, marker=str(self._config_path), escalation=STOP)
-        self._pid_path.unlink(missing_ok=True)
+            return None
 
     async def _start_and_wait(self, binary: Path) -> None:
         for stale in self._data_dir.glob("*.ports"):

