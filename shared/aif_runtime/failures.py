@@ -8,7 +8,9 @@ RuntimeFailure
 ├── BlobStoreUnavailable
 ├── DatabaseUnavailable
 ├── SettingsInvalid       every mistake in the environment at once
-└── MalformedMessage      bytes that are no message of ours
+├── MalformedMessage      bytes that are no message of ours
+├── SqlFileInvalid        a file of named queries breaks its rules: a bug, found at start
+└── MigrationRefused      a schema and the migrations of the program do not fit
 """
 
 
@@ -71,3 +73,15 @@ class MalformedMessage(RuntimeFailure):
     """Bytes that do not decode to the message expected; the text says where, for example `at $.type`."""
 
     code = "malformed_message"
+
+
+class SqlFileInvalid(RuntimeFailure):
+    """A `.sql` file of named queries breaks its rules. It is part of the program: this is a bug."""
+
+    code = "sql_file_invalid"
+
+
+class MigrationRefused(RuntimeFailure):
+    """The migrations of the program and those applied to the schema do not fit. The message says what to do."""
+
+    code = "migration_refused"

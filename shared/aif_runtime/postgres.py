@@ -1,0 +1,155 @@
+"""A pool of Postgres connections with time limits everywhere, and the one place where driver errors become ours.
+
+A query that hangs ends after 5 s, a lock is waited for 2 s, a transaction left idle is ended after 10 s. After a restart of
+Postgres the pool replaces its dead connections as they are asked for; whoever held one gets DatabaseUnavailable.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Self
+
+import asyncpg
+
+from aif_runtime.failures import DatabaseUnavailable, SettingsInvalid
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Connection = asyncpg.pool.PoolConnectionProxy
+    Pool = asyncpg.Pool
+
+STATEMENT_SECONDS = 5.0
+LOCK_SECONDS = 2.0
+IDLE_IN_TRANSACTION_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
+ACQUIRE_SECONDS = 2.0
+_CLOSE_SECONDS = 5.0
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+_BUSY = (
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.DiskFullError,
+)
+_REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+
+
+class Database:
+    """`json` and `jsonb` columns are bytes in both directions: encode and decode them with the struct you mean.
+
+    A connection given back keeps what `SET` changed in its session: use `SET LOCAL`.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(
+        cls, url: str, *, application_name: str, schema: str | None = None, min_size: int = 1, max_size: int = 10
+    ) -> Self:
+        """Connect. `schema` becomes the search path; None leaves the role's own. Raises DatabaseUnavailable."""
+        limits = {
+            "application_name": application_name,
+            "statement_timeout": _milliseconds(STATEMENT_SECONDS),
+            "lock_timeout": _milliseconds(LOCK_SECONDS),
+            "idle_in_transaction_session_timeout": _milliseconds(IDLE_IN_TRANSACTION_SECONDS),
+            "timezone": "UTC",
+        }
+        if schema is not None:
+            limits["search_path"] = schema
+        with _translated():
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=min_size,
+                max_size=max_size,
+                timeout=CONNECT_SECONDS,
+                # Above the server's own limit, so that it only speaks when the server cannot.
+                command_timeout=STATEMENT_SECONDS * 2,
+                server_settings=limits,
+                init=_prepare_connection,
+                reset=_keep_session,
+            )
+        return cls(pool)
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection without a transaction around it. Raises DatabaseUnavailable, at once or in the middle."""
+        with _translated():
+            connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+        try:
+            with _translated(connection.is_closed):
+                yield connection
+        finally:
+            with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
+                await self._pool.release(connection, timeout=ACQUIRE_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection inside a transaction, committed at the end of the block and rolled back by an exception.
+
+        Raises DatabaseUnavailable. When it is raised at the commit, the outcome is unknown: do it again only where that is
+        harmless.
+        """
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def check(self) -> str | None:
+        """For the health page."""
+        async with self.connection() as connection:
+            await connection.fetchval("SELECT 1")
+        return None
+
+    async def close(self) -> None:
+        """Wait for all connections to come back, for five seconds at most; then cut them."""
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+
+@contextlib.contextmanager
+def _translated(is_cut: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """`is_cut` tells whether the connection in use is gone: InterfaceError can mean that, or a bug of ours."""
+    try:
+        yield
+    except asyncpg.ClientConfigurationError as mistake:
+        raise SettingsInvalid((f"the database URL cannot be used: {mistake}",)) from mistake
+    except _REFUSED as refusal:
+        raise DatabaseUnavailable(f"Postgres refuses us: {refusal}") from refusal
+    except _AWAY as failure:
+        raise DatabaseUnavailable(f"Postgres cannot be reached: {str(failure) or type(failure).__name__}") from failure
+    except _BUSY as failure:
+        raise DatabaseUnavailable(f"Postgres could not finish in time: {failure}") from failure
+    except asyncpg.InterfaceError as failure:
+        if not is_cut():
+            raise
+        raise DatabaseUnavailable(f"the connection to Postgres is gone: {failure}") from failure
+
+
+async def _prepare_connection(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    for type_name in ("json", "jsonb"):
+        await connection.set_type_codec(type_name, schema="pg_catalog", encoder=bytes.decode, decoder=str.encode)
+
+
+async def _keep_session(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Spares the round trip of a session reset at every release; an open transaction has been rolled back before."""
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))

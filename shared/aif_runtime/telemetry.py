@@ -1,0 +1,149 @@
+"""Traces: a port with two ends. Without a receiver configured it costs next to nothing and only hands trace headers on; with
+one, spans go out through the OpenTelemetry SDK (`otel_spans.py`, imported only then).
+
+Parents are passed as message headers: a message that arrives has them, a span gives those of its children.
+"""
+
+import enum
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol
+
+from aif_runtime.trace_headers import trace_headers_only
+
+Attributes = Mapping[str, str | int | float | bool]
+Headers = Mapping[str, str]
+
+
+class SpanKind(enum.StrEnum):
+    INTERNAL = "internal"
+    SERVER = "server"
+    CLIENT = "client"
+    PRODUCER = "producer"
+    CONSUMER = "consumer"
+
+
+class Span(Protocol):
+    @property
+    def headers(self) -> dict[str, str]:
+        """To send with messages that this span causes: their spans become its children."""
+        ...
+
+    def set(self, name: str, value: str | int | float | bool) -> None:
+        """Set an attribute."""
+        ...
+
+    def fail(self, description: str) -> None:
+        """Mark as failed. An exception that leaves the span does so by itself."""
+        ...
+
+
+class Tracing(Protocol):
+    def span(
+        self,
+        name: str,
+        *,
+        attributes: Attributes | None = None,
+        parent: Headers | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+    ) -> AbstractContextManager[Span]:
+        """A span around a block, in plain and in async code. Without `parent` it is a child of the span around it in this
+        asyncio task, else the root of a new trace."""
+        ...
+
+    def inject(self) -> dict[str, str]:
+        """Headers of the span around the caller; empty when there is none."""
+        ...
+
+    def extract(self, headers: Headers) -> dict[str, str]:
+        """The trace headers of a message, or nothing when they are malformed."""
+        ...
+
+    def record_span(
+        self,
+        name: str,
+        *,
+        start_ns: int,
+        end_ns: int,
+        parent: Headers | None,
+        attributes: Attributes | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        failure: str | None = None,
+    ) -> dict[str, str]:
+        """Record a span after the fact, times in nanoseconds since 1970. Returns the headers for its children."""
+        ...
+
+    def close(self, within_seconds: float) -> None:
+        """Send what is waiting, for so long at most. Blocks: call it when no work is left, or in a thread."""
+        ...
+
+
+class TracingOff:
+    """No receiver: spans cost a call, and a trace that came in goes on through us."""
+
+    def span(
+        self,
+        name: str,
+        *,
+        attributes: Attributes | None = None,
+        parent: Headers | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+    ) -> AbstractContextManager[Span]:
+        return _Passing(parent)
+
+    def inject(self) -> dict[str, str]:
+        return {}
+
+    def extract(self, headers: Headers) -> dict[str, str]:
+        return trace_headers_only(headers)
+
+    def record_span(
+        self,
+        name: str,
+        *,
+        start_ns: int,
+        end_ns: int,
+        parent: Headers | None,
+        attributes: Attributes | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        failure: str | None = None,
+    ) -> dict[str, str]:
+        return trace_headers_only(parent) if parent else {}
+
+    def close(self, within_seconds: float) -> None:
+        return None
+
+
+class _Passing:
+    """A span of no trace of ours."""
+
+    __slots__ = ("_parent",)
+
+    def __init__(self, parent: Headers | None) -> None:
+        self._parent = parent
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return trace_headers_only(self._parent) if self._parent else {}
+
+    def set(self, name: str, value: str | int | float | bool) -> None:
+        return None
+
+    def fail(self, description: str) -> None:
+        return None
+
+    def __enter__(self) -> Span:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        return None
+
+
+def open_tracing(*, service: str, version: str, endpoint: str | None, redact: Callable[[str], str]) -> Tracing:
+    """Traces to the OTLP/HTTP receiver at `endpoint` (its base URL), or nowhere when None."""
+    if endpoint is None:
+        return TracingOff()
+    from aif_runtime.otel_spans import OtelTracing  # costs 200 ms and 20 MB, which only a traced process pays
+
+    return OtelTracing(service=service, version=version, endpoint=endpoint, redact=redact)
