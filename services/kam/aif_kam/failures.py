@@ -1,0 +1,105 @@
+"""What the gateway says no to.
+
+KamFailure
+├── MalformedBody       the request's body is no JSON object, or no file where one is due
+├── BodyTooLarge
+├── UnsupportedBody     a body of another media type
+├── InvalidInput        fields that are wrong, all of them at once
+│   └── KeyReused       an Idempotency-Key that came with another body before
+├── NotAuthenticated
+├── NotAllowed          the key is good, the deed is not its client's
+├── NotFound            nothing of that id belongs to the caller
+├── Conflict            not in the state that it is in now
+│   └── KeyInFlight     the first call with this Idempotency-Key is not over
+├── Refused             the orchestrator or the classifier answered no
+└── Unavailable         broker, database or another service is away: try again
+"""
+
+from collections.abc import Sequence
+
+from aif_contracts.orders import FieldMistake, Refusal
+
+
+class KamFailure(Exception):
+    """Root of this package's failures. `code` is stable and snake_case, `mistakes` name fields as the caller wrote them."""
+
+    code = "kam_failure"
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        mistakes: Sequence[FieldMistake] = (),
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.mistakes = tuple(mistakes)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class MalformedBody(KamFailure):
+    code = "malformed_body"
+
+
+class BodyTooLarge(KamFailure):
+    code = "body_too_large"
+
+
+class UnsupportedBody(KamFailure):
+    code = "unsupported_media_type"
+
+
+class InvalidInput(KamFailure):
+    code = "invalid_input"
+
+
+class KeyReused(InvalidInput):
+    code = "idempotency_key_reused"
+
+
+class NotAuthenticated(KamFailure):
+    code = "not_authenticated"
+
+
+class NotAllowed(KamFailure):
+    code = "not_allowed"
+
+
+class NotFound(KamFailure):
+    code = "not_found"
+
+
+class Conflict(KamFailure):
+    code = "conflict"
+
+
+class KeyInFlight(Conflict):
+    code = "idempotency_key_in_flight"
+    retryable = True
+
+
+class Refused(KamFailure):
+    code = "refused"
+
+    def __init__(self, refusal: Refusal) -> None:
+        wait = refusal.retry_after_ms
+        super().__init__(
+            refusal.message,
+            code=refusal.code,
+            mistakes=refusal.mistakes,
+            retry_after_seconds=None if wait is None else max(1, -(-wait // 1000)),
+        )
+
+
+class Unavailable(KamFailure):
+    code = "unavailable"
+    retryable = True
+
+
+def invalid(field: str, message: str, mend: str = "", *, code: str | None = None) -> InvalidInput:
+    """One wrong field."""
+    return InvalidInput(message, code=code, mistakes=(FieldMistake(field=field, message=message, mend=mend),))

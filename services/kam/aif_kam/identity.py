@@ -1,0 +1,89 @@
+"""Who is calling: an API key to a client, or to the operator."""
+
+import enum
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from aif_contracts.orders import FieldMistake
+from aif_kam.api_keys import KeyDigest, key_id_of
+from aif_kam.failures import NotAllowed, NotAuthenticated, invalid
+from aif_runtime.postgres import Connection, Database
+
+
+class Scope(enum.StrEnum):
+    CLIENT = "client"
+    ADMIN = "admin"
+
+
+class Client(Struct, frozen=True, kw_only=True):
+    client_id: str
+    tier: str
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    key_id: str
+    scope: Scope
+    client_id: str | None
+    """None for the operator."""
+
+    @property
+    def sees(self) -> str | None:
+        """The client whose things this caller may see; None for all."""
+        return self.client_id
+
+    def acting_for(self, named: str | None, *, field: str = "client_id") -> str:
+        """The client that a call is made for: the caller's own, or whom the operator names."""
+        if self.client_id is None:
+            if named is None:
+                raise invalid(field, f"{field} is missing", "an admin key belongs to no client: say for which one it acts")
+            return named
+        if named is not None and named != self.client_id:
+            raise NotAllowed(
+                f"{field} names another client than the one that the API key belongs to",
+                mistakes=(FieldMistake(field=field, message="is not the key's own client", mend=f"use {self.client_id}"),),
+            )
+        return self.client_id
+
+
+class Identity:
+    def __init__(self, *, database: Database, digest: KeyDigest, queries: Mapping[str, str]) -> None:
+        self._database = database
+        self._digest = digest
+        self._sql = queries
+
+    async def caller(self, key: str | None) -> Caller:
+        """Raises NotAuthenticated, with one answer for every reason."""
+        key_id = key_id_of(key) if key else None
+        if key is None or key_id is None:
+            raise _unknown()
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(self._sql["find_key"], key_id)
+        if not self._digest.matches(key, row["digest"] if row is not None else None) or row is None:
+            raise _unknown()
+        return Caller(key_id=key_id, scope=Scope(row["scope"]), client_id=row["client_id"])
+
+    async def find_client(self, connection: Connection, client_id: str) -> Client | None:
+        row = await connection.fetchrow(self._sql["find_client"], client_id)
+        return None if row is None else Client(client_id=row["client_id"], tier=row["tier"])
+
+    async def keep_client(self, client_id: str, key: str) -> None:
+        """Make sure that the client exists and that the key is its. Raises ValueError for a malformed key."""
+        async with self._database.transaction() as connection:
+            await connection.execute(self._sql["insert_client"], client_id)
+            await self._keep_key(connection, key, client_id, Scope.CLIENT)
+
+    async def keep_admin_key(self, key: str) -> None:
+        """Make sure that the key is an operator's. Raises ValueError for a malformed key."""
+        async with self._database.transaction() as connection:
+            await self._keep_key(connection, key, None, Scope.ADMIN)
+
+    async def _keep_key(self, connection: Connection, key: str, client_id: str | None, scope: Scope) -> None:
+        key_id = key_id_of(key)
+        if key_id is None:
+            raise ValueError("is no API key of this factory: make one with `python -m aif_kam.mint_keys`")
+        await connection.execute(self._sql["upsert_key"], key_id, client_id, scope, self._digest.of(key))
+
+
+def _unknown() -> NotAuthenticated:
+    return NotAuthenticated("the API key is missing, malformed, unknown or revoked: send a valid one in the header X-API-Key")

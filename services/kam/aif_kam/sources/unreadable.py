@@ -1,0 +1,14 @@
+"""Why a file could not be read as a source document."""
+
+
+class Unreadable(Exception):
+    """A file that gives no source document.
+
+    `code` is stable and snake_case; `message` says what was found, `mend` what the sender can do about it.
+    """
+
+    def __init__(self, code: str, message: str, mend: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.mend = mend

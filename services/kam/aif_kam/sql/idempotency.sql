@@ -1,0 +1,29 @@
+-- name: drop_expired_key
+-- A key is good for 24 hours, after that it may be used anew.
+DELETE FROM idempotency_keys WHERE client_id = $1 AND key = $2 AND created_at < now() - interval '24 hours';
+
+-- name: claim_key
+-- Of many calls with one key the first inserts; the others wait for its commit and then get no row.
+INSERT INTO idempotency_keys (client_id, key, fingerprint) VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING RETURNING key;
+
+-- name: find_key_use
+-- What the first call with this key was, and its answer if there is one.
+SELECT fingerprint, execution_id, status, body FROM idempotency_keys WHERE client_id = $1 AND key = $2;
+
+-- name: bind_key_to_execution
+-- The answer comes with the acceptance of this execution.
+UPDATE idempotency_keys SET execution_id = $3 WHERE client_id = $1 AND key = $2;
+
+-- name: answer_key
+-- In the transaction of the effect.
+UPDATE idempotency_keys SET status = $3, body = $4 WHERE client_id = $1 AND key = $2;
+
+-- name: answer_keys_of_execution
+-- Whoever gets the orchestrator's answer writes it for the call that began it, which may have died meanwhile.
+UPDATE idempotency_keys SET status = $2, body = $3 WHERE execution_id = $1 AND status IS NULL;
+
+-- name: delete_expired_keys
+-- A few at a time, so that no lock is held long.
+DELETE FROM idempotency_keys WHERE ctid IN (
+    SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '24 hours' LIMIT 1000);
