@@ -39,7 +39,7 @@ async def start_supervisor() -> AsyncIterator[StartSupervisor]:
     yield start
     for process in started:
         if process.returncode is None:
-            await process.communicate()
+            await process.communicate(b"")
         else:
             # The pipes of a killed process are closed when their ends were seen.
             assert process.stdin is not None

@@ -369,7 +369,7 @@ async def test_an_ordinary_user_runs_it_directly(tmp_path: Path, start_superviso
     started = json.loads(await supervisor.stdout.readline())
 
     answer = await ask(started["url"], "SELECT 1")
-    await supervisor.communicate()
+    await supervisor.communicate(b"")
 
     assert answer == 1
     assert supervisor.returncode == 0

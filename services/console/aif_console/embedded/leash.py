@@ -2,8 +2,10 @@
 
 Order matters here: the kernel clears the parent-death signal when a process changes its user, so the user is changed
 first. And the signal tells only of a death that comes after asking for it, so the parent is looked at once more then.
+Everything is imported at the top: the other user may not be able to read the Python library any more.
 """
 
+import ctypes
 import os
 import signal
 import sys
@@ -29,8 +31,6 @@ def main(arguments: list[str]) -> None:
 
 
 def _ask_for_death_signal(number: int) -> None:
-    import ctypes
-
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
         sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")

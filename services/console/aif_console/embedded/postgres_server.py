@@ -52,6 +52,7 @@ TUNING = {
     "autovacuum_max_workers": "2",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
     "max_wal_size": "512MB",
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] %u@%d ",
