@@ -51,6 +51,14 @@ async def server(server_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
     await embedded.stop()
 
 
+def names_of_files_with(secret: str, folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.is_file() and secret in path.read_text()]
+
+
+def permissions(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
 async def ask(url: str, query: str) -> object:
     connection = await asyncpg.connect(url)
     try:
@@ -186,11 +194,9 @@ async def test_secrets_lie_in_files_of_their_owner_alone(server: EmbeddedPostgre
     await server.start()
     password = json.loads((server_dir / "credentials.json").read_text())["aif_admin"]
 
-    holding = [path for path in server_dir.iterdir() if path.is_file() and password in path.read_text()]
-
-    assert [path.name for path in holding] == ["credentials.json"]
-    assert (server_dir / "credentials.json").stat().st_mode & 0o777 == 0o600
-    assert (server_dir / "cluster").stat().st_mode & 0o777 == 0o700
+    assert names_of_files_with(password, server_dir) == ["credentials.json"]
+    assert permissions(server_dir / "credentials.json") == 0o600
+    assert permissions(server_dir / "cluster") == 0o700
 
 
 async def test_it_does_not_inherit_the_secrets_of_the_supervisor(
@@ -272,11 +278,11 @@ async def test_a_damaged_credentials_file_is_not_overwritten(server: EmbeddedPos
     assert (server_dir / "credentials.json").read_text() == "{half"
 
 
-async def test_a_file_in_the_way_of_the_data_folder_is_named(server_dir: Path) -> None:
-    server_dir.write_text("I was here first")
+async def test_a_file_in_the_way_of_the_data_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("I was here first")
 
-    with pytest.raises(DataFolderUnusable, match=server_dir.name):
-        await EmbeddedPostgres(server_dir).start()
+    with pytest.raises(DataFolderUnusable, match="Not a directory"):
+        await EmbeddedPostgres(tmp_path / "data" / "postgres").start()
 
 
 async def test_it_dies_with_a_killed_supervisor(server_dir: Path, start_supervisor: StartSupervisor) -> None:
@@ -308,11 +314,19 @@ async def test_a_postmaster_left_behind_by_a_killed_supervisor_is_replaced(
     assert await count_orders(server.admin_url) == 2
 
 
+@pytest.fixture
+def closed_dir(tmp_path: Path) -> Path:
+    """A folder that only its owner may enter."""
+    tmp_path.chmod(0o700)
+    return tmp_path
+
+
 @only_as_root
 @needs_namespaces
-async def test_root_s_closed_folders_are_reached_in_a_user_namespace(tmp_path: Path, start_supervisor: StartSupervisor) -> None:
-    tmp_path.chmod(0o700)
-    supervisor = await start_supervisor("postgres", tmp_path / "data")
+async def test_root_s_closed_folders_are_reached_in_a_user_namespace(
+    closed_dir: Path, start_supervisor: StartSupervisor
+) -> None:
+    supervisor = await start_supervisor("postgres", closed_dir / "data")
     assert supervisor.stdout is not None
     started = json.loads(await supervisor.stdout.readline())
 
@@ -321,8 +335,8 @@ async def test_root_s_closed_folders_are_reached_in_a_user_namespace(tmp_path: P
     await supervisor.wait()
 
     assert answer == 1
-    assert (tmp_path / "data" / "cluster").stat().st_uid == 0
-    assert tmp_path.stat().st_mode & 0o777 == 0o700
+    assert (closed_dir / "data" / "cluster").stat().st_uid == 0
+    assert permissions(closed_dir) == 0o700
     await eventually(lambda: not is_alive(started["pid"]), what="the postmaster has ended")
 
 
@@ -349,22 +363,21 @@ async def test_a_cluster_follows_when_its_folder_is_closed_and_opened(server_dir
 
 
 @only_as_root
-async def test_root_without_a_way_out_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tmp_path.chmod(0o700)
-    programs = tmp_path / "programs"
+async def test_root_without_a_way_out_is_told_what_to_do(closed_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = closed_dir / "programs"
     programs.mkdir()
     (programs / "test").symlink_to(shutil.which("test") or "")
     monkeypatch.setenv("PATH", str(programs))
 
     with pytest.raises(NoUnprivilegedUser, match=r"start as an ordinary user.*AIF_POSTGRES_URL"):
-        await EmbeddedPostgres(tmp_path / "data").start()
+        await EmbeddedPostgres(closed_dir / "data").start()
 
 
 @only_as_root
 @needs_namespaces
-async def test_an_ordinary_user_runs_it_directly(tmp_path: Path, start_supervisor: StartSupervisor) -> None:
+async def test_an_ordinary_user_runs_it_directly(closed_dir: Path, start_supervisor: StartSupervisor) -> None:
     ordinary = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-    supervisor = await start_supervisor("postgres", tmp_path / "data", prefix=ordinary)
+    supervisor = await start_supervisor("postgres", closed_dir / "data", prefix=ordinary)
     assert supervisor.stdout is not None
     started = json.loads(await supervisor.stdout.readline())
 
