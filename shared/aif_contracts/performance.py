@@ -30,6 +30,8 @@ class PerformanceRecord(Struct, frozen=True, kw_only=True):
     input_size_bytes: int = 0
     output_size_bytes: int = 0
     failure_code: str | None = None
+    timeout_ms: int | None = None
+    """The time limit that the attempt had; None from a writer that does not tell."""
 
 
 class RecommendationType(enum.StrEnum):

@@ -1,0 +1,87 @@
+-- name: insert_attempts
+-- A batch in one statement; an attempt that is delivered again counts once. A clock that runs ahead must not put an attempt
+-- beyond the reach of retention.
+INSERT INTO worker_performance_log (
+    execution_id, stage_id, attempt, client_id, worker_name, action, template, template_version, provider, model, success,
+    failure_code, execution_time_ms, queue_time_ms, timeout_ms, prompt_tokens, completion_tokens, total_tokens, cost_usd,
+    quality_score, element_count, input_size, input_complexity, output_size, "timestamp"
+)
+SELECT
+    execution_id, stage_id, attempt, client_id, worker_name, action, template, template_version, provider, model, success,
+    failure_code, execution_time_ms, queue_time_ms, timeout_ms, prompt_tokens, completion_tokens, total_tokens, cost_usd,
+    quality_score, element_count, input_size, input_complexity, output_size, least("timestamp", now())
+FROM json_to_recordset($1::json) AS arrived (
+    execution_id text, stage_id text, attempt integer, client_id text, worker_name text, action text, template text,
+    template_version text, provider text, model text, success boolean, failure_code text, execution_time_ms bigint,
+    queue_time_ms bigint, timeout_ms bigint, prompt_tokens bigint, completion_tokens bigint, total_tokens bigint,
+    cost_usd numeric, quality_score double precision, element_count integer, input_size bigint, input_complexity text,
+    output_size bigint, "timestamp" timestamptz
+)
+ON CONFLICT (execution_id, stage_id, attempt) DO NOTHING
+RETURNING worker_name, action, template
+
+-- name: list_slices
+-- What there is to analyse in the window.
+SELECT DISTINCT worker_name, action, template
+FROM worker_performance_log
+WHERE "timestamp" > now() - $1::interval
+ORDER BY worker_name, action, template
+
+-- name: list_samples
+-- The newest attempts of a slice, up to a bound that keeps an analysis short.
+SELECT "timestamp", success, execution_time_ms, model, input_complexity, cost_usd, quality_score, timeout_ms, failure_code
+FROM worker_performance_log
+WHERE worker_name = $1 AND action = $2 AND template = $3 AND "timestamp" > now() - $4::interval
+ORDER BY "timestamp" DESC, execution_id, stage_id, attempt
+LIMIT $5
+
+-- name: list_figures
+-- Rolling figures per worker, action and model. Rates come from attempts, never from successes only; a mean cost is over the
+-- attempts whose cost is known.
+WITH attempts AS (
+    SELECT *
+    FROM worker_performance_log
+    WHERE "timestamp" > now() - $1::interval AND ($2::text IS NULL OR worker_name = $2)
+), failures AS (
+    SELECT worker_name, action, model, json_object_agg(failure_code, failed) AS by_code
+    FROM (
+        SELECT worker_name, action, model, coalesce(failure_code, 'unnamed') AS failure_code, count(*) AS failed
+        FROM attempts
+        WHERE NOT success
+        GROUP BY worker_name, action, model, coalesce(failure_code, 'unnamed')
+    ) AS counted
+    GROUP BY worker_name, action, model
+)
+SELECT
+    a.worker_name,
+    a.action,
+    a.model,
+    count(*) AS attempts,
+    count(*) FILTER (WHERE success) AS successes,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY execution_time_ms) AS time_ms_p50,
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY execution_time_ms) AS time_ms_p95,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY queue_time_ms) AS queue_ms_p50,
+    avg(total_tokens)::double precision AS tokens_mean,
+    round(avg(cost_usd), 12) AS cost_usd_mean,
+    coalesce(sum(cost_usd), 0) AS cost_usd_total,
+    avg(quality_score) AS quality_mean,
+    count(quality_score) AS quality_count,
+    coalesce(min(f.by_code::text), '{}')::json AS failures_by_code
+FROM attempts AS a
+LEFT JOIN failures AS f
+    ON f.worker_name = a.worker_name AND f.action = a.action AND f.model IS NOT DISTINCT FROM a.model
+GROUP BY a.worker_name, a.action, a.model
+ORDER BY a.worker_name, a.action, a.model NULLS FIRST
+
+-- name: delete_old_attempts
+-- In small batches, so that no delete holds locks for long; two replicas never wait for one another.
+DELETE FROM worker_performance_log
+WHERE (execution_id, stage_id, attempt) IN (
+    SELECT execution_id, stage_id, attempt
+    FROM worker_performance_log
+    WHERE "timestamp" < now() - $1::interval
+    ORDER BY "timestamp"
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING 1
