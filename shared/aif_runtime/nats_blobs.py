@@ -1,0 +1,237 @@
+"""Blobs in NATS: small ones as entries of a bucket, large ones in chunks in an object store.
+
+Both are read without a consumer, by direct reads. The library's own object reader makes a consumer for every read that lives on
+for seconds, and after a thousand reads the server refuses the next. What is written here any NATS client can read, and the
+other way round.
+"""
+
+import base64
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from aif_contracts.blobs import INLINE_LIMIT_BYTES, KV_LIMIT_BYTES, BlobRef, StorageType
+from aif_contracts.subjects import BUCKET_BLOBS, BUCKET_BLOBS_KV
+from aif_runtime.blob_keys import (
+    check_readable,
+    check_replaceable,
+    full_key,
+    inline_content,
+    inline_ref,
+    rides_inline,
+    sha256_hex,
+    verified,
+)
+from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable, BusUnavailable
+from aif_runtime.nats_bus import NatsBus
+from aif_runtime.nats_connection import JetStreamRefusal, header
+from aif_runtime.nats_direct import StreamMissing, latest, read_batch
+from aif_runtime.nats_publishing import EXPECT_UNUSED, Prepared, SubjectTaken
+from aif_runtime.nats_topology import bucket_stream, object_stream
+
+CHUNK_BYTES = 256 * 1024
+CHUNKS_AT_ONCE = 64
+"""In one direct read: more would fill the broker's buffer for this connection."""
+ROLLUP = {"Nats-Rollup": "sub"}
+"""The latest message of the subject replaces those before it."""
+DIGEST_PREFIX = "SHA-256="
+
+_KV_STREAM = bucket_stream(BUCKET_BLOBS_KV)
+_OBJECT_STREAM = object_stream(BUCKET_BLOBS)
+
+_logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class _ObjectOptions(Struct, frozen=True, kw_only=True):
+    max_chunk_size: int = CHUNK_BYTES
+
+
+class _ObjectMeta(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every NATS client writes about an object."""
+
+    name: str
+    bucket: str
+    nuid: str
+    size: int
+    chunks: int
+    digest: str
+    """`SHA-256=` and the digest in URL-safe base64."""
+    mtime: str = ""
+    deleted: bool = False
+    options: _ObjectOptions | None = None
+
+
+_META = msgspec.json.Decoder(_ObjectMeta)
+
+
+class NatsBlobStore:
+    """Uses the connection of a bus and declares the buckets again when the broker has lost them."""
+
+    def __init__(self, bus: NatsBus) -> None:
+        self._bus = bus
+
+    async def put(
+        self,
+        storage_key: str,
+        content: bytes,
+        *,
+        media_type: str = "application/json",
+        inline_limit_bytes: int = INLINE_LIMIT_BYTES,
+    ) -> BlobRef:
+        digest = sha256_hex(content)
+        if rides_inline(content, inline_limit_bytes):
+            return inline_ref(storage_key, content, digest, media_type)
+        key = full_key(storage_key, digest)
+        try:
+            if len(content) <= KV_LIMIT_BYTES:
+                storage_type = StorageType.KV
+                await self._put_entry(key, content)
+            else:
+                storage_type = StorageType.OBJECT
+                await self._put_object(key, content, digest)
+        except BusUnavailable as failed:
+            raise BlobStoreUnavailable(f"{key} was not stored: {failed}") from failed
+        return BlobRef(
+            storage_type=storage_type, storage_key=key, size_bytes=len(content), sha256=digest, media_type=media_type
+        )
+
+    async def get(self, ref: BlobRef) -> bytes:
+        if ref.storage_type is StorageType.INLINE:
+            return inline_content(ref)
+        check_readable(ref)
+        try:
+            if ref.storage_type is StorageType.KV:
+                content = await self._read(lambda: self._latest(_KV_STREAM, _entry_subject(ref.storage_key)))
+            else:
+                content = await self._read(lambda: self._get_object(ref))
+        except BusUnavailable as failed:
+            raise BlobStoreUnavailable(f"{ref.storage_key} was not read: {failed}") from failed
+        if content is None:
+            raise BlobMissing(ref.storage_key)
+        return verified(ref, content)
+
+    async def _put_entry(self, key: str, content: bytes) -> None:
+        subject = _entry_subject(key)
+        try:
+            await self._bus.store([Prepared(subject=subject, payload=content, headers=EXPECT_UNUSED)])
+        except SubjectTaken:
+            existing = await self._latest(_KV_STREAM, subject)
+            if existing == content:
+                return
+            if existing is not None:
+                check_replaceable(key, sha256_hex(existing))
+            await self._bus.store([Prepared(subject=subject, payload=content, headers={})])
+
+    async def _put_object(self, key: str, content: bytes, digest: str) -> None:
+        existing = await self._read(lambda: self._object_meta(key))
+        if existing is not None and existing.digest == _object_digest(digest) and existing.size == len(content):
+            return
+        nuid = self._bus.connection.new_inbox().rpartition(".")[2]
+        chunks = [content[start : start + CHUNK_BYTES] for start in range(0, len(content), CHUNK_BYTES)]
+        meta = _ObjectMeta(
+            name=key,
+            bucket=BUCKET_BLOBS,
+            nuid=nuid,
+            size=len(content),
+            chunks=len(chunks),
+            digest=_object_digest(digest),
+            mtime=datetime.now(UTC).isoformat(),
+            options=_ObjectOptions(),
+        )
+        try:
+            await self._store_chunks(_chunk_subject(nuid), chunks)
+            headers = ROLLUP if existing is not None else {**ROLLUP, **EXPECT_UNUSED}
+            await self._bus.store([Prepared(subject=_meta_subject(key), payload=msgspec.json.encode(meta), headers=headers)])
+        except SubjectTaken:
+            # Somebody stored the same bytes meanwhile.
+            await self._drop_chunks(nuid)
+        except BusUnavailable:
+            await self._drop_chunks(nuid)
+            raise
+
+    async def _store_chunks(self, subject: str, chunks: list[bytes]) -> None:
+        """The ids matter here: a chunk that is stored twice would damage the object."""
+        await self._bus.store(
+            [
+                Prepared(subject=subject, payload=chunk, headers={"Nats-Msg-Id": f"{subject}.{number}"})
+                for number, chunk in enumerate(chunks)
+            ]
+        )
+
+    async def _drop_chunks(self, nuid: str) -> None:
+        try:
+            await self._bus.connection.api(f"STREAM.PURGE.{_OBJECT_STREAM}", {"filter": _chunk_subject(nuid)}, dict)
+        except (BusUnavailable, JetStreamRefusal) as failed:
+            _logger.warning("blob_chunks_left_behind", extra={"nuid": nuid, "reason": str(failed)})
+
+    async def _get_object(self, ref: BlobRef) -> bytes | None:
+        meta = await self._object_meta(ref.storage_key)
+        if meta is None:
+            return None
+        if meta.size != ref.size_bytes:
+            # Before reading it: a reference is no reason to load whatever size.
+            raise BlobCorrupt(ref.storage_key, f"{meta.size} bytes instead of {ref.size_bytes}")
+        if meta.chunks == 0:
+            return b""
+        subject = _chunk_subject(meta.nuid)
+        if meta.chunks == 1:
+            return await self._latest(_OBJECT_STREAM, subject)
+        return await self._read_chunks(subject, meta.chunks)
+
+    async def _read_chunks(self, subject: str, count: int) -> bytes:
+        chunks: list[bytes] = []
+        sequence = 1
+        while len(chunks) < count:
+            batch = min(CHUNKS_AT_ONCE, count - len(chunks))
+            request = msgspec.json.encode({"seq": sequence, "next_by_subj": subject, "batch": batch})
+            messages = await read_batch(self._bus.connection, _OBJECT_STREAM, request)
+            if not messages:
+                break
+            chunks += [message.data for message in messages]
+            sequence = int(header(messages[-1], "Nats-Sequence")) + 1
+        return b"".join(chunks)
+
+    async def _object_meta(self, key: str) -> _ObjectMeta | None:
+        payload = await self._latest(_OBJECT_STREAM, _meta_subject(key))
+        if payload is None:
+            return None
+        try:
+            meta = _META.decode(payload)
+        except msgspec.MsgspecError as wrong:
+            raise BlobCorrupt(key, f"its description cannot be read: {wrong}") from wrong
+        return None if meta.deleted else meta
+
+    async def _latest(self, stream: str, subject: str) -> bytes | None:
+        return await latest(self._bus.connection, stream, subject)
+
+    async def _read(self, read: Callable[[], Awaitable[T]]) -> T | None:
+        """None when the bucket itself is gone with all that was in it; then it is made again for those who write."""
+        noticed_at = time.monotonic()
+        try:
+            return await read()
+        except StreamMissing:
+            await self._bus.heal(noticed_at)
+            return None
+
+
+def _entry_subject(key: str) -> str:
+    return f"$KV.{BUCKET_BLOBS_KV}.{key}"
+
+
+def _meta_subject(key: str) -> str:
+    return f"$O.{BUCKET_BLOBS}.M.{base64.urlsafe_b64encode(key.encode()).decode()}"
+
+
+def _chunk_subject(nuid: str) -> str:
+    return f"$O.{BUCKET_BLOBS}.C.{nuid}"
+
+
+def _object_digest(sha256: str) -> str:
+    return DIGEST_PREFIX + base64.urlsafe_b64encode(bytes.fromhex(sha256)).decode()

@@ -1,0 +1,262 @@
+"""The bus over NATS and JetStream."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Self
+
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, Question
+from aif_runtime.failures import BusUnavailable, NoAnswer
+from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection, status_of
+from aif_runtime.nats_consumer import NatsDeliveries
+from aif_runtime.nats_direct import StreamMissing, latest_of_each
+from aif_runtime.nats_publishing import Prepared, Publisher
+from aif_runtime.nats_topology import bucket_stream, declare
+from aif_runtime.subject_patterns import check_sendable
+from aif_runtime.topology import Topology, factory_topology
+
+PUBLISH_LIMIT_SECONDS = 5.0
+ANSWERS_AT_ONCE = 1000
+"""More questions wait in the connection's queue."""
+CLOSE_LIMIT_SECONDS = 2.0
+LISTENER_BACKLOG = 10_000
+SHORTEST_TTL_SECONDS = 1.0
+"""NATS keeps no entry for a shorter time."""
+
+SERVICE_ERROR = "Nats-Service-Error"
+SERVICE_ERROR_CODE = "Nats-Service-Error-Code"
+
+_logger = logging.getLogger(__name__)
+
+
+class NatsBroadcasts:
+    """Keeps the newest messages until they are asked for."""
+
+    def __init__(self) -> None:
+        self._backlog: deque[Broadcast] = deque(maxlen=LISTENER_BACKLOG)
+        self._arrived = asyncio.Event()
+
+    async def next(self, wait_seconds: float) -> Broadcast | None:
+        try:
+            async with asyncio.timeout(wait_seconds):
+                while not self._backlog:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            return None
+        return self._backlog.popleft()
+
+    async def take(self, message: Msg) -> None:
+        self._backlog.append(Broadcast(subject=message.subject, payload=message.data, headers=message.headers or {}))
+        self._arrived.set()
+
+
+class NatsBus:
+    """Make one by `connect`."""
+
+    def __init__(self, connection: NatsConnection, topology: Topology, publish_limit_seconds: float) -> None:
+        self._connection = connection
+        self._topology = topology
+        self._publisher = Publisher(connection, self.heal, publish_limit_seconds)
+        self._declaring = asyncio.Lock()
+        self._declared_at = 0.0
+        self._answer_subscriptions: list[Subscription] = []
+        self._answering: set[asyncio.Task[None]] = set()
+        self._answer_places = asyncio.Semaphore(ANSWERS_AT_ONCE)
+        self._closed = False
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        name: str,
+        user: str | None = None,
+        password: str | None = None,
+        inbox_prefix: str = "_INBOX",
+        topology: Topology | None = None,
+        publish_limit_seconds: float = PUBLISH_LIMIT_SECONDS,
+        connect_limit_seconds: float = 10.0,
+    ) -> Self:
+        """`name` is shown in the broker's monitoring. Raises BusUnavailable when no broker is reached within the limit."""
+        connection = await NatsConnection.connect(
+            url,
+            name=name,
+            user=user,
+            password=password,
+            inbox_prefix=inbox_prefix,
+            connect_limit_seconds=connect_limit_seconds,
+        )
+        return cls(connection, topology if topology is not None else factory_topology(), publish_limit_seconds)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def connection(self) -> NatsConnection:
+        """For the blob store beside the bus."""
+        return self._connection
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection.trouble is None and not self._closed
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the bus is not connected, for the health report."""
+        return self._connection.trouble
+
+    async def declare_topology(self) -> None:
+        """Make all streams, buckets and object stores, and update changed limits. May be repeated and done by several
+        processes at once. Raises BusUnavailable."""
+        async with self._declaring:
+            await self._declare()
+
+    async def store(self, messages: list[Prepared]) -> None:
+        """For the blob store beside the bus: publish under exactly the given headers. Raises SubjectTaken, BusUnavailable."""
+        self._check_open()
+        await self._publisher.store(messages)
+
+    async def heal(self, noticed_at: float) -> None:
+        """Declare the topology unless this process has done so since the loss was noticed, by the monotonic clock."""
+        async with self._declaring:
+            if self._declared_at < noticed_at:
+                await self._declare()
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        for message in messages:
+            check_sendable(message.subject, message.payload)
+        self._check_open()
+        await self._publisher.publish(messages)
+
+    async def broadcast(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> None:
+        check_sendable(subject, payload)
+        self._check_open()
+        await self._connection.send(subject, payload, headers=headers)
+
+    async def ask(
+        self, subject: str, payload: bytes, *, wait_seconds: float, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        check_sendable(subject, payload)
+        self._check_open()
+        if not self._connection.is_up:
+            raise BusUnavailable(f"no connection to NATS: {self._connection.trouble}")
+        try:
+            reply = await self._connection.request(subject, payload, wait_seconds=wait_seconds, headers=headers)
+        except TimeoutError as late:
+            raise NoAnswer(f"no answer on {subject} within {wait_seconds:g} s") from late
+        if status_of(reply) == NO_RESPONDERS:
+            raise NoAnswer(f"nobody listens on {subject}")
+        if reply.headers is not None and SERVICE_ERROR in reply.headers:
+            raise NoAnswer(f"the answer on {subject} failed")
+        return reply.data
+
+    async def answer(self, subject: str, group: str, answerer: Answerer) -> None:
+        self._check_open()
+
+        async def take(message: Msg) -> None:
+            await self._answer_places.acquire()
+            task = asyncio.create_task(self._answer(answerer, message))
+            self._answering.add(task)
+            task.add_done_callback(self._answered)
+
+        self._answer_subscriptions.append(await self._connection.subscribe(subject, take, queue=group))
+        await self._connection.flush()
+
+    async def open_consumer(self, spec: ConsumerSpec) -> NatsDeliveries:
+        self._check_open()
+        deliveries = NatsDeliveries(self._connection, spec, self.heal)
+        try:
+            await deliveries.start()
+        except BusUnavailable:
+            # Most likely its stream is missing.
+            await self.heal(time.monotonic())
+            await deliveries.start()
+        return deliveries
+
+    @asynccontextmanager
+    async def listen(self, subject: str) -> AsyncIterator[NatsBroadcasts]:
+        self._check_open()
+        broadcasts = NatsBroadcasts()
+        subscription = await self._connection.subscribe(subject, broadcasts.take)
+        try:
+            await self._connection.flush()
+            yield broadcasts
+        finally:
+            await self._connection.unsubscribe(subscription)
+
+    async def put_entry(self, bucket: str, key: str, value: bytes, *, ttl_seconds: float | None = None) -> None:
+        subject = f"$KV.{bucket}.{key}"
+        check_sendable(subject, value)
+        self._check_open()
+        headers = {}
+        if ttl_seconds is not None:
+            headers["Nats-TTL"] = f"{int(max(ttl_seconds, SHORTEST_TTL_SECONDS) * 1000)}ms"
+        await self.store([Prepared(subject=subject, payload=value, headers=headers)])
+
+    async def entries(self, bucket: str) -> Mapping[str, bytes]:
+        self._check_open()
+        prefix = f"$KV.{bucket}."
+        try:
+            found = await latest_of_each(self._connection, bucket_stream(bucket), f"{prefix}>")
+        except StreamMissing:
+            await self.heal(time.monotonic())
+            found = []
+        return {
+            entry.subject.removeprefix(prefix): entry.payload
+            for entry in found
+            # Other clients mark an entry as deleted instead of removing it.
+            if "KV-Operation" not in entry.headers and "Nats-Marker-Reason" not in entry.headers
+        }
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for subscription in self._answer_subscriptions:
+            await self._connection.unsubscribe(subscription)
+        if self._answering:
+            _, unfinished = await asyncio.wait(self._answering, timeout=CLOSE_LIMIT_SECONDS)
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
+        await self._connection.close()
+
+    async def _answer(self, answerer: Answerer, message: Msg) -> None:
+        question = Question(subject=message.subject, payload=message.data, headers=message.headers or {})
+        try:
+            await self._connection.send(message.reply, await answerer(question))
+        except Exception:
+            # The outermost loop of an answer: whatever it was, the bus goes on and the asker learns that there is none.
+            _logger.exception("answer_failed", extra={"subject": message.subject})
+            await self._refuse(message)
+
+    async def _refuse(self, message: Msg) -> None:
+        try:
+            await self._connection.send(
+                message.reply, headers={SERVICE_ERROR: "the question could not be answered", SERVICE_ERROR_CODE: "500"}
+            )
+        except BusUnavailable:
+            _logger.warning("answer_lost", extra={"subject": message.subject})
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._answering.discard(task)
+        self._answer_places.release()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BusUnavailable("the bus is closed")
+
+    async def _declare(self) -> None:
+        started_at = time.monotonic()
+        await declare(self._connection, self._topology)
+        self._declared_at = started_at

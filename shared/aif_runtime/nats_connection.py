@@ -1,0 +1,318 @@
+"""One connection to a NATS server: kept up for ever, its troubles known, its replies sorted.
+
+All that expects an answer (stored messages, questions, the JetStream API) shares one reply subscription. A request names a
+reply subject of its own below it, and whoever waits is found by the last token; no subscription and no task per request.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Self, TypeVar
+
+import msgspec
+import nats.errors
+from msgspec import Struct
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from aif_runtime.failures import BusUnavailable
+
+PING_SECONDS = 5
+UNANSWERED_PINGS = 2
+"""A frozen broker is noticed after about 15 s; the library's own defaults take minutes."""
+RECONNECT_PAUSE_SECONDS = 0.25
+CONNECT_LIMIT_SECONDS = 10.0
+API_LIMIT_SECONDS = 5.0
+FLUSH_LIMIT_SECONDS = 2
+BUFFER_BYTES = 64 * 1024 * 1024
+"""Of unsent bytes. Above it the client would flush within a send and swallow a cancellation while doing so."""
+SUBSCRIPTION_MESSAGES = 512 * 1024
+
+STATUS = "Status"
+NO_RESPONDERS = "503"
+
+_logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class ApiError(Struct, frozen=True, kw_only=True):
+    """What JetStream says when it refuses."""
+
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class JetStreamRefusal(Exception):
+    """Between the NATS adapters only: the caller decides whether it can be mended, or translates it."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.description)
+        self.error = error
+
+
+class _Refused(Struct, frozen=True):
+    error: ApiError | None = None
+
+
+_REFUSED = msgspec.json.Decoder(_Refused)
+
+ReplyTaker = Callable[[Msg | None], None]
+"""Called once: with the reply, or with None when the connection was lost before it came."""
+
+
+class NatsConnection:
+    """Make one by `connect`."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._name = name
+        self._inbox = ""
+        self._next_token = 0
+        self._waiting: dict[str, ReplyTaker] = {}
+        self._up = asyncio.Event()
+        self._closing = False
+        self._violation: str | None = None
+        self._last_error: str | None = None
+        self._watchers: list[Callable[[], None]] = []
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        name: str,
+        user: str | None = None,
+        password: str | None = None,
+        inbox_prefix: str = "_INBOX",
+        connect_limit_seconds: float = CONNECT_LIMIT_SECONDS,
+    ) -> Self:
+        """Raises BusUnavailable when there is no connection within the limit; once made, it is restored for ever.
+
+        `url` may name several servers, separated by commas.
+        """
+        client = Client()
+        self = cls(client, name)
+        try:
+            async with asyncio.timeout(connect_limit_seconds):
+                await client.connect(
+                    url.split(","),
+                    name=name,
+                    user=user,
+                    password=password,
+                    inbox_prefix=inbox_prefix,
+                    ping_interval=PING_SECONDS,
+                    max_outstanding_pings=UNANSWERED_PINGS,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_PAUSE_SECONDS,  # type: ignore[arg-type]
+                    pending_size=BUFFER_BYTES,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnected,
+                    reconnected_cb=self._on_reconnected,
+                    closed_cb=self._on_closed,
+                )
+        except (TimeoutError, OSError, nats.errors.Error) as failed:
+            self._closing = True
+            await client.close()
+            reason = self._last_error or str(failed) or "no answer"
+            raise BusUnavailable(f"no connection to NATS within {connect_limit_seconds:g} s: {reason}") from failed
+        self._inbox = client.new_inbox()
+        await client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+        self._up.set()
+        return self
+
+    @property
+    def is_up(self) -> bool:
+        """True while the socket is connected."""
+        return self._up.is_set()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why this connection is of no use now: lost, closed, or something was refused for want of a permission."""
+        if not self._up.is_set():
+            return self._last_error or "not connected"
+        return self._violation
+
+    @property
+    def max_payload(self) -> int:
+        return self._client.max_payload
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have `watcher` called after every loss and every return of the connection."""
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+
+    async def until_up(self, wait_seconds: float) -> None:
+        """Raises BusUnavailable when there is no connection within the time."""
+        if self._up.is_set():
+            return
+        try:
+            async with asyncio.timeout(max(0.0, wait_seconds)):
+                await self._up.wait()
+        except TimeoutError as late:
+            raise BusUnavailable(f"no connection to NATS: {self.trouble}") from late
+
+    async def send(
+        self, subject: str, payload: bytes = b"", *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Hand a message to the connection; it leaves in order with all others."""
+        try:
+            await self._client.publish(subject, payload, reply, dict(headers) if headers else None)
+        except nats.errors.MaxPayloadError as too_large:
+            raise ValueError(
+                f"payload to {subject} has {len(payload)} bytes, this broker takes at most {self.max_payload}: store it as a "
+                "blob and send the reference"
+            ) from too_large
+        except (nats.errors.ConnectionClosedError, nats.errors.OutboundBufferLimitError) as lost:
+            raise BusUnavailable(f"no connection to NATS: {self.trouble}") from lost
+
+    async def subscribe(self, subject: str, taker: Callable[[Msg], Awaitable[None]], *, queue: str = "") -> Subscription:
+        try:
+            return await self._client.subscribe(subject, queue=queue, cb=taker, pending_msgs_limit=SUBSCRIPTION_MESSAGES)
+        except nats.errors.ConnectionClosedError as lost:
+            raise BusUnavailable(f"no connection to NATS: {self.trouble}") from lost
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """Does nothing when the connection is closed."""
+        try:
+            await subscription.unsubscribe()
+        except (nats.errors.ConnectionClosedError, nats.errors.BadSubscriptionError):
+            pass
+
+    def expect(self, taker: ReplyTaker) -> str:
+        """A reply subject of its own for `taker`. It is forgotten after one reply or by `forget`."""
+        self._next_token += 1
+        token = str(self._next_token)
+        self._waiting[token] = taker
+        return f"{self._inbox}.{token}"
+
+    def forget(self, reply: str) -> None:
+        self._waiting.pop(reply.rpartition(".")[2], None)
+
+    def new_inbox(self) -> str:
+        """A subject under which replies may be received by an own subscription."""
+        return self._client.new_inbox()
+
+    async def request(
+        self, subject: str, payload: bytes, *, wait_seconds: float, headers: Mapping[str, str] | None = None
+    ) -> Msg:
+        """The reply, whatever it says. Raises TimeoutError, and BusUnavailable when the connection is lost."""
+        reply_came: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
+
+        def take(message: Msg | None) -> None:
+            if not reply_came.done():
+                reply_came.set_result(message)
+
+        reply = self.expect(take)
+        try:
+            async with asyncio.timeout(wait_seconds):
+                await self.send(subject, payload, reply=reply, headers=headers)
+                message = await reply_came
+        finally:
+            self.forget(reply)
+        if message is None:
+            raise BusUnavailable("the connection to NATS was lost before the reply came")
+        return message
+
+    async def api(self, verb: str, request: object, answer_type: type[T]) -> T:
+        """Ask the JetStream API, for example `STREAM.INFO.AIF_WORK`. Raises JetStreamRefusal, BusUnavailable."""
+        payload = msgspec.json.encode(request) if request is not None else b""
+        try:
+            message = await self.request(f"$JS.API.{verb}", payload, wait_seconds=API_LIMIT_SECONDS)
+        except TimeoutError as late:
+            raise BusUnavailable(f"JetStream did not answer {verb}: {self.trouble or 'no reply'}") from late
+        if status_of(message) == NO_RESPONDERS:
+            raise BusUnavailable(f"JetStream is not available for {verb}")
+        refusal = refusal_in(message.data)
+        if refusal is not None:
+            raise JetStreamRefusal(refusal)
+        return msgspec.json.decode(message.data, type=answer_type)
+
+    async def flush(self) -> None:
+        """Return when the broker has read all that was sent. Raises BusUnavailable."""
+        try:
+            await self._client.flush(FLUSH_LIMIT_SECONDS)
+        except (nats.errors.Error, OSError) as failed:
+            raise BusUnavailable(f"the broker does not answer: {self.trouble or failed}") from failed
+
+    async def close(self) -> None:
+        """Send what is pending and leave, within about two seconds."""
+        if self._closing:
+            return
+        self._closing = True
+        if self._up.is_set():
+            try:
+                await self.flush()
+            except BusUnavailable:
+                _logger.warning("nats_close_unflushed", extra={"connection": self._name})
+        await self._client.close()
+        self._up.clear()
+        self._tell_all_lost()
+
+    async def _on_reply(self, message: Msg) -> None:
+        taker = self._waiting.pop(message.subject.rpartition(".")[2], None)
+        if taker is not None:
+            taker(message)
+
+    async def _on_error(self, error: Exception) -> None:
+        text = str(error) or type(error).__name__
+        self._last_error = text
+        if "permissions violation" in text.lower():
+            # Without this a refused subject would look like a slow broker.
+            self._violation = text
+            _logger.error("nats_permission_violation", extra={"connection": self._name, "error": text})
+        elif not self._closing:
+            _logger.warning("nats_error", extra={"connection": self._name, "error": text})
+
+    async def _on_disconnected(self) -> None:
+        self._up.clear()
+        if not self._closing:
+            _logger.warning("nats_disconnected", extra={"connection": self._name})
+        self._tell_all_lost()
+
+    async def _on_reconnected(self) -> None:
+        self._violation = None
+        self._last_error = None
+        self._up.set()
+        _logger.info("nats_reconnected", extra={"connection": self._name})
+        self._tell_watchers()
+
+    async def _on_closed(self) -> None:
+        self._up.clear()
+        if not self._closing:
+            # The server threw us out for good, for example because the password was withdrawn.
+            _logger.error("nats_closed", extra={"connection": self._name, "error": self._last_error})
+        self._tell_all_lost()
+
+    def _tell_all_lost(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for taker in waiting.values():
+            taker(None)
+        self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
+        for watcher in tuple(self._watchers):
+            watcher()
+
+
+def status_of(message: Msg) -> str | None:
+    """The status of a message that the server itself wrote, for example `404`; None for a message with content."""
+    if message.data or not message.headers:
+        return None
+    return message.headers.get(STATUS)
+
+
+def refusal_in(reply: bytes) -> ApiError | None:
+    """The error of a JetStream reply."""
+    if b'"error"' not in reply:
+        return None
+    return _REFUSED.decode(reply).error
+
+
+def header(message: Msg, name: str) -> Any:
+    return message.headers.get(name) if message.headers else None

@@ -1,0 +1,251 @@
+"""A durable pull consumer that heals itself.
+
+One request is open at a time. It asks for what is there now or, when nothing is, for the first that comes (`no_wait` together
+with `expires`), so that no member holds messages that it did not fetch and the others starve. The end of the answer is a status
+message; only when the consumer's `max_ack_pending` is reached it is missing, and a short wait stands in for it.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from aif_runtime.bus import ConsumerSpec
+from aif_runtime.failures import BusUnavailable
+from aif_runtime.nats_connection import NO_RESPONDERS, JetStreamRefusal, NatsConnection, status_of
+
+NANOSECONDS = 1_000_000_000
+REST_OF_BATCH_SECONDS = 0.005
+LATE_STATUS_SECONDS = 0.25
+"""How much later than its expiry a request's end may arrive."""
+SHORTEST_WAIT_SECONDS = 0.001
+"""A request has to expire, or it stays with the broker for ever and takes messages for a member that went away."""
+MEND_PAUSE_SECONDS = 0.1
+
+CONFLICT = "409"
+
+_logger = logging.getLogger(__name__)
+
+
+class NatsDelivery:
+    """One delivery.
+
+    Settling is a plain message to the broker, so that many cost little; one that is lost leads to another delivery. Once
+    `ack_wait` has passed, nothing is sent any more: the broker would take the message from the member that holds it now.
+    """
+
+    __slots__ = ("_ack_wait_seconds", "_connection", "_held_since", "_message")
+
+    def __init__(self, connection: NatsConnection, message: Msg, ack_wait_seconds: float) -> None:
+        self._connection = connection
+        self._message = message
+        self._ack_wait_seconds = ack_wait_seconds
+        self._held_since = time.monotonic()
+
+    @property
+    def subject(self) -> str:
+        return self._message.subject
+
+    @property
+    def payload(self) -> bytes:
+        return self._message.data
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._message.headers or {}
+
+    @property
+    def num_delivered(self) -> int:
+        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer sequence>.<time>.<pending>, counted from the
+        # end because newer brokers put a domain and an account in front.
+        return int(self._message.reply.split(".")[_fields_from(self._message.reply)])
+
+    @property
+    def stream_sequence(self) -> int:
+        return int(self._message.reply.split(".")[_fields_from(self._message.reply) + 1])
+
+    @property
+    def is_held(self) -> bool:
+        """False once the broker may have given the message to another member."""
+        return time.monotonic() - self._held_since < self._ack_wait_seconds
+
+    async def ack(self) -> None:
+        await self._settle(b"")
+
+    async def retry_later(self, delay_seconds: float) -> None:
+        await self._settle(b'-NAK {"delay":%d}' % int(delay_seconds * NANOSECONDS) if delay_seconds > 0 else b"-NAK")
+
+    async def discard(self) -> None:
+        await self._settle(b"+TERM")
+
+    async def still_working(self) -> None:
+        if self.is_held:
+            await self._connection.send(self._message.reply, b"+WPI")
+            self._held_since = time.monotonic()
+
+    async def _settle(self, verdict: bytes) -> None:
+        if self.is_held:
+            await self._connection.send(self._message.reply, verdict)
+
+
+class NatsDeliveries:
+    """Make one by `NatsBus.open_consumer`."""
+
+    def __init__(self, connection: NatsConnection, spec: ConsumerSpec, heal: Callable[[float], Awaitable[None]]) -> None:
+        self._connection = connection
+        self._spec = spec
+        self._heal = heal
+        self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.durable}"
+        self._subscription: Subscription | None = None
+        self._inbox = ""
+        self._requests = 0
+        self._open_request = ""
+        """Reply subject of the request that the broker still answers; empty when there is none."""
+        self._expected = 0
+        """Messages that it may still bring."""
+        self._trouble: str | None = None
+        self._mended_at = 0.0
+        self._arrived: deque[NatsDelivery] = deque()
+        self._news = asyncio.Event()
+
+    async def start(self) -> None:
+        """Declare the consumer and listen for its messages. Raises BusUnavailable."""
+        await declare_consumer(self._connection, self._spec)
+        self._inbox = self._connection.new_inbox()
+        self._subscription = await self._connection.subscribe(f"{self._inbox}.*", self._take)
+        self._connection.watch(self._on_connection_change)
+
+    async def fetch(self, max_messages: int, wait_seconds: float) -> Sequence[NatsDelivery]:
+        if self._subscription is None:
+            raise BusUnavailable(f"the consumer {self._spec.durable} is closed")
+        ends_at = time.monotonic() + max(wait_seconds, SHORTEST_WAIT_SECONDS)
+        while True:
+            if self._arrived:
+                await self._rest_of_batch(max_messages)
+                taken = self._pop(max_messages)
+                if taken:
+                    return taken
+            if self._trouble is not None:
+                await self._mend(ends_at)
+            remaining = ends_at - time.monotonic()
+            await self._connection.until_up(remaining)
+            if not self._open_request:
+                await self._ask_for(max_messages, remaining)
+            if not await self._wait_for_news(max(remaining, 0.0) + LATE_STATUS_SECONDS):
+                self._open_request = ""
+            if not self._arrived and self._trouble is None and time.monotonic() >= ends_at:
+                await self._connection.until_up(0.0)
+                return []
+
+    async def close(self) -> None:
+        """What arrived and was not fetched goes back at once."""
+        if self._subscription is None:
+            return
+        self._connection.unwatch(self._on_connection_change)
+        await self._connection.unsubscribe(self._subscription)
+        self._subscription = None
+        self._open_request = ""
+        self._news.set()
+        while self._arrived and self._connection.is_up:
+            await self._arrived.popleft().retry_later(0.0)
+
+    async def _ask_for(self, max_messages: int, remaining: float) -> None:
+        self._requests += 1
+        self._open_request = f"{self._inbox}.{self._requests}"
+        self._expected = max_messages
+        self._news.clear()
+        expires = int(max(remaining, SHORTEST_WAIT_SECONDS) * NANOSECONDS)
+        request = {"batch": max_messages, "no_wait": True, "expires": expires}
+        await self._connection.send(self._next_subject, msgspec.json.encode(request), reply=self._open_request)
+
+    async def _take(self, message: Msg) -> None:
+        """Called by the client for each message, in order."""
+        status = status_of(message)
+        if status is None:
+            self._arrived.append(NatsDelivery(self._connection, message, self._spec.ack_wait_seconds))
+            self._expected -= 1
+            if self._expected <= 0:
+                self._open_request = ""
+        elif message.subject == self._open_request:
+            self._open_request = ""
+            if status in (NO_RESPONDERS, CONFLICT):
+                self._trouble = (message.headers or {}).get("Description", "") or "nobody serves the consumer"
+        self._news.set()
+
+    def _on_connection_change(self) -> None:
+        """The broker has forgotten an open request when the connection was lost."""
+        self._open_request = ""
+        self._news.set()
+
+    async def _wait_for_news(self, wait_seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(wait_seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        self._news.clear()
+        return True
+
+    async def _rest_of_batch(self, max_messages: int) -> None:
+        while self._open_request and len(self._arrived) < max_messages:
+            if not await self._wait_for_news(REST_OF_BATCH_SECONDS):
+                return
+
+    def _pop(self, max_messages: int) -> list[NatsDelivery]:
+        taken: list[NatsDelivery] = []
+        while self._arrived and len(taken) < max_messages:
+            delivery = self._arrived.popleft()
+            if delivery.is_held:
+                taken.append(delivery)
+        return taken
+
+    async def _mend(self, ends_at: float) -> None:
+        """Make stream and consumer again; when that fails, pause and leave the trouble to the next turn.
+
+        Raises BusUnavailable when the time is over.
+        """
+        now = time.monotonic()
+        if now - self._mended_at < MEND_PAUSE_SECONDS:
+            await asyncio.sleep(MEND_PAUSE_SECONDS)
+        self._mended_at = now
+        trouble, self._trouble = self._trouble, None
+        _logger.warning("consumer_lost", extra={"consumer": self._spec.durable, "reason": trouble})
+        try:
+            await self._heal(now)
+            await declare_consumer(self._connection, self._spec)
+        except BusUnavailable as failed:
+            self._trouble = str(failed)
+            if time.monotonic() >= ends_at:
+                raise
+
+
+async def declare_consumer(connection: NatsConnection, spec: ConsumerSpec) -> None:
+    """Make the consumer, or update its limits. Raises BusUnavailable."""
+    request = {
+        "stream_name": spec.stream,
+        "config": {
+            "name": spec.durable,
+            "durable_name": spec.durable,
+            "filter_subject": spec.filter_subject,
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": int(spec.ack_wait_seconds * NANOSECONDS),
+            "max_ack_pending": spec.max_ack_pending,
+            # Giving up is ours to decide and to record; the broker would just keep the message and deliver it no more.
+            "max_deliver": -1,
+        },
+    }
+    try:
+        await connection.api(f"CONSUMER.CREATE.{spec.stream}.{spec.durable}.{spec.filter_subject}", request, dict)
+    except JetStreamRefusal as refusal:
+        raise BusUnavailable(f"the broker refuses the consumer {spec.durable} on {spec.stream}: {refusal}") from refusal
+
+
+def _fields_from(reply: str) -> int:
+    """Index of the number of deliveries among the tokens of a reply subject; the older form has nine tokens."""
+    return 4 if reply.count(".") == 8 else 6

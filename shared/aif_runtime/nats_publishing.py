@@ -1,0 +1,187 @@
+"""Store messages in JetStream: many at once, each confirmed, sent again under the same id until time is over.
+
+A confirmation that does not come means nothing: the message may be stored. So every message gets an id before it is first
+sent, and a repeated one is dropped by the stream's duplicate window.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import Struct
+from nats.aio.msg import Msg
+
+from aif_runtime.bus import Outgoing
+from aif_runtime.failures import BusUnavailable
+from aif_runtime.nats_connection import NO_RESPONDERS, ApiError, NatsConnection, refusal_in, status_of
+
+MESSAGE_ID = "Nats-Msg-Id"
+UNCONFIRMED_MESSAGES = 512
+UNCONFIRMED_BYTES = 4 * 1024 * 1024
+"""Sent and not confirmed, for one call of `publish`: the broker's own queue in front of a stream is bounded, too."""
+CONFIRMATION_LIMIT_SECONDS = 2.0
+RETRY_PAUSE_SECONDS = 0.05
+
+STREAM_FULL = 10077
+MESSAGE_TOO_LARGE = 10054
+HOPELESS = frozenset({STREAM_FULL, MESSAGE_TOO_LARGE, 10047, 10167})
+"""Sending again soon does not help: the stream's or the account's storage is full, the message too large."""
+
+
+EXPECT_UNUSED = {"Nats-Expected-Last-Subject-Sequence": "0"}
+"""Header of a message that is to be the first of its subject."""
+SUBJECT_IS_TAKEN = frozenset({10071, 10164})
+
+
+class SubjectTaken(Exception):
+    """Between the NATS adapters only: there is a message of this subject already."""
+
+
+class Prepared(Struct, frozen=True, kw_only=True):
+    """A message with the headers under which it may be sent any number of times."""
+
+    subject: str
+    payload: bytes
+    headers: dict[str, str]
+
+
+class Unconfirmed(Struct, frozen=True, kw_only=True):
+    message: Prepared
+    error: ApiError | None = None
+    """None when no answer came."""
+    is_unheard: bool = False
+    """True when no stream takes the subject."""
+
+
+class _Window:
+    """Messages under way together."""
+
+    def __init__(self, connection: NatsConnection) -> None:
+        self._connection = connection
+        self._open = 0
+        self._all_settled = asyncio.Event()
+        self._replies: list[str] = []
+        self._failed: dict[int, Unconfirmed] = {}
+
+    async def send(self, messages: Sequence[Prepared], limit_seconds: float) -> list[Unconfirmed]:
+        """Those that were not confirmed, in their order."""
+        self._open = len(messages)
+        self._failed = {index: Unconfirmed(message=message) for index, message in enumerate(messages)}
+        try:
+            async with asyncio.timeout(limit_seconds):
+                for index, message in enumerate(messages):
+                    reply = self._connection.expect(self._taker(index, message))
+                    self._replies.append(reply)
+                    await self._connection.send(message.subject, message.payload, reply=reply, headers=message.headers)
+                await self._all_settled.wait()
+        except TimeoutError:
+            pass
+        finally:
+            for reply in self._replies:
+                self._connection.forget(reply)
+        return list(self._failed.values())
+
+    def _taker(self, index: int, message: Prepared) -> Callable[[Msg | None], None]:
+        def take(reply: Msg | None) -> None:
+            if reply is not None:
+                self._judge(index, message, reply)
+            self._open -= 1
+            if self._open == 0:
+                self._all_settled.set()
+
+        return take
+
+    def _judge(self, index: int, message: Prepared, reply: Msg) -> None:
+        if status_of(reply) == NO_RESPONDERS:
+            self._failed[index] = Unconfirmed(message=message, is_unheard=True)
+            return
+        error = refusal_in(reply.data)
+        if error is None:
+            del self._failed[index]
+        else:
+            self._failed[index] = Unconfirmed(message=message, error=error)
+
+
+class Publisher:
+    """Stores messages over one connection."""
+
+    def __init__(self, connection: NatsConnection, heal: Callable[[float], Awaitable[None]], limit_seconds: float) -> None:
+        self._connection = connection
+        self._heal = heal
+        self._limit_seconds = limit_seconds
+        self._own_ids = connection.new_inbox().rpartition(".")[2]
+        self._published = 0
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        """Raises BusUnavailable when one is not confirmed in time."""
+        await self.store([self._prepare(message) for message in messages])
+
+    async def store(self, messages: list[Prepared]) -> None:
+        """As `publish`, under exactly the headers given. Raises SubjectTaken where they demand an unused subject."""
+        for window in _windows(messages):
+            await self._store_window(window)
+
+    async def _store_window(self, messages: list[Prepared]) -> None:
+        ends_at = time.monotonic() + self._limit_seconds
+        while True:
+            await self._connection.until_up(ends_at - time.monotonic())
+            sent_at = time.monotonic()
+            remaining = ends_at - sent_at
+            unconfirmed = await _Window(self._connection).send(messages, min(remaining, CONFIRMATION_LIMIT_SECONDS))
+            if not unconfirmed:
+                return
+            first = unconfirmed[0]
+            if first.error is not None and first.error.err_code in SUBJECT_IS_TAKEN:
+                raise SubjectTaken(first.message.subject)
+            if (first.error is not None and first.error.err_code in HOPELESS) or time.monotonic() >= ends_at:
+                raise BusUnavailable(self._reason(unconfirmed))
+            if any(one.is_unheard for one in unconfirmed):
+                await self._mend(sent_at, ends_at, unconfirmed)
+            elif self._connection.is_up:
+                await asyncio.sleep(min(RETRY_PAUSE_SECONDS, max(0.0, ends_at - time.monotonic())))
+            messages = [one.message for one in unconfirmed]
+
+    async def _mend(self, noticed_at: float, ends_at: float, unconfirmed: list[Unconfirmed]) -> None:
+        """Declare the streams again, once; then it is only a matter of waiting for them."""
+        try:
+            await self._heal(noticed_at)
+        except BusUnavailable as failed:
+            if time.monotonic() >= ends_at:
+                raise BusUnavailable(f"{self._reason(unconfirmed)}; {failed}") from failed
+        await asyncio.sleep(min(RETRY_PAUSE_SECONDS, max(0.0, ends_at - time.monotonic())))
+
+    def _prepare(self, message: Outgoing) -> Prepared:
+        message_id = message.message_id
+        if message_id is None:
+            # Ours alone, so that only our own repetitions are dropped.
+            self._published += 1
+            message_id = f"{self._own_ids}.{self._published}"
+        return Prepared(
+            subject=message.subject,
+            payload=message.payload,
+            headers={**message.headers, MESSAGE_ID: message_id},
+        )
+
+    def _reason(self, unconfirmed: list[Unconfirmed]) -> str:
+        first = unconfirmed[0]
+        count = f"{len(unconfirmed)} message(s), the first to {first.message.subject},"
+        if first.error is not None:
+            return f"{count} were refused: {first.error.description} ({first.error.err_code})"
+        if first.is_unheard:
+            return f"{count} were not stored: no stream takes the subject"
+        return f"{count} were not confirmed within {self._limit_seconds:g} s and may be stored" + (
+            f": {self._connection.trouble}" if self._connection.trouble else ""
+        )
+
+
+def _windows(messages: list[Prepared]) -> list[list[Prepared]]:
+    windows: list[list[Prepared]] = []
+    window_bytes = 0
+    for message in messages:
+        size = len(message.payload)
+        if not windows or len(windows[-1]) == UNCONFIRMED_MESSAGES or window_bytes + size > UNCONFIRMED_BYTES:
+            windows.append([])
+            window_bytes = 0
+        windows[-1].append(message)
+        window_bytes += size
+    return windows

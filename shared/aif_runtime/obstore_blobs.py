@@ -1,0 +1,89 @@
+"""Blobs in a folder, in an S3 bucket, or in memory, through the object-store library. Writes are atomic in all of them."""
+
+from urllib.parse import unquote, urlsplit
+
+import obstore
+import obstore.exceptions
+from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
+
+from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
+from aif_runtime.blob_keys import (
+    check_readable,
+    check_replaceable,
+    full_key,
+    inline_content,
+    inline_ref,
+    rides_inline,
+    sha256_hex,
+    verified,
+)
+from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable
+
+
+class ObstoreBlobStore:
+    """All that is not inline has storage type OBJECT."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @classmethod
+    def from_url(cls, url: str) -> "ObstoreBlobStore":
+        """`file:///folder` (made if missing), `s3://bucket/prefix` (credentials from the AWS_* environment), `memory://`.
+
+        Raises ValueError for any other URL.
+        """
+        parts = urlsplit(url)
+        if parts.scheme == "file" and not parts.netloc and parts.path not in ("", "/"):
+            return cls(LocalStore(unquote(parts.path), mkdir=True))
+        if parts.scheme == "s3" and parts.netloc:
+            return cls(S3Store.from_url(url))
+        if parts.scheme == "memory":
+            return cls(MemoryStore())
+        raise ValueError(f"blob store URL {url!r} is not understood: use file:///folder, s3://bucket/prefix or memory://")
+
+    async def put(
+        self,
+        storage_key: str,
+        content: bytes,
+        *,
+        media_type: str = "application/json",
+        inline_limit_bytes: int = INLINE_LIMIT_BYTES,
+    ) -> BlobRef:
+        digest = sha256_hex(content)
+        if rides_inline(content, inline_limit_bytes):
+            return inline_ref(storage_key, content, digest, media_type)
+        key = full_key(storage_key, digest)
+        try:
+            await self._put_new(key, content)
+        except (obstore.exceptions.BaseError, OSError) as failed:
+            raise BlobStoreUnavailable(f"{key} was not stored: {failed}") from failed
+        return BlobRef(
+            storage_type=StorageType.OBJECT, storage_key=key, size_bytes=len(content), sha256=digest, media_type=media_type
+        )
+
+    async def get(self, ref: BlobRef) -> bytes:
+        if ref.storage_type is StorageType.INLINE:
+            return inline_content(ref)
+        check_readable(ref)
+        try:
+            found = await obstore.get_async(self._store, ref.storage_key)
+            if found.meta["size"] != ref.size_bytes:
+                # Before reading it: a reference is no reason to load whatever size.
+                raise BlobCorrupt(ref.storage_key, f"{found.meta['size']} bytes instead of {ref.size_bytes}")
+            content = bytes(await found.bytes_async())
+        except FileNotFoundError as missing:
+            raise BlobMissing(ref.storage_key) from missing
+        except (obstore.exceptions.BaseError, OSError) as failed:
+            raise BlobStoreUnavailable(f"{ref.storage_key} was not read: {failed}") from failed
+        return verified(ref, content)
+
+    async def _put_new(self, key: str, content: bytes) -> None:
+        try:
+            # In one piece, because a multipart upload cannot promise to be the first.
+            await obstore.put_async(self._store, key, content, mode="create", use_multipart=False)
+        except (obstore.exceptions.AlreadyExistsError, FileExistsError):
+            existing = await (await obstore.get_async(self._store, key)).bytes_async()
+            if existing == content:
+                return
+            check_replaceable(key, sha256_hex(bytes(existing)))
+            await obstore.put_async(self._store, key, content, mode="overwrite", use_multipart=False)
