@@ -108,7 +108,7 @@ class StepRetrying(Struct, frozen=True, kw_only=True, tag="STEP_RETRYING", tag_f
 
 class ProgressUpdate(Struct, frozen=True, kw_only=True, tag="PROGRESS_UPDATE", tag_field="event_type"):
     progress_percent: int
-    """Of the execution, 0 to 100; never falls."""
+    """Of the execution, as in the envelope."""
     message: str
     step_name: str | None = None
     step_percent: int | None = None
@@ -140,8 +140,13 @@ EventData = (
 FINAL_EVENT_TYPES = frozenset({"WORKFLOW_COMPLETED", "WORKFLOW_FAILED", "WORKFLOW_CANCELLED"})
 
 
-class ExecutionEvent(Struct, frozen=True, kw_only=True):
-    """The CloudEvents 1.0 envelope, structured mode."""
+class ExecutionEvent(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"client_id": "clientid", "request_id": "requestid", "progress_percent": "progresspercent"},
+):
+    """The CloudEvents 1.0 envelope, structured mode. Its attribute names have no underscores, as that specification asks."""
 
     id: str
     """`<execution>:<sequence>`; the same event sent twice has the same id."""
@@ -152,6 +157,8 @@ class ExecutionEvent(Struct, frozen=True, kw_only=True):
     """The execution's id."""
     sequence: int
     client_id: str
+    progress_percent: int
+    """Of the whole execution, 0 to 100; never falls."""
     data: EventData
     request_id: str | None = None
     source: str = "/aif/orchestrator"

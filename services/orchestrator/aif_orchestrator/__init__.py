@@ -1,1 +1,1 @@
-
+"""The orchestrator: pipelines, executions, and what they used."""

@@ -1,0 +1,61 @@
+"""Whether an order may start: it names a template that exists, its parameters fit, and the factory can do it at all."""
+
+import msgspec
+from aif_contracts.orders import Execute, FieldMistake, Refusal
+from aif_pipelines.failures import ExpressionFailed
+from aif_pipelines.parameters import check_parameters
+from aif_pipelines.plan import Plan
+from msgspec.structs import replace
+
+from aif_orchestrator.engine.plans import Plans, UnknownTemplate
+from aif_orchestrator.engine.workforce import Workforce
+
+LARGEST_PARAMETERS_BYTES = 64 * 1024
+
+
+class Admission:
+    def __init__(self, *, plans: Plans, workforce: Workforce) -> None:
+        self._plans = plans
+        self._workforce = workforce
+
+    def admit(self, order: Execute) -> Execute | Refusal:
+        """The order as it will run, its template version fixed and its defaults filled in, or why it will not."""
+        try:
+            plan = self._plans.plan(order.template_name, order.template_version)
+        except UnknownTemplate as unknown:
+            mistake = FieldMistake(field="template_name", message=str(unknown), mend="Name one of these templates.")
+            return Refusal(code="unknown_template", message=str(unknown), mistakes=(mistake,))
+        size = len(msgspec.json.encode(order.parameters))
+        if size > LARGEST_PARAMETERS_BYTES:
+            message = f"the parameters are {size} bytes long; {LARGEST_PARAMETERS_BYTES} are allowed"
+            mistake = FieldMistake(field="parameters", message=message, mend="Send long texts as a source document.")
+            return Refusal(code="parameters_too_large", message=message, mistakes=(mistake,))
+        checked = check_parameters(plan.pipeline.parameters, order.parameters)
+        if checked.mistakes:
+            mistakes = tuple(FieldMistake(field=each.path, message=each.message, mend=each.mend) for each in checked.mistakes)
+            return Refusal(code="invalid_parameters", message=_in_words(mistakes), mistakes=mistakes)
+        refusal = self._refused_by_template(plan, checked.values)
+        if refusal is not None:
+            return refusal
+        return replace(order, parameters=checked.values, template_version=plan.pipeline.version)
+
+    def _refused_by_template(self, plan: Plan, parameters: dict[str, object]) -> Refusal | None:
+        present = self._workforce.present()
+        absent = {stage.worker for stage in plan.stages.values()} - present.live_workers
+        for rule in plan.refusals:
+            if absent and "capabilities" in rule.roots:
+                # Who could do it is unknown while its worker is away; the worker itself will say so when it is back.
+                continue
+            try:
+                refused = rule.condition.evaluate({"params": parameters, "capabilities": sorted(present.capabilities)})
+            except ExpressionFailed as failure:
+                return Refusal(code="order_refused", message=f"the template's own condition cannot be judged: {failure}")
+            if refused:
+                mistake = FieldMistake(field=f"parameters.{rule.refusal.field}", message=rule.refusal.message)
+                return Refusal(code="order_refused", message=rule.refusal.message, mistakes=(mistake,))
+        return None
+
+
+def _in_words(mistakes: tuple[FieldMistake, ...]) -> str:
+    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+    return f"{mistakes[0].message}{more}"

@@ -1,0 +1,199 @@
+"""The questions that any orchestrator replica answers over the bus, one method each."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+from aif_contracts import subjects
+from aif_contracts.orders import (
+    Accepted,
+    CancelExecution,
+    EventPage,
+    Execute,
+    ExecutionPage,
+    ExecutionView,
+    GetExecution,
+    ListEvents,
+    ListExecutions,
+    ListTemplates,
+    Refusal,
+    TemplateList,
+)
+from aif_contracts.packets import ClaimAnswer, ClaimRequest, Later, ProgressAnswer, Proceed, Superseded
+from aif_contracts.reports import Progress
+from aif_runtime.bus import Bus, Question
+from aif_runtime.decoding import decode
+from aif_runtime.failures import DatabaseUnavailable, MalformedMessage
+from aif_runtime.postgres import Database
+from aif_runtime.telemetry import SpanKind, Tracing
+from msgspec import Struct
+
+from aif_orchestrator.admission import Admission
+from aif_orchestrator.engine.arrivals import ExecutionOrdered
+from aif_orchestrator.engine.engine import Engine, NotApplied
+from aif_orchestrator.engine.plans import Plans
+from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CancelAsked
+from aif_orchestrator.execution.views import view
+from aif_orchestrator.store.executions import ExecutionStore, Seen
+
+AWAY_RETRY_MS = 1_000
+
+Q = TypeVar("Q", bound=Struct)
+
+
+class Answers:
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        database: Database,
+        executions: ExecutionStore,
+        engine: Engine,
+        plans: Plans,
+        admission: Admission,
+        tracing: Tracing,
+    ) -> None:
+        self._bus = bus
+        self._database = database
+        self._executions = executions
+        self._engine = engine
+        self._plans = plans
+        self._admission = admission
+        self._tracing = tracing
+
+    async def open(self) -> None:
+        """Begin to answer; ends when the bus closes."""
+        await self._answer(subjects.EXECUTE, Execute, self._execute)
+        await self._answer(subjects.CANCEL, CancelExecution, self._cancel)
+        await self._answer(subjects.GET, GetExecution, self._get)
+        await self._answer(subjects.LIST, ListExecutions, self._list)
+        await self._answer(subjects.EVENTS, ListEvents, self._events)
+        await self._answer(subjects.TEMPLATES, ListTemplates, self._templates)
+        await self._bus.answer(subjects.CLAIM, subjects.ORCHESTRATOR_GROUP, self._claim)
+        await self._bus.answer(subjects.PROGRESS, subjects.ORCHESTRATOR_GROUP, self._progress)
+
+    async def _answer(self, subject: str, kind: type[Q], verb: Callable[[Q, Question], Awaitable[Struct]]) -> None:
+        decoder = msgspec.json.Decoder(kind)
+
+        async def answerer(question: Question) -> bytes:
+            try:
+                answer = await verb(decode(decoder, question.payload), question)
+            except MalformedMessage as mistake:
+                answer = Refusal(code=mistake.code, message=str(mistake))
+            except DatabaseUnavailable as failure:
+                answer = Refusal(code=failure.code, message=str(failure), retry_after_ms=AWAY_RETRY_MS)
+            except NotApplied as failure:
+                answer = Refusal(code="internal_error", message=str(failure))
+            return msgspec.json.encode(answer)
+
+        await self._bus.answer(subject, subjects.ORCHESTRATOR_GROUP, answerer)
+
+    async def _execute(self, order: Execute, question: Question) -> Accepted | Refusal:
+        with self._tracing.span(
+            "orchestrator execute",
+            attributes={"aif.execution_id": order.execution_id, "aif.template": order.template_name},
+            parent=question.headers,
+            kind=SpanKind.SERVER,
+        ) as span:
+            admitted = self._admission.admit(order)
+            if isinstance(admitted, Refusal):
+                span.fail(admitted.code)
+                return admitted
+            ordered = ExecutionOrdered(order=admitted, trace=dict(span.headers))
+            applied = await self._engine.apply(order.execution_id, ordered)
+        if applied.client_id != order.client_id or applied.status is None:
+            return Refusal(code="execution_id_taken", message=f"{order.execution_id} names another client's execution")
+        return Accepted(
+            execution_id=order.execution_id, template_version=applied.template_version, status=applied.status
+        )
+
+    async def _cancel(self, request: CancelExecution, question: Question) -> ExecutionView | Refusal:
+        if await self._find(request.execution_id, request.client_id) is None:
+            return _unknown(request.execution_id)
+        await self._engine.apply(request.execution_id, CancelAsked(reason=request.reason))
+        return await self._view(request.execution_id, request.client_id)
+
+    async def _get(self, request: GetExecution, question: Question) -> ExecutionView | Refusal:
+        return await self._view(request.execution_id, request.client_id)
+
+    async def _list(self, request: ListExecutions, question: Question) -> ExecutionPage:
+        async with self._database.connection() as connection:
+            seen = await self._executions.list_page(
+                connection,
+                client_id=request.client_id,
+                status=request.status,
+                before=request.cursor,
+                limit=request.limit + 1,
+            )
+        page = seen[: request.limit]
+        more = len(seen) > request.limit
+        return ExecutionPage(
+            executions=tuple(self._as_view(each) for each in page),
+            next_cursor=page[-1].execution.execution_id if more else None,
+        )
+
+    async def _events(self, request: ListEvents, question: Question) -> EventPage | Refusal:
+        async with self._database.connection() as connection:
+            seen = await self._executions.find(connection, request.execution_id, request.client_id)
+            if seen is None:
+                return _unknown(request.execution_id)
+            events = await self._executions.list_events(connection, request.execution_id, request.after, request.limit)
+        last = events[-1].sequence if events else request.after
+        is_final = seen.execution.is_final and last >= seen.execution.sequence
+        return EventPage(events=tuple(events), is_final=is_final)
+
+    async def _templates(self, request: ListTemplates, question: Question) -> TemplateList:
+        return TemplateList(templates=self._plans.templates())
+
+    async def _claim(self, question: Question) -> bytes:
+        request = decode(_CLAIM, question.payload)
+        happening = AttemptClaimed(
+            stage_id=request.stage_id, packet_id=request.packet_id, instance_id=request.instance_id
+        )
+        answer: ClaimAnswer
+        try:
+            applied = await self._engine.apply(request.execution_id, happening)
+        except (DatabaseUnavailable, NotApplied) as failure:
+            answer = Later(retry_after_ms=AWAY_RETRY_MS, reason=str(failure))
+        else:
+            answer = applied.answer if isinstance(applied.answer, ClaimAnswer) else Superseded()
+        return msgspec.json.encode(answer)
+
+    async def _progress(self, question: Question) -> bytes:
+        report = decode(_PROGRESS, question.payload)
+        happening = AttemptProgressed(
+            stage_id=report.stage_id,
+            attempt=report.attempt,
+            instance_id=report.instance_id,
+            percent=report.percent,
+            message=report.message,
+        )
+        answer: ProgressAnswer
+        try:
+            applied = await self._engine.apply(report.execution_id, happening)
+        except (DatabaseUnavailable, NotApplied):
+            # The worker goes on; its next sign of life will be noted.
+            answer = Proceed()
+        else:
+            answer = applied.answer if isinstance(applied.answer, ProgressAnswer) else Superseded()
+        return msgspec.json.encode(answer)
+
+    async def _find(self, execution_id: str, client_id: str | None) -> Seen | None:
+        async with self._database.connection() as connection:
+            return await self._executions.find(connection, execution_id, client_id)
+
+    async def _view(self, execution_id: str, client_id: str | None) -> ExecutionView | Refusal:
+        seen = await self._find(execution_id, client_id)
+        return _unknown(execution_id) if seen is None else self._as_view(seen)
+
+    def _as_view(self, seen: Seen) -> ExecutionView:
+        execution = seen.execution
+        return view(self._plans.plan(execution.template, execution.template_version), execution, seen.at_ms)
+
+
+_CLAIM = msgspec.json.Decoder(ClaimRequest)
+_PROGRESS = msgspec.json.Decoder(Progress)
+
+
+def _unknown(execution_id: str) -> Refusal:
+    return Refusal(code="unknown_execution", message=f"there is no execution {execution_id}")

@@ -1,0 +1,45 @@
+"""Something that has happened, on its way through the engine."""
+
+import asyncio
+
+from aif_contracts.orders import Execute, ExecutionStatus
+from aif_contracts.packets import ClaimAnswer, ProgressAnswer
+from msgspec import Struct
+
+from aif_orchestrator.execution.happenings import Happening
+
+
+class ExecutionOrdered(Struct, frozen=True, kw_only=True):
+    """An admitted order. The same execution id a second time is the same order."""
+
+    order: Execute
+    trace: dict[str, str]
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """What came of an arrival, known once it is committed."""
+
+    answer: ClaimAnswer | ProgressAnswer | None = None
+    client_id: str | None = None
+    status: ExecutionStatus | None = None
+    """None when there is no such execution."""
+    template_version: str = ""
+
+
+class Arrival:
+    """`done` gets its result after the commit, or the failure that kept it from being applied."""
+
+    __slots__ = ("done", "execution_id", "happening")
+
+    def __init__(self, execution_id: str, happening: Happening | ExecutionOrdered, done: "asyncio.Future[Applied]") -> None:
+        self.execution_id = execution_id
+        self.happening = happening
+        self.done = done
+
+    def succeed(self, applied: Applied) -> None:
+        if not self.done.done():
+            self.done.set_result(applied)
+
+    def fail(self, failure: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(failure)

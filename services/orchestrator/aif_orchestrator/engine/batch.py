@@ -1,0 +1,182 @@
+"""One batch, worked out in memory: every arrival stepped through the core, and everything that has to be stored for it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+import msgspec
+from aif_contracts import subjects
+from aif_contracts.events import ExecutionEvent
+from aif_contracts.metering import ProviderCall
+from aif_contracts.packets import ClaimAnswer, ProgressAnswer, Superseded
+from aif_contracts.performance import PerformanceRecord
+from aif_runtime.bus import Outgoing
+
+from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
+from aif_orchestrator.execution.commands import (
+    AnswerClaim,
+    AnswerProgress,
+    Command,
+    DispatchPacket,
+    EmitEvent,
+    LoadOutputs,
+    RecordAttempt,
+    RecordCall,
+    StoreInput,
+    TellWorkers,
+)
+from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CallBooked, Circumstances
+from aif_orchestrator.execution.machine import begin, step
+from aif_orchestrator.execution.state import Execution
+
+FollowUp = LoadOutputs | StoreInput | TellWorkers
+"""Commands that are performed after the commit, and come again by their timers if they are lost."""
+
+
+class Worked:
+    """One execution after its arrivals."""
+
+    __slots__ = ("applied", "arrivals", "before", "commands", "execution")
+
+    def __init__(self, arrivals: Sequence[Arrival], before: Execution | None) -> None:
+        self.arrivals = arrivals
+        self.before = before
+        self.execution = before
+        self.commands: list[Command] = []
+        self.applied: list[tuple[Arrival, Applied]] = []
+
+    @property
+    def is_new(self) -> bool:
+        return self.before is None and self.execution is not None
+
+    @property
+    def has_changed(self) -> bool:
+        return self.before is not None and self.execution is not self.before
+
+    @property
+    def events(self) -> list[ExecutionEvent]:
+        return [command.event for command in self.commands if isinstance(command, EmitEvent)]
+
+
+def work_out(
+    arrivals: Sequence[Arrival],
+    found: Mapping[str, Execution],
+    circumstances_of: Callable[[str, str | None], Circumstances],
+) -> list[Worked]:
+    """Step every arrival, in order within its execution; executions come out in id order.
+
+    `circumstances_of` takes a template's name and version. Nothing is stored and nothing is sent here.
+    """
+    ordered = sorted(arrivals, key=lambda arrival: arrival.execution_id)
+    return [
+        _work_out_one(list(group), found.get(execution_id), circumstances_of)
+        for execution_id, group in groupby(ordered, key=lambda arrival: arrival.execution_id)
+    ]
+
+
+def attempts_of(worked: Sequence[Worked]) -> list[PerformanceRecord]:
+    return [command.record for each in worked for command in each.commands if isinstance(command, RecordAttempt)]
+
+
+def calls_of(worked: Sequence[Worked]) -> list[ProviderCall]:
+    return [command.call for each in worked for command in each.commands if isinstance(command, RecordCall)]
+
+
+def follow_ups_of(worked: Sequence[Worked]) -> list[tuple[str, FollowUp]]:
+    """With the id of the execution that each belongs to."""
+    return [
+        (each.execution.execution_id, command)
+        for each in worked
+        if each.execution is not None
+        for command in each.commands
+        if isinstance(command, LoadOutputs | StoreInput | TellWorkers)
+    ]
+
+
+def messages_of(worked: Sequence[Worked]) -> list[Outgoing]:
+    """What the batch sends, packets first: they are what somebody waits for."""
+    packets: list[Outgoing] = []
+    others: list[Outgoing] = []
+    for each in worked:
+        if each.execution is None:
+            continue
+        trace = each.execution.trace
+        for command in each.commands:
+            match command:
+                case DispatchPacket(packet=packet):
+                    packets.append(
+                        Outgoing(
+                            subject=subjects.work(packet.worker_name, packet.control.priority),
+                            payload=msgspec.json.encode(packet),
+                            message_id=packet.packet_id,
+                            headers=trace,
+                        )
+                    )
+                case EmitEvent(event=event):
+                    kind = str(event.data.__struct_config__.tag)
+                    others.append(
+                        Outgoing(
+                            subject=subjects.event(event.client_id, event.subject, kind),
+                            payload=msgspec.json.encode(event),
+                            message_id=event.id,
+                            headers=trace,
+                        )
+                    )
+                case RecordAttempt(record=record):
+                    others.append(
+                        Outgoing(
+                            subject=subjects.performance(record.worker_name),
+                            payload=msgspec.json.encode(record),
+                            message_id=f"{record.execution_id}.{record.stage_id}.{record.attempt}.performance",
+                            headers=trace,
+                        )
+                    )
+                case _:
+                    pass
+    return packets + others
+
+
+def _work_out_one(
+    arrivals: Sequence[Arrival],
+    before: Execution | None,
+    circumstances_of: Callable[[str, str | None], Circumstances],
+) -> Worked:
+    worked = Worked(arrivals, before)
+    for arrival in arrivals:
+        happening = arrival.happening
+        if isinstance(happening, ExecutionOrdered):
+            if worked.execution is None:
+                order = happening.order
+                circumstances = circumstances_of(order.template_name, order.template_version)
+                worked.execution, commands = begin(order, circumstances, happening.trace)
+                worked.commands += commands
+            worked.applied.append((arrival, _applied(worked.execution, None)))
+            continue
+        if worked.execution is None:
+            if isinstance(happening, CallBooked):
+                # Money is kept even when nothing else is known about it.
+                worked.commands.append(RecordCall(call=happening.call))
+            asks = isinstance(happening, AttemptClaimed | AttemptProgressed)
+            worked.applied.append((arrival, Applied(answer=Superseded() if asks else None)))
+            continue
+        execution = worked.execution
+        circumstances = circumstances_of(execution.template, execution.template_version)
+        worked.execution, commands = step(execution, happening, circumstances)
+        worked.commands += commands
+        worked.applied.append((arrival, _applied(worked.execution, _answer_of(commands))))
+    return worked
+
+
+def _answer_of(commands: Sequence[Command]) -> ClaimAnswer | ProgressAnswer | None:
+    for command in commands:
+        if isinstance(command, AnswerClaim | AnswerProgress):
+            return command.answer
+    return None
+
+
+def _applied(execution: Execution, answer: ClaimAnswer | ProgressAnswer | None) -> Applied:
+    return Applied(
+        answer=answer,
+        client_id=execution.client_id,
+        status=execution.status,
+        template_version=execution.template_version,
+    )

@@ -1,0 +1,110 @@
+"""From the outbox to the broker: what was committed is published, at least once, whoever dies in between.
+
+The engine hands over each row right after its commit. Rows that a dead replica has left are found by their age. A row is deleted
+only after the broker has confirmed all of its messages; the engine does that along with its next batch, so that it costs no
+commit of its own while there is work.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from aif_runtime.bus import Bus, Outgoing
+from aif_runtime.failures import BusUnavailable, DatabaseUnavailable
+from aif_runtime.postgres import Database
+
+from aif_orchestrator.store.outbox import OutboxStore
+
+RETRY_SECONDS = 0.25
+TIDY_SECONDS = 1.0
+STALE_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class Relay:
+    def __init__(self, *, bus: Bus, database: Database, outbox: OutboxStore) -> None:
+        self._bus = bus
+        self._database = database
+        self._outbox = outbox
+        self._waiting: list[tuple[int, Sequence[Outgoing]]] = []
+        self._held: set[int] = set()
+        """Rows of ours that are not deleted yet."""
+        self._published: list[int] = []
+        self._something = asyncio.Event()
+
+    def send(self, outbox_id: int, messages: Sequence[Outgoing]) -> None:
+        """Take over a committed row."""
+        self._held.add(outbox_id)
+        self._waiting.append((outbox_id, messages))
+        self._something.set()
+
+    def take_published(self) -> list[int]:
+        """Rows to delete. Give them back if the deletion is not committed."""
+        published, self._published = self._published, []
+        self._held.difference_update(published)
+        return published
+
+    def give_back(self, outbox_ids: list[int]) -> None:
+        self._held.update(outbox_ids)
+        self._published += outbox_ids
+
+    async def run(self) -> None:
+        """Publish what is handed over, in order, until cancelled."""
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            rows, self._waiting = self._waiting, []
+            if not rows:
+                continue
+            messages = [message for _, row_messages in rows for message in row_messages]
+            await self._publish(messages)
+            self._published += [outbox_id for outbox_id, _ in rows]
+
+    async def tidy(self) -> None:
+        """Delete published rows while the engine idles, and adopt what dead replicas have left, until cancelled."""
+        while True:
+            await asyncio.sleep(TIDY_SECONDS)
+            try:
+                await self._delete_published()
+                await self._adopt_stale()
+            except DatabaseUnavailable as failure:
+                log.warning("outbox_not_tidied", reason=str(failure))
+            except BusUnavailable as failure:
+                log.warning("outbox_not_published", reason=str(failure))
+
+    @property
+    def backlog(self) -> int:
+        """Committed rows that the broker has not confirmed."""
+        return len(self._held) - len(self._published)
+
+    async def _publish(self, messages: Sequence[Outgoing]) -> None:
+        while True:
+            try:
+                await self._bus.publish(messages)
+            except BusUnavailable as failure:
+                log.warning("publish_delayed", messages=len(messages), reason=str(failure))
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    async def _delete_published(self) -> None:
+        published = self.take_published()
+        if not published:
+            return
+        try:
+            async with self._database.transaction() as connection:
+                await self._outbox.delete(connection, published)
+        except DatabaseUnavailable:
+            self.give_back(published)
+            raise
+
+    async def _adopt_stale(self) -> None:
+        async with self._database.transaction() as connection:
+            rows = await self._outbox.lock_stale(
+                connection, older_than_seconds=STALE_SECONDS, but_not=sorted(self._held)
+            )
+            if rows:
+                await self._bus.publish([message for row in rows for message in row.messages])
+                await self._outbox.delete(connection, [row.outbox_id for row in rows])
+                log.info("outbox_adopted", rows=len(rows))

@@ -1,0 +1,59 @@
+"""Which workers are alive, what they can do and which of their actions cost nothing, from the registry."""
+
+import asyncio
+
+import msgspec
+import structlog
+from aif_contracts.subjects import BUCKET_REGISTRY
+from aif_contracts.workers import WorkerDescription
+from aif_runtime.bus import Bus
+from aif_runtime.failures import BusUnavailable
+from msgspec import Struct
+
+REFRESH_SECONDS = 2.0
+
+log = structlog.get_logger()
+_DESCRIPTION = msgspec.json.Decoder(WorkerDescription)
+
+
+class Present(Struct, frozen=True, kw_only=True):
+    live_workers: frozenset[str] = frozenset()
+    free_actions: frozenset[tuple[str, str]] = frozenset()
+    """Worker and action pairs that every live instance offers without cost."""
+    capabilities: frozenset[str] = frozenset()
+
+
+class Workforce:
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._present = Present()
+
+    def present(self) -> Present:
+        """As last read; at most a few seconds old while the broker answers."""
+        return self._present
+
+    async def refresh(self) -> None:
+        """Raises BusUnavailable."""
+        entries = await self._bus.entries(BUCKET_REGISTRY)
+        self._present = _read([_DESCRIPTION.decode(entry) for entry in entries.values()])
+
+    async def run(self) -> None:
+        """Refresh until cancelled."""
+        while True:
+            try:
+                await self.refresh()
+            except BusUnavailable as failure:
+                log.warning("workforce_not_refreshed", reason=str(failure))
+            except msgspec.DecodeError as mistake:
+                log.warning("registry_entry_malformed", reason=str(mistake))
+            await asyncio.sleep(REFRESH_SECONDS)
+
+
+def _read(descriptions: list[WorkerDescription]) -> Present:
+    offered = {(each.worker_name, action.name) for each in descriptions for action in each.actions}
+    paid = {(each.worker_name, action.name) for each in descriptions for action in each.actions if action.paid}
+    return Present(
+        live_workers=frozenset(each.worker_name for each in descriptions),
+        free_actions=frozenset(offered - paid),
+        capabilities=frozenset(capability for each in descriptions for capability in each.capabilities),
+    )

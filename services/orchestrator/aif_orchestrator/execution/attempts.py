@@ -1,0 +1,365 @@
+"""One stage's attempts: claimed, alive, ended, silent. Every ended attempt is recorded, and whatever it spent is charged once."""
+
+from hashlib import sha256
+
+from aif_contracts.events import CostIncurred, ProgressUpdate, StepCompleted, StepRetrying, StepStarted
+from aif_contracts.metering import Metrics, ProviderCall
+from aif_contracts.money import ZERO, usd, usd_text
+from aif_contracts.orders import StageStatus
+from aif_contracts.packets import ControlAction, ControlMessage, Grant, Granted, Later, Proceed, Superseded
+from aif_contracts.performance import PerformanceRecord
+
+from aif_orchestrator.execution import ending, readiness
+from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, RecordAttempt, RecordCall, TellWorkers
+from aif_orchestrator.execution.draft import Draft, is_open, rfc3339
+from aif_orchestrator.execution.happenings import (
+    AttemptClaimed,
+    AttemptCompleted,
+    AttemptFailed,
+    AttemptProgressed,
+    PacketDeclined,
+)
+from aif_orchestrator.execution.metering import add_metrics, known_cost, metrics_of_call, sum_usd
+from aif_orchestrator.execution.state import StageRun
+from aif_orchestrator.execution.validation import output_mistakes
+
+WORKER_LOST = "worker_lost"
+LATER_AT_MOST_MS = 5_000
+
+
+def claim(draft: Draft, happening: AttemptClaimed) -> None:
+    """Give the stage's next attempt to the worker that asks, unless another one holds it or the packet is an old one."""
+    stage_id = happening.stage_id
+    run = draft.stages[stage_id]
+    newest = readiness.packet_id(draft.execution.execution_id, stage_id, run.dispatches)
+    if happening.packet_id != newest:
+        draft.command(AnswerClaim(answer=Superseded()))
+        return
+    if run.status is StageStatus.RUNNING and run.due_at is not None and draft.at < run.due_at:
+        wait_ms = max(100, min(run.due_at - draft.at, LATER_AT_MOST_MS))
+        draft.command(AnswerClaim(answer=Later(retry_after_ms=wait_ms, reason="another worker holds this attempt")))
+        return
+    if _has_open_attempt(run):
+        # The packet came again although its attempt was opened: whoever had it is gone.
+        _lose(draft, stage_id)
+        if draft.stages[stage_id].status.is_final:
+            draft.command(AnswerClaim(answer=Superseded()))
+            return
+    _grant(draft, happening)
+
+
+def progress(draft: Draft, happening: AttemptProgressed) -> None:
+    """Note a sign of life and extend the lease."""
+    stage_id = happening.stage_id
+    if happening.attempt != draft.stages[stage_id].attempt:
+        draft.command(AnswerProgress(answer=Superseded()))
+        return
+    _hear_of(draft, stage_id, happening.instance_id)
+    run = draft.stages[stage_id]
+    news = happening.percent > run.progress_percent or bool(happening.message)
+    run = draft.change(
+        stage_id,
+        due_at=_lease_end(draft, run),
+        progress_percent=max(run.progress_percent, happening.percent),
+    )
+    if news:
+        draft.emit(
+            ProgressUpdate(
+                progress_percent=draft.progress(),
+                message=happening.message,
+                step_name=stage_id,
+                step_percent=run.progress_percent,
+            )
+        )
+    draft.command(AnswerProgress(answer=Proceed()))
+
+
+def complete(draft: Draft, happening: AttemptCompleted) -> None:
+    """Apply a result, once it has passed the stage's validation; a result that has not is a failed attempt."""
+    stage_id = happening.stage_id
+    if happening.attempt != draft.stages[stage_id].attempt:
+        settle(draft, stage_id, happening.attempt, happening.metrics)
+        return
+    _hear_of(draft, stage_id, None, ago_ms=happening.metrics.processing_time_ms)
+    settle(draft, stage_id, happening.attempt, happening.metrics)
+    mistakes = output_mistakes(draft.plan_of(stage_id), happening.value, happening.quality_score)
+    if mistakes:
+        _record(draft, stage_id, happening.metrics, failure_code="output_invalid", happening=happening)
+        _fail_attempt(draft, stage_id, "output_invalid", "; ".join(mistakes), retryable=True, retry_after_ms=None)
+        return
+    _record(draft, stage_id, happening.metrics, failure_code=None, happening=happening)
+    draft.change(
+        stage_id,
+        status=StageStatus.COMPLETED,
+        output=happening.output,
+        quality_score=happening.quality_score,
+        element_count=happening.element_count,
+        progress_percent=100,
+        due_at=None,
+        finished_at=draft.at,
+        reason="",
+    )
+    draft.emit(
+        StepCompleted(
+            step_name=stage_id,
+            attempt=happening.attempt,
+            tokens_used=happening.metrics.tokens_used,
+            cost_usd=happening.metrics.cost_usd,
+            processing_time_ms=happening.metrics.processing_time_ms,
+            provider=happening.metrics.provider,
+            model=happening.metrics.model,
+            quality_score=happening.quality_score,
+            element_count=happening.element_count,
+            summary=happening.summary,
+        )
+    )
+    readiness.advance(draft)
+
+
+def fail(draft: Draft, happening: AttemptFailed) -> None:
+    stage_id = happening.stage_id
+    if happening.attempt != draft.stages[stage_id].attempt:
+        settle(draft, stage_id, happening.attempt, happening.metrics)
+        return
+    _hear_of(draft, stage_id, None, ago_ms=happening.metrics.processing_time_ms)
+    settle(draft, stage_id, happening.attempt, happening.metrics)
+    _record(draft, stage_id, happening.metrics, failure_code=happening.code, happening=None)
+    _fail_attempt(
+        draft,
+        stage_id,
+        happening.code,
+        happening.message,
+        retryable=happening.retryable,
+        retry_after_ms=happening.retry_after_ms,
+    )
+
+
+def decline(draft: Draft, happening: PacketDeclined) -> None:
+    """Offer the stage again after the usual patience: another worker may know the action, or have room by then."""
+    run = draft.stages[happening.stage_id]
+    if happening.packet_id == readiness.packet_id(draft.execution.execution_id, happening.stage_id, run.dispatches):
+        draft.change(happening.stage_id, reason=f"a worker declined it: {happening.message}")
+
+
+def time_passed(draft: Draft) -> None:
+    """Attend to everything that is due: the execution's deadline, silent attempts, waiting retries, packets presumed lost."""
+    if draft.execution.is_final:
+        return
+    if draft.execution.deadline_at <= draft.at:
+        limit = (draft.execution.deadline_at - draft.execution.created_at) / 1000
+        ending.fail(draft, None, "deadline_exceeded", f"the execution did not end within its {limit:g} s")
+        return
+    for stage_id in draft.circumstances.plan.order:
+        run = draft.stages[stage_id]
+        if run.due_at is None or run.due_at > draft.at or draft.execution.is_final:
+            continue
+        if run.status is StageStatus.RUNNING:
+            _silence(draft, stage_id, run)
+        elif run.status is StageStatus.QUEUED:
+            readiness.resend(draft, stage_id)
+        elif run.status is StageStatus.RETRYING:
+            readiness.dispatch(draft, stage_id)
+        elif run.status is StageStatus.PREPARING:
+            readiness.prepare(draft, stage_id)
+
+
+def book_call(draft: Draft, call: ProviderCall) -> None:
+    """Charge a provider call. Until its attempt reports, it counts by itself; the report then includes it."""
+    draft.command(RecordCall(call=call))
+    run = draft.stages.get(call.stage_id)
+    if run is None or call.attempt in run.settled or any(known.call_key == call.call_key for known in run.unreported_calls):
+        return
+    run = draft.change(call.stage_id, unreported_calls=(*run.unreported_calls, call))
+    cost = metrics_of_call(call).cost_usd
+    if cost is None or usd(cost) > ZERO:
+        _emit_cost(draft, call.stage_id, call.attempt, cost, call.provider, call.model)
+
+
+def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
+    """Charge what an attempt says it spent, once, whatever became of the attempt. Its booked calls are part of it."""
+    run = draft.stages.get(stage_id)
+    if run is None or attempt in run.settled or attempt > run.attempt:
+        return
+    booked = [call for call in run.unreported_calls if call.attempt == attempt]
+    draft.change(
+        stage_id,
+        spent=add_metrics(run.spent, metrics),
+        settled=(*run.settled, attempt),
+        unreported_calls=tuple(call for call in run.unreported_calls if call.attempt != attempt),
+    )
+    if metrics.cost_usd is None:
+        return
+    already = sum_usd(metrics_of_call(call).cost_usd or "0" for call in booked)
+    difference = usd(metrics.cost_usd) - already
+    if difference != ZERO:
+        _emit_cost(draft, stage_id, attempt, usd_text(difference), metrics.provider, metrics.model)
+
+
+def _grant(draft: Draft, happening: AttemptClaimed) -> None:
+    stage_id = happening.stage_id
+    stage = draft.plan_of(stage_id).stage
+    timeout_ms = int(stage.timeout_seconds * 1000)
+    run = draft.stages[stage_id]
+    draft.change(stage_id, attempt=run.attempt + 1, heard_of=False, started_at=None, times_out_at=None)
+    _hear_of(draft, stage_id, happening.instance_id)
+    grant = Grant(max_cost_usd=draft.circumstances.max_attempt_cost_usd, cache=stage.cache)
+    draft.command(
+        AnswerClaim(answer=Granted(attempt=draft.stages[stage_id].attempt, grant=grant, timeout_ms=timeout_ms))
+    )
+
+
+def _hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int = 0) -> None:
+    """The open attempt shows itself for the first time: from now on it runs, with a lease and a timeout.
+
+    Short work shows itself only by its report, which tells how long `ago_ms` it began.
+    """
+    run = draft.stages[stage_id]
+    if run.heard_of:
+        return
+    plan = draft.plan_of(stage_id)
+    run = draft.change(
+        stage_id,
+        status=StageStatus.RUNNING,
+        heard_of=True,
+        holder=instance_id,
+        started_at=max(draft.at - ago_ms, run.ready_at or 0),
+        times_out_at=draft.at + int(plan.stage.timeout_seconds * 1000),
+        progress_percent=0,
+        resends=0,
+        reason="",
+    )
+    draft.change(stage_id, due_at=_lease_end(draft, run))
+    draft.emit(StepStarted(step_name=stage_id, attempt=run.attempt, worker_name=plan.worker, action=plan.action))
+
+
+def _lease_end(draft: Draft, run: StageRun) -> int:
+    patience = draft.circumstances.patience
+    lease_end = draft.at + patience.lease_ms
+    return lease_end if run.times_out_at is None else min(lease_end, run.times_out_at + patience.timeout_slack_ms)
+
+
+def _has_open_attempt(run: StageRun) -> bool:
+    """An attempt was opened, by a claim or together with its packet, and has not ended."""
+    return is_open(run) and run.attempt > run.failures + run.losses
+
+
+def _silence(draft: Draft, stage_id: str, run: StageRun) -> None:
+    patience = draft.circumstances.patience
+    if run.times_out_at is not None and run.times_out_at + patience.timeout_slack_ms <= draft.at:
+        seconds = draft.plan_of(stage_id).stage.timeout_seconds
+        _stop_worker(draft, stage_id)
+        _record(draft, stage_id, Metrics(), failure_code="timeout", happening=None)
+        message = f"attempt {run.attempt} of {stage_id} did not end within its {seconds:g} s"
+        _fail_attempt(draft, stage_id, "timeout", message, retryable=True, retry_after_ms=None)
+        return
+    _lose(draft, stage_id)
+    if not draft.stages[stage_id].status.is_final:
+        readiness.dispatch(draft, stage_id)
+
+
+def _lose(draft: Draft, stage_id: str) -> None:
+    """The open attempt fell silent. Its calls stay on the bill; whatever it still reports is late."""
+    run = draft.stages[stage_id]
+    _record(draft, stage_id, Metrics(), failure_code=WORKER_LOST, happening=None)
+    run = draft.change(stage_id, losses=run.losses + 1)
+    message = f"the worker of attempt {run.attempt} of {stage_id} fell silent"
+    if run.losses >= draft.circumstances.patience.max_losses:
+        readiness.give_up(draft, stage_id, WORKER_LOST, f"{message}, as {run.losses - 1} others before; the input may be what kills them")
+        return
+    draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=WORKER_LOST, message=message, retry_in_ms=0))
+
+
+def _fail_attempt(
+    draft: Draft, stage_id: str, code: str, message: str, *, retryable: bool, retry_after_ms: int | None
+) -> None:
+    run = draft.stages[stage_id]
+    retry = draft.plan_of(stage_id).stage.retry
+    run = draft.change(stage_id, failures=run.failures + 1)
+    if not retryable or run.failures >= retry.max_attempts:
+        readiness.give_up(draft, stage_id, code, message)
+        return
+    delay_ms = retry_after_ms if retry_after_ms is not None else _backoff_ms(draft, stage_id, run.failures)
+    draft.change(
+        stage_id,
+        status=StageStatus.RETRYING,
+        due_at=draft.at + delay_ms,
+        progress_percent=0,
+        reason=f"attempt {run.attempt} failed ({code}): {message}",
+    )
+    draft.emit(
+        StepRetrying(step_name=stage_id, attempt=run.attempt, code=code, message=message, retry_in_ms=delay_ms)
+    )
+
+
+def _backoff_ms(draft: Draft, stage_id: str, failures: int) -> int:
+    """Exponential backoff, spread by a fraction that depends on the execution alone, so that a repeated step decides alike."""
+    backoff = draft.plan_of(stage_id).stage.retry.backoff
+    delay = min(backoff.initial_ms * backoff.factor ** (failures - 1), backoff.max_ms)
+    digest = sha256(f"{draft.execution.execution_id}.{stage_id}.{failures}".encode()).digest()
+    spread = (digest[0] / 255 * 2 - 1) * backoff.jitter
+    return max(0, int(delay * (1 + spread)))
+
+
+def _stop_worker(draft: Draft, stage_id: str) -> None:
+    draft.command(
+        TellWorkers(
+            worker_name=draft.plan_of(stage_id).worker,
+            message=ControlMessage(
+                execution_id=draft.execution.execution_id, action=ControlAction.CANCEL, stage_id=stage_id
+            ),
+        )
+    )
+
+
+def _emit_cost(
+    draft: Draft, stage_id: str, attempt: int, cost: str | None, provider: str | None, model: str | None
+) -> None:
+    total = sum((known_cost(run) for run in draft.stages.values()), ZERO)
+    draft.emit(
+        CostIncurred(
+            step_name=stage_id,
+            attempt=attempt,
+            cost_usd=cost,
+            total_cost_usd=usd_text(total),
+            provider=provider,
+            model=model,
+        )
+    )
+
+
+def _record(
+    draft: Draft,
+    stage_id: str,
+    metrics: Metrics,
+    *,
+    failure_code: str | None,
+    happening: AttemptCompleted | None,
+) -> None:
+    plan = draft.plan_of(stage_id)
+    run = draft.stages[stage_id]
+    execution = draft.execution
+    started_at = run.started_at if run.started_at is not None else draft.at
+    draft.command(
+        RecordAttempt(
+            record=PerformanceRecord(
+                execution_id=execution.execution_id,
+                stage_id=stage_id,
+                attempt=run.attempt,
+                client_id=execution.client_id,
+                worker_name=plan.worker,
+                action=plan.action,
+                template=execution.template,
+                template_version=execution.template_version,
+                success=failure_code is None,
+                execution_time_ms=metrics.processing_time_ms or max(0, draft.at - started_at),
+                queue_time_ms=max(0, started_at - (run.ready_at or started_at)),
+                metrics=metrics,
+                timestamp=rfc3339(draft.at),
+                quality_score=happening.quality_score if happening else None,
+                element_count=happening.element_count if happening else None,
+                input_size_bytes=run.input_ref.size_bytes if run.input_ref else 0,
+                output_size_bytes=happening.output.size_bytes if happening else 0,
+                failure_code=failure_code,
+            )
+        )
+    )

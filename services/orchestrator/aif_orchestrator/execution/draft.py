@@ -1,0 +1,98 @@
+"""An execution while one step changes it: the new state and the commands that follow, gathered in order."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aif_contracts.events import EventData, ExecutionEvent
+from aif_contracts.orders import ExecutionStatus, StageStatus
+from aif_pipelines.plan import StagePlan
+from msgspec.structs import replace
+
+from aif_orchestrator.execution.commands import Command, EmitEvent
+from aif_orchestrator.execution.happenings import Circumstances
+from aif_orchestrator.execution.state import Execution, StageRun
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Draft:
+    """Lives within one step and is not seen outside of it."""
+
+    def __init__(self, execution: Execution, circumstances: Circumstances) -> None:
+        self.execution = execution
+        self.circumstances = circumstances
+        self.stages = dict(execution.stages)
+        self.commands: list[Command] = []
+        self._original = execution
+        self._stages_changed = False
+
+    @property
+    def at(self) -> int:
+        return self.circumstances.at_ms
+
+    def plan_of(self, stage_id: str) -> StagePlan:
+        return self.circumstances.plan.stages[stage_id]
+
+    def change(self, stage_id: str, **changes: Any) -> StageRun:
+        run = replace(self.stages[stage_id], **changes)
+        self.stages[stage_id] = run
+        self._stages_changed = True
+        return run
+
+    def command(self, command: Command) -> None:
+        self.commands.append(command)
+
+    def emit(self, data: EventData) -> None:
+        """Number and keep an event. An execution that has ended says no more: its final event is the last one."""
+        if self.execution.is_final:
+            return
+        self.number_event(data)
+
+    def number_event(self, data: EventData) -> None:
+        sequence = self.execution.sequence + 1
+        progress = max(self.execution.progress_percent, self._progress())
+        self.execution = replace(self.execution, sequence=sequence, progress_percent=progress)
+        event_type = str(data.__struct_config__.tag)
+        self.command(
+            EmitEvent(
+                event=ExecutionEvent(
+                    id=f"{self.execution.execution_id}:{sequence}",
+                    type=f"aif.{event_type.lower()}",
+                    time=rfc3339(self.at),
+                    subject=self.execution.execution_id,
+                    sequence=sequence,
+                    client_id=self.execution.client_id,
+                    request_id=self.execution.request_id,
+                    progress_percent=progress,
+                    data=data,
+                )
+            )
+        )
+
+    def progress(self) -> int:
+        """Percent of the execution, as the next event will say it."""
+        return max(self.execution.progress_percent, self._progress())
+
+    def finish(self) -> Execution:
+        """The new state; the very same object as before when nothing has changed."""
+        if not self._stages_changed and self.execution is self._original:
+            return self._original
+        return replace(self.execution, stages=dict(self.stages))
+
+    def _progress(self) -> int:
+        if self.execution.is_final:
+            delivered = self.execution.status in (ExecutionStatus.COMPLETED, ExecutionStatus.PARTIALLY_COMPLETED)
+            return 100 if delivered else 0
+        done = sum(100 if run.status.is_final else run.progress_percent for run in self.stages.values())
+        return min(99, done // max(1, len(self.stages)))
+
+
+def rfc3339(at_ms: int) -> str:
+    """Milliseconds since 1970 as RFC 3339 in UTC with milliseconds."""
+    moment = _EPOCH + timedelta(milliseconds=at_ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def is_open(run: StageRun) -> bool:
+    """A worker may be working on the stage."""
+    return run.status in (StageStatus.QUEUED, StageStatus.RUNNING)

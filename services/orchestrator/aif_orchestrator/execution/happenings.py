@@ -1,0 +1,134 @@
+"""What can happen to an execution."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aif_contracts.blobs import BlobRef
+from aif_contracts.metering import Metrics, ProviderCall
+from aif_contracts.money import UsdText
+from aif_pipelines.plan import Plan
+from msgspec import Struct
+
+
+class AttemptClaimed(Struct, frozen=True, kw_only=True):
+    """A worker asks for the attempt that a packet offers."""
+
+    stage_id: str
+    packet_id: str
+    instance_id: str
+
+
+class AttemptProgressed(Struct, frozen=True, kw_only=True):
+    stage_id: str
+    attempt: int
+    instance_id: str
+    percent: int
+    message: str
+
+
+class AttemptCompleted(Struct, frozen=True, kw_only=True):
+    stage_id: str
+    attempt: int
+    output: BlobRef
+    value: Any
+    """The decoded output when it is JSON, read and verified; None otherwise."""
+    metrics: Metrics
+    quality_score: float | None
+    element_count: int | None
+    summary: str
+
+
+class AttemptFailed(Struct, frozen=True, kw_only=True):
+    stage_id: str
+    attempt: int
+    code: str
+    message: str
+    retryable: bool
+    retry_after_ms: int | None
+    metrics: Metrics
+
+
+class PacketDeclined(Struct, frozen=True, kw_only=True):
+    """A worker will not do it; the packet is offered again later."""
+
+    stage_id: str
+    packet_id: str
+    message: str
+
+
+class CallBooked(Struct, frozen=True, kw_only=True):
+    """A provider call ended."""
+
+    call: ProviderCall
+
+
+class OutputsLoaded(Struct, frozen=True, kw_only=True):
+    """Stored outputs that a stage's input is made of have been read."""
+
+    stage_id: str
+    outputs: Mapping[str, Any]
+
+
+class InputStored(Struct, frozen=True, kw_only=True):
+    """A stage's input, too large to ride in the packet, has been stored."""
+
+    stage_id: str
+    input_ref: BlobRef
+
+
+class InputUnavailable(Struct, frozen=True, kw_only=True):
+    """An output that a stage's input is made of cannot be read, and never will be."""
+
+    stage_id: str
+    code: str
+    message: str
+
+
+class CancelAsked(Struct, frozen=True, kw_only=True):
+    reason: str
+
+
+class TimePassed(Struct, frozen=True, kw_only=True):
+    """The time at which the execution wanted attention has come."""
+
+
+Happening = (
+    AttemptClaimed
+    | AttemptProgressed
+    | AttemptCompleted
+    | AttemptFailed
+    | PacketDeclined
+    | CallBooked
+    | OutputsLoaded
+    | InputStored
+    | InputUnavailable
+    | CancelAsked
+    | TimePassed
+)
+
+
+class Patience(Struct, frozen=True, kw_only=True):
+    """How long the orchestrator waits for a sign of life, in milliseconds."""
+
+    unclaimed_ms: int = 60_000
+    """A packet that nobody has taken for so long is sent again; doubled each time, up to an hour."""
+    lease_ms: int = 30_000
+    """An attempt that is silent for so long is lost. Workers show themselves three times within it."""
+    timeout_slack_ms: int = 5_000
+    """The worker ends an attempt at its timeout and reports so; this much later the orchestrator ends it."""
+    preparing_ms: int = 30_000
+    """Reading and storing a stage's input that takes longer is begun anew."""
+    max_losses: int = 5
+
+
+class Circumstances(Struct, frozen=True, kw_only=True):
+    """What a step needs to know beside the execution: the time, the plan, and the workers there are."""
+
+    at_ms: int
+    plan: Plan
+    free_actions: frozenset[tuple[str, str]] = frozenset()
+    """Worker and action pairs that never cost money; their packets carry a grant and need no claim."""
+    live_workers: frozenset[str] = frozenset()
+    max_attempt_cost_usd: UsdText = "1"
+    """What one attempt may spend at providers at most."""
+    patience: Patience = Patience()

@@ -1,0 +1,173 @@
+"""The machine: `begin` makes an execution, `step` applies one happening to it. Both are pure.
+
+A stage goes
+
+    waiting ──> preparing ──> queued ──> running ──> completed
+       │            │           │ ^         │
+       │            │           │ └─ retrying <─┤   (failed or silent, tries left)
+       └──> skipped └──> failed <──────────┘        (no tries left)
+
+and `cancelled` from every state that is not final. `preparing` is left out when the input is at hand. The execution is
+`running` until every stage is final (`completed`, or `partially_completed` if an optional stage failed), until a stage that is
+not optional fails (`failed`), or until somebody cancels it (`cancelled`).
+
+What a happening does depends on the stage that it meets. `ACTS` lists the pairs that change the state; `LATE` lists those that
+come too late or twice and change nothing but the bill. A pair in neither table is a mistake of ours and raises. Late is not
+rare: the broker delivers at least once, workers freeze and thaw, and a stale worker's report must find a closed door.
+"""
+
+from typing import assert_never
+
+from aif_contracts.events import WorkflowStarted
+from aif_contracts.orders import Execute, StageStatus
+from aif_contracts.packets import Cancelled, Superseded
+
+from aif_orchestrator.execution import attempts, ending, readiness
+from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, Command
+from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.failures import IllegalHappening
+from aif_orchestrator.execution.happenings import (
+    AttemptClaimed,
+    AttemptCompleted,
+    AttemptFailed,
+    AttemptProgressed,
+    CallBooked,
+    CancelAsked,
+    Circumstances,
+    Happening,
+    InputStored,
+    InputUnavailable,
+    OutputsLoaded,
+    PacketDeclined,
+    TimePassed,
+)
+from aif_orchestrator.execution.state import Execution, StageRun
+
+StageHappening = (
+    AttemptClaimed
+    | AttemptProgressed
+    | AttemptCompleted
+    | AttemptFailed
+    | PacketDeclined
+    | OutputsLoaded
+    | InputStored
+    | InputUnavailable
+)
+
+_S = StageStatus
+_FINAL = frozenset({_S.COMPLETED, _S.FAILED, _S.SKIPPED, _S.CANCELLED})
+_OPEN = frozenset({_S.QUEUED, _S.RUNNING})
+_NOT_OPEN = frozenset({_S.WAITING, _S.PREPARING, _S.RETRYING})
+_PREPARING = frozenset({_S.PREPARING})
+
+ACTS: dict[type[StageHappening], frozenset[StageStatus]] = {
+    AttemptClaimed: _OPEN,
+    AttemptProgressed: _OPEN,
+    AttemptCompleted: _OPEN,
+    AttemptFailed: _OPEN,
+    PacketDeclined: frozenset({_S.QUEUED}),
+    OutputsLoaded: _PREPARING,
+    InputStored: _PREPARING,
+    InputUnavailable: _PREPARING,
+}
+LATE: dict[type[StageHappening], frozenset[StageStatus]] = {
+    AttemptClaimed: _NOT_OPEN | _FINAL,
+    AttemptProgressed: _NOT_OPEN | _FINAL,
+    AttemptCompleted: _NOT_OPEN | _FINAL,
+    AttemptFailed: _NOT_OPEN | _FINAL,
+    PacketDeclined: _NOT_OPEN | _FINAL | {_S.RUNNING},
+    OutputsLoaded: _FINAL | _OPEN | {_S.WAITING, _S.RETRYING},
+    InputStored: _FINAL | _OPEN | {_S.WAITING, _S.RETRYING},
+    InputUnavailable: _FINAL | _OPEN | {_S.WAITING, _S.RETRYING},
+}
+
+
+def begin(order: Execute, circumstances: Circumstances, trace: dict[str, str]) -> tuple[Execution, list[Command]]:
+    """A new execution and its first commands. The order has been checked and admitted."""
+    pipeline = circumstances.plan.pipeline
+    execution = Execution(
+        execution_id=order.execution_id,
+        client_id=order.client_id,
+        request_id=order.request_id,
+        workspace_id=order.workspace_id,
+        tier=order.tier,
+        template=pipeline.name,
+        template_version=pipeline.version,
+        priority=order.priority,
+        parameters=order.parameters,
+        created_at=circumstances.at_ms,
+        deadline_at=circumstances.at_ms + int(pipeline.timeout_seconds * 1000),
+        stages={stage_id: StageRun() for stage_id in circumstances.plan.order},
+        trace=trace,
+    )
+    draft = Draft(execution, circumstances)
+    draft.emit(WorkflowStarted(template=pipeline.name, version=pipeline.version, stages=tuple(circumstances.plan.order)))
+    readiness.advance(draft)
+    return draft.finish(), draft.commands
+
+
+def step(execution: Execution, happening: Happening, circumstances: Circumstances) -> tuple[Execution, list[Command]]:
+    """The execution after a happening, and what follows from it.
+
+    Never raises for something late or repeated. Raises IllegalHappening for a pair that is in neither table.
+    """
+    draft = Draft(execution, circumstances)
+    match happening:
+        case CancelAsked():
+            ending.cancel(draft, happening.reason)
+        case TimePassed():
+            attempts.time_passed(draft)
+        case CallBooked():
+            attempts.book_call(draft, happening.call)
+        case _:
+            _apply(draft, happening)
+    return draft.finish(), draft.commands
+
+
+def _apply(draft: Draft, happening: StageHappening) -> None:
+    run = draft.stages.get(happening.stage_id)
+    if run is None:
+        # A report for a stage that this execution does not have: forged, or of another version of the plan.
+        _turn_away(draft, happening)
+        return
+    kind = type(happening)
+    if run.status in LATE[kind]:
+        _turn_away(draft, happening)
+        return
+    if run.status not in ACTS[kind]:
+        raise IllegalHappening(run.status, kind.__name__)
+    match happening:
+        case AttemptClaimed():
+            attempts.claim(draft, happening)
+        case AttemptProgressed():
+            attempts.progress(draft, happening)
+        case AttemptCompleted():
+            attempts.complete(draft, happening)
+        case AttemptFailed():
+            attempts.fail(draft, happening)
+        case PacketDeclined():
+            attempts.decline(draft, happening)
+        case OutputsLoaded():
+            readiness.use_outputs(draft, happening.stage_id, happening.outputs)
+        case InputStored():
+            readiness.use_input(draft, happening.stage_id, happening.input_ref)
+        case InputUnavailable():
+            readiness.give_up(draft, happening.stage_id, happening.code, happening.message)
+        case _:
+            assert_never(happening)
+
+
+def _turn_away(draft: Draft, happening: StageHappening) -> None:
+    match happening:
+        case AttemptClaimed():
+            draft.command(AnswerClaim(answer=_refusal(draft)))
+        case AttemptProgressed():
+            draft.command(AnswerProgress(answer=_refusal(draft)))
+        case AttemptCompleted() | AttemptFailed():
+            attempts.settle(draft, happening.stage_id, happening.attempt, happening.metrics)
+        case _:
+            pass
+
+
+def _refusal(draft: Draft) -> Superseded | Cancelled:
+    return Cancelled() if draft.execution.status == "cancelled" else Superseded()

@@ -1,0 +1,132 @@
+"""Sums of what was used. A cost that is unknown stays unknown: the known part is a lower bound and says so."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from aif_contracts.events import Totals
+from aif_contracts.metering import CostLines, Metrics, ProviderCall, ResourceUsage, TimeBreakdown, Tokens
+from aif_contracts.money import ZERO, usd, usd_text
+
+from aif_orchestrator.execution.state import Execution, StageRun
+
+
+def add_metrics(total: Metrics, more: Metrics) -> Metrics:
+    """The sum of two attempts' metrics; memory is the larger peak, provider and model are the newer ones."""
+    return Metrics(
+        tokens_used=add_tokens(total.tokens_used, more.tokens_used),
+        provider=more.provider or total.provider,
+        model=more.model or total.model,
+        cost_usd=_add_costs(total.cost_usd, more.cost_usd),
+        cost_lines=_add_lines(total.cost_lines, more.cost_lines),
+        processing_time_ms=total.processing_time_ms + more.processing_time_ms,
+        breakdown=_add_times(total.breakdown, more.breakdown),
+        resource_usage=_add_resources(total.resource_usage, more.resource_usage),
+    )
+
+
+def stage_metrics(run: StageRun) -> Metrics:
+    """What the stage has used: reported attempts, and the calls of attempts that never reported."""
+    if not run.unreported_calls:
+        return run.spent
+    total = run.spent
+    for call in run.unreported_calls:
+        total = add_metrics(total, metrics_of_call(call))
+    return total
+
+
+def metrics_of_call(call: ProviderCall) -> Metrics:
+    """A single call as metrics. A call without usage counts with its upper bound, if it has one."""
+    cost = call.cost_usd if call.cost_usd is not None else call.upper_bound_usd
+    return Metrics(
+        tokens_used=call.tokens,
+        provider=call.provider,
+        model=call.model,
+        cost_usd=cost,
+        cost_lines=CostLines(ai_generation_usd=cost or "0"),
+        breakdown=TimeBreakdown(ai_generation_ms=call.latency_ms),
+        resource_usage=ResourceUsage(api_calls=1),
+    )
+
+
+def execution_totals(execution: Execution, at_ms: int) -> Totals:
+    total = Metrics()
+    attempts = 0
+    complete = True
+    known = ZERO
+    for run in execution.stages.values():
+        attempts += run.attempt
+        used = stage_metrics(run)
+        if used.cost_usd is None:
+            complete = False
+        known += known_cost(run)
+        total = add_metrics(total, used)
+    ended_at = execution.ended_at if execution.ended_at is not None else at_ms
+    return Totals(
+        tokens_used=total.tokens_used,
+        cost_usd=usd_text(known),
+        cost_is_complete=complete,
+        wall_time_ms=max(0, ended_at - execution.created_at),
+        busy_time_ms=total.processing_time_ms,
+        breakdown=total.breakdown,
+        resource_usage=total.resource_usage,
+        attempts=attempts,
+    )
+
+
+def known_cost(run: StageRun) -> Decimal:
+    """The part of the stage's cost that is known, in USD."""
+    used = stage_metrics(run)
+    if used.cost_usd is not None:
+        return usd(used.cost_usd)
+    lines = used.cost_lines
+    return sum_usd((lines.ai_generation_usd, lines.api_calls_usd, lines.storage_usd, lines.compute_usd))
+
+
+def sum_usd(amounts: Iterable[str]) -> Decimal:
+    return sum((usd(amount) for amount in amounts), ZERO)
+
+
+def add_tokens(total: Tokens, more: Tokens) -> Tokens:
+    return Tokens(
+        prompt_tokens=total.prompt_tokens + more.prompt_tokens,
+        completion_tokens=total.completion_tokens + more.completion_tokens,
+        total_tokens=total.total_tokens + more.total_tokens,
+        cache_read_tokens=total.cache_read_tokens + more.cache_read_tokens,
+        cache_write_tokens=total.cache_write_tokens + more.cache_write_tokens,
+        reasoning_tokens=total.reasoning_tokens + more.reasoning_tokens,
+    )
+
+
+def _add_costs(total: str | None, more: str | None) -> str | None:
+    if total is None or more is None:
+        return None
+    if more == "0":
+        return total
+    return usd_text(usd(total) + usd(more))
+
+
+def _add_lines(total: CostLines, more: CostLines) -> CostLines:
+    return CostLines(
+        ai_generation_usd=usd_text(usd(total.ai_generation_usd) + usd(more.ai_generation_usd)),
+        api_calls_usd=usd_text(usd(total.api_calls_usd) + usd(more.api_calls_usd)),
+        storage_usd=usd_text(usd(total.storage_usd) + usd(more.storage_usd)),
+        compute_usd=usd_text(usd(total.compute_usd) + usd(more.compute_usd)),
+    )
+
+
+def _add_times(total: TimeBreakdown, more: TimeBreakdown) -> TimeBreakdown:
+    return TimeBreakdown(
+        ai_generation_ms=total.ai_generation_ms + more.ai_generation_ms,
+        validation_ms=total.validation_ms + more.validation_ms,
+        storage_ms=total.storage_ms + more.storage_ms,
+    )
+
+
+def _add_resources(total: ResourceUsage, more: ResourceUsage) -> ResourceUsage:
+    return ResourceUsage(
+        api_calls=total.api_calls + more.api_calls,
+        kv_operations=total.kv_operations + more.kv_operations,
+        r2_operations=total.r2_operations + more.r2_operations,
+        cpu_time_ms=total.cpu_time_ms + more.cpu_time_ms,
+        memory_mb=max(total.memory_mb, more.memory_mb),
+    )

@@ -1,0 +1,45 @@
+"""An execution as its client may see it."""
+
+from aif_contracts.orders import ExecutionView, StageView
+from aif_pipelines.plan import Plan
+
+from aif_orchestrator.execution.draft import rfc3339
+from aif_orchestrator.execution.ending import deliverables
+from aif_orchestrator.execution.metering import execution_totals, stage_metrics
+from aif_orchestrator.execution.state import Execution
+
+
+def view(plan: Plan, execution: Execution, at_ms: int) -> ExecutionView:
+    return ExecutionView(
+        execution_id=execution.execution_id,
+        client_id=execution.client_id,
+        request_id=execution.request_id,
+        template=execution.template,
+        template_version=execution.template_version,
+        status=execution.status,
+        priority=execution.priority,
+        progress_percent=execution.progress_percent,
+        created_at=rfc3339(execution.created_at),
+        completed_at=rfc3339(execution.ended_at) if execution.ended_at is not None else None,
+        stages=tuple(
+            StageView(
+                stage_id=stage_id,
+                worker_name=plan.stages[stage_id].worker,
+                action=plan.stages[stage_id].action,
+                status=run.status,
+                attempt=run.attempt,
+                progress_percent=run.progress_percent,
+                metrics=stage_metrics(run),
+                quality_score=run.quality_score,
+                element_count=run.element_count,
+                reason=run.reason,
+            )
+            for stage_id in plan.order
+            if (run := execution.stages[stage_id])
+        ),
+        totals=execution_totals(execution, at_ms),
+        deliverables=deliverables(plan, execution),
+        last_sequence=execution.sequence,
+        failure_code=execution.failure_code,
+        failure_message=execution.failure_message,
+    )

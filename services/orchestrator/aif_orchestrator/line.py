@@ -1,0 +1,58 @@
+"""The orchestrator's running parts, and the order in which they stop: first what takes in, then what works it off."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aif_orchestrator.engine.engine import Engine
+from aif_orchestrator.engine.inputs import FollowUps
+from aif_orchestrator.engine.relay import Relay
+from aif_orchestrator.engine.sweeper import Sweeper
+from aif_orchestrator.engine.workforce import Workforce
+from aif_orchestrator.intake import Intake
+
+WORK_OFF_SECONDS = 10.0
+LOOK_SECONDS = 0.02
+
+
+class Line:
+    def __init__(
+        self, *, intake: Intake, engine: Engine, relay: Relay, sweeper: Sweeper, workforce: Workforce, follow_ups: FollowUps
+    ) -> None:
+        self._intake = intake
+        self._engine = engine
+        self._relay = relay
+        self._sweeper = sweeper
+        self._workforce = workforce
+        self._follow_ups = follow_ups
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set and what had been taken in is committed and published, or somebody else's turn."""
+        takes_in = (self._intake.run, self._sweeper.run, self._workforce.run)
+        works_off = (self._engine.run, self._relay.run, self._relay.tidy)
+        async with asyncio.TaskGroup() as group:
+            inner = [group.create_task(part()) for part in works_off]
+            outer = [group.create_task(part()) for part in takes_in]
+            group.create_task(self._stop_in_order(stop, outer, inner))
+
+    async def _stop_in_order(
+        self, stop: asyncio.Event, outer: list[asyncio.Task[None]], inner: list[asyncio.Task[None]]
+    ) -> None:
+        await stop.wait()
+        for task in outer:
+            task.cancel()
+        await _within(WORK_OFF_SECONDS, self._worked_off)
+        await self._follow_ups.close()
+        for task in inner:
+            task.cancel()
+
+    async def _worked_off(self) -> None:
+        while self._engine.is_busy or self._relay.backlog:
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _within(seconds: float, wait: Callable[[], Awaitable[None]]) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,24 @@
+"""The orchestrator's settings."""
+
+from typing import Annotated
+
+from aif_contracts.money import UsdText
+from aif_runtime.process_settings import CommonSettings
+from aif_runtime.settings import Secret
+from msgspec import Meta
+
+
+class OrchestratorSettings(CommonSettings, frozen=True, kw_only=True):
+    orchestrator_database_url: Annotated[Secret, Meta(description="Postgres, as the orchestrator's own role")]
+    orchestrator_sweep_seconds: Annotated[
+        float, Meta(ge=0.05, le=60, description="How often executions whose time has come are looked for")
+    ] = 0.5
+    orchestrator_unclaimed_seconds: Annotated[
+        float, Meta(ge=0.5, le=3600, description="A packet that nobody has taken for so long is sent again")
+    ] = 60.0
+    orchestrator_lease_seconds: Annotated[
+        float, Meta(ge=0.5, le=3600, description="An attempt whose worker is silent for so long is lost")
+    ] = 30.0
+    orchestrator_max_attempt_cost_usd: Annotated[
+        UsdText, Meta(description="What one attempt may spend at AI providers at most, in US dollars")
+    ] = "1"

@@ -1,0 +1,1 @@
+"""SQL for each aggregate. Stores take a connection, return structs and hold no rules."""

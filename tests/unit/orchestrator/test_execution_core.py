@@ -1,0 +1,464 @@
+"""The pure core: what follows from what happens."""
+
+from typing import get_args
+
+import msgspec
+import pytest
+from support.execution_story import START_MS, Story, call, deliverable, inline, pipeline, stage, stored
+
+from aif_contracts.events import CostIncurred, StepSkipped, WorkflowCompleted, WorkflowFailed
+from aif_contracts.metering import Metrics, Tokens
+from aif_contracts.orders import StageStatus
+from aif_contracts.packets import Cancelled, Later, Proceed, Superseded
+from aif_orchestrator.execution.commands import LoadOutputs, StoreInput, TellWorkers
+from aif_orchestrator.execution.happenings import CallBooked, CancelAsked, InputStored, InputUnavailable, OutputsLoaded, TimePassed
+from aif_orchestrator.execution.machine import ACTS, LATE, StageHappening
+from aif_orchestrator.execution.metering import execution_totals
+from aif_orchestrator.execution.state import Execution, wake_at
+from aif_pipelines.definition import OutputValidation
+
+SPENT = Metrics(cost_usd="0.25", tokens_used=Tokens(prompt_tokens=100, completion_tokens=50, total_tokens=150))
+
+
+def test_every_pair_of_stage_state_and_happening_is_listed_exactly_once() -> None:
+    for kind in get_args(StageHappening):
+        assert ACTS[kind] | LATE[kind] == frozenset(StageStatus)
+        assert not ACTS[kind] & LATE[kind]
+
+
+def test_stages_run_one_after_the_other_and_the_last_one_is_delivered() -> None:
+    story = Story(
+        pipeline(
+            stage("first", input={"topic": "{{params.topic}}"}),
+            stage("second", depends_on=("first",), input={"from": "{{first.made}}"}),
+            outputs=(deliverable("second"),),
+        ),
+        parameters={"topic": "bees"},
+    )
+    assert msgspec.json.decode(story.last_packet("first").data_ref.inline or b"") == {"topic": "bees"}
+
+    story.completes("first", story.granted("first"))
+    assert msgspec.json.decode(story.last_packet("second").data_ref.inline or b"") == {"from": "first"}
+    story.completes("second", story.granted("second"))
+
+    assert story.execution.status == "completed"
+    assert wake_at(story.execution) is None
+    final = story.events()[-1]
+    assert isinstance(final, WorkflowCompleted)
+    assert [each.name for each in final.deliverables] == ["thing"]
+    assert story.event_types() == [
+        "WORKFLOW_STARTED",
+        "STEP_STARTED",
+        "STEP_COMPLETED",
+        "STEP_STARTED",
+        "STEP_COMPLETED",
+        "WORKFLOW_COMPLETED",
+    ]
+
+
+def test_stages_without_dependencies_are_offered_together_and_joined() -> None:
+    story = Story(pipeline(stage("left"), stage("right"), stage("join", depends_on=("left", "right"))))
+    assert [packet.stage_id for packet in story.packets()] == ["left", "right"]
+
+    story.completes("left", story.granted("left"))
+    assert story.stage("join").status == "waiting"
+    story.completes("right", story.granted("right"))
+
+    assert story.stage("join").status == "queued"
+
+
+def test_a_stage_that_costs_nothing_carries_its_grant_and_needs_no_claim() -> None:
+    story = Story(pipeline(stage("only")), free=True)
+
+    packet = story.last_packet("only")
+
+    assert packet.attempt == 1
+    assert packet.grant is not None
+    assert packet.grant.models == ()
+    story.completes("only", 1)
+    assert story.execution.status == "completed"
+    assert story.attempts() == [("only", 1, "success")]
+
+
+def test_a_stage_that_may_cost_money_carries_no_grant() -> None:
+    story = Story(pipeline(stage("only")))
+
+    packet = story.last_packet("only")
+
+    assert packet.attempt == 0
+    assert packet.grant is None
+    assert story.stage("only").status == "queued"
+
+
+def test_a_second_worker_with_the_same_packet_is_told_to_come_later() -> None:
+    story = Story(pipeline(stage("only")))
+    story.granted("only", by="worker_a")
+
+    answer = story.claim("only", by="worker_b")
+
+    assert isinstance(answer, Later)
+    assert story.stage("only").attempt == 1
+
+
+def test_a_redelivered_packet_opens_a_new_attempt_once_the_first_worker_is_silent() -> None:
+    story = Story(pipeline(stage("only")))
+    story.granted("only", by="worker_a")
+    story.later(30_000)
+
+    assert story.granted("only", by="worker_b") == 2
+
+    story.completes("only", 1, {"by": "the late one"})
+    assert story.stage("only").status == "running"
+    story.completes("only", 2, {"by": "the new one"})
+    assert story.stage("only").output == inline({"by": "the new one"})
+    assert story.attempts() == [("only", 1, "worker_lost"), ("only", 2, "success")]
+
+
+def test_signs_of_life_keep_the_lease() -> None:
+    story = Story(pipeline(stage("only")))
+    attempt = story.granted("only")
+    for _ in range(5):
+        story.later(9_000)
+        assert isinstance(story.progress("only", attempt, 10), Proceed)
+
+    story.happens(TimePassed())
+
+    assert story.stage("only").status == "running"
+    assert story.stage("only").attempt == 1
+
+
+def test_a_silent_attempt_is_lost_and_the_stage_is_offered_anew() -> None:
+    story = Story(pipeline(stage("only")))
+    old = story.last_packet("only").packet_id
+    story.granted("only")
+
+    story.wakes()
+
+    assert story.stage("only").status == "queued"
+    assert story.last_packet("only").packet_id != old
+    assert isinstance(story.claim("only", packet_id=old), Superseded)
+    assert story.granted("only", by="worker_b") == 2
+
+
+def test_an_input_that_kills_every_worker_ends_the_stage() -> None:
+    story = Story(pipeline(stage("only")))
+
+    for _ in range(5):
+        story.granted("only")
+        story.wakes()
+
+    assert story.execution.status == "failed"
+    assert story.execution.failure_code == "worker_lost"
+    assert [code for _, _, code in story.attempts()] == ["worker_lost"] * 5
+
+
+def test_a_packet_that_nobody_takes_is_sent_again_with_doubling_patience() -> None:
+    story = Story(pipeline(stage("only")))
+    first = story.last_packet("only").packet_id
+
+    story.wakes()
+    waited_first = story.circumstances.at_ms - START_MS
+    second = story.last_packet("only").packet_id
+    before = story.circumstances.at_ms
+    story.wakes()
+    waited_second = story.circumstances.at_ms - before
+
+    assert first != second
+    assert (waited_first, waited_second) == (60_000, 120_000)
+    assert story.stage("only").attempt == 0
+
+
+def test_a_granted_packet_sent_again_has_to_be_claimed_and_the_first_may_still_win() -> None:
+    story = Story(pipeline(stage("only")), free=True)
+    story.wakes()
+    again = story.last_packet("only")
+
+    assert again.grant is None
+    story.completes("only", 1)
+
+    assert story.execution.status == "completed"
+    assert isinstance(story.claim("only", packet_id=again.packet_id), Superseded)
+
+
+def test_a_failed_attempt_is_tried_again_after_its_backoff() -> None:
+    story = Story(pipeline(stage("only")))
+
+    story.fails("only", story.granted("only"))
+
+    assert story.stage("only").status == "retrying"
+    story.wakes()
+    assert story.circumstances.at_ms == START_MS + 1_000
+    story.fails("only", story.granted("only"))
+    story.wakes()
+    assert story.circumstances.at_ms == START_MS + 3_000
+    story.completes("only", story.granted("only"))
+    assert story.execution.status == "completed"
+    assert story.attempts() == [("only", 1, "provider_timeout"), ("only", 2, "provider_timeout"), ("only", 3, "success")]
+
+
+def test_a_provider_that_names_its_time_is_obeyed() -> None:
+    story = Story(pipeline(stage("only")))
+
+    story.fails("only", story.granted("only"), "rate_limited", retry_after_ms=42_000)
+    story.wakes()
+
+    assert story.circumstances.at_ms == START_MS + 42_000
+
+
+def test_the_last_failure_fails_the_execution_and_stops_the_others() -> None:
+    story = Story(pipeline(stage("bad"), stage("good"), stage("after", depends_on=("bad",))))
+    story.granted("good", by="worker_b")
+
+    for _ in range(3):
+        if story.stage("bad").status == "retrying":
+            story.wakes()
+        story.progress("good", 1, 50, by="worker_b")
+        story.fails("bad", story.granted("bad"))
+
+    assert story.execution.status == "failed"
+    assert story.stage("good").status == "cancelled"
+    assert story.stage("after").status == "cancelled"
+    assert [command.worker_name for command in story.commands if isinstance(command, TellWorkers)] == ["maker"]
+    final = story.events()[-1]
+    assert isinstance(final, WorkflowFailed)
+    assert (final.step_name, final.code) == ("bad", "provider_timeout")
+
+
+def test_a_failure_that_no_repetition_can_mend_is_not_repeated() -> None:
+    story = Story(pipeline(stage("only")))
+
+    story.fails("only", story.granted("only"), "model_required", retryable=False)
+
+    assert story.execution.status == "failed"
+    assert story.execution.failure_code == "model_required"
+
+
+def test_an_optional_stage_may_fail_and_what_needs_it_is_skipped() -> None:
+    story = Story(
+        pipeline(
+            stage("extra", optional=True),
+            stage("uses_extra", depends_on=("extra",), input={"x": "{{extra.made}}"}),
+            stage("main"),
+            outputs=(deliverable("main"),),
+        )
+    )
+    story.fails("extra", story.granted("extra"), retryable=False)
+
+    story.completes("main", story.granted("main"))
+
+    assert story.execution.status == "partially_completed"
+    assert story.stage("uses_extra").status == "skipped"
+    assert any(isinstance(event, StepSkipped) and event.step_name == "uses_extra" for event in story.events())
+
+
+def test_a_stage_whose_condition_is_not_met_is_skipped() -> None:
+    story = Story(
+        pipeline(
+            stage("first"),
+            stage("maybe", depends_on=("first",), when="{{first.quality_score}} < 0.7"),
+        )
+    )
+
+    story.completes("first", story.granted("first"), quality=0.9)
+
+    assert story.stage("maybe").status == "skipped"
+    assert story.execution.status == "completed"
+
+
+def test_an_output_that_breaks_its_validation_is_a_failed_attempt_with_the_reason() -> None:
+    story = Story(
+        pipeline(stage("only", output_validation=OutputValidation(required_fields=("title",), min_quality_score=0.8)))
+    )
+
+    story.completes("only", story.granted("only"), {"text": "no title"}, quality=0.5)
+
+    assert story.stage("only").status == "retrying"
+    assert "the output has no title" in story.stage("only").reason
+    assert "the quality score is 0.5; at least 0.8 is asked for" in story.stage("only").reason
+    assert story.attempts() == [("only", 1, "output_invalid")]
+
+
+def test_an_attempt_that_outlasts_its_time_is_stopped_and_tried_again() -> None:
+    story = Story(pipeline(stage("only")))
+    attempt = story.granted("only")
+    for _ in range(7):
+        story.later(9_000)
+        story.progress("only", attempt, 10)
+
+    story.wakes()
+
+    assert story.circumstances.at_ms == START_MS + 65_000
+    assert story.stage("only").status == "retrying"
+    assert story.attempts() == [("only", 1, "timeout")]
+    assert any(isinstance(command, TellWorkers) for command in story.commands)
+
+
+def test_an_execution_that_outlasts_its_pipeline_fails() -> None:
+    story = Story(pipeline(stage("only"), timeout_seconds=5.0))
+
+    story.wakes()
+
+    assert story.execution.status == "failed"
+    assert story.execution.failure_code == "deadline_exceeded"
+
+
+def test_cancelling_ends_everything_and_workers_are_told() -> None:
+    story = Story(pipeline(stage("one"), stage("two")))
+    attempt = story.granted("one")
+
+    story.happens(CancelAsked(reason="no longer wanted"))
+
+    assert story.execution.status == "cancelled"
+    assert {run.status for run in story.execution.stages.values()} == {"cancelled"}
+    assert isinstance(story.progress("one", attempt, 50), Cancelled)
+    assert isinstance(story.claim("two"), Cancelled)
+    assert story.event_types()[-1] == "WORKFLOW_CANCELLED"
+
+
+def test_a_late_report_of_a_cancelled_stage_still_counts_its_cost_and_says_nothing_more() -> None:
+    story = Story(pipeline(stage("only")))
+    attempt = story.granted("only")
+    story.happens(CancelAsked(reason="no longer wanted"))
+
+    story.completes("only", attempt, metrics=SPENT)
+
+    totals = execution_totals(story.execution, story.circumstances.at_ms)
+    assert totals.cost_usd == "0.25"
+    assert totals.tokens_used.total_tokens == 150
+    assert story.execution.status == "cancelled"
+    assert story.event_types()[-1] == "WORKFLOW_CANCELLED"
+
+
+def test_the_same_report_twice_is_charged_once() -> None:
+    story = Story(pipeline(stage("one"), stage("two")))
+    attempt = story.granted("one")
+
+    story.completes("one", attempt, metrics=SPENT)
+    story.completes("one", attempt, metrics=SPENT)
+
+    assert execution_totals(story.execution, story.circumstances.at_ms).cost_usd == "0.25"
+    assert story.attempts() == [("one", 1, "success")]
+
+
+def test_calls_count_at_once_and_the_report_that_holds_them_does_not_count_them_again() -> None:
+    story = Story(pipeline(stage("one"), stage("two")))
+    attempt = story.granted("one")
+
+    story.happens(CallBooked(call=call("one", attempt, 1, "0.10")))
+    story.happens(CallBooked(call=call("one", attempt, 1, "0.10")))
+    story.happens(CallBooked(call=call("one", attempt, 2, "0.15")))
+    assert execution_totals(story.execution, story.circumstances.at_ms).cost_usd == "0.25"
+    story.completes("one", attempt, metrics=SPENT)
+
+    assert execution_totals(story.execution, story.circumstances.at_ms).cost_usd == "0.25"
+    costs = [event.cost_usd for event in story.events() if isinstance(event, CostIncurred)]
+    assert costs == ["0.1", "0.15"] or costs == ["0.10", "0.15"]
+
+
+def test_the_calls_of_a_worker_that_died_stay_on_the_bill() -> None:
+    story = Story(pipeline(stage("only")))
+    attempt = story.granted("only")
+    story.happens(CallBooked(call=call("only", attempt, 1, "0.10")))
+
+    story.wakes()
+    story.completes("only", story.granted("only"), metrics=SPENT)
+
+    assert story.execution.status == "completed"
+    assert execution_totals(story.execution, story.circumstances.at_ms).cost_usd == "0.35"
+
+
+def test_a_call_of_unknown_cost_makes_the_total_a_lower_bound() -> None:
+    story = Story(pipeline(stage("only")))
+    attempt = story.granted("only")
+
+    story.happens(CallBooked(call=call("only", attempt, 1, None)))
+
+    totals = execution_totals(story.execution, story.circumstances.at_ms)
+    assert totals.cost_is_complete is False
+    assert totals.cost_usd == "0"
+
+
+def test_a_forged_attempt_number_is_neither_applied_nor_charged() -> None:
+    story = Story(pipeline(stage("only")))
+    story.granted("only")
+
+    story.completes("only", 7, metrics=SPENT)
+
+    assert story.stage("only").status == "running"
+    assert execution_totals(story.execution, story.circumstances.at_ms).cost_usd == "0"
+
+
+def test_a_stored_output_is_read_before_the_stage_that_needs_it_starts() -> None:
+    story = Story(pipeline(stage("first"), stage("second", input={"from": "{{first.text}}"})))
+    attempt = story.granted("first")
+
+    story.completes("first", attempt, {"text": "long"}, output=stored())
+
+    assert story.stage("second").status == "preparing"
+    assert [command.refs for command in story.commands if isinstance(command, LoadOutputs)] == [{"first": stored()}]
+    story.happens(OutputsLoaded(stage_id="second", outputs={"first": {"text": "long"}}))
+    assert msgspec.json.decode(story.last_packet("second").data_ref.inline or b"") == {"from": "long"}
+
+
+def test_a_large_input_is_stored_before_it_is_offered() -> None:
+    story = Story(pipeline(stage("only", input={"text": "{{params.text}}"})), parameters={"text": "x" * 9000})
+    command = next(command for command in story.commands if isinstance(command, StoreInput))
+    assert story.packets() == []
+
+    story.happens(InputStored(stage_id="only", input_ref=stored(command.storage_key)))
+
+    assert story.packets()[0].data_ref.storage_key == "data/exec_1/only/input"
+
+
+def test_preparation_that_is_lost_begins_anew() -> None:
+    story = Story(pipeline(stage("first"), stage("second", input={"from": "{{first.text}}"})))
+    story.completes("first", story.granted("first"), {"text": "long"}, output=stored())
+
+    story.wakes()
+
+    assert any(isinstance(command, LoadOutputs) for command in story.commands)
+
+
+def test_an_output_that_is_gone_fails_the_stage_that_needs_it() -> None:
+    story = Story(pipeline(stage("first"), stage("second", input={"from": "{{first.text}}"})))
+    story.completes("first", story.granted("first"), {"text": "long"}, output=stored())
+
+    story.happens(InputUnavailable(stage_id="second", code="blob_missing", message="no bytes"))
+
+    assert story.execution.status == "failed"
+    assert story.execution.failure_code == "blob_missing"
+
+
+def test_a_deliverable_is_always_stored() -> None:
+    story = Story(pipeline(stage("only"), outputs=(deliverable("only"),)))
+
+    assert story.last_packet("only").inline_limit_bytes == 0
+
+
+def test_events_are_numbered_without_gaps_and_progress_never_falls() -> None:
+    story = Story(pipeline(stage("one"), stage("two", depends_on=("one",))))
+    attempt = story.granted("one")
+    story.progress("one", attempt, 60, "far")
+    story.fails("one", attempt)
+    story.wakes()
+    story.completes("one", story.granted("one"))
+    story.completes("two", story.granted("two"))
+
+    from aif_orchestrator.execution.commands import EmitEvent
+
+    events = [command.event for command in story.history if isinstance(command, EmitEvent)]
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    progress = [event.progress_percent for event in events]
+    assert progress == sorted(progress)
+    assert progress[-1] == 100
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_the_state_survives_its_stored_form(free: bool) -> None:
+    story = Story(pipeline(stage("one"), stage("two", depends_on=("one",))), free=free, parameters={"n": 1.5, "t": "ü"})
+    if not free:
+        story.happens(CallBooked(call=call("one", story.granted("one"), 1, "0.1")))
+
+    again = msgspec.json.decode(msgspec.json.encode(story.execution), type=Execution)
+
+    assert again == story.execution
