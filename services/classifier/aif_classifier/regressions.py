@@ -58,7 +58,8 @@ def about_speed(slice_: Slice, complexity: str, samples: Sequence[Sample], thres
         recommendation_type=RecommendationType.SPEED,
         description=(
             f"{slice_.action} in {slice_.template} on {complexity} inputs takes {now_ms:.0f} ms where it took"
-            f" {before_ms:.0f} ms: look for what changed at {recent[0].timestamp:%Y-%m-%d %H:%M} UTC or before, and take it back."
+            f" {before_ms:.0f} ms: look for what changed at {recent[0].timestamp:%Y-%m-%d %H:%M} UTC or before, and take it"
+            " back."
         ),
         confidence_score=confidence,
         sample_size=len(before) + len(now),

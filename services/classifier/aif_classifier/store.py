@@ -51,9 +51,10 @@ class PerformanceStore:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
-    async def insert_attempts(self, connection: Connection, rows: Sequence[AttemptRow]) -> int:
-        """Returns how many were new."""
-        return len(await connection.fetch(self._queries["insert_attempts"], msgspec.json.encode(rows)))
+    async def insert_attempts(self, connection: Connection, rows: Sequence[AttemptRow]) -> tuple[Slice, ...]:
+        """Returns the slice of every attempt that was new."""
+        inserted = await connection.fetch(self._queries["insert_attempts"], msgspec.json.encode(rows))
+        return tuple(Slice(**row) for row in inserted)
 
     async def list_slices(self, connection: Connection, window: timedelta) -> tuple[Slice, ...]:
         rows = await connection.fetch(self._queries["list_slices"], window)
@@ -83,10 +84,10 @@ class InsightStore:
         self._queries = queries
         self._new_id = new_id
 
-    async def try_lock(self, connection: Connection, slice_: Slice) -> bool:
-        """Until the end of the transaction. False when another replica has it."""
+    async def lock(self, connection: Connection, slice_: Slice) -> None:
+        """Until the end of the transaction: one replica writes about a slice at a time."""
         name = f"{slice_.worker_name}/{slice_.action}/{slice_.template}"
-        return bool(await connection.fetchval(self._queries["try_lock_slice"], name))
+        await connection.execute(self._queries["lock_slice"], name)
 
     async def put_findings(self, connection: Connection, slice_: Slice, findings: Sequence[Finding]) -> None:
         """Make the pending recommendations about a slice be these."""

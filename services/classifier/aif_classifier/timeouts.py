@@ -74,8 +74,10 @@ def rounded_up(milliseconds: float) -> int:
     return math.ceil(milliseconds / step) * step
 
 
-def _raise(slice_: Slice, times: Sequence[int], timed_out: int, limit_ms: int, confidence: float) -> Finding:
+def _raise(slice_: Slice, times: Sequence[int], timed_out: int, limit_ms: int, confidence: float) -> Finding | None:
     wanted_ms = rounded_up(limit_for_share(times, timed_out, limit_ms, SHARE_INSIDE))
+    if wanted_ms <= limit_ms:
+        return None
     attempts = len(times) + timed_out
     share = timed_out / attempts
     return Finding(

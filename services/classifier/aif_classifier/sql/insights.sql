@@ -1,6 +1,6 @@
--- name: try_lock_slice
--- One replica writes about a slice at a time; the other one skips it.
-SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))
+-- name: lock_slice
+-- One replica writes about a slice at a time, until the end of its transaction; the other one waits and sees what it wrote.
+SELECT pg_advisory_xact_lock(hashtextextended($1, 0))
 
 -- name: upsert_insight
 -- A finding with the key of a pending recommendation brings that one up to date; it keeps its id and its age.
