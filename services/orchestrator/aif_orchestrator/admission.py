@@ -1,14 +1,14 @@
 """Whether an order may start: it names a template that exists, its parameters fit, and the factory can do it at all."""
 
 import msgspec
+from msgspec.structs import replace
+
 from aif_contracts.orders import Execute, FieldMistake, Refusal
+from aif_orchestrator.engine.plans import Plans, UnknownTemplate
+from aif_orchestrator.engine.workforce import Workforce
 from aif_pipelines.failures import ExpressionFailed
 from aif_pipelines.parameters import check_parameters
 from aif_pipelines.plan import Plan
-from msgspec.structs import replace
-
-from aif_orchestrator.engine.plans import Plans, UnknownTemplate
-from aif_orchestrator.engine.workforce import Workforce
 
 LARGEST_PARAMETERS_BYTES = 64 * 1024
 

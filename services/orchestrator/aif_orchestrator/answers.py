@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
+
 from aif_contracts import subjects
 from aif_contracts.orders import (
     Accepted,
@@ -19,15 +21,8 @@ from aif_contracts.orders import (
     Refusal,
     TemplateList,
 )
-from aif_contracts.packets import ClaimAnswer, ClaimRequest, Later, ProgressAnswer, Proceed, Superseded
+from aif_contracts.packets import ClaimAnswer, ClaimRequest, Later, Proceed, ProgressAnswer, Superseded
 from aif_contracts.reports import Progress
-from aif_runtime.bus import Bus, Question
-from aif_runtime.decoding import decode
-from aif_runtime.failures import DatabaseUnavailable, MalformedMessage
-from aif_runtime.postgres import Database
-from aif_runtime.telemetry import SpanKind, Tracing
-from msgspec import Struct
-
 from aif_orchestrator.admission import Admission
 from aif_orchestrator.engine.arrivals import ExecutionOrdered
 from aif_orchestrator.engine.engine import Engine, NotApplied
@@ -35,6 +30,11 @@ from aif_orchestrator.engine.plans import Plans
 from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CancelAsked
 from aif_orchestrator.execution.views import view
 from aif_orchestrator.store.executions import ExecutionStore, Seen
+from aif_runtime.bus import Bus, Question
+from aif_runtime.decoding import decode
+from aif_runtime.failures import DatabaseUnavailable, MalformedMessage
+from aif_runtime.postgres import Database
+from aif_runtime.telemetry import SpanKind, Tracing
 
 AWAY_RETRY_MS = 1_000
 
@@ -103,9 +103,7 @@ class Answers:
             applied = await self._engine.apply(order.execution_id, ordered)
         if applied.client_id != order.client_id or applied.status is None:
             return Refusal(code="execution_id_taken", message=f"{order.execution_id} names another client's execution")
-        return Accepted(
-            execution_id=order.execution_id, template_version=applied.template_version, status=applied.status
-        )
+        return Accepted(execution_id=order.execution_id, template_version=applied.template_version, status=applied.status)
 
     async def _cancel(self, request: CancelExecution, question: Question) -> ExecutionView | Refusal:
         if await self._find(request.execution_id, request.client_id) is None:
@@ -147,9 +145,7 @@ class Answers:
 
     async def _claim(self, question: Question) -> bytes:
         request = decode(_CLAIM, question.payload)
-        happening = AttemptClaimed(
-            stage_id=request.stage_id, packet_id=request.packet_id, instance_id=request.instance_id
-        )
+        happening = AttemptClaimed(stage_id=request.stage_id, packet_id=request.packet_id, instance_id=request.instance_id)
         answer: ClaimAnswer
         try:
             applied = await self._engine.apply(request.execution_id, happening)

@@ -6,10 +6,20 @@ from typing import Any
 
 import msgspec
 import structlog
+
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.reports import Accepted, Completed, Declined, Failed, Progress, Report
+from aif_orchestrator.engine.engine import Engine, NotApplied
+from aif_orchestrator.execution.happenings import (
+    AttemptCompleted,
+    AttemptFailed,
+    AttemptProgressed,
+    CallBooked,
+    Happening,
+    PacketDeclined,
+)
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus, ConsumerSpec, Delivery
 from aif_runtime.dead_letters import bury
@@ -21,16 +31,6 @@ from aif_runtime.failures import (
     BusUnavailable,
     DatabaseUnavailable,
     MalformedMessage,
-)
-
-from aif_orchestrator.engine.engine import Engine, NotApplied
-from aif_orchestrator.execution.happenings import (
-    AttemptCompleted,
-    AttemptFailed,
-    AttemptProgressed,
-    CallBooked,
-    Happening,
-    PacketDeclined,
 )
 
 AT_ONCE = 256

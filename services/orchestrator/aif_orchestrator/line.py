@@ -11,7 +11,6 @@ from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.intake import Intake
 
 WORK_OFF_SECONDS = 10.0
-LOOK_SECONDS = 0.02
 
 
 class Line:
@@ -26,7 +25,7 @@ class Line:
         self._follow_ups = follow_ups
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set and what had been taken in is committed and published, or somebody else's turn."""
+        """Until `stop` is set and what had been taken in is committed and published, as far as time allows."""
         takes_in = (self._intake.run, self._sweeper.run, self._workforce.run)
         works_off = (self._engine.run, self._relay.run, self._relay.tidy)
         async with asyncio.TaskGroup() as group:
@@ -46,8 +45,8 @@ class Line:
             task.cancel()
 
     async def _worked_off(self) -> None:
-        while self._engine.is_busy or self._relay.backlog:
-            await asyncio.sleep(LOOK_SECONDS)
+        await self._engine.idle()
+        await self._relay.idle()
 
 
 async def _within(seconds: float, wait: Callable[[], Awaitable[None]]) -> None:

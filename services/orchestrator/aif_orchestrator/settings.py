@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
+from msgspec import Meta
+
 from aif_contracts.money import UsdText
 from aif_runtime.process_settings import CommonSettings
 from aif_runtime.settings import Secret
-from msgspec import Meta
 
 
 class OrchestratorSettings(CommonSettings, frozen=True, kw_only=True):

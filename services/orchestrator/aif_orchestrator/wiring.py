@@ -3,16 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aif_pipelines.library import builtin_pipelines
-from aif_runtime.blobs import BlobStore
-from aif_runtime.bus import Bus
-from aif_runtime.migrations import load_migrations, migrate
-from aif_runtime.postgres import Database
-from aif_runtime.process import Assembled, Part, Surroundings
-from aif_runtime.sql_files import load_queries
-from aif_runtime.telemetry import Tracing
-from prometheus_client import CollectorRegistry
-
 from aif_orchestrator.admission import Admission
 from aif_orchestrator.answers import Answers
 from aif_orchestrator.engine.engine import Engine
@@ -29,5 +19,99 @@ from aif_orchestrator.settings import OrchestratorSettings
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import OutboxStore
 from aif_orchestrator.store.pipelines import PipelineStore
+from aif_pipelines.library import builtin_pipelines
+from aif_runtime.blobs import BlobStore
+from aif_runtime.bus import Bus
+from aif_runtime.connections import open_connections
+from aif_runtime.migrations import load_migrations, migrate
+from aif_runtime.postgres import Database
+from aif_runtime.process import Assembled, Part, Surroundings
+from aif_runtime.sql_files import Queries, load_queries
 
 SERVICE = "orchestrator"
+
+
+@asynccontextmanager
+async def wire(surroundings: Surroundings[OrchestratorSettings]) -> AsyncIterator[Assembled]:
+    """Open what one replica needs, and close it again."""
+    async with open_connections(surroundings) as connections:
+        database = await surroundings.connect("Postgres", lambda: _open_database(surroundings))
+        surroundings.health.add("postgres", database.check)
+        try:
+            line = await assemble(surroundings, connections.bus, connections.blobs, database)
+            yield Assembled(parts=(Part(name="line", run=line.run),))
+        finally:
+            await database.close()
+
+
+async def assemble(surroundings: Surroundings[OrchestratorSettings], bus: Bus, blobs: BlobStore, database: Database) -> Line:
+    """Build the line on given surroundings, and begin to answer questions."""
+    settings = surroundings.settings
+    queries = load_queries("aif_orchestrator.store")
+    executions = ExecutionStore(queries)
+    outbox = OutboxStore(queries)
+    plans = await _stored_plans(database, queries)
+    workforce = Workforce(bus)
+    relay = Relay(bus=bus, database=database, outbox=outbox)
+    follow_ups = FollowUps(bus=bus, blobs=blobs)
+    engine = Engine(
+        database=database,
+        executions=executions,
+        outbox=outbox,
+        relay=relay,
+        follow_ups=follow_ups,
+        plans=plans,
+        workforce=workforce,
+        patience=_patience(settings),
+        max_attempt_cost_usd=settings.orchestrator_max_attempt_cost_usd,
+        figures=Figures(surroundings.registry),
+        tracing=surroundings.tracing,
+    )
+    await workforce.refresh()
+    answers = Answers(
+        bus=bus,
+        database=database,
+        executions=executions,
+        engine=engine,
+        plans=plans,
+        admission=Admission(plans=plans, workforce=workforce),
+        tracing=surroundings.tracing,
+    )
+    await answers.open()
+    return Line(
+        intake=Intake(bus=bus, blobs=blobs, engine=engine),
+        engine=engine,
+        relay=relay,
+        sweeper=Sweeper(
+            database=database,
+            executions=executions,
+            engine=engine,
+            every_seconds=settings.orchestrator_sweep_seconds,
+        ),
+        workforce=workforce,
+        follow_ups=follow_ups,
+    )
+
+
+async def _open_database(surroundings: Surroundings[OrchestratorSettings]) -> Database:
+    database = await Database.open(
+        surroundings.settings.orchestrator_database_url.reveal(), application_name=surroundings.instance_id
+    )
+    await migrate(database, schema=SERVICE, migrations=load_migrations("aif_orchestrator"))
+    return database
+
+
+async def _stored_plans(database: Database, queries: Queries) -> Plans:
+    """The built-in pipelines are stored like any other: executions refer to them for as long as they are kept."""
+    pipelines = PipelineStore(queries)
+    async with database.transaction() as connection:
+        for pipeline in builtin_pipelines():
+            await pipelines.keep(connection, pipeline)
+        return Plans(await pipelines.list_all(connection))
+
+
+def _patience(settings: OrchestratorSettings) -> Patience:
+    return Patience(
+        unclaimed_ms=int(settings.orchestrator_unclaimed_seconds * 1000),
+        lease_ms=int(settings.orchestrator_lease_seconds * 1000),
+    )

@@ -4,18 +4,25 @@ from typing import get_args
 
 import msgspec
 import pytest
-from support.execution_story import START_MS, Story, call, deliverable, inline, pipeline, stage, stored
 
 from aif_contracts.events import CostIncurred, StepSkipped, WorkflowCompleted, WorkflowFailed
 from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import Cancelled, Later, Proceed, Superseded
 from aif_orchestrator.execution.commands import LoadOutputs, StoreInput, TellWorkers
-from aif_orchestrator.execution.happenings import CallBooked, CancelAsked, InputStored, InputUnavailable, OutputsLoaded, TimePassed
+from aif_orchestrator.execution.happenings import (
+    CallBooked,
+    CancelAsked,
+    InputStored,
+    InputUnavailable,
+    OutputsLoaded,
+    TimePassed,
+)
 from aif_orchestrator.execution.machine import ACTS, LATE, StageHappening
 from aif_orchestrator.execution.metering import execution_totals
 from aif_orchestrator.execution.state import Execution, wake_at
 from aif_pipelines.definition import OutputValidation
+from support.execution_story import START_MS, Story, call, deliverable, inline, pipeline, stage, stored
 
 SPENT = Metrics(cost_usd="0.25", tokens_used=Tokens(prompt_tokens=100, completion_tokens=50, total_tokens=150))
 

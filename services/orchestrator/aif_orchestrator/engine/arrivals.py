@@ -2,10 +2,10 @@
 
 import asyncio
 
-from aif_contracts.orders import Execute, ExecutionStatus
-from aif_contracts.packets import ClaimAnswer, ProgressAnswer
 from msgspec import Struct
 
+from aif_contracts.orders import Execute, ExecutionStatus
+from aif_contracts.packets import ClaimAnswer, ProgressAnswer
 from aif_orchestrator.execution.happenings import Happening
 
 

@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 import msgspec
+
 from aif_contracts import subjects
 from aif_contracts.events import ExecutionEvent
 from aif_contracts.metering import ProviderCall
 from aif_contracts.packets import ClaimAnswer, ProgressAnswer, Superseded
 from aif_contracts.performance import PerformanceRecord
-from aif_runtime.bus import Outgoing
-
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
 from aif_orchestrator.execution.commands import (
     AnswerClaim,
@@ -27,6 +26,7 @@ from aif_orchestrator.execution.commands import (
 from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CallBooked, Circumstances
 from aif_orchestrator.execution.machine import begin, step
 from aif_orchestrator.execution.state import Execution
+from aif_runtime.bus import Outgoing
 
 FollowUp = LoadOutputs | StoreInput | TellWorkers
 """Commands that are performed after the commit, and come again by their timers if they are lost."""
@@ -35,9 +35,10 @@ FollowUp = LoadOutputs | StoreInput | TellWorkers
 class Worked:
     """One execution after its arrivals."""
 
-    __slots__ = ("applied", "arrivals", "before", "commands", "execution")
+    __slots__ = ("applied", "arrivals", "before", "commands", "execution", "execution_id")
 
     def __init__(self, arrivals: Sequence[Arrival], before: Execution | None) -> None:
+        self.execution_id = arrivals[0].execution_id
         self.arrivals = arrivals
         self.before = before
         self.execution = before
@@ -84,9 +85,8 @@ def calls_of(worked: Sequence[Worked]) -> list[ProviderCall]:
 def follow_ups_of(worked: Sequence[Worked]) -> list[tuple[str, FollowUp]]:
     """With the id of the execution that each belongs to."""
     return [
-        (each.execution.execution_id, command)
+        (each.execution_id, command)
         for each in worked
-        if each.execution is not None
         for command in each.commands
         if isinstance(command, LoadOutputs | StoreInput | TellWorkers)
     ]

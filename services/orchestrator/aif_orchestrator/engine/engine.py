@@ -10,8 +10,6 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from aif_runtime.failures import DatabaseUnavailable
-from aif_runtime.postgres import Connection, Database
 
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
 from aif_orchestrator.engine.batch import Worked, attempts_of, calls_of, follow_ups_of, messages_of, work_out
@@ -23,6 +21,9 @@ from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.execution.happenings import Circumstances, Happening, Patience
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import OutboxStore
+from aif_runtime.failures import DatabaseUnavailable
+from aif_runtime.postgres import Connection, Database
+from aif_runtime.telemetry import Tracing
 
 LARGEST_BATCH = 256
 MOST_WAITING = 10_000
@@ -49,6 +50,7 @@ class Engine:
         patience: Patience,
         max_attempt_cost_usd: str,
         figures: Figures,
+        tracing: Tracing,
     ) -> None:
         self._database = database
         self._executions = executions
@@ -60,8 +62,10 @@ class Engine:
         self._patience = patience
         self._max_attempt_cost_usd = max_attempt_cost_usd
         self._figures = figures
+        self._tracing = tracing
         self._inbox: asyncio.Queue[Arrival] = asyncio.Queue(MOST_WAITING)
-        self._in_work = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def apply(self, execution_id: str, happening: Happening | ExecutionOrdered) -> Applied:
         """Apply something that has happened; returns when it is committed.
@@ -70,6 +74,7 @@ class Engine:
         NotApplied.
         """
         done: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        self._idle.clear()
         await self._inbox.put(Arrival(execution_id, happening, done))
         return await done
 
@@ -79,14 +84,13 @@ class Engine:
             batch = [await self._inbox.get()]
             while len(batch) < LARGEST_BATCH and not self._inbox.empty():
                 batch.append(self._inbox.get_nowait())
-            self._in_work = len(batch)
             await self._process(batch)
-            self._in_work = 0
+            if self._inbox.empty():
+                self._idle.set()
 
-    @property
-    def is_busy(self) -> bool:
-        """Something that has arrived is not committed yet."""
-        return self._in_work > 0 or not self._inbox.empty()
+    async def idle(self) -> None:
+        """Wait until everything that has arrived is committed."""
+        await self._idle.wait()
 
     async def _process(self, batch: list[Arrival]) -> None:
         published = self._relay.take_published()
@@ -99,7 +103,7 @@ class Engine:
                 arrival.fail(failure)
             await asyncio.sleep(DATABASE_PAUSE_SECONDS)
             return
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001
             # The outermost loop of the service: one arrival that cannot be applied must not stop the others.
             self._relay.give_back(published)
             await self._isolate(batch, failure)
@@ -112,6 +116,8 @@ class Engine:
                 arrival.succeed(applied)
         self._follow_ups.perform(follow_ups_of(worked), self.apply)
         self._figures.count(worked)
+        for each in worked:
+            self._trace_end(each)
         if overtaken:
             # Another replica has stored these executions meanwhile; now they are found.
             await self._process(overtaken)
@@ -126,7 +132,9 @@ class Engine:
         new = [each.execution for each in worked if each.is_new and each.execution is not None]
         if new:
             stored = await self._executions.insert(connection, new)
-            kept = [each for each in worked if not (each.is_new and each.execution and each.execution.execution_id not in stored)]
+            kept = [
+                each for each in worked if not (each.is_new and each.execution and each.execution.execution_id not in stored)
+            ]
             overtaken = [arrival for each in worked if each not in kept for arrival in each.arrivals]
             worked = kept
         changed = [each.execution for each in worked if each.has_changed and each.execution is not None]
@@ -161,6 +169,24 @@ class Engine:
             return known[template, version]
 
         return circumstances_of
+
+    def _trace_end(self, worked: Worked) -> None:
+        """One span for the whole execution, written when it has ended."""
+        execution = worked.execution
+        if execution is None or execution.ended_at is None or (worked.before is not None and worked.before.is_final):
+            return
+        self._tracing.record_span(
+            "execution",
+            start_ns=execution.created_at * 1_000_000,
+            end_ns=execution.ended_at * 1_000_000,
+            parent=execution.trace,
+            attributes={
+                "aif.execution_id": execution.execution_id,
+                "aif.template": execution.template,
+                "aif.status": str(execution.status),
+            },
+            failure=execution.failure_code,
+        )
 
     async def _isolate(self, batch: list[Arrival], failure: Exception) -> None:
         if len(batch) > 1:

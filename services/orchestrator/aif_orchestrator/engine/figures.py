@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from aif_contracts.events import Totals, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from aif_contracts.events import Totals, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
 from aif_orchestrator.engine.batch import Worked, attempts_of
 from aif_orchestrator.execution.state import Execution
 

@@ -8,16 +8,16 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
+
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef
-from aif_runtime.blobs import BlobStore
-from aif_runtime.bus import Bus
-from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable, BusUnavailable, DatabaseUnavailable
-
 from aif_orchestrator.engine.arrivals import Applied
 from aif_orchestrator.engine.batch import FollowUp
 from aif_orchestrator.execution.commands import LoadOutputs, StoreInput, TellWorkers
 from aif_orchestrator.execution.happenings import Happening, InputStored, InputUnavailable, OutputsLoaded
+from aif_runtime.blobs import BlobStore
+from aif_runtime.bus import Bus
+from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable, BusUnavailable, DatabaseUnavailable
 
 Apply = Callable[[str, Happening], Awaitable[Applied]]
 

@@ -1,19 +1,19 @@
 """From the outbox to the broker: what was committed is published, at least once, whoever dies in between.
 
-The engine hands over each row right after its commit. Rows that a dead replica has left are found by their age. A row is deleted
-only after the broker has confirmed all of its messages; the engine does that along with its next batch, so that it costs no
-commit of its own while there is work.
+The engine hands over each row right after its commit. Rows that a dead replica has left are found by their age. A row is
+deleted only after the broker has confirmed all of its messages; the engine does that along with its next batch, so that it
+costs no commit of its own while there is work.
 """
 
 import asyncio
 from collections.abc import Sequence
 
 import structlog
+
+from aif_orchestrator.store.outbox import OutboxStore
 from aif_runtime.bus import Bus, Outgoing
 from aif_runtime.failures import BusUnavailable, DatabaseUnavailable
 from aif_runtime.postgres import Database
-
-from aif_orchestrator.store.outbox import OutboxStore
 
 RETRY_SECONDS = 0.25
 TIDY_SECONDS = 1.0
@@ -32,11 +32,14 @@ class Relay:
         """Rows of ours that are not deleted yet."""
         self._published: list[int] = []
         self._something = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def send(self, outbox_id: int, messages: Sequence[Outgoing]) -> None:
         """Take over a committed row."""
         self._held.add(outbox_id)
         self._waiting.append((outbox_id, messages))
+        self._idle.clear()
         self._something.set()
 
     def take_published(self) -> list[int]:
@@ -60,6 +63,8 @@ class Relay:
             messages = [message for _, row_messages in rows for message in row_messages]
             await self._publish(messages)
             self._published += [outbox_id for outbox_id, _ in rows]
+            if not self._waiting:
+                self._idle.set()
 
     async def tidy(self) -> None:
         """Delete published rows while the engine idles, and adopt what dead replicas have left, until cancelled."""
@@ -73,10 +78,9 @@ class Relay:
             except BusUnavailable as failure:
                 log.warning("outbox_not_published", reason=str(failure))
 
-    @property
-    def backlog(self) -> int:
-        """Committed rows that the broker has not confirmed."""
-        return len(self._held) - len(self._published)
+    async def idle(self) -> None:
+        """Wait until the broker has confirmed everything that was handed over."""
+        await self._idle.wait()
 
     async def _publish(self, messages: Sequence[Outgoing]) -> None:
         while True:
@@ -101,9 +105,7 @@ class Relay:
 
     async def _adopt_stale(self) -> None:
         async with self._database.transaction() as connection:
-            rows = await self._outbox.lock_stale(
-                connection, older_than_seconds=STALE_SECONDS, but_not=sorted(self._held)
-            )
+            rows = await self._outbox.lock_stale(connection, older_than_seconds=STALE_SECONDS, but_not=sorted(self._held))
             if rows:
                 await self._bus.publish([message for row in rows for message in row.messages])
                 await self._outbox.delete(connection, [row.outbox_id for row in rows])

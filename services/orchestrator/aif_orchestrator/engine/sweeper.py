@@ -6,12 +6,12 @@ Several replicas may wake the same execution; the second finds nothing due.
 import asyncio
 
 import structlog
-from aif_runtime.failures import DatabaseUnavailable
-from aif_runtime.postgres import Database
 
 from aif_orchestrator.engine.engine import Engine, NotApplied
 from aif_orchestrator.execution.happenings import TimePassed
 from aif_orchestrator.store.executions import ExecutionStore
+from aif_runtime.failures import DatabaseUnavailable
+from aif_runtime.postgres import Database
 
 AT_ONCE = 200
 

@@ -4,11 +4,12 @@ import asyncio
 
 import msgspec
 import structlog
+from msgspec import Struct
+
 from aif_contracts.subjects import BUCKET_REGISTRY
 from aif_contracts.workers import WorkerDescription
 from aif_runtime.bus import Bus
 from aif_runtime.failures import BusUnavailable
-from msgspec import Struct
 
 REFRESH_SECONDS = 2.0
 

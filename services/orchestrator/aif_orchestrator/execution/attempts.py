@@ -1,4 +1,4 @@
-"""One stage's attempts: claimed, alive, ended, silent. Every ended attempt is recorded, and whatever it spent is charged once."""
+"""One stage's attempts: claimed, alive, ended, silent. Every end is recorded, and whatever an attempt spent is charged once."""
 
 from hashlib import sha256
 
@@ -8,7 +8,6 @@ from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import ControlAction, ControlMessage, Grant, Granted, Later, Proceed, Superseded
 from aif_contracts.performance import PerformanceRecord
-
 from aif_orchestrator.execution import ending, readiness
 from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, RecordAttempt, RecordCall, TellWorkers
 from aif_orchestrator.execution.draft import Draft, is_open, rfc3339
@@ -203,9 +202,7 @@ def _grant(draft: Draft, happening: AttemptClaimed) -> None:
     draft.change(stage_id, attempt=run.attempt + 1, heard_of=False, started_at=None, times_out_at=None)
     _hear_of(draft, stage_id, happening.instance_id)
     grant = Grant(max_cost_usd=draft.circumstances.max_attempt_cost_usd, cache=stage.cache)
-    draft.command(
-        AnswerClaim(answer=Granted(attempt=draft.stages[stage_id].attempt, grant=grant, timeout_ms=timeout_ms))
-    )
+    draft.command(AnswerClaim(answer=Granted(attempt=draft.stages[stage_id].attempt, grant=grant, timeout_ms=timeout_ms)))
 
 
 def _hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int = 0) -> None:
@@ -264,14 +261,14 @@ def _lose(draft: Draft, stage_id: str) -> None:
     run = draft.change(stage_id, losses=run.losses + 1)
     message = f"the worker of attempt {run.attempt} of {stage_id} fell silent"
     if run.losses >= draft.circumstances.patience.max_losses:
-        readiness.give_up(draft, stage_id, WORKER_LOST, f"{message}, as {run.losses - 1} others before; the input may be what kills them")
+        before = run.losses - 1
+        message = f"{message}, as {before} others did before; the input may be what kills them"
+        readiness.give_up(draft, stage_id, WORKER_LOST, message)
         return
     draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=WORKER_LOST, message=message, retry_in_ms=0))
 
 
-def _fail_attempt(
-    draft: Draft, stage_id: str, code: str, message: str, *, retryable: bool, retry_after_ms: int | None
-) -> None:
+def _fail_attempt(draft: Draft, stage_id: str, code: str, message: str, *, retryable: bool, retry_after_ms: int | None) -> None:
     run = draft.stages[stage_id]
     retry = draft.plan_of(stage_id).stage.retry
     run = draft.change(stage_id, failures=run.failures + 1)
@@ -286,9 +283,7 @@ def _fail_attempt(
         progress_percent=0,
         reason=f"attempt {run.attempt} failed ({code}): {message}",
     )
-    draft.emit(
-        StepRetrying(step_name=stage_id, attempt=run.attempt, code=code, message=message, retry_in_ms=delay_ms)
-    )
+    draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=code, message=message, retry_in_ms=delay_ms))
 
 
 def _backoff_ms(draft: Draft, stage_id: str, failures: int) -> int:
@@ -304,16 +299,12 @@ def _stop_worker(draft: Draft, stage_id: str) -> None:
     draft.command(
         TellWorkers(
             worker_name=draft.plan_of(stage_id).worker,
-            message=ControlMessage(
-                execution_id=draft.execution.execution_id, action=ControlAction.CANCEL, stage_id=stage_id
-            ),
+            message=ControlMessage(execution_id=draft.execution.execution_id, action=ControlAction.CANCEL, stage_id=stage_id),
         )
     )
 
 
-def _emit_cost(
-    draft: Draft, stage_id: str, attempt: int, cost: str | None, provider: str | None, model: str | None
-) -> None:
+def _emit_cost(draft: Draft, stage_id: str, attempt: int, cost: str | None, provider: str | None, model: str | None) -> None:
     total = sum((known_cost(run) for run in draft.stages.values()), ZERO)
     draft.emit(
         CostIncurred(

@@ -1,11 +1,12 @@
 """What follows from a happening: the shell performs these after (or together with) storing the new state."""
 
+from msgspec import Struct
+
 from aif_contracts.blobs import BlobRef
 from aif_contracts.events import ExecutionEvent
 from aif_contracts.metering import ProviderCall
 from aif_contracts.packets import ClaimAnswer, ControlMessage, ProgressAnswer, WorkPacket
 from aif_contracts.performance import PerformanceRecord
-from msgspec import Struct
 
 
 class DispatchPacket(Struct, frozen=True, kw_only=True):

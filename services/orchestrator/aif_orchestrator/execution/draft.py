@@ -3,14 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aif_contracts.events import EventData, ExecutionEvent
-from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_pipelines.plan import StagePlan
 from msgspec.structs import replace
 
+from aif_contracts.events import EventData, ExecutionEvent
+from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_orchestrator.execution.commands import Command, EmitEvent
 from aif_orchestrator.execution.happenings import Circumstances
 from aif_orchestrator.execution.state import Execution, StageRun
+from aif_pipelines.plan import StagePlan
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

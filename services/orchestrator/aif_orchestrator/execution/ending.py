@@ -1,15 +1,15 @@
 """How an execution ends: in exactly one terminal state, with its totals, and no event after the last."""
 
+from msgspec.structs import replace
+
 from aif_contracts.events import Deliverable, EventData, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import ControlAction, ControlMessage
-from aif_pipelines.plan import Plan
-from msgspec.structs import replace
-
 from aif_orchestrator.execution.commands import TellWorkers
 from aif_orchestrator.execution.draft import Draft, is_open
 from aif_orchestrator.execution.metering import execution_totals
 from aif_orchestrator.execution.state import Execution
+from aif_pipelines.plan import Plan
 
 
 def conclude(draft: Draft) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.money import UsdText
 from aif_pipelines.plan import Plan
-from msgspec import Struct
 
 
 class AttemptClaimed(Struct, frozen=True, kw_only=True):

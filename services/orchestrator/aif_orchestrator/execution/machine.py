@@ -21,7 +21,6 @@ from typing import assert_never
 from aif_contracts.events import WorkflowStarted
 from aif_contracts.orders import Execute, StageStatus
 from aif_contracts.packets import Cancelled, Superseded
-
 from aif_orchestrator.execution import attempts, ending, readiness
 from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, Command
 from aif_orchestrator.execution.draft import Draft

@@ -6,7 +6,6 @@ from decimal import Decimal
 from aif_contracts.events import Totals
 from aif_contracts.metering import CostLines, Metrics, ProviderCall, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.money import ZERO, usd, usd_text
-
 from aif_orchestrator.execution.state import Execution, StageRun
 
 

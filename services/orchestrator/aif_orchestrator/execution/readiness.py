@@ -5,17 +5,17 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
+
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
 from aif_contracts.events import StepFailed, StepSkipped
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import Context, Control, Grant, WorkPacket
-from aif_pipelines.failures import ExpressionFailed, TemplateFailed
-
 from aif_orchestrator.execution import ending
 from aif_orchestrator.execution.commands import DispatchPacket, LoadOutputs, StoreInput
 from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.metering import stage_metrics
 from aif_orchestrator.execution.state import StageRun
+from aif_pipelines.failures import ExpressionFailed, TemplateFailed
 
 FREE_GRANT = Grant(models=(), max_cost_usd="0")
 """Lets an attempt use local providers, which cost nothing."""

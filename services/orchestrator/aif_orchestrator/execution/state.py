@@ -3,12 +3,13 @@
 Times are whole milliseconds since 1970 by the database's clock, which is the only clock that decides anything.
 """
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import Priority
-from msgspec import Struct, field
-from msgspec.structs import replace
 
 
 class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jsonschema_rs
+
 from aif_pipelines.plan import StagePlan
 
 MISTAKES_TOLD = 5
@@ -16,7 +17,9 @@ def output_mistakes(plan: StagePlan, value: Any, quality_score: float | None) ->
     mistakes = []
     if wanted.required_fields:
         if isinstance(value, dict):
-            mistakes += [f"the output has no {name}" for name in wanted.required_fields if value.get(name) in (None, "", [], {})]
+            mistakes += [
+                f"the output has no {name}" for name in wanted.required_fields if value.get(name) in (None, "", [], {})
+            ]
         else:
             mistakes.append("the output is no JSON object, so it has none of the required fields")
     if wanted.min_quality_score is not None:
@@ -26,5 +29,7 @@ def output_mistakes(plan: StagePlan, value: Any, quality_score: float | None) ->
             mistakes.append(f"the quality score is {quality_score:g}; at least {wanted.min_quality_score:g} is asked for")
     if wanted.schema is not None:
         errors = list(jsonschema_rs.validator_for(wanted.schema).iter_errors(value))
-        mistakes += [f"{'.'.join(map(str, error.instance_path)) or 'the output'}: {error.message}" for error in errors[:MISTAKES_TOLD]]
+        mistakes += [
+            f"{'.'.join(map(str, error.instance_path)) or 'the output'}: {error.message}" for error in errors[:MISTAKES_TOLD]
+        ]
     return mistakes

@@ -1,12 +1,11 @@
 """An execution as its client may see it."""
 
 from aif_contracts.orders import ExecutionView, StageView
-from aif_pipelines.plan import Plan
-
 from aif_orchestrator.execution.draft import rfc3339
 from aif_orchestrator.execution.ending import deliverables
 from aif_orchestrator.execution.metering import execution_totals, stage_metrics
 from aif_orchestrator.execution.state import Execution
+from aif_pipelines.plan import Plan
 
 
 def view(plan: Plan, execution: Execution, at_ms: int) -> ExecutionView:

@@ -5,16 +5,16 @@ from datetime import datetime
 from decimal import Decimal
 
 import msgspec
+from msgspec import Struct
+
 from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
 from aif_contracts.metering import ProviderCall
 from aif_contracts.money import usd
 from aif_contracts.orders import ExecutionStatus
 from aif_contracts.performance import PerformanceRecord
+from aif_orchestrator.execution.state import Execution, wake_at
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
-from msgspec import Struct
-
-from aif_orchestrator.execution.state import Execution, wake_at
 
 _STATE = msgspec.json.Decoder(Execution)
 _EVENTS = msgspec.json.Decoder(tuple[ExecutionEvent, ...])

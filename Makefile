@@ -1,0 +1,63 @@
+# Every verb sets up what it needs on a fresh machine. `make` alone prints them.
+
+SHELL := /bin/sh
+PY := .venv/bin/python
+READY := .venv/.ready
+TESTS_READY := .venv/.ready-for-tests
+SOURCE ?= samples/beekeeping.md
+KIND ?= course
+
+.DEFAULT_GOAL := help
+.PHONY: help run order test check unit conformance integration e2e faults image lock clean
+
+help: ## print this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+$(READY): deploy/locks/run.lock deploy/locks/installer.lock pyproject.toml deploy/set_up.sh
+	@sh deploy/set_up.sh run
+	@touch $@
+
+$(TESTS_READY): $(READY) deploy/locks/test.lock
+	@sh deploy/set_up.sh test
+	@touch $(READY) $@
+
+run: $(READY) ## everything on this machine: NATS, Postgres and all services; Ctrl-C stops it
+	@exec .venv/bin/aif up
+
+order: $(READY) ## one real order through a running factory (KIND=course|quiz SOURCE=file)
+	@.venv/bin/aif order $(KIND) --source $(SOURCE) --watch
+
+test: $(TESTS_READY) ## all that CI runs: check, unit, conformance, integration, end to end, short faults
+	@$(MAKE) --no-print-directory check
+	@$(PY) -m pytest tests
+
+check: $(TESTS_READY) ## format, lint, import rules, types
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/lint-imports
+	@.venv/bin/mypy
+
+unit: $(TESTS_READY) ## tests without servers
+	@$(PY) -m pytest tests/unit tests/architecture
+
+conformance: $(TESTS_READY) ## the same tests over every adapter of a port
+	@$(PY) -m pytest tests/conformance
+
+integration: $(TESTS_READY) ## one service with real servers
+	@$(PY) -m pytest tests/integration
+
+e2e: $(TESTS_READY) ## all services as processes: HTTP in, deliverable out
+	@$(PY) -m pytest tests/e2e
+
+faults: $(TESTS_READY) ## kill every process in the middle of orders
+	@$(PY) -m pytest tests/faults
+
+image: ## container image of one service (SERVICE=kam|orchestrator|granulator|classifier)
+	@test -n "$(SERVICE)" || { echo "say which: make image SERVICE=kam"; exit 2; }
+	docker build -f deploy/Dockerfile --build-arg SERVICE=$(SERVICE) -t ai-factory/$(SERVICE) .
+
+lock: $(READY) ## write the lock files anew from pyproject.toml
+	@sh deploy/lock.sh
+
+clean: ## remove the virtual environment and caches; the data folder var/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

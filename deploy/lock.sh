@@ -1,0 +1,25 @@
+#!/bin/sh
+# Write the lock files anew: exact versions with hashes and without addresses.
+set -eu
+
+compile() {
+    out=$1
+    shift
+    .venv/bin/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-annotate --no-emit-index-url \
+        --no-emit-find-links --custom-compile-command "make lock" --output-file "deploy/locks/$out.lock" "$@"
+}
+
+everything="--extra kam --extra orchestrator --extra granulator --extra classifier --extra console"
+# shellcheck disable=SC2086
+compile run $everything --group install
+# shellcheck disable=SC2086
+compile test $everything --group install --group test --group check
+for service in kam orchestrator granulator classifier; do
+    compile "$service" --extra "$service"
+done
+for only in installer build; do
+    group=install
+    [ "$only" = build ] && group=build
+    .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+        --custom-compile-command "make lock" --output-file "deploy/locks/$only.lock" --group "pyproject.toml:$group"
+done

@@ -1,0 +1,55 @@
+#!/bin/sh
+# Make the project's own virtual environment in .venv and install into it what the lock files say, hashes checked.
+# Usage: sh deploy/set_up.sh run|test
+set -eu
+
+wanted=$1
+python=${PYTHON:-}
+
+say() { printf '%s\n' "$*" >&2; }
+
+as_root_install() {
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        say "installing $* (Debian packages)"
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null
+    else
+        say "Please install $* first, for example: sudo apt-get install $*"
+        exit 1
+    fi
+}
+
+find_python() {
+    for candidate in $python python3.11 python3.12 python3.13 python3; do
+        if command -v "$candidate" >/dev/null 2>&1 &&
+            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+}
+
+if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c '' 2>/dev/null; then
+    found=$(find_python)
+    if [ -z "$found" ]; then
+        as_root_install python3
+        found=$(find_python)
+    fi
+    if [ -z "$found" ]; then
+        say "Python 3.11 or newer is needed. Set PYTHON=/path/to/python and try again."
+        exit 1
+    fi
+    if ! "$found" -c 'import ensurepip' 2>/dev/null; then
+        as_root_install python3-venv
+    fi
+    say "making .venv with $("$found" --version)"
+    rm -rf .venv
+    "$found" -m venv .venv
+fi
+
+if [ ! -x .venv/bin/uv ]; then
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/locks/installer.lock
+fi
+
+say "installing what deploy/locks/$wanted.lock says"
+.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes "deploy/locks/$wanted.lock"
+.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .

@@ -1,0 +1,53 @@
+"""What every service opens first: the bus with its topology declared, and the blob store."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from msgspec import Struct
+
+from aif_runtime.blobs import BlobStore
+from aif_runtime.failures import SettingsInvalid
+from aif_runtime.nats_bus import NatsBus
+from aif_runtime.open_blob_store import open_blob_store
+from aif_runtime.process import S, Surroundings
+
+
+class Connections(Struct, frozen=True, kw_only=True):
+    bus: NatsBus
+    blobs: BlobStore
+
+
+@asynccontextmanager
+async def open_connections(surroundings: Surroundings[S]) -> AsyncIterator[Connections]:
+    """Connect, waiting for a broker that is still starting, and watch the connection on the health page.
+
+    A service with a NATS user of its own hears replies below `_INBOX.<user>` only. Raises BusUnavailable, SettingsInvalid.
+    """
+    settings = surroundings.settings
+
+    async def connect() -> NatsBus:
+        bus = await NatsBus.connect(
+            settings.nats_url,
+            name=surroundings.instance_id,
+            user=settings.nats_user,
+            password=settings.nats_password.reveal() if settings.nats_password is not None else None,
+            inbox_prefix=f"_INBOX.{settings.nats_user}" if settings.nats_user is not None else "_INBOX",
+        )
+        await bus.declare_topology()
+        return bus
+
+    bus = await surroundings.connect("NATS", connect)
+    try:
+        blobs = open_blob_store(settings.blobs_url, bus)
+    except ValueError as mistake:
+        await bus.close()
+        raise SettingsInvalid((f"AIF_BLOBS_URL: {mistake}",)) from mistake
+
+    async def check() -> str | None:
+        return bus.trouble
+
+    surroundings.health.add("nats", check)
+    try:
+        yield Connections(bus=bus, blobs=blobs)
+    finally:
+        await bus.close()
