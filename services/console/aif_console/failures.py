@@ -4,6 +4,7 @@ ConsoleFailure
 ├── EmbeddedServerFailure     a server that runs beside the services on one machine
 │   ├── BinaryMissing         its program is not installed here
 │   ├── PortTaken             somebody else listens where it should
+│   ├── NoFreePort            we could not find one to listen on
 │   ├── DataFolderInUse       another supervisor runs a server over the same folder
 │   ├── DataFolderUnusable    we may not write where the data should be
 │   ├── ClusterOfAnotherUser  the database files belong to somebody else
@@ -52,6 +53,21 @@ class PortTaken(EmbeddedServerFailure):
         super().__init__(f"{server} cannot listen on 127.0.0.1:{port}: the port is taken; free it or name another")
         self.server = server
         self.port = port
+
+
+class NoFreePort(EmbeddedServerFailure):
+    """Every port that was tried is taken, or listening is forbidden here."""
+
+    code = "no_free_port"
+    retryable = True
+
+    def __init__(self, first_port: int, last_port: int) -> None:
+        super().__init__(
+            f"no free port between {first_port} and {last_port} on 127.0.0.1: end some programs that listen there, or see "
+            "whether this machine allows listening at all"
+        )
+        self.first_port = first_port
+        self.last_port = last_port
 
 
 class DataFolderInUse(EmbeddedServerFailure):

@@ -29,7 +29,7 @@ async def start_supervisor() -> AsyncIterator[StartSupervisor]:
         process = await asyncio.create_subprocess_exec(
             *prefix,
             *(sys.executable, "-m", "support.supervisor_process", kind, str(folder)),
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from aif_console.embedded import postgres_binaries
+from aif_console.embedded.child_process import log_tail
 from aif_console.embedded.postgres_server import EmbeddedPostgres
 from aif_console.failures import (
     AdminPasswordLost,
@@ -124,6 +125,23 @@ async def test_a_busy_connection_does_not_keep_it_from_recovering_at_once(server
     watching.terminate()
 
 
+async def test_a_stuck_backend_of_a_killed_postmaster_is_waited_for(server: EmbeddedPostgres) -> None:
+    await server.start()
+    await store_orders(server.admin_url)
+    connection = await asyncpg.connect(server.admin_url)
+    backend = connection.get_server_pid()
+    os.kill(backend, signal.SIGSTOP)
+    await server.kill()
+
+    restart = asyncio.create_task(server.start())
+    await eventually(lambda: "pre-existing shared memory block" in log_tail(server.log_path), what="Postgres refuses")
+    os.kill(backend, signal.SIGCONT)
+    await restart
+
+    assert await count_orders(server.admin_url) == 2
+    connection.terminate()
+
+
 async def test_a_stop_does_not_wait_for_open_connections(server: EmbeddedPostgres) -> None:
     await server.start()
     connection = await asyncpg.connect(server.admin_url)
@@ -142,7 +160,8 @@ async def test_a_stale_pid_file_with_a_stranger_s_number_is_no_obstacle(server: 
     note = server_dir / "cluster" / "postmaster.pid"
     written = note.read_text().splitlines()
     await server.kill()
-    stranger = await asyncio.create_subprocess_exec("sleep", "60")
+    # Of the same user as Postgres, which minds only those.
+    stranger = await asyncio.create_subprocess_exec("sleep", "60", user=(server_dir / "cluster").stat().st_uid)
     note.write_text("\n".join([str(stranger.pid), *written[1:]]) + "\n")
 
     await server.start()

@@ -4,6 +4,8 @@ import random
 import socket
 from pathlib import Path
 
+from aif_console.failures import NoFreePort
+
 # Below every system's range for outgoing connections: otherwise, while the server is down, some client's
 # connection could sit on its port and the restart would fail.
 FIRST_PORT, LAST_PORT = 15_000, 29_999
@@ -30,7 +32,7 @@ def remembered_port(note: Path) -> int | None:
 
 
 def chosen_port(note: Path) -> int:
-    """Take the remembered port, or a free one if a stranger sits on it, and write it down."""
+    """Take the remembered port, or a free one if a stranger sits on it, and write it down. Raises NoFreePort."""
     remembered = remembered_port(note)
     if remembered is not None and is_free(remembered):
         return remembered
@@ -41,4 +43,4 @@ def chosen_port(note: Path) -> int:
         if is_free(port):
             note.write_text(f"{port}\n")
             return port
-    raise OSError(f"no free port between {FIRST_PORT} and {LAST_PORT} on 127.0.0.1")
+    raise NoFreePort(FIRST_PORT, LAST_PORT)

@@ -88,6 +88,7 @@ class EmbeddedPostgres:
         self._stop_escalation = stop_escalation
         self._lock = FolderLock(self._data_dir, "Postgres")
         self._child: ChildProcess | None = None
+        self._admin_password = ""  # known with the port
         self.credentials = Credentials(self._data_dir / "credentials.json")
 
     @property
@@ -100,7 +101,7 @@ class EmbeddedPostgres:
     @property
     def admin_url(self) -> str:
         """Where the superuser connects; holds its password. Known from the first start on."""
-        return f"postgresql://{ADMIN_ROLE}:{self.credentials.ensure(ADMIN_ROLE)}@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://{ADMIN_ROLE}:{self._admin_password}@127.0.0.1:{self.port}/postgres"
 
     @property
     def is_running(self) -> bool:
@@ -135,8 +136,7 @@ class EmbeddedPostgres:
             await self._clear_stale_postmaster()
             if not self.cluster.exists():
                 await self._make_cluster(binaries, identity)
-            elif self.credentials.find(ADMIN_ROLE) is None:
-                raise AdminPasswordLost(self.credentials.path, self.cluster)
+            self._admin_password = self._find_admin_password()
             hand_over(self.cluster, identity)
             self._choose_port()
             await self._start_and_wait(binaries, identity)
@@ -190,7 +190,8 @@ class EmbeddedPostgres:
     async def _make_cluster(self, binaries: Path, identity: Identity) -> None:
         """Run initdb beside the final place and move the result there, so that there is never half a cluster."""
         draft = self._data_dir / "cluster.new"
-        shutil.rmtree(draft, ignore_errors=True)
+        if draft.exists():
+            shutil.rmtree(draft)
         draft.mkdir(mode=0o700)
         hand_over(draft, identity)
         password_file = self._data_dir / "initdb.password"
@@ -210,6 +211,12 @@ class EmbeddedPostgres:
         if code != 0:
             raise self._failure(f"initdb ended with code {code}")
         draft.rename(self.cluster)
+
+    def _find_admin_password(self) -> str:
+        password = self.credentials.find(ADMIN_ROLE)
+        if password is None:
+            raise AdminPasswordLost(self.credentials.path, self.cluster)
+        return password
 
     def _choose_port(self) -> None:
         if self._asked_port is None:
