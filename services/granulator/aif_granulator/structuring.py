@@ -1,0 +1,152 @@
+"""The actions `structure_course` and `structure_quiz`: an order in, a checked structure out."""
+
+import asyncio
+
+import msgspec
+
+from aif_ai.attempt_ledger import AttemptLedger
+from aif_ai.door import Door
+from aif_ai.failures import AiFailure
+from aif_ai.requests import Capability, Generation, GenerationRequest, StructureKind, StructuringTask
+from aif_contracts.blobs import BlobRef
+from aif_contracts.documents import SourceDocument
+from aif_contracts.structures import Course, Quiz
+from aif_granulator.assembling import assemble, course_from, quiz_from
+from aif_granulator.elements import element_count, key_points_of, lessons_of
+from aif_granulator.granulation_order import GranulationOrder, read_order
+from aif_granulator.model_answers import CourseAnswer, QuizAnswer, answer_schema
+from aif_granulator.prompts import messages_for
+from aif_granulator.quality import measure
+from aif_granulator.rules import complaints
+from aif_runtime.assignment import Assignment, Outcome, WorkFailure
+from aif_runtime.clock import Clock
+
+_MOST_OUTPUT_TOKENS = {1: 4_000, 2: 6_000, 3: 12_000, 4: 20_000, 5: 32_000}
+_TOKENS_PER_QUESTION = 400
+_TOKENS_OF_A_QUIZ = 1_500
+
+
+class Structuring:
+    """Makes structures of both kinds; stateless between assignments."""
+
+    def __init__(self, *, door: Door, clock: Clock, source_budget_characters: int) -> None:
+        self._door = door
+        self._clock = clock
+        self._source_budget_characters = source_budget_characters
+
+    async def structure_course(self, assignment: Assignment) -> Outcome:
+        return await self._structure(StructureKind.COURSE, assignment)
+
+    async def structure_quiz(self, assignment: Assignment) -> Outcome:
+        return await self._structure(StructureKind.QUIZ, assignment)
+
+    async def _structure(self, kind: StructureKind, assignment: Assignment) -> Outcome:
+        order = read_order(assignment.input, kind)
+        source = None
+        if order.source is not None:
+            await assignment.progress(2, "reading the source")
+            source = await self._read_source(order.source, assignment)
+        await assignment.progress(10, f"structuring the {kind.value}")
+        generation = await self._generate(kind, order, source, assignment)
+        await assignment.progress(88, "checking the structure")
+        return await self._checked(generation, kind, order, source, assignment)
+
+    async def _read_source(self, ref: BlobRef, assignment: Assignment) -> SourceDocument:
+        began = self._clock.monotonic()
+        content = await assignment.blobs.get(ref)
+        assignment.spent_on("storage", self._clock.monotonic() - began)
+        try:
+            source = await asyncio.to_thread(msgspec.json.decode, content, type=SourceDocument)
+        except msgspec.DecodeError as wrong:
+            raise WorkFailure(
+                "invalid_source", f"the blob in source is no source document: {wrong}", retryable=False
+            ) from wrong
+        _refuse_broken(source)
+        return source
+
+    async def _generate(
+        self, kind: StructureKind, order: GranulationOrder, source: SourceDocument | None, assignment: Assignment
+    ) -> Generation:
+        request = GenerationRequest(
+            capability=Capability.STRUCTURING,
+            action=assignment.action,
+            messages=await asyncio.to_thread(
+                messages_for, kind, order, source, budget_characters=self._source_budget_characters
+            )
+            if self._door.models
+            else (),
+            max_output_tokens=_output_tokens(kind, order),
+            schema_name=kind.value,
+            schema=answer_schema(kind),
+            check=lambda output: complaints(_drafted(output, kind, order, source), order, source),
+            structuring=StructuringTask(
+                kind=kind,
+                target_audience=order.target_audience,
+                source=source,
+                topic=order.topic,
+                granularity_level=order.granularity_level,
+                question_count=order.question_count,
+            ),
+        )
+        try:
+            return await self._door.generate(request, AttemptLedger(assignment))
+        except AiFailure as failure:
+            raise WorkFailure(
+                failure.code, failure.message, retryable=failure.retryable, retry_after_ms=failure.retry_after_ms
+            ) from failure
+
+    async def _checked(
+        self,
+        generation: Generation,
+        kind: StructureKind,
+        order: GranulationOrder,
+        source: SourceDocument | None,
+        assignment: Assignment,
+    ) -> Outcome:
+        began = self._clock.monotonic()
+        structure = await asyncio.to_thread(assemble, generation, kind, order, source)
+        broken = await asyncio.to_thread(complaints, structure, order, source)
+        quality = await asyncio.to_thread(measure, structure, order, source)
+        assignment.spent_on("validation", self._clock.monotonic() - began)
+        if broken:
+            raise WorkFailure("validation_failed", f"the structure breaks a rule: {broken[0]}", retryable=False)
+        return Outcome(
+            output=structure,
+            quality_score=quality.score,
+            element_count=element_count(structure),
+            provider=generation.provider,
+            model=generation.model,
+            summary=_summary(structure),
+        )
+
+
+def _refuse_broken(source: SourceDocument) -> None:
+    """Spans are promised to be checkable, so blocks must lie inside the text and follow one another."""
+    position = 0
+    for number, block in enumerate(source.blocks):
+        if not position <= block.start <= block.end <= len(source.text):
+            raise WorkFailure(
+                "invalid_source",
+                f"blocks[{number}] of the source covers {block.start} to {block.end}, which overlaps or leaves the text",
+                retryable=False,
+            )
+        position = block.end
+
+
+def _output_tokens(kind: StructureKind, order: GranulationOrder) -> int:
+    if kind is StructureKind.COURSE:
+        return _MOST_OUTPUT_TOKENS[order.granularity_level]
+    return _TOKENS_OF_A_QUIZ + _TOKENS_PER_QUESTION * order.question_count
+
+
+def _drafted(output: bytes, kind: StructureKind, order: GranulationOrder, source: SourceDocument | None) -> Course | Quiz:
+    if kind is StructureKind.COURSE:
+        return course_from(msgspec.json.decode(output, type=CourseAnswer), order, source, "")
+    return quiz_from(msgspec.json.decode(output, type=QuizAnswer), order, source, "")
+
+
+def _summary(structure: Course | Quiz) -> str:
+    if isinstance(structure, Quiz):
+        return f"{len(structure.questions)} questions by {structure.made_by}"
+    lessons, points = sum(1 for _ in lessons_of(structure)), sum(1 for _ in key_points_of(structure))
+    return f"{len(structure.modules)} modules, {lessons} lessons, {points} key points by {structure.made_by}"
