@@ -1,0 +1,350 @@
+"""The broker with deploy/nats.conf: each user can do its work over the real bus, and nothing else."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import nats
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+
+from aif_console.embedded.nats_server import find_nats_server
+from aif_contracts import subjects
+from aif_runtime.bus import Broadcast, Broadcasts, Bus, ConsumerSpec, Outgoing, Question
+from aif_runtime.failures import NoAnswer
+from aif_runtime.nats_bus import NatsBus
+from support.waiting import eventually
+
+CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nats.conf"
+USERS = ["kam", "orchestrator", "granulator", "classifier", "operator", "client_acme"]
+SERVICES = ["kam", "orchestrator", "granulator", "classifier"]
+
+STREAM_ABUSES = [
+    "$JS.API.STREAM.DELETE.AIF_WORK",
+    "$JS.API.STREAM.PURGE.AIF_EVENTS",
+    "$JS.API.STREAM.MSG.DELETE.AIF_REPORTS",
+    "$JS.API.STREAM.MSG.GET.AIF_WORK",
+    "$JS.API.STREAM.CREATE.EAVESDROPPER",
+    "$JS.API.CONSUMER.CREATE.AIF_WORK",
+    "$JS.API.CONSUMER.CREATE.AIF_EVENTS.spy.aif.event.>",
+    "$JS.API.CONSUMER.DELETE.AIF_WORK.content_granulator_normal",
+]
+
+PUBLISHING_ABUSES: list[tuple[str, str]] = [
+    *((service, abuse) for service in SERVICES for abuse in STREAM_ABUSES),
+    *((service, "aif.request.submit.acme") for service in SERVICES),
+    *((service, "$SYS.REQ.SERVER.PING") for service in [*SERVICES, "operator"]),
+    # As another service.
+    ("kam", "aif.work.content_granulator.normal"),
+    ("kam", "aif.report.exec_1"),
+    ("kam", "aif.usage.exec_1"),
+    ("kam", "aif.event.acme.exec_1.workflow_completed"),
+    ("kam", "aif.orchestrator.claim"),
+    ("orchestrator", "aif.report.exec_1"),
+    ("orchestrator", "aif.orchestrator.execute"),
+    ("granulator", "aif.work.content_granulator.normal"),
+    ("granulator", "aif.event.acme.exec_1.workflow_completed"),
+    ("granulator", "aif.orchestrator.execute"),
+    ("granulator", "aif.orchestrator.get"),
+    ("granulator", "aif.control.content_granulator"),
+    ("granulator", "aif.performance.content_granulator"),
+    ("granulator", "$KV.aif_registry.topic_researcher.1"),
+    ("granulator", "$JS.API.STREAM.UPDATE.AIF_WORK"),
+    ("kam", "$JS.API.STREAM.UPDATE.AIF_EVENTS"),
+    ("classifier", "$JS.API.STREAM.UPDATE.AIF_PERFORMANCE"),
+    ("classifier", "aif.orchestrator.execute"),
+    ("classifier", "aif.work.content_granulator.normal"),
+    ("classifier", "$O.aif_blobs.M.x"),
+    ("classifier", "$JS.API.DIRECT.GET.OBJ_aif_blobs"),
+    # Packets, orders and reports of others: fetched or acknowledged.
+    ("granulator", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.topic_researcher_normal"),
+    ("granulator", "$JS.API.CONSUMER.MSG.NEXT.AIF_REPORTS.orchestrator_reports"),
+    ("granulator", "$JS.ACK.AIF_REPORTS.orchestrator_reports.1.1.1.1.0"),
+    ("kam", "$JS.ACK.AIF_WORK.content_granulator_normal.1.1.1.1.0"),
+    ("classifier", "$JS.API.CONSUMER.MSG.NEXT.AIF_REQUESTS.kam_requests"),
+    ("orchestrator", "$JS.API.CONSUMER.MSG.NEXT.AIF_REQUESTS.kam_requests"),
+    # Forged replies.
+    ("kam", "_INBOX.granulator.x"),
+    ("granulator", "_INBOX.kam.x"),
+    ("granulator", "_INBOX.orchestrator.x"),
+    ("classifier", "_INBOX.granulator.x"),
+    ("orchestrator", "_INBOX.client_acme.x"),
+    ("operator", "_INBOX.kam.x"),
+    ("operator", "$O.aif_blobs.C.x"),
+    ("operator", "$KV.aif_blobs_kv.x"),
+    # Another system.
+    ("client_acme", "aif.request.submit.globex"),
+    ("client_acme", "aif.request.submit.acme.more"),
+    ("client_acme", "aif.orchestrator.execute"),
+    ("client_acme", "aif.event.acme.exec_1.workflow_completed"),
+    ("client_acme", "$JS.API.STREAM.INFO.AIF_REQUESTS"),
+    ("client_acme", "$JS.API.STREAM.DELETE.AIF_REQUESTS"),
+    ("client_acme", "_INBOX.kam.x"),
+]
+
+HEARING_ABUSES: list[tuple[str, str]] = [
+    *((user, ">") for user in USERS),
+    *((user, "_INBOX.>") for user in USERS),
+    *((user, "$SYS.>") for user in USERS),
+    *((user, "$JS.>") for user in USERS),
+    *((user, "aif.>") for user in USERS if user != "operator"),
+    *((user, "aif.work.>") for user in SERVICES),
+    *((user, "_INBOX.kam.>") for user in USERS if user != "kam"),
+    *((user, "_INBOX.granulator.>") for user in USERS if user != "granulator"),
+    *((user, "$O.aif_blobs.>") for user in USERS),
+    ("granulator", "aif.event.>"),
+    ("granulator", "aif.orchestrator.*"),
+    ("granulator", "aif.control.topic_researcher"),
+    ("classifier", "aif.event.>"),
+    ("kam", "aif.report.*"),
+    ("client_acme", "aif.event.acme.>"),
+    ("client_acme", "aif.request.submit.*"),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def broker_url(servers_dir: Path) -> AsyncIterator[str]:
+    folder = servers_dir / "nats-with-users"
+    folder.mkdir()
+    arguments = ["-a", "127.0.0.1", "-p", "-1", "-m", "-1", "--store_dir", str(folder), "--ports_file_dir", str(folder)]
+    server = await asyncio.create_subprocess_exec(
+        str(find_nats_server(os.environ)),
+        *("--config", str(CONFIGURATION), "--log", str(folder / "log"), *arguments),
+        env={f"NATS_{user.upper()}_PASSWORD": _password(user) for user in USERS},
+    )
+    ports = await eventually(lambda: list(folder.glob("*.ports")), what="the broker writes its ports")
+    url: str = msgspec.json.decode(ports[0].read_bytes())["nats"][0]
+    async with _bus(url, "orchestrator") as bus:
+        await bus.declare_topology()
+    yield url
+    server.send_signal(signal.SIGTERM)
+    await server.wait()
+
+
+@pytest.mark.parametrize(("user", "subject"), PUBLISHING_ABUSES)
+async def test_publishing_what_is_not_its_own_is_refused(broker_url: str, user: str, subject: str) -> None:
+    async with _client(broker_url, user) as (client, violations):
+        await client.publish(subject, b"{}", reply=f"_INBOX.{user}.abuse")
+        await client.flush()
+
+        await eventually(lambda: violations)
+        assert f'Publish to "{subject}"'.lower() in violations[0]
+
+
+@pytest.mark.parametrize(("user", "subject"), HEARING_ABUSES)
+async def test_hearing_what_is_not_for_it_is_refused(broker_url: str, user: str, subject: str) -> None:
+    async with _client(broker_url, user) as (client, violations):
+        await client.subscribe(subject)
+        await client.flush()
+
+        await eventually(lambda: violations)
+        assert f'Subscription to "{subject}"'.lower() in violations[0]
+
+
+@pytest.mark.parametrize("user", USERS)
+async def test_a_wrong_password_or_an_empty_one_is_refused(broker_url: str, user: str) -> None:
+    assert await _greeting(broker_url, {"user": user, "pass": _password(user)}) == b"PONG\r\n"
+
+    assert await _greeting(broker_url, {"user": user, "pass": "wrong"}) == b"-ERR 'Authorization Violation'\r\n"
+    assert await _greeting(broker_url, {"user": user, "pass": ""}) == b"-ERR 'Authorization Violation'\r\n"
+
+
+async def test_nobody_enters_without_a_name(broker_url: str) -> None:
+    assert await _greeting(broker_url, {}) == b"-ERR 'Authorization Violation'\r\n"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_every_service_may_declare_the_streams_again(broker_url: str, service: str) -> None:
+    async with _bus(broker_url, service) as bus:
+        await bus.declare_topology()
+
+        assert bus.trouble is None
+
+
+async def test_an_order_of_another_system_reaches_the_gateway(broker_url: str) -> None:
+    async with _client(broker_url, "client_acme") as (client, violations), _bus(broker_url, "kam") as kam:
+        stored = await client.jetstream().publish(subjects.submit("acme"), b'{"template":"x"}')
+        payloads = await _fetch_and_ack(kam, subjects.STREAM_REQUESTS, subjects.CONSUMER_REQUESTS, subjects.ALL_REQUESTS)
+
+        assert stored.stream == subjects.STREAM_REQUESTS
+        assert payloads == [b'{"template":"x"}']
+        assert violations == []
+        assert kam.trouble is None
+
+
+@pytest.mark.parametrize("priority", ["low", "normal", "high", "critical"])
+async def test_a_packet_reaches_the_worker_and_its_report_comes_back(broker_url: str, priority: str) -> None:
+    worker = "content_granulator"
+    async with _bus(broker_url, "orchestrator") as orchestrator, _bus(broker_url, "granulator") as granulator:
+        await orchestrator.publish([Outgoing(subject=subjects.work(worker, priority), payload=b"packet")])
+        packets = await _fetch_and_ack(
+            granulator, subjects.STREAM_WORK, subjects.work_consumer(worker, priority), subjects.work(worker, priority)
+        )
+        await granulator.publish(
+            [
+                Outgoing(subject=subjects.usage("exec_1"), payload=b"call"),
+                Outgoing(subject=subjects.report("exec_1"), payload=b"report"),
+                Outgoing(subject=subjects.dead("aif_work"), payload=b"letter"),
+            ]
+        )
+        reports = await _fetch_and_ack(orchestrator, subjects.STREAM_REPORTS, subjects.CONSUMER_REPORTS, subjects.ALL_REPORTS)
+        calls = await _fetch_and_ack(orchestrator, subjects.STREAM_USAGE, subjects.CONSUMER_USAGE, subjects.ALL_USAGE)
+
+        assert (packets, reports, calls) == ([b"packet"], [b"report"], [b"call"])
+        assert orchestrator.trouble is None
+        assert granulator.trouble is None
+
+
+@pytest.mark.parametrize(
+    ("asker", "subject", "answerer"),
+    [
+        *(("kam", subject, "orchestrator") for subject in (subjects.EXECUTE, subjects.CANCEL, subjects.GET)),
+        *(("kam", subject, "orchestrator") for subject in (subjects.LIST, subjects.EVENTS, subjects.TEMPLATES)),
+        ("granulator", subjects.CLAIM, "orchestrator"),
+        ("granulator", subjects.PROGRESS, "orchestrator"),
+        ("kam", subjects.INSIGHTS, "classifier"),
+        ("operator", subjects.LIST, "orchestrator"),
+        ("operator", subjects.INSIGHTS, "classifier"),
+    ],
+)
+async def test_a_question_gets_its_answer(broker_url: str, asker: str, subject: str, answerer: str) -> None:
+    async def answer(question: Question) -> bytes:
+        return b"re: " + question.payload
+
+    async with _bus(broker_url, asker) as asking, _bus(broker_url, answerer) as answering:
+        await answering.answer(subject, "group", answer)
+
+        reply = await eventually(lambda: _reply_or_none(asking, subject))
+
+    assert reply == b"re: how?"
+
+
+async def test_the_gateway_hears_events_live_and_stored(broker_url: str) -> None:
+    event = Outgoing(subject=subjects.event("acme", "exec_1", "STEP_COMPLETED"), payload=b"event")
+    pattern = subjects.events_of_execution("acme", "exec_1")
+    async with _bus(broker_url, "orchestrator") as orchestrator, _bus(broker_url, "kam") as kam, kam.listen(pattern) as heard:
+        live = await _heard_once_sent(heard, lambda: orchestrator.publish([event]))
+        stored = await _fetch_and_ack(kam, subjects.STREAM_EVENTS, subjects.CONSUMER_KAM_EVENTS, subjects.ALL_EVENTS)
+
+    assert live == b"event"
+    assert set(stored) == {b"event"}
+
+
+async def test_a_cancel_reaches_the_workers_of_its_kind(broker_url: str) -> None:
+    subject = subjects.control("content_granulator")
+    async with (
+        _bus(broker_url, "orchestrator") as sender,
+        _bus(broker_url, "granulator") as worker,
+        worker.listen(subject) as heard,
+    ):
+        cancel = await _heard_once_sent(heard, lambda: sender.broadcast(subject, b"cancel"))
+
+    assert cancel == b"cancel"
+
+
+async def test_measurements_reach_the_classifier(broker_url: str) -> None:
+    async with _bus(broker_url, "orchestrator") as orchestrator, _bus(broker_url, "classifier") as classifier:
+        await orchestrator.publish([Outgoing(subject=subjects.performance("content_granulator"), payload=b"figures")])
+        measured = await _fetch_and_ack(
+            classifier, subjects.STREAM_PERFORMANCE, subjects.CONSUMER_PERFORMANCE, subjects.ALL_PERFORMANCE
+        )
+
+        assert measured == [b"figures"]
+        assert classifier.trouble is None
+
+
+async def test_a_worker_registers_and_the_orchestrator_sees_it(broker_url: str) -> None:
+    async with _bus(broker_url, "granulator") as granulator, _bus(broker_url, "orchestrator") as orchestrator:
+        await granulator.put_entry(subjects.BUCKET_REGISTRY, "content_granulator.1", b"here", ttl_seconds=15)
+
+        assert await orchestrator.entries(subjects.BUCKET_REGISTRY) == {"content_granulator.1": b"here"}
+
+
+async def test_the_operator_may_list_the_dead_letters_and_repair_a_stream(broker_url: str) -> None:
+    async with _client(broker_url, "operator") as (client, violations):
+        jetstream = client.jetstream()
+        await jetstream.publish(subjects.dead("aif_work"), b"letter")
+        letter = await jetstream.get_last_msg(subjects.STREAM_DEAD, subjects.dead("aif_work"))
+        await jetstream.purge_stream(subjects.STREAM_DEAD)
+
+        assert letter.data == b"letter"
+        assert violations == []
+
+
+def _password(user: str) -> str:
+    return f"password-of-{user}"
+
+
+@asynccontextmanager
+async def _client(url: str, user: str) -> AsyncIterator[tuple[Client, list[str]]]:
+    """A plain connection, and what the broker complains about to it, in lower case as the client library tells it."""
+    violations: list[str] = []
+
+    async def note(error: Exception) -> None:
+        violations.append(str(error).lower())
+
+    client = await nats.connect(
+        url, user=user, password=_password(user), inbox_prefix=f"_INBOX.{user}", allow_reconnect=False, error_cb=note
+    )
+    try:
+        yield client, violations
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def _bus(url: str, user: str) -> AsyncIterator[NatsBus]:
+    """The bus as a service's process opens it."""
+    async with await NatsBus.connect(
+        url, name=user, user=user, password=_password(user), inbox_prefix=f"_INBOX.{user}", publish_limit_seconds=2
+    ) as bus:
+        yield bus
+
+
+async def _fetch_and_ack(bus: Bus, stream: str, durable: str, filter_subject: str) -> list[bytes]:
+    consumer = await bus.open_consumer(ConsumerSpec(stream=stream, durable=durable, filter_subject=filter_subject))
+    deliveries = await consumer.fetch(10, 2)
+    for delivery in deliveries:
+        await delivery.ack()
+    await consumer.close()
+    return [delivery.payload for delivery in deliveries]
+
+
+async def _reply_or_none(bus: Bus, subject: str) -> bytes | None:
+    """None while the broker does not know yet that somebody answers."""
+    try:
+        return await bus.ask(subject, b"how?", wait_seconds=2)
+    except NoAnswer:
+        return None
+
+
+async def _heard_once_sent(heard: Broadcasts, send: Callable[[], Awaitable[None]]) -> bytes:
+    """Send until it is heard: the broker may learn of the listener after the first message."""
+
+    async def next_after_sending() -> Broadcast | None:
+        await send()
+        return await heard.next(0.2)
+
+    broadcast = await eventually(next_after_sending)
+    assert broadcast is not None
+    return broadcast.payload
+
+
+async def _greeting(url: str, credentials: dict[str, str]) -> bytes:
+    """What the broker says to somebody who introduces himself; spoken without the client library, which leaves its socket
+    open when it is refused."""
+    address = urlsplit(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        await reader.readline()
+        writer.write(b"CONNECT " + msgspec.json.encode({"verbose": False, **credentials}) + b"\r\nPING\r\n")
+        return await reader.readline()
+    finally:
+        writer.close()
+        await writer.wait_closed()
