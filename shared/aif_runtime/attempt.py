@@ -1,0 +1,168 @@
+"""One attempt at a stage while it is worked on: what its action sees of it, and what it has used so far."""
+
+import asyncio
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from aif_contracts import subjects
+from aif_contracts.metering import CallOutcome, ProviderCall
+from aif_contracts.packets import Context, Grant, WorkPacket
+from aif_runtime.blobs import BlobStore
+from aif_runtime.bus import Bus, Outgoing
+from aif_runtime.counting_blobs import CountingBlobStore
+from aif_runtime.cpu_meter import CpuMeter
+from aif_runtime.failures import BusUnavailable
+
+_PARTS = ("ai_generation", "validation", "storage")
+_MESSAGE_CHARACTERS = 500
+
+_encoder = msgspec.json.Encoder()
+
+
+class StopReason(enum.StrEnum):
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    HANDED_BACK = "handed_back"
+    """The process ends; another one continues."""
+
+
+class Permission(Struct, frozen=True, kw_only=True):
+    """To work on a packet as one attempt, got with the packet or by a claim."""
+
+    attempt: int
+    grant: Grant
+    timeout_ms: int
+
+
+class Attempt:
+    """Fulfils the `Assignment` that actions are written against."""
+
+    def __init__(
+        self,
+        *,
+        packet: WorkPacket,
+        permission: Permission,
+        bus: Bus,
+        blobs: BlobStore,
+        monotonic: Callable[[], float],
+        trace_headers: Mapping[str, str],
+    ) -> None:
+        self.packet = packet
+        self.meter = CpuMeter()
+        self.calls: list[ProviderCall] = []
+        self.parts: dict[str, float] = {}
+        self.counted_blobs = CountingBlobStore(blobs, clock=monotonic)
+        self.began_at = monotonic()
+        self.told_at: float | None = None
+        """When progress was last sent; None before the first time."""
+        self.has_news = False
+        self.percent = 0
+        self.message = ""
+        self.stop_reason: StopReason | None = None
+        self.trace_headers = trace_headers
+        self._permission = permission
+        self._bus = bus
+        self._monotonic = monotonic
+        self._input: Mapping[str, Any] = {}
+        self._unbooked: dict[str, Outgoing] = {}
+        self._limit: asyncio.Timeout | None = None
+        self._calls_numbered = 0
+
+    @property
+    def execution_id(self) -> str:
+        return self.packet.execution_id
+
+    @property
+    def stage_id(self) -> str:
+        return self.packet.stage_id
+
+    @property
+    def attempt(self) -> int:
+        return self._permission.attempt
+
+    @property
+    def worker_name(self) -> str:
+        return self.packet.worker_name
+
+    @property
+    def action(self) -> str:
+        return self.packet.action
+
+    @property
+    def context(self) -> Context:
+        return self.packet.context
+
+    @property
+    def grant(self) -> Grant:
+        return self._permission.grant
+
+    @property
+    def input(self) -> Mapping[str, Any]:
+        return self._input
+
+    @property
+    def blobs(self) -> BlobStore:
+        return self.counted_blobs
+
+    def remaining_seconds(self) -> float:
+        return self.began_at + self._permission.timeout_ms / 1000 - self._monotonic()
+
+    async def progress(self, percent: int, message: str) -> None:
+        """Only notes it: the worker's pulse sends the newest note a few times a second."""
+        self.percent = max(self.percent, min(100, percent))
+        self.message = message[:_MESSAGE_CHARACTERS]
+        self.has_news = True
+
+    async def record_call(self, call: ProviderCall) -> None:
+        """A call that the broker does not confirm now goes out again with the report, under the same message id."""
+        self.calls.append(call)
+        message = Outgoing(
+            subject=subjects.usage(call.execution_id),
+            payload=_encoder.encode(call),
+            message_id=call.call_key,
+            headers=self.trace_headers,
+        )
+        self._unbooked[call.call_key] = message
+        try:
+            await self._bus.publish([message])
+        except BusUnavailable:
+            return
+        del self._unbooked[call.call_key]
+
+    def next_call_number(self) -> int:
+        self._calls_numbered += 1
+        return self._calls_numbered
+
+    def spent_on(self, part: str, seconds: float) -> None:
+        if part not in _PARTS:
+            raise ValueError(f"there is no part {part!r} of an attempt's time: use one of {', '.join(_PARTS)}")
+        self.parts[part] = self.parts.get(part, 0.0) + seconds
+
+    def take_input(self, stage_input: Mapping[str, Any]) -> None:
+        self._input = stage_input
+
+    def unbooked_calls(self) -> list[Outgoing]:
+        """Calls whose message the broker has not confirmed."""
+        return list(self._unbooked.values())
+
+    def elapsed_seconds(self) -> float:
+        return self._monotonic() - self.began_at
+
+    def limited_by(self, limit: asyncio.Timeout | None) -> None:
+        """The time limit around the action while it runs; None outside of it."""
+        self._limit = limit
+
+    def stop(self, reason: StopReason) -> None:
+        """Cancel the action; the first reason counts. Without effect once the action has ended."""
+        if self._limit is None or self._limit.expired() or self.stop_reason is not None:
+            return
+        self.stop_reason = reason
+        self._limit.reschedule(asyncio.get_running_loop().time())
+
+    def last_model_call(self) -> ProviderCall | None:
+        """The call that made the output, as far as the calls tell: the last one that was answered in full."""
+        return next((call for call in reversed(self.calls) if call.outcome is CallOutcome.ANSWERED), None)

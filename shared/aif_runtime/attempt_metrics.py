@@ -1,0 +1,86 @@
+"""What an attempt used, as its report says it: tokens, time, resources, money. Failed attempts are measured like others."""
+
+import resource
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+
+from aif_contracts.metering import (
+    CallOutcome,
+    CostLines,
+    Metrics,
+    ProviderCall,
+    ResourceUsage,
+    TimeBreakdown,
+    Tokens,
+)
+from aif_contracts.money import ZERO, usd, usd_text
+from aif_runtime.assignment import Outcome
+from aif_runtime.attempt import Attempt
+from aif_runtime.worker_settings import CostRates
+
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+_MEBIBYTE = 1024 * 1024
+_NO_TOKENS = Tokens()
+
+
+def metrics_of(attempt: Attempt, rates: CostRates, outcome: Outcome | None) -> Metrics:
+    """The figures up to now. `outcome` is None for an attempt that failed."""
+    calls = attempt.calls
+    last = attempt.last_model_call()
+    usage = ResourceUsage(
+        api_calls=len(calls),
+        kv_operations=attempt.counted_blobs.kv_operations,
+        r2_operations=attempt.counted_blobs.object_operations,
+        cpu_time_ms=round(attempt.meter.seconds * 1000),
+        memory_mb=_peak_memory_mb(),
+    )
+    lines, total = _cost(calls, usage, rates)
+    return Metrics(
+        tokens_used=_tokens(calls),
+        provider=(outcome.provider if outcome else None) or (last.provider if last else None),
+        model=(outcome.model if outcome else None) or (last.model if last else None),
+        cost_usd=total,
+        cost_lines=lines,
+        processing_time_ms=round(attempt.elapsed_seconds() * 1000),
+        breakdown=TimeBreakdown(
+            ai_generation_ms=_milliseconds(attempt, "ai_generation"),
+            validation_ms=_milliseconds(attempt, "validation"),
+            storage_ms=_milliseconds(attempt, "storage") + round(attempt.counted_blobs.storage_seconds * 1000),
+        ),
+        resource_usage=usage,
+    )
+
+
+def _milliseconds(attempt: Attempt, part: str) -> int:
+    return round(attempt.parts.get(part, 0.0) * 1000)
+
+
+def _tokens(calls: Sequence[ProviderCall]) -> Tokens:
+    if not calls:
+        return _NO_TOKENS
+    return Tokens(**{name: sum(getattr(call.tokens, name) for call in calls) for name in Tokens.__struct_fields__})
+
+
+def _cost(calls: Sequence[ProviderCall], usage: ResourceUsage, rates: CostRates) -> tuple[CostLines, str | None]:
+    """The lines, and their sum or None when a call's price is unknown."""
+    generation = sum((usd(call.cost_usd) for call in calls if call.cost_usd is not None), ZERO)
+    api_calls = rates.api_call * usage.api_calls
+    storage = rates.kv_operation * usage.kv_operations + rates.object_operation * usage.r2_operations
+    compute = rates.cpu_ms * usage.cpu_time_ms
+    lines = CostLines(
+        ai_generation_usd=_text(generation),
+        api_calls_usd=_text(api_calls),
+        storage_usd=_text(storage),
+        compute_usd=_text(compute),
+    )
+    is_known = all(call.cost_usd is not None or call.outcome is CallOutcome.FAILED for call in calls)
+    return lines, _text(generation + api_calls + storage + compute) if is_known else None
+
+
+def _text(amount: Decimal) -> str:
+    return usd_text(amount) if amount else "0"
+
+
+def _peak_memory_mb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT // _MEBIBYTE

@@ -1,0 +1,268 @@
+"""What becomes of one delivery: it is buried, declined, put off, dropped, or worked on and reported.
+
+The order keeps the promises. Nothing is begun without a grant. The packet is acknowledged only after the broker has confirmed
+the report, so a worker that dies anywhere leaves the packet to another one.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from aif_contracts import subjects
+from aif_contracts.packets import (
+    Cancelled,
+    ClaimAnswer,
+    ClaimRequest,
+    ControlAction,
+    Granted,
+    Later,
+    Superseded,
+    WorkPacket,
+)
+from aif_contracts.reports import Completed, Declined, Failed, Report
+from aif_runtime.assignment import ActionSpec, WorkerSpec
+from aif_runtime.attempt import Attempt, Permission, StopReason
+from aif_runtime.attempt_work import AttemptWork
+from aif_runtime.blobs import BlobStore
+from aif_runtime.bus import Bus, Outgoing
+from aif_runtime.clock import Clock
+from aif_runtime.dead_letters import bury
+from aif_runtime.decoding import decode
+from aif_runtime.failures import BusUnavailable, MalformedMessage, NoAnswer
+from aif_runtime.lease import Lease
+from aif_runtime.telemetry import Span, SpanKind, Tracing
+from aif_runtime.trace_headers import read_trace_headers
+from aif_runtime.worker_figures import WorkerFigures
+
+MOST_DELIVERIES = 5
+"""A packet that comes more often than this has taken its workers down with it."""
+CLAIM_SECONDS = 5.0
+_PUBLISH_PAUSE_SECONDS = 0.5
+_LONGEST_CLAIM_PAUSE_SECONDS = 30.0
+
+_packets = msgspec.json.Decoder(WorkPacket)
+_claim_answers: msgspec.json.Decoder[ClaimAnswer] = msgspec.json.Decoder(ClaimAnswer)
+_encoder = msgspec.json.Encoder()
+_log = structlog.get_logger()
+
+
+class AttemptsInHand(Protocol):
+    """Where attempts are seen by those who refresh, cancel and drain them."""
+
+    def add(self, attempt: Attempt, /) -> None: ...
+    def discard(self, attempt: Attempt, /) -> None: ...
+
+
+class Attendance:
+    def __init__(
+        self,
+        *,
+        spec: WorkerSpec,
+        bus: Bus,
+        blobs: BlobStore,
+        tracing: Tracing,
+        clock: Clock,
+        instance_id: str,
+        work: AttemptWork,
+        figures: WorkerFigures,
+        in_hand: AttemptsInHand,
+        report_seconds: float,
+    ) -> None:
+        self._spec = spec
+        self._bus = bus
+        self._blobs = blobs
+        self._tracing = tracing
+        self._clock = clock
+        self._instance_id = instance_id
+        self._work = work
+        self._figures = figures
+        self._in_hand = in_hand
+        self._report_seconds = report_seconds
+
+    async def attend(self, lease: Lease) -> None:
+        """Bring one delivery to its end. Raises BusUnavailable when the broker is away: the delivery comes again then."""
+        delivery = lease.delivery
+        if lease.is_lost:
+            return
+        if delivery.num_delivered > MOST_DELIVERIES:
+            await self._bury(lease, f"delivered {delivery.num_delivered} times and never finished")
+            return
+        try:
+            packet = decode(_packets, delivery.payload)
+        except MalformedMessage as malformed:
+            await self._bury(lease, str(malformed))
+            return
+        action = self._spec.actions.get(packet.action)
+        if packet.control.action is ControlAction.CANCEL:
+            await lease.ack()
+        elif action is None or packet.worker_name != self._spec.worker_name:
+            await self._decline(lease, packet)
+        else:
+            permission = await self._permission(lease, packet)
+            if permission is not None:
+                await self._make(lease, packet, action, permission)
+
+    async def _bury(self, lease: Lease, reason: str) -> None:
+        _log.error("packet_buried", reason=reason, subject=lease.delivery.subject, deliveries=lease.delivery.num_delivered)
+        await bury(self._bus, lease.delivery, reason, self._spec.worker_name, subjects.STREAM_WORK.lower())
+        self._figures.packet("buried")
+
+    async def _decline(self, lease: Lease, packet: WorkPacket) -> None:
+        known = ", ".join(sorted(self._spec.actions))
+        report = Declined(
+            packet_id=packet.packet_id,
+            execution_id=packet.execution_id,
+            stage_id=packet.stage_id,
+            attempt=max(packet.attempt, 1),
+            worker_name=self._spec.worker_name,
+            instance_id=self._instance_id,
+            code="unknown_action",
+            message=f"{self._spec.worker_name} has no action {packet.worker_name}.{packet.action}; it has {known}",
+        )
+        if await self._confirmed([self._outgoing(report, f"declined.{packet.packet_id}", lease.delivery.headers)]):
+            await lease.ack()
+        self._figures.packet("declined")
+
+    async def _permission(self, lease: Lease, packet: WorkPacket) -> Permission | None:
+        """None when the packet was put off or dropped."""
+        if packet.grant is not None and packet.attempt > 0 and lease.delivery.num_delivered == 1:
+            return Permission(attempt=packet.attempt, grant=packet.grant, timeout_ms=packet.control.timeout_ms)
+        answer = await self._claim(lease, packet)
+        if lease.is_lost:
+            return None
+        match answer:
+            case Granted():
+                return Permission(attempt=answer.attempt, grant=answer.grant, timeout_ms=answer.timeout_ms)
+            case Later():
+                await self._put_off(lease, packet, answer.retry_after_ms / 1000)
+            case None:
+                growing = min(2.0 ** (lease.delivery.num_delivered - 1), _LONGEST_CLAIM_PAUSE_SECONDS)
+                await self._put_off(lease, packet, growing)
+            case Superseded() | Cancelled():
+                await lease.ack()
+                self._figures.packet("dropped")
+        return None
+
+    async def _claim(self, lease: Lease, packet: WorkPacket) -> ClaimAnswer | None:
+        """The orchestrator's answer, None when there was none that we understand."""
+        request = ClaimRequest(
+            packet_id=packet.packet_id,
+            execution_id=packet.execution_id,
+            stage_id=packet.stage_id,
+            instance_id=self._instance_id,
+            num_delivered=lease.delivery.num_delivered,
+            models=self._spec.models,
+        )
+        try:
+            reply = await self._bus.ask(
+                subjects.CLAIM, _encoder.encode(request), wait_seconds=CLAIM_SECONDS, headers=lease.delivery.headers
+            )
+            return decode(_claim_answers, reply)
+        except (NoAnswer, BusUnavailable, MalformedMessage) as failure:
+            _log.warning("claim_not_answered", packet_id=packet.packet_id, reason=str(failure))
+            return None
+
+    async def _put_off(self, lease: Lease, packet: WorkPacket, seconds: float) -> None:
+        """Have it delivered again later.
+
+        Waiting for a grant is no sign of poison, but the broker counts it as deliveries. Before the count runs out the packet
+        is offered anew, as a message of its own that counts from one, without its grant, so that it is claimed.
+        """
+        delivery = lease.delivery
+        self._figures.packet("put_off")
+        if delivery.num_delivered < MOST_DELIVERIES:
+            await lease.put_off(seconds)
+            return
+        fresh = msgspec.structs.replace(packet, attempt=0, grant=None)
+        message_id = f"{packet.packet_id}.again.{delivery.stream_sequence}"
+        again = Outgoing(
+            subject=delivery.subject, payload=_encoder.encode(fresh), message_id=message_id, headers=delivery.headers
+        )
+        await self._bus.publish([again])
+        await lease.ack()
+
+    async def _make(self, lease: Lease, packet: WorkPacket, action: ActionSpec, permission: Permission) -> None:
+        with self._tracing.span(
+            "attempt",
+            parent=lease.delivery.headers,
+            kind=SpanKind.CONSUMER,
+            attributes={
+                "aif.execution_id": packet.execution_id,
+                "aif.stage_id": packet.stage_id,
+                "aif.attempt": permission.attempt,
+                "aif.worker": packet.worker_name,
+                "aif.action": packet.action,
+            },
+        ) as span:
+            headers = span.headers
+            attempt = Attempt(
+                packet=packet,
+                permission=permission,
+                bus=self._bus,
+                blobs=self._blobs,
+                monotonic=self._clock.monotonic,
+                trace_headers=headers,
+            )
+            _name_in_logs(attempt, headers)
+            self._in_hand.add(attempt)
+            try:
+                report = await self._work.report(attempt, action.run)
+            finally:
+                self._in_hand.discard(attempt)
+            _name_in_span(span, report)
+        await self._settle(lease, attempt, report)
+
+    async def _settle(self, lease: Lease, attempt: Attempt, report: Completed | Failed) -> None:
+        is_handed_back = attempt.stop_reason is StopReason.HANDED_BACK and isinstance(report, Failed)
+        messages = attempt.unbooked_calls()
+        if not is_handed_back:
+            messages.append(self._outgoing(report, str(report.attempt) + ".report", attempt.trace_headers))
+        if messages and not await self._confirmed(messages):
+            _log.error("report_not_confirmed", packet_id=report.packet_id)
+            return
+        if is_handed_back:
+            await self._put_off(lease, attempt.packet, 0)
+            return
+        self._figures.attempt(attempt, report)
+        await lease.ack()
+
+    def _outgoing(self, report: Report, last_part: str, headers: Mapping[str, str]) -> Outgoing:
+        return Outgoing(
+            subject=subjects.report(report.execution_id),
+            payload=_encoder.encode(report),
+            message_id=f"{report.execution_id}.{report.stage_id}.{last_part}",
+            headers=headers,
+        )
+
+    async def _confirmed(self, messages: list[Outgoing]) -> bool:
+        """Publish, and again while the broker does not confirm, for some seconds. False when it never did."""
+        until = self._clock.monotonic() + self._report_seconds
+        while True:
+            try:
+                await self._bus.publish(messages)
+            except BusUnavailable:
+                if self._clock.monotonic() >= until:
+                    return False
+            else:
+                return True
+            await asyncio.sleep(_PUBLISH_PAUSE_SECONDS)
+
+
+def _name_in_logs(attempt: Attempt, headers: Mapping[str, str]) -> None:
+    # For the rest of this asyncio task, which is the attempt's own.
+    trace = read_trace_headers(headers)
+    structlog.contextvars.bind_contextvars(
+        execution_id=attempt.execution_id,
+        stage_id=attempt.stage_id,
+        attempt=attempt.attempt,
+        **({"trace_id": trace.trace_id} if trace else {}),
+    )
+
+
+def _name_in_span(span: Span, report: Completed | Failed) -> None:
+    if isinstance(report, Failed):
+        span.set("aif.failure_code", report.code)
+        span.fail(report.code)

@@ -1,0 +1,127 @@
+"""The beat that keeps what a worker holds alive: leases at the broker, progress at the orchestrator.
+
+One loop for everything in hand, so that short work costs no timer of its own.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from aif_contracts import subjects
+from aif_contracts.packets import Cancelled, ProgressAnswer, Superseded
+from aif_contracts.reports import Progress
+from aif_runtime.attempt import Attempt, StopReason
+from aif_runtime.bus import Bus
+from aif_runtime.decoding import decode
+from aif_runtime.failures import BusUnavailable, MalformedMessage, NoAnswer
+from aif_runtime.lease import Lease
+
+_ANSWER_SECONDS = 5.0
+
+_answers: msgspec.json.Decoder[ProgressAnswer] = msgspec.json.Decoder(ProgressAnswer)
+_encoder = msgspec.json.Encoder()
+_log = structlog.get_logger()
+
+
+class PulseTimes(Struct, frozen=True, kw_only=True):
+    tick_seconds: float = 0.05
+    first_progress_seconds: float = 0.2
+    """Work that is done sooner tells no progress."""
+    between_progress_seconds: float = 0.25
+    heartbeat_seconds: float = 10.0
+    """An action that says nothing is told to be alive so often."""
+
+
+class InHand:
+    """What this worker holds: leases from the fetch on, attempts while their action runs."""
+
+    def __init__(self) -> None:
+        self.leases: set[Lease] = set()
+        self.attempts: set[Attempt] = set()
+        self.something = asyncio.Event()
+        """Set while there is a lease."""
+
+    def take(self, lease: Lease) -> None:
+        self.leases.add(lease)
+        self.something.set()
+
+    def let_go(self, lease: Lease) -> None:
+        self.leases.discard(lease)
+        if not self.leases:
+            self.something.clear()
+
+
+class Pulse:
+    def __init__(
+        self, *, bus: Bus, in_hand: InHand, instance_id: str, monotonic: Callable[[], float], times: PulseTimes
+    ) -> None:
+        self._bus = bus
+        self._in_hand = in_hand
+        self._instance_id = instance_id
+        self._monotonic = monotonic
+        self._times = times
+        self._telling: dict[Attempt, asyncio.Task[None]] = {}
+
+    async def beat(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._in_hand.something.wait()
+                await asyncio.sleep(self._times.tick_seconds)
+                for lease in tuple(self._in_hand.leases):
+                    await self._keep(lease)
+                self._forget_ended()
+                now = self._monotonic()
+                for attempt in tuple(self._in_hand.attempts):
+                    if attempt not in self._telling and self._is_due(attempt, now):
+                        self._telling[attempt] = group.create_task(self._tell(attempt))
+
+    async def _keep(self, lease: Lease) -> None:
+        try:
+            await lease.keep()
+        except BusUnavailable as failure:
+            _log.warning("lease_not_refreshed", reason=str(failure))
+
+    def _is_due(self, attempt: Attempt, now: float) -> bool:
+        if attempt.told_at is None:
+            return now - attempt.began_at >= self._times.first_progress_seconds
+        silent_for = now - attempt.told_at
+        wait = self._times.between_progress_seconds if attempt.has_news else self._times.heartbeat_seconds
+        return silent_for >= wait
+
+    async def _tell(self, attempt: Attempt) -> None:
+        attempt.told_at = self._monotonic()
+        attempt.has_news = False
+        progress = Progress(
+            packet_id=attempt.packet.packet_id,
+            execution_id=attempt.execution_id,
+            stage_id=attempt.stage_id,
+            attempt=attempt.attempt,
+            worker_name=attempt.worker_name,
+            instance_id=self._instance_id,
+            percent=attempt.percent,
+            message=attempt.message,
+        )
+        try:
+            reply = await self._bus.ask(
+                subjects.PROGRESS, _encoder.encode(progress), wait_seconds=_ANSWER_SECONDS, headers=attempt.trace_headers
+            )
+            answer = decode(_answers, reply)
+        except (NoAnswer, BusUnavailable, MalformedMessage) as failure:
+            # The work goes on: its report is what counts, and the next beat tells again.
+            _log.info("progress_not_answered", reason=str(failure))
+            return
+        if isinstance(answer, Superseded):
+            attempt.stop(StopReason.SUPERSEDED)
+        elif isinstance(answer, Cancelled):
+            attempt.stop(StopReason.CANCELLED)
+
+    def _forget_ended(self) -> None:
+        for attempt, task in tuple(self._telling.items()):
+            if task.done():
+                del self._telling[attempt]
+            elif attempt not in self._in_hand.attempts:
+                task.cancel()

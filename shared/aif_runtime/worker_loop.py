@@ -1,0 +1,265 @@
+"""Takes packets for a worker, as many at once as it has slots, the urgent ones first, and drains when told to stop.
+
+Each priority has a durable consumer, shared by all replicas. Beyond its slots a process holds only a few packets of each
+priority, so that work waits at the broker, where any replica can take it.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Callable
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry
+
+from aif_contracts import subjects
+from aif_contracts.packets import ControlAction, ControlMessage, Priority
+from aif_runtime.assignment import WorkerSpec
+from aif_runtime.attempt import Attempt, StopReason
+from aif_runtime.attempt_work import AttemptWork
+from aif_runtime.attendance import Attendance
+from aif_runtime.blobs import BlobStore
+from aif_runtime.bus import Bus, ConsumerSpec, Deliveries
+from aif_runtime.clock import Clock
+from aif_runtime.decoding import decode
+from aif_runtime.failures import BusUnavailable, MalformedMessage
+from aif_runtime.lease import Lease
+from aif_runtime.process import version
+from aif_runtime.pulse import InHand, Pulse, PulseTimes
+from aif_runtime.registry import describe, stay_registered
+from aif_runtime.telemetry import Tracing
+from aif_runtime.worker_figures import WorkerFigures
+from aif_runtime.worker_settings import WorkerSettings
+
+PRIORITIES = (Priority.CRITICAL, Priority.HIGH, Priority.NORMAL, Priority.LOW)
+REPORT_SECONDS = 8.0
+"""How long a report is published again while the broker does not confirm it."""
+_FETCH_SECONDS = 1.0
+_PAUSE_SECONDS = 0.5
+_LISTEN_SECONDS = 1.0
+_HAND_BACK_SECONDS = 0.2
+
+_control_messages = msgspec.json.Decoder(ControlMessage)
+_log = structlog.get_logger()
+
+
+async def run_worker(
+    spec: WorkerSpec,
+    *,
+    bus: Bus,
+    blobs: BlobStore,
+    tracing: Tracing,
+    clock: Clock,
+    instance_id: str,
+    settings: WorkerSettings,
+    stop_event: asyncio.Event,
+    registry: CollectorRegistry,
+    redact: Callable[[str], str] = str,
+    pulse_times: PulseTimes | None = None,
+    report_seconds: float = REPORT_SECONDS,
+) -> None:
+    """Work until `stop_event` is set, then drain: finish what is begun within the settings' drain time, hand back the rest."""
+    in_hand = InHand()
+    attendance = Attendance(
+        spec=spec,
+        bus=bus,
+        blobs=blobs,
+        tracing=tracing,
+        clock=clock,
+        instance_id=instance_id,
+        work=AttemptWork(instance_id=instance_id, rates=settings.cost_rates, redact=redact),
+        figures=WorkerFigures(registry),
+        in_hand=in_hand.attempts,
+        report_seconds=report_seconds,
+    )
+    intake = _Intake(
+        spec=spec,
+        bus=bus,
+        attendance=attendance,
+        in_hand=in_hand,
+        ack_wait_seconds=settings.ack_wait_seconds,
+        monotonic=clock.monotonic,
+        stop=stop_event,
+    )
+    pulse = Pulse(
+        bus=bus, in_hand=in_hand, instance_id=instance_id, monotonic=clock.monotonic, times=pulse_times or PulseTimes()
+    )
+    description = describe(spec, instance_id=instance_id, version=version())
+    async with asyncio.TaskGroup() as group:
+        beside = [
+            group.create_task(pulse.beat()),
+            group.create_task(_obey(bus, spec.worker_name, in_hand)),
+            group.create_task(stay_registered(bus, description, stop_event)),
+        ]
+        await intake.run(settings.drain_seconds)
+        for task in beside:
+            task.cancel()
+
+
+async def _obey(bus: Bus, worker_name: str, in_hand: InHand) -> None:
+    """Stop attempts when a control message cancels their execution or stage."""
+    async with bus.listen(subjects.control(worker_name)) as broadcasts:
+        while True:
+            broadcast = await broadcasts.next(_LISTEN_SECONDS)
+            if broadcast is None:
+                continue
+            try:
+                message = decode(_control_messages, broadcast.payload)
+            except MalformedMessage as malformed:
+                _log.warning("control_message_malformed", reason=str(malformed))
+                continue
+            if message.action is ControlAction.CANCEL:
+                for attempt in _meant(message, in_hand):
+                    attempt.stop(StopReason.CANCELLED)
+
+
+def _meant(message: ControlMessage, in_hand: InHand) -> list[Attempt]:
+    return [
+        attempt
+        for attempt in in_hand.attempts
+        if attempt.execution_id == message.execution_id and message.stage_id in (None, attempt.stage_id)
+    ]
+
+
+class _Intake:
+    """Slots, and the few packets that wait for one."""
+
+    def __init__(
+        self,
+        *,
+        spec: WorkerSpec,
+        bus: Bus,
+        attendance: Attendance,
+        in_hand: InHand,
+        ack_wait_seconds: float,
+        monotonic: Callable[[], float],
+        stop: asyncio.Event,
+    ) -> None:
+        self._spec = spec
+        self._bus = bus
+        self._attendance = attendance
+        self._in_hand = in_hand
+        self._ack_wait_seconds = ack_wait_seconds
+        self._monotonic = monotonic
+        self._stop = stop
+        self._ahead = max(1, spec.slots // 4)
+        """So many packets of each priority may wait here for a slot."""
+        self._waiting: list[tuple[int, int, Lease]] = []
+        self._waiting_by_rank = [0] * len(PRIORITIES)
+        self._arrivals = 0
+        self._working: set[asyncio.Task[None]] = set()
+        self._asked_beyond = 0
+        """Slots that fetches under way may still fill."""
+        self._room = [asyncio.Event() for _ in PRIORITIES]
+
+    async def run(self, drain_seconds: float) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for rank, priority in enumerate(PRIORITIES):
+                    group.create_task(self._fetch(rank, priority))
+                group.create_task(self._wake_at_stop())
+            await self._drain(drain_seconds)
+        finally:
+            for task in self._working:
+                task.cancel()
+
+    async def _fetch(self, rank: int, priority: Priority) -> None:
+        consumer = ConsumerSpec(
+            stream=subjects.STREAM_WORK,
+            durable=subjects.work_consumer(self._spec.worker_name, priority),
+            filter_subject=subjects.work(self._spec.worker_name, priority),
+            ack_wait_seconds=self._ack_wait_seconds,
+        )
+        deliveries: Deliveries | None = None
+        is_flowing = False
+        try:
+            while not self._stop.is_set():
+                try:
+                    deliveries = deliveries or await self._bus.open_consumer(consumer)
+                    is_flowing = await self._fetch_once(rank, deliveries, is_flowing)
+                except BusUnavailable as failure:
+                    _log.warning("broker_away", reason=str(failure))
+                    await self._pause()
+        finally:
+            if deliveries is not None:
+                await deliveries.close()
+
+    async def _fetch_once(self, rank: int, deliveries: Deliveries, is_flowing: bool) -> bool:
+        """True when packets came. An idle priority asks for a few; one that flows asks for every free slot."""
+        own = self._ahead - self._waiting_by_rank[rank]
+        free = self._spec.slots - len(self._working) - len(self._waiting) - self._asked_beyond
+        beyond = max(free, 0) if is_flowing else 0
+        if own + beyond <= 0:
+            self._room[rank].clear()
+            await self._room[rank].wait()
+            return is_flowing
+        self._asked_beyond += beyond
+        try:
+            batch = await deliveries.fetch(own + beyond, _FETCH_SECONDS)
+        finally:
+            self._asked_beyond -= beyond
+        for delivery in batch:
+            lease = Lease(delivery, ack_wait_seconds=self._ack_wait_seconds, monotonic=self._monotonic)
+            if self._stop.is_set():
+                await lease.put_off(0)
+            else:
+                self._accept(rank, lease)
+        return bool(batch)
+
+    def _accept(self, rank: int, lease: Lease) -> None:
+        self._in_hand.take(lease)
+        if len(self._working) < self._spec.slots:
+            self._begin(lease)
+            return
+        self._arrivals += 1
+        self._waiting_by_rank[rank] += 1
+        heapq.heappush(self._waiting, (rank, self._arrivals, lease))
+
+    def _begin(self, lease: Lease) -> None:
+        task = asyncio.create_task(self._attend(lease))
+        self._working.add(task)
+        task.add_done_callback(self._ended)
+
+    async def _attend(self, lease: Lease) -> None:
+        try:
+            await self._attendance.attend(lease)
+        except BusUnavailable as failure:
+            _log.warning("packet_left_to_redelivery", reason=str(failure))
+        except Exception:  # noqa: BLE001 the outermost place of a packet: it is delivered again
+            _log.error("packet_broke_the_worker", subject=lease.delivery.subject, exc_info=True)
+        finally:
+            self._in_hand.let_go(lease)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        if self._waiting and not self._stop.is_set():
+            rank, _, lease = heapq.heappop(self._waiting)
+            self._waiting_by_rank[rank] -= 1
+            self._begin(lease)
+        for room in self._room:
+            room.set()
+
+    async def _wake_at_stop(self) -> None:
+        await self._stop.wait()
+        for room in self._room:
+            room.set()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(_PAUSE_SECONDS):
+                await self._stop.wait()
+        except TimeoutError:
+            return
+
+    async def _drain(self, within_seconds: float) -> None:
+        for _, _, lease in self._waiting:
+            await lease.put_off(0)
+            self._in_hand.let_go(lease)
+        self._waiting.clear()
+        limit = within_seconds
+        while self._working:
+            await asyncio.wait(self._working, timeout=limit)
+            # Again and again, because a claim under way may still begin an attempt.
+            for attempt in tuple(self._in_hand.attempts):
+                attempt.stop(StopReason.HANDED_BACK)
+            limit = _HAND_BACK_SECONDS
