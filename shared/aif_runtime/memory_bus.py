@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -67,17 +67,20 @@ class MemoryDelivery:
 
 
 class MemoryDeliveries:
-    def __init__(self, broker: MemoryBroker, spec: ConsumerSpec) -> None:
+    """An open consumer; `is_bus_open` says whether its bus still is."""
+
+    def __init__(self, broker: MemoryBroker, spec: ConsumerSpec, is_bus_open: Callable[[], bool]) -> None:
         self._broker = broker
         self._spec = spec
+        self._is_bus_open = is_bus_open
         self._closed = False
 
     async def fetch(self, max_messages: int, wait_seconds: float) -> Sequence[MemoryDelivery]:
-        if self._closed:
-            raise BusUnavailable(f"the consumer {self._spec.durable} is closed")
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + wait_seconds
         while True:
+            if self._closed or not self._is_bus_open():
+                raise BusUnavailable(f"the consumer {self._spec.durable} is closed")
             if self._broker.is_up:
                 consumer = self._broker.consumer(self._spec)
                 taken = consumer.take(max_messages)
@@ -94,6 +97,7 @@ class MemoryDeliveries:
 
     async def close(self) -> None:
         self._closed = True
+        self._broker.wake()
 
 
 class MemoryBroadcasts:
@@ -167,7 +171,7 @@ class MemoryBus:
     async def open_consumer(self, spec: ConsumerSpec) -> MemoryDeliveries:
         self._check_open()
         self._broker.consumer(spec)
-        return MemoryDeliveries(self._broker, spec)
+        return MemoryDeliveries(self._broker, spec, lambda: not self._closed)
 
     @asynccontextmanager
     async def listen(self, subject: str) -> AsyncIterator[MemoryBroadcasts]:
@@ -191,6 +195,7 @@ class MemoryBus:
         if self._closed:
             return
         self._closed = True
+        self._broker.wake()
         for member in self._members:
             self._broker.leave(member)
         if self._answering:

@@ -25,6 +25,7 @@ RECONNECT_PAUSE_SECONDS = 0.25
 CONNECT_LIMIT_SECONDS = 10.0
 API_LIMIT_SECONDS = 5.0
 FLUSH_LIMIT_SECONDS = 2
+CLOSE_LIMIT_SECONDS = 2.0
 BUFFER_BYTES = 64 * 1024 * 1024
 """Of unsent bytes. Above it the client would flush within a send and swallow a cancellation while doing so."""
 SUBSCRIPTION_MESSAGES = 512 * 1024
@@ -151,6 +152,8 @@ class NatsConnection:
         """Raises BusUnavailable when there is no connection within the time."""
         if self._up.is_set():
             return
+        if self._closing:
+            raise BusUnavailable("the connection to NATS is closed")
         try:
             async with asyncio.timeout(max(0.0, wait_seconds)):
                 await self._up.wait()
@@ -234,14 +237,18 @@ class NatsConnection:
         return msgspec.json.decode(message.data, type=answer_type)
 
     async def flush(self) -> None:
-        """Return when the broker has read all that was sent. Raises BusUnavailable."""
+        """Return when the broker has read all that was sent. Raises BusUnavailable.
+
+        Twice, because the client's ping overtakes what it has not yet written; only the second comes behind it.
+        """
         try:
+            await self._client.flush(FLUSH_LIMIT_SECONDS)
             await self._client.flush(FLUSH_LIMIT_SECONDS)
         except (nats.errors.Error, OSError) as failed:
             raise BusUnavailable(f"the broker does not answer: {self.trouble or failed}") from failed
 
     async def close(self) -> None:
-        """Send what is pending and leave, within about two seconds."""
+        """Send what is pending and leave, within about four seconds."""
         if self._closing:
             return
         self._closing = True
@@ -250,8 +257,13 @@ class NatsConnection:
                 await self.flush()
             except BusUnavailable:
                 _logger.warning("nats_close_unflushed", extra={"connection": self._name})
-        await self._client.close()
         self._up.clear()
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_SECONDS):
+                await self._client.close()
+        except TimeoutError:
+            # A frozen broker reads nothing, and the socket waits for it to take what is left.
+            _logger.warning("nats_close_unfinished", extra={"connection": self._name})
         self._tell_all_lost()
 
     async def _on_reply(self, message: Msg) -> None:

@@ -121,10 +121,10 @@ class NatsDeliveries:
         self._connection.watch(self._on_connection_change)
 
     async def fetch(self, max_messages: int, wait_seconds: float) -> Sequence[NatsDelivery]:
-        if self._subscription is None:
-            raise BusUnavailable(f"the consumer {self._spec.durable} is closed")
         ends_at = time.monotonic() + max(wait_seconds, SHORTEST_WAIT_SECONDS)
         while True:
+            if self._subscription is None:
+                raise BusUnavailable(f"the consumer {self._spec.durable} is closed")
             if self._arrived:
                 await self._rest_of_batch(max_messages)
                 taken = self._pop(max_messages)

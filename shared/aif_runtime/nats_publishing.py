@@ -5,6 +5,7 @@ sent, and a repeated one is dropped by the stream's duplicate window.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -20,7 +21,8 @@ UNCONFIRMED_MESSAGES = 512
 UNCONFIRMED_BYTES = 4 * 1024 * 1024
 """Sent and not confirmed, for one call of `publish`: the broker's own queue in front of a stream is bounded, too."""
 CONFIRMATION_LIMIT_SECONDS = 2.0
-RETRY_PAUSE_SECONDS = 0.05
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 0.8
 
 STREAM_FULL = 10077
 MESSAGE_TOO_LARGE = 10054
@@ -35,6 +37,9 @@ SUBJECT_IS_TAKEN = frozenset({10071, 10164})
 
 class SubjectTaken(Exception):
     """Between the NATS adapters only: there is a message of this subject already."""
+
+
+_logger = logging.getLogger(__name__)
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
@@ -123,6 +128,7 @@ class Publisher:
 
     async def _store_window(self, messages: list[Prepared]) -> None:
         ends_at = time.monotonic() + self._limit_seconds
+        pause_seconds = FIRST_PAUSE_SECONDS
         while True:
             await self._connection.until_up(ends_at - time.monotonic())
             sent_at = time.monotonic()
@@ -133,22 +139,23 @@ class Publisher:
             first = unconfirmed[0]
             if first.error is not None and first.error.err_code in SUBJECT_IS_TAKEN:
                 raise SubjectTaken(first.message.subject)
-            if (first.error is not None and first.error.err_code in HOPELESS) or time.monotonic() >= ends_at:
+            is_hopeless = first.error is not None and first.error.err_code in HOPELESS
+            # An attempt that cannot be answered in time would only blur the reason.
+            if is_hopeless or time.monotonic() + 2 * pause_seconds >= ends_at:
                 raise BusUnavailable(self._reason(unconfirmed))
-            if any(one.is_unheard for one in unconfirmed):
-                await self._mend(sent_at, ends_at, unconfirmed)
-            elif self._connection.is_up:
-                await asyncio.sleep(min(RETRY_PAUSE_SECONDS, max(0.0, ends_at - time.monotonic())))
+            if first.is_unheard:
+                await self._mend(sent_at)
+            if self._connection.is_up:
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             messages = [one.message for one in unconfirmed]
 
-    async def _mend(self, noticed_at: float, ends_at: float, unconfirmed: list[Unconfirmed]) -> None:
-        """Declare the streams again, once; then it is only a matter of waiting for them."""
+    async def _mend(self, noticed_at: float) -> None:
+        """Declare the streams again. That this fails shows when the messages are sent again."""
         try:
             await self._heal(noticed_at)
         except BusUnavailable as failed:
-            if time.monotonic() >= ends_at:
-                raise BusUnavailable(f"{self._reason(unconfirmed)}; {failed}") from failed
-        await asyncio.sleep(min(RETRY_PAUSE_SECONDS, max(0.0, ends_at - time.monotonic())))
+            _logger.warning("topology_not_declared", extra={"reason": str(failed)})
 
     def _prepare(self, message: Outgoing) -> Prepared:
         message_id = message.message_id
