@@ -1,0 +1,70 @@
+"""Around every HTTP request: a span of its trace, its figures, and headers that keep browsers careful."""
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from aif_runtime.health import AsgiApp, Receive, Scope, Send
+from aif_runtime.telemetry import SpanKind, Tracing
+from aif_runtime.trace_headers import TRACEPARENT, TRACESTATE
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+_CAREFUL = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"cache-control": b"no-store",
+}
+
+
+class Access:
+    """An ASGI app around the app. Routes are counted by their pattern, so that ids make no new time series."""
+
+    def __init__(self, app: AsgiApp, *, tracing: Tracing, registry: CollectorRegistry) -> None:
+        self._app = app
+        self._tracing = tracing
+        self._requests = Counter("aif_http_requests", "HTTP requests", ("method", "route", "status"), registry=registry)
+        self._seconds = Histogram(
+            "aif_http_request_seconds",
+            "Time to the end of the answer",
+            ("method", "route"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        began = time.perf_counter()
+        status = 500
+
+        async def send_carefully(message: Scope) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                present = {name.lower() for name, _ in message.get("headers", ())}
+                more = [(name, value) for name, value in _CAREFUL.items() if name not in present]
+                message = {**message, "headers": [*message.get("headers", ()), *more]}
+            await send(message)
+
+        with self._tracing.span(f"HTTP {method}", parent=_trace_headers(scope), kind=SpanKind.SERVER) as span:
+            try:
+                await self._app(scope, receive, send_carefully)
+            finally:
+                route = str(scope.get("path_template") or "unmatched")
+                span.set("http.request.method", method)
+                span.set("http.route", route)
+                span.set("http.response.status_code", status)
+                self._requests.labels(method, route, str(status)).inc()
+                self._seconds.labels(method, route).observe(time.perf_counter() - began)
+
+
+def _trace_headers(scope: Scope) -> dict[str, str] | None:
+    names = {TRACEPARENT.encode(): TRACEPARENT, TRACESTATE.encode(): TRACESTATE}
+    found = {names[name]: value.decode("latin-1") for name, value in scope["headers"] if name in names}
+    return found or None

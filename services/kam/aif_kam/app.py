@@ -1,0 +1,69 @@
+"""The HTTP app: routes, problem documents, limits, its own description."""
+
+from typing import cast
+
+from litestar import Litestar, Router
+from litestar.config.app import AppConfig
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from aif_kam import problems
+from aif_kam.access import Access
+from aif_kam.failures import KamFailure
+from aif_kam.parts import Parts
+from aif_kam.routes.calling import API_KEY_HEADER, key_guard
+from aif_kam.routes.documents import document_routes
+from aif_kam.routes.events import event_routes, event_socket
+from aif_kam.routes.operations import insight_routes, open_routes
+from aif_kam.routes.pipelines import pipeline_routes
+from aif_kam.routes.requests import request_routes
+from aif_runtime.failures import RuntimeFailure
+from aif_runtime.health import AsgiApp
+
+MAX_JSON_BYTES = 1024 * 1024
+
+
+def create_app(parts: Parts) -> AsgiApp:
+    """An ASGI app. Whoever serves it ends open streams through the drain signal in `parts.events`."""
+    keyed = Router(
+        "/",
+        route_handlers=[
+            request_routes(parts),
+            pipeline_routes(parts),
+            event_routes(parts),
+            document_routes(parts),
+            insight_routes(parts),
+        ],
+        guards=[key_guard(parts.identity)],
+    )
+    app = Litestar.from_config(
+        AppConfig(
+            route_handlers=[keyed, event_socket(parts), open_routes(parts)],
+            exception_handlers={
+                KamFailure: problems.on_kam_failure,
+                RuntimeFailure: problems.on_runtime_failure,
+                HTTPException: problems.on_http_exception,
+                Exception: problems.on_bug,
+            },
+            openapi_config=_description(parts.version),
+            request_max_body_size=MAX_JSON_BYTES,
+            debug=False,
+        )
+    )
+    # The framework types scopes and messages more closely than ASGI does.
+    return Access(cast(AsgiApp, app), tracing=parts.tracing, registry=parts.registry)
+
+
+def _description(version: str) -> OpenAPIConfig:
+    scheme = SecurityScheme(type="apiKey", name=API_KEY_HEADER, security_scheme_in="header")
+    return OpenAPIConfig(
+        title="AI Factory",
+        version=version,
+        description="Orders in, deliverables out. Errors are problem documents (RFC 9457).",
+        path="/schema",
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        components=Components(security_schemes={"ApiKey": scheme}),
+        security=[{"ApiKey": []}],
+    )

@@ -1,0 +1,93 @@
+"""JSON bodies to structs, strictly, with every wrong field named as the caller wrote it."""
+
+import difflib
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from aif_contracts.orders import FieldMistake
+from aif_kam.failures import InvalidInput, MalformedBody
+
+Body = TypeVar("Body", bound=Struct)
+_ANY = msgspec.json.Decoder(Any)
+_MAX_SHOWN = 60
+
+
+def read_body(content: bytes, body_type: type[Body]) -> Body:
+    """The struct in a body. Raises MalformedBody for what is no JSON object, InvalidInput with all wrong fields."""
+    values = _json_object(content)
+    mistakes = [*_unknown(values, body_type), *_nul(values, "")]
+    known: dict[str, Any] = {}
+    for info in msgspec.structs.fields(body_type):
+        if info.encode_name not in values:
+            if info.required:
+                mistakes.append(FieldMistake(field=info.encode_name, message="is missing", mend=f"add {info.encode_name}"))
+            continue
+        try:
+            known[info.name] = msgspec.convert(values[info.encode_name], info.type)
+        except msgspec.ValidationError as wrong:
+            mistakes.append(_mistake(info.encode_name, str(wrong), values[info.encode_name]))
+    if mistakes:
+        count = "one field is" if len(mistakes) == 1 else f"{len(mistakes)} fields are"
+        raise InvalidInput(f"{count} wrong: " + ", ".join(mistake.field for mistake in mistakes), mistakes=mistakes)
+    return body_type(**known)
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    if not content.strip():
+        raise MalformedBody("the body is empty: send a JSON object")
+    try:
+        values = _ANY.decode(content)
+    except msgspec.DecodeError as wrong:
+        raise MalformedBody(f"the body is no valid JSON: {wrong}") from wrong
+    except UnicodeDecodeError as wrong:
+        raise MalformedBody(f"the body is not valid UTF-8 at byte {wrong.start}") from wrong
+    except RecursionError as wrong:
+        raise MalformedBody("the body is nested too deeply") from wrong
+    if not isinstance(values, dict):
+        raise MalformedBody("the body is JSON, but no object: send {…}")
+    return values
+
+
+def _unknown(values: dict[str, Any], body_type: type[Struct]) -> list[FieldMistake]:
+    names = [info.encode_name for info in msgspec.structs.fields(body_type)]
+    mistakes = []
+    for name in values:
+        if name in names:
+            continue
+        near = difflib.get_close_matches(name, names, 1)
+        mend = f"did you mean {near[0]}?" if near else "leave it out; known are " + ", ".join(names)
+        mistakes.append(FieldMistake(field=name[:_MAX_SHOWN], message="is not a field of this body", mend=mend))
+    return mistakes
+
+
+def _nul(value: Any, path: str) -> list[FieldMistake]:
+    """Postgres stores no NUL character, so none is let in."""
+    if isinstance(value, str):
+        found = "\x00" in value
+        return [FieldMistake(field=path, message="holds a NUL character", mend="remove it")] if found else []
+    if isinstance(value, dict):
+        mistakes = []
+        for name, item in value.items():
+            inner = f"{path}.{name}" if path else str(name)
+            if "\x00" in name:
+                mistakes.append(
+                    FieldMistake(field=inner.replace("\x00", "\\u0000"), message="has a NUL in its name", mend="remove it")
+                )
+            mistakes += _nul(item, inner)
+        return mistakes
+    if isinstance(value, list):
+        return [mistake for at, item in enumerate(value) for mistake in _nul(item, f"{path}[{at}]")]
+    return []
+
+
+def _mistake(name: str, message: str, value: Any) -> FieldMistake:
+    """msgspec says `Expected …, got … - at `$.x``; the place becomes part of the field's name."""
+    text, _, place = message.partition(" - at ")
+    inner = place.strip("`").removeprefix("$")
+    sent = repr(value) if isinstance(value, (str, int, float, bool)) or value is None else type(value).__name__
+    mend = text[:1].lower() + text[1:]
+    return FieldMistake(
+        field=f"{name}{inner}", message=f"is {sent[:_MAX_SHOWN]}: {mend}", mend="see /schema for what it may be"
+    )

@@ -1,0 +1,93 @@
+"""Idempotency keys: the same key with the same body is one effect and one answer, for 24 hours.
+
+The key is claimed in the transaction of the effect, so of many calls one has the effect and the others read its answer. Where
+the answer comes from the orchestrator, the key is bound to the execution first, and whoever gets the orchestrator's answer,
+the caller itself or the sweeper after a crash, writes it down.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from aif_kam.failures import KeyInFlight, KeyReused, invalid
+from aif_runtime.postgres import Connection
+
+HEADER = "Idempotency-Key"
+MAX_KEY_CHARACTERS = 200
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What a caller gets; kept under its key byte for byte."""
+
+    status: int
+    body: bytes
+
+
+class KeyedCall(Struct, frozen=True, kw_only=True):
+    """A call that may be repeated."""
+
+    client_id: str
+    key: str
+    fingerprint: str
+
+
+class KeyUse(Struct, frozen=True, kw_only=True):
+    """The first call with a key."""
+
+    fingerprint: str
+    execution_id: str | None
+    answer: Answer | None
+
+
+def keyed_call(*, client_id: str, key: str | None, target: str, body: bytes) -> KeyedCall | None:
+    """None without a key. `target` says what is called, such as method and path. Raises InvalidInput for a bad key."""
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_KEY_CHARACTERS or not all("!" <= character <= "~" for character in key):
+        raise invalid(HEADER, f"is not 1 to {MAX_KEY_CHARACTERS} visible ASCII characters", "use a fresh UUID for every order")
+    fingerprint = hashlib.sha256(target.encode() + b"\n" + body).hexdigest()
+    return KeyedCall(client_id=client_id, key=key, fingerprint=fingerprint)
+
+
+def checked_use(use: KeyUse, call: KeyedCall) -> KeyUse:
+    """Raises KeyReused when the key came with another body before."""
+    if use.fingerprint != call.fingerprint:
+        message = "this key was used for another call within the last 24 hours"
+        raise KeyReused(message, mistakes=invalid(HEADER, message, "use a fresh key for every new order").mistakes)
+    return use
+
+
+def in_flight() -> KeyInFlight:
+    return KeyInFlight("the first call with this key is still at work; ask again in a moment", retry_after_seconds=1)
+
+
+class KeyStore:
+    def __init__(self, queries: Mapping[str, str]) -> None:
+        self._sql = queries
+
+    async def find(self, connection: Connection, call: KeyedCall) -> KeyUse | None:
+        row = await connection.fetchrow(self._sql["find_key_use"], call.client_id, call.key)
+        if row is None:
+            return None
+        answer = None if row["status"] is None else Answer(status=row["status"], body=row["body"])
+        return KeyUse(fingerprint=row["fingerprint"], execution_id=row["execution_id"], answer=answer)
+
+    async def claim(self, connection: Connection, call: KeyedCall) -> KeyUse | None:
+        """None when the key is ours now; else the first call with it, which has been committed."""
+        await connection.execute(self._sql["drop_expired_key"], call.client_id, call.key)
+        if await connection.fetchval(self._sql["claim_key"], call.client_id, call.key, call.fingerprint) is not None:
+            return None
+        return await self.find(connection, call)
+
+    async def bind(self, connection: Connection, call: KeyedCall, execution_id: str) -> None:
+        await connection.execute(self._sql["bind_key_to_execution"], call.client_id, call.key, execution_id)
+
+    async def answer(self, connection: Connection, call: KeyedCall, answer: Answer) -> None:
+        await connection.execute(self._sql["answer_key"], call.client_id, call.key, answer.status, answer.body)
+
+    async def answer_execution(self, connection: Connection, execution_id: str, answer: Answer) -> None:
+        await connection.execute(self._sql["answer_keys_of_execution"], execution_id, answer.status, answer.body)
+
+    async def delete_expired(self, connection: Connection) -> None:
+        await connection.execute(self._sql["delete_expired_keys"])

@@ -1,0 +1,116 @@
+"""Parameters as a client writes them, to parameters as the orchestrator takes them.
+
+A client names a source by its id, or sends the text itself; what goes on is a reference to the parsed document. A client
+never writes a reference: it could name another client's bytes.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from aif_contracts.orders import FieldMistake, TemplateView
+from aif_kam.failures import InvalidInput
+from aif_kam.source_intake import SourceIntake
+from aif_kam.source_store import NewSource
+from aif_kam.sources.reading import FileToRead
+from aif_kam.template_catalogue import TemplateCatalogue
+from aif_pipelines.parameters import check_parameters
+
+SOURCE = "source"
+SOURCE_TEXT = "source_text"
+STRUCTURE_TYPE = "structureType"
+_SOMEWHERE = {"storage_type": "OBJECT", "storage_key": "sources/checked", "size_bytes": 0, "sha256": "0" * 64}
+"""Stands for a source while the other parameters are checked, before the costly reading of it."""
+
+
+class PreparedOrder(Struct, frozen=True, kw_only=True):
+    template: str
+    parameters: dict[str, Any]
+    given_digest: str
+    """Of the parameters as the client wrote them."""
+    new_source: NewSource | None
+    """Read and stored, still to be entered."""
+
+
+class OrderParameters:
+    def __init__(self, *, catalogue: TemplateCatalogue, intake: SourceIntake) -> None:
+        self._catalogue = catalogue
+        self._intake = intake
+
+    async def prepare(
+        self, client_id: str, template_name: str, given: Mapping[str, Any], *, template_field: str, field: str
+    ) -> PreparedOrder:
+        """Check and complete an order's parameters. `template_field` and `field` are what the caller calls them.
+
+        Raises InvalidInput with all mistakes, Unavailable.
+        """
+        template = await self._catalogue.chosen(template_name, field=template_field)
+        wishes = dict(given)
+        source, text = wishes.pop(SOURCE, None), wishes.pop(SOURCE_TEXT, None)
+        mistakes = _source_mistakes(source, text, field)
+        values, found = _checked(template, wishes, has_source=source is not None or text is not None, field=field)
+        mistakes += found
+        blob = None
+        if isinstance(source, str) and not mistakes:
+            blob = await self._intake.find_blob(source, client_id)
+            if blob is None:
+                mistakes.append(
+                    _mistake(f"{field}.{SOURCE}", f"there is no source {source!r}", "upload it to /api/kam/sources first")
+                )
+        if mistakes:
+            detail = "; ".join(f"{mistake.field}: {mistake.message}" for mistake in mistakes)
+            raise InvalidInput(detail[:500], mistakes=mistakes)
+        new_source = None
+        if text is not None:
+            new_source = await self._read_text(client_id, text, f"{field}.{SOURCE_TEXT}")
+            blob = new_source.blob
+        if blob is not None:
+            values[SOURCE] = msgspec.to_builtins(blob)
+        return PreparedOrder(template=template.name, parameters=values, given_digest=digest_of(given), new_source=new_source)
+
+    async def _read_text(self, client_id: str, text: str, field: str) -> NewSource:
+        return await self._intake.read(client_id, text.encode("utf-8", "replace"), FileToRead(pasted=True), field=field)
+
+
+def digest_of(given: Mapping[str, Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode(given, order="deterministic")).hexdigest()
+
+
+def _source_mistakes(source: Any, text: Any, field: str) -> list[FieldMistake]:
+    mistakes = []
+    if source is not None and not isinstance(source, str):
+        mistakes.append(
+            _mistake(f"{field}.{SOURCE}", "is no text", "give the source_id of a document that you uploaded")
+        )
+    if text is not None and not isinstance(text, str):
+        mistakes.append(_mistake(f"{field}.{SOURCE_TEXT}", "is no text", "give the document as one string"))
+    if source is not None and text is not None:
+        mistakes.append(_mistake(f"{field}.{SOURCE_TEXT}", f"{SOURCE} is given, too", "keep one of them"))
+    return mistakes
+
+
+def _checked(
+    template: TemplateView, wishes: dict[str, Any], *, has_source: bool, field: str
+) -> tuple[dict[str, Any], list[FieldMistake]]:
+    """The values with defaults filled in, without a source; and what is wrong with them."""
+    if template.structure_type is not None:
+        wishes.setdefault(STRUCTURE_TYPE, template.structure_type)
+    if has_source:
+        wishes[SOURCE] = _SOMEWHERE
+    checked = check_parameters(template.parameters, wishes)
+    mistakes = [_mistake(_field(mistake.path, field), mistake.message, mistake.mend) for mistake in checked.mistakes]
+    values = dict(checked.values)
+    values.pop(SOURCE, None)
+    return values, mistakes
+
+
+def _field(path: str, field: str) -> str:
+    """The checker says `parameters.x`; an order may call its parameters otherwise."""
+    return field + path.removeprefix("parameters") if path.startswith("parameters") else f"{field}.{path}"
+
+
+def _mistake(field: str, message: str, mend: str) -> FieldMistake:
+    return FieldMistake(field=field, message=message, mend=mend)

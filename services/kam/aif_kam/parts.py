@@ -1,0 +1,30 @@
+"""What the HTTP face is made of."""
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
+
+from aif_kam.event_stream import EventStream
+from aif_kam.identity import Identity
+from aif_kam.orchestrator_client import OrchestratorClient
+from aif_kam.order_desk import OrderDesk
+from aif_kam.request_tracker import RequestTracker
+from aif_kam.source_intake import SourceIntake
+from aif_kam.template_catalogue import TemplateCatalogue
+from aif_runtime.blobs import BlobStore
+from aif_runtime.health import Health
+from aif_runtime.telemetry import Tracing
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    identity: Identity
+    desk: OrderDesk
+    tracker: RequestTracker
+    intake: SourceIntake
+    catalogue: TemplateCatalogue
+    orchestrator: OrchestratorClient
+    events: EventStream
+    blobs: BlobStore
+    health: Health
+    registry: CollectorRegistry
+    tracing: Tracing
+    version: str

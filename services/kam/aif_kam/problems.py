@@ -1,0 +1,244 @@
+"""Failures to HTTP: the one place that knows status codes.
+
+Every error leaves as a problem document (RFC 9457). A 500 means a mistake of ours and tells nothing of the inside.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+
+from aif_contracts.orders import FieldMistake
+from aif_kam.failures import (
+    BodyTooLarge,
+    Conflict,
+    InvalidInput,
+    KamFailure,
+    MalformedBody,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    Refused,
+    Unavailable,
+    UnsupportedBody,
+)
+from aif_kam.idempotency import Answer
+from aif_kam.payloads import ExecutionStarted, Problem, RequestView, SourceView
+from aif_runtime.failures import RuntimeFailure
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+MALFORMED = HTTPStatus.BAD_REQUEST
+
+_log = structlog.get_logger()
+
+_STATUS_OF_FAILURE: tuple[tuple[type[KamFailure], HTTPStatus], ...] = (
+    (MalformedBody, HTTPStatus.BAD_REQUEST),
+    (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (UnsupportedBody, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    (InvalidInput, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NotAuthenticated, HTTPStatus.UNAUTHORIZED),
+    (NotAllowed, HTTPStatus.FORBIDDEN),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+_STATUS_OF_REFUSAL: Mapping[str, HTTPStatus] = {
+    "budget_exceeded": HTTPStatus.PAYMENT_REQUIRED,
+    "energy_exceeded": HTTPStatus.PAYMENT_REQUIRED,
+    "too_many_executions": HTTPStatus.TOO_MANY_REQUESTS,
+    "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
+    "unknown_execution": HTTPStatus.NOT_FOUND,
+    "already_ended": HTTPStatus.CONFLICT,
+    "execution_ended": HTTPStatus.CONFLICT,
+    "overloaded": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_TITLES: Mapping[HTTPStatus, str] = {
+    HTTPStatus.BAD_REQUEST: "The request cannot be read",
+    HTTPStatus.UNAUTHORIZED: "An API key is needed",
+    HTTPStatus.PAYMENT_REQUIRED: "The budget does not allow it",
+    HTTPStatus.FORBIDDEN: "Not allowed with this key",
+    HTTPStatus.NOT_FOUND: "Not found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Not a method of this address",
+    HTTPStatus.CONFLICT: "Not possible in the present state",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Another media type is needed",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Something in the request is wrong",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many at once",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "A mistake on our side",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not available at the moment",
+}
+
+
+def created(payload: RequestView | SourceView) -> Answer:
+    return Answer(status=HTTPStatus.CREATED, body=msgspec.json.encode(payload))
+
+
+def accepted(payload: ExecutionStarted) -> Answer:
+    return Answer(status=HTTPStatus.ACCEPTED, body=msgspec.json.encode(payload))
+
+
+def refused(failure: KamFailure, *, instance: str) -> Answer:
+    problem = problem_of(failure, instance=instance)
+    return Answer(status=problem.status, body=msgspec.json.encode(problem))
+
+
+def is_problem(answer: Answer) -> bool:
+    return answer.status >= HTTPStatus.BAD_REQUEST
+
+
+def response_of(answer: Answer) -> Response[bytes]:
+    """An answer as it goes out, for the first time or from the store."""
+    media_type = MEDIA_TYPE if is_problem(answer) else "application/json"
+    return Response(answer.body, status_code=answer.status, media_type=media_type)
+
+
+def unchanged(headers: Mapping[str, str]) -> Response[bytes]:
+    """The caller's copy is still good."""
+    return Response(b"", status_code=HTTPStatus.NOT_MODIFIED, headers=dict(headers), media_type="application/octet-stream")
+
+
+def health_status(*, is_well: bool) -> int:
+    return HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def close_code(failure: KamFailure | RuntimeFailure) -> int:
+    """WebSocket close code of a failure: 4000 plus the HTTP status."""
+    if isinstance(failure, KamFailure):
+        return 4000 + _status_of(failure)
+    return 4000 + (HTTPStatus.SERVICE_UNAVAILABLE if failure.retryable else HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def problem_of(failure: KamFailure, *, instance: str) -> Problem:
+    return _problem(_status_of(failure), failure.code, failure.message, instance, failure.mistakes)
+
+
+def documented(*codes: int) -> dict[int, ResponseSpec]:
+    """What an operation answers besides its success, for the API's description. A key, a method and our own mistakes can be
+    wrong everywhere, and database and broker can be away."""
+    everywhere = (HTTPStatus.UNAUTHORIZED, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
+    return {
+        code: ResponseSpec(Problem, description=_TITLES[HTTPStatus(code)], media_type=MEDIA_TYPE, generate_examples=False)
+        for code in sorted({*codes, *everywhere})
+    }
+
+
+FOREIGN = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+"""Answers of an operation on one thing."""
+ABSENT = (HTTPStatus.NOT_FOUND,)
+NOT_NOW = (HTTPStatus.CONFLICT,)
+BODY = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+"""Answers of an operation with a body."""
+ADMISSION = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.TOO_MANY_REQUESTS)
+"""Answers of an operation that begins an execution."""
+QUERY = (HTTPStatus.UNPROCESSABLE_ENTITY,)
+"""Answers of an operation with parameters in its address."""
+
+
+def on_kam_failure(request: Request[Any, Any, Any], failure: KamFailure) -> Response[Problem]:
+    return _response(problem_of(failure, instance=request.url.path), failure.retry_after_seconds)
+
+
+def on_runtime_failure(request: Request[Any, Any, Any], failure: RuntimeFailure) -> Response[Problem]:
+    """The broker, the database or the blob store: away for now, or broken in a way that is ours to find."""
+    if not failure.retryable:
+        return on_bug(request, failure)
+    _log.warning("request_unavailable", code=failure.code, path=request.url.path, reason=str(failure))
+    names = {"bus_unavailable": "the message broker", "no_answer": "a service", "blob_store_unavailable": "the blob store"}
+    detail = f"{names.get(failure.code, 'the database')} does not answer; try again in a moment"
+    problem = _problem(HTTPStatus.SERVICE_UNAVAILABLE, failure.code, detail, request.url.path)
+    return _response(problem, RETRY_AFTER_SECONDS)
+
+
+def on_http_exception(request: Request[Any, Any, Any], failure: HTTPException) -> Response[Problem]:
+    """The framework's own: unknown address, method, query, body too large."""
+    path = request.url.path
+    match HTTPStatus(failure.status_code):
+        case HTTPStatus.NOT_FOUND:
+            problem = _problem(HTTPStatus.NOT_FOUND, "no_such_address", f"there is nothing at {path}; see /schema", path)
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            problem = _problem(
+                HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", f"{path} has no {request.method}; see /schema", path
+            )
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            problem = problem_of(body_too_large(), instance=path)
+        case HTTPStatus.BAD_REQUEST if isinstance(failure, ValidationException):
+            problem = _problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "invalid_input",
+                "a parameter of the address is wrong",
+                path,
+                _mistakes(failure),
+            )
+        case status if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            problem = _problem(HTTPStatus.BAD_REQUEST, "malformed_request", "the request cannot be read", path)
+        case _:
+            return on_bug(request, failure)
+    response = _response(problem, None)
+    if failure.headers and "allow" in {name.lower() for name in failure.headers}:
+        response.headers.update({name: value for name, value in failure.headers.items() if name.lower() == "allow"})
+    return response
+
+
+def on_bug(request: Request[Any, Any, Any], failure: Exception) -> Response[Problem]:
+    _log.error("request_failed", path=request.url.path, method=request.method, exc_info=failure)
+    problem = _problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "this is a mistake of ours; it has been logged", request.url.path
+    )
+    return _response(problem, None)
+
+
+def body_too_large(allowed: str = "1 MiB for JSON and 50 MiB for a document") -> BodyTooLarge:
+    message = f"the body is larger than allowed: {allowed}"
+    mistake = FieldMistake(field="body", message="is too large", mend=f"send at most {allowed}")
+    return BodyTooLarge(message, mistakes=(mistake,))
+
+
+def _status_of(failure: KamFailure) -> HTTPStatus:
+    if isinstance(failure, Refused):
+        known = _STATUS_OF_REFUSAL.get(failure.code)
+        if known is not None:
+            return known
+        return HTTPStatus.UNPROCESSABLE_ENTITY if failure.retry_after_seconds is None else HTTPStatus.TOO_MANY_REQUESTS
+    return next((status for kind, status in _STATUS_OF_FAILURE if isinstance(failure, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _mistakes(failure: ValidationException) -> tuple[FieldMistake, ...]:
+    extra = failure.extra if isinstance(failure.extra, list) else []
+    return tuple(
+        FieldMistake(
+            field=str(item.get("key", "")), message=str(item.get("message", "")), mend="see /schema for what it may be"
+        )
+        for item in extra
+        if isinstance(item, dict)
+    )
+
+
+def _problem(status: HTTPStatus, code: str, detail: str, instance: str, errors: tuple[FieldMistake, ...] = ()) -> Problem:
+    return Problem(
+        type=f"urn:aif:problem:{code}",
+        title=_TITLES.get(status, status.phrase),
+        status=int(status),
+        detail=detail,
+        instance=instance,
+        errors=errors,
+    )
+
+
+def _response(problem: Problem, retry_after_seconds: int | None) -> Response[Problem]:
+    headers = {} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)}
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'ApiKey header="X-API-Key"'
+    return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)

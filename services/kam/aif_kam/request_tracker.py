@@ -1,0 +1,201 @@
+"""Keeps requests up to date with their executions.
+
+Events bring news at once; the orchestrator's own view, asked for every half minute and on reading, mends what a lost broker
+swallowed, and brings the details once an execution has ended.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import structlog
+
+from aif_contracts import subjects
+from aif_contracts.events import ExecutionEvent, ProgressUpdate, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
+from aif_contracts.orders import ExecutionStatus, ExecutionView
+from aif_kam.failures import Conflict, NotFound, Refused, Unavailable
+from aif_kam.orchestrator_client import OrchestratorClient
+from aif_kam.request_store import ClientRequest, Ending, Observation, RequestStatus, RequestStore, StoredProblem
+from aif_runtime.bus import Bus, ConsumerSpec, Delivery
+from aif_runtime.dead_letters import bury
+from aif_runtime.decoding import decode
+from aif_runtime.failures import MalformedMessage
+from aif_runtime.postgres import Database
+
+UNSEEN_SECONDS = 30.0
+RECONCILED_AT_ONCE = 100
+EVENTS_CONSUMER = ConsumerSpec(
+    stream=subjects.STREAM_EVENTS, durable=subjects.CONSUMER_KAM_EVENTS, filter_subject=subjects.ALL_EVENTS
+)
+_EVENT = msgspec.json.Decoder(ExecutionEvent)
+_log = structlog.get_logger()
+
+
+class RequestTracker:
+    def __init__(self, *, database: Database, bus: Bus, orchestrator: OrchestratorClient, requests: RequestStore) -> None:
+        self._database = database
+        self._bus = bus
+        self._orchestrator = orchestrator
+        self._requests = requests
+
+    async def find(self, request_id: str, client_id: str | None) -> ClientRequest:
+        """The request as it is now. Raises NotFound, also for another client's."""
+        async with self._database.connection() as connection:
+            request = await self._requests.find(connection, request_id, client_id)
+        if request is None:
+            raise NotFound(f"there is no request {request_id}", code="unknown_request")
+        return await self._fresh(request)
+
+    async def find_of_execution(self, execution_id: str, client_id: str | None) -> ClientRequest:
+        """The request behind an execution. Raises NotFound, also for another client's."""
+        async with self._database.connection() as connection:
+            request = await self._requests.find_of_execution(connection, execution_id, client_id)
+        if request is None:
+            raise NotFound(f"there is no execution {execution_id}", code="unknown_execution")
+        return await self._fresh(request)
+
+    async def list_page(
+        self, client_id: str | None, status: RequestStatus | None, before: str | None, limit: int
+    ) -> list[ClientRequest]:
+        async with self._database.connection() as connection:
+            return await self._requests.list_page(connection, client_id=client_id, status=status, before=before, limit=limit)
+
+    async def cancel(self, request: ClientRequest) -> ClientRequest:
+        """Cancel a request. Repeating it is harmless. Raises Conflict when it has ended otherwise, Unavailable."""
+        if request.status is RequestStatus.CANCELLED:
+            return request
+        if request.status.is_final:
+            raise Conflict(f"request {request.request_id} has ended as {request.status}", code="already_ended")
+        if request.execution_id is not None:
+            return await self._cancel_execution(request, request.execution_id)
+        async with self._database.transaction() as connection:
+            cancelled = await self._requests.mark_cancelled(connection, request.request_id)
+        if cancelled is None:
+            raise _being_submitted()
+        return cancelled
+
+    async def reconcile(self, *, unseen_seconds: float = UNSEEN_SECONDS) -> int:
+        """Ask the orchestrator for what nobody has looked at for so long. Returns how many were asked for.
+
+        Raises Unavailable when the orchestrator does not answer.
+        """
+        async with self._database.transaction() as connection:
+            unsettled = await self._requests.list_unsettled(connection, unseen_seconds=unseen_seconds, limit=RECONCILED_AT_ONCE)
+            await self._requests.mark_checked(connection, unsettled)
+        for execution_id in unsettled:
+            try:
+                await self._observe(execution_id)
+            except Refused as refused:
+                _log.warning("execution_unknown_to_orchestrator", execution_id=execution_id, code=refused.code)
+        return len(unsettled)
+
+    async def apply_events(self, deliveries: Sequence[Delivery]) -> None:
+        """Enter a batch of events in one transaction, then acknowledge it. Repeated and late events change nothing."""
+        progress: dict[str, tuple[int, int]] = {}
+        endings: list[Ending] = []
+        good: list[Delivery] = []
+        for delivery in deliveries:
+            try:
+                event = decode(_EVENT, delivery.payload)
+            except MalformedMessage as wrong:
+                await bury(self._bus, delivery, str(wrong), "kam", "events")
+                continue
+            good.append(delivery)
+            if (ending := _ending(event)) is not None:
+                endings.append(ending)
+            else:
+                _note(progress, event)
+        if progress or endings:
+            async with self._database.transaction() as connection:
+                if progress:
+                    # In order of id, so that two replicas never wait for each other in a circle.
+                    await self._requests.apply_progress(connection, dict(sorted(progress.items())))
+                for ending in sorted(endings, key=lambda ending: ending.execution_id):
+                    await self._requests.apply_ending(connection, ending)
+        for delivery in good:
+            await delivery.ack()
+
+    async def _fresh(self, request: ClientRequest) -> ClientRequest:
+        """With the orchestrator's newest word, where there is something to learn and the orchestrator answers."""
+        settled = request.status.is_final and (request.detailed_metrics is not None or request.status is RequestStatus.REFUSED)
+        if request.execution_id is None or settled:
+            return request
+        try:
+            return await self._observe(request.execution_id) or request
+        except (Unavailable, Refused):
+            return request
+
+    async def _observe(self, execution_id: str) -> ClientRequest | None:
+        view = await self._orchestrator.get(execution_id, None)
+        async with self._database.transaction() as connection:
+            return await self._requests.apply_observation(connection, observation_of(view))
+
+    async def _cancel_execution(self, request: ClientRequest, execution_id: str) -> ClientRequest:
+        try:
+            view = await self._orchestrator.cancel(execution_id, request.client_id)
+        except Refused as refused:
+            if request.status is RequestStatus.SUBMITTING:
+                raise _being_submitted() from refused
+            raise
+        async with self._database.transaction() as connection:
+            return await self._requests.apply_observation(connection, observation_of(view)) or request
+
+
+def observation_of(view: ExecutionView) -> Observation:
+    problem = None
+    if view.failure_code is not None:
+        problem = StoredProblem(code=view.failure_code, message=view.failure_message or "")
+    return Observation(
+        execution_id=view.execution_id,
+        status=_status(view.status),
+        template_version=view.template_version,
+        progress_percent=view.progress_percent,
+        last_sequence=view.last_sequence,
+        totals=view.totals,
+        deliverables=view.deliverables,
+        detailed_metrics=_details(view) if view.status.is_final else None,
+        problem=problem,
+        completed_at=datetime.fromisoformat(view.completed_at) if view.completed_at is not None else None,
+    )
+
+
+def _status(status: ExecutionStatus) -> RequestStatus:
+    return RequestStatus(status.value) if status.is_final else RequestStatus.RUNNING
+
+
+def _details(view: ExecutionView) -> dict[str, Any]:
+    stages: list[Any] = msgspec.to_builtins(view.stages)
+    return {"stages": stages}
+
+
+def _note(progress: dict[str, tuple[int, int]], event: ExecutionEvent) -> None:
+    """Remember the newest of a batch per execution."""
+    sequence, percent = progress.get(event.subject, (0, 0))
+    told = event.data.progress_percent if isinstance(event.data, ProgressUpdate) else 0
+    progress[event.subject] = (max(sequence, event.sequence), max(percent, told))
+
+
+def _ending(event: ExecutionEvent) -> Ending | None:
+    match event.data:
+        case WorkflowCompleted() as data:
+            return Ending(
+                execution_id=event.subject,
+                status=RequestStatus(data.status),
+                sequence=event.sequence,
+                totals=data.totals,
+                deliverables=data.deliverables,
+            )
+        case WorkflowFailed() as data:
+            problem = StoredProblem(code=data.code, message=data.message)
+            status = RequestStatus.FAILED
+        case WorkflowCancelled() as data:
+            problem = StoredProblem(code="cancelled", message=data.reason)
+            status = RequestStatus.CANCELLED
+        case _:
+            return None
+    return Ending(execution_id=event.subject, status=status, sequence=event.sequence, totals=data.totals, problem=problem)
+
+
+def _being_submitted() -> Conflict:
+    return Conflict("this request is being submitted; ask again in a moment", code="being_submitted", retry_after_seconds=2)

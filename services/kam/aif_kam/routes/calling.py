@@ -1,0 +1,97 @@
+"""What the routes share about a call: who calls, with which key, for which thing."""
+
+import re
+from typing import Annotated, Any, Generic, TypeVar
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.dto import AbstractDTO, DTOConfig
+from litestar.handlers import BaseRouteHandler
+from litestar.openapi.spec import Reference, Schema
+from litestar.params import Parameter
+from litestar.types import Guard
+from litestar.typing import FieldDefinition
+from msgspec import Struct
+
+from aif_contracts.orders import FieldMistake
+from aif_kam.body_fields import read_body
+from aif_kam.failures import NotFound, UnsupportedBody, invalid
+from aif_kam.idempotency import HEADER, KeyedCall, keyed_call
+from aif_kam.identity import Caller, Identity
+
+API_KEY_HEADER = "X-API-Key"
+CallerRequest = Request[None, Caller, State]
+IdempotencyHeader = Annotated[
+    str | None,
+    Parameter(
+        header=HEADER,
+        required=False,
+        description="Makes a repeated call harmless: for 24 hours the same key with the same body is one effect and answer",
+    ),
+]
+_ID = re.compile(r"^[a-z]{2,12}_[0-9A-Za-z_-]{1,64}$")
+_CLIENT_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+Body = TypeVar("Body", bound=Struct)
+
+
+class StrictJson(AbstractDTO[Body], Generic[Body]):
+    """A JSON body read by `body_fields`, so that every wrong field is named."""
+
+    config = DTOConfig()
+
+    def decode_bytes(self, value: bytes) -> Body:
+        media_type = self.asgi_connection.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type not in ("", "application/json") and not media_type.endswith("+json"):
+            message = f"the body is {media_type}, but JSON is due"
+            mistake = FieldMistake(field="Content-Type", message=message, mend="send JSON with Content-Type: application/json")
+            raise UnsupportedBody(message, mistakes=(mistake,))
+        return read_body(value, self.model_type)
+
+    @classmethod
+    def create_for_field_definition(
+        cls, field_definition: FieldDefinition, handler_id: str, backend_cls: type[Any] | None = None
+    ) -> None:
+        """No transfer model is generated: the struct is the body."""
+
+    @classmethod
+    def create_openapi_schema(
+        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
+    ) -> Reference | Schema:
+        schema: Reference | Schema = schema_creator.for_field_definition(field_definition)
+        return schema
+
+    @classmethod
+    def generate_field_definitions(cls, model_type: type[Any]) -> Any:
+        yield from ()
+
+    @classmethod
+    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+        return False
+
+
+def key_guard(identity: Identity) -> Guard:
+    """Lets in who has a valid API key, before the body is read."""
+
+    async def require_key(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        connection.scope["auth"] = await identity.caller(connection.headers.get(API_KEY_HEADER))
+
+    return require_key
+
+
+def known_id(text: str) -> str:
+    """An id out of an address. Raises NotFound for what can be none, before it reaches the database."""
+    if _ID.match(text) is None:
+        raise NotFound(f"{text[:80]!r} is no id of anything here")
+    return text
+
+
+def named_client(text: str | None) -> str | None:
+    """A client's id out of a query. Raises InvalidInput."""
+    if text is not None and _CLIENT_ID.match(text) is None:
+        raise invalid("client_id", "is no client's id", "use letters, digits, _ and -, 64 at most")
+    return text
+
+
+def keyed(request: CallerRequest, client_id: str, key: str | None, body: bytes) -> KeyedCall | None:
+    return keyed_call(client_id=client_id, key=key, target=f"{request.method} {request.url.path}", body=body)

@@ -1,0 +1,98 @@
+"""Documents in and out: sources, deliverables; and the templates that lead from one to the other."""
+
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from litestar import Response, Router, get, post
+from litestar.datastructures import UploadFile
+from litestar.exceptions import ClientException
+from litestar.params import Parameter
+
+from aif_contracts.orders import FieldMistake, TemplateList, TemplateView
+from aif_kam import problems
+from aif_kam.failures import MalformedBody
+from aif_kam.parts import Parts
+from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, keyed, known_id, named_client
+from aif_kam.source_intake import MAX_FILE_BYTES
+from aif_kam.sources.reading import FileToRead
+
+MULTIPART_SLACK_BYTES = 64 * 1024
+MAX_FILE_NAME_CHARACTERS = 200
+
+
+def document_routes(parts: Parts) -> Router:
+    @post(
+        "/sources",
+        request_max_body_size=MAX_FILE_BYTES + MULTIPART_SLACK_BYTES,
+        responses=problems.documented(*problems.BODY),
+        summary="Upload a source document, as the raw body or as the multipart field `source`",
+    )
+    async def upload(
+        request: CallerRequest,
+        file_name: Annotated[str | None, Parameter(description="For a raw body: name with extension")] = None,
+        client_id: Annotated[str | None, Parameter(description="For an admin key: whose document it is")] = None,
+        idempotency_key: IdempotencyHeader = None,
+    ) -> Response[bytes]:
+        owner = request.auth.acting_for(named_client(client_id))
+        content, file = await _uploaded(request, file_name)
+        if len(content) > MAX_FILE_BYTES:
+            raise problems.body_too_large("50 MiB")
+        call = keyed(request, owner, idempotency_key, (file.file_name or "").encode() + b"\n" + content)
+        return problems.response_of(await parts.intake.take(owner, content, file, call))
+
+    @get("/deliverables/{deliverable_id:str}", responses=problems.documented(*problems.ABSENT), summary="A deliverable's bytes")
+    async def deliverable(
+        request: CallerRequest,
+        deliverable_id: str,
+        if_none_match: Annotated[str | None, Parameter(header="If-None-Match", required=False)] = None,
+    ) -> Response[bytes]:
+        found = await parts.intake.find_deliverable(known_id(deliverable_id), request.auth.sees)
+        headers = {"ETag": f'"{found.blob.sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}
+        if if_none_match is not None and headers["ETag"] in if_none_match:
+            return problems.unchanged(headers)
+        headers["Content-Disposition"] = f'attachment; filename="{_attachment(found.name, found.media_type)}"'
+        return Response(await parts.blobs.get(found.blob), media_type=found.media_type, headers=headers)
+
+    @get("/templates", responses=problems.documented(), summary="The pipeline templates")
+    async def templates(request: CallerRequest) -> TemplateList:
+        return TemplateList(templates=tuple((await parts.catalogue.all()).values()))
+
+    @get("/templates/{name:str}", responses=problems.documented(*problems.ABSENT), summary="A template and its parameters")
+    async def template(request: CallerRequest, name: str) -> TemplateView:
+        return await parts.catalogue.get(name)
+
+    return Router("/api/kam", route_handlers=[upload, deliverable, templates, template], tags=["documents"])
+
+
+async def _uploaded(request: CallerRequest, file_name: str | None) -> tuple[bytes, FileToRead]:
+    media_type = request.headers.get("content-type", "")
+    if not media_type.lower().startswith("multipart/form-data"):
+        return await request.body(), FileToRead(file_name=_plain_name(file_name), media_type=media_type or None)
+    try:
+        form = await request.form()
+    except (ClientException, ValueError) as wrong:
+        if isinstance(wrong, ClientException) and wrong.status_code != problems.MALFORMED:
+            raise
+        raise MalformedBody("the multipart body cannot be read: " + str(wrong)[:100]) from wrong
+    files = [value for value in form.values() if isinstance(value, UploadFile)]
+    if len(files) != 1:
+        message = f"the multipart body holds {len(files)} files, but one is due"
+        mend = "send one document in the form field `source`, for example curl -F source=@FILE"
+        raise MalformedBody(message, mistakes=(FieldMistake(field="source", message=message, mend=mend),))
+    name = _plain_name(files[0].filename or file_name)
+    return await files[0].read(), FileToRead(file_name=name, media_type=files[0].content_type)
+
+
+def _plain_name(name: str | None) -> str | None:
+    """The last part of a path, without what a name should not hold."""
+    if not name:
+        return None
+    last = PurePosixPath(name.replace("\\", "/")).name
+    return "".join(character for character in last if character.isprintable())[-MAX_FILE_NAME_CHARACTERS:] or None
+
+
+def _attachment(name: str, media_type: str) -> str:
+    plain = "".join(
+        character if character.isascii() and (character.isalnum() or character in "_-") else "_" for character in name
+    )
+    return f"{plain}.json" if media_type == "application/json" else plain

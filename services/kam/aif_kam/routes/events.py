@@ -1,0 +1,127 @@
+"""Live events of an execution: server-sent events, and a WebSocket on the same address."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Router, WebSocket, get, websocket
+from litestar.exceptions import WebSocketDisconnect
+from litestar.params import Parameter
+from litestar.response import Stream
+
+from aif_contracts.events import ExecutionEvent
+from aif_kam import problems
+from aif_kam.event_stream import Draining, Heartbeat, event_type
+from aif_kam.failures import Conflict, KamFailure, invalid
+from aif_kam.parts import Parts
+from aif_kam.request_store import ClientRequest
+from aif_kam.routes.calling import API_KEY_HEADER, CallerRequest, known_id
+from aif_runtime.failures import RuntimeFailure
+
+RECONNECT_MS = 1000
+MAX_SEQUENCE = 2_000_000_000
+LastEventId = Annotated[
+    str | None,
+    Parameter(header="Last-Event-ID", required=False, description="Number of the last event seen; what follows it is sent"),
+]
+After = Annotated[int, Parameter(ge=0, le=MAX_SEQUENCE, description="The same for clients that cannot set the header")]
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def event_routes(parts: Parts) -> Router:
+    @get(
+        "/api/kam/requests/{request_id:str}/events",
+        media_type="text/event-stream",
+        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW, *problems.QUERY),
+        summary="Live events of a request's execution (SSE)",
+    )
+    async def of_request(
+        request: CallerRequest, request_id: str, last_event_id: LastEventId = None, after: After = 0
+    ) -> Stream:
+        found = await parts.tracker.find(known_id(request_id), request.auth.sees)
+        return _stream(parts, found, _after(last_event_id, after))
+
+    @get(
+        "/api/v1/ai/pipelines/{execution_id:str}/events",
+        media_type="text/event-stream",
+        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW, *problems.QUERY),
+        summary="Live events of an execution (SSE; a WebSocket on the same address)",
+    )
+    async def of_execution(
+        request: CallerRequest, execution_id: str, last_event_id: LastEventId = None, after: After = 0
+    ) -> Stream:
+        found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
+        return _stream(parts, found, _after(last_event_id, after))
+
+    return Router("/", route_handlers=[of_request, of_execution], tags=["events"])
+
+
+def event_socket(parts: Parts) -> Any:
+    """Each message is one event as JSON. `?after=` resumes. Failures close with 4000 plus the HTTP status."""
+
+    @websocket("/api/v1/ai/pipelines/{execution_id:str}/events")
+    async def socket_of_execution(socket: WebSocket[Any, Any, Any], execution_id: str) -> None:
+        try:
+            caller = await parts.identity.caller(socket.headers.get(API_KEY_HEADER))
+            found = await parts.tracker.find_of_execution(known_id(execution_id), caller.sees)
+            after = _after(socket.headers.get("Last-Event-ID") or socket.query_params.get("after"), 0)
+            execution = _execution(found)
+        except (KamFailure, RuntimeFailure) as failure:
+            await socket.accept()
+            await socket.close(code=problems.close_code(failure), reason=getattr(failure, "code", "")[:100])
+            return
+        await socket.accept()
+        try:
+            async with aclosing(parts.events.follow(execution, found.client_id, after)) as happenings:
+                async for happening in happenings:
+                    if isinstance(happening, ExecutionEvent):
+                        await socket.send_data(msgspec.json.encode(happening).decode(), mode="text")
+            await socket.close()
+        except RuntimeFailure as failure:
+            await socket.close(code=problems.close_code(failure), reason=failure.code)
+        except WebSocketDisconnect:
+            return
+
+    return socket_of_execution
+
+
+def _stream(parts: Parts, request: ClientRequest, after: int) -> Stream:
+    lines = _lines(parts, _execution(request), request.client_id, after)
+    return Stream(lines, media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _lines(parts: Parts, execution_id: str, client_id: str, after: int) -> AsyncGenerator[bytes, None]:
+    yield b"retry: %d\n\n" % RECONNECT_MS
+    try:
+        async with aclosing(parts.events.follow(execution_id, client_id, after)) as happenings:
+            async for happening in happenings:
+                yield _encoded(happening)
+    except RuntimeFailure as failure:
+        # The answer has begun, so its status is said; the reader comes again with the last number it saw.
+        yield f": {failure.code}, connect again\n\n".encode()
+
+
+def _encoded(happening: ExecutionEvent | Heartbeat | Draining) -> bytes:
+    match happening:
+        case Heartbeat():
+            return b": heartbeat\n\n"
+        case Draining():
+            return b": draining, connect again\n\n"
+        case event:
+            head = f"id: {event.sequence}\nevent: {event_type(event)}\ndata: ".encode()
+            return head + msgspec.json.encode(event) + b"\n\n"
+
+
+def _execution(request: ClientRequest) -> str:
+    if request.execution_id is None:
+        raise Conflict(f"request {request.request_id} has no execution yet, so there are no events", code="not_executed")
+    return request.execution_id
+
+
+def _after(last_event_id: str | None, after: int) -> int:
+    if not last_event_id:
+        return after
+    if not last_event_id.isascii() or not last_event_id.isdecimal() or int(last_event_id[:12]) > MAX_SEQUENCE:
+        raise invalid("Last-Event-ID", "is no event's number", "send the id of the last event that you saw")
+    return int(last_event_id[:12])

@@ -1,0 +1,78 @@
+"""Where things are, how the process is, and what the workers could do better."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import MediaType, Request, Response, Router, get
+from litestar.enums import HttpMethod
+from litestar.handlers import route
+from litestar.params import Parameter
+
+from aif_contracts.performance import InsightsQuery, WorkerInsights
+from aif_kam import problems
+from aif_kam.failures import invalid
+from aif_kam.parts import Parts
+from aif_kam.routes.calling import CallerRequest
+from aif_runtime.health import HealthReport
+from aif_runtime.metrics import METRICS_MEDIA_TYPE, metrics_page
+
+_PLACES = {
+    "requests": "/api/kam/requests",
+    "orders": "/api/kam/orders",
+    "sources": "/api/kam/sources",
+    "templates": "/api/kam/templates",
+    "pipelines": "/api/v1/ai/pipelines",
+    "worker_insights": "/worker-insights",
+    "health": "/health",
+    "metrics": "/metrics",
+    "api": "/schema",
+}
+_PAGE = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>AI Factory</title></head><body><h1>AI Factory</h1>'
+    "<p>This is the HTTP face. Send your API key in the header <code>X-API-Key</code>.</p><ul>"
+    + "".join(f'<li><a href="{path}">{name}</a> <code>{path}</code></li>' for name, path in _PLACES.items())
+    + "</ul></body></html>"
+)
+
+
+def open_routes(parts: Parts) -> Router:
+    """What needs no key."""
+
+    @get("/", include_in_schema=False)
+    async def landing(request: Request[Any, Any, Any]) -> Response[Any]:
+        if "text/html" in request.headers.get("accept", ""):
+            return Response(_PAGE, media_type=MediaType.HTML)
+        return Response({"name": "AI Factory", "version": parts.version, "places": _PLACES}, media_type=MediaType.JSON)
+
+    @route("/health", http_method=[HttpMethod.GET, HttpMethod.HEAD], security=[{}], summary="Whether this process is well")
+    async def health() -> Response[HealthReport]:
+        report = await parts.health.report()
+        return Response(report, status_code=problems.health_status(is_well=report.status == "ok"))
+
+    @route("/metrics", http_method=[HttpMethod.GET, HttpMethod.HEAD], security=[{}], summary="Figures for Prometheus")
+    async def metrics() -> Response[bytes]:
+        return Response(metrics_page(parts.registry), media_type=METRICS_MEDIA_TYPE)
+
+    return Router("/", route_handlers=[landing, health, metrics], tags=["operations"])
+
+
+def insight_routes(parts: Parts) -> Router:
+    @get(
+        "/worker-insights",
+        responses=problems.documented(*problems.QUERY),
+        summary="Measured figures and recommendations per worker",
+    )
+    async def worker_insights(
+        request: CallerRequest,
+        worker_name: Annotated[str | None, Parameter(max_length=64)] = None,
+        analysis_period: Annotated[str, Parameter(description="Hours or days, for example 24h or 7d")] = "7d",
+    ) -> WorkerInsights:
+        try:
+            query = msgspec.convert({"worker_name": worker_name, "analysis_period": analysis_period}, InsightsQuery)
+        except msgspec.ValidationError as wrong:
+            raise invalid(
+                "analysis_period", f"is {analysis_period[:40]!r}", "write hours or days, for example 24h or 7d"
+            ) from wrong
+        return await parts.orchestrator.insights(query)
+
+    return Router("/", route_handlers=[worker_insights], tags=["insights"])

@@ -1,0 +1,84 @@
+"""`/api/v1/ai/pipelines`: the same orders, seen as executions."""
+
+from typing import Annotated
+
+from litestar import Response, Router, delete, get, post
+from litestar.params import Parameter
+from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
+
+from aif_contracts.orders import ExecutionStatus, ExecutionView, ListExecutions
+from aif_kam import problems
+from aif_kam.order_desk import Wish, WishedExecution
+from aif_kam.parts import Parts
+from aif_kam.payloads import ExecutePipeline, PipelinePage, RequestView, ResultView, request_view
+from aif_kam.request_store import Origin
+from aif_kam.results import result_of
+from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson, keyed, known_id
+
+
+def pipeline_routes(parts: Parts) -> Router:
+    @post(
+        "/execute",
+        status_code=HTTP_202_ACCEPTED,
+        dto=StrictJson[ExecutePipeline],
+        return_dto=None,
+        responses=problems.documented(*problems.BODY, *problems.ADMISSION),
+        summary="Execute a pipeline",
+    )
+    async def execute(
+        request: CallerRequest, data: ExecutePipeline, idempotency_key: IdempotencyHeader = None
+    ) -> Response[bytes]:
+        wish = Wish(
+            client_id=request.auth.acting_for(data.client_id),
+            origin=Origin.ORDER,
+            message="",
+            urgency_level=data.urgency_level,
+            workspace_id=data.workspace_id,
+        )
+        execution = WishedExecution(
+            template=data.pipeline_name,
+            parameters=data.input_data,
+            template_field="pipeline_name",
+            parameters_field="input_data",
+        )
+        call = keyed(request, wish.client_id, idempotency_key, await request.body())
+        return problems.response_of(await parts.desk.order(wish, execution, call))
+
+    @get("/", responses=problems.documented(*problems.QUERY), summary="What can be executed, and what was")
+    async def list_pipelines(
+        request: CallerRequest,
+        status: ExecutionStatus | None = None,
+        cursor: Annotated[str | None, Parameter(max_length=200)] = None,
+        limit: Annotated[int, Parameter(ge=1, le=100)] = 20,
+    ) -> PipelinePage:
+        templates = await parts.catalogue.all()
+        page = await parts.orchestrator.list_executions(
+            ListExecutions(client_id=request.auth.sees, status=status, cursor=cursor, limit=limit)
+        )
+        return PipelinePage(pipelines=tuple(templates.values()), executions=page.executions, next_cursor=page.next_cursor)
+
+    @get("/{execution_id:str}", responses=problems.documented(*problems.ABSENT), summary="An execution, stage by stage")
+    async def read(request: CallerRequest, execution_id: str) -> ExecutionView:
+        found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
+        return await parts.orchestrator.get(execution_id, found.client_id)
+
+    @get(
+        "/{execution_id:str}/result",
+        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
+        summary="What the execution made",
+    )
+    async def result(request: CallerRequest, execution_id: str) -> ResultView:
+        return await result_of(await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees), parts.blobs)
+
+    @delete(
+        "/{execution_id:str}",
+        status_code=HTTP_200_OK,
+        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
+        summary="Cancel an execution",
+    )
+    async def cancel(request: CallerRequest, execution_id: str) -> RequestView:
+        found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
+        return request_view(await parts.tracker.cancel(found))
+
+    handlers = [execute, list_pipelines, read, result, cancel]
+    return Router("/api/v1/ai/pipelines", route_handlers=handlers, tags=["pipelines"])

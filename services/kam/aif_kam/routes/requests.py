@@ -1,0 +1,139 @@
+"""`/api/kam/requests` and `/api/kam/orders`: create, choose, execute, watch, fetch, cancel."""
+
+from typing import Annotated
+
+from litestar import Response, Router, delete, get, post, put
+from litestar.params import Parameter
+from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
+
+from aif_kam import problems
+from aif_kam.failures import invalid
+from aif_kam.identity import Caller
+from aif_kam.order_desk import Wish, WishedExecution
+from aif_kam.parts import Parts
+from aif_kam.payloads import (
+    CreateRequest,
+    ExecuteRequest,
+    PlaceOrder,
+    RequestPage,
+    RequestView,
+    ResultView,
+    SelectTemplate,
+    request_view,
+)
+from aif_kam.request_store import Origin, RequestStatus
+from aif_kam.results import result_of
+from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson, keyed, known_id
+
+Limit = Annotated[int, Parameter(ge=1, le=100, description="Requests on a page")]
+Cursor = Annotated[str | None, Parameter(description="`next_cursor` of the page before", max_length=80)]
+
+
+def request_routes(parts: Parts) -> Router:
+    @post(
+        "/requests",
+        dto=StrictJson[CreateRequest],
+        return_dto=None,
+        responses=problems.documented(*problems.BODY),
+        summary="Create a request",
+    )
+    async def create(request: CallerRequest, data: CreateRequest, idempotency_key: IdempotencyHeader = None) -> Response[bytes]:
+        wish = _wish(request.auth, data, Origin.REQUEST)
+        call = keyed(request, wish.client_id, idempotency_key, await request.body())
+        return problems.response_of(await parts.desk.create(wish, call))
+
+    @put(
+        "/requests/{request_id:str}",
+        dto=StrictJson[SelectTemplate],
+        return_dto=None,
+        responses=problems.documented(*problems.BODY, *problems.FOREIGN),
+        summary="Choose the template",
+    )
+    async def select(request: CallerRequest, request_id: str, data: SelectTemplate) -> RequestView:
+        selected = await parts.desk.select_template(
+            known_id(request_id), request.auth.sees, data.selected_template, data.template_confidence_score
+        )
+        return request_view(selected)
+
+    @post(
+        "/requests/{request_id:str}/execute",
+        status_code=HTTP_202_ACCEPTED,
+        dto=StrictJson[ExecuteRequest],
+        return_dto=None,
+        responses=problems.documented(*problems.BODY, *problems.FOREIGN, *problems.ADMISSION),
+        summary="Begin the execution",
+    )
+    async def execute(
+        request: CallerRequest, request_id: str, data: ExecuteRequest, idempotency_key: IdempotencyHeader = None
+    ) -> Response[bytes]:
+        found = await parts.tracker.find(known_id(request_id), request.auth.sees)
+        call = keyed(request, found.client_id, idempotency_key, await request.body())
+        return problems.response_of(await parts.desk.execute(request_id, request.auth.sees, data.parameters, call))
+
+    @post(
+        "/orders",
+        status_code=HTTP_202_ACCEPTED,
+        dto=StrictJson[PlaceOrder],
+        return_dto=None,
+        responses=problems.documented(*problems.BODY, *problems.ADMISSION),
+        summary="Create, choose and execute in one call",
+    )
+    async def order(request: CallerRequest, data: PlaceOrder, idempotency_key: IdempotencyHeader = None) -> Response[bytes]:
+        wish = _wish(request.auth, data, Origin.ORDER)
+        execution = WishedExecution(
+            template=data.selected_template,
+            parameters=data.parameters,
+            template_confidence_score=data.template_confidence_score,
+        )
+        call = keyed(request, wish.client_id, idempotency_key, await request.body())
+        return problems.response_of(await parts.desk.order(wish, execution, call))
+
+    @get("/requests", responses=problems.documented(*problems.QUERY), summary="List requests, newest first")
+    async def list_requests(
+        request: CallerRequest, status: RequestStatus | None = None, cursor: Cursor = None, limit: Limit = 20
+    ) -> RequestPage:
+        before = None if cursor is None else _cursor(cursor)
+        found = await parts.tracker.list_page(request.auth.sees, status, before, limit + 1)
+        page = tuple(request_view(item) for item in found[:limit])
+        return RequestPage(requests=page, next_cursor=page[-1].request_id if len(found) > limit else None)
+
+    @get("/requests/{request_id:str}", responses=problems.documented(*problems.ABSENT), summary="A request as it is now")
+    async def read(request: CallerRequest, request_id: str) -> RequestView:
+        return request_view(await parts.tracker.find(known_id(request_id), request.auth.sees))
+
+    @get(
+        "/requests/{request_id:str}/result",
+        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
+        summary="What the execution made",
+    )
+    async def result(request: CallerRequest, request_id: str) -> ResultView:
+        return await result_of(await parts.tracker.find(known_id(request_id), request.auth.sees), parts.blobs)
+
+    @delete(
+        "/requests/{request_id:str}",
+        status_code=HTTP_200_OK,
+        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
+        summary="Cancel a request and its execution",
+    )
+    async def cancel(request: CallerRequest, request_id: str) -> RequestView:
+        found = await parts.tracker.find(known_id(request_id), request.auth.sees)
+        return request_view(await parts.tracker.cancel(found))
+
+    handlers = [create, select, execute, order, list_requests, read, result, cancel]
+    return Router("/api/kam", route_handlers=handlers, tags=["requests"])
+
+
+def _wish(caller: Caller, body: CreateRequest | PlaceOrder, origin: Origin) -> Wish:
+    return Wish(
+        client_id=caller.acting_for(body.client_id),
+        origin=origin,
+        message=body.message,
+        urgency_level=body.urgency_level,
+        workspace_id=body.workspace_id,
+    )
+
+
+def _cursor(text: str) -> str:
+    if not text.startswith("req_") or not text.isascii() or not text.isprintable():
+        raise invalid("cursor", "is no cursor", "use next_cursor of the page before, as it is")
+    return text

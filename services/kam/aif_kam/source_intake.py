@@ -1,0 +1,104 @@
+"""Takes source documents in: read by a child process, stored as a blob, then entered in the table."""
+
+import hashlib
+from collections.abc import Callable
+
+from aif_contracts.blobs import BlobRef
+from aif_kam import problems
+from aif_kam.failures import NotFound
+from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use, in_flight
+from aif_kam.payloads import SourceView
+from aif_kam.source_reader import SourceReader
+from aif_kam.source_store import NewSource, SourceStore, StoredDeliverable
+from aif_kam.sources.reading import FileToRead
+from aif_runtime.blobs import BlobStore
+from aif_runtime.postgres import Connection, Database
+
+MAX_FILE_BYTES = 50 * 1024 * 1024
+
+
+class SourceIntake:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        blobs: BlobStore,
+        reader: SourceReader,
+        sources: SourceStore,
+        keys: KeyStore,
+        new_id: Callable[[str], str],
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._reader = reader
+        self._sources = sources
+        self._keys = keys
+        self._new_id = new_id
+
+    async def take(self, client_id: str, content: bytes, file: FileToRead, call: KeyedCall | None) -> Answer:
+        """Store an uploaded file. Raises InvalidInput naming `source`, KeyReused, Unavailable; then nothing is entered."""
+        if call is not None and (earlier := await self._earlier(call)):
+            return earlier
+        source = await self.read(client_id, content, file, field="source")
+        answer = problems.created(_view(source))
+        async with self._database.transaction() as connection:
+            if call is not None and (use := await self._keys.claim(connection, call)):
+                earlier = checked_use(use, call).answer
+                if earlier is None:
+                    raise in_flight()
+                return earlier
+            await self._sources.insert(connection, source)
+            if call is not None:
+                await self._keys.answer(connection, call, answer)
+        return answer
+
+    async def read(self, client_id: str, content: bytes, file: FileToRead, *, field: str) -> NewSource:
+        """Read a file and store its document as a blob; the caller enters it. Without an entry nobody finds the blob."""
+        found = await self._reader.read(content, file, field=field)
+        source_id = self._new_id("src")
+        blob = await self._blobs.put(f"sources/{client_id}/{source_id}", found.document, inline_limit_bytes=0)
+        return NewSource(
+            source_id=source_id,
+            client_id=client_id,
+            title=found.summary.title,
+            file_name=file.file_name,
+            media_type=found.summary.media_type,
+            words=found.summary.words,
+            headings=found.summary.headings,
+            characters=found.summary.characters,
+            sha256=hashlib.sha256(content).hexdigest(),
+            blob=blob,
+        )
+
+    async def enter(self, connection: Connection, source: NewSource) -> None:
+        await self._sources.insert(connection, source)
+
+    async def find_blob(self, source_id: str, client_id: str) -> BlobRef | None:
+        async with self._database.connection() as connection:
+            return await self._sources.find_blob(connection, source_id, client_id)
+
+    async def find_deliverable(self, deliverable_id: str, client_id: str | None) -> StoredDeliverable:
+        """Raises NotFound, also for another client's."""
+        async with self._database.connection() as connection:
+            found = await self._sources.find_deliverable(connection, deliverable_id, client_id)
+        if found is None:
+            raise NotFound(f"there is no deliverable {deliverable_id}")
+        return found
+
+    async def _earlier(self, call: KeyedCall) -> Answer | None:
+        async with self._database.connection() as connection:
+            use = await self._keys.find(connection, call)
+        return None if use is None else checked_use(use, call).answer
+
+
+def _view(source: NewSource) -> SourceView:
+    return SourceView(
+        source_id=source.source_id,
+        title=source.title,
+        words=source.words,
+        headings=source.headings,
+        sha256=source.sha256,
+        characters=source.characters,
+        media_type=source.media_type,
+        file_name=source.file_name,
+    )

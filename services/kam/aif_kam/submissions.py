@@ -1,0 +1,109 @@
+"""Puts stored requests to the orchestrator and writes down what it says.
+
+The execution's id is stored before the first question. An answer that does not come leaves the request `submitting`, which
+says "unknown", and the same question under the same id is put again: by the caller who retries, else by the sweeper.
+"""
+
+from aif_contracts.orders import Accepted, Execute, Refusal
+from aif_kam import problems
+from aif_kam.failures import KamFailure, Refused, Unavailable
+from aif_kam.idempotency import Answer, KeyStore
+from aif_kam.identity import Identity
+from aif_kam.orchestrator_client import OrchestratorClient
+from aif_kam.payloads import execution_started, request_path
+from aif_kam.request_store import ClientRequest, RequestStatus, RequestStore, StoredProblem
+from aif_runtime.postgres import Database
+
+
+class Submissions:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        orchestrator: OrchestratorClient,
+        requests: RequestStore,
+        keys: KeyStore,
+        identity: Identity,
+    ) -> None:
+        self._database = database
+        self._orchestrator = orchestrator
+        self._requests = requests
+        self._keys = keys
+        self._identity = identity
+
+    async def submit(self, request: ClientRequest) -> Answer:
+        """Ask for a request in `submitting` that is ours to ask for. Raises Unavailable when the outcome stays unknown."""
+        assert request.execution_id is not None
+        try:
+            reply = await self._orchestrator.execute(await self._question(request))
+        except Unavailable:
+            async with self._database.connection() as connection:
+                await self._requests.release_submission(connection, request.execution_id)
+            raise
+        return await self._settle(request, request.execution_id, reply)
+
+    async def resubmit(self, execution_id: str) -> Answer | None:
+        """Ask again, unless somebody is asking or the answer is known already: then None. Raises Unavailable."""
+        async with self._database.connection() as connection:
+            request = await self._requests.claim_submission(connection, execution_id)
+        return None if request is None else await self.submit(request)
+
+    async def sweep(self) -> int:
+        """Ask again for all requests that nobody asks for. Returns how many were settled. Raises Unavailable."""
+        async with self._database.connection() as connection:
+            stuck = await self._requests.list_stuck_submissions(connection)
+            await self._keys.delete_expired(connection)
+        settled = 0
+        for execution_id in stuck:
+            settled += await self.resubmit(execution_id) is not None
+        return settled
+
+    async def answer_of_settled(self, execution_id: str) -> Answer | None:
+        """The answer of an execution whose events came before it was written down; None while it is not settled."""
+        async with self._database.transaction() as connection:
+            request = await self._requests.find_of_execution(connection, execution_id, None)
+            if request is None or request.status is RequestStatus.SUBMITTING:
+                return None
+            answer = _answer(request)
+            await self._keys.answer_execution(connection, execution_id, answer)
+        return answer
+
+    async def _question(self, request: ClientRequest) -> Execute:
+        assert request.execution_id is not None
+        assert request.selected_template is not None
+        async with self._database.connection() as connection:
+            client = await self._identity.find_client(connection, request.client_id)
+        return Execute(
+            execution_id=request.execution_id,
+            client_id=request.client_id,
+            template_name=request.selected_template,
+            parameters=request.parameters,
+            priority=request.urgency_level,
+            request_id=request.request_id,
+            workspace_id=request.workspace_id,
+            tier=client.tier if client is not None else "standard",
+        )
+
+    async def _settle(self, request: ClientRequest, execution_id: str, reply: Accepted | Refusal) -> Answer:
+        if isinstance(reply, Accepted):
+            answer = problems.accepted(execution_started(request, reply.template_version))
+        else:
+            answer = problems.refused(Refused(reply), instance=request_path(request.request_id))
+        async with self._database.transaction() as connection:
+            if isinstance(reply, Accepted):
+                await self._requests.mark_accepted(connection, execution_id, reply.template_version)
+            else:
+                await self._requests.mark_refused(connection, execution_id, stored_problem(Refused(reply)))
+            await self._keys.answer_execution(connection, execution_id, answer)
+        return answer
+
+
+def stored_problem(failure: KamFailure) -> StoredProblem:
+    return StoredProblem(code=failure.code, message=failure.message, errors=failure.mistakes)
+
+
+def _answer(request: ClientRequest) -> Answer:
+    if request.status is RequestStatus.REFUSED and request.problem is not None:
+        failure = Refused(Refusal(code=request.problem.code, message=request.problem.message, mistakes=request.problem.errors))
+        return problems.refused(failure, instance=request_path(request.request_id))
+    return problems.accepted(execution_started(request, request.template_version))

@@ -1,0 +1,190 @@
+"""What the gateway is made of."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
+
+from aif_kam.api_keys import KeyDigest
+from aif_kam.app import create_app
+from aif_kam.bus_orders import BusOrders
+from aif_kam.event_stream import SILENCE_SECONDS, EventStream
+from aif_kam.idempotency import KeyStore
+from aif_kam.identity import Identity
+from aif_kam.loops import run_events, run_orders, run_sweeps
+from aif_kam.orchestrator_client import ANSWER_SECONDS, OrchestratorClient
+from aif_kam.order_desk import OrderDesk
+from aif_kam.order_parameters import OrderParameters
+from aif_kam.parts import Parts
+from aif_kam.request_store import RequestStore
+from aif_kam.request_tracker import RequestTracker
+from aif_kam.settings import KamSettings
+from aif_kam.source_intake import SourceIntake
+from aif_kam.source_reader import SourceReader
+from aif_kam.source_store import SourceStore
+from aif_kam.submissions import Submissions
+from aif_kam.template_catalogue import TemplateCatalogue
+from aif_runtime.blobs import BlobStore
+from aif_runtime.bus import Bus
+from aif_runtime.clock import Clock
+from aif_runtime.failures import SettingsInvalid
+from aif_runtime.health import Health
+from aif_runtime.ids import NewId
+from aif_runtime.migrations import load_migrations, migrate
+from aif_runtime.nats_bus import NatsBus
+from aif_runtime.open_blob_store import open_blob_store
+from aif_runtime.postgres import Database
+from aif_runtime.process import Assembled, Face, Part, Surroundings
+from aif_runtime.settings import Secret
+from aif_runtime.sql_files import load_queries
+from aif_runtime.telemetry import Tracing
+
+SCHEMA = "kam"
+CONNECTIONS = 10
+
+
+class Resources(Struct, frozen=True, kw_only=True):
+    """What the gateway stands on."""
+
+    bus: Bus
+    blobs: BlobStore
+    database: Database
+    key_pepper: Secret
+    clock: Clock
+    new_id: NewId
+    tracing: Tracing
+    registry: CollectorRegistry
+    health: Health
+    version: str
+    drain: asyncio.Event
+    answer_seconds: float = ANSWER_SECONDS
+    silence_seconds: float = SILENCE_SECONDS
+
+
+class Gateway(Struct, frozen=True, kw_only=True):
+    parts: Parts
+    orders: BusOrders
+    submissions: Submissions
+
+
+def assemble(on: Resources) -> Gateway:
+    """The gateway's objects over given resources."""
+    queries = load_queries("aif_kam")
+    requests, keys, sources = RequestStore(queries), KeyStore(queries), SourceStore(queries)
+    identity = Identity(database=on.database, digest=KeyDigest(on.key_pepper), queries=queries)
+    orchestrator = OrchestratorClient(bus=on.bus, tracing=on.tracing, answer_seconds=on.answer_seconds)
+    catalogue = TemplateCatalogue(orchestrator=orchestrator, clock=on.clock)
+    intake = SourceIntake(
+        database=on.database, blobs=on.blobs, reader=SourceReader(), sources=sources, keys=keys, new_id=on.new_id
+    )
+    submissions = Submissions(database=on.database, orchestrator=orchestrator, requests=requests, keys=keys, identity=identity)
+    desk = OrderDesk(
+        database=on.database,
+        requests=requests,
+        keys=keys,
+        parameters=OrderParameters(catalogue=catalogue, intake=intake),
+        catalogue=catalogue,
+        intake=intake,
+        submissions=submissions,
+        new_id=on.new_id,
+    )
+    parts = Parts(
+        identity=identity,
+        desk=desk,
+        tracker=RequestTracker(database=on.database, bus=on.bus, orchestrator=orchestrator, requests=requests),
+        intake=intake,
+        catalogue=catalogue,
+        orchestrator=orchestrator,
+        events=EventStream(bus=on.bus, orchestrator=orchestrator, drain=on.drain, silence_seconds=on.silence_seconds),
+        blobs=on.blobs,
+        health=on.health,
+        registry=on.registry,
+        tracing=on.tracing,
+        version=on.version,
+    )
+    orders = BusOrders(bus=on.bus, database=on.database, desk=desk, identity=identity, tracing=on.tracing)
+    return Gateway(parts=parts, orders=orders, submissions=submissions)
+
+
+async def prepare_database(database: Database) -> None:
+    """Bring the schema up to date."""
+    await migrate(database, schema=SCHEMA, migrations=load_migrations("aif_kam"))
+
+
+async def keep_first_keys(identity: Identity, settings: KamSettings) -> None:
+    """The client and the keys that the settings name exist. Raises SettingsInvalid for a malformed key."""
+    try:
+        if settings.bootstrap_client_id is not None and settings.bootstrap_client_key is not None:
+            await identity.keep_client(settings.bootstrap_client_id, settings.bootstrap_client_key.reveal())
+        if settings.bootstrap_admin_key is not None:
+            await identity.keep_admin_key(settings.bootstrap_admin_key.reveal())
+    except ValueError as wrong:
+        raise SettingsInvalid((f"AIF_BOOTSTRAP_CLIENT_KEY or AIF_BOOTSTRAP_ADMIN_KEY {wrong}",)) from wrong
+
+
+@asynccontextmanager
+async def wire(surroundings: Surroundings[KamSettings]) -> AsyncIterator[Assembled]:
+    settings = surroundings.settings
+    database = await surroundings.connect(
+        "Postgres",
+        lambda: Database.open(settings.kam_database_url.reveal(), application_name="kam", schema=SCHEMA, max_size=CONNECTIONS),
+    )
+    try:
+        await prepare_database(database)
+        bus = await surroundings.connect("NATS", partial(_connect_bus, settings))
+        try:
+            yield await _assembled(surroundings, database, bus)
+        finally:
+            await bus.close()
+    finally:
+        await database.close()
+
+
+async def _connect_bus(settings: KamSettings) -> NatsBus:
+    password = settings.nats_password
+    return await NatsBus.connect(
+        settings.nats_url,
+        name="kam",
+        user=settings.nats_user,
+        password=None if password is None else password.reveal(),
+        inbox_prefix="_INBOX.kam",
+    )
+
+
+async def _bus_state(bus: Bus) -> str | None:
+    return None if bus.is_connected else "not connected"
+
+
+async def _assembled(surroundings: Surroundings[KamSettings], database: Database, bus: NatsBus) -> Assembled:
+    settings = surroundings.settings
+    resources = Resources(
+        bus=bus,
+        blobs=open_blob_store(settings.blobs_url, bus),
+        database=database,
+        key_pepper=settings.key_pepper,
+        clock=surroundings.clock,
+        new_id=surroundings.new_id,
+        tracing=surroundings.tracing,
+        registry=surroundings.registry,
+        health=surroundings.health,
+        version=surroundings.version,
+        drain=surroundings.stop,
+    )
+    gateway = assemble(resources)
+    await keep_first_keys(gateway.parts.identity, settings)
+    surroundings.health.add("postgres", database.check)
+    surroundings.health.add("nats", partial(_bus_state, bus))
+    return Assembled(
+        parts=(
+            Part(name="orders", run=partial(run_orders, bus=bus, orders=gateway.orders)),
+            Part(name="events", run=partial(run_events, bus=bus, tracker=gateway.parts.tracker)),
+            Part(
+                name="sweeps",
+                run=partial(run_sweeps, submissions=gateway.submissions, tracker=gateway.parts.tracker),
+            ),
+        ),
+        face=Face(app=create_app(gateway.parts), host=settings.kam_host, port=settings.kam_port),
+    )
