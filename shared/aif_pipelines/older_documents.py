@@ -1,0 +1,144 @@
+"""Pipeline documents of the older style, translated to the present one.
+
+    pipeline_stages     stage_index 2   worker_name "bitware-content-granulator"   depends_on [1]   input_mapping {…}
+    conditional_stages  {condition, action: retry_stage, params: {max_retries: 2}}
+
+A stage with index 2 becomes `stage_2`, so `{{stage_2.x}}` reads as written there. A conditional stage becomes a rule of the
+last stage that its condition reads. What the older style leaves open is filled in: the action by worker, the input by what
+the stage depends on, the deliverables by the stages that no other one depends on.
+"""
+
+import re
+from typing import Any, Final
+
+from aif_pipelines.expressions import compile_expression
+from aif_pipelines.failures import ExpressionInvalid
+
+_WORKERS: Final = {
+    "bitware-content-granulator": "content_granulator",
+    "content-granulator": "content_granulator",
+    "topic-researcher": "topic_researcher",
+    "bitware-topic-researcher": "topic_researcher",
+    "content-optimizer": "content_optimizer",
+    "content classifier": "classifier",
+    "content-classifier": "classifier",
+}
+_ACTIONS: Final = {
+    "content_granulator": "structure_course",
+    "topic_researcher": "research_topic",
+    "content_optimizer": "optimize_large_structure",
+    "classifier": "analyze_worker_performance",
+}
+_RENAMED: Final = {"worker_name": "worker", "input_mapping": "input"}
+_INDEX: Final = re.compile(r"stage_(\d{1,3})")
+
+Origins = dict[str, str]
+"""Where a path of the translated document stood in the document as written."""
+
+
+def translate(document: Any) -> tuple[Any, Origins]:
+    """The document in the present style; the same value when it already is. Never raises: what is odd stays to be checked."""
+    if not isinstance(document, dict):
+        return document, {}
+    origins: Origins = {}
+    older = "pipeline_stages" in document
+    found = {key: value for key, value in document.items() if key not in ("pipeline_stages", "conditional_stages")}
+    listed = "pipeline_stages" if older else "stages"
+    if isinstance(document.get(listed), list):
+        found["stages"] = [
+            _stage(stage, f"stages[{index}]", f"{listed}[{index}]", origins) for index, stage in enumerate(document[listed])
+        ]
+        if isinstance(document.get("conditional_stages"), list):
+            _attach_rules(found["stages"], document["conditional_stages"], origins)
+    elif older:
+        found["stages"] = document["pipeline_stages"]
+        origins["stages"] = "pipeline_stages"
+    if older:
+        found.setdefault("version", "1.0.0")
+        if "template_name" in found and "name" not in found:
+            found["name"] = found.pop("template_name")
+            origins["name"] = "template_name"
+        if "output" not in found:
+            found["output"] = _last_outputs(found["stages"])
+    return found, origins
+
+
+def _stage(stage: Any, path: str, origin: str, origins: Origins) -> Any:
+    if not isinstance(stage, dict):
+        return stage
+    if path != origin:
+        origins[path] = origin
+    found: dict[str, Any] = {}
+    for key, value in stage.items():
+        name = str(_RENAMED.get(key, key))
+        if name != key:
+            origins[f"{path}.{name}"] = f"{origin}.{key}"
+        found[name] = value
+    if "stage_index" in found:
+        found.setdefault("id", f"stage_{found.pop('stage_index')}")
+        origins[f"{path}.id"] = f"{origin}.stage_index"
+    if isinstance(found.get("worker"), str):
+        found["worker"] = _WORKERS.get(found["worker"], found["worker"])
+    if isinstance(found.get("depends_on"), list):
+        found["depends_on"] = [f"stage_{item}" if type(item) is int else item for item in found["depends_on"]]
+    if "stage_index" in stage or "worker_name" in stage:
+        _fill_in(found)
+    return found
+
+
+def _fill_in(stage: dict[str, Any]) -> None:
+    if "action" not in stage and stage.get("worker") in _ACTIONS:
+        stage["action"] = _ACTIONS[stage["worker"]]
+    before = stage.get("depends_on") or []
+    if "input" not in stage and isinstance(before, list):
+        if not before:
+            stage["input"] = "{{params}}"
+        elif len(before) == 1:
+            stage["input"] = f"{{{{{before[0]}}}}}"
+        else:
+            stage["input"] = {str(item): f"{{{{{item}}}}}" for item in before}
+
+
+def _attach_rules(stages: list[Any], conditionals: list[Any], origins: Origins) -> None:
+    order = [stage.get("id") if isinstance(stage, dict) else None for stage in stages]
+    for index, conditional in enumerate(conditionals):
+        owner = max((order.index(root) for root in _roots(conditional) if root in order), default=len(stages) - 1)
+        if owner < 0 or not isinstance(stages[owner], dict):
+            continue
+        rules = stages[owner].setdefault("rules", [])
+        path, origin = f"stages[{owner}].rules[{len(rules)}]", f"conditional_stages[{index}]"
+        origins[path] = origin
+        rules.append(_rule(conditional, order[owner], len(order) + index + 1, path, origin, origins))
+
+
+def _roots(conditional: Any) -> set[str]:
+    condition = conditional.get("condition") if isinstance(conditional, dict) else None
+    if not isinstance(condition, str):
+        return set()
+    try:
+        return {path.root for path in compile_expression(condition).references}
+    except ExpressionInvalid:
+        return {match.group() for match in _INDEX.finditer(condition)}
+
+
+def _rule(conditional: Any, owner: Any, number: int, path: str, origin: str, origins: Origins) -> Any:
+    if not isinstance(conditional, dict):
+        return conditional
+    found = {key: value for key, value in conditional.items() if key != "params"}
+    if isinstance(conditional.get("params"), dict):
+        found.update(conditional["params"])
+        origins.update({f"{path}.{key}": f"{origin}.params.{key}" for key in conditional["params"]})
+    if found.get("action") == "add_stage" and isinstance(found.get("stage"), dict):
+        added = dict(found["stage"])
+        if "worker_name" in added:
+            added.setdefault("input", f"{{{{{owner}}}}}")
+        added = _stage(added, f"{path}.stage", f"{origin}.stage", origins)
+        added.setdefault("id", f"stage_{number}")
+        found["stage"] = added
+    return found
+
+
+def _last_outputs(stages: Any) -> list[dict[str, Any]]:
+    known = [stage for stage in stages if isinstance(stage, dict) and "id" in stage] if isinstance(stages, list) else []
+    before = {item for stage in known if isinstance(stage.get("depends_on"), list) for item in stage["depends_on"]}
+    return [{"name": stage["id"], "stage": stage["id"]} for stage in known if stage["id"] not in before]

@@ -1,0 +1,65 @@
+"""A pipeline ready to run: everything that is text in the definition is compiled once, here."""
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from aif_pipelines.checks import examine
+from aif_pipelines.definition import Pipeline, Refusal
+from aif_pipelines.expressions import Expression
+from aif_pipelines.failures import PipelineInvalid
+from aif_pipelines.graph import topological_order
+from aif_pipelines.mistakes import Mistake
+from aif_pipelines.stage_plan import RulePlan, StagePlan
+
+__all__ = ["Plan", "RulePlan", "StagePlan", "compile_pipeline"]
+
+
+class RefusalPlan(Struct, frozen=True, kw_only=True):
+    refusal: Refusal
+    condition: Expression
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    pipeline: Pipeline
+    order: tuple[str, ...]
+    """Stage ids, each after those it depends on, else in the order of the document."""
+    stages: Mapping[str, StagePlan]
+    refusals: tuple[RefusalPlan, ...]
+
+    def refuse(self, params: Mapping[str, Any], capabilities: Set[str]) -> list[Mistake]:
+        """Why an order with these checked parameters cannot be taken now; empty when it can.
+
+        `capabilities` are the words of the live workers. Raises ExpressionFailed when a condition has no value.
+        """
+        scope = {"params": dict(params), "capabilities": sorted(capabilities)}
+        return [
+            Mistake(path=f"parameters.{plan.refusal.field}", message=plan.refusal.message, mend="Change the order.")
+            for plan in self.refusals
+            if plan.condition.holds(scope)
+        ]
+
+
+def compile_pipeline(pipeline: Pipeline) -> Plan:
+    """Raises PipelineInvalid with every mistake."""
+    found = examine(pipeline)
+    if found.mistakes:
+        raise PipelineInvalid(found.mistakes)
+    plans = {compiled.plan.stage.id: compiled.plan for compiled in found.stages}
+    order = topological_order({name: plan.depends_on for name, plan in plans.items()})
+    return Plan(
+        pipeline=pipeline,
+        order=order,
+        stages={name: _with_dependents(name, plans, order) for name in order},
+        refusals=tuple(
+            RefusalPlan(refusal=refusal, condition=condition)
+            for refusal, condition in zip(pipeline.refusals, found.refusals, strict=True)
+        ),
+    )
+
+
+def _with_dependents(name: str, plans: Mapping[str, StagePlan], order: tuple[str, ...]) -> StagePlan:
+    dependents = tuple(other for other in order if name in plans[other].depends_on)
+    return msgspec.structs.replace(plans[name], dependents=dependents)

@@ -1,0 +1,129 @@
+"""What a JSON Schema asks for, and what a value does wrong, in words for the person who sent it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+
+from aif_pipelines.json_values import brief
+from aif_pipelines.mistakes import Mistake, did_you_mean
+
+_TYPES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+
+
+def describe(schema: Any) -> str:
+    """For example `a whole number from 1 to 5`."""
+    if not isinstance(schema, dict):
+        return "another value"
+    if "const" in schema:
+        return f"exactly {brief(schema['const'])}"
+    if "enum" in schema:
+        return f"one of {', '.join(brief(option) for option in schema['enum'])}"
+    types = schema.get("type", [])
+    names = types if isinstance(types, list) else [types]
+    return " or ".join(_TYPES.get(name, str(name)) + _bounds(schema, name) for name in names) or "another value"
+
+
+def _bounds(schema: dict[str, Any], name: str) -> str:
+    match name:
+        case "integer" | "number":
+            return _between(schema.get("minimum"), schema.get("maximum"), "from {} to {}", "of at least {}", "of at most {}")
+        case "string":
+            words = _between(
+                schema.get("minLength"),
+                schema.get("maxLength"),
+                "of {} to {} characters",
+                "of at least {} characters",
+                "of at most {} characters",
+            )
+            return words + (f" like {schema['pattern']}" if "pattern" in schema else "")
+        case "array":
+            return _between(
+                schema.get("minItems"),
+                schema.get("maxItems"),
+                "of {} to {} entries",
+                "of at least {} entries",
+                "of at most {} entries",
+            )
+        case _:
+            return ""
+
+
+def _between(least: Any, most: Any, both: str, only_least: str, only_most: str) -> str:
+    if least is not None and most is not None:
+        return " " + both.format(least, most)
+    if least is not None:
+        return " " + only_least.format(least)
+    return " " + only_most.format(most) if most is not None else ""
+
+
+def value_mistakes(
+    validator: jsonschema_rs.Draft202012Validator, schema: dict[str, Any], value: Any, path: str
+) -> Iterator[Mistake]:
+    """Everything in `value` that the schema refuses, each at the path of the field to blame."""
+    for error in validator.iter_errors(value):
+        yield from _worded(error, schema, path)
+
+
+def _worded(error: jsonschema_rs.ValidationError, schema: dict[str, Any], path: str) -> Iterator[Mistake]:
+    at = path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.instance_path)
+    asked, keyword = _asking_schema(schema, list(error.schema_path))
+    field = at.rpartition(".")[2]
+    details = error.kind.as_dict()
+    if keyword == "required":
+        yield _missing(asked, str(details["property"]), at)
+    elif keyword in ("additionalProperties", "unevaluatedProperties"):
+        known = asked.get("properties", {})
+        for name in details["unexpected"]:
+            mend = did_you_mean(name, known, "Leave it out.")
+            yield Mistake(path=f"{at}.{name}", message=f"{name} is not known here", mend=mend)
+    elif keyword in ("oneOf", "anyOf", "not", "dependentRequired", "propertyNames", "if", "contains"):
+        yield Mistake(path=at, message=f"{field} is refused: {_one_line(error.message)}", mend=f"See its schema at {keyword}.")
+    else:
+        sent = error.instance
+        wanted = describe(asked)
+        if wanted == "another value":
+            wanted = f"as its schema says ({keyword})"
+        yield Mistake(path=at, message=f"{field} must be {wanted}; you sent {brief(sent)}", mend=_mend(asked, sent))
+
+
+def _missing(asked: dict[str, Any], name: str, at: str) -> Mistake:
+    wanted = describe(asked.get("properties", {}).get(name))
+    return Mistake(path=f"{at}.{name}", message=f"{name} is missing", mend=f"Give {wanted}.")
+
+
+def _asking_schema(schema: Any, schema_path: list[str | int]) -> tuple[dict[str, Any], str]:
+    """The part of the schema that refused, and its keyword."""
+    *steps, keyword = schema_path or [""]
+    for step in steps:
+        inside = step in schema if isinstance(schema, dict) else isinstance(schema, list) and step in range(len(schema))
+        if not inside:
+            return {}, str(keyword)
+        schema = schema[step]
+    return (schema if isinstance(schema, dict) else {}), str(keyword)
+
+
+def _mend(asked: dict[str, Any], sent: Any) -> str:
+    types = asked.get("type")
+    if isinstance(sent, str) and types in ("integer", "number"):
+        return "Send a number without quotes."
+    if isinstance(sent, str) and types == "boolean":
+        return "Send true or false without quotes."
+    if types == "string" and not isinstance(sent, str):
+        return "Send text in quotes."
+    if types == "string" and "maxLength" in asked and len(sent) > asked["maxLength"]:
+        excess = len(sent) - asked["maxLength"]
+        return f"Shorten it by {excess} character{'s' if excess > 1 else ''}."
+    return f"Send {describe(asked)}."
+
+
+def _one_line(text: str) -> str:
+    return text.splitlines()[0][:200]

@@ -1,0 +1,126 @@
+"""One stage with all its texts compiled."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from aif_pipelines.definition import AddStage, Rule, Stage
+from aif_pipelines.expressions import Expression, compile_expression
+from aif_pipelines.failures import LanguageInvalid
+from aif_pipelines.mistakes import Mistake
+from aif_pipelines.output_checks import OutputCheck
+from aif_pipelines.templates import Template, compile_template
+
+SHARED_ROOTS = frozenset({"params", "budget", "execution"})
+
+
+class RulePlan(Struct, frozen=True, kw_only=True):
+    rule: Rule
+    condition: Expression
+    added: "StagePlan | None" = None
+    """The stage that an add_stage rule adds."""
+
+
+class StagePlan(Struct, frozen=True, kw_only=True):
+    stage: Stage
+    input: Template
+    when: Expression | None
+    needs: frozenset[str]
+    """Stages read by `input`, `when` and the rules' conditions, the stage itself left out."""
+    depends_on: frozenset[str]
+    """Stages that must have ended before this one is ready: those declared and those needed."""
+    dependents: tuple[str, ...]
+    """Stages that wait for this one, in the order of the plan."""
+    rules: tuple[RulePlan, ...]
+    compensation: Template | None
+    """Input of the compensation; None when there is none."""
+    output_check: OutputCheck | None
+    output_names: tuple[str, ...]
+    """Deliverables that this stage's output becomes."""
+
+
+class CompiledStage(Struct, frozen=True, kw_only=True):
+    """A stage plan and where in the document each thing that was read stands."""
+
+    plan: StagePlan
+    path: str
+    reads: tuple[tuple[str, str], ...]
+    """(stage id, path of the text that reads it), for `input`, `when` and conditions."""
+    conditions: tuple[tuple[str, Expression], ...]
+    """(path, expression)"""
+    templates: tuple[tuple[str, Template], ...]
+    """(path, template), the compensation's last."""
+
+
+class StageCompiler:
+    """Compiles stages and collects what does not compile."""
+
+    def __init__(self, output_names: dict[str, tuple[str, ...]]) -> None:
+        self._output_names = output_names
+        self.mistakes: list[Mistake] = []
+
+    def compile(self, stage: Stage, path: str) -> CompiledStage:
+        template = self._template(stage.input, f"{path}.input")
+        when = self._expression(stage.when, f"{path}.when") if stage.when is not None else None
+        rules = tuple(self._rule(rule, f"{path}.rules[{index}]") for index, rule in enumerate(stage.rules))
+        compensation = self._template(stage.compensate.input, f"{path}.compensate.input") if stage.compensate else None
+        conditions = tuple(self._conditions(when, rules, path))
+        reads = tuple(_reads(template, conditions, path))
+        needs = frozenset(root for root, _ in reads if root != stage.id)
+        plan = StagePlan(
+            stage=stage,
+            input=template,
+            when=when,
+            needs=needs,
+            depends_on=needs | frozenset(stage.depends_on),
+            dependents=(),
+            rules=rules,
+            compensation=compensation,
+            output_check=self._output_check(stage, path),
+            output_names=self._output_names.get(stage.id, ()),
+        )
+        templates = [(f"{path}.input", template)]
+        if compensation is not None:
+            templates.append((f"{path}.compensate.input", compensation))
+        return CompiledStage(plan=plan, path=path, reads=reads, conditions=conditions, templates=tuple(templates))
+
+    def _output_check(self, stage: Stage, path: str) -> OutputCheck | None:
+        if stage.output_validation is None:
+            return None
+        check, mistakes = OutputCheck.compile(stage.output_validation, f"{path}.output_validation")
+        self.mistakes += mistakes
+        return check
+
+    def _rule(self, rule: Rule, path: str) -> RulePlan:
+        added = self.compile(rule.stage, f"{path}.stage").plan if isinstance(rule, AddStage) else None
+        return RulePlan(rule=rule, condition=self._expression(rule.condition, f"{path}.condition"), added=added)
+
+    def _conditions(self, when: Expression | None, rules: tuple[RulePlan, ...], path: str) -> Iterator[tuple[str, Expression]]:
+        if when is not None:
+            yield f"{path}.when", when
+        for index, rule in enumerate(rules):
+            yield f"{path}.rules[{index}].condition", rule.condition
+
+    def _template(self, value: object, path: str) -> Template:
+        try:
+            return compile_template(value)
+        except LanguageInvalid as failure:
+            self.mistakes.append(failure.mistake(path))
+            return compile_template(None)
+
+    def _expression(self, text: str, path: str) -> Expression:
+        try:
+            return compile_expression(text)
+        except LanguageInvalid as failure:
+            self.mistakes.append(failure.mistake(path))
+            return compile_expression("false")
+
+
+def _reads(template: Template, conditions: tuple[tuple[str, Expression], ...], path: str) -> Iterator[tuple[str, str]]:
+    for reference in sorted(template.references, key=str):
+        if reference.root not in SHARED_ROOTS:
+            yield reference.root, f"{path}.input"
+    for place, condition in conditions:
+        for reference in sorted(condition.references, key=str):
+            if reference.root not in SHARED_ROOTS:
+                yield reference.root, place
