@@ -89,7 +89,7 @@ def about_cheaper_model(slice_: Slice, complexity: str, samples: Sequence[Sample
     uses = [use for use in _uses(samples) if len(use.amounts) >= thresholds.minimum_sample and use.successes > 0]
     if len(uses) < 2:
         return None
-    incumbent = max(uses, key=lambda use: (len(use.amounts), use.model))
+    incumbent = max(uses, key=lambda use: (len(use.amounts), use.per_success, use.model))
     rivals = [use for use in uses if use is not incumbent]
     found = [finding for rival in rivals if (finding := _compared(slice_, complexity, incumbent, rival, thresholds))]
     return max(found, key=lambda finding: (finding.saving_usd or ZERO, finding.insight_key), default=None)
