@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from aif_console.embedded.nats_server import find_nats_server
+
 ROOT = Path(__file__).parents[3]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 SERVICES = ["kam", "orchestrator", "granulator", "classifier"]
@@ -129,6 +131,28 @@ def test_the_image_runs_the_service_that_it_was_built_for(tmp_path: Path) -> Non
     ran = _run([sys.executable, "deploy/image/start.py"], SERVICE="echo", PYTHONPATH=str(tmp_path))
 
     assert ran.stdout == "__main__ True\n"
+
+
+def test_the_fresh_passwords_and_minted_keys_are_all_that_compose_asks_for() -> None:
+    passwords = _run([sys.executable, "deploy/new_passwords.py"]).stdout.splitlines()
+    keys = _run([sys.executable, "-m", "aif_kam.mint_keys"]).stdout.splitlines()
+
+    environment = dict(line.split("=", 1) for line in [*passwords, *keys])
+    assert set(SECRETS) <= set(environment)
+    assert _compose(environment).returncode == 0
+    assert all(re.fullmatch(r"\w+_PASSWORD=p[0-9a-f]{48}", line) for line in passwords)
+    assert len(set(passwords)) == len(passwords)
+
+
+def test_the_broker_takes_fresh_passwords_and_does_not_start_without_them() -> None:
+    command = [str(find_nats_server(os.environ)), "--config", "deploy/nats.conf", "-t"]
+    passwords = dict(line.split("=", 1) for line in _run([sys.executable, "deploy/new_passwords.py"]).stdout.splitlines())
+
+    assert _run(command, **passwords).returncode == 0
+    for name in [name for name in passwords if name.startswith("NATS_")]:
+        refused = _run(command, **{other: value for other, value in passwords.items() if other != name})
+        assert refused.returncode != 0
+        assert name in refused.stderr
 
 
 def _secrets() -> dict[str, str]:

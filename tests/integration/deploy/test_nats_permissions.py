@@ -18,6 +18,7 @@ from aif_console.embedded.nats_server import find_nats_server
 from aif_contracts import subjects
 from aif_runtime.bus import Broadcast, Broadcasts, Bus, ConsumerSpec, Outgoing, Question
 from aif_runtime.failures import NoAnswer
+from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
 from support.waiting import eventually
 
@@ -264,6 +265,19 @@ async def test_a_worker_registers_and_the_orchestrator_sees_it(broker_url: str) 
         await granulator.put_entry(subjects.BUCKET_REGISTRY, "content_granulator.1", b"here", ttl_seconds=15)
 
         assert await orchestrator.entries(subjects.BUCKET_REGISTRY) == {"content_granulator.1": b"here"}
+
+
+@pytest.mark.parametrize("writer", ["kam", "orchestrator", "granulator"])
+@pytest.mark.parametrize("size_bytes", [100_000, 600_000])
+async def test_a_blob_of_one_service_is_read_by_the_others(broker_url: str, writer: str, size_bytes: int) -> None:
+    content = writer[:1].encode() * size_bytes
+    async with _bus(broker_url, writer) as bus:
+        ref = await NatsBlobStore(bus).put(f"data/{writer}/{size_bytes}", content, inline_limit_bytes=0)
+
+    for reader in ("kam", "orchestrator", "granulator"):
+        async with _bus(broker_url, reader) as bus:
+            assert await NatsBlobStore(bus).get(ref) == content
+            assert bus.trouble is None
 
 
 async def test_the_operator_may_list_the_dead_letters_and_repair_a_stream(broker_url: str) -> None:
