@@ -48,6 +48,11 @@ def pipeline(*stages: Stage, **changes: Any) -> Pipeline:
     return Pipeline(**{**given, **changes})
 
 
+def schema_of(*names: str) -> dict[str, Any]:
+    """A parameter schema with these texts."""
+    return {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+
+
 def deliverable(stage_id: str, name: str = "thing") -> Output:
     return Output(name=name, stage=stage_id, title=name.title())
 
@@ -74,9 +79,7 @@ class Story:
             live_workers=frozenset({"maker"}),
             patience=Patience(),
         )
-        order = Execute(
-            execution_id="exec_1", client_id="acme", template_name=definition.name, parameters=parameters or {}
-        )
+        order = Execute(execution_id="exec_1", client_id="acme", template_name=definition.name, parameters=parameters or {})
         self.execution, self.commands = begin(order, self.circumstances, {})
         self.history: list[Command] = list(self.commands)
 
@@ -134,9 +137,7 @@ class Story:
         return answer.attempt
 
     def progress(self, stage_id: str, attempt: int, percent: int, message: str = "", *, by: str = "worker_a") -> Any:
-        self.happens(
-            AttemptProgressed(stage_id=stage_id, attempt=attempt, instance_id=by, percent=percent, message=message)
-        )
+        self.happens(AttemptProgressed(stage_id=stage_id, attempt=attempt, instance_id=by, percent=percent, message=message))
         return next(command.answer for command in self.commands if isinstance(command, AnswerProgress))
 
     def completes(

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from aif_contracts.orders import Execute, FieldMistake, Refusal
 from aif_orchestrator.engine.plans import Plans, UnknownTemplate
 from aif_orchestrator.engine.workforce import Workforce
-from aif_pipelines.failures import ExpressionFailed
+from aif_orchestrator.execution.assignee import worker_of
 from aif_pipelines.parameters import check_parameters
 from aif_pipelines.plan import Plan
 
@@ -41,16 +41,13 @@ class Admission:
 
     def _refused_by_template(self, plan: Plan, parameters: dict[str, object]) -> Refusal | None:
         present = self._workforce.present()
-        absent = {stage.worker for stage in plan.stages.values()} - present.live_workers
+        absent = {worker_of(stage) for stage in plan.stages.values()} - present.live_workers
+        scope = {"params": parameters, "capabilities": sorted(present.capabilities)}
         for rule in plan.refusals:
-            if absent and "capabilities" in rule.roots:
+            if absent and any(path.root == "capabilities" for path in rule.condition.references):
                 # Who could do it is unknown while its worker is away; the worker itself will say so when it is back.
                 continue
-            try:
-                refused = rule.condition.evaluate({"params": parameters, "capabilities": sorted(present.capabilities)})
-            except ExpressionFailed as failure:
-                return Refusal(code="order_refused", message=f"the template's own condition cannot be judged: {failure}")
-            if refused:
+            if rule.condition.holds(scope):
                 mistake = FieldMistake(field=f"parameters.{rule.refusal.field}", message=rule.refusal.message)
                 return Refusal(code="order_refused", message=rule.refusal.message, mistakes=(mistake,))
         return None

@@ -1,6 +1,7 @@
 """The orchestrator's running parts, and the order in which they stop: first what takes in, then what works it off."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from aif_orchestrator.engine.engine import Engine
@@ -9,6 +10,7 @@ from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.engine.sweeper import Sweeper
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.intake import Intake
+from aif_runtime.failures import DatabaseUnavailable
 
 WORK_OFF_SECONDS = 10.0
 
@@ -47,6 +49,8 @@ class Line:
     async def _worked_off(self) -> None:
         await self._engine.idle()
         await self._relay.idle()
+        with contextlib.suppress(DatabaseUnavailable):
+            await self._relay.delete_published()
 
 
 async def _within(seconds: float, wait: Callable[[], Awaitable[None]]) -> None:

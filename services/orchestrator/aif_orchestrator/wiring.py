@@ -1,6 +1,6 @@
 """What the orchestrator is made of."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from aif_orchestrator.admission import Admission
@@ -19,6 +19,7 @@ from aif_orchestrator.settings import OrchestratorSettings
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import OutboxStore
 from aif_orchestrator.store.pipelines import PipelineStore
+from aif_pipelines.definition import Pipeline
 from aif_pipelines.library import builtin_pipelines
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus
@@ -38,19 +39,28 @@ async def wire(surroundings: Surroundings[OrchestratorSettings]) -> AsyncIterato
         database = await surroundings.connect("Postgres", lambda: _open_database(surroundings))
         surroundings.health.add("postgres", database.check)
         try:
-            line = await assemble(surroundings, connections.bus, connections.blobs, database)
+            line = await assemble(surroundings, connections.bus, connections.blobs, database, builtin_pipelines())
             yield Assembled(parts=(Part(name="line", run=line.run),))
         finally:
             await database.close()
 
 
-async def assemble(surroundings: Surroundings[OrchestratorSettings], bus: Bus, blobs: BlobStore, database: Database) -> Line:
-    """Build the line on given surroundings, and begin to answer questions."""
+async def assemble(
+    surroundings: Surroundings[OrchestratorSettings],
+    bus: Bus,
+    blobs: BlobStore,
+    database: Database,
+    pipelines: Sequence[Pipeline],
+) -> Line:
+    """Build the line on given surroundings, and begin to answer questions.
+
+    `pipelines` are stored like any other: executions refer to them for as long as they are kept.
+    """
     settings = surroundings.settings
     queries = load_queries("aif_orchestrator.store")
     executions = ExecutionStore(queries)
     outbox = OutboxStore(queries)
-    plans = await _stored_plans(database, queries)
+    plans = await _stored_plans(database, queries, pipelines)
     workforce = Workforce(bus)
     relay = Relay(bus=bus, database=database, outbox=outbox)
     follow_ups = FollowUps(bus=bus, blobs=blobs)
@@ -95,19 +105,20 @@ async def assemble(surroundings: Surroundings[OrchestratorSettings], bus: Bus, b
 
 async def _open_database(surroundings: Surroundings[OrchestratorSettings]) -> Database:
     database = await Database.open(
-        surroundings.settings.orchestrator_database_url.reveal(), application_name=surroundings.instance_id
+        surroundings.settings.orchestrator_database_url.reveal(),
+        application_name=surroundings.instance_id,
+        schema=SERVICE,
     )
     await migrate(database, schema=SERVICE, migrations=load_migrations("aif_orchestrator"))
     return database
 
 
-async def _stored_plans(database: Database, queries: Queries) -> Plans:
-    """The built-in pipelines are stored like any other: executions refer to them for as long as they are kept."""
-    pipelines = PipelineStore(queries)
+async def _stored_plans(database: Database, queries: Queries, pipelines: Sequence[Pipeline]) -> Plans:
+    store = PipelineStore(queries)
     async with database.transaction() as connection:
-        for pipeline in builtin_pipelines():
-            await pipelines.keep(connection, pipeline)
-        return Plans(await pipelines.list_all(connection))
+        for pipeline in pipelines:
+            await store.keep(connection, pipeline)
+        return Plans(await store.list_all(connection))
 
 
 def _patience(settings: OrchestratorSettings) -> Patience:

@@ -22,7 +22,7 @@ from aif_orchestrator.execution.machine import ACTS, LATE, StageHappening
 from aif_orchestrator.execution.metering import execution_totals
 from aif_orchestrator.execution.state import Execution, wake_at
 from aif_pipelines.definition import OutputValidation
-from support.execution_story import START_MS, Story, call, deliverable, inline, pipeline, stage, stored
+from support.execution_story import START_MS, Story, call, deliverable, inline, pipeline, schema_of, stage, stored
 
 SPENT = Metrics(cost_usd="0.25", tokens_used=Tokens(prompt_tokens=100, completion_tokens=50, total_tokens=150))
 
@@ -39,6 +39,7 @@ def test_stages_run_one_after_the_other_and_the_last_one_is_delivered() -> None:
             stage("first", input={"topic": "{{params.topic}}"}),
             stage("second", depends_on=("first",), input={"from": "{{first.made}}"}),
             outputs=(deliverable("second"),),
+            parameters=schema_of("topic"),
         ),
         parameters={"topic": "bees"},
     )
@@ -280,8 +281,8 @@ def test_an_output_that_breaks_its_validation_is_a_failed_attempt_with_the_reaso
     story.completes("only", story.granted("only"), {"text": "no title"}, quality=0.5)
 
     assert story.stage("only").status == "retrying"
-    assert "the output has no title" in story.stage("only").reason
-    assert "the quality score is 0.5; at least 0.8 is asked for" in story.stage("only").reason
+    assert "the required field title is missing or empty" in story.stage("only").reason
+    assert "the quality score is 0.5, at least 0.8 is asked for" in story.stage("only").reason
     assert story.attempts() == [("only", 1, "output_invalid")]
 
 
@@ -301,7 +302,7 @@ def test_an_attempt_that_outlasts_its_time_is_stopped_and_tried_again() -> None:
 
 
 def test_an_execution_that_outlasts_its_pipeline_fails() -> None:
-    story = Story(pipeline(stage("only"), timeout_seconds=5.0))
+    story = Story(pipeline(stage("only", timeout_seconds=5.0), timeout_seconds=5.0))
 
     story.wakes()
 
@@ -408,7 +409,10 @@ def test_a_stored_output_is_read_before_the_stage_that_needs_it_starts() -> None
 
 
 def test_a_large_input_is_stored_before_it_is_offered() -> None:
-    story = Story(pipeline(stage("only", input={"text": "{{params.text}}"})), parameters={"text": "x" * 9000})
+    story = Story(
+        pipeline(stage("only", input={"text": "{{params.text}}"}), parameters=schema_of("text")),
+        parameters={"text": "x" * 9000},
+    )
     command = next(command for command in story.commands if isinstance(command, StoreInput))
     assert story.packets() == []
 

@@ -71,12 +71,24 @@ class Relay:
         while True:
             await asyncio.sleep(TIDY_SECONDS)
             try:
-                await self._delete_published()
+                await self.delete_published()
                 await self._adopt_stale()
             except DatabaseUnavailable as failure:
                 log.warning("outbox_not_tidied", reason=str(failure))
             except BusUnavailable as failure:
                 log.warning("outbox_not_published", reason=str(failure))
+
+    async def delete_published(self) -> None:
+        """Delete the rows that the broker has confirmed, without waiting for the engine's next batch."""
+        published = self.take_published()
+        if not published:
+            return
+        try:
+            async with self._database.transaction() as connection:
+                await self._outbox.delete(connection, published)
+        except DatabaseUnavailable:
+            self.give_back(published)
+            raise
 
     async def idle(self) -> None:
         """Wait until the broker has confirmed everything that was handed over."""
@@ -91,17 +103,6 @@ class Relay:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
-
-    async def _delete_published(self) -> None:
-        published = self.take_published()
-        if not published:
-            return
-        try:
-            async with self._database.transaction() as connection:
-                await self._outbox.delete(connection, published)
-        except DatabaseUnavailable:
-            self.give_back(published)
-            raise
 
     async def _adopt_stale(self) -> None:
         async with self._database.transaction() as connection:

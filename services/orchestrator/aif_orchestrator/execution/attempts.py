@@ -9,6 +9,7 @@ from aif_contracts.orders import StageStatus
 from aif_contracts.packets import ControlAction, ControlMessage, Grant, Granted, Later, Proceed, Superseded
 from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.execution import ending, readiness
+from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, RecordAttempt, RecordCall, TellWorkers
 from aif_orchestrator.execution.draft import Draft, is_open, rfc3339
 from aif_orchestrator.execution.happenings import (
@@ -20,7 +21,6 @@ from aif_orchestrator.execution.happenings import (
 )
 from aif_orchestrator.execution.metering import add_metrics, known_cost, metrics_of_call, sum_usd
 from aif_orchestrator.execution.state import StageRun
-from aif_orchestrator.execution.validation import output_mistakes
 
 WORKER_LOST = "worker_lost"
 LATER_AT_MOST_MS = 5_000
@@ -81,10 +81,18 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         return
     _hear_of(draft, stage_id, None, ago_ms=happening.metrics.processing_time_ms)
     settle(draft, stage_id, happening.attempt, happening.metrics)
-    mistakes = output_mistakes(draft.plan_of(stage_id), happening.value, happening.quality_score)
+    check = draft.plan_of(stage_id).output_check
+    mistakes = check.mistakes(happening.value, happening.quality_score) if check is not None else []
     if mistakes:
         _record(draft, stage_id, happening.metrics, failure_code="output_invalid", happening=happening)
-        _fail_attempt(draft, stage_id, "output_invalid", "; ".join(mistakes), retryable=True, retry_after_ms=None)
+        _fail_attempt(
+            draft,
+            stage_id,
+            "output_invalid",
+            "; ".join(mistake.message for mistake in mistakes),
+            retryable=True,
+            retry_after_ms=None,
+        )
         return
     _record(draft, stage_id, happening.metrics, failure_code=None, happening=happening)
     draft.change(
@@ -226,7 +234,7 @@ def _hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: in
         reason="",
     )
     draft.change(stage_id, due_at=_lease_end(draft, run))
-    draft.emit(StepStarted(step_name=stage_id, attempt=run.attempt, worker_name=plan.worker, action=plan.action))
+    draft.emit(StepStarted(step_name=stage_id, attempt=run.attempt, worker_name=worker_of(plan), action=action_of(plan)))
 
 
 def _lease_end(draft: Draft, run: StageRun) -> int:
@@ -298,7 +306,7 @@ def _backoff_ms(draft: Draft, stage_id: str, failures: int) -> int:
 def _stop_worker(draft: Draft, stage_id: str) -> None:
     draft.command(
         TellWorkers(
-            worker_name=draft.plan_of(stage_id).worker,
+            worker_name=worker_of(draft.plan_of(stage_id)),
             message=ControlMessage(execution_id=draft.execution.execution_id, action=ControlAction.CANCEL, stage_id=stage_id),
         )
     )
@@ -337,8 +345,8 @@ def _record(
                 stage_id=stage_id,
                 attempt=run.attempt,
                 client_id=execution.client_id,
-                worker_name=plan.worker,
-                action=plan.action,
+                worker_name=worker_of(plan),
+                action=action_of(plan),
                 template=execution.template,
                 template_version=execution.template_version,
                 success=failure_code is None,

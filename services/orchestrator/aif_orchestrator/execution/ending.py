@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from aif_contracts.events import Deliverable, EventData, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import ControlAction, ControlMessage
+from aif_orchestrator.execution.assignee import worker_of
 from aif_orchestrator.execution.commands import TellWorkers
 from aif_orchestrator.execution.draft import Draft, is_open
 from aif_orchestrator.execution.metering import execution_totals
@@ -74,7 +75,7 @@ def _stop_everything(draft: Draft, reason: str) -> None:
         if run.status.is_final:
             continue
         if is_open(run):
-            workers.add(draft.plan_of(stage_id).worker)
+            workers.add(worker_of(draft.plan_of(stage_id)))
         draft.change(stage_id, status=StageStatus.CANCELLED, reason=reason, due_at=None, finished_at=draft.at)
     for worker in sorted(workers):
         message = ControlMessage(execution_id=draft.execution.execution_id, action=ControlAction.CANCEL)

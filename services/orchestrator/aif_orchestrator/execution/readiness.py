@@ -11,6 +11,7 @@ from aif_contracts.events import StepFailed, StepSkipped
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import Context, Control, Grant, WorkPacket
 from aif_orchestrator.execution import ending
+from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import DispatchPacket, LoadOutputs, StoreInput
 from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.metering import stage_metrics
@@ -60,7 +61,7 @@ def use_outputs(draft: Draft, stage_id: str, loaded: Mapping[str, Any]) -> None:
     plan = draft.plan_of(stage_id)
     scope = _scope(draft, plan.needs, loaded)
     try:
-        if plan.when is not None and not plan.when.evaluate(scope):
+        if plan.when is not None and not plan.when.holds(scope):
             skip(draft, stage_id, f"its condition is not met: {plan.stage.when}")
             return
         content = msgspec.json.encode(plan.input.resolve(scope))
@@ -97,7 +98,7 @@ def dispatch(draft: Draft, stage_id: str) -> None:
     """
     plan = draft.plan_of(stage_id)
     run = draft.stages[stage_id]
-    free = (plan.worker, plan.action) in draft.circumstances.free_actions
+    free = (worker_of(plan), action_of(plan)) in draft.circumstances.free_actions
     run = draft.change(
         stage_id,
         status=StageStatus.QUEUED,
@@ -110,7 +111,7 @@ def dispatch(draft: Draft, stage_id: str) -> None:
         heard_of=False,
         holder=None,
         progress_percent=0,
-        reason=_waiting_reason(draft, plan.worker),
+        reason=_waiting_reason(draft, worker_of(plan)),
     )
     draft.command(DispatchPacket(packet=_packet(draft, stage_id, run, FREE_GRANT if free else None)))
 
@@ -129,7 +130,7 @@ def resend(draft: Draft, stage_id: str) -> None:
         dispatches=run.dispatches + 1,
         resends=run.resends + 1,
         due_at=draft.at + min(patience, 3_600_000),
-        reason=_waiting_reason(draft, plan.worker),
+        reason=_waiting_reason(draft, worker_of(plan)),
     )
     draft.command(DispatchPacket(packet=_packet(draft, stage_id, run, None)))
 
@@ -209,8 +210,8 @@ def _packet(draft: Draft, stage_id: str, run: StageRun, grant: Grant | None) -> 
         execution_id=execution.execution_id,
         stage_id=stage_id,
         attempt=run.attempt if grant is not None else 0,
-        worker_name=plan.worker,
-        action=plan.action,
+        worker_name=worker_of(plan),
+        action=action_of(plan),
         control=Control(
             priority=execution.priority,
             timeout_ms=int(plan.stage.timeout_seconds * 1000),

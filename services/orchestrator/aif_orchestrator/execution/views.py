@@ -1,6 +1,7 @@
 """An execution as its client may see it."""
 
 from aif_contracts.orders import ExecutionView, StageView
+from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.draft import rfc3339
 from aif_orchestrator.execution.ending import deliverables
 from aif_orchestrator.execution.metering import execution_totals, stage_metrics
@@ -23,8 +24,8 @@ def view(plan: Plan, execution: Execution, at_ms: int) -> ExecutionView:
         stages=tuple(
             StageView(
                 stage_id=stage_id,
-                worker_name=plan.stages[stage_id].worker,
-                action=plan.stages[stage_id].action,
+                worker_name=worker_of(plan.stages[stage_id]),
+                action=action_of(plan.stages[stage_id]),
                 status=run.status,
                 attempt=run.attempt,
                 progress_percent=run.progress_percent,

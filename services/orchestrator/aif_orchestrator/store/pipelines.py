@@ -1,7 +1,7 @@
 """Pipeline versions. A stored version never changes."""
 
 from aif_pipelines.definition import Pipeline
-from aif_pipelines.loading import dump_pipeline, load_pipeline, pipeline_digest
+from aif_pipelines.loading import dump_pipeline, pipeline_digest, restore_pipeline
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
 
@@ -29,4 +29,4 @@ class PipelineStore:
 
     async def list_all(self, connection: Connection) -> list[Pipeline]:
         rows = await connection.fetch(self._queries["list_pipelines"])
-        return [load_pipeline(row["definition"]) for row in rows]
+        return [restore_pipeline(row["definition"]) for row in rows]

@@ -1,0 +1,325 @@
+"""The orchestrator with real Postgres, over the in-memory bus: questions in, packets out, reports in, events out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from aif_contracts import subjects
+from aif_contracts.dead_letters import DeadLetter
+from aif_contracts.orders import Accepted, Refusal
+from aif_contracts.packets import Superseded
+from aif_pipelines.definition import Refusal as TemplateRefusal
+from aif_runtime.bus import ConsumerSpec, Outgoing
+from aif_runtime.memory_blobs import MemoryBlobStore
+from aif_runtime.memory_broker import MemoryBroker
+from aif_runtime.memory_bus import MemoryBus
+from aif_runtime.postgres import Database
+from support.execution_story import call, deliverable, pipeline, schema_of, stage
+from support.orchestrator_line import Client, HandWorker, inline_ref, orchestrator_database, running_orchestrator
+from support.waiting import eventually
+
+ONE = pipeline(stage("only"), name="one_stage", outputs=(deliverable("only"),))
+THREE = pipeline(
+    stage("first", input={"n": "{{params.n}}"}),
+    stage("second", input={"text": "{{first.text}}"}),
+    stage("third", input={"text": "{{second.text}}"}),
+    name="three_stages",
+    parameters={"type": "object", "properties": {"n": {"type": "integer", "minimum": 1, "default": 4}}},
+    outputs=(deliverable("third"),),
+)
+PICKY = pipeline(
+    stage("only"),
+    name="picky",
+    parameters=schema_of("topic"),
+    refusals=(
+        TemplateRefusal(condition="not ('llm_generation' in capabilities)", field="topic", message="Set OPENAI_API_KEY."),
+    ),
+)
+PIPELINES = (ONE, THREE, PICKY)
+
+
+class Rig:
+    def __init__(self, broker: MemoryBroker, database: Database) -> None:
+        self.broker = broker
+        self.bus = MemoryBus(broker)
+        self.blobs = MemoryBlobStore()
+        self.database = database
+        self.client = Client(self.bus)
+
+    def orchestrator(self, **settings: Any) -> Any:
+        return running_orchestrator(MemoryBus(self.broker), self.blobs, self.database, PIPELINES, **settings)
+
+    async def count(self, query: str) -> int:
+        async with self.database.connection() as connection:
+            return int(await connection.fetchval(query))
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        spec = ConsumerSpec(stream=subjects.STREAM_DEAD, durable="reader", filter_subject=subjects.ALL_DEAD)
+        deliveries = await self.bus.open_consumer(spec)
+        return [msgspec.json.decode(each.payload, type=DeadLetter) for each in await deliveries.fetch(100, 0.05)]
+
+
+@pytest.fixture
+async def rig(fresh_database: str) -> AsyncIterator[Rig]:
+    async with orchestrator_database(fresh_database) as database:
+        yield Rig(MemoryBroker(), database)
+
+
+async def test_an_order_becomes_packets_and_its_reports_an_ended_execution(rig: Rig) -> None:
+    worker = HandWorker(rig.bus, paid=False)
+    await worker.register()
+    async with rig.orchestrator():
+        accepted = await rig.client.execute("exec_1", "three_stages")
+        assert isinstance(accepted, Accepted)
+
+        first = await worker.does_next({"text": "one"})
+        second = await worker.does_next({"text": "two"})
+        await worker.does_next({"text": "three"})
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+
+        assert msgspec.json.decode(first.data_ref.inline or b"") == {"n": 4}
+        assert msgspec.json.decode(second.data_ref.inline or b"") == {"text": "one"}
+        view = await rig.client.get("exec_1")
+        assert view.status == "completed"
+        assert view.totals.busy_time_ms == 21
+        assert [each.name for each in view.deliverables] == ["thing"]
+        page = await rig.client.events("exec_1")
+        assert page.is_final
+        assert [event.sequence for event in page.events] == list(range(1, len(page.events) + 1))
+        assert (await rig.client.events("exec_1", after=3)).events == page.events[3:]
+    assert await rig.count("SELECT count(*) FROM stage_attempts WHERE success") == 3
+    assert await rig.count("SELECT count(*) FROM outbox") == 0
+
+
+async def test_the_same_order_twice_is_one_execution(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator():
+        answers = await asyncio.gather(*(rig.client.execute("exec_1", "one_stage") for _ in range(50)))
+
+        assert all(isinstance(answer, Accepted) for answer in answers)
+        await worker.does_next({"made": True})
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+    assert await rig.count("SELECT count(*) FROM executions") == 1
+    assert await rig.count("SELECT count(*) FROM execution_events WHERE is_final") == 1
+
+
+async def test_two_replicas_share_the_work_and_an_execution_id_raced_between_them_is_one(rig: Rig) -> None:
+    worker = HandWorker(rig.bus, paid=False)
+    await worker.register()
+    async with rig.orchestrator(), rig.orchestrator():
+        await asyncio.gather(*(rig.client.execute(f"exec_{n % 10}", "one_stage") for n in range(100)))
+
+        for _ in range(10):
+            await worker.does_next({"made": True})
+        for n in range(10):
+            await eventually(lambda n=n: rig.client.has_ended(f"exec_{n}"))  # type: ignore[misc]
+    assert await rig.count("SELECT count(*) FROM executions WHERE status = 'completed'") == 10
+
+
+async def test_another_clients_execution_does_not_exist(rig: Rig) -> None:
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+        stranger = Client(rig.bus, "stranger")
+
+        seen = await stranger.get_or_refusal("exec_1")
+        ordered = await stranger.execute("exec_1", "one_stage")
+
+        assert isinstance(seen, Refusal)
+        assert seen.code == "unknown_execution"
+        assert isinstance(ordered, Refusal)
+        assert ordered.code == "execution_id_taken"
+
+
+async def test_wrong_orders_are_refused_with_field_and_mend_and_leave_nothing(rig: Rig) -> None:
+    async with rig.orchestrator():
+        unknown = await rig.client.execute("exec_1", "no_such_template")
+        wrong = await rig.client.execute("exec_2", "three_stages", n="four")
+        strange = await rig.client.execute("exec_3", "three_stages", m=4)
+        huge = await rig.client.execute("exec_4", "three_stages", n=1, text="x" * 70_000)
+
+        assert isinstance(unknown, Refusal)
+        assert unknown.code == "unknown_template"
+        assert "three_stages" in unknown.message
+        assert isinstance(wrong, Refusal)
+        assert wrong.code == "invalid_parameters"
+        assert wrong.mistakes[0].field == "parameters.n"
+        assert wrong.mistakes[0].mend
+        assert isinstance(strange, Refusal)
+        assert strange.mistakes[0].field == "parameters.m"
+        assert isinstance(huge, Refusal)
+        assert huge.code == "parameters_too_large"
+    assert await rig.count("SELECT count(*) FROM executions") == 0
+
+
+async def test_an_order_that_the_workers_cannot_do_is_refused_with_what_to_set(rig: Rig) -> None:
+    await HandWorker(rig.bus).register()
+    async with rig.orchestrator():
+        refused = await rig.client.execute("exec_1", "picky")
+
+    assert isinstance(refused, Refusal)
+    assert refused.code == "order_refused"
+    assert refused.message == "Set OPENAI_API_KEY."
+    assert refused.mistakes[0].field == "parameters.topic"
+
+
+async def test_a_replica_that_dies_between_commit_and_publish_is_replaced(rig: Rig) -> None:
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+    # What a dead replica leaves: a committed row whose messages were never published.
+    async with rig.database.connection() as connection:
+        messages = msgspec.msgpack.encode([Outgoing(subject=subjects.event("acme", "exec_1", "TEST"), payload=b"{}")])
+        await connection.execute("INSERT INTO outbox (messages, created_at) VALUES ($1, now() - interval '1 minute')", messages)
+    async with rig.bus.listen(subjects.events_of_execution("acme", "exec_1")) as heard, rig.orchestrator():
+        broadcast = await heard.next(5)
+
+        assert broadcast is not None
+        assert broadcast.payload == b"{}"
+        await eventually(lambda: rig.count("SELECT (count(*) = 0)::int FROM outbox"))
+
+
+async def test_a_wiped_broker_loses_no_accepted_execution(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "three_stages")
+        await worker.does_next({"text": "one"})
+        await eventually(lambda: _has_packet(rig, "second"))
+
+        rig.broker.wipe()
+        await worker.does_next({"text": "two"})
+        await worker.does_next({"text": "three"})
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+
+        assert await rig.client.status("exec_1") == "completed"
+        assert (await rig.client.events("exec_1")).events[0].data.__struct_config__.tag == "WORKFLOW_STARTED"
+
+
+async def test_replayed_and_late_reports_change_nothing(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+        _, packet = await worker.take()
+        attempt = await worker.granted(packet)
+
+        for _ in range(5):
+            await worker.completes(packet, attempt, {"made": True})
+        await worker.completes(packet, attempt, {"made": "otherwise"})
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+        await eventually(lambda: _no_reports_left(rig))
+
+        assert isinstance(await worker.claim(packet), Superseded)
+    assert await rig.count("SELECT count(*) FROM stage_attempts") == 1
+    assert await rig.count("SELECT count(*) FROM execution_events WHERE is_final") == 1
+
+
+async def test_a_silent_worker_is_replaced_and_its_late_result_is_not_applied(rig: Rig) -> None:
+    slow, quick = HandWorker(rig.bus, instance_id="slow"), HandWorker(rig.bus, instance_id="quick")
+    async with rig.orchestrator(orchestrator_lease_seconds=0.5):
+        await rig.client.execute("exec_1", "one_stage")
+        _, first = await slow.take()
+        await slow.granted(first)
+
+        _, second = await quick.take()
+        assert second.packet_id != first.packet_id
+        attempt = await quick.granted(second)
+        assert attempt == 2
+        await slow.completes(first, 1, {"by": "slow"})
+        await quick.completes(second, 2, {"by": "quick"})
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+
+        deliverable_ref = (await rig.client.get("exec_1")).deliverables[0].blob
+        assert deliverable_ref == inline_ref({"by": "quick"})
+
+
+async def test_poison_reports_go_to_the_dead_letters_and_delay_nobody(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+        poison = [b"not json", b'{"type":"nope"}', b'{"type":"completed"}', b"\xff\xfe", b"[" * 20_000]
+        await rig.bus.publish([Outgoing(subject=subjects.report("exec_1"), payload=each) for each in poison])
+
+        await worker.does_next({"made": True})
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+        letters = await eventually(rig.dead_letters)
+
+    assert [letter.payload for letter in letters] == poison
+    assert "nope" in letters[1].reason
+
+
+async def test_a_result_whose_bytes_are_missing_is_no_result(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+        _, packet = await worker.take()
+        ref = await rig.blobs.put("data/exec_1/only/output", b'{"made": true}', inline_limit_bytes=0)
+        rig.blobs.stored.clear()
+
+        await worker.completes(packet, await worker.granted(packet), None, output=ref)
+
+        await eventually(lambda: _stage_is(rig, "only", "retrying"))
+        view = await rig.client.get("exec_1")
+        assert "blob_missing" in view.stages[0].reason
+
+
+async def test_large_outputs_travel_by_reference_to_the_next_stage(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    text = "long " * 10_000
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "three_stages")
+        _, packet = await worker.take()
+        ref = await rig.blobs.put("data/exec_1/first/output", msgspec.json.encode({"text": text}))
+        await worker.completes(packet, await worker.granted(packet), None, output=ref)
+
+        _, second = await worker.take()
+
+        assert second.data_ref.inline is None
+        assert msgspec.json.decode(await rig.blobs.get(second.data_ref)) == {"text": text}
+
+
+async def test_every_provider_call_is_kept_once_and_shown_at_once(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+        _, packet = await worker.take()
+        attempt = await worker.granted(packet)
+
+        for _ in range(3):
+            await worker.books(call("only", attempt, 1, "0.00000015"))
+        await eventually(lambda: _cost_is(rig, "0.00000015"))
+
+    assert await rig.count("SELECT count(*) FROM provider_calls WHERE cost_usd = 0.00000015") == 1
+
+
+async def test_cancelling_tells_the_workers(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.bus.listen(subjects.control("maker")) as heard, rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+        _, packet = await worker.take()
+        await worker.granted(packet)
+
+        view = await rig.client.cancel("exec_1")
+
+        assert view.status == "cancelled"
+        message = await heard.next(5)
+        assert message is not None
+        assert msgspec.json.decode(message.payload)["action"] == "cancel"
+
+
+async def _has_packet(rig: Rig, stage_id: str) -> bool:
+    return await _stage_is(rig, stage_id, "queued")
+
+
+async def _stage_is(rig: Rig, stage_id: str, status: str) -> bool:
+    view = await rig.client.get("exec_1")
+    return next(each for each in view.stages if each.stage_id == stage_id).status == status
+
+
+async def _cost_is(rig: Rig, cost: str) -> bool:
+    return (await rig.client.get("exec_1")).totals.cost_usd == cost
+
+
+async def _no_reports_left(rig: Rig) -> bool:
+    view = await rig.client.get("exec_1")
+    return view.status.is_final
