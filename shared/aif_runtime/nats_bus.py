@@ -69,6 +69,7 @@ class NatsBus:
         self._answer_subscriptions: list[Subscription] = []
         self._answering: set[asyncio.Task[None]] = set()
         self._answer_places = asyncio.Semaphore(ANSWERS_AT_ONCE)
+        self._consumers: list[NatsDeliveries] = []
         self._closed = False
 
     @classmethod
@@ -148,8 +149,6 @@ class NatsBus:
     ) -> bytes:
         check_sendable(subject, payload)
         self._check_open()
-        if not self._connection.is_up:
-            raise BusUnavailable(f"no connection to NATS: {self._connection.trouble}")
         try:
             reply = await self._connection.request(subject, payload, wait_seconds=wait_seconds, headers=headers)
         except TimeoutError as late:
@@ -181,6 +180,7 @@ class NatsBus:
             # Most likely its stream is missing.
             await self.heal(time.monotonic())
             await deliveries.start()
+        self._consumers.append(deliveries)
         return deliveries
 
     @asynccontextmanager
@@ -222,8 +222,10 @@ class NatsBus:
         if self._closed:
             return
         self._closed = True
+        for deliveries in self._consumers:
+            await deliveries.close()
         for subscription in self._answer_subscriptions:
-            await self._connection.unsubscribe(subscription)
+            await self._connection.drain(subscription)
         if self._answering:
             _, unfinished = await asyncio.wait(self._answering, timeout=CLOSE_LIMIT_SECONDS)
             for task in unfinished:

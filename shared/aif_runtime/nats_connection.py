@@ -77,6 +77,7 @@ class NatsConnection:
         self._closing = False
         self._violation: str | None = None
         self._last_error: str | None = None
+        self._subscriptions: set[Subscription] = set()
         self._watchers: list[Callable[[], None]] = []
 
     @classmethod
@@ -120,8 +121,8 @@ class NatsConnection:
             reason = self._last_error or str(failed) or "no answer"
             raise BusUnavailable(f"no connection to NATS within {connect_limit_seconds:g} s: {reason}") from failed
         self._inbox = client.new_inbox()
-        await client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
         self._up.set()
+        await self.subscribe(f"{self._inbox}.*", self._on_reply)
         return self
 
     @property
@@ -176,16 +177,33 @@ class NatsConnection:
 
     async def subscribe(self, subject: str, taker: Callable[[Msg], Awaitable[None]], *, queue: str = "") -> Subscription:
         try:
-            return await self._client.subscribe(subject, queue=queue, cb=taker, pending_msgs_limit=SUBSCRIPTION_MESSAGES)
+            subscription = await self._client.subscribe(
+                subject, queue=queue, cb=taker, pending_msgs_limit=SUBSCRIPTION_MESSAGES
+            )
         except nats.errors.ConnectionClosedError as lost:
             raise BusUnavailable(f"no connection to NATS: {self.trouble}") from lost
+        self._subscriptions.add(subscription)
+        return subscription
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Does nothing when the connection is closed."""
+        self._subscriptions.discard(subscription)
         try:
             await subscription.unsubscribe()
         except (nats.errors.ConnectionClosedError, nats.errors.BadSubscriptionError):
             pass
+
+    async def drain(self, subscription: Subscription) -> None:
+        """Unsubscribe, and return when all that had been sent to it was taken. Bounded in time."""
+        if self._up.is_set():
+            try:
+                async with asyncio.timeout(FLUSH_LIMIT_SECONDS):
+                    await subscription.drain()  # type: ignore[no-untyped-call]
+                self._subscriptions.discard(subscription)
+                return
+            except (TimeoutError, nats.errors.Error, OSError):
+                _logger.warning("nats_undrained", extra={"connection": self._name, "subject": subscription.subject})
+        await self.unsubscribe(subscription)
 
     def expect(self, taker: ReplyTaker) -> str:
         """A reply subject of its own for `taker`. It is forgotten after one reply or by `forget`."""
@@ -204,7 +222,9 @@ class NatsConnection:
     async def request(
         self, subject: str, payload: bytes, *, wait_seconds: float, headers: Mapping[str, str] | None = None
     ) -> Msg:
-        """The reply, whatever it says. Raises TimeoutError, and BusUnavailable when the connection is lost."""
+        """The reply, whatever it says. Raises TimeoutError, and BusUnavailable when there is no connection for so long or it
+        is lost before the reply came."""
+        await self.until_up(wait_seconds)
         reply_came: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
 
         def take(message: Msg | None) -> None:
@@ -258,12 +278,15 @@ class NatsConnection:
             except BusUnavailable:
                 _logger.warning("nats_close_unflushed", extra={"connection": self._name})
         self._up.clear()
+        # By us, because the client leaves the tasks of its subscriptions behind when it cannot send its rest.
+        for subscription in tuple(self._subscriptions):
+            await self.unsubscribe(subscription)
         try:
             async with asyncio.timeout(CLOSE_LIMIT_SECONDS):
                 await self._client.close()
-        except TimeoutError:
-            # A frozen broker reads nothing, and the socket waits for it to take what is left.
-            _logger.warning("nats_close_unfinished", extra={"connection": self._name})
+        except (TimeoutError, OSError) as failed:
+            # A frozen broker reads nothing, and the socket waits for it to take the rest; a lost one refuses it.
+            _logger.warning("nats_close_unfinished", extra={"connection": self._name, "error": repr(failed)})
         self._tell_all_lost()
 
     async def _on_reply(self, message: Msg) -> None:
@@ -273,12 +296,13 @@ class NatsConnection:
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
+        is_news = text != self._last_error
         self._last_error = text
         if "permissions violation" in text.lower():
             # Without this a refused subject would look like a slow broker.
             self._violation = text
             _logger.error("nats_permission_violation", extra={"connection": self._name, "error": text})
-        elif not self._closing:
+        elif is_news and not self._closing:
             _logger.warning("nats_error", extra={"connection": self._name, "error": text})
 
     async def _on_disconnected(self) -> None:

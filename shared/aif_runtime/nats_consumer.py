@@ -147,10 +147,10 @@ class NatsDeliveries:
         if self._subscription is None:
             return
         self._connection.unwatch(self._on_connection_change)
-        await self._connection.unsubscribe(self._subscription)
-        self._subscription = None
+        subscription, self._subscription = self._subscription, None
         self._open_request = ""
         self._news.set()
+        await self._connection.drain(subscription)
         while self._arrived and self._connection.is_up:
             await self._arrived.popleft().retry_later(0.0)
 

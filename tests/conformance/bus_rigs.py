@@ -59,10 +59,10 @@ class NatsRig:
 
     def __init__(self, stack: AsyncExitStack, url: str) -> None:
         self._stack = stack
-        self._url = url
+        self.url = url
 
     async def connect(self, name: str) -> NatsBus:
-        bus = await NatsBus.connect(self._url, name=name, publish_limit_seconds=1.0)
+        bus = await NatsBus.connect(self.url, name=name, publish_limit_seconds=1.0)
         await self._stack.enter_async_context(bus)
         await bus.declare_topology()
         return bus

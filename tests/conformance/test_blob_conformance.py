@@ -1,0 +1,267 @@
+"""What every blob store promises, tried on each of them."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import nats
+import pytest
+import pytest_asyncio
+
+from aif_contracts import subjects
+from aif_contracts.blobs import BlobRef, StorageType
+from aif_runtime.blobs import BlobStore
+from aif_runtime.counting_blobs import CountingBlobStore
+from aif_runtime.failures import BlobCorrupt, BlobMissing
+from aif_runtime.memory_blobs import MemoryBlobStore
+from aif_runtime.nats_blobs import NatsBlobStore
+from aif_runtime.nats_bus import NatsBus
+from aif_runtime.nats_publishing import Prepared
+from aif_runtime.obstore_blobs import ObstoreBlobStore
+from conformance.bus_rigs import NatsRig
+
+KEY = "data/exec_1/stage_1/output"
+KV_LIMIT = 512 * 1024
+
+Damage = Callable[[BlobRef, bytes], Awaitable[None]]
+"""Puts other bytes where a reference points to, past the store."""
+
+
+class StoreUnderTest:
+    def __init__(self, store: BlobStore, damage: Damage, small_type: StorageType) -> None:
+        self.blobs = store
+        self.damage = damage
+        self.small_type = small_type
+        """How it keeps what is too large for the reference and small enough for a bucket."""
+
+
+@pytest.fixture
+def memory_store() -> StoreUnderTest:
+    store = MemoryBlobStore()
+
+    async def damage(ref: BlobRef, content: bytes) -> None:
+        store.stored[ref.storage_type, ref.storage_key] = content
+
+    return StoreUnderTest(store, damage, StorageType.KV)
+
+
+@pytest_asyncio.fixture
+async def nats_bus(nats_rig: NatsRig) -> NatsBus:
+    return await nats_rig.connect("blobs")
+
+
+@pytest.fixture
+def nats_store(nats_bus: NatsBus, nats_rig: NatsRig) -> StoreUnderTest:
+    async def damage(ref: BlobRef, content: bytes) -> None:
+        if ref.storage_type is StorageType.KV:
+            subject = f"$KV.{subjects.BUCKET_BLOBS_KV}.{ref.storage_key}"
+            await nats_bus.store([Prepared(subject=subject, payload=content, headers={})])
+            return
+        async with await nats.connect(nats_rig.url) as client:
+            objects = await client.jetstream().object_store(subjects.BUCKET_BLOBS)
+            await objects.put(ref.storage_key, content)
+
+    return StoreUnderTest(NatsBlobStore(nats_bus), damage, StorageType.KV)
+
+
+@pytest.fixture
+def folder_store(tmp_path: Path) -> StoreUnderTest:
+    folder = tmp_path / "a folder"
+
+    async def damage(ref: BlobRef, content: bytes) -> None:
+        (folder / ref.storage_key).write_bytes(content)
+
+    return StoreUnderTest(ObstoreBlobStore.from_url(folder.as_uri()), damage, StorageType.OBJECT)
+
+
+@pytest.fixture(params=["memory", "nats", "folder"])
+def store(request: pytest.FixtureRequest) -> StoreUnderTest:
+    under_test: StoreUnderTest = request.getfixturevalue(f"{request.param}_store")
+    return under_test
+
+
+SIZES = [0, 1, 8 * 1024, 8 * 1024 + 1, KV_LIMIT, KV_LIMIT + 1, 10 * 1024 * 1024]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("inline_limit", [0, 8 * 1024])
+async def test_bytes_of_every_size_come_back(store: StoreUnderTest, size: int, inline_limit: int) -> None:
+    content = _content(size)
+
+    ref = await store.blobs.put(KEY, content, media_type="text/plain", inline_limit_bytes=inline_limit)
+
+    assert await store.blobs.get(ref) == content
+    assert ref.size_bytes == size
+    assert ref.sha256 == hashlib.sha256(content).hexdigest()
+    assert ref.media_type == "text/plain"
+    assert ref.storage_key == f"data/exec_1/stage_1/output-{ref.sha256[:16]}"
+
+
+async def test_small_bytes_ride_in_the_reference_and_larger_ones_are_stored(store: StoreUnderTest) -> None:
+    at_the_limit = await store.blobs.put(KEY, _content(8 * 1024))
+    above = await store.blobs.put(KEY, _content(8 * 1024 + 1))
+    large = await store.blobs.put(KEY, _content(KV_LIMIT + 1))
+
+    assert at_the_limit.storage_type is StorageType.INLINE
+    assert at_the_limit.inline == _content(8 * 1024)
+    assert above.storage_type is store.small_type
+    assert above.inline is None
+    assert large.storage_type is StorageType.OBJECT
+
+
+async def test_a_limit_of_zero_stores_even_nothing(store: StoreUnderTest) -> None:
+    ref = await store.blobs.put(KEY, b"", inline_limit_bytes=0)
+
+    assert ref.storage_type is store.small_type
+    assert await store.blobs.get(ref) == b""
+
+
+async def test_a_reference_survives_the_wire(store: StoreUnderTest) -> None:
+    inline = await store.blobs.put(KEY, b"\x00\xff inline")
+    stored = await store.blobs.put(KEY, b"\x00\xff stored", inline_limit_bytes=0)
+
+    for ref, content in ((inline, b"\x00\xff inline"), (stored, b"\x00\xff stored")):
+        assert await store.blobs.get(msgspec.json.decode(msgspec.json.encode(ref), type=BlobRef)) == content
+
+
+@pytest.mark.parametrize("size", [100, KV_LIMIT + 1])
+async def test_other_bytes_under_the_same_key_never_replace_the_first(store: StoreUnderTest, size: int) -> None:
+    first_content, second_content = _content(size), _content(size)[::-1]
+
+    first = await store.blobs.put(KEY, first_content, inline_limit_bytes=0)
+    second = await store.blobs.put(KEY, second_content, inline_limit_bytes=0)
+
+    assert await store.blobs.get(first) == first_content
+    assert await store.blobs.get(second) == second_content
+
+
+@pytest.mark.parametrize("size", [100, KV_LIMIT + 1])
+async def test_the_same_bytes_may_be_stored_again(store: StoreUnderTest, size: int) -> None:
+    first = await store.blobs.put(KEY, _content(size), inline_limit_bytes=0)
+    second = await store.blobs.put(KEY, _content(size), inline_limit_bytes=0)
+
+    assert first == second
+    assert await store.blobs.get(second) == _content(size)
+
+
+@pytest.mark.parametrize("size", [100, KV_LIMIT + 1])
+async def test_bytes_that_were_changed_are_refused(store: StoreUnderTest, size: int) -> None:
+    ref = await store.blobs.put(KEY, _content(size), inline_limit_bytes=0)
+
+    await store.damage(ref, _content(size)[::-1])
+    with pytest.raises(BlobCorrupt, match="SHA-256"):
+        await store.blobs.get(ref)
+
+    await store.damage(ref, _content(size)[:-1])
+    with pytest.raises(BlobCorrupt, match=f"{size - 1} bytes instead of {size}"):
+        await store.blobs.get(ref)
+
+
+@pytest.mark.parametrize("size", [100, KV_LIMIT + 1])
+async def test_storing_damaged_bytes_again_mends_them(store: StoreUnderTest, size: int) -> None:
+    ref = await store.blobs.put(KEY, _content(size), inline_limit_bytes=0)
+    await store.damage(ref, b"damaged")
+
+    await store.blobs.put(KEY, _content(size), inline_limit_bytes=0)
+
+    assert await store.blobs.get(ref) == _content(size)
+
+
+async def test_inline_bytes_that_do_not_fit_their_digest_are_refused(store: StoreUnderTest) -> None:
+    ref = await store.blobs.put(KEY, b"true")
+
+    with pytest.raises(BlobCorrupt):
+        await store.blobs.get(msgspec.structs.replace(ref, inline=b"fals"))
+    with pytest.raises(BlobMissing):
+        await store.blobs.get(msgspec.structs.replace(ref, inline=None))
+
+
+@pytest.mark.parametrize("storage_type", [StorageType.KV, StorageType.OBJECT])
+async def test_a_reference_to_nothing_is_missing(store: StoreUnderTest, storage_type: StorageType) -> None:
+    ref = BlobRef(storage_type=storage_type, storage_key="data/nothing-0123456789abcdef", size_bytes=3, sha256="0" * 64)
+
+    with pytest.raises(BlobMissing, match="data/nothing"):
+        await store.blobs.get(ref)
+
+
+ODD_KEYS = [
+    "",
+    "/etc/passwd",
+    "../secret",
+    "data/../../secret",
+    "data/..",
+    "data/./x",
+    "data//x",
+    "data/",
+    ".hidden",
+    "data/.hidden",
+    "data\\x",
+    "data/\x00",
+    "data/x\n",
+    "data x",
+    "data/*",
+    "data/>",
+    "dätä",
+    "data/%2e%2e/x",
+    "C:/x",
+    "x" * 496,
+]
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+@pytest.mark.parametrize("inline_limit", [0, 8 * 1024])
+async def test_an_odd_key_is_refused_with_the_rule(store: StoreUnderTest, key: str, inline_limit: int) -> None:
+    with pytest.raises(ValueError, match="storage_key"):
+        await store.blobs.put(key, b"x", inline_limit_bytes=inline_limit)
+
+
+@pytest.mark.parametrize("key", [*ODD_KEYS[1:-1], "x" * 513])
+async def test_a_forged_reference_reaches_nothing(store: StoreUnderTest, key: str) -> None:
+    ref = BlobRef(storage_type=StorageType.OBJECT, storage_key=key, size_bytes=1, sha256="0" * 64)
+
+    with pytest.raises(BlobMissing):
+        await store.blobs.get(ref)
+
+
+async def test_a_key_of_the_greatest_length_works(store: StoreUnderTest) -> None:
+    part = "k" * 99
+    key = "/".join([part, part, part, part, "k" * 95])
+
+    ref = await store.blobs.put(key, b"x", inline_limit_bytes=0)
+
+    assert len(ref.storage_key) == 512
+    assert await store.blobs.get(ref) == b"x"
+
+
+async def test_a_counting_store_counts_operations_and_time(store: StoreUnderTest) -> None:
+    times = iter([0.0, 1.0, 10.0, 10.5, 20.0, 20.25, 30.0, 30.25])
+    counting = CountingBlobStore(store.blobs, clock=lambda: next(times))
+
+    inline = await counting.put(KEY, b"inline")
+    small = await counting.put(KEY, b"small", inline_limit_bytes=0)
+    await counting.get(inline)
+    await counting.get(small)
+
+    assert counting.kv_operations + counting.object_operations == 2
+    assert counting.kv_operations == (2 if store.small_type is StorageType.KV else 0)
+    assert counting.storage_seconds == 2.0
+
+
+def _content(size: int) -> bytes:
+    """Bytes that do not repeat at any power of two."""
+    pattern = b"".join(b"%d," % number for number in range(5003))
+    return (pattern * (size // len(pattern) + 1))[:size]
+
+
+async def test_a_folder_holds_one_file_for_each_blob_and_no_traces_of_writing(tmp_path: Path) -> None:
+    store = ObstoreBlobStore.from_url(tmp_path.as_uri())
+
+    ref = await store.put(KEY, _content(1000), inline_limit_bytes=0)
+    await store.put(KEY, _content(1000), inline_limit_bytes=0)
+
+    assert _files(tmp_path) == [f"output-{ref.sha256[:16]}"]
+
+
+def _files(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.is_file()]

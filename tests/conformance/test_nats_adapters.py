@@ -1,0 +1,388 @@
+"""What only the NATS adapters have: streams to declare, permissions, troubles of the broker, other NATS clients."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import nats
+import nats.aio.client
+import pytest
+import pytest_asyncio
+
+from aif_console.embedded.nats_server import find_nats_server
+from aif_contracts import subjects
+from aif_contracts.blobs import BlobRef, StorageType
+from aif_runtime.bus import Question
+from aif_runtime.failures import BlobMissing, BlobStoreUnavailable, BusUnavailable
+from aif_runtime.nats_blobs import NatsBlobStore
+from aif_runtime.nats_bus import NatsBus
+from aif_runtime.open_blob_store import open_blob_store
+from aif_runtime.topology import StoreLimits, factory_topology
+from conformance.bus_rigs import WORK, FragileNatsRig, NatsRig, fetch_one, fetch_payloads, work, work_consumer
+from support.waiting import eventually
+
+MIB = 1024 * 1024
+
+
+@pytest_asyncio.fixture
+async def client(fresh_nats: str) -> AsyncIterator[nats.aio.client.Client]:
+    """Another NATS client at the same server."""
+    async with await nats.connect(fresh_nats) as connected:
+        yield connected
+
+
+async def test_the_topology_is_declared_by_many_at_once_and_again(fresh_nats: str, client: nats.aio.client.Client) -> None:
+    buses = [await NatsBus.connect(fresh_nats, name=f"bus {number}") for number in range(5)]
+
+    await asyncio.gather(*[bus.declare_topology() for bus in buses])
+    await buses[0].declare_topology()
+
+    names = {info.config.name for info in await client.jetstream().streams_info()}
+    assert names == {
+        "AIF_REQUESTS",
+        "AIF_WORK",
+        "AIF_REPORTS",
+        "AIF_USAGE",
+        "AIF_EVENTS",
+        "AIF_PERFORMANCE",
+        "AIF_DEAD",
+        "KV_aif_registry",
+        "KV_aif_blobs_kv",
+        "OBJ_aif_blobs",
+    }
+    for bus in buses:
+        await bus.close()
+
+
+async def test_streams_refuse_when_full_and_keep_for_as_long_as_they_should(
+    nats_rig: NatsRig, client: nats.aio.client.Client
+) -> None:
+    await nats_rig.connect("one")
+    configurations = {str(info.config.name): info.config for info in await client.jetstream().streams_info()}
+
+    assert {name: config.retention for name, config in configurations.items() if name.startswith("AIF_")} == {
+        "AIF_REQUESTS": "workqueue",
+        "AIF_WORK": "workqueue",
+        "AIF_REPORTS": "workqueue",
+        "AIF_USAGE": "workqueue",
+        "AIF_EVENTS": "limits",
+        "AIF_PERFORMANCE": "limits",
+        "AIF_DEAD": "limits",
+    }
+    assert configurations["AIF_EVENTS"].max_age == 604_800
+    assert configurations["AIF_PERFORMANCE"].max_age == 604_800
+    assert configurations["AIF_DEAD"].max_age == 2_592_000
+    assert {config.discard for config in configurations.values()} == {"new"}
+    assert {config.storage for config in configurations.values()} == {"file"}
+    assert all(0 < (config.max_bytes or 0) <= 2 * 1024**3 for config in configurations.values())
+
+
+async def test_changed_limits_are_updated_and_nothing_is_lost(nats_rig: NatsRig, client: nats.aio.client.Client) -> None:
+    bus = await nats_rig.connect("one")
+    await bus.publish(work(b"kept"))
+    limits = StoreLimits(stream_max_bytes=300 * MIB, events_max_age_seconds=3600.0)
+
+    async with await NatsBus.connect(nats_rig.url, name="two", topology=factory_topology(limits)) as other:
+        await other.declare_topology()
+
+    assert (await client.jetstream().stream_info("AIF_WORK")).config.max_bytes == 300 * MIB
+    assert (await client.jetstream().stream_info("AIF_EVENTS")).config.max_age == 3600
+    assert await fetch_payloads(await bus.open_consumer(work_consumer()), 1) == [b"kept"]
+
+
+async def test_a_full_stream_says_so_at_once(fresh_nats: str) -> None:
+    topology = factory_topology(StoreLimits(stream_max_bytes=MIB))
+
+    async with await NatsBus.connect(fresh_nats, name="one", topology=topology, publish_limit_seconds=60.0) as bus:
+        await bus.declare_topology()
+        async with asyncio.timeout(5):
+            with pytest.raises(BusUnavailable, match="maximum bytes exceeded"):
+                await bus.publish(work(*[bytes(100_000)] * 20))
+
+
+async def test_a_missing_stream_is_made_by_the_first_who_publishes_to_it(fresh_nats: str) -> None:
+    async with await NatsBus.connect(fresh_nats, name="one") as bus:
+        await bus.publish(work(b"first"))
+
+        assert await fetch_payloads(await bus.open_consumer(work_consumer()), 1) == [b"first"]
+
+
+async def test_a_missing_stream_is_made_by_the_first_who_consumes_from_it(fresh_nats: str) -> None:
+    async with await NatsBus.connect(fresh_nats, name="one") as bus:
+        deliveries = await bus.open_consumer(work_consumer())
+        await bus.publish(work(b"first"))
+
+        assert await fetch_payloads(deliveries, 1) == [b"first"]
+
+
+@pytest.mark.parametrize("lost", ["consumer", "stream"])
+async def test_a_waiting_fetch_goes_on_when_somebody_deletes_what_it_reads(
+    nats_rig: NatsRig, client: nats.aio.client.Client, lost: str
+) -> None:
+    bus = await nats_rig.connect("one")
+    deliveries = await bus.open_consumer(work_consumer())
+    fetching = asyncio.create_task(deliveries.fetch(5, 30.0))
+    await bus.connection.flush()
+
+    if lost == "consumer":
+        await client.jetstream().delete_consumer("AIF_WORK", "granulator_normal")
+    else:
+        await client.jetstream().delete_stream("AIF_WORK")
+    await bus.publish(work(b"after"))
+
+    async with asyncio.timeout(10):
+        assert [delivery.payload for delivery in await fetching] == [b"after"]
+
+
+async def test_what_arrived_after_a_cancelled_fetch_goes_back_when_the_consumer_closes(nats_rig: NatsRig) -> None:
+    leaving, staying = await nats_rig.connect("leaving"), await nats_rig.connect("staying")
+    left = await leaving.open_consumer(work_consumer(ack_wait_seconds=60.0))
+    fetching = asyncio.create_task(left.fetch(5, 30.0))
+    await leaving.connection.flush()
+    fetching.cancel()
+    await asyncio.wait([fetching])
+    await staying.publish(work(b"handed over"))
+
+    await leaving.close()
+
+    stayed = await staying.open_consumer(work_consumer(ack_wait_seconds=60.0))
+    assert (await fetch_one(stayed)).payload == b"handed over"
+
+
+async def test_a_short_loss_of_the_broker_is_not_noticed_by_those_who_publish(fragile_nats_rig: FragileNatsRig) -> None:
+    bus = await NatsBus.connect(fragile_nats_rig.url, name="patient", publish_limit_seconds=20.0)
+    await bus.declare_topology()
+    deliveries = await bus.open_consumer(work_consumer())
+    await fragile_nats_rig.go_down()
+    publishing = asyncio.create_task(bus.publish(work(*[b"%d" % number for number in range(50)])))
+    await asyncio.sleep(0)
+
+    await fragile_nats_rig.come_back()
+    await publishing
+
+    assert await fetch_payloads(deliveries, 50) == [b"%d" % number for number in range(50)]
+    await bus.close()
+
+
+async def test_no_broker_is_said_within_the_limit() -> None:
+    async with asyncio.timeout(10):
+        with pytest.raises(BusUnavailable, match="no connection to NATS"):
+            await NatsBus.connect("nats://127.0.0.1:1", name="lost", connect_limit_seconds=0.3)
+
+
+async def test_thousands_of_object_reads_leave_no_consumer_behind(nats_rig: NatsRig, client: nats.aio.client.Client) -> None:
+    store = NatsBlobStore(await nats_rig.connect("reader"))
+    one_chunk = await _put_object(client, b"small")
+    ref = await store.put("large", bytes(600_000))
+
+    for _ in range(600):
+        await store.get(ref)
+        await store.get(one_chunk)
+
+    assert (await client.jetstream().stream_info("OBJ_aif_blobs")).state.consumer_count == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 200_000, 3 * MIB])
+async def test_objects_of_other_nats_clients_can_be_read(nats_rig: NatsRig, client: nats.aio.client.Client, size: int) -> None:
+    store = NatsBlobStore(await nats_rig.connect("reader"))
+    content = os.urandom(size)
+
+    ref = await _put_object(client, content)
+
+    assert await store.get(ref) == content
+
+
+async def test_other_nats_clients_can_read_our_objects_and_entries(nats_rig: NatsRig, client: nats.aio.client.Client) -> None:
+    store = NatsBlobStore(await nats_rig.connect("writer"))
+    content = os.urandom(3 * MIB)
+
+    large = await store.put("data/large", content)
+    small = await store.put("data/small", b"x" * 9000)
+
+    objects = await client.jetstream().object_store("aif_blobs")
+    entries = await client.jetstream().key_value("aif_blobs_kv")
+    assert (await objects.get(large.storage_key)).data == content
+    assert (await entries.get(small.storage_key)).value == b"x" * 9000
+
+
+async def test_a_deleted_object_is_missing(nats_rig: NatsRig, client: nats.aio.client.Client) -> None:
+    store = NatsBlobStore(await nats_rig.connect("reader"))
+    ref = await store.put("data/large", bytes(600_000))
+
+    await (await client.jetstream().object_store("aif_blobs")).delete(ref.storage_key)
+
+    with pytest.raises(BlobMissing):
+        await store.get(ref)
+
+
+async def test_writers_of_the_same_object_at_once_leave_one_whole_object(
+    nats_rig: NatsRig, client: nats.aio.client.Client
+) -> None:
+    store = NatsBlobStore(await nats_rig.connect("writer"))
+    content = os.urandom(MIB)
+
+    refs = await asyncio.gather(*[store.put("data/same", content) for _ in range(5)])
+
+    assert [await store.get(ref) for ref in refs] == [content] * 5
+    chunks_and_description = 4 + 1
+    assert (await client.jetstream().stream_info("OBJ_aif_blobs")).state.messages == chunks_and_description
+
+
+async def test_blobs_are_missing_after_the_loss_of_everything_and_can_be_stored_again(
+    fragile_nats_rig: FragileNatsRig,
+) -> None:
+    bus = await fragile_nats_rig.connect("blobs")
+    store = open_blob_store("nats:", bus)
+    refs = [await store.put("small", bytes(9000)), await store.put("large", bytes(600_000))]
+
+    await fragile_nats_rig.wipe()
+    await eventually(lambda: bus.is_connected, within_seconds=10.0)
+
+    for ref in refs:
+        with pytest.raises(BlobMissing):
+            await store.get(ref)
+    assert await store.get(await store.put("small", bytes(9000))) == bytes(9000)
+    assert await store.get(await store.put("large", bytes(600_000))) == bytes(600_000)
+
+
+async def test_a_blob_store_without_its_broker_says_so(fragile_nats_rig: FragileNatsRig) -> None:
+    bus = await fragile_nats_rig.connect("blobs")
+    store = NatsBlobStore(bus)
+    ref = await store.put("small", bytes(9000))
+
+    await fragile_nats_rig.go_down()
+    await eventually(lambda: not bus.is_connected)
+
+    async with asyncio.timeout(10):
+        with pytest.raises(BlobStoreUnavailable):
+            await store.get(ref)
+        with pytest.raises(BlobStoreUnavailable):
+            await store.put("other", bytes(9000))
+
+
+WORKER_PERMISSIONS = {
+    "publish": [
+        "aif.report.>",
+        "$JS.API.CONSUMER.CREATE.AIF_WORK.granulator_normal.>",
+        "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.granulator_normal",
+        "$JS.ACK.AIF_WORK.granulator_normal.>",
+    ],
+    "subscribe": ["_INBOX_granulator.>", "aif.control.granulator"],
+}
+
+
+class GuardedServer:
+    """A server that knows two users: `admin` may do all, `worker` only what a worker needs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: asyncio.subprocess.Process | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        users = [
+            {"user": "admin", "password": "secret"},
+            {"user": "worker", "password": "secret", "permissions": WORKER_PERMISSIONS},
+        ]
+        settings = {
+            "host": "127.0.0.1",
+            "port": -1,
+            "ports_file_dir": str(self._folder),
+            "jetstream": {"store_dir": str(self._folder)},
+            "authorization": {"users": users},
+        }
+        config = self._folder / "guarded.conf"
+        config.write_bytes(msgspec.json.encode(settings))
+        self._process = await asyncio.create_subprocess_exec(
+            find_nats_server(os.environ), "--config", str(config), stderr=asyncio.subprocess.DEVNULL
+        )
+        ports = self._folder / f"nats-server_{self._process.pid}.ports"
+        await eventually(ports.exists, within_seconds=10.0)
+        self.url = msgspec.json.decode(ports.read_bytes())["nats"][0]
+
+    async def stop(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
+
+    async def connect(self, user: str, password: str = "secret", inbox_prefix: str = "_INBOX") -> NatsBus:
+        return await NatsBus.connect(
+            self.url,
+            name=user,
+            user=user,
+            password=password,
+            inbox_prefix=inbox_prefix,
+            publish_limit_seconds=1.0,
+            connect_limit_seconds=1.0,
+        )
+
+
+@pytest_asyncio.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[GuardedServer]:
+    server = GuardedServer(tmp_path)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def test_a_wrong_password_is_named(guarded: GuardedServer) -> None:
+    with pytest.raises(BusUnavailable, match="Authorization Violation"):
+        await guarded.connect("worker", password="wrong")
+
+
+async def test_a_user_with_few_permissions_works_with_an_inbox_of_its_own(guarded: GuardedServer) -> None:
+    async with (
+        await guarded.connect("admin") as admin,
+        await guarded.connect("worker", inbox_prefix="_INBOX_granulator") as worker,
+    ):
+        await admin.declare_topology()
+        await admin.publish(work(b"do it"))
+        deliveries = await worker.open_consumer(work_consumer())
+
+        assert await fetch_payloads(deliveries, 1) == [b"do it"]
+        await worker.publish([msgspec.structs.replace(work(b"done")[0], subject=subjects.report("exec_1"))])
+        assert worker.is_connected
+        assert worker.trouble is None
+
+
+async def test_a_refused_subject_is_no_slow_broker_but_a_trouble_with_a_name(guarded: GuardedServer) -> None:
+    async with (
+        await guarded.connect("admin") as admin,
+        await guarded.connect("worker", inbox_prefix="_INBOX_granulator") as worker,
+    ):
+        await admin.declare_topology()
+
+        with pytest.raises(BusUnavailable, match=r"(?i)permissions violation for publish to"):
+            await worker.publish(work(b"forged"))
+
+        assert not worker.is_connected
+        assert worker.trouble is not None
+        assert WORK in worker.trouble
+
+
+async def test_a_question_in_the_queue_is_still_answered_when_the_bus_closes(nats_rig: NatsRig) -> None:
+    answering, asking = await nats_rig.connect("answering"), await nats_rig.connect("asking")
+    asked = asyncio.Event()
+
+    async def answer(question: Question) -> bytes:
+        asked.set()
+        return question.payload
+
+    await answering.answer(subjects.GET, subjects.ORCHESTRATOR_GROUP, answer)
+    questions = [asyncio.create_task(asking.ask(subjects.GET, b"%d" % n, wait_seconds=5.0)) for n in range(50)]
+    await asked.wait()
+
+    await answering.close()
+
+    assert await asyncio.gather(*questions) == [b"%d" % n for n in range(50)]
+
+
+async def _put_object(client: nats.aio.client.Client, content: bytes) -> BlobRef:
+    name = "foreign-0123456789abcdef"
+    objects = await client.jetstream().object_store("aif_blobs")
+    await objects.put(name, content)
+    digest = hashlib.sha256(content).hexdigest()
+    return BlobRef(storage_type=StorageType.OBJECT, storage_key=name, size_bytes=len(content), sha256=digest)
