@@ -26,6 +26,8 @@ CONSUMER = ConsumerSpec(
     stream=subjects.STREAM_PERFORMANCE,
     durable=subjects.CONSUMER_PERFORMANCE,
     filter_subject=subjects.ALL_PERFORMANCE,
+    # A batch takes milliseconds, and while the database hangs its time limits end it before this.
+    ack_wait_seconds=10.0,
 )
 MOST_IN_A_BATCH = 256
 MOST_DELIVERIES = 5

@@ -19,9 +19,9 @@ from aif_classifier.store import InsightStore, PerformanceStore
 from aif_contracts import subjects
 from aif_runtime.bus import Bus
 from aif_runtime.clock import Clock
+from aif_runtime.connections import open_connections
 from aif_runtime.ids import NewId
 from aif_runtime.migrations import load_migrations, migrate
-from aif_runtime.nats_bus import NatsBus
 from aif_runtime.postgres import Database
 from aif_runtime.process import Assembled, Part, Surroundings
 from aif_runtime.sql_files import load_queries
@@ -33,17 +33,15 @@ _MOST_CONNECTIONS = 6
 
 @asynccontextmanager
 async def wire(surroundings: Surroundings[ClassifierSettings]) -> AsyncIterator[Assembled]:
+    """Open what one replica needs, and close it again."""
     settings = surroundings.settings
-    database = await surroundings.connect("Postgres", partial(_open_database, settings))
-    try:
-        bus = await surroundings.connect("NATS", partial(_open_bus, settings, surroundings.instance_id))
+    async with open_connections(surroundings) as connections:
+        database = await surroundings.connect("Postgres", partial(_open_database, settings))
+        surroundings.health.add("postgres", database.check)
         try:
-            await bus.declare_topology()
-            surroundings.health.add("postgres", database.check)
-            surroundings.health.add("nats", partial(_trouble_of, bus))
             parts = await assemble(
                 settings=settings,
-                bus=bus,
+                bus=connections.bus,
                 database=database,
                 clock=surroundings.clock,
                 new_id=surroundings.new_id,
@@ -52,9 +50,7 @@ async def wire(surroundings: Surroundings[ClassifierSettings]) -> AsyncIterator[
             )
             yield Assembled(parts=parts)
         finally:
-            await bus.close()
-    finally:
-        await database.close()
+            await database.close()
 
 
 async def assemble(
@@ -115,16 +111,3 @@ async def _open_database(settings: ClassifierSettings) -> Database:
         await database.close()
         raise
     return database
-
-
-async def _open_bus(settings: ClassifierSettings, name: str) -> NatsBus:
-    return await NatsBus.connect(
-        settings.nats_url,
-        name=name,
-        user=settings.nats_user,
-        password=settings.nats_password.reveal() if settings.nats_password else None,
-    )
-
-
-async def _trouble_of(bus: NatsBus) -> str | None:
-    return bus.trouble

@@ -1,0 +1,11 @@
+from pathlib import Path
+
+import aif_classifier
+from aif_runtime.sql_files import load_queries, unused_queries
+
+
+def test_every_query_is_used() -> None:
+    queries = load_queries("aif_classifier")
+
+    assert len(queries) == 10
+    assert unused_queries(queries, Path(aif_classifier.__file__).parent) == ()
