@@ -11,15 +11,13 @@ compile() {
 
 everything="--extra kam --extra orchestrator --extra granulator --extra classifier --extra console"
 # shellcheck disable=SC2086
-compile run $everything --group install
+compile run $everything --group installer --group build
 # shellcheck disable=SC2086
-compile test $everything --group install --group test --group check
+compile test $everything --group installer --group build --group test --group check
 for service in kam orchestrator granulator classifier; do
     compile "$service" --extra "$service"
 done
-for only in installer build; do
-    group=install
-    [ "$only" = build ] && group=build
+for group in installer build; do
     .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
-        --custom-compile-command "make lock" --output-file "deploy/locks/$only.lock" --group "pyproject.toml:$group"
+        --custom-compile-command "make lock" --output-file "deploy/locks/$group.lock" --group "pyproject.toml:$group"
 done
