@@ -82,9 +82,7 @@ def digest_of(given: Mapping[str, Any]) -> str:
 def _source_mistakes(source: Any, text: Any, field: str) -> list[FieldMistake]:
     mistakes = []
     if source is not None and not isinstance(source, str):
-        mistakes.append(
-            _mistake(f"{field}.{SOURCE}", "is no text", "give the source_id of a document that you uploaded")
-        )
+        mistakes.append(_mistake(f"{field}.{SOURCE}", "is no text", "give the source_id of a document that you uploaded"))
     if text is not None and not isinstance(text, str):
         mistakes.append(_mistake(f"{field}.{SOURCE_TEXT}", "is no text", "give the document as one string"))
     if source is not None and text is not None:

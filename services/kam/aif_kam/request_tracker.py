@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from aif_contracts import subjects
-from aif_contracts.events import ExecutionEvent, ProgressUpdate, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
+from aif_contracts.events import ExecutionEvent, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
 from aif_contracts.orders import ExecutionStatus, ExecutionView
 from aif_kam.failures import Conflict, NotFound, Refused, Unavailable
 from aif_kam.orchestrator_client import OrchestratorClient
@@ -172,8 +172,7 @@ def _details(view: ExecutionView) -> dict[str, Any]:
 def _note(progress: dict[str, tuple[int, int]], event: ExecutionEvent) -> None:
     """Remember the newest of a batch per execution."""
     sequence, percent = progress.get(event.subject, (0, 0))
-    told = event.data.progress_percent if isinstance(event.data, ProgressUpdate) else 0
-    progress[event.subject] = (max(sequence, event.sequence), max(percent, told))
+    progress[event.subject] = (max(sequence, event.sequence), max(percent, event.progress_percent))
 
 
 def _ending(event: ExecutionEvent) -> Ending | None:

@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.dto import AbstractDTO, DTOConfig
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import Reference, Schema
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 from litestar.types import Guard
 from litestar.typing import FieldDefinition
 from msgspec import Struct
@@ -24,8 +24,8 @@ API_KEY_HEADER = "X-API-Key"
 CallerRequest = Request[None, Caller, State]
 IdempotencyHeader = Annotated[
     str | None,
-    Parameter(
-        header=HEADER,
+    HeaderParameter(
+        name=HEADER,
         required=False,
         description="Makes a repeated call harmless: for 24 hours the same key with the same body is one effect and answer",
     ),

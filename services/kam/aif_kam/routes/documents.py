@@ -6,7 +6,7 @@ from typing import Annotated
 from litestar import Response, Router, get, post
 from litestar.datastructures import UploadFile
 from litestar.exceptions import ClientException
-from litestar.params import Parameter
+from litestar.params import FromPath, HeaderParameter, QueryParameter
 
 from aif_contracts.orders import FieldMistake, TemplateList, TemplateView
 from aif_kam import problems
@@ -29,8 +29,8 @@ def document_routes(parts: Parts) -> Router:
     )
     async def upload(
         request: CallerRequest,
-        file_name: Annotated[str | None, Parameter(description="For a raw body: name with extension")] = None,
-        client_id: Annotated[str | None, Parameter(description="For an admin key: whose document it is")] = None,
+        file_name: Annotated[str | None, QueryParameter(description="For a raw body: name with extension")] = None,
+        client_id: Annotated[str | None, QueryParameter(description="For an admin key: whose document it is")] = None,
         idempotency_key: IdempotencyHeader = None,
     ) -> Response[bytes]:
         owner = request.auth.acting_for(named_client(client_id))
@@ -43,8 +43,8 @@ def document_routes(parts: Parts) -> Router:
     @get("/deliverables/{deliverable_id:str}", responses=problems.documented(*problems.ABSENT), summary="A deliverable's bytes")
     async def deliverable(
         request: CallerRequest,
-        deliverable_id: str,
-        if_none_match: Annotated[str | None, Parameter(header="If-None-Match", required=False)] = None,
+        deliverable_id: FromPath[str],
+        if_none_match: Annotated[str | None, HeaderParameter(name="If-None-Match", required=False)] = None,
     ) -> Response[bytes]:
         found = await parts.intake.find_deliverable(known_id(deliverable_id), request.auth.sees)
         headers = {"ETag": f'"{found.blob.sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}
@@ -58,7 +58,7 @@ def document_routes(parts: Parts) -> Router:
         return TemplateList(templates=tuple((await parts.catalogue.all()).values()))
 
     @get("/templates/{name:str}", responses=problems.documented(*problems.ABSENT), summary="A template and its parameters")
-    async def template(request: CallerRequest, name: str) -> TemplateView:
+    async def template(request: CallerRequest, name: FromPath[str]) -> TemplateView:
         return await parts.catalogue.get(name)
 
     return Router("/api/kam", route_handlers=[upload, deliverable, templates, template], tags=["documents"])

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Router, WebSocket, get, websocket
 from litestar.exceptions import WebSocketDisconnect
-from litestar.params import Parameter
+from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from aif_contracts.events import ExecutionEvent
@@ -23,9 +23,9 @@ RECONNECT_MS = 1000
 MAX_SEQUENCE = 2_000_000_000
 LastEventId = Annotated[
     str | None,
-    Parameter(header="Last-Event-ID", required=False, description="Number of the last event seen; what follows it is sent"),
+    HeaderParameter(name="Last-Event-ID", required=False, description="Number of the last event seen; what follows it is sent"),
 ]
-After = Annotated[int, Parameter(ge=0, le=MAX_SEQUENCE, description="The same for clients that cannot set the header")]
+After = Annotated[int, QueryParameter(ge=0, le=MAX_SEQUENCE, description="The same for clients that cannot set the header")]
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -37,7 +37,7 @@ def event_routes(parts: Parts) -> Router:
         summary="Live events of a request's execution (SSE)",
     )
     async def of_request(
-        request: CallerRequest, request_id: str, last_event_id: LastEventId = None, after: After = 0
+        request: CallerRequest, request_id: FromPath[str], last_event_id: LastEventId = None, after: After = 0
     ) -> Stream:
         found = await parts.tracker.find(known_id(request_id), request.auth.sees)
         return _stream(parts, found, _after(last_event_id, after))
@@ -49,7 +49,7 @@ def event_routes(parts: Parts) -> Router:
         summary="Live events of an execution (SSE; a WebSocket on the same address)",
     )
     async def of_execution(
-        request: CallerRequest, execution_id: str, last_event_id: LastEventId = None, after: After = 0
+        request: CallerRequest, execution_id: FromPath[str], last_event_id: LastEventId = None, after: After = 0
     ) -> Stream:
         found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
         return _stream(parts, found, _after(last_event_id, after))
@@ -61,7 +61,7 @@ def event_socket(parts: Parts) -> Any:
     """Each message is one event as JSON. `?after=` resumes. Failures close with 4000 plus the HTTP status."""
 
     @websocket("/api/v1/ai/pipelines/{execution_id:str}/events")
-    async def socket_of_execution(socket: WebSocket[Any, Any, Any], execution_id: str) -> None:
+    async def socket_of_execution(socket: WebSocket[Any, Any, Any], execution_id: FromPath[str]) -> None:
         try:
             caller = await parts.identity.caller(socket.headers.get(API_KEY_HEADER))
             found = await parts.tracker.find_of_execution(known_id(execution_id), caller.sees)

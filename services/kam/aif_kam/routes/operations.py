@@ -6,7 +6,7 @@ import msgspec
 from litestar import MediaType, Request, Response, Router, get
 from litestar.enums import HttpMethod
 from litestar.handlers import route
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from aif_contracts.performance import InsightsQuery, WorkerInsights
 from aif_kam import problems
@@ -64,8 +64,8 @@ def insight_routes(parts: Parts) -> Router:
     )
     async def worker_insights(
         request: CallerRequest,
-        worker_name: Annotated[str | None, Parameter(max_length=64)] = None,
-        analysis_period: Annotated[str, Parameter(description="Hours or days, for example 24h or 7d")] = "7d",
+        worker_name: Annotated[str | None, QueryParameter(max_length=64)] = None,
+        analysis_period: Annotated[str, QueryParameter(description="Hours or days, for example 24h or 7d")] = "7d",
     ) -> WorkerInsights:
         try:
             query = msgspec.convert({"worker_name": worker_name, "analysis_period": analysis_period}, InsightsQuery)

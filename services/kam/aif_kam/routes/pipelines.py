@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import Response, Router, delete, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from aif_contracts.orders import ExecutionStatus, ExecutionView, ListExecutions
@@ -26,7 +26,7 @@ def pipeline_routes(parts: Parts) -> Router:
         summary="Execute a pipeline",
     )
     async def execute(
-        request: CallerRequest, data: ExecutePipeline, idempotency_key: IdempotencyHeader = None
+        request: CallerRequest, data: JSONBody[ExecutePipeline], idempotency_key: IdempotencyHeader = None
     ) -> Response[bytes]:
         wish = Wish(
             client_id=request.auth.acting_for(data.client_id),
@@ -47,9 +47,9 @@ def pipeline_routes(parts: Parts) -> Router:
     @get("/", responses=problems.documented(*problems.QUERY), summary="What can be executed, and what was")
     async def list_pipelines(
         request: CallerRequest,
-        status: ExecutionStatus | None = None,
-        cursor: Annotated[str | None, Parameter(max_length=200)] = None,
-        limit: Annotated[int, Parameter(ge=1, le=100)] = 20,
+        status: FromQuery[ExecutionStatus | None] = None,
+        cursor: Annotated[str | None, QueryParameter(max_length=200)] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
     ) -> PipelinePage:
         templates = await parts.catalogue.all()
         page = await parts.orchestrator.list_executions(
@@ -58,7 +58,7 @@ def pipeline_routes(parts: Parts) -> Router:
         return PipelinePage(pipelines=tuple(templates.values()), executions=page.executions, next_cursor=page.next_cursor)
 
     @get("/{execution_id:str}", responses=problems.documented(*problems.ABSENT), summary="An execution, stage by stage")
-    async def read(request: CallerRequest, execution_id: str) -> ExecutionView:
+    async def read(request: CallerRequest, execution_id: FromPath[str]) -> ExecutionView:
         found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
         return await parts.orchestrator.get(execution_id, found.client_id)
 
@@ -67,7 +67,7 @@ def pipeline_routes(parts: Parts) -> Router:
         responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
         summary="What the execution made",
     )
-    async def result(request: CallerRequest, execution_id: str) -> ResultView:
+    async def result(request: CallerRequest, execution_id: FromPath[str]) -> ResultView:
         return await result_of(await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees), parts.blobs)
 
     @delete(
@@ -76,7 +76,7 @@ def pipeline_routes(parts: Parts) -> Router:
         responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
         summary="Cancel an execution",
     )
-    async def cancel(request: CallerRequest, execution_id: str) -> RequestView:
+    async def cancel(request: CallerRequest, execution_id: FromPath[str]) -> RequestView:
         found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
         return request_view(await parts.tracker.cancel(found))
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import Response, Router, delete, get, post, put
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from aif_kam import problems
@@ -25,8 +25,8 @@ from aif_kam.request_store import Origin, RequestStatus
 from aif_kam.results import result_of
 from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson, keyed, known_id
 
-Limit = Annotated[int, Parameter(ge=1, le=100, description="Requests on a page")]
-Cursor = Annotated[str | None, Parameter(description="`next_cursor` of the page before", max_length=80)]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Requests on a page")]
+Cursor = Annotated[str | None, QueryParameter(description="`next_cursor` of the page before", max_length=80)]
 
 
 def request_routes(parts: Parts) -> Router:
@@ -37,7 +37,9 @@ def request_routes(parts: Parts) -> Router:
         responses=problems.documented(*problems.BODY),
         summary="Create a request",
     )
-    async def create(request: CallerRequest, data: CreateRequest, idempotency_key: IdempotencyHeader = None) -> Response[bytes]:
+    async def create(
+        request: CallerRequest, data: JSONBody[CreateRequest], idempotency_key: IdempotencyHeader = None
+    ) -> Response[bytes]:
         wish = _wish(request.auth, data, Origin.REQUEST)
         call = keyed(request, wish.client_id, idempotency_key, await request.body())
         return problems.response_of(await parts.desk.create(wish, call))
@@ -49,7 +51,7 @@ def request_routes(parts: Parts) -> Router:
         responses=problems.documented(*problems.BODY, *problems.FOREIGN),
         summary="Choose the template",
     )
-    async def select(request: CallerRequest, request_id: str, data: SelectTemplate) -> RequestView:
+    async def select(request: CallerRequest, request_id: FromPath[str], data: JSONBody[SelectTemplate]) -> RequestView:
         selected = await parts.desk.select_template(
             known_id(request_id), request.auth.sees, data.selected_template, data.template_confidence_score
         )
@@ -64,7 +66,10 @@ def request_routes(parts: Parts) -> Router:
         summary="Begin the execution",
     )
     async def execute(
-        request: CallerRequest, request_id: str, data: ExecuteRequest, idempotency_key: IdempotencyHeader = None
+        request: CallerRequest,
+        request_id: FromPath[str],
+        data: JSONBody[ExecuteRequest],
+        idempotency_key: IdempotencyHeader = None,
     ) -> Response[bytes]:
         found = await parts.tracker.find(known_id(request_id), request.auth.sees)
         call = keyed(request, found.client_id, idempotency_key, await request.body())
@@ -78,7 +83,9 @@ def request_routes(parts: Parts) -> Router:
         responses=problems.documented(*problems.BODY, *problems.ADMISSION),
         summary="Create, choose and execute in one call",
     )
-    async def order(request: CallerRequest, data: PlaceOrder, idempotency_key: IdempotencyHeader = None) -> Response[bytes]:
+    async def order(
+        request: CallerRequest, data: JSONBody[PlaceOrder], idempotency_key: IdempotencyHeader = None
+    ) -> Response[bytes]:
         wish = _wish(request.auth, data, Origin.ORDER)
         execution = WishedExecution(
             template=data.selected_template,
@@ -90,7 +97,7 @@ def request_routes(parts: Parts) -> Router:
 
     @get("/requests", responses=problems.documented(*problems.QUERY), summary="List requests, newest first")
     async def list_requests(
-        request: CallerRequest, status: RequestStatus | None = None, cursor: Cursor = None, limit: Limit = 20
+        request: CallerRequest, status: FromQuery[RequestStatus | None] = None, cursor: Cursor = None, limit: Limit = 20
     ) -> RequestPage:
         before = None if cursor is None else _cursor(cursor)
         found = await parts.tracker.list_page(request.auth.sees, status, before, limit + 1)
@@ -98,7 +105,7 @@ def request_routes(parts: Parts) -> Router:
         return RequestPage(requests=page, next_cursor=page[-1].request_id if len(found) > limit else None)
 
     @get("/requests/{request_id:str}", responses=problems.documented(*problems.ABSENT), summary="A request as it is now")
-    async def read(request: CallerRequest, request_id: str) -> RequestView:
+    async def read(request: CallerRequest, request_id: FromPath[str]) -> RequestView:
         return request_view(await parts.tracker.find(known_id(request_id), request.auth.sees))
 
     @get(
@@ -106,7 +113,7 @@ def request_routes(parts: Parts) -> Router:
         responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
         summary="What the execution made",
     )
-    async def result(request: CallerRequest, request_id: str) -> ResultView:
+    async def result(request: CallerRequest, request_id: FromPath[str]) -> ResultView:
         return await result_of(await parts.tracker.find(known_id(request_id), request.auth.sees), parts.blobs)
 
     @delete(
@@ -115,7 +122,7 @@ def request_routes(parts: Parts) -> Router:
         responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
         summary="Cancel a request and its execution",
     )
-    async def cancel(request: CallerRequest, request_id: str) -> RequestView:
+    async def cancel(request: CallerRequest, request_id: FromPath[str]) -> RequestView:
         found = await parts.tracker.find(known_id(request_id), request.auth.sees)
         return request_view(await parts.tracker.cancel(found))
 

@@ -1,0 +1,120 @@
+"""A whole gateway in the test's process: real HTTP port, real Postgres, memory bus, a stand-in for the orchestrator."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import msgspec
+
+from aif_contracts.blobs import BlobRef
+from aif_kam.api_keys import mint_api_key
+from aif_kam.app import create_app
+from aif_kam.loops import run_events, run_orders
+from aif_kam.wiring import Gateway, Resources, assemble, prepare_database
+from aif_runtime.clock import SystemClock
+from aif_runtime.health import Health
+from aif_runtime.ids import id_mint
+from aif_runtime.memory_blobs import MemoryBlobStore
+from aif_runtime.memory_broker import MemoryBroker
+from aif_runtime.memory_bus import MemoryBus
+from aif_runtime.metrics import new_registry
+from aif_runtime.postgres import Database
+from aif_runtime.settings import Secret
+from aif_runtime.telemetry import TracingOff
+from aif_runtime.web_server import WebServer
+from integration.kam.orchestrator_stand_in import OrchestratorStandIn
+
+BEES = "# Bees\n\nBees live in hives.\n\n## The queen\n\nShe lays all eggs.\n"
+STRUCTURE = {"title": "Bees", "modules": [{"title": "The queen"}]}
+
+
+class GatewayUnderTest:
+    def __init__(
+        self,
+        *,
+        gateway: Gateway,
+        database: Database,
+        broker: MemoryBroker,
+        blobs: MemoryBlobStore,
+        orchestrator: OrchestratorStandIn,
+        url: str,
+        stop: asyncio.Event,
+        keys: Mapping[str, str],
+    ) -> None:
+        self.gateway = gateway
+        self.database = database
+        self.broker = broker
+        self.bus = MemoryBus(broker)
+        self.blobs = blobs
+        self.orchestrator = orchestrator
+        self.url = url
+        self.stop = stop
+        self.keys = keys
+
+    def client(self, who: str = "alice") -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, headers={"X-API-Key": self.keys[who]}, timeout=20)
+
+    async def store_structure(self) -> BlobRef:
+        return await self.blobs.put("deliverables/course", msgspec.json.encode(STRUCTURE), inline_limit_bytes=0)
+
+    async def rows(self, query: str, *arguments: Any) -> list[Any]:
+        async with self.database.connection() as connection:
+            return list(await connection.fetch(query, *arguments))
+
+
+@asynccontextmanager
+async def open_gateway(database_url: str, *, silence_seconds: float = 15.0) -> AsyncIterator[GatewayUnderTest]:
+    database = await Database.open(database_url, application_name="kam", schema="kam")
+    await prepare_database(database)
+    broker, blobs, stop = MemoryBroker(), MemoryBlobStore(), asyncio.Event()
+    kam_bus, orchestrator_bus = MemoryBus(broker), MemoryBus(broker)
+    orchestrator = OrchestratorStandIn(orchestrator_bus)
+    await orchestrator.start()
+    health = Health(service="kam", version="test")
+    health.ready()
+    gateway = assemble(
+        Resources(
+            bus=kam_bus,
+            blobs=blobs,
+            database=database,
+            key_pepper=Secret("pepper for the tests, long enough"),
+            clock=SystemClock(),
+            new_id=id_mint(),
+            tracing=TracingOff(),
+            registry=new_registry(service="kam", version="test"),
+            health=health,
+            version="test",
+            drain=stop,
+            silence_seconds=silence_seconds,
+        )
+    )
+    keys = {"alice": mint_api_key(), "bob": mint_api_key(), "admin": mint_api_key()}
+    await gateway.parts.identity.keep_client("alice", keys["alice"])
+    await gateway.parts.identity.keep_client("bob", keys["bob"])
+    await gateway.parts.identity.keep_admin_key(keys["admin"])
+    server = WebServer(create_app(gateway.parts), host="127.0.0.1", port=0)
+    tasks = [
+        asyncio.create_task(server.serve(stop)),
+        asyncio.create_task(run_events(stop, bus=kam_bus, tracker=gateway.parts.tracker)),
+        asyncio.create_task(run_orders(stop, bus=kam_bus, orders=gateway.orders)),
+    ]
+    under_test = GatewayUnderTest(
+        gateway=gateway,
+        database=database,
+        broker=broker,
+        blobs=blobs,
+        orchestrator=orchestrator,
+        url=f"http://127.0.0.1:{server.port}",
+        stop=stop,
+        keys=keys,
+    )
+    try:
+        yield under_test
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+        for bus in (under_test.bus, kam_bus, orchestrator_bus):
+            await bus.close()
+        await database.close()

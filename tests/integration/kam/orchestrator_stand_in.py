@@ -1,0 +1,247 @@
+"""An orchestrator small enough to read: it answers the gateway's questions on the memory bus and ends when the test says."""
+
+from typing import Any
+
+import msgspec
+
+from aif_contracts import subjects
+from aif_contracts.blobs import BlobRef
+from aif_contracts.events import (
+    Deliverable,
+    EventData,
+    ExecutionEvent,
+    ProgressUpdate,
+    Totals,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowStarted,
+)
+from aif_contracts.metering import Metrics, ResourceUsage, TimeBreakdown, Tokens
+from aif_contracts.orders import (
+    Accepted,
+    CancelExecution,
+    EventPage,
+    Execute,
+    ExecutionPage,
+    ExecutionStatus,
+    ExecutionView,
+    GetExecution,
+    ListEvents,
+    ListExecutions,
+    Refusal,
+    StageStatus,
+    StageView,
+    TemplateList,
+    TemplateView,
+)
+from aif_contracts.performance import InsightsQuery, WorkerInsights
+from aif_runtime.bus import Bus, Outgoing, Question
+
+COURSE = TemplateView(
+    name="content_granulation_course",
+    version="1.0.0",
+    title="Course",
+    description="A document becomes a course",
+    structure_type="course",
+    parameters={
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "topic": {"type": "string", "maxLength": 300},
+            "source": {"type": "object"},
+            "granularityLevel": {"type": "integer", "minimum": 1, "maximum": 5, "default": 3},
+            "targetAudience": {"type": "string", "maxLength": 200, "default": "general audience"},
+            "validationEnabled": {"type": "boolean", "default": True},
+            "validationLevel": {"type": "integer", "minimum": 1, "maximum": 3, "default": 2},
+            "structureType": {"const": "course"},
+        },
+    },
+    stages=("structure",),
+)
+TOTALS = Totals(
+    tokens_used=Tokens(prompt_tokens=900, completion_tokens=100, total_tokens=1000),
+    cost_usd="0.0015",
+    cost_is_complete=True,
+    wall_time_ms=1200,
+    busy_time_ms=1000,
+    breakdown=TimeBreakdown(ai_generation_ms=800),
+    resource_usage=ResourceUsage(api_calls=1),
+    attempts=1,
+)
+
+
+class OrchestratorStandIn:
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.orders: dict[str, Execute] = {}
+        self.asked_to_execute = 0
+        self.views: dict[str, ExecutionView] = {}
+        self.events: dict[str, list[ExecutionEvent]] = {}
+        self.is_away = False
+        self.loses_answers = False
+        """It accepts, and its answers do not arrive."""
+        self.refusal: Refusal | None = None
+
+    async def start(self) -> None:
+        answers = {
+            subjects.EXECUTE: self._execute,
+            subjects.GET: self._get,
+            subjects.CANCEL: self._cancel,
+            subjects.LIST: self._list,
+            subjects.EVENTS: self._events,
+            subjects.TEMPLATES: self._templates,
+        }
+        for subject, answer in answers.items():
+            await self._bus.answer(subject, subjects.ORCHESTRATOR_GROUP, self._when_here(answer))
+        await self._bus.answer(subjects.INSIGHTS, subjects.CLASSIFIER_GROUP, self._insights)
+
+    async def emit(self, execution_id: str, data: EventData, *, stored_only: bool = False) -> ExecutionEvent:
+        """Number, keep and publish an event; a `stored_only` one is lost by the broker."""
+        log = self.events.setdefault(execution_id, [])
+        order = self.orders[execution_id]
+        tag = str(data.__struct_config__.tag)
+        event = ExecutionEvent(
+            id=f"{execution_id}:{len(log) + 1}",
+            type=f"aif.{tag.lower()}",
+            time="2026-05-01T09:30:00.000Z",
+            subject=execution_id,
+            sequence=len(log) + 1,
+            client_id=order.client_id,
+            data=data,
+            progress_percent=self.views[execution_id].progress_percent,
+            request_id=order.request_id,
+        )
+        log.append(event)
+        self._change(execution_id, last_sequence=event.sequence)
+        if not stored_only:
+            subject = subjects.event(order.client_id, execution_id, tag)
+            await self._bus.publish([Outgoing(subject=subject, payload=msgspec.json.encode(event), message_id=event.id)])
+        return event
+
+    async def progress(self, execution_id: str, percent: int) -> None:
+        self._change(execution_id, progress_percent=percent)
+        await self.emit(execution_id, ProgressUpdate(progress_percent=percent, message="working"))
+
+    async def complete(self, execution_id: str, blob: BlobRef, *, stored_only: bool = False) -> Deliverable:
+        deliverable = Deliverable(
+            deliverable_id=f"dlv_{execution_id.removeprefix('exec_')}",
+            name="course",
+            title="Bees",
+            media_type="application/json",
+            blob=blob,
+        )
+        self._end(execution_id, ExecutionStatus.COMPLETED, deliverables=(deliverable,), progress_percent=100)
+        data = WorkflowCompleted(status="completed", totals=TOTALS, deliverables=(deliverable,))
+        await self.emit(execution_id, data, stored_only=stored_only)
+        return deliverable
+
+    async def fail(self, execution_id: str, code: str, message: str) -> None:
+        self._end(execution_id, ExecutionStatus.FAILED, failure_code=code, failure_message=message)
+        await self.emit(execution_id, WorkflowFailed(code=code, message=message, totals=TOTALS))
+
+    def _end(self, execution_id: str, status: ExecutionStatus, **changes: Any) -> None:
+        stage = StageView(
+            stage_id="structure",
+            worker_name="content_granulator",
+            action="structure_course",
+            status=StageStatus.COMPLETED,
+            attempt=1,
+            progress_percent=100,
+            metrics=Metrics(),
+        )
+        completed_at = "2026-05-01T09:31:00.000Z"
+        self._change(execution_id, status=status, totals=TOTALS, stages=(stage,), completed_at=completed_at, **changes)
+
+    def _change(self, execution_id: str, **changes: Any) -> None:
+        self.views[execution_id] = msgspec.structs.replace(self.views[execution_id], **changes)
+
+    def _when_here(self, answer: Any) -> Any:
+        async def answered(question: Question) -> bytes:
+            if self.is_away:
+                raise ConnectionError("away")
+            reply = await answer(question.payload)
+            if self.loses_answers:
+                raise ConnectionError("the answer is lost")
+            return msgspec.json.encode(reply)
+
+        return answered
+
+    async def _execute(self, payload: bytes) -> Accepted | Refusal:
+        order = msgspec.json.decode(payload, type=Execute)
+        self.asked_to_execute += 1
+        if self.refusal is not None and order.execution_id not in self.orders:
+            return self.refusal
+        if order.execution_id not in self.orders:
+            self.orders[order.execution_id] = order
+            self.views[order.execution_id] = _new_view(order)
+            await self.emit(
+                order.execution_id, WorkflowStarted(template=order.template_name, version="1.0.0", stages=("structure",))
+            )
+        return Accepted(execution_id=order.execution_id, template_version="1.0.0", status=ExecutionStatus.RUNNING)
+
+    async def _get(self, payload: bytes) -> ExecutionView | Refusal:
+        question = msgspec.json.decode(payload, type=GetExecution)
+        return self._visible(question.execution_id, question.client_id)
+
+    async def _cancel(self, payload: bytes) -> ExecutionView | Refusal:
+        question = msgspec.json.decode(payload, type=CancelExecution)
+        found = self._visible(question.execution_id, question.client_id)
+        if isinstance(found, ExecutionView):
+            self._end(question.execution_id, ExecutionStatus.CANCELLED)
+            await self.emit(question.execution_id, WorkflowCancelled(reason=question.reason, totals=TOTALS))
+            return self.views[question.execution_id]
+        return found
+
+    async def _list(self, payload: bytes) -> ExecutionPage:
+        query = msgspec.json.decode(payload, type=ListExecutions)
+        found = [view for view in self.views.values() if query.client_id in (None, view.client_id)]
+        return ExecutionPage(executions=tuple(found[: query.limit]), next_cursor=None)
+
+    async def _events(self, payload: bytes) -> EventPage | Refusal:
+        query = msgspec.json.decode(payload, type=ListEvents)
+        found = self._visible(query.execution_id, query.client_id)
+        if isinstance(found, Refusal):
+            return found
+        events = [event for event in self.events[query.execution_id] if event.sequence > query.after]
+        return EventPage(events=tuple(events[: query.limit]), is_final=found.status.is_final and len(events) <= query.limit)
+
+    async def _templates(self, _payload: bytes) -> TemplateList:
+        return TemplateList(templates=(COURSE,))
+
+    async def _insights(self, question: Question) -> bytes:
+        query = msgspec.json.decode(question.payload, type=InsightsQuery)
+        insights = WorkerInsights(
+            worker_name=query.worker_name,
+            analysis_period=query.analysis_period,
+            performance_score=None,
+            figures=(),
+            ai_recommendations=(),
+            analysis_timestamp="2026-05-01T09:30:00.000Z",
+        )
+        return msgspec.json.encode(insights)
+
+    def _visible(self, execution_id: str, client_id: str | None) -> ExecutionView | Refusal:
+        view = self.views.get(execution_id)
+        if view is None or client_id not in (None, view.client_id):
+            return Refusal(code="unknown_execution", message=f"there is no execution {execution_id}")
+        return view
+
+
+def _new_view(order: Execute) -> ExecutionView:
+    return ExecutionView(
+        execution_id=order.execution_id,
+        client_id=order.client_id,
+        request_id=order.request_id,
+        template=order.template_name,
+        template_version="1.0.0",
+        status=ExecutionStatus.RUNNING,
+        priority=order.priority,
+        progress_percent=0,
+        created_at="2026-05-01T09:30:00.000Z",
+        completed_at=None,
+        stages=(),
+        totals=msgspec.structs.replace(TOTALS, cost_usd="0", tokens_used=Tokens()),
+        deliverables=(),
+        last_sequence=0,
+    )

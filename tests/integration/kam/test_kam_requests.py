@@ -1,0 +1,272 @@
+"""The way of a request over HTTP, as document 000 tells it."""
+
+import httpx
+import pytest
+
+from aif_contracts.orders import FieldMistake, Refusal
+from integration.kam.gateway_under_test import BEES, STRUCTURE, GatewayUnderTest
+from support.waiting import eventually
+
+PARAMETERS = {
+    "topic": "Machine Learning Fundamentals",
+    "granularityLevel": 4,
+    "targetAudience": "beginners",
+    "validationEnabled": True,
+    "validationLevel": 2,
+}
+
+
+async def status_of(client: httpx.AsyncClient, request_id: str) -> str:
+    return str((await client.get(f"/api/kam/requests/{request_id}")).json()["status"])
+
+
+async def test_a_request_goes_from_creation_to_its_deliverable(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    created = await alice.post(
+        "/api/kam/requests",
+        json={
+            "client_id": "alice",
+            "request_type": "pipeline_execution",
+            "message": "Create a comprehensive course on Machine Learning",
+            "urgency_level": "high",
+        },
+    )
+    assert created.status_code == 201
+    request_id = created.json()["request_id"]
+    assert created.json()["status"] == "created"
+
+    chosen = await alice.put(
+        f"/api/kam/requests/{request_id}",
+        json={"selected_template": "content_granulation_course", "template_confidence_score": 0.95},
+    )
+    assert chosen.status_code == 200
+    assert (chosen.json()["status"], chosen.json()["template_confidence_score"]) == ("template_selected", 0.95)
+
+    started = await alice.post(f"/api/kam/requests/{request_id}/execute", json={"parameters": PARAMETERS})
+    assert started.status_code == 202
+    execution_id = started.json()["execution_id"]
+    assert started.json()["status"] == "running"
+    assert started.json()["links"]["events"] == f"/api/kam/requests/{request_id}/events"
+
+    order = kam.orchestrator.orders[execution_id]
+    assert (order.client_id, order.priority, order.request_id) == ("alice", "high", request_id)
+    assert order.parameters == {**PARAMETERS, "structureType": "course"}
+
+    early = await alice.get(f"/api/kam/requests/{request_id}/result")
+    assert early.status_code == 409
+    assert early.json()["type"] == "urn:aif:problem:not_ended"
+
+    await kam.orchestrator.progress(execution_id, 40)
+    blob = await kam.store_structure()
+    deliverable = await kam.orchestrator.complete(execution_id, blob)
+
+    async def completed() -> bool:
+        rows = await kam.rows("SELECT status FROM client_requests WHERE execution_id = $1", execution_id)
+        return bool(rows[0]["status"] == "completed")
+
+    await eventually(completed)
+    read = (await alice.get(f"/api/kam/requests/{request_id}")).json()
+    assert read["total_tokens_used"] == 1000
+    assert read["total_cost_usd"] == "0.0015"
+    assert read["detailed_metrics"]["stages"][0]["stage_id"] == "structure"
+    assert read["execution"]["progress_percent"] == 100
+    assert read["deliverables"] == [
+        {
+            "deliverable_id": deliverable.deliverable_id,
+            "name": "course",
+            "title": "Bees",
+            "media_type": "application/json",
+            "size_bytes": blob.size_bytes,
+            "sha256": blob.sha256,
+            "href": f"/api/kam/deliverables/{deliverable.deliverable_id}",
+        }
+    ]
+    result = (await alice.get(f"/api/kam/requests/{request_id}/result")).json()
+    assert (result["status"], result["structure"]) == ("completed", STRUCTURE)
+    fetched = await alice.get(f"/api/kam/deliverables/{deliverable.deliverable_id}")
+    assert fetched.json() == STRUCTURE
+    assert fetched.headers["etag"] == f'"{blob.sha256}"'
+    again = await alice.get(
+        f"/api/kam/deliverables/{deliverable.deliverable_id}", headers={"If-None-Match": fetched.headers["etag"]}
+    )
+    assert again.status_code == 304
+
+
+async def test_an_order_in_one_call_with_an_uploaded_source(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    uploaded = await alice.post("/api/kam/sources?file_name=bees.md", content=BEES.encode())
+    assert uploaded.status_code == 201
+    source = uploaded.json()
+    assert (source["title"], source["words"], source["headings"]) == ("Bees", 11, 2)
+
+    ordered = await alice.post(
+        "/api/kam/orders",
+        json={"selected_template": "content_granulation_course", "parameters": {"source": source["source_id"]}},
+    )
+
+    assert ordered.status_code == 202
+    sent = kam.orchestrator.orders[ordered.json()["execution_id"]].parameters
+    assert sent["source"]["storage_key"].startswith(f"sources/alice/{source['source_id']}")
+    assert sent["granularityLevel"] == 3
+    blob = await kam.rows("SELECT blob FROM sources WHERE source_id = $1", source["source_id"])
+    assert sent["source"]["sha256"] in blob[0]["blob"].decode()
+
+
+async def test_a_multipart_upload_is_the_same_as_a_raw_one(alice: httpx.AsyncClient) -> None:
+    raw = await alice.post("/api/kam/sources?file_name=bees.md", content=BEES.encode())
+    form = await alice.post("/api/kam/sources", files={"source": ("bees.md", BEES.encode(), "text/markdown")})
+
+    assert form.status_code == 201
+    assert {**form.json(), "source_id": ""} == {**raw.json(), "source_id": ""}
+
+
+async def test_source_text_becomes_a_source_of_the_client(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    ordered = await alice.post(
+        "/api/kam/orders", json={"selected_template": "content_granulation_course", "parameters": {"source_text": BEES}}
+    )
+
+    assert ordered.status_code == 202
+    sent = kam.orchestrator.orders[ordered.json()["execution_id"]].parameters
+    assert "source_text" not in sent
+    rows = await kam.rows("SELECT client_id, title, words FROM sources")
+    assert [tuple(row) for row in rows] == [("alice", "Bees", 11)]
+    assert sent["source"]["storage_key"].startswith("sources/alice/src_")
+
+
+async def test_pipelines_are_executed_listed_read_and_cancelled(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    started = await alice.post(
+        "/api/v1/ai/pipelines/execute", json={"pipeline_name": "content_granulation_course", "input_data": {"topic": "bees"}}
+    )
+    assert started.status_code == 202
+    execution_id = started.json()["execution_id"]
+    assert execution_id.startswith("exec_")
+
+    listed = (await alice.get("/api/v1/ai/pipelines")).json()
+    assert [pipeline["name"] for pipeline in listed["pipelines"]] == ["content_granulation_course"]
+    assert [execution["execution_id"] for execution in listed["executions"]] == [execution_id]
+    assert (await alice.get(f"/api/v1/ai/pipelines/{execution_id}")).json()["status"] == "running"
+    assert (await alice.get(f"/api/v1/ai/pipelines/{execution_id}/result")).status_code == 409
+
+    cancelled = await alice.delete(f"/api/v1/ai/pipelines/{execution_id}")
+    assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    assert (await alice.delete(f"/api/v1/ai/pipelines/{execution_id}")).status_code == 200
+
+
+async def test_a_request_without_an_execution_is_cancelled_too(alice: httpx.AsyncClient) -> None:
+    request_id = (await alice.post("/api/kam/requests", json={"message": "x"})).json()["request_id"]
+
+    cancelled = await alice.delete(f"/api/kam/requests/{request_id}")
+
+    assert cancelled.json()["status"] == "cancelled"
+    chosen = await alice.put(f"/api/kam/requests/{request_id}", json={"selected_template": "content_granulation_course"})
+    assert (chosen.status_code, chosen.json()["type"]) == (409, "urn:aif:problem:already_executed")
+
+
+async def test_requests_are_listed_newest_first_page_by_page(alice: httpx.AsyncClient) -> None:
+    made = [(await alice.post("/api/kam/requests", json={"message": f"{n}"})).json()["request_id"] for n in range(5)]
+
+    first = (await alice.get("/api/kam/requests?limit=2")).json()
+    second = (await alice.get(f"/api/kam/requests?limit=2&cursor={first['next_cursor']}")).json()
+    third = (await alice.get(f"/api/kam/requests?limit=2&cursor={second['next_cursor']}")).json()
+
+    listed = [item["request_id"] for page in (first, second, third) for item in page["requests"]]
+    assert sorted(listed) == sorted(made)
+    assert listed == sorted(made, reverse=True)
+    assert third["next_cursor"] is None
+
+
+async def test_a_refused_execution_goes_back_to_its_template_and_can_be_mended(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    request_id = (await alice.post("/api/kam/requests", json={})).json()["request_id"]
+    await alice.put(f"/api/kam/requests/{request_id}", json={"selected_template": "content_granulation_course"})
+    kam.orchestrator.refusal = Refusal(
+        code="parameters_refused",
+        message="a topic alone needs a language model",
+        mistakes=(FieldMistake(field="source", message="is missing", mend="give a source document"),),
+    )
+
+    refused = await alice.post(f"/api/kam/requests/{request_id}/execute", json={"parameters": {"topic": "bees"}})
+
+    assert refused.status_code == 422
+    assert refused.json()["type"] == "urn:aif:problem:parameters_refused"
+    assert refused.json()["errors"] == [{"field": "source", "message": "is missing", "mend": "give a source document"}]
+    read = (await alice.get(f"/api/kam/requests/{request_id}")).json()
+    assert (read["status"], read["problem"]["code"], read["execution"]) == ("template_selected", "parameters_refused", None)
+    kam.orchestrator.refusal = None
+    mended = await alice.post(f"/api/kam/requests/{request_id}/execute", json={"parameters": {"topic": "bees"}})
+    assert mended.status_code == 202
+
+
+@pytest.mark.parametrize(("code", "status"), [("budget_exceeded", 402), ("too_many_executions", 429)])
+async def test_admission_refusals_have_their_own_status(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, code: str, status: int
+) -> None:
+    kam.orchestrator.refusal = Refusal(code=code, message="not now")
+
+    refused = await alice.post("/api/kam/orders", json={"selected_template": "content_granulation_course"})
+
+    assert refused.status_code == status
+    rows = await kam.rows("SELECT status, problem FROM client_requests")
+    assert [row["status"] for row in rows] == ["refused"]
+
+
+async def test_a_failed_execution_tells_why(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    started = (await alice.post("/api/kam/orders", json={"selected_template": "content_granulation_course"})).json()
+    await kam.orchestrator.fail(started["execution_id"], "output_invalid", "the structure has no modules")
+
+    read = (await alice.get(f"/api/kam/requests/{started['request_id']}")).json()
+    assert (read["status"], read["problem"]["code"]) == ("failed", "output_invalid")
+    result = await alice.get(f"/api/kam/requests/{started['request_id']}/result")
+    assert (result.status_code, result.json()["type"]) == (409, "urn:aif:problem:no_result")
+    assert "no modules" in result.json()["detail"]
+
+
+async def test_a_lost_final_event_is_made_up_for_by_reconciling(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    started = (await alice.post("/api/kam/orders", json={"selected_template": "content_granulation_course"})).json()
+    await kam.orchestrator.complete(started["execution_id"], await kam.store_structure(), stored_only=True)
+
+    await kam.gateway.parts.tracker.reconcile(unseen_seconds=0)
+
+    rows = await kam.rows("SELECT status, total_tokens_used, detailed_metrics FROM client_requests")
+    assert (rows[0]["status"], rows[0]["total_tokens_used"]) == ("completed", 1000)
+    assert rows[0]["detailed_metrics"] is not None
+
+
+async def test_insights_templates_health_metrics_and_the_landing_page_answer(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    assert (await alice.get("/worker-insights?analysis_period=24h")).json()["analysis_period"] == "24h"
+    assert (await alice.get("/api/kam/templates")).json()["templates"][0]["name"] == "content_granulation_course"
+    assert (await alice.get("/api/kam/templates/content_granulation_course")).json()["version"] == "1.0.0"
+    async with httpx.AsyncClient(base_url=kam.url) as stranger:
+        assert (await stranger.get("/health")).json()["status"] == "ok"
+        assert (await stranger.head("/health")).status_code == 200
+        assert (await stranger.get("/")).json()["places"]["requests"] == "/api/kam/requests"
+        assert "<h1>AI Factory" in (await stranger.get("/", headers={"Accept": "text/html"})).text
+        metrics = (await stranger.get("/metrics")).text
+    assert 'aif_http_requests_total{method="GET",route="/api/kam/templates/{name}",status="200"} 1.0' in metrics
+
+
+async def test_the_api_describes_itself_with_its_errors(kam: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=kam.url) as stranger:
+        described = (await stranger.get("/schema")).json()
+
+    assert described["openapi"] == "3.1.0"
+    execute = described["paths"]["/api/kam/requests/{request_id}/execute"]["post"]
+    assert set(execute["responses"]) == {
+        "202",
+        "400",
+        "401",
+        "402",
+        "403",
+        "404",
+        "409",
+        "413",
+        "415",
+        "422",
+        "429",
+        "500",
+        "503",
+    }
+    assert "application/problem+json" in execute["responses"]["422"]["content"]
+    assert execute["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ExecuteRequest")
+    assert any(parameter["name"] == "Idempotency-Key" for parameter in execute["parameters"])
