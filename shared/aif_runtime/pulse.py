@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from aif_contracts import subjects
 from aif_contracts.packets import Cancelled, ProgressAnswer, Superseded
@@ -18,21 +17,13 @@ from aif_runtime.bus import Bus
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, MalformedMessage, NoAnswer
 from aif_runtime.lease import Lease
+from aif_runtime.worker_times import WorkerTimes
 
 _ANSWER_SECONDS = 5.0
 
 _answers: msgspec.json.Decoder[ProgressAnswer] = msgspec.json.Decoder(ProgressAnswer)
 _encoder = msgspec.json.Encoder()
 _log = structlog.get_logger()
-
-
-class PulseTimes(Struct, frozen=True, kw_only=True):
-    tick_seconds: float = 0.05
-    first_progress_seconds: float = 0.2
-    """Work that is done sooner tells no progress."""
-    between_progress_seconds: float = 0.25
-    heartbeat_seconds: float = 10.0
-    """An action that says nothing is told to be alive so often."""
 
 
 class InHand:
@@ -56,7 +47,7 @@ class InHand:
 
 class Pulse:
     def __init__(
-        self, *, bus: Bus, in_hand: InHand, instance_id: str, monotonic: Callable[[], float], times: PulseTimes
+        self, *, bus: Bus, in_hand: InHand, instance_id: str, monotonic: Callable[[], float], times: WorkerTimes
     ) -> None:
         self._bus = bus
         self._in_hand = in_hand
@@ -70,7 +61,7 @@ class Pulse:
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._in_hand.something.wait()
-                await asyncio.sleep(self._times.tick_seconds)
+                await asyncio.sleep(self._times.tick)
                 for lease in tuple(self._in_hand.leases):
                     await self._keep(lease)
                 self._forget_ended()
@@ -87,9 +78,9 @@ class Pulse:
 
     def _is_due(self, attempt: Attempt, now: float) -> bool:
         if attempt.told_at is None:
-            return now - attempt.began_at >= self._times.first_progress_seconds
+            return now - attempt.began_at >= self._times.first_progress
         silent_for = now - attempt.told_at
-        wait = self._times.between_progress_seconds if attempt.has_news else self._times.heartbeat_seconds
+        wait = self._times.between_progress if attempt.has_news else self._times.heartbeat
         return silent_for >= wait
 
     async def _tell(self, attempt: Attempt) -> None:

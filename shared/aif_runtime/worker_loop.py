@@ -25,16 +25,14 @@ from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, MalformedMessage
 from aif_runtime.lease import Lease
 from aif_runtime.process import version
-from aif_runtime.pulse import InHand, Pulse, PulseTimes
+from aif_runtime.pulse import InHand, Pulse
 from aif_runtime.registry import describe, stay_registered
 from aif_runtime.telemetry import Tracing
 from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_settings import WorkerSettings
+from aif_runtime.worker_times import WorkerTimes
 
 PRIORITIES = (Priority.CRITICAL, Priority.HIGH, Priority.NORMAL, Priority.LOW)
-REPORT_SECONDS = 8.0
-"""How long a report is published again while the broker does not confirm it."""
-_FETCH_SECONDS = 1.0
 _PAUSE_SECONDS = 0.5
 _LISTEN_SECONDS = 1.0
 _HAND_BACK_SECONDS = 0.2
@@ -55,10 +53,10 @@ async def run_worker(
     stop_event: asyncio.Event,
     registry: CollectorRegistry,
     redact: Callable[[str], str] = str,
-    pulse_times: PulseTimes | None = None,
-    report_seconds: float = REPORT_SECONDS,
+    times: WorkerTimes | None = None,
 ) -> None:
     """Work until `stop_event` is set, then drain: finish what is begun within the settings' drain time, hand back the rest."""
+    rhythm = times or WorkerTimes()
     in_hand = InHand()
     attendance = Attendance(
         spec=spec,
@@ -70,7 +68,7 @@ async def run_worker(
         work=AttemptWork(instance_id=instance_id, rates=settings.cost_rates, redact=redact),
         figures=WorkerFigures(registry),
         in_hand=in_hand.attempts,
-        report_seconds=report_seconds,
+        report_seconds=rhythm.report,
     )
     intake = _Intake(
         spec=spec,
@@ -78,12 +76,11 @@ async def run_worker(
         attendance=attendance,
         in_hand=in_hand,
         ack_wait_seconds=settings.ack_wait_seconds,
+        fetch_seconds=rhythm.fetch,
         monotonic=clock.monotonic,
         stop=stop_event,
     )
-    pulse = Pulse(
-        bus=bus, in_hand=in_hand, instance_id=instance_id, monotonic=clock.monotonic, times=pulse_times or PulseTimes()
-    )
+    pulse = Pulse(bus=bus, in_hand=in_hand, instance_id=instance_id, monotonic=clock.monotonic, times=rhythm)
     description = describe(spec, instance_id=instance_id, version=version())
     async with asyncio.TaskGroup() as group:
         beside = [
@@ -132,6 +129,7 @@ class _Intake:
         attendance: Attendance,
         in_hand: InHand,
         ack_wait_seconds: float,
+        fetch_seconds: float,
         monotonic: Callable[[], float],
         stop: asyncio.Event,
     ) -> None:
@@ -140,6 +138,7 @@ class _Intake:
         self._attendance = attendance
         self._in_hand = in_hand
         self._ack_wait_seconds = ack_wait_seconds
+        self._fetch_seconds = fetch_seconds
         self._monotonic = monotonic
         self._stop = stop
         self._ahead = max(1, spec.slots // 4)
@@ -195,7 +194,7 @@ class _Intake:
             return is_flowing
         self._asked_beyond += beyond
         try:
-            batch = await deliveries.fetch(own + beyond, _FETCH_SECONDS)
+            batch = await deliveries.fetch(own + beyond, self._fetch_seconds)
         finally:
             self._asked_beyond -= beyond
         for delivery in batch:

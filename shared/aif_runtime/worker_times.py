@@ -1,0 +1,17 @@
+"""The rhythm of a worker, in seconds. The defaults are for production; tests beat faster."""
+
+from msgspec import Struct
+
+
+class WorkerTimes(Struct, frozen=True, kw_only=True):
+    tick: float = 0.05
+    """Between two looks at what is in hand."""
+    first_progress: float = 0.2
+    """Work that is done sooner tells no progress."""
+    between_progress: float = 0.25
+    heartbeat: float = 10.0
+    """An action that says nothing is told to be alive so often."""
+    fetch: float = 1.0
+    """How long a fetch waits for packets; a stop is seen so late at most."""
+    report: float = 8.0
+    """How long a report is published again while the broker does not confirm it."""

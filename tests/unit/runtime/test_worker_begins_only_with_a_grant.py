@@ -1,0 +1,271 @@
+import asyncio
+
+import msgspec
+import pytest
+
+from aif_contracts import subjects
+from aif_contracts.packets import (
+    Cancelled,
+    ClaimAnswer,
+    ClaimRequest,
+    Control,
+    ControlAction,
+    Grant,
+    Granted,
+    Later,
+    Priority,
+    Superseded,
+)
+from aif_contracts.reports import Completed, Declined
+from aif_runtime.assignment import Assignment, Outcome
+from support.waiting import eventually
+from support.worker_rig import WorkerRig
+
+
+class Watched:
+    """An action that remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.assignments: list[Assignment] = []
+
+    async def __call__(self, assignment: Assignment) -> Outcome:
+        self.assignments.append(assignment)
+        return Outcome(output={})
+
+
+async def test_a_packet_with_a_grant_begins_at_once_as_the_attempt_it_names() -> None:
+    action = Watched()
+    rig = WorkerRig(action)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(attempt=3))
+        [report] = await rig.reports()
+        await rig.nothing_is_left()
+
+    assert rig.claims == []
+    assert isinstance(report, Completed)
+    assert report.attempt == 3
+    assert report.instance_id == "echo_1"
+    assert action.assignments[0].grant.max_cost_usd == "0.05"
+    assert action.assignments[0].input == {"word": "bee"}
+
+
+@pytest.mark.parametrize("paid", [True, False])
+async def test_a_packet_without_a_grant_is_claimed_and_done_as_the_attempt_granted(paid: bool) -> None:
+    action = Watched()
+    rig = WorkerRig(action, paid=paid)
+    rig.answer_claim = lambda _: Granted(attempt=4, grant=Grant(max_cost_usd="0.5"), timeout_ms=1000)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(attempt=0, grant=None))
+        [report] = await rig.reports()
+        await rig.nothing_is_left()
+
+    assert rig.claims == [
+        ClaimRequest(
+            packet_id="pkt_1",
+            execution_id="exec_1",
+            stage_id="stage_1",
+            instance_id="echo_1",
+            num_delivered=1,
+            models=("small",),
+        )
+    ]
+    assert report.attempt == 4
+    assert action.assignments[0].grant.max_cost_usd == "0.5"
+    assert action.assignments[0].remaining_seconds() == 1.0
+
+
+async def test_a_packet_delivered_again_is_claimed_although_it_carries_a_grant() -> None:
+    rig = WorkerRig()
+    answers: list[ClaimAnswer] = [
+        Later(retry_after_ms=2000, reason="no budget"),
+        Granted(attempt=2, grant=Grant(), timeout_ms=1000),
+    ]
+    rig.answer_claim = lambda _: answers.pop(0)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(attempt=0, grant=None))
+        await eventually(lambda: len(rig.claims) == 1)
+        await rig.passes(2.0)
+        [report] = await rig.reports()
+
+    assert [claim.num_delivered for claim in rig.claims] == [1, 2]
+    assert report.attempt == 2
+
+
+async def test_later_puts_the_packet_off_for_the_time_the_orchestrator_names() -> None:
+    rig = WorkerRig()
+    rig.answer_claim = lambda _: Later(retry_after_ms=2000, reason="no budget")
+
+    async with rig.running():
+        await rig.offer(await rig.packet(attempt=0, grant=None))
+        await eventually(lambda: len(rig.claims) == 1)
+        await rig.passes(1.9)
+        await rig.settles()
+        claims_before_its_time = len(rig.claims)
+        await rig.passes(0.2)
+        await eventually(lambda: len(rig.claims) == 2)
+
+    assert claims_before_its_time == 1
+
+
+async def test_a_packet_put_off_again_and_again_is_no_poison_and_waits_on() -> None:
+    rig = WorkerRig()
+    rig.answer_claim = lambda _: Later(retry_after_ms=1000, reason="no budget")
+
+    async with rig.running():
+        await rig.offer(await rig.packet(attempt=1))
+        rig.answer_claim = lambda _: Later(retry_after_ms=1000, reason="no budget")
+        await rig.offer(await rig.packet(2, attempt=0, grant=None))
+        await rig.reports()
+        for count in range(1, 9):
+            await eventually(lambda count=count: len(rig.claims) >= count)  # type: ignore[misc]
+            await rig.passes(1.0)
+        rig.answer_claim = lambda _: Granted(attempt=1, grant=Grant(), timeout_ms=1000)
+        await rig.passes(1.0)
+        [report] = await rig.reports()
+        await rig.nothing_is_left()
+
+    assert isinstance(report, Completed)
+    assert report.packet_id == "pkt_2"
+    assert max(claim.num_delivered for claim in rig.claims) == 5
+
+
+@pytest.mark.parametrize("answer", [Superseded(), Cancelled()])
+async def test_a_packet_that_nobody_needs_any_more_is_dropped_without_a_report(answer: ClaimAnswer) -> None:
+    action = Watched()
+    rig = WorkerRig(action)
+    rig.answer_claim = lambda _: answer
+
+    async with rig.running():
+        await rig.offer(await rig.packet(attempt=0, grant=None))
+        await eventually(lambda: len(rig.claims) == 1)
+        await rig.nothing_is_left()
+
+    assert action.assignments == []
+    assert rig.reports_stored() == 0
+
+
+async def test_without_an_orchestrator_the_packet_waits_a_second_and_then_longer() -> None:
+    rig = WorkerRig()
+    asked = []
+
+    async with rig.running(orchestrator_answers=False):
+        await rig.offer(await rig.packet(attempt=0, grant=None))
+        await eventually(lambda: rig.seconds_to_redelivery() == 1.0)
+        await rig.passes(1.0)
+        await eventually(lambda: rig.seconds_to_redelivery() == 2.0)
+        asked = rig.claims
+
+    assert asked == []
+    assert rig.packets_left() == 1
+
+
+async def test_a_cancelled_packet_is_dropped() -> None:
+    action = Watched()
+    rig = WorkerRig(action)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(control=Control(action=ControlAction.CANCEL)))
+        await rig.nothing_is_left()
+
+    assert action.assignments == []
+    assert rig.reports_stored() == 0
+
+
+async def test_an_unknown_action_is_declined_with_the_actions_that_there_are() -> None:
+    rig = WorkerRig()
+
+    async with rig.running():
+        await rig.offer(await rig.packet(action="sing"))
+        [report] = await rig.reports()
+        await rig.nothing_is_left()
+
+    assert isinstance(report, Declined)
+    assert report.code == "unknown_action"
+    assert report.message == "echo has no action echo.sing; it has say"
+
+
+async def test_bytes_that_are_no_packet_go_to_the_dead_letters_with_the_reason() -> None:
+    rig = WorkerRig()
+
+    async with rig.running():
+        await rig.offer_bytes(b'{"packet_id": 5}')
+        [letter] = await rig.dead_letters()
+        await rig.nothing_is_left()
+
+    assert letter.reason == "Expected `str`, got `int` - at `$.packet_id`"
+    assert letter.payload == b'{"packet_id": 5}'
+    assert letter.found_by == "echo"
+
+
+async def test_a_packet_that_came_more_than_five_times_is_buried_before_it_is_read() -> None:
+    rig = WorkerRig()
+    await rig.offer_bytes(b"not even read")
+    await rig.deliver_in_vain(times=5)
+
+    async with rig.running():
+        [letter] = await rig.dead_letters()
+
+    assert letter.reason == "delivered 6 times and never finished"
+    assert letter.deliveries == 6
+
+
+async def test_urgent_packets_take_free_slots_before_others() -> None:
+    order: list[str] = []
+    gate = asyncio.Event()
+
+    async def slow(assignment: Assignment) -> Outcome:
+        order.append(assignment.execution_id)
+        await gate.wait()
+        return Outcome(output={})
+
+    rig = WorkerRig(slow, slots=1)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(1), priority=Priority.LOW)
+        await eventually(lambda: order == ["exec_1"])
+        await rig.offer(await rig.packet(2), priority=Priority.LOW)
+        await rig.offer(await rig.packet(3), priority=Priority.NORMAL)
+        await rig.offer(await rig.packet(4), priority=Priority.CRITICAL)
+        await eventually(lambda: rig.delivered() == 4)
+        gate.set()
+        await rig.reports(4)
+
+    assert order == ["exec_1", "exec_4", "exec_3", "exec_2"]
+
+
+async def test_a_full_worker_holds_only_a_few_packets_beyond_its_slots() -> None:
+    gate = asyncio.Event()
+
+    async def slow(assignment: Assignment) -> Outcome:
+        await gate.wait()
+        return Outcome(output={})
+
+    rig = WorkerRig(slow, slots=4)
+
+    async with rig.running():
+        for number in range(1, 41):
+            await rig.offer(await rig.packet(number))
+        await eventually(lambda: rig.delivered() == 5)
+        await rig.settles()
+        held = rig.delivered()
+        gate.set()
+        await rig.reports(40)
+        await rig.nothing_is_left()
+
+    assert held == 5
+
+
+async def test_the_worker_stands_in_the_registry() -> None:
+    rig = WorkerRig(slots=3)
+
+    async with rig.running():
+        entries = await eventually(lambda: rig.orchestrator.entries(subjects.BUCKET_REGISTRY))
+
+    assert list(entries) == ["echo.echo_1"]
+    described = msgspec.json.decode(entries["echo.echo_1"])
+    assert described["actions"] == [{"name": "say", "paid": False}]
+    assert described["capabilities"] == ["echoing"]
+    assert described["slots"] == 3
