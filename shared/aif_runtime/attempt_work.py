@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from aif_contracts.blobs import BlobRef
 from aif_contracts.reports import Completed, Failed
 from aif_runtime.assignment import Action, Outcome, WorkFailure
 from aif_runtime.attempt import Attempt, StopReason
@@ -35,7 +36,7 @@ class AttemptWork:
             async with asyncio.timeout(attempt.remaining_seconds()) as limit:
                 attempt.limited_by(limit)
                 try:
-                    return await attempt.meter.measure(self._completed(attempt, action))
+                    outcome, ref = await attempt.meter.measure(self._outcome(attempt, action))
                 finally:
                     attempt.limited_by(None)
         except TimeoutError as error:
@@ -43,17 +44,21 @@ class AttemptWork:
         except Exception as error:  # noqa: BLE001 the outermost place of an action
             # What an action makes of being cancelled does not hide that it was.
             return self._cut_short(attempt) if limit.expired() else self._failed_by(attempt, error)
+        return self._completed(attempt, outcome, ref)
 
-    async def _completed(self, attempt: Attempt, action: Action) -> Completed:
+    async def _outcome(self, attempt: Attempt, action: Action) -> tuple[Outcome, BlobRef]:
+        """What the action made, stored."""
         await self._load_input(attempt)
         outcome = await action(attempt)
-        content = _encoded(outcome)
         ref = await attempt.blobs.put(
             f"data/{attempt.execution_id}/{attempt.stage_id}/output",
-            content,
+            _encoded(outcome),
             media_type=outcome.media_type,
             inline_limit_bytes=attempt.packet.inline_limit_bytes,
         )
+        return outcome, ref
+
+    def _completed(self, attempt: Attempt, outcome: Outcome, ref: BlobRef) -> Completed:
         return Completed(
             packet_id=attempt.packet.packet_id,
             execution_id=attempt.execution_id,

@@ -222,6 +222,7 @@ class Attendance:
             messages.append(self._outgoing(report, str(report.attempt) + ".report", attempt.trace_headers))
         if messages and not await self._confirmed(messages):
             _log.error("report_not_confirmed", packet_id=report.packet_id)
+            self._figures.packet("unconfirmed")
             return
         if is_handed_back:
             await self._put_off(lease, attempt.packet, 0)

@@ -17,7 +17,9 @@ class WorkerFigures:
         self._seconds = Histogram(
             "aif_attempt_seconds", "Wall time of an attempt", ["worker", "action"], buckets=_SECONDS, registry=registry
         )
-        self._packets = Counter("aif_packets_not_worked_on", "Packets by what became of them", ["end"], registry=registry)
+        self._packets = Counter(
+            "aif_packets_set_aside", "Packets without an attempt's confirmed report, by their end", ["end"], registry=registry
+        )
 
     def attempt(self, attempt: Attempt, report: Completed | Failed) -> None:
         outcome = "completed" if isinstance(report, Completed) else report.code
@@ -27,5 +29,5 @@ class WorkerFigures:
         self._seconds.labels(attempt.worker_name, attempt.action).observe(attempt.elapsed_seconds(), exemplar)
 
     def packet(self, end: str) -> None:
-        """`buried`, `declined`, `dropped` or `put_off`."""
+        """`buried`, `declined`, `dropped`, `put_off` or `unconfirmed`."""
         self._packets.labels(end).inc()

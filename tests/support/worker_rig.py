@@ -17,6 +17,7 @@ from aif_contracts.packets import (
     ClaimRequest,
     Context,
     Control,
+    ControlMessage,
     Grant,
     Granted,
     Priority,
@@ -169,6 +170,17 @@ class WorkerRig:
         """Of the packet that is due first; None when none is out."""
         times = [consumer.seconds_to_redelivery() for consumer in self._work_consumers()]
         return min((seconds for seconds in times if seconds is not None), default=None)
+
+    def set_aside(self, end: str) -> float:
+        """How many packets ended so, by the worker's own figures."""
+        return self.registry.get_sample_value("aif_packets_set_aside_total", {"end": end}) or 0.0
+
+    async def control(self, message: ControlMessage) -> None:
+        await self.orchestrator.broadcast(subjects.control(WORKER), msgspec.json.encode(message))
+
+    async def fetches_ended(self) -> None:
+        """After the stop: until every fetch that was under way has come back."""
+        await asyncio.sleep(self._times.fetch * 3)
 
     async def deliver_in_vain(self, *, times: int) -> None:
         """As if workers took the first packet and died."""

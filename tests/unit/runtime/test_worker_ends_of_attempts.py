@@ -1,0 +1,275 @@
+"""How an attempt ends: every end is a report, the packet is acknowledged after it, and nothing else is."""
+
+import asyncio
+import io
+from typing import Any
+
+import pytest
+
+from aif_contracts.blobs import BlobRef, StorageType
+from aif_contracts.packets import Control
+from aif_contracts.reports import Completed, Failed
+from aif_runtime.assignment import Assignment, Outcome, WorkFailure
+from aif_runtime.failures import BlobStoreUnavailable
+from aif_runtime.logs import configure_logging
+from aif_runtime.process_settings import LogLevel
+from support.waiting import eventually
+from support.worker_rig import WorkerRig
+
+
+async def failed(action: Any, **changes: Any) -> Failed:
+    """The report of an attempt at the action; the packet is gone after it."""
+    rig = WorkerRig(action)
+    async with rig.running():
+        await rig.offer(await rig.packet(**changes))
+        [report] = await rig.reports()
+        await rig.nothing_is_left()
+    assert isinstance(report, Failed)
+    return report
+
+
+async def test_the_output_is_stored_and_the_report_names_it() -> None:
+    async def write(assignment: Assignment) -> Outcome:
+        return Outcome(
+            output={"b": [1, 2]}, quality_score=0.75, element_count=2, summary="two things", provider="local", model="m1"
+        )
+
+    rig = WorkerRig(write)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+    assert report.output.storage_type is StorageType.INLINE
+    assert report.output.inline == b'{"b":[1,2]}'
+    assert (report.quality_score, report.element_count, report.output_summary) == (0.75, 2, "two things")
+    assert (report.metrics.provider, report.metrics.model) == ("local", "m1")
+
+
+async def test_an_output_above_the_packets_inline_limit_is_stored_as_a_blob() -> None:
+    rig = WorkerRig()
+
+    async with rig.running():
+        await rig.offer(await rig.packet(inline_limit_bytes=0))
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+    assert report.output.storage_type is StorageType.KV
+    assert report.output.storage_key.startswith("data/exec_1/stage_1/output")
+    assert await rig.blobs.get(report.output) == b'{"heard":{"word":"bee"}}'
+    assert report.metrics.resource_usage.kv_operations == 1
+
+
+async def test_an_output_of_another_media_type_is_stored_as_it_is() -> None:
+    async def draw(assignment: Assignment) -> Outcome:
+        return Outcome(output=b"<svg/>", media_type="image/svg+xml")
+
+    rig = WorkerRig(draw)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+    assert report.output.inline == b"<svg/>"
+    assert report.output.media_type == "image/svg+xml"
+
+
+async def test_a_work_failure_is_reported_with_its_own_code() -> None:
+    async def refuse(assignment: Assignment) -> Outcome:
+        raise WorkFailure("rate_limited", "the provider asks to wait", retryable=True, retry_after_ms=1500)
+
+    report = await failed(refuse)
+
+    assert (report.code, report.message) == ("rate_limited", "the provider asks to wait")
+    assert (report.retryable, report.retry_after_ms) == (True, 1500)
+
+
+async def test_a_work_failure_inside_a_task_group_is_found() -> None:
+    async def refuse() -> None:
+        raise WorkFailure("no_source", "give a source text", retryable=False)
+
+    async def in_parallel(assignment: Assignment) -> Outcome:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(refuse())
+        raise AssertionError
+
+    report = await failed(in_parallel)
+
+    assert (report.code, report.retryable) == ("no_source", False)
+
+
+async def test_a_missing_input_is_reported_as_such() -> None:
+    gone = BlobRef(storage_type=StorageType.KV, storage_key="data/gone", size_bytes=2, sha256="0" * 64)
+
+    report = await failed(never, data_ref=gone)
+
+    assert (report.code, report.retryable) == ("blob_missing", False)
+    assert "data/gone" in report.message
+
+
+async def test_an_input_that_is_no_object_is_refused() -> None:
+    rig = WorkerRig(never)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(stage_input=b"[1]"))
+        [report] = await rig.reports()
+
+    assert isinstance(report, Failed)
+    assert (report.code, report.retryable) == ("input_invalid", False)
+    assert report.message == "the stage's input is no JSON object: Expected `object`, got `array`"
+
+
+async def test_a_blob_store_that_is_away_can_be_tried_again() -> None:
+    async def lose(assignment: Assignment) -> Outcome:
+        raise BlobStoreUnavailable("the object store does not answer")
+
+    report = await failed(lose)
+
+    assert (report.code, report.retryable) == ("blob_store_unavailable", True)
+
+
+async def test_an_error_of_the_action_is_logged_with_its_trace_and_told_without_it() -> None:
+    stream = io.StringIO()
+    configure_logging("echo", LogLevel.ERROR, (), stream=stream)
+
+    async def break_down(assignment: Assignment) -> Outcome:
+        raise KeyError("the customer's words")
+
+    report = await failed(break_down)
+
+    assert (report.code, report.retryable) == ("internal_error", True)
+    assert "customer" not in report.message
+    assert '"event":"action_broke"' in stream.getvalue()
+    assert "KeyError" in stream.getvalue()
+    assert '"execution_id":"exec_1"' in stream.getvalue()
+
+
+async def test_an_action_that_outlasts_its_time_is_stopped() -> None:
+    stopped = asyncio.Event()
+
+    async def dawdle(assignment: Assignment) -> Outcome:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+        raise AssertionError
+
+    report = await failed(dawdle, control=Control(timeout_ms=20))
+
+    assert stopped.is_set()
+    assert (report.code, report.retryable) == ("timeout", True)
+
+
+async def test_a_time_limit_of_the_actions_own_is_an_error_of_its_own() -> None:
+    async def impatient(assignment: Assignment) -> Outcome:
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
+        raise AssertionError
+
+    report = await failed(impatient)
+
+    assert report.code == "internal_error"
+
+
+async def test_what_an_action_makes_of_its_cancelling_does_not_hide_the_timeout() -> None:
+    async def translate(assignment: Assignment) -> Outcome:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise WorkFailure("connection_lost", "the stream ended", retryable=True) from None
+        raise AssertionError
+
+    report = await failed(translate, control=Control(timeout_ms=20))
+
+    assert report.code == "timeout"
+
+
+async def test_an_output_that_is_no_json_fails_the_attempt() -> None:
+    async def give_an_object(assignment: Assignment) -> Outcome:
+        return Outcome(output=object())
+
+    report = await failed(give_an_object)
+
+    assert (report.code, report.retryable) == ("output_not_encodable", False)
+
+
+async def test_an_output_above_50_mib_fails_the_attempt() -> None:
+    async def give_too_much(assignment: Assignment) -> Outcome:
+        return Outcome(output=b" " * (50 * 1024 * 1024 + 1), media_type="text/plain")
+
+    report = await failed(give_too_much)
+
+    assert (report.code, report.retryable) == ("output_too_large", False)
+
+
+@pytest.mark.parametrize("quality", [1.5, -0.1, float("nan")])
+async def test_a_quality_outside_its_range_never_reaches_the_wire(quality: float) -> None:
+    async def boast(assignment: Assignment) -> Outcome:
+        return Outcome(output={}, quality_score=quality)
+
+    report = await failed(boast)
+
+    assert report.code == "outcome_invalid"
+
+
+async def test_a_failures_text_is_fit_to_be_read_by_the_orchestrator() -> None:
+    async def babble(assignment: Assignment) -> Outcome:
+        raise WorkFailure("odd", "a\0b" + "x" * 9000, retryable=False)
+
+    report = await failed(babble)
+
+    assert report.message.startswith("a\N{REPLACEMENT CHARACTER}b")
+    assert len(report.message) == 2000
+
+
+async def test_the_packet_stays_until_the_broker_has_confirmed_the_report() -> None:
+    done = asyncio.Event()
+
+    async def finish(assignment: Assignment) -> Outcome:
+        rig.broker.stop_confirming()
+        done.set()
+        return Outcome(output={})
+
+    rig = WorkerRig(finish)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await done.wait()
+        await rig.settles()
+        left_unconfirmed = rig.packets_left()
+        rig.broker.come_back()
+        await rig.nothing_is_left()
+        reports = rig.reports_stored()
+
+    assert left_unconfirmed == 1
+    assert reports == 1
+
+
+async def test_a_report_that_is_never_confirmed_leaves_the_packet_to_be_delivered_again() -> None:
+    attempts: list[int] = []
+
+    async def finish(assignment: Assignment) -> Outcome:
+        attempts.append(assignment.attempt)
+        if len(attempts) == 1:
+            rig.broker.stop_confirming()
+        return Outcome(output={})
+
+    rig = WorkerRig(finish)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await eventually(lambda: attempts == [1])
+        await rig.settles()
+        await rig.passes(8.0)
+        await eventually(lambda: rig.set_aside("unconfirmed") == 1)
+        rig.broker.come_back()
+        await rig.passes(30.0)
+        await rig.nothing_is_left()
+
+    assert attempts == [1, 7]
+
+
+async def never(assignment: Assignment) -> Outcome:
+    raise AssertionError("nothing to work on")

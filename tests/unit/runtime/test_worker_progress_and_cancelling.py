@@ -1,0 +1,236 @@
+import asyncio
+
+import msgspec
+import pytest
+
+from aif_contracts import subjects
+from aif_contracts.packets import Cancelled, ControlAction, ControlMessage, Proceed, ProgressAnswer, Superseded
+from aif_contracts.reports import Completed, Failed
+from aif_runtime.assignment import Assignment, Outcome
+from aif_runtime.worker_times import WorkerTimes
+from support.waiting import eventually
+from support.worker_rig import WorkerRig, provider_call
+
+TIMES = WorkerTimes(tick=0.002, fetch=0.02)
+
+
+async def wait_for_ever(assignment: Assignment) -> Outcome:
+    await assignment.progress(10, "begun")
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_work_that_is_done_at_once_tells_no_progress() -> None:
+    rig = WorkerRig()
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await rig.reports()
+        await rig.settles()
+
+    assert rig.told == []
+
+
+async def test_work_that_lasts_tells_that_it_has_begun() -> None:
+    gate = asyncio.Event()
+
+    async def silent(assignment: Assignment) -> Outcome:
+        await gate.wait()
+        return Outcome(output={})
+
+    rig = WorkerRig(silent)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(attempt=2))
+        await eventually(lambda: rig.delivered() == 1)
+        await rig.settles()
+        await rig.passes(0.2)
+        await eventually(lambda: len(rig.told) == 1)
+        gate.set()
+        await rig.reports()
+
+    assert (rig.told[0].percent, rig.told[0].attempt, rig.told[0].instance_id) == (0, 2, "echo_1")
+
+
+async def test_progress_is_merged_and_only_the_newest_is_sent() -> None:
+    gate, said = asyncio.Event(), asyncio.Event()
+
+    async def chatty(assignment: Assignment) -> Outcome:
+        for percent in range(100):
+            await assignment.progress(percent, f"{percent} done")
+        said.set()
+        await gate.wait()
+        return Outcome(output={})
+
+    rig = WorkerRig(chatty, times=TIMES)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await said.wait()
+        await rig.passes(0.3)
+        await eventually(lambda: len(rig.told) == 1)
+        await rig.passes(1.0)
+        await rig.settles()
+        gate.set()
+        await rig.reports()
+
+    assert [(progress.percent, progress.message) for progress in rig.told] == [(99, "99 done")]
+
+
+async def test_progress_never_falls_and_stays_in_its_range() -> None:
+    gate, said = asyncio.Event(), asyncio.Event()
+
+    async def erratic(assignment: Assignment) -> Outcome:
+        await assignment.progress(400, "too much")
+        await assignment.progress(-5, "too little")
+        said.set()
+        await gate.wait()
+        return Outcome(output={})
+
+    rig = WorkerRig(erratic)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await said.wait()
+        await rig.passes(0.3)
+        await eventually(lambda: len(rig.told) == 1)
+        gate.set()
+        await rig.reports()
+
+    assert rig.told[0].percent == 100
+
+
+async def test_a_silent_action_is_told_to_be_alive_every_ten_seconds() -> None:
+    gate = asyncio.Event()
+
+    async def silent(assignment: Assignment) -> Outcome:
+        await gate.wait()
+        return Outcome(output={})
+
+    rig = WorkerRig(silent)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await eventually(lambda: rig.delivered() == 1)
+        await rig.settles()
+        for count in (1, 2, 3):
+            await rig.passes(10.0)
+            await eventually(lambda count=count: len(rig.told) == count)  # type: ignore[misc]
+        gate.set()
+        await rig.reports()
+
+    assert len(rig.told) == 3
+
+
+@pytest.mark.parametrize(("answer", "code"), [(Superseded(), "superseded"), (Cancelled(), "cancelled")])
+async def test_an_attempt_that_is_not_wanted_any_more_stops_and_tells_what_it_cost(answer: ProgressAnswer, code: str) -> None:
+    async def pay_and_wait(assignment: Assignment) -> Outcome:
+        await assignment.record_call(provider_call(assignment))
+        return await wait_for_ever(assignment)
+
+    rig = WorkerRig(pay_and_wait)
+    rig.answer_progress = lambda _: answer
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await rig.calls()
+        await rig.passes(0.3)
+        [report] = await rig.reports()
+        await rig.nothing_is_left()
+
+    assert isinstance(report, Failed)
+    assert (report.code, report.retryable) == (code, False)
+    assert report.metrics.cost_usd == "0.000027"
+
+
+async def test_proceed_lets_the_attempt_go_on() -> None:
+    gate = asyncio.Event()
+
+    async def gated(assignment: Assignment) -> Outcome:
+        await gate.wait()
+        return Outcome(output={})
+
+    rig = WorkerRig(gated)
+    rig.answer_progress = lambda _: Proceed()
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await eventually(lambda: rig.delivered() == 1)
+        await rig.settles()
+        await rig.passes(0.3)
+        await eventually(lambda: len(rig.told) == 1)
+        gate.set()
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+
+
+async def test_progress_that_nobody_answers_does_not_disturb_the_work() -> None:
+    gate = asyncio.Event()
+
+    async def gated(assignment: Assignment) -> Outcome:
+        await gate.wait()
+        return Outcome(output={})
+
+    rig = WorkerRig(gated)
+
+    async with rig.running(orchestrator_answers=False):
+        await rig.offer(await rig.packet())
+        await eventually(lambda: rig.delivered() == 1)
+        await rig.settles()
+        await rig.passes(0.3)
+        await rig.settles()
+        gate.set()
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+
+
+async def test_a_control_message_cancels_the_attempts_of_its_execution_and_no_others() -> None:
+    begun: list[str] = []
+
+    async def wait(assignment: Assignment) -> Outcome:
+        begun.append(assignment.execution_id)
+        return await wait_for_ever(assignment)
+
+    rig = WorkerRig(wait, drain_seconds=0)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(1))
+        await rig.offer(await rig.packet(2))
+        await eventually(lambda: sorted(begun) == ["exec_1", "exec_2"])
+        await rig.control(ControlMessage(execution_id="exec_2", action=ControlAction.CANCEL))
+        [report] = await rig.reports()
+        await rig.settles()
+        reports_left = rig.reports_stored()
+
+    assert isinstance(report, Failed)
+    assert (report.execution_id, report.code) == ("exec_2", "cancelled")
+    assert reports_left == 0
+
+
+async def test_a_control_message_can_mean_one_stage() -> None:
+    rig = WorkerRig(wait_for_ever, slots=4, drain_seconds=0)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(1, stage_id="stage_1", packet_id="pkt_a"))
+        await rig.offer(await rig.packet(1, stage_id="stage_2", packet_id="pkt_b"))
+        await eventually(lambda: rig.delivered() == 2)
+        await rig.settles()
+        await rig.control(ControlMessage(execution_id="exec_1", action=ControlAction.CANCEL, stage_id="stage_2"))
+        [report] = await rig.reports()
+
+    assert report.stage_id == "stage_2"
+
+
+async def test_a_malformed_control_message_is_passed_over() -> None:
+    rig = WorkerRig(wait_for_ever, drain_seconds=0)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await eventually(lambda: rig.delivered() == 1)
+        await rig.orchestrator.broadcast(subjects.control("echo"), b"{")
+        await rig.control(ControlMessage(execution_id="exec_1", action=ControlAction.CANCEL))
+        [report] = await rig.reports()
+
+    assert msgspec.structs.asdict(report)["code"] == "cancelled"
