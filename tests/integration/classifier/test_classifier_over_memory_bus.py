@@ -30,6 +30,7 @@ from aif_runtime.ids import id_mint
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.postgres import Connection, Database
+from aif_runtime.process import Part
 from aif_runtime.settings import Secret
 from aif_runtime.sql_files import load_queries
 from aif_runtime.telemetry import TracingOff
@@ -354,12 +355,15 @@ async def _running(database: Database, broker: MemoryBroker) -> AsyncIterator[tu
             tracing=TracingOff(),
             registry=registry,
         )
-        for part in parts:
-            running.create_task(part.run(stop))
+        running.create_task(_run_all(parts, stop))
         try:
             yield other, registry
         finally:
             stop.set()
+
+
+async def _run_all(parts: Sequence[Part], stop: asyncio.Event) -> None:
+    await asyncio.gather(*(part.run(stop) for part in parts))
 
 
 def _intake(bus: Bus, database: Database, store: PerformanceStore | None = None) -> Intake:

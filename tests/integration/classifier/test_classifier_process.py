@@ -69,6 +69,7 @@ async def test_records_on_nats_become_insights_and_poison_a_dead_letter(start: S
 
         insights = await eventually(lambda: _insights_with_recommendation(bus), 10, what="a recommendation")
 
+        assert insights is not None
         assert [(f.attempts, f.successes) for f in insights.figures] == [(100, 70)]
         assert [r.current_value for r in insights.ai_recommendations] == ["30.0 %"]
         assert await buried.next(5) is not None
