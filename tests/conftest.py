@@ -1,3 +1,3 @@
 """Fixtures that every room may use."""
 
-pytest_plugins = ("support.servers",)
+pytest_plugins = ("support.servers", "support.factory")

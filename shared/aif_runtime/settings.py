@@ -66,7 +66,7 @@ class Variable(Struct, frozen=True, kw_only=True):
     """Of the environment variable."""
     field: str
     hint: Any
-    """The field's type, constraints included."""
+    """The field's type, constraints included, without None."""
     plain_type: Any
     """The type without constraints and without None."""
     description: str
@@ -131,7 +131,7 @@ def _variable(info: msgspec.structs.FieldInfo) -> Variable:
     return Variable(
         name=extra.get("env", PREFIX + info.name.upper()),
         field=info.name,
-        hint=info.type,
+        hint=_without_none(info.type),
         plain_type=_plain(info.type),
         description=next((meta.description for meta in metas if meta.description), ""),
         required=info.required,
@@ -141,6 +141,17 @@ def _variable(info: msgspec.structs.FieldInfo) -> Variable:
 
 def _is_annotated(hint: Any) -> bool:
     return get_origin(hint) is Annotated
+
+
+def _without_none(hint: Any) -> Any:
+    """A limit written on `str | None` is meant for the text; msgspec takes it on the text alone."""
+    if _is_annotated(hint):
+        inner, *metas = get_args(hint)
+        return Annotated[(_without_none(inner), *metas)]
+    if get_origin(hint) in (Union, types.UnionType):
+        others = [part for part in get_args(hint) if part is not types.NoneType]
+        return others[0] if len(others) == 1 else hint
+    return hint
 
 
 def _plain(hint: Any) -> Any:

@@ -12,7 +12,9 @@ ConsoleFailure
 │   ├── ServerDidNotStart     it ended, or stayed silent, before it was ready
 │   ├── ServerIsRunning       asked for something that needs it stopped
 │   └── AdminPasswordLost     the cluster is there, its password is not
+├── FactoryIsRunning          a factory runs over this data folder already
 ├── UnusableName              a role, schema or database name that would need quoting
+├── KeysNotMade               the first API keys of this factory could not be made up
 └── CredentialsUnreadable     the credentials file does not hold what it should
 """
 
@@ -161,6 +163,18 @@ class AdminPasswordLost(EmbeddedServerFailure):
         self.cluster = cluster
 
 
+class FactoryIsRunning(ConsoleFailure):
+    """Two factories over one folder would start every service twice."""
+
+    code = "factory_is_running"
+
+    def __init__(self, folder: Path, pid: int | None) -> None:
+        by = f" (process {pid})" if pid is not None else ""
+        super().__init__(f"a factory runs over {folder} already{by}: use it, stop it, or choose another folder with --data")
+        self.folder = folder
+        self.pid = pid
+
+
 class UnusableName(ConsoleFailure):
     """Names of roles, schemas and databases are kept plain, so that they read the same in every tool."""
 
@@ -172,11 +186,20 @@ class UnusableName(ConsoleFailure):
         self.name = name
 
 
+class KeysNotMade(ConsoleFailure):
+    """The gateway's program for it is missing or broken."""
+
+    code = "keys_not_made"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no API keys could be made up ({reason}): install ai-factory[kam] beside this program")
+
+
 class CredentialsUnreadable(ConsoleFailure):
     """Overwriting the file would lose passwords that may still be in use."""
 
     code = "credentials_unreadable"
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} is not a JSON object of role names and passwords ({reason}): restore it or remove it")
+        super().__init__(f"{path} does not hold the names and passwords that it should ({reason}): restore it or remove it")
         self.path = path

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from aif_console.embedded.child_process import ChildProcess, Escalation, log_tail, runs_with, stop_orphan
+from aif_console.embedded.credentials import write_private
 from aif_console.embedded.data_folder import FolderLock
 from aif_console.embedded.identity import ourselves
 from aif_console.embedded.ports import chosen_port, is_free
@@ -42,13 +43,16 @@ class EmbeddedNats:
         sync_interval: str = "always",
         max_file_store_bytes: int = MAX_FILE_STORE_BYTES,
         start_limit_seconds: float = 60.0,
+        passwords: Mapping[str, str] | None = None,
     ) -> None:
+        """`passwords` by user name; without any, whoever reaches the port is let in."""
         self._data_dir = data_dir.resolve()
         self._asked_port = port
         self._port = port
         self._sync_interval = sync_interval
         self._max_file_store_bytes = max_file_store_bytes
         self._start_limit_seconds = start_limit_seconds
+        self._passwords = dict(passwords or {})
         self._lock = FolderLock(self._data_dir, "nats-server")
         self._child: ChildProcess | None = None
 
@@ -160,7 +164,7 @@ class EmbeddedNats:
     async def _start_and_wait(self, binary: Path) -> None:
         for stale in self._data_dir.glob("*.ports"):
             stale.unlink()
-        self._config_path.write_bytes(self._configuration())
+        write_private(self._config_path, self._configuration())
         log_begins = self.log_path.stat().st_size if self.log_path.exists() else 0
         self._child = await ChildProcess.start(
             [str(binary), "--config", str(self._config_path)],
@@ -187,25 +191,24 @@ class EmbeddedNats:
 
     def _configuration(self) -> bytes:
         """The configuration language of nats-server contains JSON, which leaves no question of quoting."""
-        return msgspec.json.format(
-            msgspec.json.encode(
-                {
-                    "server_name": "ai-factory",
-                    "host": "127.0.0.1",
-                    "port": self.port,
-                    "max_payload": MAX_PAYLOAD_BYTES,
-                    "pid_file": str(self._pid_path),
-                    "ports_file_dir": str(self._data_dir),
-                    "jetstream": {
-                        "store_dir": str(self._store_dir),
-                        "sync_interval": self._sync_interval,
-                        "max_file_store": self._max_file_store_bytes,
-                        "max_memory_store": MAX_MEMORY_STORE_BYTES,
-                    },
-                }
-            ),
-            indent=2,
-        )
+        configuration: dict[str, object] = {
+            "server_name": "ai-factory",
+            "host": "127.0.0.1",
+            "port": self.port,
+            "max_payload": MAX_PAYLOAD_BYTES,
+            "pid_file": str(self._pid_path),
+            "ports_file_dir": str(self._data_dir),
+            "jetstream": {
+                "store_dir": str(self._store_dir),
+                "sync_interval": self._sync_interval,
+                "max_file_store": self._max_file_store_bytes,
+                "max_memory_store": MAX_MEMORY_STORE_BYTES,
+            },
+        }
+        if self._passwords:
+            users = [{"user": user, "password": password} for user, password in self._passwords.items()]
+            configuration["authorization"] = {"users": users}
+        return msgspec.json.format(msgspec.json.encode(configuration), indent=2)
 
 
 def find_nats_server(environment: Mapping[str, str]) -> Path:

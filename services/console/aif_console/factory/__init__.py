@@ -1,0 +1,1 @@
+"""Everything on one machine: the servers, the services, and what keeps them alive."""

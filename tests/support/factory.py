@@ -1,0 +1,79 @@
+"""A whole factory for one test: servers and services as processes, with short times, in a folder of its own.
+
+`factory` is the usual one. `running_factory(...)` takes other settings, other services, or a folder that outlives it.
+"""
+
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from aif_console.embedded.child_process import log_tail
+from aif_console.embedded.ports import FIRST_PORT, LAST_PORT
+from aif_console.factory.factory import Factory
+from aif_console.factory.plan import SERVICES, FactoryPlan, RestartPauses, ServiceKind
+
+SHORT_TIMES = {
+    "AIF_ORCHESTRATOR_SWEEP_SECONDS": "0.1",
+    "AIF_ORCHESTRATOR_UNCLAIMED_SECONDS": "2",
+    "AIF_ORCHESTRATOR_LEASE_SECONDS": "2",
+    "AIF_ACK_WAIT_SECONDS": "2",
+    "AIF_CLASSIFIER_ANALYSIS_INTERVAL": "200ms",
+    "AIF_DRAIN_SECONDS": "10",
+}
+
+
+@asynccontextmanager
+async def running_factory(
+    data_dir: Path, settings: Mapping[str, str] | None = None, *, services: tuple[ServiceKind, ...] = SERVICES
+) -> AsyncIterator[Factory]:
+    """A factory that is ready, and stopped at the end; `settings` add to the short times. What went wrong in it is printed."""
+    factory = Factory(plan_for_tests(data_dir, settings, services=services), tell=_say)
+    await factory.start()
+    try:
+        yield factory
+    finally:
+        await factory.stop()
+        for name, path in factory.log_paths.items():
+            _say(name, f"its log ends:\n{log_tail(path)}")
+
+
+def plan_for_tests(
+    data_dir: Path, settings: Mapping[str, str] | None = None, *, services: tuple[ServiceKind, ...] = SERVICES
+) -> FactoryPlan:
+    """Not durable against a power cut, quick to start again, away from everybody else's ports."""
+    return FactoryPlan(
+        data_dir=data_dir,
+        settings={**SHORT_TIMES, **(settings or {})},
+        kam_port=random.SystemRandom().randint(FIRST_PORT, LAST_PORT),
+        services=services,
+        durable=False,
+        restart_pauses=RestartPauses(first_seconds=0.05, longest_seconds=1.0),
+    )
+
+
+@pytest.fixture
+def factory_dir() -> Iterator[Path]:
+    """A folder that any user may pass through, since Postgres does not run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="aif-factory-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest_asyncio.fixture
+async def factory(factory_dir: Path) -> AsyncIterator[Factory]:
+    """A factory of its own for each test."""
+    async with running_factory(factory_dir) as running:
+        yield running
+
+
+def _say(member: str, words: str) -> None:
+    """Captured, and shown when the test fails."""
+    sys.stdout.write(f"[{member}] {words}\n")
