@@ -60,9 +60,12 @@ class NatsBroadcasts:
 class NatsBus:
     """Make one by `connect`."""
 
-    def __init__(self, connection: NatsConnection, topology: Topology, publish_limit_seconds: float) -> None:
+    def __init__(
+        self, connection: NatsConnection, topology: Topology, *, publish_limit_seconds: float, may_declare: bool
+    ) -> None:
         self._connection = connection
         self._topology = topology
+        self._may_declare = may_declare
         self._publisher = Publisher(connection, self.heal, publish_limit_seconds)
         self._declaring = asyncio.Lock()
         self._declared_at = 0.0
@@ -82,10 +85,14 @@ class NatsBus:
         password: str | None = None,
         inbox_prefix: str = "_INBOX",
         topology: Topology | None = None,
+        may_declare: bool = True,
         publish_limit_seconds: float = PUBLISH_LIMIT_SECONDS,
         connect_limit_seconds: float = 10.0,
     ) -> Self:
-        """`name` is shown in the broker's monitoring. Raises BusUnavailable when no broker is reached within the limit."""
+        """`name` is shown in the broker's monitoring; within `publish_limit_seconds` the broker has to confirm or to answer.
+        With `may_declare` false a lost stream is waited for and not made, for users without that right.
+
+        Raises BusUnavailable when no broker is reached within the limit."""
         connection = await NatsConnection.connect(
             url,
             name=name,
@@ -93,8 +100,14 @@ class NatsBus:
             password=password,
             inbox_prefix=inbox_prefix,
             connect_limit_seconds=connect_limit_seconds,
+            reply_limit_seconds=publish_limit_seconds,
         )
-        return cls(connection, topology if topology is not None else factory_topology(), publish_limit_seconds)
+        return cls(
+            connection,
+            topology if topology is not None else factory_topology(),
+            publish_limit_seconds=publish_limit_seconds,
+            may_declare=may_declare,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -130,7 +143,7 @@ class NatsBus:
     async def heal(self, noticed_at: float) -> None:
         """Declare the topology unless this process has done so since the loss was noticed, by the monotonic clock."""
         async with self._declaring:
-            if self._declared_at < noticed_at:
+            if self._may_declare and self._declared_at < noticed_at:
                 await self._declare()
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
@@ -174,12 +187,7 @@ class NatsBus:
     async def open_consumer(self, spec: ConsumerSpec) -> NatsDeliveries:
         self._check_open()
         deliveries = NatsDeliveries(self._connection, spec, self.heal)
-        try:
-            await deliveries.start()
-        except BusUnavailable:
-            # Most likely its stream is missing.
-            await self.heal(time.monotonic())
-            await deliveries.start()
+        await deliveries.start()
         self._consumers.append(deliveries)
         return deliveries
 

@@ -6,6 +6,7 @@ reply subject of its own below it, and whoever waits is found by the last token;
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self, TypeVar
 
@@ -23,7 +24,10 @@ UNANSWERED_PINGS = 2
 """A frozen broker is noticed after about 15 s; the library's own defaults take minutes."""
 RECONNECT_PAUSE_SECONDS = 0.25
 CONNECT_LIMIT_SECONDS = 10.0
-API_LIMIT_SECONDS = 5.0
+REPLY_LIMIT_SECONDS = 5.0
+VIOLATION_SECONDS = 60.0
+"""So long a refused permission makes the connection a troubled one. A wrong configuration shows again and again; a worker that
+once tried to mend a lost stream, which is not its right, is well when somebody else has done it."""
 FLUSH_LIMIT_SECONDS = 2
 CLOSE_LIMIT_SECONDS = 2.0
 BUFFER_BYTES = 64 * 1024 * 1024
@@ -67,7 +71,9 @@ ReplyTaker = Callable[[Msg | None], None]
 class NatsConnection:
     """Make one by `connect`."""
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: Client, name: str, reply_limit_seconds: float) -> None:
+        self.reply_limit_seconds = reply_limit_seconds
+        """How long the broker itself may take for an answer."""
         self._client = client
         self._name = name
         self._inbox = ""
@@ -75,7 +81,8 @@ class NatsConnection:
         self._waiting: dict[str, ReplyTaker] = {}
         self._up = asyncio.Event()
         self._closing = False
-        self._violation: str | None = None
+        self._violation = ""
+        self._violated_at = 0.0
         self._last_error: str | None = None
         self._subscriptions: set[Subscription] = set()
         self._watchers: list[Callable[[], None]] = []
@@ -90,13 +97,14 @@ class NatsConnection:
         password: str | None = None,
         inbox_prefix: str = "_INBOX",
         connect_limit_seconds: float = CONNECT_LIMIT_SECONDS,
+        reply_limit_seconds: float = REPLY_LIMIT_SECONDS,
     ) -> Self:
         """Raises BusUnavailable when there is no connection within the limit; once made, it is restored for ever.
 
         `url` may name several servers, separated by commas.
         """
         client = Client()
-        self = cls(client, name)
+        self = cls(client, name, reply_limit_seconds)
         try:
             async with asyncio.timeout(connect_limit_seconds):
                 await client.connect(
@@ -135,7 +143,9 @@ class NatsConnection:
         """Why this connection is of no use now: lost, closed, or something was refused for want of a permission."""
         if not self._up.is_set():
             return self._last_error or "not connected"
-        return self._violation
+        if self._violation and time.monotonic() - self._violated_at < VIOLATION_SECONDS:
+            return self._violation
+        return None
 
     @property
     def max_payload(self) -> int:
@@ -246,7 +256,7 @@ class NatsConnection:
         """Ask the JetStream API, for example `STREAM.INFO.AIF_WORK`. Raises JetStreamRefusal, BusUnavailable."""
         payload = msgspec.json.encode(request) if request is not None else b""
         try:
-            message = await self.request(f"$JS.API.{verb}", payload, wait_seconds=API_LIMIT_SECONDS)
+            message = await self.request(f"$JS.API.{verb}", payload, wait_seconds=self.reply_limit_seconds)
         except TimeoutError as late:
             raise BusUnavailable(f"JetStream did not answer {verb}: {self.trouble or 'no reply'}") from late
         if status_of(message) == NO_RESPONDERS:
@@ -301,6 +311,7 @@ class NatsConnection:
         if "permissions violation" in text.lower():
             # Without this a refused subject would look like a slow broker.
             self._violation = text
+            self._violated_at = time.monotonic()
             _logger.error("nats_permission_violation", extra={"connection": self._name, "error": text})
         elif is_news and not self._closing:
             _logger.warning("nats_error", extra={"connection": self._name, "error": text})
@@ -312,7 +323,7 @@ class NatsConnection:
         self._tell_all_lost()
 
     async def _on_reconnected(self) -> None:
-        self._violation = None
+        self._violation = ""
         self._last_error = None
         self._up.set()
         _logger.info("nats_reconnected", extra={"connection": self._name})

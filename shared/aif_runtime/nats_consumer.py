@@ -94,7 +94,7 @@ class NatsDelivery:
 
 
 class NatsDeliveries:
-    """Make one by `NatsBus.open_consumer`."""
+    """Make one by `NatsBus.open_consumer`. One fetch at a time."""
 
     def __init__(self, connection: NatsConnection, spec: ConsumerSpec, heal: Callable[[float], Awaitable[None]]) -> None:
         self._connection = connection
@@ -115,7 +115,7 @@ class NatsDeliveries:
 
     async def start(self) -> None:
         """Declare the consumer and listen for its messages. Raises BusUnavailable."""
-        await declare_consumer(self._connection, self._spec)
+        await self._declare(time.monotonic())
         self._inbox = self._connection.new_inbox()
         self._subscription = await self._connection.subscribe(f"{self._inbox}.*", self._take)
         self._connection.watch(self._on_connection_change)
@@ -216,12 +216,19 @@ class NatsDeliveries:
         trouble, self._trouble = self._trouble, None
         _logger.warning("consumer_lost", extra={"consumer": self._spec.durable, "reason": trouble})
         try:
-            await self._heal(now)
-            await declare_consumer(self._connection, self._spec)
+            await self._declare(now)
         except BusUnavailable as failed:
             self._trouble = str(failed)
             if time.monotonic() >= ends_at:
                 raise
+
+    async def _declare(self, noticed_at: float) -> None:
+        """The consumer alone if that suffices: to make streams is not every service's right."""
+        try:
+            await declare_consumer(self._connection, self._spec)
+        except BusUnavailable:
+            await self._heal(noticed_at)
+            await declare_consumer(self._connection, self._spec)
 
 
 async def declare_consumer(connection: NatsConnection, spec: ConsumerSpec) -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from nats.aio.msg import Msg
 
 from aif_runtime.failures import BusUnavailable
-from aif_runtime.nats_connection import API_LIMIT_SECONDS, NO_RESPONDERS, NatsConnection, status_of
+from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection, status_of
 
 MOST_SUBJECTS = 1000
 """In one request; the broker's limit is 1,024."""
@@ -39,7 +39,9 @@ class _SubjectList(Struct, frozen=True):
 async def latest(connection: NatsConnection, stream: str, subject: str) -> bytes | None:
     """The payload of the latest message of a subject; None when there is none. Raises StreamMissing, BusUnavailable."""
     try:
-        message = await connection.request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", wait_seconds=API_LIMIT_SECONDS)
+        message = await connection.request(
+            f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", wait_seconds=connection.reply_limit_seconds
+        )
     except TimeoutError as late:
         raise BusUnavailable(f"the stream {stream} does not answer: {connection.trouble or 'no reply'}") from late
     status = status_of(message)
@@ -94,7 +96,7 @@ async def read_batch(connection: NatsConnection, stream: str, request: bytes) ->
     subscription = await connection.subscribe(inbox, take)
     try:
         await connection.send(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
-        async with asyncio.timeout(API_LIMIT_SECONDS):
+        async with asyncio.timeout(connection.reply_limit_seconds):
             status = await end
     except TimeoutError as late:
         raise BusUnavailable(f"the stream {stream} does not answer: {connection.trouble or 'no reply'}") from late

@@ -308,13 +308,16 @@ class GuardedServer:
         self._process.kill()
         await self._process.wait()
 
-    async def connect(self, user: str, password: str = "secret", inbox_prefix: str = "_INBOX") -> NatsBus:
+    async def connect(
+        self, user: str, password: str = "secret", inbox_prefix: str = "_INBOX", *, may_declare: bool = True
+    ) -> NatsBus:
         return await NatsBus.connect(
             self.url,
             name=user,
             user=user,
             password=password,
             inbox_prefix=inbox_prefix,
+            may_declare=may_declare,
             publish_limit_seconds=1.0,
             connect_limit_seconds=1.0,
         )
@@ -345,6 +348,24 @@ async def test_a_user_with_few_permissions_works_with_an_inbox_of_its_own(guarde
         assert await fetch_payloads(deliveries, 1) == [b"do it"]
         await worker.publish([msgspec.structs.replace(work(b"done")[0], subject=subjects.report("exec_1"))])
         assert worker.is_connected
+        assert worker.trouble is None
+
+
+async def test_a_user_who_may_make_no_streams_goes_on_when_somebody_else_has_made_them_again(guarded: GuardedServer) -> None:
+    async with (
+        await guarded.connect("admin") as admin,
+        await guarded.connect("worker", inbox_prefix="_INBOX_granulator", may_declare=False) as worker,
+    ):
+        await admin.declare_topology()
+        deliveries = await worker.open_consumer(work_consumer())
+        fetching = asyncio.create_task(deliveries.fetch(5, 30.0))
+        await worker.connection.flush()
+
+        await admin.connection.api("STREAM.DELETE.AIF_WORK", None, dict)
+        await admin.publish(work(b"after"))
+
+        async with asyncio.timeout(10):
+            assert [delivery.payload for delivery in await fetching] == [b"after"]
         assert worker.trouble is None
 
 
