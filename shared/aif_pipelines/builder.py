@@ -15,6 +15,7 @@ from aif_pipelines import definition
 from aif_pipelines.checks import check_pipeline
 from aif_pipelines.conditions import Condition, ref
 from aif_pipelines.definition import (
+    DEFAULT_STAGE_TIMEOUT,
     AddStage,
     Approve,
     Backoff,
@@ -32,7 +33,7 @@ from aif_pipelines.definition import (
 )
 from aif_pipelines.expressions import compile_expression
 from aif_pipelines.failures import LanguageInvalid, PipelineInvalid
-from aif_pipelines.loading import seconds
+from aif_pipelines.loading import default_stage_timeout, seconds
 from aif_pipelines.mistakes import Mistake
 from aif_pipelines.templates import renamed_template
 
@@ -93,7 +94,8 @@ class PipelineBuilder:
     def build(self) -> definition.Pipeline:
         """Raises PipelineInvalid with every mistake."""
         aliases = {step.output_name: step.name for step in self._steps if step.output_name is not None}
-        stages = tuple(step.stage(aliases) for step in self._steps)
+        timeout = default_stage_timeout(self._fields.get("timeout_seconds", DEFAULT_STAGE_TIMEOUT))
+        stages = tuple(step.stage(aliases, timeout) for step in self._steps)
         self._fields.setdefault("parameters", {"type": "object", "additionalProperties": True})
         pipeline = definition.Pipeline(**self._fields, stages=stages, outputs=self._outputs(), refusals=tuple(self._refusals))
         mistakes = [*self._alias_mistakes(), *check_pipeline(pipeline)]
@@ -217,11 +219,12 @@ class StepBuilder:
     def done(self) -> PipelineBuilder:
         return self._pipeline
 
-    def stage(self, aliases: dict[str, str]) -> Stage:
+    def stage(self, aliases: dict[str, str], default_timeout: float) -> Stage:
         """The step with the names of outputs replaced by those of the steps that give them."""
         if not self._given_input and not self._fields.get("depends_on"):
             self._fields["input"] = "{{params}}"
-        stage = Stage(id=self.name, **self._fields, rules=tuple(self._rules))
+        fields = {"timeout_seconds": default_timeout, **self._fields}
+        stage = Stage(id=self.name, **fields, rules=tuple(self._rules))
         return _resolved(stage, aliases)
 
     def output(self) -> Output:

@@ -16,6 +16,10 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Sentence = Annotated[str, Meta(min_length=1, max_length=1000)]
 
 
+DEFAULT_STAGE_TIMEOUT = 120.0
+"""Seconds; leaves room for a slow provider and then its fallback."""
+
+
 class Backoff(Struct, frozen=True, kw_only=True):
     """Wait before attempt n+1: initial_ms * factor^(n-1), at most max_ms, spread by ± jitter."""
 
@@ -110,7 +114,7 @@ class Stage(Struct, frozen=True, kw_only=True, rename={"timeout_seconds": "timeo
     """The stage is skipped unless this holds. None: always runs."""
     output_validation: OutputValidation | None = None
     retry: Retry = Retry()
-    timeout_seconds: Seconds = 120.0
+    timeout_seconds: Seconds = DEFAULT_STAGE_TIMEOUT
     """For one attempt, provider fallbacks included."""
     optional: bool = False
     """Its failure makes the execution partially completed, not failed."""

@@ -98,7 +98,7 @@ def kind_mistakes(text: str, node: Node, roots: Roots, *, as_condition: bool) ->
     """Everything in the expression that can never work, with its place in `text`."""
     inference = _Inference(text, roots)
     kinds = inference.infer(node)
-    if as_condition and not kinds & _TRUTH:
+    if as_condition and not kinds & _BOOLEAN:
         inference.wrong(node.at, f"the condition gives {_said(kinds)}, never true or false", "Compare it, as in x > 0.")
     return inference.mistakes
 
@@ -141,7 +141,7 @@ class _Inference:
 
     def _need(self, node: Node, wanted: Kinds, message: str) -> Kinds:
         kinds = self.infer(node)
-        if not kinds & wanted:
+        if not (kinds - {"null"} or kinds) & wanted:
             self.wrong(node.at, f"{message}, and {printed(node)} is {_said(kinds)}", "Change it.")
         return kinds
 

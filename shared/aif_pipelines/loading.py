@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from aif_pipelines.checks import check_pipeline
-from aif_pipelines.definition import Pipeline
+from aif_pipelines.definition import DEFAULT_STAGE_TIMEOUT, Pipeline
 from aif_pipelines.document_text import Positions, read_document
 from aif_pipelines.failures import PipelineInvalid
 from aif_pipelines.mistakes import Mistake
@@ -59,6 +59,11 @@ def pipeline_digest(pipeline: Pipeline) -> str:
     return hashlib.sha256(dump_pipeline(pipeline)).hexdigest()
 
 
+def default_stage_timeout(pipeline_timeout: float) -> float:
+    """Seconds for a stage that says nothing: the usual, but never more than the whole pipeline has."""
+    return min(DEFAULT_STAGE_TIMEOUT, float(pipeline_timeout))
+
+
 def seconds(value: Any) -> Any:
     """`"5m"` as 300.0; any other value as it is."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
@@ -74,6 +79,8 @@ def _read_durations(value: Any) -> None:
         value["timeout"] = seconds(value["timeout"])
     for stage in _items(value, "stages"):
         _read_durations(stage)
+        if isinstance(stage, dict) and isinstance(value.get("timeout"), int | float):
+            stage.setdefault("timeout", default_stage_timeout(value["timeout"]))
     for rule in _items(value, "rules"):
         if isinstance(rule, dict):
             _read_durations(rule.get("stage"))

@@ -5,7 +5,8 @@
 
 A stage with index 2 becomes `stage_2`, so `{{stage_2.x}}` reads as written there. A conditional stage becomes a rule of the
 last stage that its condition reads. What the older style leaves open is filled in: the action by worker, the input by what
-the stage depends on, the deliverables by the stages that no other one depends on.
+the stage depends on, the deliverables by the stages that no other one depends on, and any
+parameter is taken.
 """
 
 import re
@@ -55,6 +56,7 @@ def translate(document: Any) -> tuple[Any, Origins]:
         origins["stages"] = "pipeline_stages"
     if older:
         found.setdefault("version", "1.0.0")
+        found.setdefault("parameters", {"type": "object", "additionalProperties": True})
         if "template_name" in found and "name" not in found:
             found["name"] = found.pop("template_name")
             origins["name"] = "template_name"
@@ -101,6 +103,7 @@ def _fill_in(stage: dict[str, Any]) -> None:
 
 def _attach_rules(stages: list[Any], conditionals: list[Any], origins: Origins) -> None:
     order = [stage.get("id") if isinstance(stage, dict) else None for stage in stages]
+    added = 0
     for index, conditional in enumerate(conditionals):
         owner = max((order.index(root) for root in _roots(conditional) if root in order), default=len(stages) - 1)
         if owner < 0 or not isinstance(stages[owner], dict):
@@ -108,7 +111,8 @@ def _attach_rules(stages: list[Any], conditionals: list[Any], origins: Origins) 
         rules = stages[owner].setdefault("rules", [])
         path, origin = f"stages[{owner}].rules[{len(rules)}]", f"conditional_stages[{index}]"
         origins[path] = origin
-        rules.append(_rule(conditional, order[owner], len(order) + index + 1, path, origin, origins))
+        added += conditional.get("action") == "add_stage" if isinstance(conditional, dict) else 0
+        rules.append(_rule(conditional, order[owner], len(order) + added, path, origin, origins))
 
 
 def _roots(conditional: Any) -> set[str]:

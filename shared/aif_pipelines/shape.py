@@ -162,7 +162,8 @@ def _wanted_text(kind: inspect.StrType) -> str:
         longest = kind.pattern.partition("{0,")[2].partition("}")[0]
         return f"a name of lower-case letters, digits and _, starting with a letter, at most {int(longest) + 1} long"
     if kind.max_length is not None:
-        return f"text of {kind.min_length or 0} to {kind.max_length} characters"
+        least = f"{kind.min_length} to " if kind.min_length else "at most "
+        return f"text of {least}{kind.max_length} characters"
     return "text"
 
 
