@@ -25,9 +25,9 @@ from aif_contracts.workers import ActionDescription, WorkerDescription
 
 INLINE_BLOB = BlobRef(
     storage_type=StorageType.INLINE,
-    storage_key="data/exec_1/outline/input-9a5e4f2c8b7d6e10",
+    storage_key="data/exec_1/outline/input-e2b371f41306cf95",
     size_bytes=7,
-    sha256="e4f8bd41a7ac7b85e24e8b2da65b23d3e7fb6d66aa1d6a1a9a3cf8f8e1ac3a9e",
+    sha256="e2b371f41306cf95d2e7ab1e24030dfe06200e1c838647bd00207db841d12d03",
     media_type="text/plain",
     inline=b"\x00h\xc3\xafve\xff",
 )

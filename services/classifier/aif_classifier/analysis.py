@@ -44,8 +44,13 @@ class Analysis:
 
     async def look(self, stop: asyncio.Event) -> None:
         """Look at every slice that is due. Raises DatabaseUnavailable; what is left is looked at the next time."""
+        # Arrivals first: they do not wait for a sweep that is too slow to end.
+        await self._look_at_touched(stop)
         if self._clock.monotonic() >= self._sweep_due_at:
             await self._sweep()
+            await self._look_at_touched(stop)
+
+    async def _look_at_touched(self, stop: asyncio.Event) -> None:
         while self._touched and not stop.is_set():
             slice_ = self._touched.pop()
             try:

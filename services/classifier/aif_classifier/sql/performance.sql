@@ -75,8 +75,7 @@ ORDER BY a.worker_name, a.action, a.model NULLS FIRST
 
 -- name: delete_old_attempts
 -- In small batches, so that no delete holds locks for long; two replicas never wait for one another.
-DELETE FROM worker_performance_log
-WHERE (execution_id, stage_id, attempt) IN (
+WITH old AS MATERIALIZED (
     SELECT execution_id, stage_id, attempt
     FROM worker_performance_log
     WHERE "timestamp" < now() - $1::interval
@@ -84,4 +83,7 @@ WHERE (execution_id, stage_id, attempt) IN (
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 )
+DELETE FROM worker_performance_log AS log
+USING old
+WHERE log.execution_id = old.execution_id AND log.stage_id = old.stage_id AND log.attempt = old.attempt
 RETURNING 1
