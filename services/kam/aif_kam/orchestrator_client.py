@@ -31,6 +31,9 @@ ANSWER_SECONDS = 1.8
 """A caller of ours hears of an orchestrator that is away within two seconds."""
 RETRY_AFTER_SECONDS = 2
 
+NO_ANSWERS = frozenset({"database_unavailable", "internal_error"})
+"""Refusals that say nothing about the question: it may have been done all the same."""
+
 View = TypeVar("View", bound=Struct)
 
 
@@ -58,8 +61,7 @@ class OrchestratorClient:
 
     async def execute(self, order: Execute) -> Accepted | Refusal:
         """After Unavailable the outcome is unknown: ask again under the same execution id."""
-        payload = await self._ask(subjects.EXECUTE, order)
-        return _decoded(payload, _ACCEPTED)
+        return await self._ask(subjects.EXECUTE, order, _ACCEPTED)
 
     async def get(self, execution_id: str, client_id: str | None) -> ExecutionView:
         return await self._view(subjects.GET, GetExecution(execution_id=execution_id, client_id=client_id), _EXECUTION)
@@ -81,24 +83,32 @@ class OrchestratorClient:
         return await self._view(subjects.INSIGHTS, query, _INSIGHTS)
 
     async def _view(self, subject: str, question: Struct, decoder: msgspec.json.Decoder[View]) -> View:
-        answer = _decoded(await self._ask(subject, question), decoder)
+        answer = await self._ask(subject, question, decoder)
         if isinstance(answer, Refusal):
             raise Refused(answer)
         return answer
 
-    async def _ask(self, subject: str, question: Struct) -> bytes:
+    async def _ask(self, subject: str, question: Struct, decoder: msgspec.json.Decoder[View]) -> View | Refusal:
         attributes: dict[str, Any] = {"messaging.system": "nats", "messaging.destination.name": subject}
         with self._tracing.span(f"ask {subject}", attributes=attributes, kind=SpanKind.CLIENT) as span:
             payload = msgspec.json.encode(question)
             try:
-                return await self._bus.ask(subject, payload, wait_seconds=self._answer_seconds, headers=span.headers)
+                reply = await self._bus.ask(subject, payload, wait_seconds=self._answer_seconds, headers=span.headers)
             except (NoAnswer, BusUnavailable) as failure:
-                service = subject.split(".")[1]
-                raise Unavailable(
-                    f"the {service} does not answer; try again in a moment",
-                    code=f"{service}_unavailable",
-                    retry_after_seconds=RETRY_AFTER_SECONDS,
-                ) from failure
+                raise _unavailable(subject) from failure
+        answer = _decoded(reply, decoder)
+        if isinstance(answer, Refusal) and answer.code in NO_ANSWERS:
+            raise _unavailable(subject)
+        return answer
+
+
+def _unavailable(subject: str) -> Unavailable:
+    service = subject.split(".")[1]
+    return Unavailable(
+        f"the {service} does not answer; try again in a moment",
+        code=f"{service}_unavailable",
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+    )
 
 
 def _decoded(payload: bytes, decoder: msgspec.json.Decoder[View]) -> View | Refusal:

@@ -54,9 +54,8 @@ _STATUS_OF_REFUSAL: Mapping[str, HTTPStatus] = {
     "too_many_executions": HTTPStatus.TOO_MANY_REQUESTS,
     "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
     "unknown_execution": HTTPStatus.NOT_FOUND,
-    "already_ended": HTTPStatus.CONFLICT,
-    "execution_ended": HTTPStatus.CONFLICT,
-    "overloaded": HTTPStatus.SERVICE_UNAVAILABLE,
+    "execution_id_taken": HTTPStatus.CONFLICT,
+    "parameters_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 _TITLES: Mapping[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The request cannot be read",

@@ -1,0 +1,114 @@
+"""Orders published on the bus end as requests, or among the dead letters with a reason."""
+
+import json
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from aif_contracts import subjects
+from aif_contracts.dead_letters import DeadLetter
+from aif_contracts.orders import Refusal
+from aif_runtime.bus import Outgoing
+from integration.kam.gateway_under_test import BEES, GatewayUnderTest
+from support.waiting import eventually
+
+ORDER = {"template": "content_granulation_course", "parameters": {"source_text": BEES}, "urgency_level": "critical"}
+
+
+async def publish(kam: GatewayUnderTest, client_id: str, order: Any, message_id: str | None = None) -> None:
+    payload = order if isinstance(order, bytes) else json.dumps(order).encode()
+    headers = {} if message_id is None else {"Nats-Msg-Id": message_id}
+    await kam.bus.publish([Outgoing(subject=subjects.submit(client_id), payload=payload, headers=headers)])
+
+
+async def requests_of(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+    return list((await client.get("/api/kam/requests")).json()["requests"])
+
+
+async def test_a_published_order_becomes_a_running_request(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    await publish(kam, "alice", ORDER)
+
+    request = (await eventually(lambda: requests_of(alice)))[0]
+    await eventually(lambda: kam.orchestrator.orders)
+    order = next(iter(kam.orchestrator.orders.values()))
+    assert (request["origin"], request["client_id"], request["urgency_level"]) == ("bus", "alice", "critical")
+    assert (order.client_id, order.priority, order.parameters["structureType"]) == ("alice", "critical", "course")
+
+
+@pytest.mark.parametrize("by", ["idempotency_key", "message id", "stream sequence"])
+async def test_an_order_that_comes_twice_is_one_execution(kam: GatewayUnderTest, alice: httpx.AsyncClient, by: str) -> None:
+    kam.orchestrator.loses_answers = by == "stream sequence"
+    order = {**ORDER, "idempotency_key": "one"} if by == "idempotency_key" else ORDER
+    if by == "stream sequence":
+        await alice.get("/api/kam/templates")
+    await publish(kam, "alice", order, "m-1" if by == "message id" else None)
+    if by != "stream sequence":
+        await publish(kam, "alice", order, "m-1" if by == "message id" else None)
+    kam.orchestrator.loses_answers = False
+
+    async def is_running() -> bool:
+        return bool([row["status"] for row in await kam.rows("SELECT status FROM client_requests")] == ["running"])
+
+    await eventually(is_running, 10)
+    assert len(kam.orchestrator.orders) == 1
+
+
+@pytest.mark.parametrize(
+    ("order", "code"),
+    [
+        (b"{not json", "invalid_input"),
+        (b'{"template": "content_granulation_course", "message": "\\u0000"}', "invalid_input"),
+        ({"template": "nope"}, "unknown_template"),
+        ({"template": "content_granulation_course", "parameters": {"granularityLevel": "four"}}, "invalid_input"),
+        ({"template": "content_granulation_course", "parameters": {"source": "src_foreign"}}, "invalid_input"),
+    ],
+)
+async def test_a_bad_order_is_stored_as_refused_and_buried(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, order: Any, code: str
+) -> None:
+    async with kam.bus.listen(subjects.dead("requests")) as dead:
+        await publish(kam, "alice", order)
+        message = await dead.next(10)
+
+    assert message is not None
+    letter = msgspec.json.decode(message.payload, type=DeadLetter)
+    assert letter.reason.startswith(code)
+    assert (letter.subject, letter.found_by) == ("aif.request.submit.alice", "kam")
+    request = (await requests_of(alice))[0]
+    assert (request["status"], request["problem"]["code"]) == ("refused", code)
+    assert request["problem"]["errors"][0]["mend"]
+    assert kam.orchestrator.orders == {}
+
+
+async def test_an_order_that_the_orchestrator_refuses_is_buried_too(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    kam.orchestrator.refusal = Refusal(code="order_refused", message="a topic alone needs a language model")
+    async with kam.bus.listen(subjects.dead("requests")) as dead:
+        await publish(kam, "alice", ORDER)
+        message = await dead.next(10)
+
+    assert message is not None
+    assert msgspec.json.decode(message.payload, type=DeadLetter).reason.startswith("order_refused: a topic alone")
+    assert (await requests_of(alice))[0]["status"] == "refused"
+
+
+async def test_an_order_of_nobody_is_buried_and_stored_nowhere(kam: GatewayUnderTest) -> None:
+    async with kam.bus.listen(subjects.dead("requests")) as dead:
+        await publish(kam, "stranger", ORDER)
+        message = await dead.next(10)
+
+    assert message is not None
+    assert "unknown_client" in msgspec.json.decode(message.payload, type=DeadLetter).reason
+    assert await kam.rows("SELECT 1 FROM client_requests") == []
+
+
+async def test_an_order_waits_while_the_orchestrator_is_away(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    kam.orchestrator.is_away = True
+    async with kam.bus.listen(subjects.ALL_DEAD) as dead:
+        await publish(kam, "alice", ORDER)
+        assert await dead.next(0.3) is None
+        kam.orchestrator.is_away = False
+
+        await eventually(lambda: kam.orchestrator.orders, 10)
+        assert await dead.next(0.1) is None

@@ -1,0 +1,179 @@
+"""Live events: complete, in order, from any point on, over a broker that forgets."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import websockets
+
+from integration.kam.gateway_under_test import GatewayUnderTest, open_gateway
+from support.waiting import eventually
+
+ORDER = {"selected_template": "content_granulation_course", "parameters": {"topic": "bees"}}
+
+
+async def events_of(response: httpx.Response) -> AsyncIterator[tuple[int, str, dict[str, object]]]:
+    fields: dict[str, str] = {}
+    async for line in response.aiter_lines():
+        if line and not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif not line and "data" in fields:
+            yield int(fields["id"]), fields["event"], json.loads(fields["data"])
+            fields = {}
+
+
+async def started(client: httpx.AsyncClient) -> dict[str, str]:
+    return dict((await client.post("/api/kam/orders", json=ORDER)).json())
+
+
+async def test_a_reader_sees_stored_and_live_events_to_the_end(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    order = await started(alice)
+    await kam.orchestrator.progress(order["execution_id"], 10)
+
+    seen = []
+    async with alice.stream("GET", order["links"]["events"]) as response:  # type: ignore[index]
+        assert response.headers["content-type"].startswith("text/event-stream")
+        async for number, name, _ in events_of(response):
+            seen.append((number, name))
+            if number == 2:
+                await kam.orchestrator.progress(order["execution_id"], 60)
+                await kam.orchestrator.complete(order["execution_id"], await kam.store_structure())
+
+    assert seen == [
+        (1, "WORKFLOW_STARTED"),
+        (2, "PROGRESS_UPDATE"),
+        (3, "PROGRESS_UPDATE"),
+        (4, "WORKFLOW_COMPLETED"),
+    ]
+
+
+@pytest.mark.parametrize("by", ["header", "query"])
+async def test_a_reader_that_was_cut_off_gets_what_follows(kam: GatewayUnderTest, alice: httpx.AsyncClient, by: str) -> None:
+    order = await started(alice)
+    await kam.orchestrator.progress(order["execution_id"], 10)
+    await kam.orchestrator.complete(order["execution_id"], await kam.store_structure())
+
+    path = f"/api/v1/ai/pipelines/{order['execution_id']}/events"
+    headers = {"Last-Event-ID": "2"} if by == "header" else {}
+    async with alice.stream("GET", path + ("?after=2" if by == "query" else ""), headers=headers) as response:
+        seen = [(number, name) async for number, name, _ in events_of(response)]
+
+    assert seen == [(3, "WORKFLOW_COMPLETED")]
+
+
+async def test_events_that_the_broker_lost_are_fetched_at_the_next_gap(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    order = await started(alice)
+
+    seen = []
+    async with alice.stream("GET", f"/api/kam/requests/{order['request_id']}/events") as response:
+        async for number, _, data in events_of(response):
+            seen.append(number)
+            assert data["subject"] == order["execution_id"]
+            if number == 1:
+                event = kam.orchestrator.events[order["execution_id"]][0].data
+                await kam.orchestrator.emit(order["execution_id"], event, stored_only=True)
+                await kam.orchestrator.emit(order["execution_id"], event, stored_only=True)
+                await kam.orchestrator.progress(order["execution_id"], 50)
+            if number == 4:
+                await kam.orchestrator.complete(order["execution_id"], await kam.store_structure())
+
+    assert seen == [1, 2, 3, 4, 5]
+
+
+async def test_after_a_silence_lost_events_are_fetched_and_a_heartbeat_is_sent(fresh_database: str) -> None:
+    async with open_gateway(fresh_database, silence_seconds=0.05) as kam, kam.client() as alice:
+        order = await started(alice)
+        lines = []
+        async with alice.stream("GET", f"/api/kam/requests/{order['request_id']}/events") as response:
+            async for line in response.aiter_lines():
+                lines.append(line)
+                if lines.count(": heartbeat") == 2 and "id: 2" not in lines:
+                    blob = await kam.store_structure()
+                    if not kam.orchestrator.views[order["execution_id"]].status.is_final:
+                        await kam.orchestrator.complete(order["execution_id"], blob, stored_only=True)
+
+        assert [line for line in lines if line.startswith("id: ")] == ["id: 1", "id: 2"]
+
+
+async def test_a_stream_ends_when_the_process_drains(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    order = await started(alice)
+
+    lines = []
+    async with alice.stream("GET", f"/api/kam/requests/{order['request_id']}/events") as response:
+        async for line in response.aiter_lines():
+            lines.append(line)
+            if line == "id: 1":
+                kam.stop.set()
+
+    assert ": draining, connect again" in lines
+
+
+async def test_a_request_that_was_not_executed_has_no_events(alice: httpx.AsyncClient) -> None:
+    request_id = (await alice.post("/api/kam/requests", json={})).json()["request_id"]
+
+    refused = await alice.get(f"/api/kam/requests/{request_id}/events")
+
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:aif:problem:not_executed")
+
+
+async def test_a_bad_last_event_id_is_refused(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    order = await started(alice)
+
+    for value in ("x", "-1", "9" * 30):
+        path = f"/api/kam/requests/{order['request_id']}/events"
+        refused = await alice.get(path, headers={"Last-Event-ID": value})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "Last-Event-ID")
+
+
+async def test_a_web_socket_gets_the_same_events(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    order = await started(alice)
+    url = kam.url.replace("http", "ws") + f"/api/v1/ai/pipelines/{order['execution_id']}/events?after=1"
+
+    async with websockets.connect(url, additional_headers={"X-API-Key": kam.keys["alice"]}) as socket:
+        await kam.orchestrator.progress(order["execution_id"], 30)
+        first = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        await kam.orchestrator.complete(order["execution_id"], await kam.store_structure())
+        last = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        with pytest.raises(websockets.ConnectionClosedOK):
+            await asyncio.wait_for(socket.recv(), 5)
+
+    assert (first["sequence"], first["data"]["event_type"]) == (2, "PROGRESS_UPDATE")
+    assert (last["sequence"], last["data"]["event_type"]) == (3, "WORKFLOW_COMPLETED")
+
+
+@pytest.mark.parametrize(("who", "code"), [("bob", 4404), (None, 4401)])
+async def test_a_web_socket_to_another_clients_execution_is_closed(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, who: str | None, code: int
+) -> None:
+    order = await started(alice)
+    url = kam.url.replace("http", "ws") + f"/api/v1/ai/pipelines/{order['execution_id']}/events"
+    headers = {} if who is None else {"X-API-Key": kam.keys[who]}
+
+    async with websockets.connect(url, additional_headers=headers) as socket:
+        with pytest.raises(websockets.ConnectionClosedError) as closed:
+            await asyncio.wait_for(socket.recv(), 5)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == code
+
+
+async def test_events_bring_progress_to_the_request_and_poison_is_buried(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    from aif_contracts import subjects
+    from aif_runtime.bus import Outgoing
+
+    order = await started(alice)
+    poison = subjects.event("alice", order["execution_id"], "NONSENSE")
+    async with kam.bus.listen(subjects.dead("events")) as dead:
+        await kam.bus.publish([Outgoing(subject=poison, payload=b"{nonsense")])
+        await kam.orchestrator.progress(order["execution_id"], 40)
+
+        async def has_moved() -> bool:
+            return bool((await kam.rows("SELECT progress_percent FROM client_requests"))[0]["progress_percent"] == 40)
+
+        await eventually(has_moved)
+        assert await dead.next(5) is not None

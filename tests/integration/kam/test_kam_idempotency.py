@@ -1,0 +1,150 @@
+"""One key, one effect, one answer: whatever is repeated, at once or later, and whoever dies in between."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from integration.kam.gateway_under_test import BEES, GatewayUnderTest
+from support.waiting import eventually
+
+ORDER = {"selected_template": "content_granulation_course", "parameters": {"topic": "bees"}}
+
+
+async def test_fifty_concurrent_creations_with_one_key_are_one_request(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    answers = await asyncio.gather(
+        *(alice.post("/api/kam/requests", json={"message": "x"}, headers={"Idempotency-Key": "k1"}) for _ in range(50))
+    )
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert len(await kam.rows("SELECT 1 FROM client_requests")) == 1
+
+
+async def test_fifty_concurrent_orders_with_one_key_are_one_execution(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    headers = {"Idempotency-Key": "k2"}
+    answers = await asyncio.gather(*(alice.post("/api/kam/orders", json=ORDER, headers=headers) for _ in range(50)))
+
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    in_flight = [answer for answer in answers if answer.status_code == 409]
+    assert all(answer.headers["retry-after"] == "1" for answer in in_flight)
+    accepted = {answer.content for answer in answers if answer.status_code == 202}
+    assert len(accepted) == 1
+    later = await alice.post("/api/kam/orders", json=ORDER, headers=headers)
+    assert (later.status_code, later.content) == (202, accepted.pop())
+    assert len(kam.orchestrator.orders) == 1
+    assert len(await kam.rows("SELECT 1 FROM client_requests")) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "first", "second"),
+    [
+        ("/api/kam/requests", {"message": "one"}, {"message": "two"}),
+        ("/api/kam/orders", ORDER, {**ORDER, "parameters": {"topic": "wasps"}}),
+    ],
+)
+async def test_the_same_key_with_another_body_is_refused(
+    alice: httpx.AsyncClient, path: str, first: dict[str, object], second: dict[str, object]
+) -> None:
+    headers = {"Idempotency-Key": "k3"}
+    await alice.post(path, json=first, headers=headers)
+
+    other = await alice.post(path, json=second, headers=headers)
+
+    assert (other.status_code, other.json()["type"]) == (422, "urn:aif:problem:idempotency_key_reused")
+    assert other.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
+async def test_a_key_of_one_client_is_none_of_another(alice: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
+    headers = {"Idempotency-Key": "shared"}
+    of_alice = await alice.post("/api/kam/requests", json={"message": "x"}, headers=headers)
+    of_bob = await bob.post("/api/kam/requests", json={"message": "x"}, headers=headers)
+
+    assert of_bob.status_code == 201
+    assert of_bob.json()["request_id"] != of_alice.json()["request_id"]
+
+
+async def test_an_upload_repeated_with_its_key_is_stored_once(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    headers = {"Idempotency-Key": "k4"}
+    first = await alice.post("/api/kam/sources?file_name=bees.md", content=BEES.encode(), headers=headers)
+    again = await alice.post("/api/kam/sources?file_name=bees.md", content=BEES.encode(), headers=headers)
+
+    assert (again.status_code, again.content) == (201, first.content)
+    assert len(await kam.rows("SELECT 1 FROM sources")) == 1
+
+
+async def test_a_lost_answer_is_unknown_and_the_retry_gets_the_same_execution(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    await alice.get("/api/kam/templates")
+    kam.orchestrator.loses_answers = True
+    headers = {"Idempotency-Key": "k5"}
+
+    unknown = await alice.post("/api/kam/orders", json=ORDER, headers=headers)
+
+    assert (unknown.status_code, unknown.headers["retry-after"]) == (503, "2")
+    rows = await kam.rows("SELECT status, execution_id FROM client_requests")
+    assert [row["status"] for row in rows] == ["submitting"]
+    kam.orchestrator.loses_answers = False
+    retried = await alice.post("/api/kam/orders", json=ORDER, headers=headers)
+    assert retried.status_code == 202
+    assert retried.json()["execution_id"] == rows[0]["execution_id"]
+    assert list(kam.orchestrator.orders) == [rows[0]["execution_id"]]
+
+
+async def test_the_sweeper_finishes_what_nobody_asks_for_and_writes_the_answer_down(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    await alice.get("/api/kam/templates")
+    kam.orchestrator.is_away = True
+    headers = {"Idempotency-Key": "k6"}
+    assert (await alice.post("/api/kam/orders", json=ORDER, headers=headers)).status_code == 503
+    kam.orchestrator.is_away = False
+
+    assert await kam.gateway.submissions.sweep() == 1
+
+    asked = kam.orchestrator.asked_to_execute
+    retried = await alice.post("/api/kam/orders", json=ORDER, headers=headers)
+    assert retried.status_code == 202
+    assert kam.orchestrator.asked_to_execute == asked
+    assert await kam.gateway.submissions.sweep() == 0
+
+
+async def test_executing_again_without_a_key_while_the_outcome_is_unknown_gets_the_same_execution(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    request_id = (await alice.post("/api/kam/requests", json={})).json()["request_id"]
+    await alice.put(f"/api/kam/requests/{request_id}", json={"selected_template": "content_granulation_course"})
+    kam.orchestrator.loses_answers = True
+    path, body = f"/api/kam/requests/{request_id}/execute", {"parameters": {"topic": "bees"}}
+    assert (await alice.post(path, json=body)).status_code == 503
+    kam.orchestrator.loses_answers = False
+
+    again = await alice.post(path, json=body)
+
+    assert again.status_code == 202
+    assert list(kam.orchestrator.orders) == [again.json()["execution_id"]]
+    third = await alice.post(path, json=body)
+    assert (third.status_code, third.json()["type"]) == (409, "urn:aif:problem:already_executed")
+
+
+async def test_a_key_whose_caller_died_is_answered_from_the_events_that_came(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    await alice.get("/api/kam/templates")
+    kam.orchestrator.loses_answers = True
+    headers = {"Idempotency-Key": "k7"}
+    await alice.post("/api/kam/orders", json=ORDER, headers=headers)
+    execution_id = next(iter(kam.orchestrator.orders))
+    await kam.orchestrator.complete(execution_id, await kam.store_structure())
+
+    async def has_ended() -> bool:
+        return bool((await kam.rows("SELECT status FROM client_requests"))[0]["status"] == "completed")
+
+    await eventually(has_ended)
+    kam.orchestrator.is_away = True
+
+    retried = await alice.post("/api/kam/orders", json=ORDER, headers=headers)
+
+    assert (retried.status_code, retried.json()["status"]) == (202, "completed")
+    assert retried.json()["execution_id"] == execution_id
