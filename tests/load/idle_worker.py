@@ -1,0 +1,63 @@
+"""A worker process whose actions do nothing, or sleep: what is measured is the factory around it."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from msgspec import Meta
+
+from aif_runtime.assignment import ActionSpec, Assignment, Outcome, WorkerSpec
+from aif_runtime.connections import open_connections
+from aif_runtime.process import Assembled, Part, Surroundings, run_service
+from aif_runtime.worker_loop import run_worker
+from aif_runtime.worker_settings import WorkerSettings
+
+
+class IdleWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
+    idle_paid: Annotated[bool, Meta(description="Say that the actions cost money, so that each attempt is claimed")] = False
+    idle_slots: Annotated[int, Meta(ge=1)] = 64
+
+
+async def echo(assignment: Assignment) -> Outcome:
+    """About as many bytes out as in."""
+    return Outcome(output=dict(assignment.input))
+
+
+async def nap(assignment: Assignment) -> Outcome:
+    await asyncio.sleep(1.0)
+    return Outcome(output=dict(assignment.input))
+
+
+@asynccontextmanager
+async def wire(surroundings: Surroundings[IdleWorkerSettings]) -> AsyncIterator[Assembled]:
+    settings = surroundings.settings
+    spec = WorkerSpec(
+        worker_name="idle_worker",
+        actions={
+            "echo": ActionSpec(run=echo, paid=settings.idle_paid),
+            "nap": ActionSpec(run=nap, paid=settings.idle_paid),
+        },
+        slots=settings.idle_slots,
+    )
+    async with open_connections(surroundings) as connections:
+
+        async def run(stop: asyncio.Event) -> None:
+            await run_worker(
+                spec,
+                bus=connections.bus,
+                blobs=connections.blobs,
+                tracing=surroundings.tracing,
+                clock=surroundings.clock,
+                instance_id=surroundings.instance_id,
+                settings=settings,
+                stop_event=stop,
+                registry=surroundings.registry,
+            )
+
+        yield Assembled(parts=(Part(name="worker", run=run),))
+
+
+if __name__ == "__main__":
+    sys.exit(run_service(service="idle_worker", settings_type=IdleWorkerSettings, wire=wire))
