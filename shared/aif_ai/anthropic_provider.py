@@ -40,7 +40,7 @@ class AnthropicProvider:
             return await self._answer(call, trace, heard)
         except anthropic.APIStatusError as error:
             # An error event in the middle of a stream arrives as a status error of a response that was 200.
-            broke_off = error.response.status_code < 400
+            broke_off = error.response.is_success
             trace.sent = broke_off
             status = 529 if broke_off else error.status_code
             failure = failure_of_status(self.name, status, error.message, error.response.headers)

@@ -21,12 +21,19 @@ _KEY_OF_SERVERS_WITHOUT_KEYS = "not-needed"
 
 
 class OpenAiProvider:
-    """With a `base_url` it talks to a server of the operator's own, which may need no key and whose prices are its own."""
+    """With a `base_url` it talks to a server of the operator's own, which may need no key and has prices of its own."""
 
     def __init__(
-        self, *, models: tuple[str, ...], api_key: str | None, base_url: str | None = None, silence_seconds: float = 60.0
+        self,
+        *,
+        name: str,
+        models: tuple[str, ...],
+        api_key: str | None,
+        base_url: str | None = None,
+        silence_seconds: float = 60.0,
     ) -> None:
-        self.name = COMPATIBLE if base_url else OPENAI
+        self.name = name
+        """`OPENAI`, or `COMPATIBLE` for other servers."""
         self.models = models
         self._api_key = api_key or _KEY_OF_SERVERS_WITHOUT_KEYS
         self._base_url = base_url
@@ -102,7 +109,7 @@ class OpenAiProvider:
             "stream_options": {"include_usage": True},
         }
         # OpenAI's reasoning models refuse the older name; compatible servers often know only that one.
-        request["max_tokens" if self._base_url else "max_completion_tokens"] = call.max_output_tokens
+        request["max_completion_tokens" if self.name == OPENAI else "max_tokens"] = call.max_output_tokens
         if call.schema is not None:
             request["response_format"] = {
                 "type": "json_schema",

@@ -25,7 +25,7 @@ class GranulatorSettings(CommonSettings, frozen=True, kw_only=True):
     ] = None
     anthropic_base_url: Annotated[str | None, Meta(description="Another address for Anthropic's API, for a proxy")] = None
     anthropic_models: Annotated[tuple[str, ...], Meta(description="Models to use at Anthropic, the preferred one first")] = (
-        "claude-sonnet-4-5",
+        "claude-sonnet-5-5",
     )
     free_models: Annotated[
         tuple[str, ...], Meta(description="Models that cost nothing, such as those on a server of your own")
