@@ -1,7 +1,7 @@
 """How an attempt ends: every end is a report, the packet is acknowledged after it, and nothing else is."""
 
 import asyncio
-import io
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,8 +11,6 @@ from aif_contracts.packets import Control
 from aif_contracts.reports import Completed, Failed
 from aif_runtime.assignment import Assignment, Outcome, WorkFailure
 from aif_runtime.failures import BlobStoreUnavailable
-from aif_runtime.logs import configure_logging
-from aif_runtime.process_settings import LogLevel
 from support.waiting import eventually
 from support.worker_rig import WorkerRig
 
@@ -130,10 +128,9 @@ async def test_a_blob_store_that_is_away_can_be_tried_again() -> None:
     assert (report.code, report.retryable) == ("blob_store_unavailable", True)
 
 
-async def test_an_error_of_the_action_is_logged_with_its_trace_and_told_without_it() -> None:
-    stream = io.StringIO()
-    configure_logging("echo", LogLevel.ERROR, (), stream=stream)
-
+async def test_an_error_of_the_action_is_logged_with_its_trace_and_told_without_it(
+    log_lines: Callable[[], list[dict[str, Any]]],
+) -> None:
     async def break_down(assignment: Assignment) -> Outcome:
         raise KeyError("the customer's words")
 
@@ -141,9 +138,9 @@ async def test_an_error_of_the_action_is_logged_with_its_trace_and_told_without_
 
     assert (report.code, report.retryable) == ("internal_error", True)
     assert "customer" not in report.message
-    assert '"event":"action_broke"' in stream.getvalue()
-    assert "KeyError" in stream.getvalue()
-    assert '"execution_id":"exec_1"' in stream.getvalue()
+    [line] = [line for line in log_lines() if line["event"] == "action_broke"]
+    assert line["execution_id"] == "exec_1"
+    assert 'KeyError: "the customer\'s words"' in line["traceback"]
 
 
 async def test_an_action_that_outlasts_its_time_is_stopped() -> None:

@@ -1,0 +1,142 @@
+import base64
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aif_runtime.logs import bound_ids
+from aif_runtime.redaction import Redactor
+from support.manual_clock import ManualClock
+
+SECRET = 'correct/horse+battery"staple'
+
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+def test_an_event_is_one_json_line_with_its_fields(log_lines: Lines) -> None:
+    structlog.get_logger().info("packet_buried", reason="poison", deliveries=6)
+
+    assert log_lines() == [
+        {
+            "time": "2026-05-01T09:30:00.000Z",
+            "level": "info",
+            "event": "packet_buried",
+            "service": "granulator",
+            "reason": "poison",
+            "deliveries": 6,
+        }
+    ]
+
+
+def test_ids_of_the_context_are_on_every_line_inside_it(log_lines: Lines) -> None:
+    log = structlog.get_logger()
+
+    with bound_ids(execution_id="exec_1", trace_id=None):
+        log.info("inside")
+    log.info("outside")
+
+    assert [line.get("execution_id") for line in log_lines()] == ["exec_1", None]
+    assert "trace_id" not in log_lines()[0]
+
+
+def test_lines_below_the_level_are_not_written(log_lines: Lines) -> None:
+    structlog.get_logger().debug("too_fine")
+
+    assert log_lines() == []
+
+
+def test_libraries_write_the_same_way_from_warning_on(log_lines: Lines) -> None:
+    logging.getLogger("uvicorn.error").info("started")
+    logging.getLogger("nats").warning("lost %s", "the server")
+
+    assert [(line["event"], line["logger"], line["message"]) for line in log_lines()] == [
+        ("library_message", "nats", "lost the server")
+    ]
+
+
+def test_warnings_of_python_are_logged(log_lines: Lines) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn("old way", DeprecationWarning, stacklevel=1)
+
+    assert "old way" in log_lines()[0]["message"]
+
+
+def test_an_exception_is_told_with_its_trace_and_without_secrets(log_lines: Lines) -> None:
+    try:
+        raise ValueError(f"refused: {SECRET}")
+    except ValueError:
+        structlog.get_logger().error("part_broke", exc_info=True)
+
+    [line] = log_lines()
+    assert line["error_type"] == "ValueError"
+    assert "refused: ***" in line["traceback"]
+    assert "horse" not in line["traceback"]
+
+
+def test_secrets_are_taken_out_of_nested_values_and_keys(log_lines: Lines) -> None:
+    structlog.get_logger().info("odd", detail={"list": [f"a {SECRET} b"], SECRET: 1, "password": "short"}, raw=SECRET.encode())
+
+    [line] = log_lines()
+    assert line["detail"] == {"list": ["a *** b"], "***": 1, "password": "***"}
+    assert line["raw"] == "***"
+
+
+def test_what_cannot_be_written_as_json_is_written_as_text(log_lines: Lines) -> None:
+    structlog.get_logger().info("odd", thing=object, self_made=ManualClock)
+
+    assert log_lines()[0]["thing"] == "<class 'object'>"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("key sk-proj-abcDEF123456 used", "key *** used"),
+        ("Authorization: Bearer eyJhbGciOi.x.y", "Authorization: Bearer ***"),
+        ("AKIAIOSFODNN7EXAMPLE", "***"),
+        ("postgres://kam:s3cr3t@db:5432/aif", "postgres://***@db:5432/aif"),
+        ("nats://user:p%40ss@host", "nats://***@host"),
+        ("http://host:8080/path", "http://host:8080/path"),
+        ("af_live_k1_abcdefghijk_1a2b", "***"),
+        ("GET /x?api_key=abc&y=1", "GET /x?api_key=***&y=1"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----.", "***."),
+        ("the task-oriented risk-averse desk", "the task-oriented risk-averse desk"),
+    ],
+)
+def test_secrets_are_known_by_their_shape(text: str, clean: str) -> None:
+    assert Redactor().text(text) == clean
+
+
+def test_tokens_used_is_no_secret() -> None:
+    assert Redactor().value({"tokens_used": 120, "max_tokens": 5}) == {"tokens_used": 120, "max_tokens": 5}
+
+
+@given(
+    secret=st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=8, max_size=40),
+    before=st.binary(max_size=4),
+    after=st.binary(max_size=4),
+)
+def test_a_known_secret_is_found_in_every_spelling(secret: str, before: bytes, after: bytes) -> None:
+    redactor = Redactor([secret])
+    spelled = (
+        secret,
+        quote(secret, safe=""),
+        msgspec.json.encode(secret).decode(),
+        repr(secret),
+    )
+
+    for text in spelled:
+        assert text.strip("\"'") not in redactor.text(f"<{text}>")
+    in_base64 = base64.b64encode(before + secret.encode() + after).decode()
+    assert "***" in redactor.text(in_base64)
+    with_leak = redactor.text(in_base64).split("***")
+    assert all(len(part) <= 12 for part in with_leak)
