@@ -89,8 +89,9 @@ def _stage(stage: Any, path: str, origin: str, origins: Origins) -> Any:
 
 
 def _fill_in(stage: dict[str, Any]) -> None:
-    if "action" not in stage and stage.get("worker") in _ACTIONS:
-        stage["action"] = _ACTIONS[stage["worker"]]
+    worker = str(stage.get("worker"))
+    if "action" not in stage and worker in _ACTIONS:
+        stage["action"] = _ACTIONS[worker]
     before = stage.get("depends_on") or []
     if "input" not in stage and isinstance(before, list):
         if not before:
@@ -109,6 +110,8 @@ def _attach_rules(stages: list[Any], conditionals: list[Any], origins: Origins) 
         if owner < 0 or not isinstance(stages[owner], dict):
             continue
         rules = stages[owner].setdefault("rules", [])
+        if not isinstance(rules, list):
+            continue
         path, origin = f"stages[{owner}].rules[{len(rules)}]", f"conditional_stages[{index}]"
         origins[path] = origin
         added += conditional.get("action") == "add_stage" if isinstance(conditional, dict) else 0
@@ -144,5 +147,5 @@ def _rule(conditional: Any, owner: Any, number: int, path: str, origin: str, ori
 
 def _last_outputs(stages: Any) -> list[dict[str, Any]]:
     known = [stage for stage in stages if isinstance(stage, dict) and "id" in stage] if isinstance(stages, list) else []
-    before = {item for stage in known if isinstance(stage.get("depends_on"), list) for item in stage["depends_on"]}
+    before = [item for stage in known if isinstance(stage.get("depends_on"), list) for item in stage["depends_on"]]
     return [{"name": stage["id"], "stage": stage["id"]} for stage in known if stage["id"] not in before]

@@ -1,0 +1,200 @@
+"""Documents of the older style give the same definition."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aif_pipelines.definition import AddStage, Output, OutputValidation, RetryStage
+from aif_pipelines.failures import PipelineInvalid
+from aif_pipelines.loading import dump_pipeline, load_pipeline
+from aif_pipelines.plan import compile_pipeline
+
+STAGES: list[dict[str, Any]] = [
+    {
+        "stage_index": 1,
+        "worker_name": "topic_researcher",
+        "depends_on": [],
+        "output_validation": {"required_fields": ["research_summary", "key_points"], "min_quality_score": 0.8},
+    },
+    {
+        "stage_index": 2,
+        "worker_name": "bitware-content-granulator",
+        "depends_on": [1],
+        "input_mapping": {"topic": "{{stage_1.research_summary}}", "context": "{{stage_1.key_points}}"},
+    },
+]
+CONDITIONALS: list[dict[str, Any]] = [
+    {
+        "condition": "{{stage_1.quality_score}} < 0.7",
+        "action": "retry_stage",
+        "params": {"max_retries": 2},
+    },
+    {
+        "condition": "{{stage_2.element_count}} > 100",
+        "action": "add_stage",
+        "stage": {"worker_name": "content_optimizer", "action": "optimize_large_structure"},
+    },
+]
+
+
+def written(**changes: Any) -> str:
+    return json.dumps({"name": "educational", "pipeline_stages": STAGES, "conditional_stages": CONDITIONALS, **changes})
+
+
+def test_stages_by_index_become_stages_by_id() -> None:
+    pipeline = load_pipeline(written())
+
+    first, second = pipeline.stages
+    assert (first.id, first.worker, first.action) == ("stage_1", "topic_researcher", "research_topic")
+    assert first.input == "{{params}}"
+    assert first.output_validation == OutputValidation(
+        required_fields=("research_summary", "key_points"), min_quality_score=0.8
+    )
+    assert (second.id, second.worker, second.action) == ("stage_2", "content_granulator", "structure_course")
+    assert second.depends_on == ("stage_1",)
+    assert second.input == {"topic": "{{stage_1.research_summary}}", "context": "{{stage_1.key_points}}"}
+
+
+def test_conditional_stages_become_rules_of_the_stage_that_they_read() -> None:
+    first, second = load_pipeline(written()).stages
+
+    assert first.rules == (RetryStage(condition="{{stage_1.quality_score}} < 0.7", max_retries=2),)
+    (rule,) = second.rules
+    assert isinstance(rule, AddStage)
+    assert rule.condition == "{{stage_2.element_count}} > 100"
+    assert (rule.stage.id, rule.stage.worker, rule.stage.action, rule.stage.input) == (
+        "stage_3",
+        "content_optimizer",
+        "optimize_large_structure",
+        "{{stage_2}}",
+    )
+
+
+def test_what_nothing_depends_on_is_delivered_and_any_parameter_is_taken() -> None:
+    pipeline = load_pipeline(written())
+
+    assert pipeline.outputs == (Output(name="stage_2", stage="stage_2"),)
+    assert pipeline.version == "1.0.0"
+    assert pipeline.parameters == {"type": "object", "additionalProperties": True}
+
+
+def test_the_documents_conditions_work_as_written() -> None:
+    plan = compile_pipeline(load_pipeline(written()))
+    retry, add = plan.stages["stage_1"].rules[0], plan.stages["stage_2"].rules[0]
+
+    assert retry.condition.holds({"stage_1": {"quality_score": 0.69}}) is True
+    assert retry.condition.holds({"stage_1": {"quality_score": 0.7}}) is False
+    assert add.condition.holds({"stage_2": {"element_count": 101}}) is True
+    assert add.condition.holds({"stage_2": {"element_count": 100}}) is False
+
+
+@pytest.mark.parametrize(
+    ("name", "worker"),
+    [
+        ("bitware-content-granulator", "content_granulator"),
+        ("content classifier", "classifier"),
+        ("topic_researcher", "topic_researcher"),
+    ],
+)
+def test_the_older_worker_names_are_known(name: str, worker: str) -> None:
+    stages = [{"stage_index": 1, "worker_name": name}]
+
+    assert load_pipeline(written(pipeline_stages=stages, conditional_stages=[])).stages[0].worker == worker
+
+
+def test_a_stage_after_two_others_gets_both_outputs() -> None:
+    stages = [
+        {"stage_index": 1, "worker_name": "topic_researcher"},
+        {"stage_index": 2, "worker_name": "topic_researcher"},
+        {"stage_index": 3, "worker_name": "content_granulator", "depends_on": [1, 2]},
+    ]
+
+    pipeline = load_pipeline(written(pipeline_stages=stages, conditional_stages=[]))
+
+    assert pipeline.stages[2].input == {"stage_1": "{{stage_1}}", "stage_2": "{{stage_2}}"}
+
+
+def test_mistakes_are_told_in_the_words_of_the_document() -> None:
+    text = """
+template_name: educational
+pipeline_stages:
+  - stage_index: 1
+    worker_name: topic_researcher
+    input_mapping: {topic: "{{stage_9.x}}"}
+conditional_stages:
+  - condition: "{{stage_1.quality_score}} < "
+    action: retry_stage
+    params: {max_retries: many}
+"""
+
+    with pytest.raises(PipelineInvalid) as failure:
+        load_pipeline(text)
+    with pytest.raises(PipelineInvalid) as second:
+        load_pipeline(text.replace("many", "2"))
+
+    assert [(mistake.path, mistake.line) for mistake in failure.value.mistakes] == [
+        ("conditional_stages[0].params.max_retries", 10)
+    ]
+    assert {(mistake.path, mistake.line) for mistake in second.value.mistakes} == {
+        ("pipeline_stages[0].input_mapping", 6),
+        ("conditional_stages[0].condition", 8),
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pipeline_stages": 5},
+        {"pipeline_stages": [5, None, {"worker_name": 3, "depends_on": 4}]},
+        {"pipeline_stages": [{"stage_index": [], "depends_on": [[]]}]},
+        {"conditional_stages": [5, {"condition": 3}, {"condition": "stage_1 <", "action": "add_stage", "stage": 3}]},
+        {"pipeline_stages": [], "conditional_stages": CONDITIONALS},
+    ],
+)
+def test_an_odd_document_is_refused_with_mistakes_and_nothing_else(changes: dict[str, Any]) -> None:
+    with pytest.raises(PipelineInvalid) as failure:
+        load_pipeline(written(**changes))
+
+    assert failure.value.mistakes
+
+
+FIELDS = [
+    "id",
+    "stage_index",
+    "worker_name",
+    "worker",
+    "depends_on",
+    "input_mapping",
+    "params",
+    "condition",
+    "action",
+    "stage",
+    "rules",
+    "timeout",
+]
+TEXTS = ["stage_1", "{{stage_1}}", "add_stage", "stage_1 > 1", ""]
+odd = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 3) | st.sampled_from(TEXTS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(odd, odd, odd)
+@settings(max_examples=1000, deadline=None)
+def test_whatever_stands_in_an_older_document_loading_ends_in_mistakes(stages: Any, conditionals: Any, output: Any) -> None:
+    text = written(pipeline_stages=stages, conditional_stages=conditionals, output=output, version="")
+
+    with pytest.raises(PipelineInvalid) as failure:
+        load_pipeline(text)
+
+    assert failure.value.mistakes
+
+
+def test_a_translated_pipeline_makes_the_round_trip() -> None:
+    pipeline = load_pipeline(written())
+
+    assert load_pipeline(dump_pipeline(pipeline)) == pipeline

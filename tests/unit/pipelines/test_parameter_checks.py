@@ -1,0 +1,176 @@
+"""What an order says, checked in plain words."""
+
+from typing import Any
+
+import pytest
+
+from aif_pipelines.parameters import check_parameters
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "topic": {"type": "string", "maxLength": 10},
+        "granularityLevel": {"type": "integer", "minimum": 1, "maximum": 5, "default": 3},
+        "validationEnabled": {"type": "boolean", "default": True},
+        "kind": {"enum": ["short", "long"]},
+        "structureType": {"const": "course", "default": "course"},
+        "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 2},
+        "source": {
+            "type": "object",
+            "properties": {"key": {"type": "string"}, "part": {"type": "integer", "default": 1}},
+            "required": ["key"],
+        },
+    },
+}
+
+
+def mistakes_of(values: Any, schema: dict[str, Any] = SCHEMA) -> list[str]:
+    return [str(mistake) for mistake in check_parameters(schema, values).mistakes]
+
+
+def test_defaults_are_filled_in_at_every_level() -> None:
+    checked = check_parameters(SCHEMA, {"topic": "Bees", "source": {"key": "k"}})
+
+    assert checked.mistakes == ()
+    assert checked.values == {
+        "topic": "Bees",
+        "granularityLevel": 3,
+        "validationEnabled": True,
+        "structureType": "course",
+        "source": {"key": "k", "part": 1},
+    }
+
+
+def test_what_was_sent_is_not_changed() -> None:
+    sent: dict[str, Any] = {"source": {"key": "k"}}
+
+    check_parameters(SCHEMA, sent)
+
+    assert sent == {"source": {"key": "k"}}
+
+
+def test_a_whole_number_written_with_a_point_is_a_whole_number() -> None:
+    level = check_parameters(SCHEMA, {"granularityLevel": 4.0}).values["granularityLevel"]
+
+    assert level == 4
+    assert type(level) is int
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"granularityLevel": "four"},
+            "parameters.granularityLevel: granularityLevel must be a whole number from 1 to 5; "
+            'you sent "four". Send a number without quotes.',
+        ),
+        (
+            {"granularityLevel": 9},
+            "parameters.granularityLevel: granularityLevel must be a whole number from 1 to 5; "
+            "you sent 9. Send a whole number from 1 to 5.",
+        ),
+        (
+            {"granularityLevel": True},
+            "parameters.granularityLevel: granularityLevel must be a whole number from 1 to 5; "
+            "you sent true. Send a whole number from 1 to 5.",
+        ),
+        (
+            {"validationEnabled": "yes"},
+            'parameters.validationEnabled: validationEnabled must be true or false; you sent "yes". '
+            "Send true or false without quotes.",
+        ),
+        (
+            {"topic": 5},
+            "parameters.topic: topic must be text of at most 10 characters; you sent 5. Send text in quotes.",
+        ),
+        (
+            {"topic": "Beekeeping!"},
+            'parameters.topic: topic must be text of at most 10 characters; you sent "Beekeeping!". Shorten it by 1 character.',
+        ),
+        (
+            {"topik": "Bees"},
+            "parameters.topik: topik is not a parameter of this template. Did you mean topic?",
+        ),
+        (
+            {"granularity_level": 3},
+            "parameters.granularity_level: granularity_level is not a parameter of this template. "
+            "Did you mean granularityLevel?",
+        ),
+        (
+            {"kind": "middle"},
+            'parameters.kind: kind must be one of "short", "long"; you sent "middle". Send one of "short", "long".',
+        ),
+        (
+            {"structureType": "quiz"},
+            'parameters.structureType: structureType must be exactly "course"; you sent "quiz". Send exactly "course".',
+        ),
+        ({"source": {}}, "parameters.source.key: key is missing. Give text."),
+        (
+            {"tags": ["a", 1]},
+            "parameters.tags[1]: tags[1] must be text; you sent 1. Send text in quotes.",
+        ),
+        (
+            {"tags": ["a", "b", "c"]},
+            "parameters.tags: tags must be a list of at most 2 entries; you sent a list of 3. "
+            "Send a list of at most 2 entries.",
+        ),
+        (
+            {"topic": "a\0b"},
+            "parameters.topic: holds a NUL character, which cannot be stored. Remove the character U+0000.",
+        ),
+        (
+            {"source": {"a\0": 1}},
+            "parameters.source.a\0: holds a NUL character, which cannot be stored. Remove the character U+0000.",
+        ),
+        (
+            {"topic": "\ud800"},
+            "parameters.topic: holds half of a surrogate pair, which is not a character. Write the character whole.",
+        ),
+        ([], 'parameters: the parameters must be an object. Send {"name": value, …}.'),
+        (None, 'parameters: the parameters must be an object. Send {"name": value, …}.'),
+    ],
+)
+def test_a_mistake_names_the_field_what_is_wrong_and_the_mend(values: Any, said: str) -> None:
+    assert mistakes_of(values) == [said]
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    found = mistakes_of({"topik": 1, "granularityLevel": 0, "validationEnabled": 1})
+
+    assert [line.partition(":")[0] for line in found] == [
+        "parameters.topik",
+        "parameters.granularityLevel",
+        "parameters.validationEnabled",
+    ]
+
+
+def test_a_missing_required_parameter_says_what_to_give() -> None:
+    schema = {"type": "object", "properties": {"topic": {"type": "string", "maxLength": 300}}, "required": ["topic"]}
+
+    assert mistakes_of({}, schema) == ["parameters.topic: topic is missing. Give text of at most 300 characters."]
+
+
+def test_unknown_parameters_pass_only_when_the_schema_says_so() -> None:
+    schema = {"type": "object", "additionalProperties": True}
+
+    assert mistakes_of({"anything": 1}, schema) == []
+    assert mistakes_of({"anything": 1}, {"type": "object"}) != []
+
+
+def test_a_number_beyond_json_is_refused() -> None:
+    assert "not a finite number" in mistakes_of({"topic": float("nan")})[0]
+    assert "beyond 64 bits" in mistakes_of({"granularityLevel": 2**70})[0]
+
+
+def test_a_deep_value_is_refused() -> None:
+    value: Any = 1
+    for _ in range(5000):
+        value = [value]
+
+    assert "nested deeper than 32 levels" in mistakes_of({"source": value})[0]
+
+
+def test_a_hostile_pattern_does_not_take_long() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
+
+    assert "like ^(a+)+$" in mistakes_of({"a": "a" * 50_000 + "b"}, schema)[0]

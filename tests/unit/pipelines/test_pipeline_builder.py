@@ -1,0 +1,164 @@
+"""Pipelines written in Python."""
+
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from aif_pipelines.builder import Pipeline, ref
+from aif_pipelines.definition import AddStage, Compensation, Fallback, Output, Retry, RetryStage, Stage
+from aif_pipelines.expressions import compile_expression
+from aif_pipelines.failures import PipelineInvalid
+from aif_pipelines.loading import dump_pipeline, load_pipeline
+from aif_pipelines.plan import compile_pipeline
+
+
+class Capability(StrEnum):
+    TRANSCRIPTION_DIARIZATION = "transcription_diarization"
+    PII_REDACTION = "pii_redaction"
+    SUMMARIZATION = "summarization"
+
+
+def call_analysis(condition: Any) -> Any:
+    return (
+        Pipeline("call_analysis")
+        .version("1.0.0")
+        .description("Full call analysis with insights")
+        .timeout(600)
+        .step("transcribe")
+        .capability(Capability.TRANSCRIPTION_DIARIZATION)
+        .prefer_providers("deepgram", "openai")
+        .output_as("transcript")
+        .with_fallback(max_fallbacks=2)
+        .with_retry(max_attempts=3)
+        .done()
+        .step("redact")
+        .capability(Capability.PII_REDACTION)
+        .input_from("transcript")
+        .output_as("redacted")
+        .done()
+        .step("summarize")
+        .capability(Capability.SUMMARIZATION)
+        .when(condition)
+        .input_from("redacted")
+        .output_as("summary")
+        .optional()
+        .done()
+        .build()
+    )
+
+
+def test_the_call_analysis_of_the_documents_builds() -> None:
+    pipeline = call_analysis("len(redacted.text) > 500")
+
+    transcribe, redact, summarize = pipeline.stages
+    assert transcribe == Stage(
+        id="transcribe",
+        capability="transcription_diarization",
+        prefer_providers=("deepgram", "openai"),
+        input="{{params}}",
+        fallback=Fallback(max_fallbacks=2),
+        retry=Retry(max_attempts=3),
+    )
+    assert redact.input == "{{transcribe}}"
+    assert summarize.input == "{{redact}}"
+    assert summarize.when == "len(redact.text) > 500"
+    assert summarize.optional
+    assert pipeline.timeout_seconds == 600
+    assert pipeline.outputs == (
+        Output(name="transcript", stage="transcribe"),
+        Output(name="redacted", stage="redact"),
+        Output(name="summary", stage="summarize"),
+    )
+
+
+def test_what_is_built_makes_the_round_trip_and_compiles() -> None:
+    pipeline = call_analysis(ref("redacted.text").length() > 500)
+
+    assert load_pipeline(dump_pipeline(pipeline)) == pipeline
+    assert compile_pipeline(pipeline).order == ("transcribe", "redact", "summarize")
+    assert compile_pipeline(pipeline).stages["summarize"].when is not None
+
+
+def test_a_condition_made_of_operators_is_text() -> None:
+    condition = (ref("a.score") < 0.7) & ~(ref("a.tags").has("x") | (ref("a.n") + 1 == 3)) & (ref("a.b") != None)  # noqa: E711
+
+    assert str(compile_expression(str(condition))) == (
+        'a.score < 0.7 and not (contains(a.tags, "x") or a.n + 1 == 3) and a.b != null'
+    )
+    assert str(compile_expression(str(ref("a.x").otherwise(1e-7) / 2 >= -1))) == ("coalesce(a.x, 0.0000001) / 2 >= -1")
+
+
+def test_a_condition_has_no_truth_in_python() -> None:
+    with pytest.raises(TypeError, match="write & for and"):
+        bool(ref("a.x") > 1)
+
+
+@pytest.mark.parametrize("method", ["when", "retry_if"])
+def test_a_function_is_refused_as_a_condition_with_the_mend(method: str) -> None:
+    step = Pipeline("p").step("a")
+
+    with pytest.raises(TypeError, match="cannot be stored or sent to another service"):
+        getattr(step, method)(lambda ctx: True)
+
+
+def test_a_function_is_refused_as_a_compensation_with_the_mend() -> None:
+    with pytest.raises(TypeError, match="takes a worker and an action"):
+        Pipeline("p").step("a").compensate_with(lambda ctx: None)  # type: ignore[arg-type]
+
+
+def test_a_compensation_gets_the_output_of_its_step() -> None:
+    pipeline = Pipeline("p").step("store").worker("storage", "put").compensate_with("storage", "delete").done().build()
+
+    assert pipeline.stages[0].compensate == Compensation(worker="storage", action="delete", input="{{store}}")
+
+
+def test_rules_use_the_names_of_outputs() -> None:
+    extra = Stage(id="extra", worker="w", action="y", input="{{course}}")
+    pipeline = (
+        Pipeline("p")
+        .step("make")
+        .worker("w", "x")
+        .output_as("course", title="Course")
+        .retry_if(ref("course.quality_score") < 0.7, max_retries=2)
+        .add_if("course.element_count > 100", extra)
+        .done()
+        .build()
+    )
+
+    retry, add = pipeline.stages[0].rules
+    assert retry == RetryStage(condition="make.quality_score < 0.7", max_retries=2)
+    assert isinstance(add, AddStage)
+    assert add.stage.input == "{{make}}"
+
+
+def test_only_what_is_named_is_delivered() -> None:
+    builder = Pipeline("p").step("a").worker("w", "x").output_as("raw").done()
+    builder = builder.step("b").worker("w", "x").input_from("raw", "a").output_as("clean").done()
+
+    pipeline = builder.deliver("clean").build()
+
+    assert pipeline.outputs == (Output(name="clean", stage="b"),)
+    assert pipeline.stages[1].input == {"raw": "{{a}}", "a": "{{a}}"}
+
+
+def test_every_mistake_is_told_when_it_is_built() -> None:
+    builder = Pipeline("p").version("1").step("a").worker("w", "x").when("zz.x > 1").output_as("b").done()
+
+    with pytest.raises(PipelineInvalid) as failure:
+        builder.step("b").worker("w", "x").done().deliver("nothing").build()
+
+    assert [mistake.path for mistake in failure.value.mistakes] == [
+        "stages[0]",
+        "version",
+        "stages[0].when",
+        "output[0].stage",
+    ]
+
+
+def test_a_duration_may_be_text() -> None:
+    pipeline = Pipeline("p").timeout("10m").step("a").worker("w", "x").timeout("90s").done().build()
+
+    assert (pipeline.timeout_seconds, pipeline.stages[0].timeout_seconds) == (600, 90)
+    with pytest.raises(TypeError, match="is not a duration"):
+        Pipeline("p").timeout("soon")

@@ -1,0 +1,261 @@
+"""What is found wrong with a definition before it ever runs."""
+
+import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from aif_pipelines.checks import check_pipeline
+from aif_pipelines.definition import (
+    AddStage,
+    Compensation,
+    Fail,
+    Output,
+    OutputValidation,
+    Pipeline,
+    Refusal,
+    RetryStage,
+    SkipStage,
+    Stage,
+)
+
+PARAMETERS = {
+    "type": "object",
+    "properties": {
+        "topic": {"type": "string"},
+        "granularityLevel": {"type": "integer", "default": 3},
+        "source": {"type": "object", "properties": {"size": {"type": "integer"}}, "additionalProperties": False},
+    },
+}
+
+
+def stage(name: str = "a", **changes: Any) -> Stage:
+    return Stage(**{"id": name, "worker": "w", "action": "x", **changes})
+
+
+def mistakes_of(*stages: Stage, **changes: Any) -> list[tuple[str, str, str]]:
+    pipeline = Pipeline(**{"name": "p", "version": "1.0.0", "parameters": PARAMETERS, "stages": stages, **changes})
+    return [(mistake.path, mistake.message, mistake.mend) for mistake in check_pipeline(pipeline)]
+
+
+def test_a_sound_pipeline_has_no_mistakes() -> None:
+    assert mistakes_of(stage("a"), stage("b", input="{{a.text}}", depends_on=("a",))) == []
+
+
+def test_a_cycle_is_shown_whole() -> None:
+    found = mistakes_of(stage("a", depends_on=("c",)), stage("b", depends_on=("a",)), stage("c", depends_on=("b",)))
+
+    assert found == [
+        (
+            "stages[0].depends_on",
+            "the stages wait for each other: a → c → b → a",
+            "Reading a stage means waiting for it. Remove one dependency or one reference.",
+        )
+    ]
+
+
+def test_a_reference_to_a_later_stage_is_a_cycle_at_the_reference() -> None:
+    found = mistakes_of(stage("a", when="b.score > 1"), stage("b", depends_on=("a",)))
+
+    assert [(path, message) for path, message, _ in found] == [("stages[0].when", "the stages wait for each other: a → b → a")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "message"),
+    [
+        ({"depends_on": ("bb",)}, "stages[0].depends_on[0]", "there is no stage bb"),
+        ({"depends_on": ("a",)}, "stages[0].depends_on[0]", "a stage cannot wait for itself"),
+        ({"input": "{{a.x}}"}, "stages[0].input", "a cannot read itself before it ran"),
+        ({"when": "a.x == 1"}, "stages[0].when", "a cannot read itself before it ran"),
+        ({"input": {"k": ["{{nobody.x}}"]}}, "stages[0].input", "nobody is not known here"),
+        ({"input": {"k": ["x{{7}}"]}}, "stages[0].input.k[0]", "a path must start with a name"),
+        ({"when": "params.granularitylevel > 2"}, "stages[0].when", "there is no granularitylevel"),
+        ({"input": "{{params.source.length}}"}, "stages[0].input", "there is no length"),
+        ({"when": "params.granularityLevel > '2'"}, "stages[0].when", "> takes two numbers or two texts"),
+        ({"when": "params.topic == 3"}, "stages[0].when", "text is never equal to a number"),
+        ({"when": "params.topic"}, "stages[0].when", "the condition gives text, never true or false"),
+        ({"when": "params.topic and true"}, "stages[0].when", "and takes true or false"),
+        ({"when": "len(params.granularityLevel) > 1"}, "stages[0].when", "len takes a text, a list or an object"),
+        ({"when": "budget.remaining > 1"}, "stages[0].when", "Did you mean remaining_usd"),
+        ({"when": "1 <"}, "stages[0].when", "the expression ends too early (at column 4 of the text)"),
+        ({"worker": None, "action": None}, "stages[0].worker", "the stage does not say who does it"),
+        ({"action": None}, "stages[0].action", "the stage does not say what w does"),
+        ({"capability": "c"}, "stages[0].capability", "not both"),
+        ({"prefer_providers": ("openai",)}, "stages[0].prefer_providers", "with a capability only"),
+        ({"timeout_seconds": 601}, "stages[0].timeout", "the stage may take 601 s, the whole pipeline only 600 s"),
+        ({"id": "params"}, "stages[0].id", "params is a word of the language"),
+        ({"id": "A"}, "stages[0].id", "must be a name of lower-case letters"),
+        ({"id": "a" * 41}, "stages[0].id", "at most 40 long"),
+        ({"id": "a.b"}, "stages[0].id", "must be a name"),
+        ({"id": "a*"}, "stages[0].id", "must be a name"),
+        ({"id": "a>"}, "stages[0].id", "must be a name"),
+        ({"id": "a\n"}, "stages[0].id", "must be a name"),
+        (
+            {"output_validation": OutputValidation(schema={"$ref": "https://example.org/s"})},
+            "stages[0].output_validation.schema.$ref",
+            "outside this schema",
+        ),
+        (
+            {"output_validation": OutputValidation(schema={"type": "strin"})},
+            "stages[0].output_validation.schema.type",
+            "is not a sound JSON Schema",
+        ),
+        (
+            {"output_validation": OutputValidation(min_quality_score=1.5)},
+            "stages[0].output_validation.min_quality_score",
+            "must be a number from 0 to 1, not 1.5",
+        ),
+        ({"input": {"cost": Decimal("1")}}, "stages[0].input.cost", "is of the type Decimal"),
+        ({"input": datetime.date(2024, 1, 1)}, "stages[0].input", "is of the type date"),
+        ({"input": float("inf")}, "stages[0].input", "is not a finite number"),
+        (
+            {"rules": (SkipStage(condition="true", stage="b"),)},
+            "stages[0].rules[0].stage",
+            "b may have run before a has ended",
+        ),
+        (
+            {"rules": (SkipStage(condition="true", stage="zz"),)},
+            "stages[0].rules[0].stage",
+            "there is no stage zz",
+        ),
+        (
+            {"rules": (Fail(condition="a.quality_score < 'x'", message="m"),)},
+            "stages[0].rules[0].condition",
+            "two numbers or two texts",
+        ),
+        (
+            {"rules": (AddStage(condition="true", stage=stage("a")),)},
+            "stages[0].rules[0].stage.id",
+            "a is already the id of stages[0]",
+        ),
+        (
+            {"rules": (AddStage(condition="true", stage=stage("c", input="{{b}}")),)},
+            "stages[0].rules[0].stage.input",
+            "b is not known here",
+        ),
+        (
+            {"compensate": Compensation(worker="w", action="undo", input="{{b.x}}")},
+            "stages[0].compensate.input",
+            "b does not lie before a",
+        ),
+    ],
+)
+def test_a_mistake_in_a_stage_is_found_where_it_is(changes: dict[str, Any], path: str, message: str) -> None:
+    found = mistakes_of(stage(**changes), stage("b"))
+
+    assert [where for where, _, _ in found] == [path]
+    assert message in " ".join(found[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "message"),
+    [
+        ({"version": "1.0"}, "version", "'1.0' is not a semantic version"),
+        ({"version": "01.0.0"}, "version", "is not a semantic version"),
+        ({"name": "a.b"}, "name", "must be a name"),
+        ({"name": "*"}, "name", "must be a name"),
+        ({"stages": ()}, "stages", "needs at least 1 entry"),
+        ({"stages": tuple(stage(f"s{n}") for n in range(21))}, "stages", "has 21 entries, at most 20 are allowed"),
+        ({"parameters": {"type": "array"}}, "parameters.type", "must describe an object"),
+        (
+            {"parameters": {"type": "object", "properties": {"a": {"minimum": "x"}}}},
+            "parameters.properties.a.minimum",
+            "is not a sound JSON Schema",
+        ),
+        (
+            {"parameters": {"type": "object", "properties": {"a": {"$ref": "file:///etc/passwd"}}}},
+            "parameters.properties.a.$ref",
+            "outside this schema",
+        ),
+        ({"outputs": (Output(name="o", stage="zz"),)}, "output[0].stage", "there is no stage zz"),
+        (
+            {"refusals": (Refusal(condition="params.topik == 1", field="topic", message="m"),)},
+            "refusals[0].condition",
+            "Did you mean topic?",
+        ),
+        (
+            {"refusals": (Refusal(condition="a.x == 1", field="topic", message="m"),)},
+            "refusals[0].condition",
+            "a is not known here",
+        ),
+        (
+            {"refusals": (Refusal(condition="true", field="topik", message="m"),)},
+            "refusals[0].field",
+            "there is no parameter topik",
+        ),
+        ({"timeout_seconds": 0}, "timeout", "must be a number above 0"),
+    ],
+)
+def test_a_mistake_in_the_pipeline_is_found_where_it_is(changes: dict[str, Any], path: str, message: str) -> None:
+    found = mistakes_of(**{"stages": (stage(),), **changes})
+
+    assert found[0][0] == path
+    assert message in " ".join(found[0])
+
+
+def test_two_stages_cannot_share_an_id_nor_two_outputs_a_name() -> None:
+    found = mistakes_of(stage("a"), stage("a"), outputs=(Output(name="o", stage="a"), Output(name="o", stage="a")))
+
+    assert [path for path, _, _ in found] == ["stages[1].id", "output[0].name", "output[1].name"]
+
+
+def test_rules_that_let_a_pipeline_grow_too_far_are_refused() -> None:
+    inner = stage("inner")
+    middle = stage("middle", rules=(AddStage(condition="true", stage=inner, max_times=5),))
+    outer = stage("outer", rules=(AddStage(condition="true", stage=middle, max_times=10),))
+
+    found = mistakes_of(outer)
+
+    assert found == [
+        (
+            "stages",
+            "the rules could let it grow to 61 stages, at most 40 are allowed",
+            "Lower max_times of the add_stage rules.",
+        )
+    ]
+
+
+def test_an_added_stage_may_read_the_stage_that_adds_it_and_those_before() -> None:
+    added = stage("c", input={"x": "{{b.x}}", "y": "{{a.y}}"}, rules=(RetryStage(condition="c.quality_score < 0.5"),))
+
+    assert mistakes_of(stage("a"), stage("b", depends_on=("a",), rules=(AddStage(condition="b.n > 100", stage=added),))) == []
+
+
+def test_a_compensation_may_read_its_own_stage_and_those_before() -> None:
+    undo = Compensation(worker="w", action="undo", input={"own": "{{b.key}}", "before": "{{a}}"})
+
+    assert mistakes_of(stage("a"), stage("b", depends_on=("a",), compensate=undo)) == []
+
+
+def test_workers_and_actions_are_checked_when_they_are_known() -> None:
+    pipeline = Pipeline(
+        name="p",
+        version="1.0.0",
+        stages=(
+            stage("a", worker="content_granulater", action="structure_course"),
+            stage("b", worker="content_granulator", action="structure_coarse"),
+            stage("c", worker="content_granulator", action="structure_quiz"),
+        ),
+    )
+    known = {"content_granulator": frozenset({"structure_course", "structure_quiz"})}
+
+    assert [str(mistake) for mistake in check_pipeline(pipeline, known)] == [
+        "stages[0].worker: no worker is called content_granulater. Did you mean content_granulator?",
+        "stages[1].action: content_granulator has no action structure_coarse. Did you mean structure_course?",
+    ]
+    assert check_pipeline(pipeline) == []
+
+
+def test_many_mistakes_are_told_at_once() -> None:
+    found = mistakes_of(
+        stage("a", when="1 +", depends_on=("zz",)), stage("b", action=None), version="x", outputs=(Output(name="o", stage="q"),)
+    )
+
+    assert {path for path, _, _ in found} == {
+        "version",
+        "stages[0].when",
+        "stages[0].depends_on[0]",
+        "stages[1].action",
+        "output[0].stage",
+    }
