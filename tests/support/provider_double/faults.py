@@ -18,6 +18,8 @@ class FaultKind(enum.StrEnum):
     BREAKS_SCHEMA = "breaks_schema"
     HELD_STREAM = "held_stream"
     """Sends the first half, then nothing until the client goes away."""
+    HELD_UNTIL_RELEASED = "held_until_released"
+    """Sends the first half, and the rest when the test says so."""
     RESET = "reset"
     """The connection breaks in the middle of the answer."""
     CUT_OFF = "cut_off"

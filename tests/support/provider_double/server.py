@@ -43,6 +43,8 @@ class ProviderDouble:
         self.cache_write_tokens = 0
         self.holding = asyncio.Event()
         """Set when a call is held in the middle."""
+        self.release = asyncio.Event()
+        """Set by the test to let a call go on that waits for it."""
         self.client_left = asyncio.Event()
         """Set when the client of a held call has gone away."""
         self.url = ""
@@ -99,6 +101,9 @@ class ProviderDouble:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
         opening, closing = wire.opening_events(answer), wire.closing_events(answer)
         breaks = answer.fault in _BREAKS
+        if answer.fault is FaultKind.HELD_UNTIL_RELEASED:
+            await self._send_in_halves(opening, send)
+            opening = []
         for name, event in opening[: len(opening) // 2 + 1] if breaks else [*opening, *closing]:
             await _event(send, name, json.dumps(event))
         if answer.fault is FaultKind.HELD_STREAM:
@@ -113,6 +118,15 @@ class ProviderDouble:
         if wire is openai_wire and not breaks:
             await _event(send, None, "[DONE]")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_in_halves(self, events: list[Any], send: Any) -> None:
+        half = len(events) // 2 + 1
+        for name, event in events[:half]:
+            await _event(send, name, json.dumps(event))
+        self.holding.set()
+        await self.release.wait()
+        for name, event in events[half:]:
+            await _event(send, name, json.dumps(event))
 
     async def _hold(self, receive: Any) -> None:
         self.holding.set()

@@ -359,6 +359,7 @@ def _record(
                 input_size_bytes=run.input_ref.size_bytes if run.input_ref else 0,
                 output_size_bytes=happening.output.size_bytes if happening else 0,
                 failure_code=failure_code,
+                timeout_ms=int(plan.stage.timeout_seconds * 1000),
             )
         )
     )
