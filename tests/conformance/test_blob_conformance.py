@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
+from aif_runtime.blob_keys import check_replaceable
 from aif_runtime.blobs import BlobStore
 from aif_runtime.counting_blobs import CountingBlobStore
 from aif_runtime.failures import BlobCorrupt, BlobMissing
@@ -191,6 +192,7 @@ ODD_KEYS = [
     "../secret",
     "data/../../secret",
     "data/..",
+    "data/a..b",
     "data/./x",
     "data//x",
     "data/",
@@ -232,6 +234,13 @@ async def test_a_key_of_the_greatest_length_works(store: StoreUnderTest) -> None
 
     assert len(ref.storage_key) == 512
     assert await store.blobs.get(ref) == b"x"
+
+
+def test_whole_bytes_with_the_same_beginning_of_their_digest_stay() -> None:
+    check_replaceable("data/x-0123456789abcdef", "fedcba9876543210" + "0" * 48)
+
+    with pytest.raises(BlobCorrupt, match="other bytes"):
+        check_replaceable("data/x-0123456789abcdef", "0123456789abcdef" + "0" * 48)
 
 
 async def test_a_counting_store_counts_operations_and_time(store: StoreUnderTest) -> None:

@@ -386,19 +386,23 @@ async def test_a_refused_subject_is_no_slow_broker_but_a_trouble_with_a_name(gua
 
 async def test_a_question_in_the_queue_is_still_answered_when_the_bus_closes(nats_rig: NatsRig) -> None:
     answering, asking = await nats_rig.connect("answering"), await nats_rig.connect("asking")
-    asked = asyncio.Event()
+    asked, released = asyncio.Event(), asyncio.Event()
 
     async def answer(question: Question) -> bytes:
         asked.set()
+        await released.wait()
         return question.payload
 
     await answering.answer(subjects.GET, subjects.ORCHESTRATOR_GROUP, answer)
-    questions = [asyncio.create_task(asking.ask(subjects.GET, b"%d" % n, wait_seconds=5.0)) for n in range(50)]
+    questions = [asyncio.create_task(asking.ask(subjects.GET, b"%d" % n, wait_seconds=5.0)) for n in range(1500)]
     await asked.wait()
+    await asking.connection.flush()
 
-    await answering.close()
+    closing = asyncio.create_task(answering.close())
+    released.set()
 
-    assert await asyncio.gather(*questions) == [b"%d" % n for n in range(50)]
+    assert await asyncio.gather(*questions) == [b"%d" % n for n in range(1500)]
+    await closing
 
 
 async def _put_object(client: nats.aio.client.Client, content: bytes) -> BlobRef:
