@@ -32,6 +32,7 @@ from aif_ai.requests import Answer, CallTrace, Finish, Generation, GenerationReq
 from aif_contracts.metering import CallOutcome, ProviderCall, Tokens
 from aif_contracts.money import usd_text
 from aif_runtime.clock import Clock
+from aif_runtime.cpu_meter import run_in_thread
 
 _MOST_CORRECTIONS = 2
 _OVERHEAD_TOKENS = 2_048
@@ -138,7 +139,7 @@ class Door:
                     f"the answer of {candidate.model} was cut off at its output limit: order a lower granularityLevel or "
                     "fewer questions, or let the stage use more output tokens"
                 )
-            output, complaints = await asyncio.to_thread(_judged, request, answer.text)
+            output, complaints = await run_in_thread(_judged, request, answer.text)
             ledger.port.spent_on("validation", self._since(began))
             if not complaints:
                 await ledger.book(call)

@@ -5,11 +5,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from aif_ai.assembly import ModelAccess
-from aif_runtime.process_settings import CommonSettings
 from aif_runtime.settings import Secret
+from aif_runtime.worker_settings import WorkerSettings
 
 
-class GranulatorSettings(CommonSettings, frozen=True, kw_only=True):
+class GranulatorSettings(WorkerSettings, frozen=True, kw_only=True):
     openai_api_key: Annotated[Secret | None, Meta(description="Key for OpenAI's models", extra={"env": "OPENAI_API_KEY"})] = (
         None
     )

@@ -1,7 +1,5 @@
 """The actions `structure_course` and `structure_quiz`: an order in, a checked structure out."""
 
-import asyncio
-
 import msgspec
 
 from aif_ai.attempt_ledger import AttemptLedger
@@ -20,6 +18,7 @@ from aif_granulator.quality import measure
 from aif_granulator.rules import complaints
 from aif_runtime.assignment import Assignment, Outcome, WorkFailure
 from aif_runtime.clock import Clock
+from aif_runtime.cpu_meter import run_in_thread
 
 _MOST_OUTPUT_TOKENS = {1: 4_000, 2: 6_000, 3: 12_000, 4: 20_000, 5: 32_000}
 _TOKENS_PER_QUESTION = 400
@@ -56,7 +55,7 @@ class Structuring:
         content = await assignment.blobs.get(ref)
         assignment.spent_on("storage", self._clock.monotonic() - began)
         try:
-            source = await asyncio.to_thread(msgspec.json.decode, content, type=SourceDocument)
+            source = await run_in_thread(msgspec.json.decode, content, type=SourceDocument)
         except msgspec.DecodeError as wrong:
             raise WorkFailure(
                 "invalid_source", f"the blob in source is no source document: {wrong}", retryable=False
@@ -70,9 +69,7 @@ class Structuring:
         request = GenerationRequest(
             capability=Capability.STRUCTURING,
             action=assignment.action,
-            messages=await asyncio.to_thread(
-                messages_for, kind, order, source, budget_characters=self._source_budget_characters
-            )
+            messages=await run_in_thread(messages_for, kind, order, source, budget_characters=self._source_budget_characters)
             if self._door.models
             else (),
             max_output_tokens=_output_tokens(kind, order),
@@ -104,9 +101,9 @@ class Structuring:
         assignment: Assignment,
     ) -> Outcome:
         began = self._clock.monotonic()
-        structure = await asyncio.to_thread(assemble, generation, kind, order, source)
-        broken = await asyncio.to_thread(complaints, structure, order, source)
-        quality = await asyncio.to_thread(measure, structure, order, source)
+        structure = await run_in_thread(assemble, generation, kind, order, source)
+        broken = await run_in_thread(complaints, structure, order, source)
+        quality = await run_in_thread(measure, structure, order, source)
         assignment.spent_on("validation", self._clock.monotonic() - began)
         if broken:
             raise WorkFailure("validation_failed", f"the structure breaks a rule: {broken[0]}", retryable=False)

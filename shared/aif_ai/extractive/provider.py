@@ -9,6 +9,7 @@ from aif_ai.extractive.course import make_course
 from aif_ai.extractive.quiz import make_quiz
 from aif_ai.failures import ProviderNotConfigured, SourceTooThin
 from aif_ai.requests import StructureKind, StructuringTask
+from aif_runtime.cpu_meter import run_in_thread
 
 NAME = "local_extractive"
 MODEL = "extractive-1"
@@ -33,7 +34,7 @@ class ExtractiveProvider:
         """
         stop = threading.Event()
         try:
-            return await asyncio.to_thread(structure, task, stop)
+            return await run_in_thread(structure, task, stop)
         except asyncio.CancelledError:
             stop.set()
             raise

@@ -80,9 +80,9 @@ def split(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def _ends_a_sentence(text: str, begin: int, mark: re.Match[str], end: int) -> bool:
-    if mark.group()[0] not in ".…":
-        return _next_character(text, mark.end(), end) not in ",;"
     following = _next_character(text, mark.end(), end)
+    if mark.group()[0] not in ".…":
+        return not following.islower() and following not in (",", ";")
     if following == "":
         return True
     if following.islower() or following in ",;:)":

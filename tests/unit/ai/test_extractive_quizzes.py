@@ -1,0 +1,107 @@
+"""Quizzes made from a source: the key restores what the source says, and no other option does."""
+
+import pytest
+from hypothesis import given, settings
+
+from aif_ai.extractive.quiz import GAP, make_quiz
+from aif_ai.failures import SourceTooThin
+from aif_contracts.documents import SourceDocument
+from aif_contracts.structures import Question, Quiz
+from support.random_documents import DOCUMENTS
+from support.source_documents import beekeeping, from_markdown
+
+
+def _quiz(document: SourceDocument, count: int = 10) -> Quiz:
+    return make_quiz(document, question_count=count, audience="beginners", made_by="local_extractive", checkpoint=lambda: None)
+
+
+def _proof(question: Question, document: SourceDocument) -> str:
+    assert question.source is not None
+    return document.text[question.source.start : question.source.end]
+
+
+def _assert_true_by_construction(question: Question, document: SourceDocument) -> None:
+    proof = _proof(question, document)
+    key = question.options[question.answer_index]
+    assert key.lower() in proof.lower()
+    assert proof in question.explanation
+    assert len({option.casefold() for option in question.options}) == len(question.options)
+    if GAP in question.question:
+        restored = [i for i, option in enumerate(question.options) if question.question.replace(GAP, option).endswith(proof)]
+        assert restored == [question.answer_index]
+
+
+@settings(max_examples=150, deadline=None)
+@given(document=DOCUMENTS)
+def test_every_key_is_true_and_every_other_option_is_not(document: SourceDocument) -> None:
+    try:
+        quiz = _quiz(document)
+    except SourceTooThin:
+        return
+
+    for question in quiz.questions:
+        _assert_true_by_construction(question, document)
+    assert _quiz(document) == quiz
+
+
+def test_a_guide_gives_as_many_questions_as_were_asked_for_spread_over_all_of_it() -> None:
+    document = beekeeping()
+
+    quiz = _quiz(document, 12)
+
+    assert len(quiz.questions) == 12
+    for question in quiz.questions:
+        _assert_true_by_construction(question, document)
+        assert 3 <= len(question.options) <= 4
+    starts = [question.source.start for question in quiz.questions if question.source]
+    assert starts == sorted(set(starts))
+    assert all(any(n / 4 <= start / len(document.text) < (n + 1) / 4 for start in starts) for n in range(4))
+
+
+def test_the_right_option_is_not_always_in_the_same_place() -> None:
+    quiz = _quiz(beekeeping(), 20)
+
+    assert len({question.answer_index for question in quiz.questions}) == 4
+
+
+def test_a_definition_is_asked_for_by_its_meaning() -> None:
+    text = (
+        "The place where hives stand is called an apiary.\n\nInvertase is the enzyme that splits sucrose.\n\n"
+        "A smoker is a can with bellows that calms a colony."
+    )
+
+    (question,) = _quiz(from_markdown(text), 1).questions
+
+    assert question.question == "Which term does the source explain as “The place where hives stand”?"
+    assert question.options[question.answer_index] == "apiary"
+    assert set(question.options) == {"apiary", "Invertase", "smoker"}
+
+
+def test_a_source_with_few_facts_makes_fewer_questions_and_says_so() -> None:
+    text = (
+        "A drone is a male bee of the colony. A nucleus is a small working colony. Invertase is the enzyme that splits sucrose. "
+        "A super is a shallow box for honey."
+    )
+
+    quiz = _quiz(from_markdown(text), 10)
+
+    assert 1 <= len(quiz.questions) <= 4
+    assert f"{len(quiz.questions)} of the 10 questions asked for" in quiz.description
+
+
+def test_a_source_without_facts_is_refused() -> None:
+    with pytest.raises(SourceTooThin, match="too few facts"):
+        _quiz(from_markdown("Hello there. How are you?"))
+
+
+def test_equal_numbers_written_differently_are_never_both_offered() -> None:
+    text = " ".join(
+        f"Hive number {w} in the row holds {n} bees in the summer."
+        for w, n in zip("abcdef", ("1,500", "1500", "900", "2000", "750", "1,200"), strict=True)
+    )
+
+    quiz = _quiz(from_markdown(text), 6)
+
+    for question in quiz.questions:
+        values = [option.replace(",", "") for option in question.options]
+        assert len(set(values)) == len(values)
