@@ -1,4 +1,4 @@
-"""Every process of the factory is killed in the middle of an order; the order ends in exactly one terminal state all the same."""
+"""Every process of the factory is killed in the middle of an order, which ends in exactly one terminal state all the same."""
 
 import asyncio
 from collections.abc import AsyncIterator
