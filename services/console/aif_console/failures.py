@@ -15,11 +15,20 @@ ConsoleFailure
 ├── FactoryIsRunning          a factory runs over this data folder already
 ├── UnusableName              a role, schema or database name that would need quoting
 ├── KeysNotMade               the first API keys of this factory could not be made up
+├── NoApiKey                  a command has no key to show to the factory
+├── BadInput                  the command line asks for something that cannot be
+├── FactoryUnreachable        no factory answers
+├── RequestRefused            the factory answered with a problem
+├── ExecutionUnknown          there is no execution to look at
 └── CredentialsUnreadable     the credentials file does not hold what it should
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
+
+from aif_console.exit_codes import FAILED, REFUSED, UNREACHABLE
+from aif_contracts.orders import FieldMistake
 
 
 class ConsoleFailure(Exception):
@@ -27,6 +36,8 @@ class ConsoleFailure(Exception):
 
     code: ClassVar[str] = "console_failure"
     retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = FAILED
+    """Of a command that ends by it."""
 
 
 class EmbeddedServerFailure(ConsoleFailure):
@@ -193,6 +204,64 @@ class KeysNotMade(ConsoleFailure):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"no API keys could be made up ({reason}): install ai-factory[kam] beside this program")
+
+
+class NoApiKey(ConsoleFailure):
+    """Neither given, nor in the environment, nor in the data folder."""
+
+    code = "no_api_key"
+    exit_code = REFUSED
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no API key ({reason}): give one with --key or AIF_API_KEY, or name the data folder with --data")
+
+
+class BadInput(ConsoleFailure):
+    """Found before anything was sent."""
+
+    code = "bad_input"
+    exit_code = REFUSED
+
+    def __init__(self, field: str, message: str, mend: str) -> None:
+        super().__init__(f"{field}: {message}\n  -> {mend}")
+        self.field = field
+
+
+class FactoryUnreachable(ConsoleFailure):
+    """Nobody listens, or what listens does not serve."""
+
+    code = "factory_unreachable"
+    retryable = True
+    exit_code = UNREACHABLE
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}\n  -> start one with `aif up`, or name another with --url or AIF_URL")
+
+
+class RequestRefused(ConsoleFailure):
+    """A problem document; its mistakes name fields as the HTTP interface does."""
+
+    code = "request_refused"
+    exit_code = REFUSED
+
+    def __init__(self, title: str, detail: str, mistakes: Sequence[FieldMistake]) -> None:
+        lines = [f"{title}: {detail}" if title and detail else title or detail]
+        for mistake in mistakes:
+            lines.append(f"  {mistake.field}: {mistake.message}")
+            if mistake.mend:
+                lines.append(f"  -> {mistake.mend}")
+        super().__init__("\n".join(lines))
+        self.mistakes = tuple(mistakes)
+
+
+class ExecutionUnknown(ConsoleFailure):
+    """As for a request that was refused."""
+
+    code = "execution_unknown"
+    exit_code = REFUSED
+
+    def __init__(self, some_id: str, reason: str) -> None:
+        super().__init__(f"{some_id} has no execution: {reason}")
 
 
 class CredentialsUnreadable(ConsoleFailure):

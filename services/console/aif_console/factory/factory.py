@@ -54,6 +54,10 @@ class Factory:
         self._reached: Reached | None = None
 
     @property
+    def plan(self) -> FactoryPlan:
+        return self._plan
+
+    @property
     def folder(self) -> DataFolder:
         return self._folder
 
@@ -111,11 +115,12 @@ class Factory:
         self._take_folder()
         try:
             self._keys = await ensure_keys(self._folder.keys)
+            write_private(self._folder.client_key, f"{self._keys.client_key}\n".encode())
             await self._start_servers(self._keys)
             self._reached = await self._reach(self._keys)
             await self._start_services(self._keys, self._reached)
         except BaseException:
-            await self.kill_all()
+            await self.stop()
             raise
         self._keeping = [
             asyncio.create_task(

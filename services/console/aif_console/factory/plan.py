@@ -96,6 +96,11 @@ class DataFolder(Struct, frozen=True):
         return self.path / "keys.json"
 
     @property
+    def client_key(self) -> Path:
+        """The first client's API key alone, 0600, for scripts."""
+        return self.path / "client.key"
+
+    @property
     def database_passwords(self) -> Path:
         return self.path / "database_passwords.json"
 

@@ -1,0 +1,30 @@
+"""`aif`, and `python -m aif_console`."""
+
+import sys
+
+from aif_console.command_line import aif
+from aif_console.exit_codes import INTERRUPTED, REFUSED
+from aif_console.failures import ConsoleFailure
+from aif_runtime.failures import SettingsInvalid
+
+
+def main() -> None:
+    """Run a command; what it says on failure is one message, without a traceback."""
+    try:
+        aif(prog_name="aif")
+    except SettingsInvalid as invalid:
+        _fail(REFUSED, *invalid.mistakes)
+    except ConsoleFailure as failure:
+        _fail(failure.exit_code, str(failure))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _fail(code: int, *messages: str) -> None:
+    for message in messages:
+        sys.stderr.write(f"aif: {message}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

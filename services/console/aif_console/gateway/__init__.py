@@ -1,0 +1,1 @@
+"""The HTTP face of a factory, as the commands use it."""

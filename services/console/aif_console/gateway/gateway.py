@@ -1,0 +1,207 @@
+"""A factory by HTTP. Calls that may be repeated are repeated while it is away for a moment, as after a crash of its gateway."""
+
+import asyncio
+import re
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, Self, TypeVar
+
+import httpx
+import msgspec
+
+from aif_console.failures import BadInput, ExecutionUnknown, FactoryUnreachable, RequestRefused
+from aif_console.gateway.answers import (
+    FINAL,
+    OrderAnswer,
+    Problem,
+    RequestAnswer,
+    RequestPage,
+    Result,
+    SourceAnswer,
+    TemplatesAnswer,
+)
+from aif_console.gateway.event_source import read_events
+from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
+from aif_contracts.orders import ExecutionView
+from aif_contracts.performance import WorkerInsights
+
+CALL_SECONDS = 30.0
+UPLOAD_SECONDS = 120.0
+SILENCE_SECONDS = 45.0
+"""A stream of events sends a sign of life each 15 s; after so much silence the connection is dead."""
+PATIENCE_SECONDS = 30.0
+PAUSE_SECONDS = 0.5
+SETTLING_SECONDS = 15.0
+SETTLING_PAUSE_SECONDS = 0.1
+
+_AWAY = frozenset({502, 503, 504})
+_ID = re.compile(r"^(req|exec)_[0-9A-Za-z_-]{1,64}$")
+
+T = TypeVar("T")
+
+
+class Gateway:
+    """Use it as an asynchronous context manager. Every call raises FactoryUnreachable and RequestRefused."""
+
+    def __init__(self, url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """Another `transport` stands in for the network."""
+        self._url = url
+        # Whatever proxies the environment names are for the way out, not for a factory.
+        self._http = httpx.AsyncClient(
+            base_url=url, headers={"X-API-Key": key}, timeout=CALL_SECONDS, transport=transport, trust_env=False
+        )
+        self._has_answered = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def upload(self, file_name: str, content: bytes) -> SourceAnswer:
+        return await self._ask(
+            "POST",
+            "/api/kam/sources",
+            SourceAnswer,
+            headers={"Idempotency-Key": uuid.uuid4().hex},
+            files={"source": (file_name, content)},
+            timeout=UPLOAD_SECONDS,
+        )
+
+    async def order(self, template: str, parameters: Mapping[str, Any], *, message: str) -> OrderAnswer:
+        """One execution, however often it has to be sent."""
+        return await self._ask(
+            "POST",
+            "/api/kam/orders",
+            OrderAnswer,
+            headers={"Idempotency-Key": uuid.uuid4().hex},
+            json={"selected_template": template, "parameters": dict(parameters), "message": message},
+        )
+
+    async def request(self, some_id: str) -> RequestAnswer:
+        """The request of that id, or the one whose execution has it."""
+        if _kind_of(some_id) == "req":
+            return await self._ask("GET", f"/api/kam/requests/{some_id}", RequestAnswer)
+        execution = await self.execution(some_id)
+        if execution.request_id is None:
+            raise ExecutionUnknown(some_id, "it came of no request")
+        return await self._ask("GET", f"/api/kam/requests/{execution.request_id}", RequestAnswer)
+
+    async def execution(self, execution_id: str) -> ExecutionView:
+        return await self._ask("GET", f"/api/v1/ai/pipelines/{execution_id}", ExecutionView)
+
+    async def execution_of(self, some_id: str) -> ExecutionView:
+        """Raises ExecutionUnknown for a request that has not been executed."""
+        if _kind_of(some_id) == "exec":
+            return await self.execution(some_id)
+        request = await self.request(some_id)
+        if request.execution is None:
+            raise ExecutionUnknown(some_id, "it has not been executed")
+        return await self.execution(request.execution.execution_id)
+
+    async def cancel(self, some_id: str) -> RequestAnswer:
+        path = "/api/kam/requests" if _kind_of(some_id) == "req" else "/api/v1/ai/pipelines"
+        return await self._ask("DELETE", f"{path}/{some_id}", RequestAnswer)
+
+    async def list_requests(self, *, status: str | None, limit: int) -> RequestPage:
+        query = {"limit": str(limit)} | ({"status": status} if status else {})
+        return await self._ask("GET", "/api/kam/requests", RequestPage, params=query)
+
+    async def templates(self) -> TemplatesAnswer:
+        return await self._ask("GET", "/api/kam/templates", TemplatesAnswer)
+
+    async def insights(self, worker: str | None, period: str) -> WorkerInsights:
+        query = {"analysis_period": period} | ({"worker_name": worker} if worker else {})
+        return await self._ask("GET", "/worker-insights", WorkerInsights, params=query)
+
+    async def deliverable(self, deliverable_id: str) -> bytes:
+        return (await self._call("GET", f"/api/kam/deliverables/{deliverable_id}")).content
+
+    async def result(self, request_id: str) -> Result:
+        """What there is once an execution has ended. The last event may be here before the gateway has written it down."""
+        request = await self.request(request_id)
+        deadline = asyncio.get_running_loop().time() + SETTLING_SECONDS
+        while request.status not in FINAL and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(SETTLING_PAUSE_SECONDS)
+            request = await self.request(request_id)
+        execution = None if request.execution is None else await self.execution(request.execution.execution_id)
+        first = next((item for item in request.deliverables if item.media_type == "application/json"), None)
+        structure = None if first is None else msgspec.Raw(await self.deliverable(first.deliverable_id))
+        return Result(request=request, execution=execution, structure=structure)
+
+    async def events(self, some_id: str, *, after: int = 0) -> AsyncGenerator[ExecutionEvent, None]:
+        """All events from the one after `after` on, until the final one. A lost connection is made anew."""
+        path = f"/api/kam/requests/{some_id}" if _kind_of(some_id) == "req" else f"/api/v1/ai/pipelines/{some_id}"
+        lost_at: float | None = None
+        while True:
+            try:
+                async with aclosing(self._stream(f"{path}/events", after)) as events:
+                    async for event in events:
+                        lost_at, after = None, event.sequence
+                        yield event
+                        if type(event.data).__struct_config__.tag in FINAL_EVENT_TYPES:
+                            return
+            except httpx.TransportError as broken:
+                now = asyncio.get_running_loop().time()
+                lost_at = lost_at if lost_at is not None else now
+                if now - lost_at > PATIENCE_SECONDS:
+                    raise self._unreachable(broken) from broken
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _stream(self, path: str, after: int) -> AsyncGenerator[ExecutionEvent, None]:
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        timeout = httpx.Timeout(CALL_SECONDS, read=SILENCE_SECONDS)
+        async with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+            if response.status_code in _AWAY:
+                raise httpx.ReadError(f"answered with status {response.status_code}")
+            if response.is_error:
+                await response.aread()
+                raise self._refused(response)
+            async for event in read_events(response.aiter_raw()):
+                yield msgspec.json.decode(event.data, type=ExecutionEvent)
+
+    async def _ask(self, method: str, path: str, answer_type: type[T], **content: Any) -> T:
+        response = await self._call(method, path, **content)
+        try:
+            return msgspec.json.decode(response.content, type=answer_type)
+        except msgspec.MsgspecError as strange:
+            raise self._unreachable(strange, "it answers like something else than a factory") from strange
+
+    async def _call(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """Every call here may be repeated: it reads, it deletes, or it carries a key that makes it one."""
+        deadline = asyncio.get_running_loop().time() + (PATIENCE_SECONDS if self._has_answered else 0)
+        while True:
+            is_last = asyncio.get_running_loop().time() >= deadline
+            try:
+                response = await self._http.request(method, path, **content)
+            except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as broken:
+                if is_last or not isinstance(broken, httpx.TransportError):
+                    raise self._unreachable(broken) from broken
+            else:
+                if response.status_code not in _AWAY or is_last:
+                    self._has_answered = True
+                    if response.is_error:
+                        raise self._refused(response)
+                    return response
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    def _refused(self, response: httpx.Response) -> RequestRefused | FactoryUnreachable:
+        try:
+            problem = msgspec.json.decode(response.content, type=Problem)
+        except msgspec.MsgspecError:
+            return self._unreachable(None, f"it answers with status {response.status_code} and without a reason")
+        if response.status_code in _AWAY:
+            return self._unreachable(None, problem.detail or problem.title)
+        return RequestRefused(problem.title, problem.detail, problem.errors)
+
+    def _unreachable(self, cause: Exception | None, reason: str = "") -> FactoryUnreachable:
+        return FactoryUnreachable(f"{self._url} does not serve: {reason or cause or type(cause).__name__}")
+
+
+def _kind_of(some_id: str) -> str:
+    """`req` or `exec`. Raises BadInput for what is neither."""
+    shape = _ID.match(some_id)
+    if shape is None:
+        raise BadInput("ID", f"{some_id!r} is no id", "give the req_… of a request or the exec_… of an execution")
+    return shape.group(1)

@@ -1,0 +1,96 @@
+"""What the services write into their log files, as lines on the terminal of the one who runs the factory."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from rich.text import Text
+
+POLL_SECONDS = 0.2
+NAME_WIDTH = 13
+SERVERS = ("nats", "postgres")
+
+_QUIET_LEVELS = ("debug", "info")
+_TROUBLE_OF_SERVERS = ("[ERR]", "[FTL]", "PANIC:")
+"""As NATS and Postgres mark it. Postgres says ERROR and FATAL of single statements and connections; whose they are logs that."""
+_NOT_FIELDS = ("time", "level", "event", "service", "traceback")
+_STYLES = {"warning": "yellow", "error": "red", "critical": "bold red"}
+
+
+class LogLine(Struct, frozen=True, kw_only=True):
+    member: str
+    level: str
+    """As the service wrote it; `error` for what is no event of its own, such as the last words of an interpreter."""
+    words: str
+    more: str = ""
+    """A traceback."""
+
+
+def log_line(member: str, raw: str) -> LogLine:
+    """One line of a log file, understood as well as it can be."""
+    if member in SERVERS:
+        level = "error" if any(mark in raw for mark in _TROUBLE_OF_SERVERS) else "info"
+        return LogLine(member=member, level=level, words=raw.strip())
+    try:
+        event = msgspec.json.decode(raw, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return LogLine(member=member, level="error", words=raw.rstrip())
+    fields = "  ".join(f"{name}={value}" for name, value in event.items() if name not in _NOT_FIELDS)
+    return LogLine(
+        member=member,
+        level=str(event.get("level", "info")),
+        words=f"{event.get('event', '')}  {fields}".strip(),
+        more=str(event.get("traceback", "")),
+    )
+
+
+def rendered(line: LogLine) -> Text:
+    """Prefixed by the name of who wrote it."""
+    text = Text()
+    text.append(f"{line.member:<{NAME_WIDTH}}", style="cyan")
+    text.append(f"{line.level:<8} ", style=_STYLES.get(line.level, "dim"))
+    text.append(line.words)
+    if line.more:
+        text.append(f"\n{line.more.rstrip()}", style="dim")
+    return text
+
+
+class LogFollower:
+    """Shows what is added to some log files from now on: warnings and worse, or everything."""
+
+    def __init__(self, paths: Mapping[str, Path], *, show: Callable[[Text], None], everything: bool) -> None:
+        self._paths = dict(paths)
+        self._show = show
+        self._everything = everything
+        self._read_to = {name: path.stat().st_size if path.exists() else 0 for name, path in paths.items()}
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(POLL_SECONDS)
+
+    def look(self) -> None:
+        """Show what has come since the last look; a line that is not finished yet waits for the next one."""
+        for name, path in self._paths.items():
+            for raw in self._new_lines(name, path):
+                line = log_line(name, raw)
+                if self._everything or line.level not in _QUIET_LEVELS:
+                    self._show(rendered(line))
+
+    def _new_lines(self, name: str, path: Path) -> list[str]:
+        try:
+            with path.open("rb") as log:
+                begin = self._read_to[name]
+                if path.stat().st_size < begin:  # a long log was set aside at a start, and this is a new one
+                    begin = 0
+                log.seek(begin)
+                content = log.read()
+        except FileNotFoundError:
+            return []
+        finished = content[: content.rfind(b"\n") + 1]
+        self._read_to[name] = begin + len(finished)
+        return [line for line in finished.decode("utf-8", "replace").splitlines() if line.strip()]
