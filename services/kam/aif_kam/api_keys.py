@@ -12,7 +12,7 @@ import zlib
 
 from aif_runtime.settings import Secret
 
-_SHAPE = re.compile(r"^af_live_([0-9a-f]{16})_[0-9a-f]{64}_([0-9a-f]{8})$")
+_SHAPE = re.compile(r"af_live_([0-9a-f]{16})_[0-9a-f]{64}_([0-9a-f]{8})")
 MIN_PEPPER_CHARACTERS = 32
 
 
@@ -23,7 +23,7 @@ def mint_api_key() -> str:
 
 def key_id_of(key: str) -> str | None:
     """The public part of a key; None when it is no key of ours."""
-    shape = _SHAPE.match(key)
+    shape = _SHAPE.fullmatch(key)
     if shape is None or not hmac.compare_digest(_checksum(key.rsplit("_", 1)[0]), shape.group(2)):
         return None
     return shape.group(1)

@@ -14,6 +14,7 @@ from aif_runtime.bus import Bus, Delivery
 from aif_runtime.failures import RuntimeFailure
 
 FETCH_SECONDS = 1.0
+"""How long an idle consumer takes to see that the process ends."""
 EVENTS_AT_ONCE = 256
 ORDERS_AT_ONCE = 16
 SWEEP_SECONDS = 2.0
@@ -24,7 +25,7 @@ _log = structlog.get_logger()
 T = TypeVar("T")
 
 
-async def run_orders(stop: asyncio.Event, *, bus: Bus, orders: BusOrders) -> None:
+async def run_orders(stop: asyncio.Event, *, bus: Bus, orders: BusOrders, fetch_seconds: float = FETCH_SECONDS) -> None:
     """Orders from the bus, several at once."""
 
     async def take(delivery: Delivery) -> None:
@@ -34,7 +35,7 @@ async def run_orders(stop: asyncio.Event, *, bus: Bus, orders: BusOrders) -> Non
     while not stop.is_set() and deliveries is not None:
 
         async def step() -> None:
-            batch = await deliveries.fetch(ORDERS_AT_ONCE, FETCH_SECONDS)
+            batch = await deliveries.fetch(ORDERS_AT_ONCE, fetch_seconds)
             await asyncio.gather(*(take(delivery) for delivery in batch))
 
         if not await _guarded("orders", step):
@@ -43,13 +44,13 @@ async def run_orders(stop: asyncio.Event, *, bus: Bus, orders: BusOrders) -> Non
         await deliveries.close()
 
 
-async def run_events(stop: asyncio.Event, *, bus: Bus, tracker: RequestTracker) -> None:
+async def run_events(stop: asyncio.Event, *, bus: Bus, tracker: RequestTracker, fetch_seconds: float = FETCH_SECONDS) -> None:
     """Events from the bus to the requests that they are of."""
     deliveries = await _opened(stop, lambda: bus.open_consumer(EVENTS_CONSUMER))
     while not stop.is_set() and deliveries is not None:
 
         async def step() -> None:
-            batch = await deliveries.fetch(EVENTS_AT_ONCE, FETCH_SECONDS)
+            batch = await deliveries.fetch(EVENTS_AT_ONCE, fetch_seconds)
             if batch:
                 await tracker.apply_events(batch)
 

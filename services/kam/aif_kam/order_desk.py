@@ -87,15 +87,18 @@ class OrderDesk:
         return selected
 
     async def execute(self, request_id: str, client_id: str | None, given: Mapping[str, Any], call: KeyedCall | None) -> Answer:
-        """Begin the execution of a request. Raises NotFound, InvalidInput, Conflict, Unavailable."""
+        """Begin the execution of a request; again with the same parameters, it is the same execution.
+
+        Raises NotFound, InvalidInput, Conflict, Unavailable.
+        """
         if call is not None and (use := await self._use(call)):
             return await self._repeat(use, call)
         async with self._database.connection() as connection:
             request = await self._requests.find(connection, request_id, client_id)
         if request is None:
             raise _no_request(request_id)
-        if request.status is RequestStatus.SUBMITTING and request.parameters_digest == digest_of(given):
-            return await self._again(request)
+        if request.execution_id is not None and request.parameters_digest == digest_of(given):
+            return await self._again(request.execution_id)
         template = _executable(request)
         prepared = await self._parameters.prepare(
             request.client_id, template, given, template_field="selected_template", field="parameters"
@@ -198,11 +201,10 @@ class OrderDesk:
             raise in_flight()
         return settled
 
-    async def _again(self, request: ClientRequest) -> Answer:
-        """The same execute once more while its outcome is unknown."""
-        assert request.execution_id is not None
-        answer = await self._submissions.resubmit(request.execution_id)
-        answer = answer or await self._submissions.answer_of_settled(request.execution_id)
+    async def _again(self, execution_id: str) -> Answer:
+        """The answer of an earlier execute, or a part in getting it."""
+        answer = await self._submissions.resubmit(execution_id)
+        answer = answer or await self._submissions.answer_of_settled(execution_id)
         if answer is None:
             raise Conflict(
                 "this request is being submitted; ask again in a moment", code="being_submitted", retry_after_seconds=1

@@ -173,6 +173,8 @@ def on_http_exception(request: Request[Any, Any, Any], failure: HTTPException) -
             )
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             problem = problem_of(body_too_large(), instance=path)
+        case HTTPStatus.BAD_REQUEST if isinstance(failure, ValidationException) and _lacks_body(failure):
+            problem = problem_of(MalformedBody("the body is empty: send a JSON object"), instance=path)
         case HTTPStatus.BAD_REQUEST if isinstance(failure, ValidationException):
             problem = _problem(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -212,6 +214,11 @@ def _status_of(failure: KamFailure) -> HTTPStatus:
             return known
         return HTTPStatus.UNPROCESSABLE_ENTITY if failure.retry_after_seconds is None else HTTPStatus.TOO_MANY_REQUESTS
     return next((status for kind, status in _STATUS_OF_FAILURE if isinstance(failure, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _lacks_body(failure: ValidationException) -> bool:
+    """The framework calls an absent body a missing argument `data`."""
+    return any(mistake.field == "data" for mistake in _mistakes(failure))
 
 
 def _mistakes(failure: ValidationException) -> tuple[FieldMistake, ...]:

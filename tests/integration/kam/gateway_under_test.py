@@ -97,8 +97,8 @@ async def open_gateway(database_url: str, *, silence_seconds: float = 15.0) -> A
     server = WebServer(create_app(gateway.parts), host="127.0.0.1", port=0)
     tasks = [
         asyncio.create_task(server.serve(stop)),
-        asyncio.create_task(run_events(stop, bus=kam_bus, tracker=gateway.parts.tracker)),
-        asyncio.create_task(run_orders(stop, bus=kam_bus, orders=gateway.orders)),
+        asyncio.create_task(run_events(stop, bus=kam_bus, tracker=gateway.parts.tracker, fetch_seconds=0.05)),
+        asyncio.create_task(run_orders(stop, bus=kam_bus, orders=gateway.orders, fetch_seconds=0.05)),
     ]
     under_test = GatewayUnderTest(
         gateway=gateway,

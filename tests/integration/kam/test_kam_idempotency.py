@@ -125,7 +125,9 @@ async def test_executing_again_without_a_key_while_the_outcome_is_unknown_gets_t
     assert again.status_code == 202
     assert list(kam.orchestrator.orders) == [again.json()["execution_id"]]
     third = await alice.post(path, json=body)
-    assert (third.status_code, third.json()["type"]) == (409, "urn:aif:problem:already_executed")
+    assert (third.status_code, third.json()["execution_id"]) == (202, again.json()["execution_id"])
+    other = await alice.post(path, json={"parameters": {"topic": "wasps"}})
+    assert (other.status_code, other.json()["type"]) == (409, "urn:aif:problem:already_executed")
 
 
 async def test_a_key_whose_caller_died_is_answered_from_the_events_that_came(

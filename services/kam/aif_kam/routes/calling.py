@@ -30,8 +30,8 @@ IdempotencyHeader = Annotated[
         description="Makes a repeated call harmless: for 24 hours the same key with the same body is one effect and answer",
     ),
 ]
-_ID = re.compile(r"^[a-z]{2,12}_[0-9A-Za-z_-]{1,64}$")
-_CLIENT_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+_ID = re.compile(r"[a-z]{2,12}_[0-9A-Za-z_-]{1,64}")
+_CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 Body = TypeVar("Body", bound=Struct)
 
 
@@ -81,14 +81,14 @@ def key_guard(identity: Identity) -> Guard:
 
 def known_id(text: str) -> str:
     """An id out of an address. Raises NotFound for what can be none, before it reaches the database."""
-    if _ID.match(text) is None:
+    if _ID.fullmatch(text) is None:
         raise NotFound(f"{text[:80]!r} is no id of anything here")
     return text
 
 
 def named_client(text: str | None) -> str | None:
     """A client's id out of a query. Raises InvalidInput."""
-    if text is not None and _CLIENT_ID.match(text) is None:
+    if text is not None and _CLIENT_ID.fullmatch(text) is None:
         raise invalid("client_id", "is no client's id", "use letters, digits, _ and -, 64 at most")
     return text
 

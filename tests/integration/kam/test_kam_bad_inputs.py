@@ -1,0 +1,252 @@
+"""Whatever is wrong, the answer is a problem document that names the field and the mend, and nothing is stored half."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from integration.kam.gateway_under_test import BEES, GatewayUnderTest
+
+COURSE = "content_granulation_course"
+ORDERS = "/api/kam/orders"
+REQUESTS = "/api/kam/requests"
+
+
+def order(**parameters: Any) -> bytes:
+    return json.dumps({"selected_template": COURSE, "parameters": parameters}).encode()
+
+
+BODIES = [
+    (REQUESTS, b"", 400, "malformed_body", None, None),
+    (REQUESTS, b"{", 400, "malformed_body", None, None),
+    (REQUESTS, b"[]", 400, "malformed_body", None, None),
+    (REQUESTS, b'"text"', 400, "malformed_body", None, None),
+    (REQUESTS, b'{"message": "\xff"}', 400, "malformed_body", None, None),
+    (REQUESTS, b'{"message": "\\ud800"}', 400, "malformed_body", None, None),
+    (REQUESTS, b'{"message": ' + b"[" * 100_000, 400, "malformed_body", None, None),
+    (REQUESTS, b'{"message": "a\\u0000b"}', 422, "invalid_input", "message", "remove it"),
+    (REQUESTS, b'{"massage": "x"}', 422, "invalid_input", "massage", "did you mean message?"),
+    (REQUESTS, b'{"message": 5}', 422, "invalid_input", "message", "see /schema"),
+    (REQUESTS, b'{"urgency_level": "now"}', 422, "invalid_input", "urgency_level", "see /schema"),
+    (REQUESTS, b'{"request_type": "dance"}', 422, "invalid_input", "request_type", "see /schema"),
+    (REQUESTS, b'{"client_id": "../x"}', 422, "invalid_input", "client_id", "see /schema"),
+    (REQUESTS, b'{"status": "completed"}', 422, "invalid_input", "status", "leave it out"),
+    (REQUESTS, b'{"workspace_id": "' + b"w" * 65 + b'"}', 422, "invalid_input", "workspace_id", "see /schema"),
+    (ORDERS, b"{}", 422, "invalid_input", "selected_template", "add selected_template"),
+    (
+        ORDERS,
+        b'{"selected_template": "content_granulation_curse"}',
+        422,
+        "unknown_template",
+        "selected_template",
+        f"did you mean {COURSE}?",
+    ),
+    (ORDERS, order(granularityLevel="four"), 422, "invalid_input", "parameters.granularityLevel", "number"),
+    (ORDERS, order(granularityLevel=9), 422, "invalid_input", "parameters.granularityLevel", "5"),
+    (ORDERS, order(granularitylevel=3), 422, "invalid_input", "parameters.granularitylevel", "granularityLevel"),
+    (ORDERS, order(structureType="quiz"), 422, "invalid_input", "parameters.structureType", "course"),
+    (ORDERS, order(source=5), 422, "invalid_input", "parameters.source", "source_id"),
+    (ORDERS, order(source="src_nothing"), 422, "invalid_input", "parameters.source", "upload it"),
+    (ORDERS, order(source="src_x\x00"), 422, "invalid_input", "parameters.source", "remove it"),
+    (ORDERS, order(source="src_x", source_text="x"), 422, "invalid_input", "parameters.source_text", "keep one"),
+    (ORDERS, order(source_text="   "), 422, "source_empty", "parameters.source_text", "text in it"),
+    (ORDERS, order(source_text=["x"]), 422, "invalid_input", "parameters.source_text", "one string"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "status", "code", "field", "mend"), BODIES)
+async def test_a_bad_body_is_refused_by_name(
+    kam: GatewayUnderTest,
+    alice: httpx.AsyncClient,
+    path: str,
+    body: bytes,
+    status: int,
+    code: str,
+    field: str | None,
+    mend: str | None,
+) -> None:
+    refused = await alice.post(path, content=body, headers={"Content-Type": "application/json"})
+
+    problem = refused.json()
+    assert (refused.status_code, problem["type"]) == (status, f"urn:aif:problem:{code}")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert (problem["status"], problem["instance"]) == (status, path)
+    assert problem["title"]
+    assert problem["detail"]
+    if field is not None and mend is not None:
+        assert problem["errors"][0]["field"] == field
+        assert mend in problem["errors"][0]["mend"]
+    assert await kam.rows("SELECT 1 FROM client_requests UNION ALL SELECT 1 FROM sources") == []
+    assert kam.orchestrator.orders == {}
+
+
+async def test_all_wrong_fields_are_named_at_once(alice: httpx.AsyncClient) -> None:
+    refused = await alice.post(REQUESTS, json={"massage": "x", "urgency_level": 7, "workspace_id": ""})
+
+    assert [mistake["field"] for mistake in refused.json()["errors"]] == ["massage", "urgency_level", "workspace_id"]
+
+
+UPLOADS = [
+    ("a.md", b"", "source_empty"),
+    ("a.exe", b"MZ\x90", "source_kind"),
+    ("a.txt", b"caf\xe9", "source_encoding"),
+    ("a.txt", b"a\x00b", "source_binary"),
+    ("a.pdf", b"%PDF-1.4 broken", "source_broken_pdf"),
+    ("a.pdf", b"no pdf", "source_broken_pdf"),
+    ("a.docx", b"PK\x03\x04broken", "source_broken_docx"),
+    ("a.md", b"%PDF-1.4", "source_kind"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "code"), UPLOADS)
+@pytest.mark.parametrize("way", ["raw", "multipart"])
+async def test_a_bad_source_is_refused_by_name(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, name: str, content: bytes, code: str, way: str
+) -> None:
+    if way == "raw":
+        refused = await alice.post(f"/api/kam/sources?file_name={name}", content=content)
+    else:
+        refused = await alice.post("/api/kam/sources", files={"source": (name, content)})
+
+    assert (refused.status_code, refused.json()["type"]) == (422, f"urn:aif:problem:{code}")
+    assert refused.json()["errors"][0]["field"] == "source"
+    assert refused.json()["errors"][0]["mend"]
+    assert await kam.rows("SELECT 1 FROM sources") == []
+
+
+@pytest.mark.parametrize("way", ["with length", "in chunks", "multipart"])
+async def test_sixty_megabytes_are_too_many(kam: GatewayUnderTest, alice: httpx.AsyncClient, way: str) -> None:
+    megabyte = b"word " * (1024 * 1024 // 5)
+
+    async def chunks() -> Any:
+        for _ in range(60):
+            yield megabyte
+
+    path = "/api/kam/sources?file_name=a.txt"
+    match way:
+        case "with length":
+            refused = await alice.post(path, content=megabyte * 60)
+        case "in chunks":
+            refused = await alice.post(path, content=chunks())
+        case _:
+            refused = await alice.post("/api/kam/sources", files={"source": ("a.txt", megabyte * 60)})
+
+    assert (refused.status_code, refused.json()["type"]) == (413, "urn:aif:problem:body_too_large")
+    assert "50 MiB" in refused.json()["errors"][0]["mend"]
+    assert await kam.rows("SELECT 1 FROM sources") == []
+
+
+async def test_a_json_body_above_one_mebibyte_is_too_large(alice: httpx.AsyncClient) -> None:
+    refused = await alice.post(ORDERS, content=order(source_text="x" * (1024 * 1024)))
+
+    assert (refused.status_code, refused.json()["type"]) == (413, "urn:aif:problem:body_too_large")
+
+
+async def test_another_media_type_is_named(alice: httpx.AsyncClient) -> None:
+    refused = await alice.post(REQUESTS, data={"message": "x"})
+
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (415, "Content-Type")
+    assert "application/json" in refused.json()["errors"][0]["mend"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"--x\r\nbroken", {"Content-Type": "multipart/form-data; boundary=x"}),
+        (b"no parts", {"Content-Type": "multipart/form-data"}),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\ntext\r\n--x--\r\n',
+            {"Content-Type": "multipart/form-data; boundary=x"},
+        ),
+    ],
+)
+async def test_a_broken_multipart_body_is_refused(alice: httpx.AsyncClient, body: bytes, headers: dict[str, str]) -> None:
+    refused = await alice.post("/api/kam/sources", content=body, headers=headers)
+
+    assert (refused.status_code, refused.json()["type"]) == (400, "urn:aif:problem:malformed_body")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing/here", 404, "no_such_address"),
+        ("PATCH", "/api/kam/requests", 405, "method_not_allowed"),
+        ("GET", "/api/kam/requests/req_unknown", 404, "unknown_request"),
+        ("GET", "/api/kam/requests/%00", 404, "not_found"),
+        ("GET", "/api/kam/requests/..%2f..%2fetc", 404, None),
+        ("GET", "/api/v1/ai/pipelines/exec_unknown", 404, "unknown_execution"),
+        ("GET", "/api/kam/deliverables/dlv_unknown", 404, "not_found"),
+        ("GET", "/api/kam/templates/unknown", 404, "unknown_template"),
+        ("GET", "/api/kam/requests?limit=0", 422, "invalid_input"),
+        ("GET", "/api/kam/requests?limit=x", 422, "invalid_input"),
+        ("GET", "/api/kam/requests?status=dancing", 422, "invalid_input"),
+        ("GET", "/api/kam/requests?cursor=%00", 422, "invalid_input"),
+        ("GET", "/worker-insights?analysis_period=soon", 422, "invalid_input"),
+    ],
+)
+async def test_a_bad_address_is_answered_with_a_problem(
+    alice: httpx.AsyncClient, method: str, path: str, status: int, code: str | None
+) -> None:
+    refused = await alice.request(method, path)
+
+    assert refused.status_code == status
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert code is None or refused.json()["type"] == f"urn:aif:problem:{code}"
+    if status == 405:
+        assert "GET" in refused.headers["allow"]
+    assert refused.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("key", ["", "with space", "x" * 201, "é"])
+async def test_a_bad_idempotency_key_is_named(alice: httpx.AsyncClient, key: str) -> None:
+    refused = await alice.post(REQUESTS, json={}, headers={"Idempotency-Key": key.encode("latin-1")})
+
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
+
+
+async def test_without_the_broker_orders_are_refused_quickly_and_the_database_still_answers(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    request_id = (await alice.post(REQUESTS, json={})).json()["request_id"]
+    await alice.get("/api/kam/templates")
+    kam.broker.go_down()
+
+    refused = await alice.post(ORDERS, content=order(topic="bees"))
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+    assert refused.elapsed.total_seconds() < 2
+    assert (await alice.get(f"{REQUESTS}/{request_id}")).status_code == 200
+    assert len((await alice.get(REQUESTS)).json()["requests"]) == 2
+    assert (await alice.get("/worker-insights")).status_code == 503
+    kam.broker.come_back()
+    assert await kam.gateway.submissions.sweep() == 1
+
+
+async def test_without_the_database_the_answer_is_unavailable(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    await kam.database.close()
+
+    refused = await alice.post(REQUESTS, json={})
+
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "2"
+    assert "password" not in refused.text
+
+
+async def test_a_mistake_of_ours_tells_nothing_of_the_inside(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    async with kam.database.connection() as connection:
+        await connection.execute("DROP TABLE idempotency_keys")
+
+    failed = await alice.post(REQUESTS, json={}, headers={"Idempotency-Key": "k"})
+
+    assert (failed.status_code, failed.json()["type"]) == (500, "urn:aif:problem:internal_error")
+    assert "idempotency_keys" not in failed.text
+
+
+async def test_a_good_document_after_bad_ones_is_read(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    for name, content, _ in UPLOADS[:3]:
+        await alice.post(f"/api/kam/sources?file_name={name}", content=content)
+
+    read = await alice.post("/api/kam/sources?file_name=bees.md", content=BEES.encode())
+
+    assert read.status_code == 201

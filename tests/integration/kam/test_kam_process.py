@@ -1,0 +1,139 @@
+"""The gateway as a process of its own, over a real broker and a real database."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest_asyncio
+
+from aif_contracts import subjects
+from aif_kam.api_keys import mint_api_key
+from aif_runtime.bus import Outgoing
+from aif_runtime.nats_bus import NatsBus
+from integration.kam.gateway_under_test import BEES
+from integration.kam.orchestrator_stand_in import OrchestratorStandIn
+from support.waiting import eventually
+
+KEY, ADMIN_KEY = mint_api_key(), mint_api_key()
+
+
+class KamProcess:
+    def __init__(self, database_url: str, nats_url: str, folder: Path) -> None:
+        self._ready_file = folder / "kam.ready"
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "AIF_KAM_DATABASE_URL": database_url,
+            "AIF_NATS_URL": nats_url,
+            "AIF_KAM_PORT": "0",
+            "AIF_KEY_PEPPER": "p" * 40,
+            "AIF_BOOTSTRAP_CLIENT_ID": "acme",
+            "AIF_BOOTSTRAP_CLIENT_KEY": KEY,
+            "AIF_BOOTSTRAP_ADMIN_KEY": ADMIN_KEY,
+            "AIF_READY_FILE": str(self._ready_file),
+        }
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self, **changes: str) -> None:
+        self._ready_file.unlink(missing_ok=True)
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "aif_kam"),
+            env={**self._environment, **changes},
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def client(self) -> httpx.AsyncClient:
+        await eventually(self._ready_file.exists, 30, what="the gateway is ready")
+        port = json.loads(self._ready_file.read_text())["port"]
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"X-API-Key": KEY}, timeout=20)
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        _, log = await asyncio.wait_for(self.process.communicate(), 30)
+        assert self.process.returncode is not None
+        return self.process.returncode, log.decode()
+
+
+@pytest_asyncio.fixture
+async def kam_process(fresh_database: str, fresh_nats: str, tmp_path: Path) -> AsyncIterator[KamProcess]:
+    process = KamProcess(fresh_database, fresh_nats, tmp_path)
+    yield process
+    if process.process is not None and process.process.returncode is None:
+        await process.end(signal.SIGKILL)
+
+
+@pytest_asyncio.fixture
+async def bus(fresh_nats: str) -> AsyncIterator[NatsBus]:
+    async with await NatsBus.connect(fresh_nats, name="test") as bus:
+        await bus.declare_topology()
+        yield bus
+
+
+async def test_it_starts_takes_orders_by_http_and_by_bus_and_ends_when_told(kam_process: KamProcess, bus: NatsBus) -> None:
+    orchestrator = OrchestratorStandIn(bus)
+    await orchestrator.start()
+    await kam_process.start()
+    async with await kam_process.client() as client:
+        assert (await client.get("/health")).json()["status"] == "ok"
+        source = (await client.post("/api/kam/sources?file_name=bees.md", content=BEES.encode())).json()
+        body = {"selected_template": "content_granulation_course", "parameters": {"source": source["source_id"]}}
+        started = await client.post("/api/kam/orders", json=body)
+        assert started.status_code == 202
+        order = {"template": "content_granulation_course", "parameters": {"source_text": BEES}}
+        await bus.publish([Outgoing(subject=subjects.submit("acme"), payload=json.dumps(order).encode())])
+        await eventually(lambda: len(orchestrator.orders) == 2, 10)
+        async with client.stream("GET", started.json()["links"]["events"]) as response:
+            lines = response.aiter_lines()
+            while await anext(lines) != "id: 1":
+                pass
+            code, log = await kam_process.end()
+
+    assert code == 0
+    assert KEY not in log
+    assert '"event":"stopped"' in log.replace(" ", "")
+
+
+async def test_killed_between_storing_and_asking_it_finishes_the_order_after_the_restart(
+    kam_process: KamProcess, bus: NatsBus, fresh_database: str
+) -> None:
+    orchestrator = OrchestratorStandIn(bus)
+    await orchestrator.start()
+    await kam_process.start()
+    body = {"selected_template": "content_granulation_course", "parameters": {"topic": "bees"}}
+    async with await kam_process.client() as client:
+        await client.get("/api/kam/templates")
+        orchestrator.is_away = True
+        unknown = await client.post("/api/kam/orders", json=body, headers={"Idempotency-Key": "k"})
+        assert unknown.status_code == 503
+        await kam_process.end(signal.SIGKILL)
+    orchestrator.is_away = False
+
+    await kam_process.start()
+
+    async with await kam_process.client() as client:
+        await eventually(lambda: len(orchestrator.orders) == 1, 10)
+        connection = await asyncpg.connect(fresh_database)
+        stored = await connection.fetchval("SELECT execution_id FROM kam.client_requests")
+        await connection.close()
+        answered = await client.post("/api/kam/orders", json=body, headers={"Idempotency-Key": "k"})
+        assert (answered.status_code, answered.json()["execution_id"]) == (202, stored)
+        await kam_process.end()
+    assert list(orchestrator.orders) == [stored]
+
+
+async def test_wrong_settings_are_told_all_at_once_without_secrets(kam_process: KamProcess) -> None:
+    await kam_process.start(AIF_KAM_PORT="eighty", AIF_KAM_DATABASE_URL="", AIF_LOG_LEVEL="loud")
+
+    assert kam_process.process is not None
+    _, log = await asyncio.wait_for(kam_process.process.communicate(), 30)
+
+    assert kam_process.process.returncode == 2
+    assert all(name in log.decode() for name in ("AIF_KAM_PORT", "AIF_KAM_DATABASE_URL", "AIF_LOG_LEVEL"))
+    assert KEY not in log.decode()

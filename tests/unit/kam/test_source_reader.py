@@ -1,0 +1,42 @@
+"""The reading process: whatever a document does to it, the gateway gets an answer."""
+
+import msgspec
+import pytest
+
+from aif_contracts.documents import SourceDocument
+from aif_kam.failures import InvalidInput
+from aif_kam.source_reader import SourceReader
+from aif_kam.sources.reading import FileToRead
+
+
+async def test_a_document_comes_back_with_its_figures() -> None:
+    read = await SourceReader().read(b"# Bees\n\nThey fly.\n", FileToRead(file_name="bees.md"))
+
+    assert (read.summary.title, read.summary.words, read.summary.headings, read.summary.characters) == ("Bees", 3, 1, 15)
+    assert msgspec.json.decode(read.document, type=SourceDocument).text == "Bees\n\nThey fly."
+
+
+async def test_a_refusal_names_the_field_that_the_caller_used() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await SourceReader().read(b"", FileToRead(pasted=True), field="parameters.source_text")
+
+    assert refused.value.code == "source_empty"
+    assert refused.value.mistakes[0].field == "parameters.source_text"
+
+
+async def test_a_reading_that_takes_too_long_is_ended() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await SourceReader(wall_seconds=0.001).read(b"# Bees", FileToRead(file_name="bees.md"))
+
+    assert refused.value.code == "source_too_costly"
+
+
+async def test_a_document_that_eats_memory_ends_its_own_process_only() -> None:
+    reader = SourceReader()
+    bomb = b"<p>" + b"<b>" * 8_000_000
+
+    with pytest.raises(InvalidInput) as refused:
+        await reader.read(bomb, FileToRead(file_name="bomb.html"))
+
+    assert refused.value.code in ("source_too_costly", "source_too_deep", "source_without_text")
+    assert (await reader.read(b"# Fine", FileToRead(file_name="fine.md"))).summary.title == "Fine"
