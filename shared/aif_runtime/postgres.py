@@ -27,7 +27,7 @@ LOCK_SECONDS = 2.0
 IDLE_IN_TRANSACTION_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 2.0
-_CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 5.0
 
 _AWAY = (
     OSError,
@@ -55,14 +55,24 @@ class Database:
     A connection given back keeps what `SET` changed in its session: use `SET LOCAL`.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, acquire_seconds: float = ACQUIRE_SECONDS) -> None:
         self._pool = pool
+        self._acquire_seconds = acquire_seconds
 
     @classmethod
     async def open(
-        cls, url: str, *, application_name: str, schema: str | None = None, min_size: int = 1, max_size: int = 10
+        cls,
+        url: str,
+        *,
+        application_name: str,
+        schema: str | None = None,
+        min_size: int = 1,
+        max_size: int = 10,
+        acquire_seconds: float = ACQUIRE_SECONDS,
     ) -> Self:
-        """Connect. `schema` becomes the search path; None leaves the role's own. Raises DatabaseUnavailable."""
+        """Connect. `schema` becomes the search path; None leaves the role's own.
+
+        Raises DatabaseUnavailable, SettingsInvalid."""
         limits = {
             "application_name": application_name,
             "statement_timeout": _milliseconds(STATEMENT_SECONDS),
@@ -84,19 +94,19 @@ class Database:
                 init=_prepare_connection,
                 reset=_keep_session,
             )
-        return cls(pool)
+        return cls(pool, acquire_seconds=acquire_seconds)
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection without a transaction around it. Raises DatabaseUnavailable, at once or in the middle."""
         with _translated():
-            connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+            connection = await self._pool.acquire(timeout=self._acquire_seconds)
         try:
-            with _translated(connection.is_closed):
+            with _translated(lambda: _is_cut(connection)):
                 yield connection
         finally:
             with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
-                await self._pool.release(connection, timeout=ACQUIRE_SECONDS)
+                await self._pool.release(connection, timeout=self._acquire_seconds)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -114,10 +124,10 @@ class Database:
             await connection.fetchval("SELECT 1")
         return None
 
-    async def close(self) -> None:
-        """Wait for all connections to come back, for five seconds at most; then cut them."""
+    async def close(self, within_seconds: float = CLOSE_SECONDS) -> None:
+        """Wait for all connections to come back, for so long at most; then cut them."""
         try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
+            async with asyncio.timeout(within_seconds):
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
@@ -140,6 +150,13 @@ def _translated(is_cut: Callable[[], bool] = lambda: True) -> Iterator[None]:
         if not is_cut():
             raise
         raise DatabaseUnavailable(f"the connection to Postgres is gone: {failure}") from failure
+
+
+def _is_cut(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True  # the pool takes a connection back by itself when it dies
 
 
 async def _prepare_connection(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -1,0 +1,160 @@
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from aif_console.embedded.postgres_server import EmbeddedPostgres
+from aif_runtime.failures import DatabaseUnavailable, SettingsInvalid
+from aif_runtime.postgres import Database
+
+
+async def test_json_columns_are_bytes_in_both_directions(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test")
+    async with database.transaction() as connection:
+        await connection.execute("CREATE TABLE notes (id integer, body jsonb, raw json)")
+        await connection.execute("INSERT INTO notes VALUES ($1, $2, $3)", 1, b'{"a":1}', b"[1]")
+        await connection.execute(
+            "INSERT INTO notes SELECT * FROM unnest($1::int[], $2::jsonb[], $3::json[])", [2], [b"2"], [b"3"]
+        )
+
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT body, raw FROM notes ORDER BY id")
+
+    assert [tuple(row) for row in rows] == [(b'{"a": 1}', b"[1]"), (b"2", b"3")]
+    await database.close()
+
+
+async def test_an_exception_rolls_the_transaction_back(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test")
+    async with database.connection() as connection:
+        await connection.execute("CREATE TABLE notes (id integer)")
+
+    async def insert_and_fail() -> None:
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO notes VALUES (1)")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await insert_and_fail()
+
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM notes") == 0
+    await database.close()
+
+
+async def test_every_session_has_its_time_limits_and_search_path(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test", schema="kam")
+
+    async with database.connection() as connection:
+        limits = [
+            await connection.fetchval(f"SHOW {name}")
+            for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "search_path", "timezone")
+        ]
+
+    assert limits == ["5s", "2s", "10s", "kam", "UTC"]
+    await database.close()
+
+
+async def test_a_lock_that_is_not_given_in_time_is_a_retryable_failure(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test")
+    async with database.connection() as connection:
+        await connection.execute("CREATE TABLE notes (id integer)")
+
+    async def read() -> None:
+        async with database.transaction() as other:
+            await other.execute("SET LOCAL lock_timeout = '20ms'")
+            await other.execute("SELECT * FROM notes")
+
+    async with database.transaction() as holder:
+        await holder.execute("LOCK TABLE notes")
+        with pytest.raises(DatabaseUnavailable, match="could not finish in time: canceling statement due to lock timeout"):
+            await read()
+    await database.close()
+
+
+async def test_a_mistake_in_a_query_is_not_hidden_as_an_outage(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test")
+
+    with pytest.raises(asyncpg.UndefinedTableError):
+        async with database.connection() as connection:
+            await connection.execute("SELECT * FROM nowhere")
+    with pytest.raises(asyncpg.InterfaceError):
+        async with database.connection() as connection:
+            await connection.fetch("SELECT $1::int", 1, 2)
+    await database.close()
+
+
+async def test_a_pool_that_is_used_up_answers_in_time(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test", max_size=1, acquire_seconds=0.05)
+
+    async with database.connection():
+        with pytest.raises(DatabaseUnavailable, match="cannot be reached"):
+            async with database.connection():
+                pass
+    await database.close()
+
+
+async def test_a_wrong_password_is_told_without_it(fresh_database: str) -> None:
+    user, place = fresh_database.split("@")
+    url = user.rsplit(":", 1)[0] + ":not-the-password@" + place
+
+    with pytest.raises(DatabaseUnavailable) as failure:
+        await Database.open(url, application_name="test")
+
+    assert "Postgres refuses us: password authentication failed" in str(failure.value)
+    assert "not-the-password" not in str(failure.value)
+
+
+async def test_a_url_that_is_none_is_a_mistake_in_the_settings() -> None:
+    with pytest.raises(SettingsInvalid, match="the database URL cannot be used"):
+        await Database.open("mysql://somewhere", application_name="test")
+
+
+async def test_a_database_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(DatabaseUnavailable, match="cannot be reached"):
+        await Database.open("postgres://kam:x@127.0.0.1:1/aif", application_name="test")
+
+
+async def test_the_pool_survives_a_restart_of_postgres(servers_dir: Path) -> None:
+    server = EmbeddedPostgres(servers_dir / "restarted", durable=False)
+    await server.start()
+    database = await Database.open(server.admin_url, application_name="test", max_size=3)
+
+    async with database.connection() as held:
+        await server.stop()
+        with pytest.raises(DatabaseUnavailable):
+            async with database.connection():
+                pass
+        await server.start()
+        with pytest.raises((DatabaseUnavailable, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)):
+            await held.fetchval("SELECT 1")
+    answers = [await database.check() for _ in range(5)]
+
+    assert answers == [None] * 5
+    await database.close()
+    await server.stop()
+
+
+async def test_a_connection_cut_in_the_middle_of_a_transaction_is_a_retryable_failure(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test")
+
+    async def write() -> None:
+        async with database.transaction() as connection:
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+            async with database.connection() as other:
+                await other.execute("SELECT pg_terminate_backend($1)", pid)
+            await connection.execute("SELECT 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        await write()
+
+    assert await database.check() is None
+    await database.close()
+
+
+async def test_closing_does_not_wait_for_ever_for_a_connection_in_use(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test")
+
+    async with database.connection():
+        await asyncio.wait_for(database.close(within_seconds=0.05), 2)
