@@ -26,6 +26,9 @@ class WebServer:
                 app,
                 http="httptools",
                 loop="none",
+                interface="asgi3",
+                # The client's address is the peer's: a header that anyone can write must not move a rate limit.
+                proxy_headers=False,
                 lifespan="on" if with_lifespan else "off",
                 access_log=False,
                 log_config=None,

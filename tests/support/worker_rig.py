@@ -27,7 +27,7 @@ from aif_contracts.packets import (
 )
 from aif_contracts.reports import Progress, Report
 from aif_runtime.assignment import Action, ActionSpec, Assignment, Outcome, WorkerSpec
-from aif_runtime.bus import ConsumerSpec, Outgoing, Question
+from aif_runtime.bus import ConsumerSpec, Delivery, Outgoing, Question
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
@@ -141,16 +141,19 @@ class WorkerRig:
         return WorkPacket(**(fields | changes))
 
     async def reports(self, count: int = 1) -> list[Report]:
+        return [report for report, _ in await self.reports_with_headers(count)]
+
+    async def reports_with_headers(self, count: int = 1) -> list[tuple[Report, Mapping[str, str]]]:
         taken = await self._take(subjects.STREAM_REPORTS, subjects.ALL_REPORTS, count)
-        return [msgspec.json.decode(payload, type=Report) for payload in taken]
+        return [(msgspec.json.decode(delivery.payload, type=Report), delivery.headers) for delivery in taken]
 
     async def calls(self, count: int = 1) -> list[ProviderCall]:
         taken = await self._take(subjects.STREAM_USAGE, subjects.ALL_USAGE, count)
-        return [msgspec.json.decode(payload, type=ProviderCall) for payload in taken]
+        return [msgspec.json.decode(delivery.payload, type=ProviderCall) for delivery in taken]
 
     async def dead_letters(self, count: int = 1) -> list[DeadLetter]:
         taken = await self._take(subjects.STREAM_DEAD, subjects.ALL_DEAD, count)
-        return [msgspec.json.decode(payload, type=DeadLetter) for payload in taken]
+        return [msgspec.json.decode(delivery.payload, type=DeadLetter) for delivery in taken]
 
     async def nothing_is_left(self) -> None:
         """Until the broker holds no packet any more."""
@@ -209,14 +212,14 @@ class WorkerRig:
     def _work_consumers(self) -> list[MemoryConsumer]:
         return list(self.broker._streams[subjects.STREAM_WORK]._consumers.values())
 
-    async def _take(self, stream: str, filter_subject: str, count: int) -> Sequence[bytes]:
+    async def _take(self, stream: str, filter_subject: str, count: int) -> Sequence[Delivery]:
         consumer = await self.orchestrator.open_consumer(
             ConsumerSpec(stream=stream, durable=f"test_{stream.lower()}", filter_subject=filter_subject)
         )
-        taken: list[bytes] = []
+        taken: list[Delivery] = []
         while len(taken) < count:
             for delivery in await consumer.fetch(count - len(taken), 5.0):
-                taken.append(delivery.payload)
+                taken.append(delivery)
                 await delivery.ack()
         return taken
 
