@@ -30,7 +30,8 @@ IdempotencyHeader = Annotated[
         description="Makes a repeated call harmless: for 24 hours the same key with the same body is one effect and answer",
     ),
 ]
-_ID = re.compile(r"[a-z]{2,12}_[0-9A-Za-z_-]{1,64}")
+_ID = re.compile(r"[a-z]{2,12}_[0-9A-Za-z_-]{1,64}(\.[0-9a-z_]{1,64})?")
+"""A deliverable's id ends in its name, behind a dot."""
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 Body = TypeVar("Body", bound=Struct)
 
