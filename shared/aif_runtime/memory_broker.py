@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from aif_runtime.broker_rules import takes
 from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.memory_streams import MemoryConsumer, MemoryStream
-from aif_runtime.subject_patterns import takes
 from aif_runtime.topology import StreamSpec, Topology, factory_topology
 
 LISTENER_BACKLOG = 10_000

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
+from aif_runtime.broker_rules import check_batch, check_sendable
 from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, Question
 from aif_runtime.failures import BusUnavailable, NoAnswer
 from aif_runtime.memory_broker import Listener, Member, MemoryBroker
 from aif_runtime.memory_streams import MemoryConsumer, StoredMessage
-from aif_runtime.subject_patterns import check_sendable
 
 CLOSE_LIMIT_SECONDS = 2.0
 
@@ -76,6 +76,7 @@ class MemoryDeliveries:
         self._closed = False
 
     async def fetch(self, max_messages: int, wait_seconds: float) -> Sequence[MemoryDelivery]:
+        check_batch(max_messages)
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + wait_seconds
         while True:

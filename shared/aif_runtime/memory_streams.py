@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from aif_runtime.broker_rules import takes
 from aif_runtime.bus import ConsumerSpec, Outgoing
 from aif_runtime.failures import BusUnavailable
-from aif_runtime.subject_patterns import takes
 from aif_runtime.topology import Retention, StreamSpec
 
 MESSAGE_OVERHEAD_BYTES = 64

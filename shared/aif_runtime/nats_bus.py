@@ -11,6 +11,7 @@ from typing import Self
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from aif_runtime.broker_rules import check_sendable
 from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, Question
 from aif_runtime.failures import BusUnavailable, NoAnswer
 from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection, status_of
@@ -18,7 +19,6 @@ from aif_runtime.nats_consumer import NatsDeliveries
 from aif_runtime.nats_direct import StreamMissing, latest_of_each
 from aif_runtime.nats_publishing import Prepared, Publisher
 from aif_runtime.nats_topology import bucket_stream, declare
-from aif_runtime.subject_patterns import check_sendable
 from aif_runtime.topology import Topology, factory_topology
 
 PUBLISH_LIMIT_SECONDS = 5.0
@@ -230,10 +230,10 @@ class NatsBus:
         if self._closed:
             return
         self._closed = True
-        for deliveries in self._consumers:
-            await deliveries.close()
-        for subscription in self._answer_subscriptions:
-            await self._connection.drain(subscription)
+        await asyncio.gather(
+            *(deliveries.close() for deliveries in self._consumers),
+            *(self._connection.drain(subscription) for subscription in self._answer_subscriptions),
+        )
         if self._answering:
             _, unfinished = await asyncio.wait(self._answering, timeout=CLOSE_LIMIT_SECONDS)
             for task in unfinished:

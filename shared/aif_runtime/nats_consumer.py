@@ -15,9 +15,10 @@ import msgspec
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from aif_runtime.broker_rules import check_batch
 from aif_runtime.bus import ConsumerSpec
 from aif_runtime.failures import BusUnavailable
-from aif_runtime.nats_connection import NO_RESPONDERS, JetStreamRefusal, NatsConnection, status_of
+from aif_runtime.nats_connection import JetStreamRefusal, NatsConnection, status_of
 
 NANOSECONDS = 1_000_000_000
 REST_OF_BATCH_SECONDS = 0.005
@@ -27,7 +28,8 @@ SHORTEST_WAIT_SECONDS = 0.001
 """A request has to expire, or it stays with the broker for ever and takes messages for a member that went away."""
 MEND_PAUSE_SECONDS = 0.1
 
-CONFLICT = "409"
+NO_MESSAGES = "404"
+REQUEST_EXPIRED = "408"
 
 _logger = logging.getLogger(__name__)
 
@@ -121,6 +123,7 @@ class NatsDeliveries:
         self._connection.watch(self._on_connection_change)
 
     async def fetch(self, max_messages: int, wait_seconds: float) -> Sequence[NatsDelivery]:
+        check_batch(max_messages)
         ends_at = time.monotonic() + max(wait_seconds, SHORTEST_WAIT_SECONDS)
         while True:
             if self._subscription is None:
@@ -173,8 +176,9 @@ class NatsDeliveries:
                 self._open_request = ""
         elif message.subject == self._open_request:
             self._open_request = ""
-            if status in (NO_RESPONDERS, CONFLICT):
-                self._trouble = (message.headers or {}).get("Description", "") or "nobody serves the consumer"
+            if status not in (NO_MESSAGES, REQUEST_EXPIRED):
+                # 503 without a consumer, 409 when it was deleted, moved or is asked by too many: look after it, and pause.
+                self._trouble = f"{status} {(message.headers or {}).get('Description', '').strip()}".strip()
         self._news.set()
 
     def _on_connection_change(self) -> None:

@@ -54,6 +54,14 @@ async def test_a_fetch_is_empty_when_its_time_is_over(rig: BusRig) -> None:
     assert await deliveries.fetch(1, 0.05) == []
 
 
+async def test_a_fetch_of_nothing_is_a_mistake(rig: BusRig) -> None:
+    bus = await rig.connect("one")
+    deliveries = await bus.open_consumer(work_consumer())
+
+    with pytest.raises(ValueError, match="at least one"):
+        await deliveries.fetch(0, 1.0)
+
+
 async def test_a_cancelled_fetch_loses_no_message(rig: BusRig) -> None:
     bus = await rig.connect("one")
     deliveries = await bus.open_consumer(work_consumer())

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
+from aif_runtime.broker_rules import takes
 from aif_runtime.bus import ConsumerSpec, Outgoing
 from aif_runtime.dead_letters import bury
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, MalformedMessage
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.open_blob_store import open_blob_store
-from aif_runtime.subject_patterns import takes
 from conformance.bus_rigs import WORK, BusRig, FragileRig, MemoryRig, fetch_one, work, work_consumer
 
 

@@ -1,4 +1,4 @@
-"""Which subjects a pattern takes, and which subjects a message may be sent to. As NATS has it, for every adapter."""
+"""What every broker takes and refuses, as NATS has it: subjects, patterns, sizes. The same for every adapter."""
 
 import re
 
@@ -34,3 +34,9 @@ def check_sendable(subject: str, payload: bytes) -> None:
             f"payload to {subject} has {len(payload)} bytes, a message at most {MAX_PAYLOAD_BYTES}: store it as a blob "
             "and send the reference"
         )
+
+
+def check_batch(max_messages: int) -> None:
+    """Raises ValueError for a fetch of nothing."""
+    if max_messages < 1:
+        raise ValueError(f"max_messages is {max_messages}: fetch at least one message")
