@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from aif_ai.extractive.digest import Digest, digest
+from aif_ai.extractive.digest import Digest, digest, lead
 from aif_ai.extractive.facts import definitions_in
 from aif_ai.extractive.objectives import objectives_for
 from aif_ai.extractive.outline import Section, outline_of
@@ -77,12 +77,11 @@ def make_course(document: SourceDocument, *, level: int, audience: str, made_by:
     for chapter in chapters:
         checkpoint()
         modules.append(_module(document.text, chapter, grain, english, checkpoint))
-    opening = digest(document.text, introduction or chapters[0].sentences, key_points=1)
     minutes = sum(lesson.estimated_minutes for module in modules for lesson in module.lessons)
     rate = f" Study time at {STUDY_WORDS_PER_MINUTE} words a minute." if english else ""
     return Course(
         title=root.title,
-        description=opening.summary + rate,
+        description=lead(document.text, introduction or chapters[0].sentences) + rate,
         target_audience=audience,
         granularity_level=level,
         modules=tuple(modules),

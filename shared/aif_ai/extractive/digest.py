@@ -23,6 +23,7 @@ _WORTH_OPENING = 0.6
 _FIGURE = 1.15
 _OPENS_PARAGRAPH = 1.2
 _LONG_WORDS = 45
+_SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
 
 
 class Digest(Struct, frozen=True, kw_only=True):
@@ -33,7 +34,7 @@ class Digest(Struct, frozen=True, kw_only=True):
 
 
 def digest(text: str, sentences: Sequence[Sentence], *, key_points: int) -> Digest:
-    """The essence of at least one sentence."""
+    """The essence of a stretch with at least one sentence."""
     weights = [weight * _worth(s) for weight, s in zip(rank(sentences), sentences, strict=True)]
     first, last = _summary(sentences, weights)
     inside = set(range(first, last + 1))
@@ -41,6 +42,14 @@ def digest(text: str, sentences: Sequence[Sentence], *, key_points: int) -> Dige
     return Digest(
         summary=text[sentences[first].start : sentences[last].end], key_points=tuple(sentences[i] for i in sorted(chosen))
     )
+
+
+def lead(text: str, sentences: Sequence[Sentence]) -> str:
+    """How a text begins, word for word: its first real paragraph, else its summary."""
+    for i in _openings(sentences):
+        if sentences[i].text.endswith(_SENTENCE_ENDS):
+            return text[sentences[i].start : sentences[_run_end(sentences, i)].end]
+    return digest(text, sentences, key_points=1).summary
 
 
 def _worth(sentence: Sentence) -> float:
@@ -61,27 +70,32 @@ def _worth(sentence: Sentence) -> float:
 
 def _summary(sentences: Sequence[Sentence], weights: Sequence[float]) -> tuple[int, int]:
     """The run of neighbours to open with: where a writer introduces a subject, mostly the first paragraph."""
-    openings = [
-        i
-        for i, s in enumerate(sentences)
-        if s.kind is BlockKind.PARAGRAPH and s.place == 0 and not s.text.endswith(":") and weights[i] > 0
-    ]
+    openings = _openings(sentences)
     if openings:
         weighty = [i for i in openings if weights[i] >= _WORTH_OPENING]
         best = weighty[0] if weighty else max(openings, key=lambda i: (weights[i], -i))
     else:
         best = max(range(len(sentences)), key=lambda i: (weights[i], -i))
-    last, words = best, sentences[best].words
+    return best, _run_end(sentences, best)
+
+
+def _openings(sentences: Sequence[Sentence]) -> list[int]:
+    return [i for i, s in enumerate(sentences) if s.kind is BlockKind.PARAGRAPH and s.place == 0 and not s.text.endswith(":")]
+
+
+def _run_end(sentences: Sequence[Sentence], first: int) -> int:
+    """The last sentence of a summary that begins with the given one."""
+    last, words = first, sentences[first].words
     while (
         last + 1 < len(sentences)
-        and last - best + 1 < _MOST_IN_SUMMARY
+        and last - first + 1 < _MOST_IN_SUMMARY
         and words < _SUMMARY_WORDS
-        and sentences[last + 1].block == sentences[best].block
+        and sentences[last + 1].block == sentences[first].block
         and not sentences[last + 1].text.endswith(":")
     ):
         last += 1
         words += sentences[last].words
-    return best, last
+    return last
 
 
 def _choose(sentences: Sequence[Sentence], weights: Sequence[float], wanted: int, in_summary: set[int]) -> list[int]:

@@ -79,7 +79,8 @@ def test_a_definition_is_asked_for_by_its_meaning() -> None:
 
 def test_a_source_with_few_facts_makes_fewer_questions_and_says_so() -> None:
     text = (
-        "A drone is a male bee of the colony. A nucleus is a small working colony. Invertase is the enzyme that splits sucrose. "
+        "A drone is a male bee of the colony. A nucleus is a small working colony. "
+        "Invertase is the enzyme that splits sucrose. "
         "A super is a shallow box for honey."
     )
 
@@ -95,9 +96,9 @@ def test_a_source_without_facts_is_refused() -> None:
 
 
 def test_equal_numbers_written_differently_are_never_both_offered() -> None:
+    counts = ("1,500", "1500", "900", "2000", "750", "1,200")
     text = " ".join(
-        f"Hive number {w} in the row holds {n} bees in the summer."
-        for w, n in zip("abcdef", ("1,500", "1500", "900", "2000", "750", "1,200"), strict=True)
+        f"The hive called {name} holds {count} bees in summer." for name, count in zip("abcdef", counts, strict=True)
     )
 
     quiz = _quiz(from_markdown(text), 6)
