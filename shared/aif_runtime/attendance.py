@@ -42,6 +42,7 @@ MOST_DELIVERIES = 5
 CLAIM_SECONDS = 5.0
 _PUBLISH_PAUSE_SECONDS = 0.5
 _LONGEST_CLAIM_PAUSE_SECONDS = 30.0
+_SHORTEST_WAIT_SECONDS = 0.01
 
 _packets = msgspec.json.Decoder(WorkPacket)
 _claim_answers: msgspec.json.Decoder[ClaimAnswer] = msgspec.json.Decoder(ClaimAnswer)
@@ -82,28 +83,30 @@ class Attendance:
         self._in_hand = in_hand
         self._report_seconds = report_seconds
 
-    async def attend(self, lease: Lease) -> None:
-        """Bring one delivery to its end. Raises BusUnavailable when the broker is away: the delivery comes again then."""
+    async def attend(self, lease: Lease) -> float | None:
+        """Bring one delivery to its end. Gives the seconds to wait when it has to be attended to again, with the same lease.
+
+        Raises BusUnavailable when the broker is away: the delivery comes again then.
+        """
         delivery = lease.delivery
         if lease.is_lost:
-            return
+            return None
         if delivery.num_delivered > MOST_DELIVERIES:
             await self._bury(lease, f"delivered {delivery.num_delivered} times and never finished")
-            return
+            return None
         try:
             packet = decode(_packets, delivery.payload)
         except MalformedMessage as malformed:
             await self._bury(lease, str(malformed))
-            return
+            return None
         action = self._spec.actions.get(packet.action)
         if packet.control.action is ControlAction.CANCEL:
             await lease.ack()
         elif action is None or packet.worker_name != self._spec.worker_name:
             await self._decline(lease, packet)
         else:
-            permission = await self._permission(lease, packet)
-            if permission is not None:
-                await self._make(lease, packet, action, permission)
+            return await self._claim_and_make(lease, packet, action)
+        return None
 
     async def _bury(self, lease: Lease, reason: str) -> None:
         _log.error("packet_buried", reason=reason, subject=lease.delivery.subject, deliveries=lease.delivery.num_delivered)
@@ -126,21 +129,21 @@ class Attendance:
             await lease.ack()
         self._figures.packet("declined")
 
-    async def _permission(self, lease: Lease, packet: WorkPacket) -> Permission | None:
-        """None when the packet was put off or dropped."""
+    async def _claim_and_make(self, lease: Lease, packet: WorkPacket, action: ActionSpec) -> float | None:
         if packet.grant is not None and packet.attempt > 0 and lease.delivery.num_delivered == 1:
-            return Permission(attempt=packet.attempt, grant=packet.grant, timeout_ms=packet.control.timeout_ms)
-        answer = await self._claim(lease, packet)
-        if lease.is_lost:
+            permission = Permission(attempt=packet.attempt, grant=packet.grant, timeout_ms=packet.control.timeout_ms)
+            await self._make(lease, packet, action, permission)
             return None
+        answer = await self._claim(lease, packet)
         match answer:
             case Granted():
-                return Permission(attempt=answer.attempt, grant=answer.grant, timeout_ms=answer.timeout_ms)
+                permission = Permission(attempt=answer.attempt, grant=answer.grant, timeout_ms=answer.timeout_ms)
+                await self._make(lease, packet, action, permission)
             case Later():
-                await self._put_off(lease, packet, answer.retry_after_ms / 1000)
+                return await self._put_off(lease, answer.retry_after_ms / 1000)
             case None:
                 growing = min(2.0 ** (lease.delivery.num_delivered - 1), _LONGEST_CLAIM_PAUSE_SECONDS)
-                await self._put_off(lease, packet, growing)
+                return await self._put_off(lease, growing)
             case Superseded() | Cancelled():
                 await lease.ack()
                 self._figures.packet("dropped")
@@ -165,24 +168,16 @@ class Attendance:
             _log.warning("claim_not_answered", packet_id=packet.packet_id, reason=str(failure))
             return None
 
-    async def _put_off(self, lease: Lease, packet: WorkPacket, seconds: float) -> None:
-        """Have it delivered again later.
+    async def _put_off(self, lease: Lease, seconds: float) -> float | None:
+        """Have it delivered again later, or, when the broker's count runs out, keep it: gives the seconds until it is due.
 
-        Waiting for a grant is no sign of poison, but the broker counts it as deliveries. Before the count runs out the packet
-        is offered anew, as a message of its own that counts from one, without its grant, so that it is claimed.
+        Waiting for a grant is no sign of poison, but the broker counts it as deliveries like any other.
         """
-        delivery = lease.delivery
         self._figures.packet("put_off")
-        if delivery.num_delivered < MOST_DELIVERIES:
-            await lease.put_off(seconds)
-            return
-        fresh = msgspec.structs.replace(packet, attempt=0, grant=None)
-        message_id = f"{packet.packet_id}.again.{delivery.stream_sequence}"
-        again = Outgoing(
-            subject=delivery.subject, payload=_encoder.encode(fresh), message_id=message_id, headers=delivery.headers
-        )
-        await self._bus.publish([again])
-        await lease.ack()
+        if lease.delivery.num_delivered >= MOST_DELIVERIES:
+            return max(seconds, _SHORTEST_WAIT_SECONDS)
+        await lease.put_off(seconds)
+        return None
 
     async def _make(self, lease: Lease, packet: WorkPacket, action: ActionSpec, permission: Permission) -> None:
         with self._tracing.span(
@@ -225,7 +220,7 @@ class Attendance:
             self._figures.packet("unconfirmed")
             return
         if is_handed_back:
-            await self._put_off(lease, attempt.packet, 0)
+            await lease.put_off(0)
             return
         self._figures.attempt(attempt, report)
         await lease.ack()

@@ -149,6 +149,8 @@ class _Intake:
         self._working: set[asyncio.Task[None]] = set()
         self._asked_beyond = 0
         """Slots that fetches under way may still fill."""
+        self._kept: dict[Lease, asyncio.TimerHandle] = {}
+        """Packets that wait for their grant here."""
         self._room = [asyncio.Event() for _ in PRIORITIES]
 
     async def run(self, drain_seconds: float) -> None:
@@ -208,33 +210,45 @@ class _Intake:
     def _accept(self, rank: int, lease: Lease) -> None:
         self._in_hand.take(lease)
         if len(self._working) < self._spec.slots:
-            self._begin(lease)
+            self._begin(rank, lease)
             return
         self._arrivals += 1
         self._waiting_by_rank[rank] += 1
         heapq.heappush(self._waiting, (rank, self._arrivals, lease))
 
-    def _begin(self, lease: Lease) -> None:
-        task = asyncio.create_task(self._attend(lease))
+    def _begin(self, rank: int, lease: Lease) -> None:
+        task = asyncio.create_task(self._attend(rank, lease))
         self._working.add(task)
         task.add_done_callback(self._ended)
 
-    async def _attend(self, lease: Lease) -> None:
+    async def _attend(self, rank: int, lease: Lease) -> None:
+        again_in: float | None = None
         try:
-            await self._attendance.attend(lease)
+            again_in = await self._attendance.attend(lease)
         except BusUnavailable as failure:
             _log.warning("packet_left_to_redelivery", reason=str(failure))
         except Exception:  # noqa: BLE001 the outermost place of a packet: it is delivered again
             _log.error("packet_broke_the_worker", subject=lease.delivery.subject, exc_info=True)
         finally:
-            self._in_hand.let_go(lease)
+            if again_in is None:
+                self._in_hand.let_go(lease)
+            else:
+                self._keep_for_later(rank, lease, again_in)
+
+    def _keep_for_later(self, rank: int, lease: Lease, seconds: float) -> None:
+        """It takes no slot meanwhile, and stays ours."""
+        self._kept[lease] = asyncio.get_running_loop().call_later(seconds, self._is_due, rank, lease)
+
+    def _is_due(self, rank: int, lease: Lease) -> None:
+        del self._kept[lease]
+        self._accept(rank, lease)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
         if self._waiting and not self._stop.is_set():
             rank, _, lease = heapq.heappop(self._waiting)
             self._waiting_by_rank[rank] -= 1
-            self._begin(lease)
+            self._begin(rank, lease)
         for room in self._room:
             room.set()
 
@@ -251,10 +265,7 @@ class _Intake:
             return
 
     async def _drain(self, within_seconds: float) -> None:
-        for _, _, lease in self._waiting:
-            await lease.put_off(0)
-            self._in_hand.let_go(lease)
-        self._waiting.clear()
+        await self._hand_back_what_waits()
         limit = within_seconds
         while self._working:
             await asyncio.wait(self._working, timeout=limit)
@@ -262,3 +273,13 @@ class _Intake:
             for attempt in tuple(self._in_hand.attempts):
                 attempt.stop(StopReason.HANDED_BACK)
             limit = _HAND_BACK_SECONDS
+        await self._hand_back_what_waits()
+
+    async def _hand_back_what_waits(self) -> None:
+        for timer in self._kept.values():
+            timer.cancel()
+        for lease in [*self._kept, *(lease for _, _, lease in self._waiting)]:
+            await lease.put_off(0)
+            self._in_hand.let_go(lease)
+        self._kept.clear()
+        self._waiting.clear()

@@ -111,25 +111,40 @@ async def test_later_puts_the_packet_off_for_the_time_the_orchestrator_names() -
 
 
 async def test_a_packet_put_off_again_and_again_is_no_poison_and_waits_on() -> None:
-    rig = WorkerRig()
-    rig.answer_claim = lambda _: Later(retry_after_ms=1000, reason="no budget")
+    rig = WorkerRig(slots=1)
+    rig.answer_claim = lambda _: Later(retry_after_ms=10, reason="no budget")
 
     async with rig.running():
-        await rig.offer(await rig.packet(attempt=1))
-        rig.answer_claim = lambda _: Later(retry_after_ms=1000, reason="no budget")
-        await rig.offer(await rig.packet(2, attempt=0, grant=None))
-        await rig.reports()
+        await rig.offer(await rig.packet(1, attempt=0, grant=None))
         for count in range(1, 9):
             await eventually(lambda count=count: len(rig.claims) >= count)  # type: ignore[misc]
-            await rig.passes(1.0)
+            await rig.passes(0.01)
+        await rig.offer(await rig.packet(2))
+        [overtaking] = await rig.reports()
         rig.answer_claim = lambda _: Granted(attempt=1, grant=Grant(), timeout_ms=1000)
-        await rig.passes(1.0)
         [report] = await rig.reports()
         await rig.nothing_is_left()
 
+    assert overtaking.packet_id == "pkt_2"
     assert isinstance(report, Completed)
-    assert report.packet_id == "pkt_2"
-    assert max(claim.num_delivered for claim in rig.claims) == 5
+    assert report.packet_id == "pkt_1"
+    assert [claim.num_delivered for claim in rig.claims[:7]] == [1, 2, 3, 4, 5, 5, 5]
+
+
+async def test_a_packet_kept_for_its_grant_is_handed_back_when_the_worker_stops() -> None:
+    rig = WorkerRig()
+    rig.answer_claim = lambda _: Later(retry_after_ms=60_000, reason="no budget")
+    await rig.offer(await rig.packet(attempt=0, grant=None))
+    await rig.deliver_in_vain(times=4)
+
+    async with rig.running() as worker:
+        await eventually(lambda: len(rig.claims) == 1)
+        await rig.settles()
+        rig.stop.set()
+        await worker
+
+    assert rig.seconds_to_redelivery() == 0
+    assert rig.packets_left() == 1
 
 
 @pytest.mark.parametrize("answer", [Superseded(), Cancelled()])
