@@ -27,6 +27,8 @@ class StagePlan(Struct, frozen=True, kw_only=True):
     when: Expression | None
     needs: frozenset[str]
     """Stages read by `input`, `when` and the rules' conditions, the stage itself left out."""
+    requires: frozenset[str]
+    """Those of `needs` without whose output `input` has no value; the others may have been skipped or have failed."""
     depends_on: frozenset[str]
     """Stages that must have ended before this one is ready: those declared and those needed."""
     dependents: tuple[str, ...]
@@ -72,6 +74,7 @@ class StageCompiler:
             input=template,
             when=when,
             needs=needs,
+            requires=needs & {reference.root for reference in template.required},
             depends_on=needs | frozenset(stage.depends_on),
             dependents=(),
             rules=rules,

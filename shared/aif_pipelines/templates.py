@@ -29,12 +29,14 @@ _WRITER: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 class Template:
     """A compiled template. Its constant parts are shared between results: do not change what `resolve` returns."""
 
-    __slots__ = ("_resolve", "references")
+    __slots__ = ("_resolve", "references", "required")
 
     def __init__(self, value: Any) -> None:
         compiler = _Compiler()
         self._resolve = compiler.compile(value, "", 0)
         self.references: frozenset[Path] = frozenset(compiler.paths)
+        self.required: frozenset[Path] = frozenset(compiler.required)
+        """Those written without `?`."""
 
     def resolve(self, scope: Mapping[str, Any]) -> JSON:
         """The value over `scope` (JSON objects must be dicts). Raises TemplateFailed."""
@@ -70,6 +72,7 @@ class _Placeholder(msgspec.Struct, frozen=True):
 class _Compiler:
     def __init__(self) -> None:
         self.paths: list[Path] = []
+        self.required: list[Path] = []
 
     def compile(self, value: Any, at: str, depth: int) -> Resolve:
         if depth > MAX_DEPTH:
@@ -86,7 +89,9 @@ class _Compiler:
         parts = _split(text, at)
         if not any(isinstance(part, _Placeholder) for part in parts):
             return _constant(text)
-        self.paths += (part.path for part in parts if isinstance(part, _Placeholder))
+        placeholders = [part for part in parts if isinstance(part, _Placeholder)]
+        self.paths += (placeholder.path for placeholder in placeholders)
+        self.required += (placeholder.path for placeholder in placeholders if not placeholder.may_miss)
         if len(self.paths) > MAX_PLACEHOLDERS:
             raise TemplateInvalid(f"there are more than {MAX_PLACEHOLDERS} placeholders", mend="Pass whole objects.", at=at)
         if len(parts) == 1 and isinstance(parts[0], _Placeholder):

@@ -108,12 +108,12 @@ def test_a_path_reaches_keys_and_never_attributes() -> None:
 )
 def test_a_bomb_is_refused_in_ten_milliseconds_and_ten_mebibytes(text: str) -> None:
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
 
     with pytest.raises(ExpressionInvalid):
         compile_expression(text)
 
-    elapsed = time.perf_counter() - started
+    elapsed = time.process_time() - started
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # Tracing makes everything several times slower, so that the true figure lies well below the limit.
@@ -151,12 +151,12 @@ def test_values_that_are_too_large_end_the_evaluation(text: str) -> None:
         }
     }
     expression = compile_expression(text)
-    started = time.perf_counter()
+    started = time.process_time()
 
     with pytest.raises(ExpressionFailed):
         expression.evaluate(scope)
 
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1
 
 
 def test_text_is_found_in_a_long_list_within_the_steps() -> None:

@@ -150,12 +150,12 @@ def test_a_missing_field_is_told_at_the_object_that_lacks_it() -> None:
     ],
 )
 def test_a_dangerous_or_broken_document_is_refused_with_its_reason(text: str | bytes, message: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
 
     found = mistakes_of(text)
 
     assert message in found[0]
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_a_bomb_of_aliases_is_refused_before_it_opens() -> None:

@@ -153,6 +153,13 @@ def test_a_mistake_in_a_stage_is_found_where_it_is(changes: dict[str, Any], path
     [
         ({"version": "1.0"}, "version", "'1.0' is not a semantic version"),
         ({"version": "01.0.0"}, "version", "is not a semantic version"),
+        ({"version": "1.0.0\n"}, "version", "is not a semantic version"),
+        ({"version": "1.0.0 beta"}, "version", "is not a semantic version"),
+        (
+            {"parameters": {"type": "object", "properties": {"a": {"pattern": "(a)\\1"}}}},
+            "parameters.properties.a.pattern",
+            "is not a sound JSON Schema",
+        ),
         ({"name": "a.b"}, "name", "must be a name"),
         ({"name": "*"}, "name", "must be a name"),
         ({"stages": ()}, "stages", "needs at least 1 entry"),

@@ -61,6 +61,21 @@ def test_what_input_when_and_rules_read_is_waited_for_without_being_named() -> N
     assert plan.stages["e"].dependents == ()
 
 
+def test_a_stage_read_with_a_question_mark_is_waited_for_but_not_required() -> None:
+    plan = compile_pipeline(
+        pipeline(
+            stage("a", optional=True),
+            stage("b"),
+            stage("c"),
+            stage("d", input={"a": "{{a.x?}}", "b": "{{b.x}} {{b.y?}}"}, when="c.x == null"),
+        )
+    ).stages["d"]
+
+    assert plan.needs == {"a", "b", "c"}
+    assert plan.requires == {"b"}
+    assert plan.input.resolve({"b": {"x": 1}}) == {"b": "1 "}
+
+
 def test_a_stage_plan_has_everything_compiled() -> None:
     added = stage("extra", input="{{a}}")
     plan = compile_pipeline(
