@@ -7,7 +7,8 @@ Work, depth and size are bounded (see parser and evaluation), so any text and an
 from collections.abc import Mapping
 from typing import Any
 
-from aif_pipelines.evaluation import Purse, bounded, compile_node, truth
+from aif_pipelines.bounds import Purse, bounded
+from aif_pipelines.evaluation import compile_node, truth
 from aif_pipelines.json_values import JSON
 from aif_pipelines.parser import parse
 from aif_pipelines.paths import Path

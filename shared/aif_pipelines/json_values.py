@@ -100,3 +100,15 @@ def brief(value: Any, limit: int = 60) -> str:
     except (UnicodeEncodeError, TypeError):
         text = ascii(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def kind_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float | Decimal):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, list) else "an object"

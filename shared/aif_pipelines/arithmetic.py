@@ -1,0 +1,79 @@
+"""Exact numbers: whole ones and decimals of bearable size, never binary fractions."""
+
+import decimal
+from decimal import Decimal
+from typing import Any
+
+from aif_pipelines.failures import ExpressionFailed
+from aif_pipelines.json_values import kind_of
+
+_LARGEST = 10**30
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def exact(value: Any) -> int | Decimal:
+    """A number as an exact one of bearable size. A float is the decimal that it is written as."""
+    if isinstance(value, float):
+        value = Decimal(repr(value))
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise ExpressionFailed("a value is not a finite number", mend="Give a number that JSON can express.")
+    if not -_LARGEST <= value <= _LARGEST:
+        raise ExpressionFailed("a number is beyond 10^30", mend="Use smaller numbers.")
+    return value  # type: ignore[no-any-return]
+
+
+def number(value: Any, text: str, used: str) -> int | Decimal:
+    if is_number(value):
+        return exact(value)
+    if value is None:
+        raise ExpressionFailed(
+            f"{text} is missing (null), so it cannot be {used}",
+            mend=f"Write coalesce({text}, 0) to say what a missing value counts as.",
+        )
+    raise ExpressionFailed(f"{text} is {kind_of(value)}, so it cannot be {used}", mend="Use a number.")
+
+
+def computed(symbol: str, one: int | Decimal, other: int | Decimal) -> int | Decimal:
+    if symbol == "/" and other == 0:
+        raise ExpressionFailed("a division by zero", mend="Guard it, as in a != 0 and b / a > 2.")
+    if isinstance(one, int) and isinstance(other, int):
+        whole = _computed_whole(symbol, one, other)
+        if whole is not None:
+            return exact(whole)
+    context = _context()
+    left, right = Decimal(one), Decimal(other)
+    try:
+        match symbol:
+            case "+":
+                return exact(context.add(left, right))
+            case "-":
+                return exact(context.subtract(left, right))
+            case "*":
+                return exact(context.multiply(left, right))
+            case _:
+                return exact(context.divide(left, right))
+    except decimal.DecimalException:
+        raise ExpressionFailed("a number is beyond 10^30", mend="Use smaller numbers.") from None
+
+
+def _computed_whole(symbol: str, one: int, other: int) -> int | None:
+    match symbol:
+        case "+":
+            return one + other
+        case "-":
+            return one - other
+        case "*":
+            return one * other
+        case _:
+            return one // other if one % other == 0 else None
+
+
+def _context() -> decimal.Context:
+    return decimal.Context(
+        prec=34,
+        rounding=decimal.ROUND_HALF_EVEN,
+        traps=[decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow],
+    )
