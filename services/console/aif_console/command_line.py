@@ -3,8 +3,14 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
+
+if TYPE_CHECKING:
+    from aif_console.gateway.reach import Reach
+    from aif_console.orders import Output
 
 DATA = click.option(
     "--data",
@@ -54,3 +60,85 @@ def up(data: str | None, port: int, external_nats: str | None, external_postgres
         postgres_url=external_postgres or None,
     )
     sys.exit(asyncio.run(run_up(wishes, os.environ, Console(soft_wrap=True))))
+
+
+URL = click.option("--url", metavar="URL", help="Address of the factory; AIF_URL, else the one that runs on this machine.")
+KEY = click.option("--key", metavar="KEY", help="API key; AIF_API_KEY, else the one in the data folder.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else on standard output.")
+OUT = click.option("--out", type=click.Path(dir_okay=False), help="Save the deliverable here instead of the data folder.")
+
+
+@aif.command()
+@click.argument("kind", type=click.Choice(["course", "quiz"]))
+@click.option("--source", type=click.Path(), help="Document: .md .txt .html .pdf .docx")
+@click.option("--topic", help="What it is about; without a source this needs a language model.")
+@click.option("--level", type=int, help="How finely to divide the material, 1 to 5.")
+@click.option("--audience", help="Whom it is for, in a few words.")
+@click.option("--questions", type=int, help="How many questions (quiz), 1 to 50.")
+@click.option("--watch/--no-watch", default=True, show_default=True, help="Follow it to the end and print what came out.")
+@OUT
+@JSON
+@URL
+@KEY
+@DATA
+def order(
+    kind: str,
+    source: str | None,
+    topic: str | None,
+    level: int | None,
+    audience: str | None,
+    questions: int | None,
+    watch: bool,
+    out: str | None,
+    as_json: bool,
+    url: str | None,
+    key: str | None,
+    data: str | None,
+) -> None:
+    """Order a course or a quiz from a document or a topic."""
+    from aif_console.orders import OrderWish, run_order
+
+    wish = OrderWish(
+        kind=kind,
+        source=Path(source) if source else None,
+        topic=topic,
+        level=level,
+        audience=audience,
+        questions=questions,
+    )
+    sys.exit(asyncio.run(run_order(wish, _reach(url, key, data), _output(as_json, out), watch=watch)))
+
+
+@aif.command()
+@click.argument("some_id", metavar="ID")
+@OUT
+@JSON
+@URL
+@KEY
+@DATA
+def watch(some_id: str, out: str | None, as_json: bool, url: str | None, key: str | None, data: str | None) -> None:
+    """Follow a request or an execution to its end, and print what came out."""
+    from aif_console.orders import run_watch
+
+    sys.exit(asyncio.run(run_watch(some_id, _reach(url, key, data), _output(as_json, out))))
+
+
+def _reach(url: str | None, key: str | None, data: str | None) -> "Reach":
+    from aif_console.factory.plan import data_folder
+    from aif_console.gateway.reach import find_reach
+
+    return find_reach(url=url, key=key, folder=data_folder(data, os.environ), environ=os.environ)
+
+
+def _output(as_json: bool, out: str | None) -> "Output":
+    from rich.console import Console
+
+    from aif_console.orders import Output
+    from aif_runtime.clock import SystemClock
+
+    console = Console()
+    on_stderr = Console(stderr=True)
+    progress = console if not as_json else on_stderr if on_stderr.is_terminal else None
+    return Output(
+        console=console, progress=progress, clock=SystemClock(), as_json=as_json, out=Path(out).absolute() if out else None
+    )

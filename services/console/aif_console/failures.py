@@ -245,7 +245,8 @@ class RequestRefused(ConsoleFailure):
     exit_code = REFUSED
 
     def __init__(self, title: str, detail: str, mistakes: Sequence[FieldMistake]) -> None:
-        lines = [f"{title}: {detail}" if title and detail else title or detail]
+        # With mistakes at hand the detail only says them again.
+        lines = [title if title and mistakes else f"{title}: {detail}" if title and detail else title or detail]
         for mistake in mistakes:
             lines.append(f"  {mistake.field}: {mistake.message}")
             if mistake.mend:

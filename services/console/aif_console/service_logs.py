@@ -15,7 +15,7 @@ SERVERS = ("nats", "postgres")
 
 _QUIET_LEVELS = ("debug", "info")
 _TROUBLE_OF_SERVERS = ("[ERR]", "[FTL]", "PANIC:")
-"""As NATS and Postgres mark it. Postgres says ERROR and FATAL of single statements and connections; whose they are logs that."""
+"""As NATS and Postgres mark it. Postgres says ERROR and FATAL of single connections; whose they are logs that."""
 _NOT_FIELDS = ("time", "level", "event", "service", "traceback")
 _STYLES = {"warning": "yellow", "error": "red", "critical": "bold red"}
 

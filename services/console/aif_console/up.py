@@ -1,7 +1,6 @@
 """`aif up`: run everything on this machine until somebody ends it."""
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from rich.text import Text
 from aif_console.exit_codes import DONE, FAILED, INTERRUPTED
 from aif_console.factory.factory import Factory
 from aif_console.factory.plan import DataFolder, FactoryPlan
+from aif_console.reading.plain_text import short_path
 from aif_console.service_logs import NAME_WIDTH, LogFollower
 
 _KEYS_OF_PROVIDERS = (
@@ -77,7 +77,7 @@ class _Signals:
 
 async def _live(factory: Factory, wishes: UpWishes, environ: Mapping[str, str], console: Console, signals: _Signals) -> int:
     begun = time.monotonic()
-    console.print(f"starting the factory over {shown(wishes.folder.path)} …")
+    console.print(f"starting the factory over {short_path(wishes.folder.path)} …")
     starting = asyncio.create_task(factory.start())
     if not await _before(signals.first, starting):
         starting.cancel()
@@ -100,7 +100,7 @@ async def _live(factory: Factory, wishes: UpWishes, environ: Mapping[str, str], 
         await living
         return FAILED
     living.cancel()
-    console.print(f"stopped. The data stays in {shown(wishes.folder.path)}")
+    console.print(f"stopped. The data stays in {short_path(wishes.folder.path)}")
     return DONE
 
 
@@ -122,8 +122,11 @@ def greeting(factory: Factory, wishes: UpWishes, environ: Mapping[str, str], sec
         ("Factory", url),
         ("API", f"{url}/schema"),
         ("Health", f"{url}/health"),
-        ("NATS", factory.nats_url + (f"   user and password: {shown(folder.nats_url)}" if wishes.nats_url is None else "")),
-        ("Data", f"{shown(folder.path)}   logs: {shown(folder.logs)}"),
+        (
+            "NATS",
+            factory.nats_url + (f"   user and password: {short_path(folder.nats_url)}" if wishes.nats_url is None else ""),
+        ),
+        ("Data", f"{short_path(folder.path)}   logs: {short_path(folder.logs)}"),
         ("Models", models_in(environ)),
         ("Order", _order_line(wishes)),
         ("or", _curl_line(factory)),
@@ -147,20 +150,14 @@ def models_in(environ: Mapping[str, str]) -> str:
     return "local extractive provider, no key needed (OPENAI_API_KEY, ANTHROPIC_API_KEY or AIF_OPENAI_BASE_URL bring a model)"
 
 
-def shown(path: Path) -> str:
-    """A path as short as it can be from here."""
-    here = Path(os.curdir).resolve()
-    return str(path.relative_to(here)) if path.is_relative_to(here) and path != here else str(path)
-
-
 def _order_line(wishes: UpWishes) -> str:
-    elsewhere = "" if wishes.folder.path == Path("var").resolve() else f" --data {shown(wishes.folder.path)}"
+    elsewhere = "" if wishes.folder.path == Path("var").resolve() else f" --data {short_path(wishes.folder.path)}"
     return f"aif order course --source samples/beekeeping.md --watch{elsewhere}"
 
 
 def _curl_line(factory: Factory) -> str:
     return (
-        f'curl {factory.kam_url}/api/kam/sources -H "X-API-Key: $(cat {shown(factory.folder.client_key)})" '
+        f'curl {factory.kam_url}/api/kam/sources -H "X-API-Key: $(cat {short_path(factory.folder.client_key)})" '
         "-F source=@samples/beekeeping.md"
     )
 

@@ -1,0 +1,1 @@
+"""Watching an execution until it ends."""

@@ -1,0 +1,1 @@
+"""What came out, for somebody who reads it on a terminal."""

@@ -1,0 +1,96 @@
+"""A course as an outline, a quiz with its keys."""
+
+import msgspec
+from msgspec import Struct
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from aif_console.reading.hanging import Hanging
+from aif_console.reading.plain_text import plain
+from aif_contracts.structures import Course, Lesson, Module, Question, Quiz
+
+STEP = 3
+
+
+class _Kind(Struct, frozen=True):
+    structure_type: str | None = None
+
+
+def rendered_structure(structure: bytes) -> RenderableType:
+    """A structure for a reader; one of a kind that is not known here as its JSON."""
+    try:
+        match msgspec.json.decode(structure, type=_Kind).structure_type:
+            case "course":
+                return rendered_course(msgspec.json.decode(structure, type=Course))
+            case "quiz":
+                return rendered_quiz(msgspec.json.decode(structure, type=Quiz))
+    except msgspec.ValidationError:
+        # Made by a newer factory: its fields say more than we know how to print.
+        pass
+    return Text(msgspec.json.format(structure).decode())
+
+
+def rendered_course(course: Course) -> RenderableType:
+    lines: list[RenderableType] = [
+        Text(plain(course.title), style="bold underline"),
+        Text(plain(course.description)),
+        Text(
+            f"For {plain(course.target_audience)}. {_minutes(course.estimated_minutes)}, granularity {course.granularity_level}"
+            f"{_made_by(course.made_by)}",
+            style="dim",
+        ),
+    ]
+    for number, module in enumerate(course.modules, 1):
+        lines += _module(number, module)
+    return Group(*lines)
+
+
+def rendered_quiz(quiz: Quiz) -> RenderableType:
+    lines: list[RenderableType] = [
+        Text(plain(quiz.title), style="bold underline"),
+        Text(plain(quiz.description)),
+        Text(f"For {plain(quiz.target_audience)}. {len(quiz.questions)} questions{_made_by(quiz.made_by)}", style="dim"),
+    ]
+    for number, question in enumerate(quiz.questions, 1):
+        lines += _question(number, question)
+    return Group(*lines)
+
+
+def _module(number: int, module: Module) -> list[RenderableType]:
+    lines: list[RenderableType] = [Text(""), Text(f"{number}  {plain(module.title)}", style="bold")]
+    for position, lesson in enumerate(module.lessons, 1):
+        lines += _lesson(f"{number}.{position}", lesson, STEP)
+    return lines
+
+
+def _lesson(number: str, lesson: Lesson, indent: int) -> list[RenderableType]:
+    head = Text.assemble((plain(lesson.title), "cyan"), (f"  {_minutes(lesson.estimated_minutes)}", "dim"))
+    lines: list[RenderableType] = [Hanging(head, indent=indent, marker=f"{number}  ")]
+    lines += [Hanging(Text(plain(point.text)), indent=indent + STEP, marker="- ") for point in lesson.key_points]
+    for position, section in enumerate(lesson.sections, 1):
+        lines += _lesson(f"{number}.{position}", section, indent + STEP)
+    return lines
+
+
+def _question(number: int, question: Question) -> list[RenderableType]:
+    lines: list[RenderableType] = [
+        Text(""),
+        Hanging(
+            Text.assemble((plain(question.question), "bold"), (f"  {plain(question.difficulty)}", "dim")), marker=f"{number}. "
+        ),
+    ]
+    for position, option in enumerate(question.options):
+        is_key = position == question.answer_index
+        mark, style = ("*", "green") if is_key else (" ", "")
+        letter = chr(ord("a") + position)
+        lines.append(Hanging(Text(plain(option), style=style), indent=STEP, marker=Text(f"{mark} {letter}) ", style=style)))
+    lines.append(Hanging(Text(plain(question.explanation), style="dim"), indent=2 * STEP + 2))
+    return lines
+
+
+def _minutes(minutes: int) -> str:
+    return "1 minute" if minutes == 1 else f"{minutes} minutes"
+
+
+def _made_by(maker: str) -> str:
+    return f", made by {plain(maker)}" if maker else ""
