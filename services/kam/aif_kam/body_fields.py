@@ -4,6 +4,7 @@ import difflib
 from typing import Any, TypeVar
 
 import msgspec
+import msgspec.inspect
 from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
@@ -27,7 +28,7 @@ def read_body(content: bytes, body_type: type[Body]) -> Body:
         try:
             known[info.name] = msgspec.convert(values[info.encode_name], info.type)
         except msgspec.ValidationError as wrong:
-            mistakes.append(_mistake(info.encode_name, str(wrong), values[info.encode_name]))
+            mistakes.append(_mistake(info, str(wrong), values[info.encode_name]))
     if mistakes:
         count = "one field is" if len(mistakes) == 1 else f"{len(mistakes)} fields are"
         raise InvalidInput(f"{count} wrong: " + ", ".join(mistake.field for mistake in mistakes), mistakes=mistakes)
@@ -82,12 +83,33 @@ def _nul(value: Any, path: str) -> list[FieldMistake]:
     return []
 
 
-def _mistake(name: str, message: str, value: Any) -> FieldMistake:
+def _mistake(info: msgspec.structs.FieldInfo, message: str, value: Any) -> FieldMistake:
     """msgspec says `Expected …, got … - at `$.x``; the place becomes part of the field's name."""
     text, _, place = message.partition(" - at ")
     inner = place.strip("`").removeprefix("$")
     sent = repr(value) if isinstance(value, (str, int, float, bool)) or value is None else type(value).__name__
-    mend = text[:1].lower() + text[1:]
     return FieldMistake(
-        field=f"{name}{inner}", message=f"is {sent[:_MAX_SHOWN]}: {mend}", mend="see /schema for what it may be"
+        field=f"{info.encode_name}{inner}",
+        message=f"is {sent[:_MAX_SHOWN]}: {text[:1].lower()}{text[1:]}",
+        mend=_wanted(msgspec.inspect.type_info(info.type)),
     )
+
+
+def _wanted(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case msgspec.inspect.UnionType(types=types):
+            return _wanted(next(each for each in types if not isinstance(each, msgspec.inspect.NoneType)))
+        case msgspec.inspect.EnumType(cls=cls):
+            return "send one of: " + ", ".join(str(member.value) for member in cls)
+        case msgspec.inspect.LiteralType(values=values):
+            return "send " + " or ".join(str(value) for value in values)
+        case msgspec.inspect.StrType(max_length=max_length, pattern=pattern):
+            limits = [f"of {max_length} characters at most"] if max_length is not None else []
+            limits += [f"that matches {pattern}"] if pattern is not None else []
+            return " ".join(["send a text", *limits])
+        case msgspec.inspect.FloatType(ge=low, le=high):
+            return "send a number" + (f" from {low} to {high}" if low is not None and high is not None else "")
+        case msgspec.inspect.DictType():
+            return "send an object"
+        case _:
+            return "see /schema for what it may be"

@@ -12,6 +12,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
 from aif_kam.failures import (
@@ -125,6 +126,11 @@ def documented(*codes: int) -> dict[int, ResponseSpec]:
         code: ResponseSpec(Problem, description=_TITLES[HTTPStatus(code)], media_type=MEDIA_TYPE, generate_examples=False)
         for code in sorted({*codes, *everywhere})
     }
+
+
+def described_as(payload: type[Struct], *statuses: int) -> dict[int, ResponseSpec]:
+    """What an operation answers on success, for operations whose answers come from the store."""
+    return {status: ResponseSpec(payload, description="Done", generate_examples=False) for status in statuses}
 
 
 FOREIGN = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)

@@ -268,5 +268,6 @@ async def test_the_api_describes_itself_with_its_errors(kam: GatewayUnderTest) -
         "503",
     }
     assert "application/problem+json" in execute["responses"]["422"]["content"]
+    assert execute["responses"]["202"]["content"]["application/json"]["schema"]["$ref"].endswith("/ExecutionStarted")
     assert execute["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ExecuteRequest")
     assert any(parameter["name"] == "Idempotency-Key" for parameter in execute["parameters"])

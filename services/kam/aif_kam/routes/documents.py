@@ -7,11 +7,13 @@ from litestar import Response, Router, get, post
 from litestar.datastructures import UploadFile
 from litestar.exceptions import ClientException
 from litestar.params import FromPath, HeaderParameter, QueryParameter
+from litestar.status_codes import HTTP_201_CREATED
 
 from aif_contracts.orders import FieldMistake, TemplateList, TemplateView
 from aif_kam import problems
 from aif_kam.failures import MalformedBody
 from aif_kam.parts import Parts
+from aif_kam.payloads import SourceView
 from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, keyed, known_id, named_client
 from aif_kam.source_intake import MAX_FILE_BYTES
 from aif_kam.sources.reading import FileToRead
@@ -24,7 +26,7 @@ def document_routes(parts: Parts) -> Router:
     @post(
         "/sources",
         request_max_body_size=MAX_FILE_BYTES + MULTIPART_SLACK_BYTES,
-        responses=problems.documented(*problems.BODY),
+        responses=problems.documented(*problems.BODY) | problems.described_as(SourceView, HTTP_201_CREATED),
         summary="Upload a source document, as the raw body or as the multipart field `source`",
     )
     async def upload(

@@ -10,7 +10,7 @@ from aif_contracts.orders import ExecutionStatus, ExecutionView, ListExecutions
 from aif_kam import problems
 from aif_kam.order_desk import Wish, WishedExecution
 from aif_kam.parts import Parts
-from aif_kam.payloads import ExecutePipeline, PipelinePage, RequestView, ResultView, request_view
+from aif_kam.payloads import ExecutePipeline, ExecutionStarted, PipelinePage, RequestView, ResultView, request_view
 from aif_kam.request_store import Origin
 from aif_kam.results import result_of
 from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson, keyed, known_id
@@ -22,7 +22,8 @@ def pipeline_routes(parts: Parts) -> Router:
         status_code=HTTP_202_ACCEPTED,
         dto=StrictJson[ExecutePipeline],
         return_dto=None,
-        responses=problems.documented(*problems.BODY, *problems.ADMISSION),
+        responses=problems.documented(*problems.BODY, *problems.ADMISSION)
+        | problems.described_as(ExecutionStarted, HTTP_202_ACCEPTED),
         summary="Execute a pipeline",
     )
     async def execute(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from litestar import Response, Router, delete, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_202_ACCEPTED
 
 from aif_kam import problems
 from aif_kam.failures import invalid
@@ -14,6 +14,7 @@ from aif_kam.parts import Parts
 from aif_kam.payloads import (
     CreateRequest,
     ExecuteRequest,
+    ExecutionStarted,
     PlaceOrder,
     RequestPage,
     RequestView,
@@ -34,7 +35,7 @@ def request_routes(parts: Parts) -> Router:
         "/requests",
         dto=StrictJson[CreateRequest],
         return_dto=None,
-        responses=problems.documented(*problems.BODY),
+        responses=problems.documented(*problems.BODY) | problems.described_as(RequestView, HTTP_201_CREATED),
         summary="Create a request",
     )
     async def create(
@@ -62,7 +63,8 @@ def request_routes(parts: Parts) -> Router:
         status_code=HTTP_202_ACCEPTED,
         dto=StrictJson[ExecuteRequest],
         return_dto=None,
-        responses=problems.documented(*problems.BODY, *problems.FOREIGN, *problems.ADMISSION),
+        responses=problems.documented(*problems.BODY, *problems.FOREIGN, *problems.ADMISSION)
+        | problems.described_as(ExecutionStarted, HTTP_202_ACCEPTED),
         summary="Begin the execution",
     )
     async def execute(
@@ -80,7 +82,8 @@ def request_routes(parts: Parts) -> Router:
         status_code=HTTP_202_ACCEPTED,
         dto=StrictJson[PlaceOrder],
         return_dto=None,
-        responses=problems.documented(*problems.BODY, *problems.ADMISSION),
+        responses=problems.documented(*problems.BODY, *problems.ADMISSION)
+        | problems.described_as(ExecutionStarted, HTTP_202_ACCEPTED),
         summary="Create, choose and execute in one call",
     )
     async def order(

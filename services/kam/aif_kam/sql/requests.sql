@@ -101,12 +101,12 @@ WHERE execution_id = $1 AND status NOT IN ('refused', 'created', 'template_selec
 RETURNING *;
 
 -- name: list_unsettled
--- Running ones that nobody looked at for a while, and ended ones whose details are still to be fetched.
+-- Running ones that have been silent for a while, before ended ones whose details are still to be fetched.
 SELECT execution_id FROM client_requests
-WHERE (status = 'running' OR (status IN ('completed', 'partially_completed', 'failed', 'cancelled') AND detailed_metrics IS NULL
-                              AND execution_id IS NOT NULL))
-  AND (checked_at IS NULL OR checked_at < now() - make_interval(secs => $1))
-ORDER BY checked_at NULLS FIRST LIMIT $2
+WHERE (status = 'running' AND greatest(updated_at, coalesce(checked_at, updated_at)) < now() - make_interval(secs => $1))
+   OR (status IN ('completed', 'partially_completed', 'failed', 'cancelled') AND detailed_metrics IS NULL AND execution_id IS NOT NULL
+       AND (checked_at IS NULL OR checked_at < now() - make_interval(secs => $1)))
+ORDER BY status <> 'running', updated_at LIMIT $2
 FOR UPDATE SKIP LOCKED;
 
 -- name: mark_checked

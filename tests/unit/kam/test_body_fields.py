@@ -1,0 +1,56 @@
+"""Bodies to structs: strict, and with all mistakes at once."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aif_kam.body_fields import read_body
+from aif_kam.failures import InvalidInput, KamFailure, MalformedBody
+from aif_kam.payloads import PlaceOrder
+
+
+def test_a_good_body_becomes_its_struct() -> None:
+    order = read_body(b'{"selected_template": "course", "parameters": {"a": [1, {"b": null}]}}', PlaceOrder)
+
+    assert order == PlaceOrder(selected_template="course", parameters={"a": [1, {"b": None}]})
+
+
+def test_every_mistake_is_told_with_the_place_inside_the_field() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read_body(
+            b'{"selected_templat": "x", "parameters": {"a": ["\\u0000"]}, "message": 1, "urgency_level": "x"}', PlaceOrder
+        )
+
+    assert [(mistake.field, mistake.mend) for mistake in refused.value.mistakes] == [
+        ("selected_templat", "did you mean selected_template?"),
+        ("parameters.a[0]", "remove it"),
+        ("selected_template", "add selected_template"),
+        ("message", "send a text of 4000 characters at most"),
+        ("urgency_level", "send one of: low, normal, high, critical"),
+    ]
+
+
+def test_a_body_that_is_nested_without_end_is_malformed() -> None:
+    with pytest.raises(MalformedBody):
+        read_body(b'{"parameters":' * 50_000, PlaceOrder)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_give_anything_but_a_struct_or_a_failure_of_ours(content: bytes) -> None:
+    with contextlib.suppress(KamFailure):
+        assert isinstance(read_body(content, PlaceOrder), PlaceOrder)
+
+
+@given(VALUES, st.sampled_from(["selected_template", "parameters", "urgency_level", "template_confidence_score"]))
+def test_no_json_value_as_a_field_gives_anything_else_either(value: object, name: str) -> None:
+    with contextlib.suppress(KamFailure):
+        assert isinstance(read_body(json.dumps({name: value}).encode(), PlaceOrder), PlaceOrder)
