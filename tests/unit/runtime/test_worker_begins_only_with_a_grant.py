@@ -242,9 +242,12 @@ async def test_urgent_packets_take_free_slots_before_others() -> None:
         await rig.offer(await rig.packet(1), priority=Priority.LOW)
         await eventually(lambda: order == ["exec_1"])
         await rig.offer(await rig.packet(2), priority=Priority.LOW)
+        await eventually(lambda: rig.delivered() == 2)
         await rig.offer(await rig.packet(3), priority=Priority.NORMAL)
+        await eventually(lambda: rig.delivered() == 3)
         await rig.offer(await rig.packet(4), priority=Priority.CRITICAL)
         await eventually(lambda: rig.delivered() == 4)
+        await rig.settles()
         gate.set()
         await rig.reports(4)
 

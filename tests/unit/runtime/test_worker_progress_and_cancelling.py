@@ -219,8 +219,11 @@ async def test_a_control_message_can_mean_one_stage() -> None:
         await rig.settles()
         await rig.control(ControlMessage(execution_id="exec_1", action=ControlAction.CANCEL, stage_id="stage_2"))
         [report] = await rig.reports()
+        await rig.settles()
+        reports_left = rig.reports_stored()
 
     assert report.stage_id == "stage_2"
+    assert reports_left == 0
 
 
 async def test_a_malformed_control_message_is_passed_over() -> None:
