@@ -64,6 +64,7 @@ _LABELS = frozenset(
     "type chapter section figure table page part step days day version layer port rfc level number no item volume line".split()
 )
 _LONGEST_MEANING = 220
+_MOST_DIGITS = 15
 _MOST_WORDS = 42
 _FEWEST_WORDS = 6
 
@@ -128,7 +129,11 @@ def figures_in(sentence: Sentence) -> list[Figure]:
     figures: list[Figure] = []
     for match in _NUMBER.finditer(sentence.text):
         before = tokens(sentence.text[max(0, match.start() - 24) : match.start()])[-1:]
-        if (before and before[0].lower() in _LABELS) or _COUNTS_ON.match(sentence.text, match.end()):
+        if (
+            len(match.group()) > _MOST_DIGITS
+            or (before and before[0].lower() in _LABELS)
+            or _COUNTS_ON.match(sentence.text, match.end())
+        ):
             continue
         unit = _UNIT.match(sentence.text, match.end())
         word = unit.group(1).lower() if unit else ""

@@ -12,6 +12,7 @@ well (the same value, a term that shares a word with the key or stands in the se
 options follows a digest of their text: no randomness, yet no pattern.
 """
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -34,7 +35,11 @@ _FEWEST_OPTIONS = 3
 _KIND_WORTH = {"term": 3.0, "meaning": 2.9, "figure": 2.4, "word": 1.0}
 _DIFFICULTY = {"term": "easy", "meaning": "medium", "figure": "hard", "word": "medium"}
 _CHECK_EVERY = 200
+_PLENTY = 3
+"""So many times the questions wanted, and key words taken out of sentences are not needed."""
+_NEAREST_FIGURES = 60
 _SHORTEST_KEY_WORD = 5
+_LONGEST_KEY_WORD = 40
 _RANKED_TOGETHER = 4_000
 """Sentences; longer documents are ranked in stretches of this length."""
 
@@ -60,7 +65,7 @@ def make_quiz(
     root = outline_of(document)
     sentences = list(root.sentences())
     english = is_english(document.text)
-    candidates = _candidates(sentences, english, checkpoint)
+    candidates = _candidates(sentences, english, question_count, checkpoint)
     chosen = _spread(candidates, question_count)
     if not chosen:
         raise SourceTooThin(
@@ -85,7 +90,7 @@ def _description(made: int, wanted: int) -> str:
     return description
 
 
-def _candidates(sentences: Sequence[Sentence], english: bool, checkpoint: Callable[[], None]) -> list[_Candidate]:
+def _candidates(sentences: Sequence[Sentence], english: bool, wanted: int, checkpoint: Callable[[], None]) -> list[_Candidate]:
     weights: list[float] = []
     for first in range(0, len(sentences), _RANKED_TOGETHER):
         checkpoint()
@@ -97,6 +102,8 @@ def _candidates(sentences: Sequence[Sentence], english: bool, checkpoint: Callab
         *_about_figures([s for s in sentences if stands_alone(s)], weight_of, checkpoint),
     ]
     taken = {candidate.sentence.start for candidate in found}
+    if len({c.key_names for c in found}) >= _PLENTY * wanted:
+        return found
     rest = [s for s in sentences if stands_alone(s) and s.start not in taken]
     return [*found, *_about_words(rest, sentences, weight_of, checkpoint)]
 
@@ -159,6 +166,7 @@ def _about_figures(
     for figures in by_sentence:
         for figure in figures:
             pool[figure.shape].append(figure)
+    tables = {shape: _FigureTable(figures) for shape, figures in pool.items()}
     found: list[_Candidate] = []
     for i, figures in enumerate(by_sentence):
         if i % _CHECK_EVERY == 0:
@@ -167,7 +175,7 @@ def _about_figures(
             continue
         # The figure with a unit that others share makes the most tempting options.
         figure = max(figures, key=lambda f: (bool(f.unit), f.shape != "whole", -f.start))
-        wrong = _wrong_figures(figure, figures, pool[figure.shape])
+        wrong = _wrong_figures(figure, figures, tables[figure.shape].near(figure))
         if len(wrong) < _FEWEST_OPTIONS - 1:
             continue
         sentence = figure.sentence
@@ -184,6 +192,21 @@ def _about_figures(
             )
         )
     return found
+
+
+class _FigureTable:
+    """Figures of one shape by size, one for each value and unit, so that looking for neighbours stays cheap."""
+
+    def __init__(self, figures: Sequence[Figure]) -> None:
+        first: dict[tuple[str, str], Figure] = {}
+        for figure in figures:
+            first.setdefault((figure.value, figure.unit), figure)
+        self._figures = sorted(first.values(), key=lambda f: (_size(f), f.start))
+        self._sizes = [_size(f) for f in self._figures]
+
+    def near(self, figure: Figure) -> list[Figure]:
+        place = bisect_left(self._sizes, _size(figure))
+        return self._figures[max(0, place - _NEAREST_FIGURES) : place + _NEAREST_FIGURES]
 
 
 def _wrong_figures(figure: Figure, beside: Sequence[Figure], pool: Sequence[Figure]) -> tuple[str, ...]:
@@ -211,12 +234,13 @@ def _about_words(
     surfaces: dict[str, Counter[str]] = defaultdict(Counter)
     for s in everything:
         for token in tokens(s.text)[1:]:
-            if len(token) >= _SHORTEST_KEY_WORD and token[0].isalpha() and token.lower() not in STOPWORDS:
+            if _SHORTEST_KEY_WORD <= len(token) <= _LONGEST_KEY_WORD and token[0].isalpha() and token.lower() not in STOPWORDS:
                 surfaces[folded(token)][token] += 1
     counts = {word: forms.total() for word, forms in surfaces.items() if forms.total() >= 2}
     common = sorted(counts, key=lambda word: (-counts[word], word))[:400]
     pool = [max(surfaces[word].items(), key=lambda entry: (entry[1], entry[0]))[0] for word in common]
     known = dict(zip(common, pool, strict=True))
+    known_fold = dict(zip(pool, common, strict=True))
     found: list[_Candidate] = []
     for i, sentence in enumerate(sentences):
         if i % _CHECK_EVERY == 0:
@@ -227,8 +251,10 @@ def _about_words(
         if not keys:
             continue
         key = max(keys, key=lambda t: (min(counts[folded(t)], 6), len(t), t))
-        wrong = [w for w in pool if folded(w) not in own and _same_form(w, key)]
-        wrong.sort(key=lambda w: (abs(len(w) - len(key)), sha256((sentence.text + w).encode()).hexdigest()))
+        wrong = [w for w in pool if known_fold[w] not in own and _same_form(w, key)]
+        # Turned by a digest, so that the commonest words are not offered everywhere.
+        turn = int(sha256(sentence.text.encode()).hexdigest()[:8], 16) % max(1, len(wrong))
+        wrong = sorted(wrong[turn:] + wrong[:turn], key=lambda w: abs(len(w) - len(key)))
         distinct = _distinct(key, wrong)
         if len(distinct) < _FEWEST_OPTIONS - 1:
             continue

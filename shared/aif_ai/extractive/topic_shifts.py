@@ -72,19 +72,19 @@ def _cheapest_cuts(cohesion: list[float], lengths: list[int], wanted: int) -> li
         before.append(before[-1] + length)
     target = before[-1] / wanted or 1.0
 
-    def part_cost(a: int, b: int) -> float:
+    def part_penalty(a: int, b: int) -> float:
         length = before[b] - before[a]
         too_small = 4.0 if length < _SMALLEST_PART * target else 0.0
         return too_small + _BALANCE * ((length - target) / target) ** 2
 
-    costs = [part_cost(0, b) if b else 0.0 for b in range(count + 1)]
+    costs = [part_penalty(0, b) if b else 0.0 for b in range(count + 1)]
     chosen: list[list[int]] = []
     for part in range(2, wanted + 1):
         fresh = [float("inf")] * (count + 1)
         came_from = [0] * (count + 1)
         for b in range(part, count + 1):
             for a in range(part - 1, b):
-                cost = costs[a] + cohesion[a - 1] + part_cost(a, b)
+                cost = costs[a] + cohesion[a - 1] + part_penalty(a, b)
                 if cost < fresh[b]:
                     fresh[b], came_from[b] = cost, a
         costs = fresh
