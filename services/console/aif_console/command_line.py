@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from aif_console.gateway.reach import Reach
     from aif_console.orders import Output
 
@@ -123,11 +125,94 @@ def watch(some_id: str, out: str | None, as_json: bool, url: str | None, key: st
     sys.exit(asyncio.run(run_watch(some_id, _reach(url, key, data), _output(as_json, out))))
 
 
+@aif.command()
+@click.argument("some_id", metavar="ID")
+@JSON
+@URL
+@KEY
+@DATA
+def show(some_id: str, as_json: bool, url: str | None, key: str | None, data: str | None) -> None:
+    """Show an execution: its stages, what it gave and what it used."""
+    from aif_console.looking import run_show
+
+    sys.exit(asyncio.run(run_show(some_id, _reach(url, key, data), _console(), as_json=as_json)))
+
+
+@aif.command(name="list")
+@click.option("--status", help="Only requests with this status, such as running or failed.")
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="How many, newest first.")
+@JSON
+@URL
+@KEY
+@DATA
+def list_requests(status: str | None, limit: int, as_json: bool, url: str | None, key: str | None, data: str | None) -> None:
+    """List requests, newest first."""
+    from aif_console.looking import run_list
+
+    sys.exit(asyncio.run(run_list(_reach(url, key, data), _console(), status=status, limit=limit, as_json=as_json)))
+
+
+@aif.command()
+@click.argument("some_id", metavar="ID")
+@JSON
+@URL
+@KEY
+@DATA
+def cancel(some_id: str, as_json: bool, url: str | None, key: str | None, data: str | None) -> None:
+    """Cancel a request and its execution."""
+    from aif_console.looking import run_cancel
+
+    sys.exit(asyncio.run(run_cancel(some_id, _reach(url, key, data), _console(), as_json=as_json)))
+
+
+@aif.command()
+@JSON
+@URL
+@KEY
+@DATA
+def templates(as_json: bool, url: str | None, key: str | None, data: str | None) -> None:
+    """Show what can be ordered, with every parameter."""
+    from aif_console.looking import run_templates
+
+    sys.exit(asyncio.run(run_templates(_reach(url, key, data), _console(), as_json=as_json)))
+
+
+@aif.command()
+@click.argument("worker", required=False)
+@click.option("--period", default="7d", show_default=True, help="Hours or days, such as 24h or 7d.")
+@JSON
+@URL
+@KEY
+@DATA
+def insights(worker: str | None, period: str, as_json: bool, url: str | None, key: str | None, data: str | None) -> None:
+    """Show measured figures of a worker, or of all, and what is recommended to change."""
+    from aif_console.looking import run_insights
+
+    sys.exit(asyncio.run(run_insights(worker, period, _reach(url, key, data), _console(), as_json=as_json)))
+
+
+@aif.command()
+@DATA
+@click.option("--port", type=click.IntRange(1, 65_535), envvar="AIF_KAM_PORT", default=8420, show_default=True)
+def doctor(data: str | None, port: int) -> None:
+    """Look whether this machine has what a factory needs, and whether the one that runs here is well."""
+    from aif_console.doctor import run_doctor
+    from aif_console.factory.plan import data_folder
+
+    sys.exit(asyncio.run(run_doctor(data_folder(data, os.environ), port, os.environ, _console())))
+
+
 def _reach(url: str | None, key: str | None, data: str | None) -> "Reach":
     from aif_console.factory.plan import data_folder
     from aif_console.gateway.reach import find_reach
 
     return find_reach(url=url, key=key, folder=data_folder(data, os.environ), environ=os.environ)
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console()
 
 
 def _output(as_json: bool, out: str | None) -> "Output":

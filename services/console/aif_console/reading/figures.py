@@ -27,7 +27,7 @@ def rendered_totals(execution: ExecutionView) -> RenderableType:
         ),
         (
             "Resources",
-            f"{used.api_calls} API calls, {used.kv_operations} key-value and {used.r2_operations} object operations, "
+            f"{used.api_calls} API {'call' if used.api_calls == 1 else 'calls'}, {used.kv_operations} key-value and {used.r2_operations} object operations, "
             f"{used.cpu_time_ms} ms CPU, {used.memory_mb} MB memory",
         ),
         ("Attempts", str(totals.attempts)),
@@ -40,13 +40,13 @@ def rendered_totals(execution: ExecutionView) -> RenderableType:
 def rendered_stages(execution: ExecutionView) -> RenderableType:
     """One row for each stage."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("stage", "worker", "status", "%", "attempt", "tokens", "time", "cost", "quality", ""):
-        table.add_column(column)
+    for column in ("stage", "status", "%", "attempt", "tokens", "time", "cost", "quality"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("worker", overflow="fold")
     for stage in execution.stages:
         metrics = stage.metrics
         table.add_row(
             plain(stage.stage_id),
-            plain(f"{stage.worker_name}.{stage.action}"),
             stage.status.value,
             str(stage.progress_percent),
             str(stage.attempt),
@@ -54,7 +54,7 @@ def rendered_stages(execution: ExecutionView) -> RenderableType:
             milliseconds(metrics.processing_time_ms),
             dollars(metrics.cost_usd),
             "" if stage.quality_score is None else f"{stage.quality_score:.2f}",
-            plain(stage.reason),
+            plain(f"{stage.worker_name} {stage.action} {stage.reason}".strip()),
         )
     return table
 
