@@ -2,7 +2,6 @@
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from aif_console.exit_codes import DONE
@@ -14,6 +13,8 @@ from aif_console.reading.hanging import rows
 from aif_console.reading.insights import rendered_insights
 from aif_console.reading.plain_text import dollars, plain
 from aif_contracts.orders import ExecutionView, TemplateView
+
+WORDS_SHOWN = 60
 
 
 async def run_show(some_id: str, reach: Reach, console: Console, *, as_json: bool) -> int:
@@ -37,13 +38,8 @@ async def run_list(reach: Reach, console: Console, *, status: str | None, limit:
     if not page.requests:
         console.print("nothing was ordered yet" if status is None else f"no request is {status}")
         return DONE
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("request", "ordered", "status", "%", "cost"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("what", overflow="fold")
     for request in page.requests:
-        table.add_row(*_row(request))
-    console.print(table)
+        console.print(Text(_line(request)), soft_wrap=True)
     if page.next_cursor is not None:
         console.print(Text(f"these are the newest {limit}; --limit shows more, up to 100", style="dim"))
     return DONE
@@ -131,12 +127,12 @@ def _parameter_words(schema: dict[str, object], *, is_required: bool) -> str:
     return f"{kind}{span}{', required' if is_required else default}. {schema.get('description', '')}"
 
 
-def _row(request: RequestAnswer) -> list[str]:
-    return [
-        request.request_id,
-        request.created_at[5:16].replace("T", " "),
-        request.status,
-        "" if request.execution is None else str(request.execution.progress_percent),
-        "" if request.total_cost_usd is None else dollars(request.total_cost_usd),
-        plain(request.problem.message if request.problem is not None else request.message)[:80],
-    ]
+def _line(request: RequestAnswer) -> str:
+    """One line, whole, for readers and for grep."""
+    ordered_at = request.created_at[5:16].replace("T", " ")
+    percent = "" if request.execution is None else f"{request.execution.progress_percent} %"
+    cost = "" if request.total_cost_usd is None else dollars(request.total_cost_usd)
+    words = plain(request.problem.message if request.problem is not None else request.message)
+    if len(words) > WORDS_SHOWN:
+        words = words[: WORDS_SHOWN - 1] + "…"
+    return f"{request.request_id}  {ordered_at}  {request.status:<19}  {percent:>5}  {cost:>9}  {words}".rstrip()

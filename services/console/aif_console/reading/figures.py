@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from rich.console import RenderableType
-from rich.table import Table
+from rich.console import Group, RenderableType
+from rich.text import Text
 
-from aif_console.reading.hanging import rows
+from aif_console.reading.hanging import Hanging, rows
 from aif_console.reading.plain_text import dollars, milliseconds, plain
 from aif_contracts.events import Totals
 from aif_contracts.metering import Tokens
@@ -27,7 +27,8 @@ def rendered_totals(execution: ExecutionView) -> RenderableType:
         ),
         (
             "Resources",
-            f"{used.api_calls} API {'call' if used.api_calls == 1 else 'calls'}, {used.kv_operations} key-value and {used.r2_operations} object operations, "
+            f"{used.api_calls} {'API call' if used.api_calls == 1 else 'API calls'}, "
+            f"{used.kv_operations} key-value and {used.r2_operations} object operations, "
             f"{used.cpu_time_ms} ms CPU, {used.memory_mb} MB memory",
         ),
         ("Attempts", str(totals.attempts)),
@@ -38,25 +39,20 @@ def rendered_totals(execution: ExecutionView) -> RenderableType:
 
 
 def rendered_stages(execution: ExecutionView) -> RenderableType:
-    """One row for each stage."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("stage", "status", "%", "attempt", "tokens", "time", "cost", "quality"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("worker", overflow="fold")
+    """Each stage with what it used, failed attempts included."""
+    lines: list[RenderableType] = []
     for stage in execution.stages:
         metrics = stage.metrics
-        table.add_row(
-            plain(stage.stage_id),
-            stage.status.value,
-            str(stage.progress_percent),
-            str(stage.attempt),
-            str(metrics.tokens_used.total_tokens),
-            milliseconds(metrics.processing_time_ms),
-            dollars(metrics.cost_usd),
-            "" if stage.quality_score is None else f"{stage.quality_score:.2f}",
-            plain(f"{stage.worker_name} {stage.action} {stage.reason}".strip()),
+        quality = "" if stage.quality_score is None else f", quality {stage.quality_score:.2f}"
+        words = (
+            f"{stage.status.value}, {stage.progress_percent} %, attempt {stage.attempt}: "
+            f"{metrics.tokens_used.total_tokens} tokens, {milliseconds(metrics.processing_time_ms)}, "
+            f"{dollars(metrics.cost_usd)}{quality}, by {stage.worker_name} {stage.action}"
         )
-    return table
+        lines.append(Hanging(Text(plain(words)), marker=Text(f"{plain(stage.stage_id)}  ", style="cyan")))
+        if stage.reason:
+            lines.append(Hanging(Text(plain(stage.reason), style="dim"), indent=2))
+    return Group(*lines)
 
 
 def token_words(tokens: Tokens) -> str:

@@ -1,7 +1,6 @@
-"""What the classifier has measured and recommends, as tables."""
+"""What the classifier has measured and recommends, in rows that fit every width."""
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from aif_console.reading.hanging import Hanging, rows
@@ -14,8 +13,8 @@ def rendered_insights(insights: WorkerInsights) -> RenderableType:
     whose = plain(insights.worker_name) if insights.worker_name else "all workers"
     score = "no data" if insights.performance_score is None else f"score {insights.performance_score:.2f}"
     parts: list[RenderableType] = [Text(f"{whose}, last {insights.analysis_period}, {score}", style="bold")]
-    if insights.figures:
-        parts += [Text(""), rendered_figures(insights.figures)]
+    for figures in insights.figures:
+        parts += [Text(""), rendered_figures(figures)]
     parts.append(Text(""))
     if not insights.ai_recommendations:
         parts.append(Text("nothing to recommend from what was measured so far", style="dim"))
@@ -24,25 +23,29 @@ def rendered_insights(insights: WorkerInsights) -> RenderableType:
     return Group(*parts)
 
 
-def rendered_figures(figures: tuple[RollingFigures, ...]) -> RenderableType:
-    """One row for each worker, action and model."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("worker, action, model", overflow="fold")
-    for column in ("attempts", "success", "time", "queue", "tokens", "cost", "quality"):
-        table.add_column(column, no_wrap=True)
-    for row in figures:
-        failures = ", ".join(f"{code} {count}" for code, count in row.failures_by_code.items())
-        table.add_row(
-            plain(f"{row.worker_name} {row.action} {row.model or ''} {'failures: ' + failures if failures else ''}".strip()),
-            str(row.attempts),
-            f"{_percent(row.success_rate)}\n{_percent(row.success_rate_low)} to {_percent(row.success_rate_high)}",
-            f"p50 {milliseconds(row.time_ms_p50)}\np95 {milliseconds(row.time_ms_p95)}",
-            f"p50 {milliseconds(row.queue_ms_p50)}",
-            str(row.tokens_mean),
-            f"{dollars(row.cost_usd_mean)}\nsum {dollars(row.cost_usd_total)}",
-            "" if row.quality_mean is None else f"{row.quality_mean:.2f}",
-        )
-    return table
+def rendered_figures(figures: RollingFigures) -> RenderableType:
+    """Of one worker, action and model."""
+    return Group(
+        Text(plain(f"{figures.worker_name} {figures.action} {figures.model or ''}".rstrip()), style="cyan"),
+        rows(
+            (
+                (
+                    "  attempts",
+                    f"{figures.attempts}, {_percent(figures.success_rate)} successful (95 % interval "
+                    f"{_percent(figures.success_rate_low)} to {_percent(figures.success_rate_high)})",
+                ),
+                ("  failures", ", ".join(f"{code} {count}" for code, count in figures.failures_by_code.items())),
+                (
+                    "  time",
+                    f"p50 {milliseconds(figures.time_ms_p50)}, p95 {milliseconds(figures.time_ms_p95)}, "
+                    f"queued p50 {milliseconds(figures.queue_ms_p50)}",
+                ),
+                ("  tokens", f"mean {figures.tokens_mean}"),
+                ("  cost", f"mean {dollars(figures.cost_usd_mean)}, sum {dollars(figures.cost_usd_total)}"),
+                ("  quality", "" if figures.quality_mean is None else f"mean {figures.quality_mean:.2f}"),
+            )
+        ),
+    )
 
 
 def rendered_recommendation(recommendation: Recommendation) -> RenderableType:
