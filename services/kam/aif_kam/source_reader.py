@@ -9,9 +9,11 @@ from msgspec import Struct
 
 from aif_kam.failures import InvalidInput, Unavailable, invalid
 from aif_kam.sources.reading import FileToRead
-from aif_kam.sources.reading_process import ReadAnswer, ReadOk, ReadRefused
+from aif_kam.sources.reading_process import ReadAnswer, ReadingTask, ReadOk, ReadRefused
 
 WALL_SECONDS = 45.0
+CPU_SECONDS = 30
+MEMORY_BYTES = 1536 * 1024 * 1024
 PROCESSES = 2
 WAITING = 50
 """Files that may wait for a process; more are turned away."""
@@ -25,8 +27,17 @@ class ReadFile(Struct, frozen=True, kw_only=True):
 
 
 class SourceReader:
-    def __init__(self, *, wall_seconds: float = WALL_SECONDS, processes: int = PROCESSES) -> None:
+    def __init__(
+        self,
+        *,
+        wall_seconds: float = WALL_SECONDS,
+        cpu_seconds: int = CPU_SECONDS,
+        memory_bytes: int = MEMORY_BYTES,
+        processes: int = PROCESSES,
+    ) -> None:
         self._wall_seconds = wall_seconds
+        self._cpu_seconds = cpu_seconds
+        self._memory_bytes = memory_bytes
         self._slots = asyncio.Semaphore(processes)
         self._waiting = 0
 
@@ -50,6 +61,7 @@ class SourceReader:
         return ReadFile(summary=answer, document=document)
 
     async def _run_child(self, content: bytes, file: FileToRead, field: str) -> bytes:
+        task = ReadingTask(file=file, cpu_seconds=self._cpu_seconds, memory_bytes=self._memory_bytes)
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "aif_kam.sources.reading_process"),
             stdin=asyncio.subprocess.PIPE,
@@ -61,7 +73,7 @@ class SourceReader:
         )
         try:
             async with asyncio.timeout(self._wall_seconds):
-                output, _ = await child.communicate(msgspec.json.encode(file) + b"\n" + content)
+                output, _ = await child.communicate(msgspec.json.encode(task) + b"\n" + content)
         except TimeoutError as error:
             raise _too_costly(field, f"took more than {self._wall_seconds:g} s") from error
         finally:

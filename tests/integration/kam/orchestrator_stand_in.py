@@ -115,9 +115,13 @@ class OrchestratorStandIn:
         log.append(event)
         self._change(execution_id, last_sequence=event.sequence)
         if not stored_only:
-            subject = subjects.event(order.client_id, execution_id, tag)
-            await self._bus.publish([Outgoing(subject=subject, payload=msgspec.json.encode(event), message_id=event.id)])
+            await self.publish(event)
         return event
+
+    async def publish(self, event: ExecutionEvent) -> None:
+        """Also again, as an orchestrator does that died before it noted the publishing."""
+        subject = subjects.event(event.client_id, event.subject, str(event.data.__struct_config__.tag))
+        await self._bus.publish([Outgoing(subject=subject, payload=msgspec.json.encode(event))])
 
     async def progress(self, execution_id: str, percent: int) -> None:
         self._change(execution_id, progress_percent=percent)

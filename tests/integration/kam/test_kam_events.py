@@ -3,11 +3,16 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 import httpx
+import msgspec
 import pytest
 import websockets
 
+from aif_contracts import subjects
+from aif_contracts.events import ExecutionEvent
+from aif_runtime.bus import Outgoing
 from integration.kam.gateway_under_test import GatewayUnderTest, open_gateway
 from support.waiting import eventually
 
@@ -23,6 +28,30 @@ async def events_of(response: httpx.Response) -> AsyncIterator[tuple[int, str, d
         elif not line and "data" in fields:
             yield int(fields["id"]), fields["event"], json.loads(fields["data"])
             fields = {}
+
+
+class Again:
+    """A delivery of an event that was delivered before."""
+
+    subject = "aif.event.alice.execution.progress_update"
+    headers: ClassVar[dict[str, str]] = {}
+    num_delivered = 2
+    stream_sequence = 1
+
+    def __init__(self, event: ExecutionEvent) -> None:
+        self.payload = msgspec.json.encode(event)
+
+    async def ack(self) -> None:
+        return None
+
+    async def retry_later(self, delay_seconds: float) -> None:
+        raise AssertionError("a late event is good")
+
+    async def discard(self) -> None:
+        raise AssertionError("a late event is good")
+
+    async def still_working(self) -> None:
+        return None
 
 
 async def started(client: httpx.AsyncClient) -> dict[str, str]:
@@ -81,6 +110,34 @@ async def test_events_that_the_broker_lost_are_fetched_at_the_next_gap(kam: Gate
                 await kam.orchestrator.complete(order["execution_id"], await kam.store_structure())
 
     assert seen == [1, 2, 3, 4, 5]
+
+
+async def test_an_event_that_is_published_again_is_told_once_and_turns_nothing_back(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    order = await started(alice)
+    execution_id = order["execution_id"]
+
+    seen = []
+    async with alice.stream("GET", f"/api/kam/requests/{order['request_id']}/events") as response:
+        async for number, _, _ in events_of(response):
+            seen.append(number)
+            if number == 1:
+                await kam.orchestrator.progress(execution_id, 50)
+                await kam.orchestrator.publish(kam.orchestrator.events[execution_id][0])
+                await kam.orchestrator.progress(execution_id, 70)
+            if number == 3:
+
+                async def has_moved() -> bool:
+                    rows = await kam.rows("SELECT last_sequence, progress_percent FROM client_requests")
+                    return tuple(rows[0]) == (3, 70)
+
+                await eventually(has_moved)
+                await kam.gateway.parts.tracker.apply_events([Again(kam.orchestrator.events[execution_id][1])])
+                assert await has_moved()
+                await kam.orchestrator.complete(execution_id, await kam.store_structure())
+
+    assert seen == [1, 2, 3, 4]
 
 
 async def test_after_a_silence_lost_events_are_fetched_and_a_heartbeat_is_sent(fresh_database: str) -> None:
@@ -163,9 +220,6 @@ async def test_a_web_socket_to_another_clients_execution_is_closed(
 async def test_events_bring_progress_to_the_request_and_poison_is_buried(
     kam: GatewayUnderTest, alice: httpx.AsyncClient
 ) -> None:
-    from aif_contracts import subjects
-    from aif_runtime.bus import Outgoing
-
     order = await started(alice)
     poison = subjects.event("alice", order["execution_id"], "NONSENSE")
     async with kam.bus.listen(subjects.dead("events")) as dead:

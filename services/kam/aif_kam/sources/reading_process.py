@@ -1,6 +1,6 @@
 """The child process that reads one file: limits on itself first, then bytes from stdin, the answer to stdout.
 
-In: one line of JSON (`FileToRead`), then the file. Out: one line of JSON (`ReadAnswer`), then the document as JSON, ready to
+In: one line of JSON (`ReadingTask`), then the file. Out: one line of JSON (`ReadAnswer`), then the document as JSON, ready to
 be stored as it is.
 
 A document is hostile until read: a few kilobytes can unpack to gigabytes or keep a parser busy for hours. Whatever happens
@@ -17,8 +17,11 @@ from aif_contracts.documents import BlockKind, SourceDocument
 from aif_kam.sources.reading import FileToRead, read_source
 from aif_kam.sources.unreadable import Unreadable
 
-CPU_SECONDS = 30
-MEMORY_BYTES = 1536 * 1024 * 1024
+
+class ReadingTask(Struct, frozen=True, kw_only=True):
+    file: FileToRead
+    cpu_seconds: int
+    memory_bytes: int
 
 
 class ReadOk(Struct, frozen=True, kw_only=True, tag="read"):
@@ -39,16 +42,15 @@ ReadAnswer = ReadOk | ReadRefused
 
 
 def main() -> None:
-    _limit_this_process()
-    header = sys.stdin.buffer.readline()
-    content = sys.stdin.buffer.read()
-    answer, document = _read(content, msgspec.json.decode(header, type=FileToRead))
+    task = msgspec.json.decode(sys.stdin.buffer.readline(), type=ReadingTask)
+    _limit_this_process(task)
+    answer, document = _read(task.file)
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n" + document)
 
 
-def _read(content: bytes, file: FileToRead) -> tuple[ReadAnswer, bytes]:
+def _read(file: FileToRead) -> tuple[ReadAnswer, bytes]:
     try:
-        document = read_source(content, file)
+        document = read_source(sys.stdin.buffer.read(), file)
         return _summary(document), msgspec.json.encode(document)
     except Unreadable as unreadable:
         return ReadRefused(code=unreadable.code, message=unreadable.message, mend=unreadable.mend), b""
@@ -68,9 +70,9 @@ def _summary(document: SourceDocument) -> ReadOk:
     )
 
 
-def _limit_this_process() -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+def _limit_this_process(task: ReadingTask) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (task.cpu_seconds, task.cpu_seconds))
+    resource.setrlimit(resource.RLIMIT_AS, (task.memory_bytes, task.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # No file can be written; pipes are no files in this sense.
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
