@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from aif_contracts.money import UsdText
 
 
-class Tokens(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Tokens(Struct, frozen=True, kw_only=True):
     """Tokens of one provider call, or the sum over an attempt.
 
     `prompt_tokens` counts every input token, cached ones included; `completion_tokens` every output token, reasoning

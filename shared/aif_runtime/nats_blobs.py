@@ -29,7 +29,7 @@ from aif_runtime.blob_keys import (
 )
 from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable, BusUnavailable
 from aif_runtime.nats_bus import NatsBus
-from aif_runtime.nats_connection import JetStreamRefusal, header
+from aif_runtime.nats_connection import header
 from aif_runtime.nats_direct import StreamMissing, latest, read_batch
 from aif_runtime.nats_publishing import EXPECT_UNUSED, Prepared, SubjectTaken
 from aif_runtime.nats_topology import bucket_stream, object_stream
@@ -150,11 +150,9 @@ class NatsBlobStore:
             headers = ROLLUP if existing is not None else {**ROLLUP, **EXPECT_UNUSED}
             await self._bus.store([Prepared(subject=_meta_subject(key), payload=msgspec.json.encode(meta), headers=headers)])
         except SubjectTaken:
-            # Somebody stored the same bytes meanwhile.
-            await self._drop_chunks(nuid)
-        except BusUnavailable:
-            await self._drop_chunks(nuid)
-            raise
+            # Somebody stored the same bytes meanwhile. Our chunks stay behind unnamed: taking them out would need the
+            # right to purge the bucket, which no service has.
+            return
 
     async def _store_chunks(self, subject: str, chunks: list[bytes]) -> None:
         """The ids matter here: a chunk that is stored twice would damage the object."""
@@ -164,12 +162,6 @@ class NatsBlobStore:
                 for number, chunk in enumerate(chunks)
             ]
         )
-
-    async def _drop_chunks(self, nuid: str) -> None:
-        try:
-            await self._bus.connection.api(f"STREAM.PURGE.{_OBJECT_STREAM}", {"filter": _chunk_subject(nuid)}, dict)
-        except (BusUnavailable, JetStreamRefusal) as failed:
-            _logger.warning("blob_chunks_left_behind", extra={"nuid": nuid, "reason": str(failed)})
 
     async def _get_object(self, ref: BlobRef) -> bytes | None:
         meta = await self._object_meta(ref.storage_key)

@@ -11,6 +11,7 @@ import pytest
 
 from aif_console.factory.factory import Factory
 from support.factory import running_factory
+from support.factory_settings import model_settings
 from support.http_client import FactoryClient, client_of
 from support.provider_double.faults import FaultKind
 from support.provider_double.server import ProviderDouble, provider_double
@@ -42,11 +43,7 @@ class Story:
 @asynccontextmanager
 async def order_in_the_middle(factory_dir: Path, fault: FaultKind) -> AsyncIterator[Story]:
     async with provider_double() as provider:
-        settings = {
-            "AIF_OPENAI_BASE_URL": f"{provider.url}/v1",
-            "OPENAI_API_KEY": "sk-test",
-            "AIF_OPENAI_MODELS": "gpt-4o-mini",
-        }
+        settings = model_settings(provider)
         async with running_factory(factory_dir, settings) as factory, client_of(factory) as client:
             provider.plan(fault)
             accepted = await client.order("content_granulation_course", {"topic": "Machine Learning"})

@@ -259,6 +259,19 @@ def test_an_optional_stage_may_fail_and_what_needs_it_is_skipped() -> None:
     assert any(isinstance(event, StepSkipped) and event.step_name == "uses_extra" for event in story.events())
 
 
+def test_a_stage_that_can_do_without_an_optional_output_runs_without_it() -> None:
+    story = Story(
+        pipeline(
+            stage("extra", optional=True),
+            stage("main", depends_on=("extra",), input={"x": "{{extra.made?}}", "y": 1}),
+        )
+    )
+
+    story.fails("extra", story.granted("extra"), retryable=False)
+
+    assert msgspec.json.decode(story.last_packet("main").data_ref.inline or b"") == {"y": 1}
+
+
 def test_a_stage_whose_condition_is_not_met_is_skipped() -> None:
     story = Story(
         pipeline(

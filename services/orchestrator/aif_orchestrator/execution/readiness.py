@@ -8,6 +8,7 @@ import msgspec
 
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
 from aif_contracts.events import StepFailed, StepSkipped
+from aif_contracts.money import usd
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import Context, Control, Grant, WorkPacket
 from aif_orchestrator.execution import ending
@@ -40,7 +41,7 @@ def advance(draft: Draft) -> None:
 def prepare(draft: Draft, stage_id: str) -> None:
     """Put the stage's input together, from inline outputs at once, from stored ones after they are read."""
     plan = draft.plan_of(stage_id)
-    absent = sorted(needed for needed in plan.needs if draft.stages[needed].output is None)
+    absent = sorted(needed for needed in plan.requires if draft.stages[needed].output is None)
     if absent:
         skip(draft, stage_id, f"it needs the output of {', '.join(absent)}, and there is none")
         return
@@ -174,7 +175,9 @@ def _scope(draft: Draft, needs: frozenset[str], loaded: Mapping[str, Any]) -> di
         "execution": {"id": draft.execution.execution_id, "client_id": draft.execution.client_id},
     }
     for stage_id in needs:
-        scope[stage_id] = stage_value(draft.stages[stage_id], loaded.get(stage_id))
+        # A stage without an output is not there at all: an optional reference to it gives null.
+        if draft.stages[stage_id].output is not None:
+            scope[stage_id] = stage_value(draft.stages[stage_id], loaded.get(stage_id))
     return scope
 
 
@@ -190,7 +193,7 @@ def stage_value(run: StageRun, loaded: Any) -> Any:
         **(value or {}),
         "quality_score": run.quality_score,
         "element_count": run.element_count,
-        "cost_usd": used.cost_usd,
+        "cost_usd": None if used.cost_usd is None else usd(used.cost_usd),
         "tokens": used.tokens_used.total_tokens,
     }
 
