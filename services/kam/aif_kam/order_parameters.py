@@ -22,6 +22,16 @@ from aif_pipelines.parameters import check_parameters
 SOURCE = "source"
 SOURCE_TEXT = "source_text"
 STRUCTURE_TYPE = "structureType"
+_SOURCE_SCHEMA = {
+    "type": "string",
+    "title": "Source document",
+    "description": "The source_id of a document uploaded to /api/kam/sources",
+}
+_SOURCE_TEXT_SCHEMA = {
+    "type": "string",
+    "title": "Source text",
+    "description": "In place of source: the document itself, as Markdown or plain text",
+}
 _SOMEWHERE = {"storage_type": "OBJECT", "storage_key": "sources/checked", "size_bytes": 0, "sha256": "0" * 64}
 """Stands for a source while the other parameters are checked, before the costly reading of it."""
 
@@ -73,6 +83,15 @@ class OrderParameters:
 
     async def _read_text(self, client_id: str, text: str, field: str) -> NewSource:
         return await self._intake.read(client_id, text.encode("utf-8", "replace"), FileToRead(pasted=True), field=field)
+
+
+def as_offered(template: TemplateView) -> TemplateView:
+    """The template with its parameters as a client writes them."""
+    properties = template.parameters.get("properties", {})
+    if SOURCE not in properties:
+        return template
+    offered = {**properties, SOURCE: _SOURCE_SCHEMA, SOURCE_TEXT: _SOURCE_TEXT_SCHEMA}
+    return msgspec.structs.replace(template, parameters={**template.parameters, "properties": offered})
 
 
 def digest_of(given: Mapping[str, Any]) -> str:

@@ -129,7 +129,7 @@ class OrchestratorStandIn:
 
     async def complete(self, execution_id: str, blob: BlobRef, *, stored_only: bool = False) -> Deliverable:
         deliverable = Deliverable(
-            deliverable_id=f"dlv_{execution_id.removeprefix('exec_')}",
+            deliverable_id=f"dlv_{execution_id.removeprefix('exec_')}.course",
             name="course",
             title="Bees",
             media_type="application/json",

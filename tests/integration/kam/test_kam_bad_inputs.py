@@ -200,7 +200,7 @@ async def test_a_bad_address_is_answered_with_a_problem(
 
 @pytest.mark.parametrize("key", ["", "with space", "x" * 201, "é"])
 async def test_a_bad_idempotency_key_is_named(alice: httpx.AsyncClient, key: str) -> None:
-    refused = await alice.post(REQUESTS, json={}, headers={"Idempotency-Key": key.encode("latin-1")})
+    refused = await alice.post(REQUESTS, json={}, headers={b"Idempotency-Key": key.encode("latin-1")})
 
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
 

@@ -1,5 +1,7 @@
 """Whose things are whose: every id of one client is nothing to another."""
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -34,7 +36,7 @@ async def test_every_id_of_one_client_is_unknown_to_another(
     kam: GatewayUnderTest, alice: httpx.AsyncClient, bob: httpx.AsyncClient
 ) -> None:
     ids = await things_of_alice(kam, alice)
-    calls = [
+    calls: list[tuple[str, str, dict[str, Any] | None]] = [
         ("GET", f"/api/kam/requests/{ids['request']}", None),
         ("PUT", f"/api/kam/requests/{ids['request']}", {"selected_template": "content_granulation_course"}),
         ("POST", f"/api/kam/requests/{ids['request']}/execute", {"parameters": {}}),
@@ -110,7 +112,7 @@ async def test_an_admin_key_acts_for_a_named_client_and_sees_all(kam: GatewayUnd
     ],
 )
 async def test_without_a_good_key_nothing_is_told(kam: GatewayUnderTest, key: str | None) -> None:
-    headers = {} if key is None else {"X-API-Key": key.encode("latin-1")}
+    headers = {} if key is None else {b"X-API-Key": key.encode("latin-1")}
     async with httpx.AsyncClient(base_url=kam.url) as stranger:
         for method, path in (
             ("GET", "/api/kam/requests"),

@@ -236,7 +236,13 @@ async def test_insights_templates_health_metrics_and_the_landing_page_answer(
 ) -> None:
     assert (await alice.get("/worker-insights?analysis_period=24h")).json()["analysis_period"] == "24h"
     assert (await alice.get("/api/kam/templates")).json()["templates"][0]["name"] == "content_granulation_course"
-    assert (await alice.get("/api/kam/templates/content_granulation_course")).json()["version"] == "1.0.0"
+    template = (await alice.get("/api/kam/templates/content_granulation_course")).json()
+    assert template["version"] == "1.0.0"
+    assert {name: template["parameters"]["properties"][name]["type"] for name in ("source", "source_text", "topic")} == {
+        "source": "string",
+        "source_text": "string",
+        "topic": "string",
+    }
     async with httpx.AsyncClient(base_url=kam.url) as stranger:
         assert (await stranger.get("/health")).json()["status"] == "ok"
         assert (await stranger.head("/health")).status_code == 200

@@ -33,7 +33,7 @@ async def test_a_reading_that_takes_too_long_is_ended() -> None:
 
 @pytest.mark.parametrize("limits", [{"memory_bytes": 256 * 1024 * 1024}, {"cpu_seconds": 1}])
 async def test_a_document_that_eats_memory_or_processor_ends_its_own_process_only(limits: dict[str, int]) -> None:
-    reader = SourceReader(**limits)  # type: ignore[arg-type]
+    reader = SourceReader(**limits)
     bomb = b"<p>" + b"<b>" * 8_000_000
 
     with pytest.raises(InvalidInput) as refused:

@@ -12,6 +12,7 @@ from litestar.status_codes import HTTP_201_CREATED
 from aif_contracts.orders import FieldMistake, TemplateList, TemplateView
 from aif_kam import problems
 from aif_kam.failures import MalformedBody
+from aif_kam.order_parameters import as_offered
 from aif_kam.parts import Parts
 from aif_kam.payloads import SourceView
 from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, keyed, known_id, named_client
@@ -57,11 +58,11 @@ def document_routes(parts: Parts) -> Router:
 
     @get("/templates", responses=problems.documented(), summary="The pipeline templates")
     async def templates(request: CallerRequest) -> TemplateList:
-        return TemplateList(templates=tuple((await parts.catalogue.all()).values()))
+        return TemplateList(templates=tuple(as_offered(each) for each in (await parts.catalogue.all()).values()))
 
     @get("/templates/{name:str}", responses=problems.documented(*problems.ABSENT), summary="A template and its parameters")
     async def template(request: CallerRequest, name: FromPath[str]) -> TemplateView:
-        return await parts.catalogue.get(name)
+        return as_offered(await parts.catalogue.get(name))
 
     return Router("/api/kam", route_handlers=[upload, deliverable, templates, template], tags=["documents"])
 

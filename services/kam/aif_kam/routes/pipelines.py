@@ -9,6 +9,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from aif_contracts.orders import ExecutionStatus, ExecutionView, ListExecutions
 from aif_kam import problems
 from aif_kam.order_desk import Wish, WishedExecution
+from aif_kam.order_parameters import as_offered
 from aif_kam.parts import Parts
 from aif_kam.payloads import ExecutePipeline, ExecutionStarted, PipelinePage, RequestView, ResultView, request_view
 from aif_kam.request_store import Origin
@@ -56,7 +57,11 @@ def pipeline_routes(parts: Parts) -> Router:
         page = await parts.orchestrator.list_executions(
             ListExecutions(client_id=request.auth.sees, status=status, cursor=cursor, limit=limit)
         )
-        return PipelinePage(pipelines=tuple(templates.values()), executions=page.executions, next_cursor=page.next_cursor)
+        return PipelinePage(
+            pipelines=tuple(as_offered(each) for each in templates.values()),
+            executions=page.executions,
+            next_cursor=page.next_cursor,
+        )
 
     @get("/{execution_id:str}", responses=problems.documented(*problems.ABSENT), summary="An execution, stage by stage")
     async def read(request: CallerRequest, execution_id: FromPath[str]) -> ExecutionView:
