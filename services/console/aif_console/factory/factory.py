@@ -209,7 +209,7 @@ class Factory:
                 self._folder,
                 environment_of(kind, self._plan, self._folder, keys, reached),
                 start_limit_seconds=self._plan.start_limit_seconds,
-                drain_seconds=self._drain_seconds,
+                stop_limit_seconds=self._drain_seconds + self._plan.beyond_drain_seconds,
             )
             for kind in self._plan.services
         }

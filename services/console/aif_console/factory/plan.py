@@ -23,7 +23,7 @@ class ServiceKind(Struct, frozen=True, kw_only=True):
     """Patterns of the operator's variables that are its own. What no service reads, none gets."""
 
 
-EVERY_SERVICE_READS = ("AIF_LOG_LEVEL*", "AIF_DRAIN_SECONDS*", "AIF_BLOBS_URL*", "AIF_HEALTH_HOST*", "OTEL_*")
+EVERY_SERVICE_READS = ("AIF_LOG_LEVEL*", "AIF_DRAIN_SECONDS*", "AIF_BLOBS_URL*", "AIF_HEALTH_HOST*", "OTEL_EXPORTER_*")
 BUCKET = ("AWS_*",)
 WAY_OUT = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -83,6 +83,8 @@ class FactoryPlan(Struct, frozen=True, kw_only=True):
     restart_pauses: RestartPauses = RestartPauses()
     start_limit_seconds: float = 60.0
     """For each service to become ready."""
+    beyond_drain_seconds: float = 12.0
+    """What a service may take after its drain time to cancel what is left and to close its connections."""
 
 
 class DataFolder(Struct, frozen=True):

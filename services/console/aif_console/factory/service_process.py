@@ -15,8 +15,6 @@ from aif_console.failures import ServerDidNotStart
 from aif_runtime.ready_file import Ready
 
 READY_POLL_SECONDS = 0.02
-BEYOND_DRAIN_SECONDS = 12.0
-"""What a service may take after its drain time to cancel what is left and to close its connections."""
 
 
 class ServiceProcess:
@@ -29,8 +27,9 @@ class ServiceProcess:
         environment: Mapping[str, str],
         *,
         start_limit_seconds: float,
-        drain_seconds: float,
+        stop_limit_seconds: float,
     ) -> None:
+        """It is killed when it takes longer than `stop_limit_seconds` to end."""
         self.name = kind.name
         self._kind = kind
         self._environment = environment
@@ -38,7 +37,7 @@ class ServiceProcess:
         self._pid_path = folder.marks / f"{kind.name}.pid"
         self._log_path = folder.logs / f"{kind.name}.log"
         self._start_limit_seconds = start_limit_seconds
-        self._escalation: Escalation = ((signal.SIGTERM, drain_seconds + BEYOND_DRAIN_SECONDS),)
+        self._escalation: Escalation = ((signal.SIGTERM, stop_limit_seconds),)
         self._child: ChildProcess | None = None
         self._port: int | None = None
 
