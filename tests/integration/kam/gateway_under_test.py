@@ -22,7 +22,7 @@ from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.metrics import new_registry
 from aif_runtime.postgres import Database
 from aif_runtime.settings import Secret
-from aif_runtime.telemetry import TracingOff
+from aif_runtime.telemetry import Tracing, TracingOff
 from aif_runtime.web_server import WebServer
 from integration.kam.orchestrator_stand_in import OrchestratorStandIn
 
@@ -65,7 +65,9 @@ class GatewayUnderTest:
 
 
 @asynccontextmanager
-async def open_gateway(database_url: str, *, silence_seconds: float = 15.0) -> AsyncIterator[GatewayUnderTest]:
+async def open_gateway(
+    database_url: str, *, silence_seconds: float = 15.0, tracing: Tracing | None = None
+) -> AsyncIterator[GatewayUnderTest]:
     database = await Database.open(database_url, application_name="kam", schema="kam")
     await prepare_database(database)
     broker, blobs, stop = MemoryBroker(), MemoryBlobStore(), asyncio.Event()
@@ -82,7 +84,7 @@ async def open_gateway(database_url: str, *, silence_seconds: float = 15.0) -> A
             key_pepper=Secret("pepper for the tests, long enough"),
             clock=SystemClock(),
             new_id=id_mint(),
-            tracing=TracingOff(),
+            tracing=tracing or TracingOff(),
             registry=new_registry(service="kam", version="test"),
             health=health,
             version="test",

@@ -78,6 +78,8 @@ class OrchestratorStandIn:
         self.asked_to_execute = 0
         self.views: dict[str, ExecutionView] = {}
         self.events: dict[str, list[ExecutionEvent]] = {}
+        self.headers: dict[str, dict[str, str]] = {}
+        """Of the newest question, by subject."""
         self.is_away = False
         self.loses_answers = False
         """It accepts, and its answers do not arrive."""
@@ -162,6 +164,7 @@ class OrchestratorStandIn:
 
     def _when_here(self, answer: Any) -> Any:
         async def answered(question: Question) -> bytes:
+            self.headers[question.subject] = dict(question.headers)
             if self.is_away:
                 raise ConnectionError("away")
             reply = await answer(question.payload)

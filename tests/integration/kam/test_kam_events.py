@@ -12,6 +12,7 @@ import websockets
 
 from aif_contracts import subjects
 from aif_contracts.events import ExecutionEvent
+from aif_contracts.orders import Refusal
 from aif_runtime.bus import Outgoing
 from integration.kam.gateway_under_test import GatewayUnderTest, open_gateway
 from support.waiting import eventually
@@ -172,6 +173,16 @@ async def test_a_request_that_was_not_executed_has_no_events(alice: httpx.AsyncC
     request_id = (await alice.post("/api/kam/requests", json={})).json()["request_id"]
 
     refused = await alice.get(f"/api/kam/requests/{request_id}/events")
+
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:aif:problem:not_executed")
+
+
+async def test_a_refused_order_has_no_events_to_wait_for(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    kam.orchestrator.refusal = Refusal(code="order_refused", message="no")
+    await alice.post("/api/kam/orders", json=ORDER)
+    request = (await alice.get("/api/kam/requests?status=refused")).json()["requests"][0]
+
+    refused = await alice.get(f"/api/kam/requests/{request['request_id']}/events")
 
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:aif:problem:not_executed")
 

@@ -15,7 +15,7 @@ from aif_kam import problems
 from aif_kam.event_stream import Draining, Heartbeat, event_type
 from aif_kam.failures import Conflict, KamFailure, invalid
 from aif_kam.parts import Parts
-from aif_kam.request_store import ClientRequest
+from aif_kam.request_store import ClientRequest, RequestStatus
 from aif_kam.routes.calling import API_KEY_HEADER, CallerRequest, known_id
 from aif_runtime.failures import RuntimeFailure
 
@@ -114,8 +114,8 @@ def _encoded(happening: ExecutionEvent | Heartbeat | Draining) -> bytes:
 
 
 def _execution(request: ClientRequest) -> str:
-    if request.execution_id is None:
-        raise Conflict(f"request {request.request_id} has no execution yet, so there are no events", code="not_executed")
+    if request.execution_id is None or request.status is RequestStatus.REFUSED:
+        raise Conflict(f"request {request.request_id} is {request.status}: without an execution no events", code="not_executed")
     return request.execution_id
 
 
