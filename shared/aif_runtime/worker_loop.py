@@ -56,7 +56,7 @@ async def run_worker(
     times: WorkerTimes | None = None,
 ) -> None:
     """Work until `stop_event` is set, then drain: finish what is begun within the settings' drain time, hand back the rest."""
-    rhythm = times or WorkerTimes()
+    rhythm = times or WorkerTimes(heartbeat=settings.ack_wait_seconds / 3)
     in_hand = InHand()
     attendance = Attendance(
         spec=spec,

@@ -21,7 +21,11 @@ class CostRates(Struct, frozen=True, kw_only=True):
 class WorkerSettings(CommonSettings, frozen=True, kw_only=True):
     ack_wait_seconds: Annotated[
         float,
-        Meta(ge=0.1, le=600, description="After so many silent seconds the broker gives a worker's packet to another one"),
+        Meta(
+            ge=0.1,
+            le=600,
+            description="After so many silent seconds a packet goes to another worker; at most the orchestrator's lease",
+        ),
     ] = 30.0
     api_call_cost: Annotated[Decimal, Meta(description="US dollars that one provider call costs besides its tokens")] = ZERO
     kv_operation_cost: Annotated[

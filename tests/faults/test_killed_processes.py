@@ -41,10 +41,15 @@ class Story:
 
 
 @asynccontextmanager
-async def order_in_the_middle(factory_dir: Path, fault: FaultKind) -> AsyncIterator[Story]:
+async def order_in_the_middle(
+    factory_dir: Path, fault: FaultKind, *, first_pause_seconds: float = 0.05
+) -> AsyncIterator[Story]:
     async with provider_double() as provider:
         settings = model_settings(provider)
-        async with running_factory(factory_dir, settings) as factory, client_of(factory) as client:
+        async with (
+            running_factory(factory_dir, settings, first_pause_seconds=first_pause_seconds) as factory,
+            client_of(factory) as client,
+        ):
             provider.plan(fault)
             accepted = await client.order("content_granulation_course", {"topic": "Machine Learning"})
             await asyncio.wait_for(provider.holding.wait(), 20)
@@ -100,8 +105,10 @@ async def test_a_killed_process_comes_back_and_the_order_ends_once(factory_dir: 
 
 
 async def test_a_broker_that_lost_its_store_loses_no_order(factory_dir: Path) -> None:
-    async with order_in_the_middle(factory_dir, FaultKind.HELD_UNTIL_RELEASED) as story:
-        pid = await story.factory.wipe_nats()
+    async with order_in_the_middle(factory_dir, FaultKind.HELD_UNTIL_RELEASED, first_pause_seconds=1.0) as story:
+        pid = story.factory.kill("nats")
+        await eventually(lambda: not story.factory.nats.is_running, 0.9)
+        story.factory.nats.wipe()
         await story.back("nats", pid)
 
         story.provider.release.set()

@@ -31,10 +31,15 @@ SHORT_TIMES = {
 
 @asynccontextmanager
 async def running_factory(
-    data_dir: Path, settings: Mapping[str, str] | None = None, *, services: tuple[ServiceKind, ...] = SERVICES
+    data_dir: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    services: tuple[ServiceKind, ...] = SERVICES,
+    first_pause_seconds: float = 0.05,
 ) -> AsyncIterator[Factory]:
     """A factory that is ready, and stopped at the end; `settings` add to the short times. What went wrong in it is printed."""
-    factory = Factory(plan_for_tests(data_dir, settings, services=services), tell=_say)
+    plan = plan_for_tests(data_dir, settings, services=services, first_pause_seconds=first_pause_seconds)
+    factory = Factory(plan, tell=_say)
     await factory.start()
     try:
         yield factory
@@ -45,7 +50,11 @@ async def running_factory(
 
 
 def plan_for_tests(
-    data_dir: Path, settings: Mapping[str, str] | None = None, *, services: tuple[ServiceKind, ...] = SERVICES
+    data_dir: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    services: tuple[ServiceKind, ...] = SERVICES,
+    first_pause_seconds: float = 0.05,
 ) -> FactoryPlan:
     """Not durable against a power cut, quick to start again, away from everybody else's ports."""
     return FactoryPlan(
@@ -54,7 +63,7 @@ def plan_for_tests(
         kam_port=random.SystemRandom().randint(FIRST_PORT, LAST_PORT),
         services=services,
         durable=False,
-        restart_pauses=RestartPauses(first_seconds=0.05, longest_seconds=1.0),
+        restart_pauses=RestartPauses(first_seconds=first_pause_seconds, longest_seconds=1.0),
     )
 
 
