@@ -44,9 +44,19 @@ T = TypeVar("T")
 class Gateway:
     """Use it as an asynchronous context manager. Every call raises FactoryUnreachable and RequestRefused."""
 
-    def __init__(self, url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        """Another `transport` stands in for the network."""
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+        pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:
+        """Another `transport` stands in for the network. A factory that has answered once is waited for so long."""
         self._url = url
+        self._patience_seconds = patience_seconds
+        self._pause_seconds = pause_seconds
         # Whatever proxies the environment names are for the way out, not for a factory.
         self._http = httpx.AsyncClient(
             base_url=url, headers={"X-API-Key": key}, timeout=CALL_SECONDS, transport=transport, trust_env=False
@@ -145,9 +155,9 @@ class Gateway:
             except httpx.TransportError as broken:
                 now = asyncio.get_running_loop().time()
                 lost_at = lost_at if lost_at is not None else now
-                if now - lost_at > PATIENCE_SECONDS:
+                if now - lost_at > self._patience_seconds:
                     raise self._unreachable(broken) from broken
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(self._pause_seconds)
 
     async def _stream(self, path: str, after: int) -> AsyncGenerator[ExecutionEvent, None]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
@@ -170,7 +180,7 @@ class Gateway:
 
     async def _call(self, method: str, path: str, **content: Any) -> httpx.Response:
         """Every call here may be repeated: it reads, it deletes, or it carries a key that makes it one."""
-        deadline = asyncio.get_running_loop().time() + (PATIENCE_SECONDS if self._has_answered else 0)
+        deadline = asyncio.get_running_loop().time() + (self._patience_seconds if self._has_answered else 0)
         while True:
             is_last = asyncio.get_running_loop().time() >= deadline
             try:
@@ -184,7 +194,7 @@ class Gateway:
                     if response.is_error:
                         raise self._refused(response)
                     return response
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(self._pause_seconds)
 
     def _refused(self, response: httpx.Response) -> RequestRefused | FactoryUnreachable:
         try:

@@ -1,0 +1,229 @@
+"""The supervisor over pretended services: starts, restarts, refusals, ends."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import nats
+import nats.errors
+import pytest
+from msgspec.structs import replace
+
+from aif_console.factory.factory import Factory
+from aif_console.factory.plan import DataFolder
+from aif_console.factory.running import find_running
+from aif_console.failures import FactoryIsRunning, ServerDidNotStart
+from support.kernel_view import environment, is_alive
+from support.pretended_services import NOWHERE, notes_of, plan_of, pretended
+from support.waiting import eventually
+
+HOST_OF_A_FACTORY = """
+import asyncio, json, sys
+from pathlib import Path
+from aif_console.factory.factory import Factory
+from support.pretended_services import plan_of, pretended
+
+async def main():
+    factory = Factory(plan_of(Path(sys.argv[1]), pretended("one"), pretended("two", "deaf")))
+    await factory.start()
+    print(json.dumps(factory.pids), flush=True)
+    await factory.wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+async def test_it_is_ready_when_all_services_are(data_dir: Path) -> None:
+    plan = plan_of(data_dir, pretended("one"), pretended("two"))
+    factory = Factory(plan)
+
+    await factory.start()
+    pids = factory.pids
+    await factory.stop()
+
+    assert pids.keys() == {"one", "two"}
+    assert sorted(notes_of(plan)[:2]) == ["one starts", "two starts"]
+    assert not any(is_alive(pid) for pid in pids.values())
+
+
+async def test_others_on_the_machine_learn_where_it_is_while_it_runs(data_dir: Path) -> None:
+    factory = Factory(plan_of(data_dir, pretended("one")))
+
+    await factory.start()
+    running = find_running(DataFolder(data_dir).running)
+    await factory.stop()
+
+    assert running is not None
+    assert (running.pid, running.kam_url, running.nats_url) == (os.getpid(), factory.kam_url, NOWHERE)
+    assert find_running(DataFolder(data_dir).running) is None
+
+
+async def test_a_service_that_is_killed_runs_again_and_it_is_told(data_dir: Path) -> None:
+    told: list[str] = []
+    factory = Factory(
+        plan_of(data_dir, pretended("one"), pretended("two")), tell=lambda name, words: told.append(f"{name} {words}")
+    )
+    await factory.start()
+    other = factory.pids["two"]
+
+    killed = factory.kill("one")
+    await eventually(lambda: factory.pids.get("one", killed) != killed, what="another process serves")
+    await eventually(lambda: any("runs again" in words for words in told))
+    untouched = factory.pids["two"]
+    await factory.stop()
+
+    assert told[0] == "one killed by signal 9; starting it again in 0.01 s"
+    assert untouched == other
+
+
+async def test_a_second_factory_over_the_same_folder_is_refused_by_the_pid_of_the_first(data_dir: Path) -> None:
+    first = Factory(plan_of(data_dir, pretended("one")))
+    await first.start()
+
+    with pytest.raises(FactoryIsRunning, match=f"process {os.getpid()}") as refused:
+        await Factory(plan_of(data_dir, pretended("one"))).start()
+    still = first.pids
+    await first.stop()
+
+    assert refused.value.pid == os.getpid()
+    assert still.keys() == {"one"}
+
+
+async def test_after_the_end_of_one_the_next_factory_begins_over_the_same_folder(data_dir: Path) -> None:
+    plan = plan_of(data_dir, pretended("one"))
+    first = Factory(plan)
+    await first.start()
+    await first.stop()
+
+    second = Factory(plan)
+    await second.start()
+    await second.stop()
+
+    assert second.keys == first.keys
+    assert notes_of(plan).count("one starts") == 2
+
+
+async def test_a_service_that_cannot_start_ends_the_others_and_shows_its_last_words(data_dir: Path) -> None:
+    plan = plan_of(data_dir, pretended("good"), pretended("bad", "broken"))
+    factory = Factory(plan)
+
+    with pytest.raises(ServerDidNotStart, match="settings are all wrong") as failure:
+        await factory.start()
+
+    assert failure.value.server == "bad"
+    assert factory.pids == {}
+    assert find_running(DataFolder(data_dir).running) is None
+
+
+async def test_a_service_that_is_never_ready_is_given_up(data_dir: Path) -> None:
+    factory = Factory(plan_of(data_dir, pretended("mute", "silent"), start_limit_seconds=0.3))
+
+    with pytest.raises(ServerDidNotStart, match=r"not ready within 0\.3 s"):
+        await factory.start()
+
+    assert factory.pids == {}
+
+
+async def test_services_drain_before_they_end(data_dir: Path) -> None:
+    settings = {"PRETENDED_DRAIN_SECONDS": "0.2", "AIF_DRAIN_SECONDS": "5"}
+    plan = plan_of(data_dir, pretended("one"), pretended("two"), settings=settings)
+    factory = Factory(plan)
+    await factory.start()
+
+    await factory.stop()
+
+    # All begin before one has ended: they drain at the same time.
+    assert sorted(notes_of(plan)[2:4]) == ["one drains", "two drains"]
+    assert sorted(notes_of(plan)[4:]) == ["one drained", "two drained"]
+
+
+async def test_the_servers_still_run_while_the_services_drain(data_dir: Path) -> None:
+    plan = replace(plan_of(data_dir, pretended("kam", "asking")), nats_url=None)
+    factory = Factory(plan)
+    await factory.start()
+    broker = factory.pids["nats"]
+
+    await factory.stop()
+
+    assert notes_of(plan) == ["kam starts", "kam drains", "kam hears INFO", "kam drained"]
+    assert not is_alive(broker)
+
+
+async def test_nobody_reaches_the_broker_without_a_password(data_dir: Path) -> None:
+    factory = Factory(replace(plan_of(data_dir, pretended("kam")), nats_url=None, durable=False))
+    await factory.start()
+    address = DataFolder(data_dir).nats_url
+
+    with pytest.raises(nats.errors.Error, match="Authorization Violation"):
+        await nats.connect(factory.nats_url, allow_reconnect=False)
+    as_operator = await nats.connect(address.read_text().strip(), allow_reconnect=False)
+    await as_operator.close()
+    await factory.stop()
+
+    assert address.stat().st_mode & 0o777 == 0o600
+    assert (DataFolder(data_dir).nats / "nats.conf").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_broker_that_is_killed_runs_again_where_it_was(data_dir: Path) -> None:
+    factory = Factory(replace(plan_of(data_dir, pretended("kam")), nats_url=None, durable=False))
+    await factory.start()
+    url = factory.nats_url
+
+    killed = factory.kill("nats")
+    await eventually(lambda: factory.pids.get("nats", killed) != killed, what="another broker serves")
+    again = factory.nats.url
+    await factory.stop()
+
+    assert again == url
+
+
+async def test_a_service_that_does_not_end_is_killed_in_the_end(data_dir: Path) -> None:
+    plan = plan_of(data_dir, pretended("deaf", "deaf"))
+    factory = Factory(replace(plan, beyond_drain_seconds=0.2))
+    await factory.start()
+    pid = factory.pids["deaf"]
+
+    await factory.stop()
+
+    assert not is_alive(pid)
+    assert "deaf ignores" in notes_of(plan)
+
+
+async def test_a_service_sees_its_own_settings_only(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-shell")
+    factory = Factory(plan_of(data_dir, pretended("one"), settings={"ANTHROPIC_API_KEY": "sk-given"}))
+    await factory.start()
+
+    seen = environment(factory.pids["one"])
+    await factory.stop()
+
+    assert "PRETENDED_NOTES" in seen
+    assert not any("sk-" in value for value in seen.values())
+
+
+async def test_when_the_supervisor_is_killed_its_services_end_and_a_deaf_one_is_ended_by_the_next(data_dir: Path) -> None:
+    host = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HOST_OF_A_FACTORY, str(data_dir)),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert host.stdout is not None
+    pids = json.loads(await host.stdout.readline())
+
+    host.send_signal(signal.SIGKILL)
+    await host.wait()
+    await eventually(lambda: not is_alive(pids["one"]), what="the polite service follows its supervisor")
+    assert is_alive(pids["two"])
+    next_one = Factory(plan_of(data_dir, pretended("one"), pretended("two")))
+    await next_one.start()
+    await next_one.stop()
+
+    assert not is_alive(pids["two"])
