@@ -1,8 +1,8 @@
 """The gateway's long-running parts besides its HTTP port: orders and events from the bus, and what has to be asked again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -10,7 +10,7 @@ from aif_kam.bus_orders import REQUESTS_CONSUMER, BusOrders
 from aif_kam.failures import Unavailable
 from aif_kam.request_tracker import EVENTS_CONSUMER, RequestTracker
 from aif_kam.submissions import Submissions
-from aif_runtime.bus import Bus, Delivery
+from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Delivery
 from aif_runtime.failures import RuntimeFailure
 
 FETCH_SECONDS = 1.0
@@ -22,42 +22,19 @@ PAUSE_SECONDS = 1.0
 """After a failure; what failed comes again."""
 _log = structlog.get_logger()
 
-T = TypeVar("T")
-
 
 async def run_orders(stop: asyncio.Event, *, bus: Bus, orders: BusOrders, fetch_seconds: float = FETCH_SECONDS) -> None:
     """Orders from the bus, several at once."""
 
-    async def take(delivery: Delivery) -> None:
-        await _guarded("order", lambda: orders.take(delivery))
+    async def take(batch: Sequence[Delivery]) -> None:
+        await asyncio.gather(*(_guarded("order", partial(orders.take, delivery)) for delivery in batch))
 
-    deliveries = await _opened(stop, lambda: bus.open_consumer(REQUESTS_CONSUMER))
-    while not stop.is_set() and deliveries is not None:
-
-        async def step() -> None:
-            batch = await deliveries.fetch(ORDERS_AT_ONCE, fetch_seconds)
-            await asyncio.gather(*(take(delivery) for delivery in batch))
-
-        if not await _guarded("orders", step):
-            await _pause(stop, PAUSE_SECONDS)
-    if deliveries is not None:
-        await deliveries.close()
+    await _consume(stop, bus, REQUESTS_CONSUMER, take, at_once=ORDERS_AT_ONCE, fetch_seconds=fetch_seconds)
 
 
 async def run_events(stop: asyncio.Event, *, bus: Bus, tracker: RequestTracker, fetch_seconds: float = FETCH_SECONDS) -> None:
     """Events from the bus to the requests that they are of."""
-    deliveries = await _opened(stop, lambda: bus.open_consumer(EVENTS_CONSUMER))
-    while not stop.is_set() and deliveries is not None:
-
-        async def step() -> None:
-            batch = await deliveries.fetch(EVENTS_AT_ONCE, fetch_seconds)
-            if batch:
-                await tracker.apply_events(batch)
-
-        if not await _guarded("events", step):
-            await _pause(stop, PAUSE_SECONDS)
-    if deliveries is not None:
-        await deliveries.close()
+    await _consume(stop, bus, EVENTS_CONSUMER, tracker.apply_events, at_once=EVENTS_AT_ONCE, fetch_seconds=fetch_seconds)
 
 
 async def run_sweeps(stop: asyncio.Event, *, submissions: Submissions, tracker: RequestTracker) -> None:
@@ -75,6 +52,29 @@ async def run_sweeps(stop: asyncio.Event, *, submissions: Submissions, tracker: 
         await _pause(stop, SWEEP_SECONDS)
 
 
+async def _consume(
+    stop: asyncio.Event,
+    bus: Bus,
+    spec: ConsumerSpec,
+    take: Callable[[Sequence[Delivery]], Awaitable[None]],
+    *,
+    at_once: int,
+    fetch_seconds: float,
+) -> None:
+    deliveries = await _opened(stop, bus, spec)
+    if deliveries is None:
+        return
+
+    async def step() -> None:
+        if batch := await deliveries.fetch(at_once, fetch_seconds):
+            await take(batch)
+
+    while not stop.is_set():
+        if not await _guarded(spec.durable, step):
+            await _pause(stop, PAUSE_SECONDS)
+    await deliveries.close()
+
+
 async def _guarded(what: str, step: Callable[[], Awaitable[None]]) -> bool:
     """Whether a step went well. The outermost loop: no failure of one step ends the process."""
     try:
@@ -88,13 +88,13 @@ async def _guarded(what: str, step: Callable[[], Awaitable[None]]) -> bool:
     return True
 
 
-async def _opened(stop: asyncio.Event, open_it: Callable[[], Awaitable[T]]) -> T | None:
-    """The opened thing, as soon as the broker allows; None when the process ends before."""
+async def _opened(stop: asyncio.Event, bus: Bus, spec: ConsumerSpec) -> Deliveries | None:
+    """The consumer, as soon as the broker allows; None when the process ends before."""
     while not stop.is_set():
         try:
-            return await open_it()
+            return await bus.open_consumer(spec)
         except RuntimeFailure as failure:
-            _log.warning("consumer_not_opened", code=failure.code, reason=str(failure))
+            _log.warning("consumer_not_opened", consumer=spec.durable, code=failure.code, reason=str(failure))
             await _pause(stop, PAUSE_SECONDS)
     return None
 
