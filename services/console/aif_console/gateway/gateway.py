@@ -168,7 +168,7 @@ class Gateway:
             if response.is_error:
                 await response.aread()
                 raise self._refused(response)
-            async for event in read_events(response.aiter_raw()):
+            async for event in read_events(response.aiter_bytes()):
                 yield msgspec.json.decode(event.data, type=ExecutionEvent)
 
     async def _ask(self, method: str, path: str, answer_type: type[T], **content: Any) -> T:

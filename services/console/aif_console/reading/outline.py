@@ -49,7 +49,9 @@ def rendered_quiz(quiz: Quiz) -> RenderableType:
     lines: list[RenderableType] = [
         Text(plain(quiz.title), style="bold underline"),
         Text(plain(quiz.description)),
-        Text(f"For {plain(quiz.target_audience)}. {len(quiz.questions)} questions{_made_by(quiz.made_by)}", style="dim"),
+        Text(
+            f"For {plain(quiz.target_audience)}. {_count(len(quiz.questions), 'question')}{_made_by(quiz.made_by)}", style="dim"
+        ),
     ]
     for number, question in enumerate(quiz.questions, 1):
         lines += _question(number, question)
@@ -89,7 +91,11 @@ def _question(number: int, question: Question) -> list[RenderableType]:
 
 
 def _minutes(minutes: int) -> str:
-    return "1 minute" if minutes == 1 else f"{minutes} minutes"
+    return _count(minutes, "minute")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _made_by(maker: str) -> str:
