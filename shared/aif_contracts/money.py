@@ -29,6 +29,8 @@ def usd_text(amount: Decimal) -> str:
 
     Raises ValueError for an amount that 12 decimals cannot hold: rounding happens once, where a human reads.
     """
+    if not amount:
+        return "0"
     kept = amount.quantize(_SMALLEST)
     if kept != amount:
         raise ValueError(f"{amount} USD has more than 12 decimals and cannot be sent exactly")

@@ -52,7 +52,7 @@ class ExecutionStatus(enum.StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return self not in (ExecutionStatus.RUNNING, ExecutionStatus.COMPENSATING)
+        return self in _FINAL_EXECUTION
 
 
 class StageStatus(enum.StrEnum):
@@ -72,7 +72,18 @@ class StageStatus(enum.StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return self in (StageStatus.COMPLETED, StageStatus.FAILED, StageStatus.SKIPPED, StageStatus.CANCELLED)
+        return self in _FINAL_STAGE
+
+
+_FINAL_EXECUTION = frozenset(
+    {
+        ExecutionStatus.COMPLETED,
+        ExecutionStatus.PARTIALLY_COMPLETED,
+        ExecutionStatus.FAILED,
+        ExecutionStatus.CANCELLED,
+    }
+)
+_FINAL_STAGE = frozenset({StageStatus.COMPLETED, StageStatus.FAILED, StageStatus.SKIPPED, StageStatus.CANCELLED})
 
 
 class StageView(Struct, frozen=True, kw_only=True):

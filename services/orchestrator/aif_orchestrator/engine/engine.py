@@ -4,6 +4,9 @@ A batch locks its executions in id order, steps every arrival through the pure c
 and the messages to send in one transaction. Then the arrivals are answered and the messages published. Under load a commit
 serves hundreds of arrivals; at idle an arrival costs one commit. Nothing is kept only in memory: a replica may die at any line,
 and another one finds in the database what is owed.
+
+An engine has a few lanes, and an execution always takes the same one: while one lane waits for its commit, another steps. With
+a single lane everything in flight moves in one convoy, and orchestrator, database and workers wait for each other in turn.
 """
 
 import asyncio
@@ -25,6 +28,7 @@ from aif_runtime.failures import DatabaseUnavailable
 from aif_runtime.postgres import Connection, Database
 from aif_runtime.telemetry import Tracing
 
+LANES = 2
 LARGEST_BATCH = 256
 MOST_WAITING = 10_000
 DATABASE_PAUSE_SECONDS = 0.2
@@ -34,6 +38,13 @@ log = structlog.get_logger()
 
 class NotApplied(Exception):
     """An arrival that cannot be applied whatever is tried: a mistake of ours, kept for a person to look at."""
+
+
+class _Lane:
+    def __init__(self) -> None:
+        self.inbox: asyncio.Queue[Arrival] = asyncio.Queue(MOST_WAITING)
+        self.idle = asyncio.Event()
+        self.idle.set()
 
 
 class Engine:
@@ -51,6 +62,7 @@ class Engine:
         max_attempt_cost_usd: str,
         figures: Figures,
         tracing: Tracing,
+        lanes: int = LANES,
     ) -> None:
         self._database = database
         self._executions = executions
@@ -63,9 +75,7 @@ class Engine:
         self._max_attempt_cost_usd = max_attempt_cost_usd
         self._figures = figures
         self._tracing = tracing
-        self._inbox: asyncio.Queue[Arrival] = asyncio.Queue(MOST_WAITING)
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._lanes = [_Lane() for _ in range(lanes)]
 
     async def apply(self, execution_id: str, happening: Happening | ExecutionOrdered) -> Applied:
         """Apply something that has happened; returns when it is committed.
@@ -74,23 +84,30 @@ class Engine:
         NotApplied.
         """
         done: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
-        self._idle.clear()
-        await self._inbox.put(Arrival(execution_id, happening, done))
+        lane = self._lanes[hash(execution_id) % len(self._lanes)]
+        lane.idle.clear()
+        await lane.inbox.put(Arrival(execution_id, happening, done))
         return await done
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            batch = [await self._inbox.get()]
-            while len(batch) < LARGEST_BATCH and not self._inbox.empty():
-                batch.append(self._inbox.get_nowait())
-            await self._process(batch)
-            if self._inbox.empty():
-                self._idle.set()
+        async with asyncio.TaskGroup() as group:
+            for lane in self._lanes:
+                group.create_task(self._run(lane))
 
     async def idle(self) -> None:
         """Wait until everything that has arrived is committed."""
-        await self._idle.wait()
+        for lane in self._lanes:
+            await lane.idle.wait()
+
+    async def _run(self, lane: "_Lane") -> None:
+        while True:
+            batch = [await lane.inbox.get()]
+            while len(batch) < LARGEST_BATCH and not lane.inbox.empty():
+                batch.append(lane.inbox.get_nowait())
+            await self._process(batch)
+            if lane.inbox.empty():
+                lane.idle.set()
 
     async def _process(self, batch: list[Arrival]) -> None:
         published = self._relay.take_published()

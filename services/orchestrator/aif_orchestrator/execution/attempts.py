@@ -98,6 +98,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
     draft.change(
         stage_id,
         status=StageStatus.COMPLETED,
+        input_ref=None,
         output=happening.output,
         quality_score=happening.quality_score,
         element_count=happening.element_count,

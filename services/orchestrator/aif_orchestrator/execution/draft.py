@@ -1,6 +1,7 @@
 """An execution while one step changes it: the new state and the commands that follow, gathered in order."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from msgspec.structs import replace
@@ -87,6 +88,7 @@ class Draft:
         return min(99, done // max(1, len(self.stages)))
 
 
+@lru_cache(maxsize=64)
 def rfc3339(at_ms: int) -> str:
     """Milliseconds since 1970 as RFC 3339 in UTC with milliseconds."""
     moment = _EPOCH + timedelta(milliseconds=at_ms)

@@ -8,6 +8,8 @@ from aif_contracts.metering import CostLines, Metrics, ProviderCall, ResourceUsa
 from aif_contracts.money import ZERO, usd, usd_text
 from aif_orchestrator.execution.state import Execution, StageRun
 
+_NO_COST = CostLines()
+
 
 def add_metrics(total: Metrics, more: Metrics) -> Metrics:
     """The sum of two attempts' metrics; memory is the larger peak, provider and model are the newer ones."""
@@ -105,6 +107,8 @@ def _add_costs(total: str | None, more: str | None) -> str | None:
 
 
 def _add_lines(total: CostLines, more: CostLines) -> CostLines:
+    if more == _NO_COST:
+        return total
     return CostLines(
         ai_generation_usd=usd_text(usd(total.ai_generation_usd) + usd(more.ai_generation_usd)),
         api_calls_usd=usd_text(usd(total.api_calls_usd) + usd(more.api_calls_usd)),

@@ -44,6 +44,7 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Instance id of the worker that holds the open attempt."""
     progress_percent: int = 0
     input_ref: BlobRef | None = None
+    """From its being known until the stage has completed."""
     output: BlobRef | None = None
     quality_score: float | None = None
     element_count: int | None = None

@@ -16,7 +16,8 @@ from aif_orchestrator.execution.state import Execution, wake_at
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
 
-_STATE = msgspec.json.Decoder(Execution)
+_STATE = msgspec.msgpack.Decoder(Execution)
+_STATE_ENCODER = msgspec.msgpack.Encoder()
 _EVENTS = msgspec.json.Decoder(tuple[ExecutionEvent, ...])
 
 
@@ -51,7 +52,7 @@ class ExecutionStore:
             [each.template for each in executions],
             [each.template_version for each in executions],
             [str(each.status) for each in executions],
-            [msgspec.json.encode(each) for each in executions],
+            [_STATE_ENCODER.encode(each) for each in executions],
             [each.created_at for each in executions],
             [each.ended_at for each in executions],
             [wake_at(each) for each in executions],
@@ -63,7 +64,7 @@ class ExecutionStore:
             self._queries["update_executions"],
             [each.execution_id for each in executions],
             [str(each.status) for each in executions],
-            [msgspec.json.encode(each) for each in executions],
+            [_STATE_ENCODER.encode(each) for each in executions],
             [each.ended_at for each in executions],
             [wake_at(each) for each in executions],
         )
