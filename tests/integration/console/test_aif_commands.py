@@ -1,0 +1,273 @@
+"""The `aif` command as its users run it: a whole factory in the background, commands beside it, exit codes."""
+
+import json
+import os
+import random
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from msgspec import Struct
+
+from aif_console.embedded.ports import FIRST_PORT, LAST_PORT
+from aif_console.factory.plan import SERVICES
+from support.kernel_view import is_alive
+
+REPOSITORY = Path(__file__).parents[3]
+SAMPLE = REPOSITORY / "samples" / "sourdough.html"
+START_SECONDS = 60
+END_SECONDS = 60
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    process: "subprocess.Popen[str]"
+    data_dir: Path
+    said: str
+    """Up to the last line of the greeting."""
+
+    @property
+    def url(self) -> str:
+        return next(line.split()[1] for line in self.said.splitlines() if line.split()[:1] == ["Factory"])
+
+    @property
+    def service_pids(self) -> list[int]:
+        return [int((self.data_dir / "run" / f"{service.name}.pid").read_text()) for service in SERVICES]
+
+
+def environ(**settings: str) -> dict[str, str]:
+    ours = ("AIF_", "OPENAI", "ANTHROPIC")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | settings
+
+
+@contextmanager
+def running_up(data_dir: Path, *options: str, **settings: str) -> Iterator[Running]:
+    port = random.SystemRandom().randint(FIRST_PORT, LAST_PORT)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aif_console", "up", "--data", str(data_dir), "--port", str(port), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environ(**settings),
+    )
+    assert process.stdout is not None
+    said = ""
+    try:
+        for line in process.stdout:
+            said += line
+            if line.split()[:1] == ["Stop"]:
+                break
+        else:
+            raise AssertionError(f"it never became ready:\n{said}")
+        yield Running(process=process, data_dir=data_dir, said=said)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=END_SECONDS)
+
+
+def aif(*words: str, data_dir: Path | None = None, **settings: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "aif_console", *words]
+    if data_dir is not None:
+        command += ["--data", str(data_dir)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False, env=environ(**settings))
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory, servers_dir: Path) -> Iterator[Running]:
+    with running_up(servers_dir / "factory") as running:
+        yield running
+
+
+def test_it_says_where_things_are(up: Running) -> None:
+    health = httpx.get(f"{up.url}/health", trust_env=False)
+
+    assert health.json()["status"] == "ok"
+    assert "local extractive provider, no key needed" in up.said
+    assert f"aif order course --source samples/beekeeping.md --watch --data {up.data_dir}" in up.said
+    assert str(up.data_dir / "logs") in up.said
+
+
+def test_the_line_for_curl_works_as_it_is_printed(up: Running) -> None:
+    command = next(line.strip().removeprefix("or").strip() for line in up.said.splitlines() if "curl" in line)
+
+    answer = subprocess.run(["/bin/sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+
+    assert json.loads(answer.stdout)["title"] == "Keeping bees: a first year"
+
+
+def test_a_course_is_ordered_shown_and_saved(up: Running, tmp_path: Path) -> None:
+    out = tmp_path / "course.json"
+
+    ordered = aif("order", "course", "--source", str(SAMPLE), "--level", "2", "--out", str(out), data_dir=up.data_dir)
+
+    assert ordered.returncode == 0, ordered.stderr
+    assert "workflow completed" in ordered.stdout
+    assert "Sourdough bread: from flour and water to a loaf" in ordered.stdout
+    assert "Made by    local_extractive" in ordered.stdout
+    assert f"Saved      {out}" in ordered.stdout
+    assert json.loads(out.read_text())["granularity_level"] == 2
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+
+
+def test_json_is_all_that_is_printed_on_request(up: Running) -> None:
+    ordered = aif("order", "quiz", "--source", str(SAMPLE), "--questions", "2", "--json", data_dir=up.data_dir)
+
+    result = json.loads(ordered.stdout)
+    saved = up.data_dir / "deliverables" / f"quiz-{result['request']['request_id']}.json"
+    assert ordered.returncode == 0, ordered.stderr
+    assert len(result["structure"]["questions"]) == 2
+    assert result["execution"]["status"] == "completed"
+    assert json.loads(saved.read_text()) == result["structure"]
+
+
+def test_an_order_may_be_left_alone_and_watched_later_by_either_id(up: Running) -> None:
+    ordered = json.loads(aif("order", "quiz", "--source", str(SAMPLE), "--no-watch", "--json", data_dir=up.data_dir).stdout)
+
+    for some_id in (ordered["request_id"], ordered["execution_id"]):
+        watched = aif("watch", some_id, data_dir=up.data_dir)
+        assert watched.returncode == 0, watched.stderr
+        assert "workflow completed" in watched.stdout
+        assert "Sourdough bread" in watched.stdout
+
+
+def test_requests_are_listed_and_shown(up: Running) -> None:
+    request_id = json.loads(aif("order", "quiz", "--source", str(SAMPLE), "--json", data_dir=up.data_dir).stdout)["request"][
+        "request_id"
+    ]
+
+    listed = aif("list", "--limit", "1", data_dir=up.data_dir)
+    shown = aif("show", request_id, data_dir=up.data_dir)
+
+    assert request_id in listed.stdout
+    assert "quiz from sourdough.html" in listed.stdout
+    assert "completed, 100 %" in shown.stdout
+    assert "by content_granulator structure_quiz" in " ".join(shown.stdout.split())
+
+
+def test_templates_and_insights_are_shown(up: Running) -> None:
+    aif("order", "quiz", "--source", str(SAMPLE), data_dir=up.data_dir)
+
+    templates = aif("templates", data_dir=up.data_dir)
+    insights = aif("insights", "content_granulator", "--period", "24h", data_dir=up.data_dir)
+
+    assert "content_granulation_course 1.0.0" in templates.stdout
+    assert "questionCount" in templates.stdout
+    assert insights.returncode == 0, insights.stderr
+    assert "content_granulator, last 24h" in insights.stdout
+
+
+def test_the_doctor_finds_everything_well(up: Running) -> None:
+    looked = aif("doctor", data_dir=up.data_dir)
+
+    assert looked.returncode == 0, looked.stdout
+    assert "BAD" not in looked.stdout
+    for service in SERVICES:
+        assert service.name in looked.stdout
+
+
+def test_all_processes_together_need_less_than_700_mib(up: Running) -> None:
+    aif("order", "course", "--source", str(SAMPLE), data_dir=up.data_dir)
+
+    line = next(line for line in aif("doctor", data_dir=up.data_dir).stdout.splitlines() if "MiB" in line)
+
+    assert int(line.split()[2]) < 700
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("order", "course"), "--source FILE"),
+        (("order", "course", "--source", "nowhere.md"), "nowhere.md cannot be read"),
+        (("order", "course", "--topic", "Bees"), "OPENAI_API_KEY"),
+        (("order", "course", "--source", str(SAMPLE), "--level", "9"), "granularityLevel must be a whole number from 1 to 5"),
+        (("order", "course", "--source", str(SAMPLE), "--questions", "5"), "questionCount"),
+        (("order", "course", "--source", sys.executable), "source"),
+        (("order", "film"), "film"),
+        (("watch", "nonsense"), "req_"),
+        (("show", "exec_nobody"), "exec_nobody"),
+        (("insights", "--period", "ever"), "7d"),
+        (("list", "--key", "wrong"), "key"),
+    ],
+)
+def test_bad_input_ends_with_code_2_and_says_what_is_wrong(up: Running, words: tuple[str, ...], complaint: str) -> None:
+    refused = aif(*words, data_dir=up.data_dir)
+
+    assert refused.returncode == 2
+    assert complaint in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_what_has_ended_cannot_be_cancelled(up: Running) -> None:
+    request_id = json.loads(aif("order", "quiz", "--source", str(SAMPLE), "--json", data_dir=up.data_dir).stdout)["request"][
+        "request_id"
+    ]
+
+    cancelled = aif("cancel", request_id, data_dir=up.data_dir)
+
+    assert cancelled.returncode == 2
+    assert "completed" in cancelled.stderr
+
+
+def test_without_a_factory_the_code_is_3_and_aif_up_is_named(tmp_path: Path) -> None:
+    for words, settings in ((("list",), {}), (("list", "--key", "k"), {"AIF_URL": "http://127.0.0.1:9"})):
+        missed = aif(*words, data_dir=tmp_path, **settings)
+
+        assert missed.returncode == 3
+        assert "aif up" in missed.stderr
+
+
+def test_a_second_factory_over_the_same_folder_is_refused_with_the_pid_of_the_first(up: Running) -> None:
+    second = aif("up", data_dir=up.data_dir)
+
+    assert second.returncode == 1
+    assert f"(process {up.process.pid})" in second.stderr
+
+
+def test_wrong_settings_are_told_all_at_once(tmp_path: Path) -> None:
+    refused = aif("up", data_dir=tmp_path / "data", AIF_LOG_LEVEL="loud", AIF_DRAIN_SECONDS="long")
+
+    assert refused.returncode == 2
+    assert "AIF_LOG_LEVEL" in refused.stderr
+    assert "AIF_DRAIN_SECONDS" in refused.stderr
+
+
+def test_ctrl_c_ends_everything_and_the_next_start_continues(servers_dir: Path) -> None:
+    data_dir = servers_dir / "continued"
+    with running_up(data_dir) as first:
+        ordered = json.loads(aif("order", "quiz", "--source", str(SAMPLE), "--json", data_dir=data_dir).stdout)
+        pids = first.service_pids
+        first.process.send_signal(signal.SIGINT)
+        last_words, _ = first.process.communicate(timeout=END_SECONDS)
+        code = first.process.returncode
+    assert code == 0
+    assert "stopped. The data stays in" in last_words
+    assert not any(is_alive(pid) for pid in pids)
+
+    with running_up(data_dir, "--verbose"):
+        again = aif("watch", ordered["request"]["request_id"], "--json", data_dir=data_dir)
+
+    assert json.loads(again.stdout)["structure"] == ordered["structure"]
+
+
+def test_a_second_ctrl_c_does_not_wait(servers_dir: Path) -> None:
+    with running_up(servers_dir / "impatient") as running:
+        pids = running.service_pids
+        os.kill(pids[0], signal.SIGSTOP)  # it will not drain
+
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.stdout is not None
+        stopping = next(line for line in running.process.stdout if line.strip())
+        running.process.send_signal(signal.SIGINT)
+        last_words, _ = running.process.communicate(timeout=END_SECONDS)
+        code = running.process.returncode
+
+    assert "Ctrl-C again kills" in stopping
+    assert "killed; what was in work is taken up again" in last_words
+    assert code == 130
+    assert not any(is_alive(pid) for pid in pids)
