@@ -22,6 +22,8 @@ else:
     Connection = asyncpg.pool.PoolConnectionProxy
     Pool = asyncpg.Pool
 
+Record = asyncpg.Record
+
 STATEMENT_SECONDS = 5.0
 LOCK_SECONDS = 2.0
 IDLE_IN_TRANSACTION_SECONDS = 10.0

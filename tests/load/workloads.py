@@ -25,7 +25,7 @@ from aif_contracts import subjects
 from aif_contracts.events import FINAL_EVENT_TYPES
 from aif_contracts.orders import Accepted, Execute, Refusal
 from aif_orchestrator.store.pipelines import PipelineStore
-from aif_pipelines.definition import Output, Pipeline, Stage
+from aif_pipelines.definition import Pipeline, Stage
 from aif_runtime.ids import id_mint
 from aif_runtime.migrations import load_migrations, migrate
 from aif_runtime.nats_bus import NatsBus

@@ -50,7 +50,7 @@ class FactoryClient:
                 return None
             return found if found["completed_at"] else None
 
-        found = await eventually(has_ended, within_seconds, what=f"{request_id} ends")
+        found: dict[str, Any] | None = await eventually(has_ended, within_seconds, what=f"{request_id} ends")
         assert found is not None
         return found
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -40,7 +40,7 @@ from aif_runtime.redaction import Redactor
 from aif_runtime.settings import Secret
 from aif_runtime.telemetry import Tracing, TracingOff
 
-T = TypeVar("T")
+_EXECUTE_ANSWER = msgspec.json.Decoder(Accepted | Refusal)
 
 
 @asynccontextmanager
@@ -98,10 +98,11 @@ class Client:
 
     async def execute(self, execution_id: str, template: str, **parameters: Any) -> Accepted | Refusal:
         order = Execute(execution_id=execution_id, client_id=self._client_id, template_name=template, parameters=parameters)
-        return await self._ask(subjects.EXECUTE, order, Accepted | Refusal)
+        return _EXECUTE_ANSWER.decode(await self._ask(subjects.EXECUTE, order))
 
     async def get(self, execution_id: str) -> ExecutionView:
-        return await self._ask(subjects.GET, GetExecution(execution_id=execution_id, client_id=self._client_id), ExecutionView)
+        request = GetExecution(execution_id=execution_id, client_id=self._client_id)
+        return msgspec.json.decode(await self._ask(subjects.GET, request), type=ExecutionView)
 
     async def get_or_refusal(self, execution_id: str) -> ExecutionView | Refusal:
         answer = await self._bus.ask(
@@ -120,17 +121,15 @@ class Client:
         return (await self.get(execution_id)).status.is_final
 
     async def cancel(self, execution_id: str) -> ExecutionView:
-        return await self._ask(
-            subjects.CANCEL, CancelExecution(execution_id=execution_id, client_id=self._client_id), ExecutionView
-        )
+        request = CancelExecution(execution_id=execution_id, client_id=self._client_id)
+        return msgspec.json.decode(await self._ask(subjects.CANCEL, request), type=ExecutionView)
 
     async def events(self, execution_id: str, after: int = 0) -> EventPage:
         request = ListEvents(execution_id=execution_id, client_id=self._client_id, after=after)
-        return await self._ask(subjects.EVENTS, request, EventPage)
+        return msgspec.json.decode(await self._ask(subjects.EVENTS, request), type=EventPage)
 
-    async def _ask(self, subject: str, request: msgspec.Struct, answer: Any) -> Any:
-        reply = await self._bus.ask(subject, msgspec.json.encode(request), wait_seconds=5)
-        return msgspec.json.decode(reply, type=answer)
+    async def _ask(self, subject: str, request: msgspec.Struct) -> bytes:
+        return await self._bus.ask(subject, msgspec.json.encode(request), wait_seconds=5)
 
 
 class HandWorker:

@@ -6,14 +6,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-import asyncpg
 import msgspec
 from msgspec import Struct
 
 from aif_contracts.events import Deliverable, Totals
 from aif_contracts.orders import FieldMistake
 from aif_contracts.packets import Priority
-from aif_runtime.postgres import Connection
+from aif_runtime.postgres import Connection, Record
 
 
 class RequestStatus(enum.StrEnum):
@@ -269,7 +268,7 @@ def _json_or_none(value: Any) -> bytes | None:
     return None if value is None else msgspec.json.encode(value)
 
 
-def _request_or_none(row: asyncpg.Record | None) -> ClientRequest | None:
+def _request_or_none(row: Record | None) -> ClientRequest | None:
     return None if row is None else _request(row)
 
 
@@ -283,7 +282,7 @@ _DECODERS: Mapping[str, msgspec.json.Decoder[Any]] = {
 _ENUMS: Mapping[str, type[enum.StrEnum]] = {"origin": Origin, "urgency_level": Priority, "status": RequestStatus}
 
 
-def _request(row: asyncpg.Record) -> ClientRequest:
+def _request(row: Record) -> ClientRequest:
     values: dict[str, Any] = {}
     for name in ClientRequest.__struct_fields__:
         value = row[name]

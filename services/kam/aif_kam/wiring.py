@@ -30,12 +30,11 @@ from aif_kam.template_catalogue import TemplateCatalogue
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus
 from aif_runtime.clock import Clock
+from aif_runtime.connections import Connections, open_connections
 from aif_runtime.failures import SettingsInvalid
 from aif_runtime.health import Health
 from aif_runtime.ids import NewId
 from aif_runtime.migrations import load_migrations, migrate
-from aif_runtime.nats_bus import NatsBus
-from aif_runtime.open_blob_store import open_blob_store
 from aif_runtime.postgres import Database
 from aif_runtime.process import Assembled, Face, Part, Surroundings
 from aif_runtime.settings import Secret
@@ -128,41 +127,25 @@ async def keep_first_keys(identity: Identity, settings: KamSettings) -> None:
 @asynccontextmanager
 async def wire(surroundings: Surroundings[KamSettings]) -> AsyncIterator[Assembled]:
     settings = surroundings.settings
-    database = await surroundings.connect(
-        "Postgres",
-        lambda: Database.open(settings.kam_database_url.reveal(), application_name="kam", schema=SCHEMA, max_size=CONNECTIONS),
-    )
-    try:
-        await prepare_database(database)
-        bus = await surroundings.connect("NATS", partial(_connect_bus, settings))
+    async with open_connections(surroundings) as connections:
+        database = await surroundings.connect(
+            "Postgres",
+            lambda: Database.open(
+                settings.kam_database_url.reveal(), application_name="kam", schema=SCHEMA, max_size=CONNECTIONS
+            ),
+        )
         try:
-            yield await _assembled(surroundings, database, bus)
+            await prepare_database(database)
+            yield await _assembled(surroundings, database, connections)
         finally:
-            await bus.close()
-    finally:
-        await database.close()
+            await database.close()
 
 
-async def _connect_bus(settings: KamSettings) -> NatsBus:
-    password = settings.nats_password
-    return await NatsBus.connect(
-        settings.nats_url,
-        name="kam",
-        user=settings.nats_user,
-        password=None if password is None else password.reveal(),
-        inbox_prefix="_INBOX.kam",
-    )
-
-
-async def _bus_state(bus: Bus) -> str | None:
-    return None if bus.is_connected else "not connected"
-
-
-async def _assembled(surroundings: Surroundings[KamSettings], database: Database, bus: NatsBus) -> Assembled:
+async def _assembled(surroundings: Surroundings[KamSettings], database: Database, connections: Connections) -> Assembled:
     settings = surroundings.settings
     resources = Resources(
-        bus=bus,
-        blobs=open_blob_store(settings.blobs_url, bus),
+        bus=connections.bus,
+        blobs=connections.blobs,
         database=database,
         key_pepper=settings.key_pepper,
         clock=surroundings.clock,
@@ -176,11 +159,10 @@ async def _assembled(surroundings: Surroundings[KamSettings], database: Database
     gateway = assemble(resources)
     await keep_first_keys(gateway.parts.identity, settings)
     surroundings.health.add("postgres", database.check)
-    surroundings.health.add("nats", partial(_bus_state, bus))
     return Assembled(
         parts=(
-            Part(name="orders", run=partial(run_orders, bus=bus, orders=gateway.orders)),
-            Part(name="events", run=partial(run_events, bus=bus, tracker=gateway.parts.tracker)),
+            Part(name="orders", run=partial(run_orders, bus=connections.bus, orders=gateway.orders)),
+            Part(name="events", run=partial(run_events, bus=connections.bus, tracker=gateway.parts.tracker)),
             Part(
                 name="sweeps",
                 run=partial(run_sweeps, submissions=gateway.submissions, tracker=gateway.parts.tracker),

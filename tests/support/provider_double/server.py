@@ -70,7 +70,7 @@ class ProviderDouble:
             await _json(send, status, wire.error(code, f"planned {kind}"), retry_after)
             return
         if kind is FaultKind.REDIRECT:
-            await _json(send, 307, {}, [(b"location", f"{self.url}/elsewhere".encode())])
+            await _json(send, 307, {}, [(b"location", f"{self.url}{scope['path']}".encode())])
             return
         if kind is FaultKind.SILENT_BEFORE_BILLING:
             await self._hold(receive)
