@@ -67,7 +67,7 @@ class _Stretch(Struct, frozen=True, kw_only=True):
 
 def make_course(document: SourceDocument, *, level: int, audience: str, made_by: str, checkpoint: Callable[[], None]) -> Course:
     """Raises SourceTooThin when the document has no sentence. `checkpoint` is called often and may raise to stop the work."""
-    root = outline_of(document)
+    root = outline_of(document, checkpoint)
     if next(root.sentences(), None) is None:
         raise SourceTooThin("the source has no sentences to teach from, only headings or nothing at all")
     chapters, introduction = _chapters(root)

@@ -1,7 +1,7 @@
 """The document as a tree of sections: what its headings say, or nothing but a root when it has none."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -33,11 +33,15 @@ class Section(Struct, kw_only=True):
             yield from child.sentences()
 
 
-def outline_of(document: SourceDocument) -> Section:
-    """The tree. Sections without any sentence in them, and apparatus such as an index, are left out."""
+def outline_of(document: SourceDocument, checkpoint: Callable[[], None]) -> Section:
+    """The tree. Sections without any sentence in them, and apparatus such as an index, are left out.
+
+    `checkpoint` is called for each block and may raise to stop the work.
+    """
     root = Section(title=_title(document.title) or "Untitled", level=0, own=[], children=[])
     path = [root]
     for number, block in enumerate(_blocks(document)):
+        checkpoint()
         if block.kind is BlockKind.HEADING:
             title = _title(document.text[block.start : block.end])
             level = block.level or 1

@@ -62,7 +62,7 @@ def make_quiz(
 
     Raises SourceTooThin when no question can be proved by the text.
     """
-    root = outline_of(document)
+    root = outline_of(document, checkpoint)
     sentences = list(root.sentences())
     english = is_english(document.text)
     candidates = _candidates(sentences, english, question_count, checkpoint)

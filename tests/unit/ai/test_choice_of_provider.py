@@ -1,6 +1,8 @@
 """Which provider serves a request, and what the books say about it."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -26,6 +28,7 @@ from aif_contracts.packets import Grant
 from aif_runtime.clock import SystemClock
 from support.recording_assignment import RecordingAssignment
 from support.source_documents import beekeeping, from_markdown
+from support.waiting import eventually
 
 
 class ScriptedProvider:
@@ -133,13 +136,17 @@ async def test_a_failure_that_repeats_anywhere_is_not_passed_on() -> None:
 
 async def test_cancelling_local_work_stops_its_thread_and_books_it_as_cancelled() -> None:
     body = beekeeping().text
-    document = from_markdown("\n\n".join(f"## Part {n}\n\n{body}" for n in range(60)))
+    document = from_markdown("\n\n".join(f"## Part {n}\n\n{body}" for n in range(150)))
     assignment = RecordingAssignment()
+    started = threading.Event()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1, initializer=started.set))
     working = asyncio.create_task(_door().generate(_request(document), AttemptLedger(assignment)))
-    await asyncio.to_thread(lambda: None)
+    await eventually(started.is_set)
 
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
 
     assert [(c.outcome, c.cost_usd) for c in assignment.calls] == [(CallOutcome.CANCELLED, "0")]
+    async with asyncio.timeout(3):  # left alone it would compute for twice that
+        await asyncio.get_running_loop().shutdown_default_executor()

@@ -106,3 +106,28 @@ def test_equal_numbers_written_differently_are_never_both_offered() -> None:
     for question in quiz.questions:
         values = [option.replace(",", "") for option in question.options]
         assert len(set(values)) == len(values)
+
+
+def test_a_number_of_the_statement_is_never_a_wrong_option_of_it() -> None:
+    sentence = "A hive of type {} weighs {} kilograms empty and {} kilograms full."
+    text = " ".join(sentence.format(name, n, n + 1) for n, name in enumerate("abcdef", 20))
+
+    for question in _quiz(from_markdown(text), 6).questions:
+        assert not any(f" {option} " in question.question for option in question.options)
+
+
+def test_a_term_that_stands_in_the_meaning_asked_about_is_never_a_wrong_option() -> None:
+    fillers = (
+        "Invertase is an enzyme that splits sugar.",
+        "A smoker is a can with bellows and fuel.",
+        "A super is a shallow box for honey.",
+        "A nectary is a gland of flowers.",
+    )
+    swarm = "A swarm is a part of a colony that leaves with its mother."
+    document = from_markdown("\n\n".join((*fillers, "A colony is a family of bees that lives as one.", swarm)))
+
+    questions = [question for count in range(1, 7) for question in _quiz(document, count).questions]
+
+    asked = [question for question in questions if "a part of a colony" in question.question]
+    assert asked
+    assert not any("colony" in question.options for question in asked)
