@@ -98,7 +98,8 @@ class Client:
 
     async def execute(self, execution_id: str, template: str, **parameters: Any) -> Accepted | Refusal:
         order = Execute(execution_id=execution_id, client_id=self._client_id, template_name=template, parameters=parameters)
-        return _EXECUTE_ANSWER.decode(await self._ask(subjects.EXECUTE, order))
+        answer: Accepted | Refusal = _EXECUTE_ANSWER.decode(await self._ask(subjects.EXECUTE, order))
+        return answer
 
     async def get(self, execution_id: str) -> ExecutionView:
         request = GetExecution(execution_id=execution_id, client_id=self._client_id)
