@@ -99,13 +99,18 @@ def _candidates(sentences: Sequence[Sentence], english: bool, wanted: int, check
     definitions = definitions_in(sentences) if english else []
     found = [
         *_about_definitions(definitions, weight_of, checkpoint),
-        *_about_figures([s for s in sentences if stands_alone(s)], weight_of, checkpoint),
+        *_about_figures([s for s in sentences if _may_have_a_gap(s)], weight_of, checkpoint),
     ]
     taken = {candidate.sentence.start for candidate in found}
     if len({c.key_names for c in found}) >= _PLENTY * wanted:
         return found
-    rest = [s for s in sentences if stands_alone(s) and s.start not in taken]
+    rest = [s for s in sentences if _may_have_a_gap(s) and s.start not in taken]
     return [*found, *_about_words(rest, sentences, weight_of, checkpoint)]
+
+
+def _may_have_a_gap(sentence: Sentence) -> bool:
+    # An underscore of the source would run into the gap's own.
+    return stands_alone(sentence) and "_" not in sentence.text
 
 
 def _about_definitions(

@@ -1,7 +1,7 @@
 """Quizzes made from a source: the key restores what the source says, and no other option does."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from aif_ai.extractive.quiz import GAP, make_quiz
 from aif_ai.failures import SourceTooThin
@@ -33,6 +33,7 @@ def _assert_true_by_construction(question: Question, document: SourceDocument) -
 
 @settings(max_examples=150, deadline=None)
 @given(document=DOCUMENTS)
+@example(document=from_markdown("Bee queen queen honey honey. 0AAAAA\n\nBee bee bee. a_aAAAA Bee."))
 def test_every_key_is_true_and_every_other_option_is_not(document: SourceDocument) -> None:
     try:
         quiz = _quiz(document)
