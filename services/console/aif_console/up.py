@@ -1,6 +1,7 @@
 """`aif up`: run everything on this machine until somebody ends it."""
 
 import asyncio
+import shlex
 import signal
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from aif_console.factory.factory import Factory
 from aif_console.factory.plan import DataFolder, FactoryPlan
 from aif_console.reading.plain_text import short_path
 from aif_console.service_logs import NAME_WIDTH, LogFollower
+from aif_contracts import subjects
 
 _KEYS_OF_PROVIDERS = (
     ("OPENAI_API_KEY", "OpenAI"),
@@ -57,8 +59,10 @@ async def run_up(wishes: UpWishes, environ: Mapping[str, str], console: Console)
     try:
         return await _live(factory, wishes, environ, console, signals)
     finally:
+        # A terminal that was closed makes printing fail; the factory is to end in order all the same.
+        await factory.stop()
         following.cancel()
-        follower.look()
+        await asyncio.wait([following])
 
 
 class _Signals:
@@ -82,6 +86,7 @@ async def _live(factory: Factory, wishes: UpWishes, environ: Mapping[str, str], 
     if not await _before(signals.first, starting):
         starting.cancel()
         await asyncio.wait([starting])
+        console.print("stopped before it was ready")
         return DONE
     await starting
     console.print(greeting(factory, wishes, environ, time.monotonic() - begun))
@@ -122,10 +127,8 @@ def greeting(factory: Factory, wishes: UpWishes, environ: Mapping[str, str], sec
         ("Factory", url),
         ("API", f"{url}/schema"),
         ("Health", f"{url}/health"),
-        (
-            "NATS",
-            factory.nats_url + (f"   user and password: {short_path(folder.nats_url)}" if wishes.nats_url is None else ""),
-        ),
+        ("NATS", f"{factory.nats_url}   orders: {subjects.submit(factory.keys.client_id)}"),
+        *([("", f"user and password: {short_path(folder.nats_url)}")] if wishes.nats_url is None else []),
         ("Data", f"{short_path(folder.path)}   logs: {short_path(folder.logs)}"),
         ("Models", models_in(environ)),
         ("Order", _order_line(wishes)),
@@ -151,13 +154,13 @@ def models_in(environ: Mapping[str, str]) -> str:
 
 
 def _order_line(wishes: UpWishes) -> str:
-    elsewhere = "" if wishes.folder.path == Path("var").resolve() else f" --data {short_path(wishes.folder.path)}"
+    elsewhere = "" if wishes.folder.path == Path("var").resolve() else f" --data {shlex.quote(short_path(wishes.folder.path))}"
     return f"aif order course --source samples/beekeeping.md --watch{elsewhere}"
 
 
 def _curl_line(factory: Factory) -> str:
     return (
-        f'curl {factory.kam_url}/api/kam/sources -H "X-API-Key: $(cat {short_path(factory.folder.client_key)})" '
+        f'curl {factory.kam_url}/api/kam/sources -H "X-API-Key: $(cat {shlex.quote(short_path(factory.folder.client_key))})" '
         "-F source=@samples/beekeeping.md"
     )
 

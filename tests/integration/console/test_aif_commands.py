@@ -91,6 +91,8 @@ def test_it_says_where_things_are(up: Running) -> None:
     assert "local extractive provider, no key needed" in up.said
     assert f"aif order course --source samples/beekeeping.md --watch --data {up.data_dir}" in up.said
     assert str(up.data_dir / "logs") in up.said
+    assert "orders: aif.request.submit.local" in up.said
+    assert up.data_dir.joinpath("nats.url").read_text().startswith("nats://operator:")
 
 
 def test_the_line_for_curl_works_as_it_is_printed(up: Running) -> None:

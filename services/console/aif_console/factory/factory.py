@@ -20,6 +20,7 @@ from aif_console.embedded.service_roles import ensure_role_and_schema
 from aif_console.factory.environments import Reached, environment_of
 from aif_console.factory.keeping_alive import Member, Tell, keep_alive
 from aif_console.factory.keys import OPERATOR, FactoryKeys, ensure_keys
+from aif_console.factory.log_files import keep_short
 from aif_console.factory.plan import DATABASE, DataFolder, FactoryPlan
 from aif_console.factory.running import RunningFactory, find_running, note_running
 from aif_console.factory.service_process import ServiceProcess
@@ -128,6 +129,7 @@ class Factory:
             )
             for name, member in self._members.items()
         ]
+        self._keeping.append(asyncio.create_task(keep_short(self.log_paths.values()), name="keep logs short"))
         note_running(
             self._folder.running, RunningFactory(pid=os.getpid(), kam_url=self.kam_url, nats_url=self._reached.nats_url)
         )
