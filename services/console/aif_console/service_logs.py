@@ -47,13 +47,13 @@ def log_line(member: str, raw: str) -> LogLine:
     )
 
 
-def rendered(line: LogLine) -> Text:
-    """Prefixed by the name of who wrote it."""
+def rendered(line: LogLine, *, whole: bool = False) -> Text:
+    """Prefixed by the name of who wrote it. A warning's traceback is left to the log file unless the `whole` is wanted."""
     text = Text()
     text.append(f"{line.member:<{NAME_WIDTH}}", style="cyan")
     text.append(f"{line.level:<8} ", style=_STYLES.get(line.level, "dim"))
     text.append(line.words)
-    if line.more:
+    if line.more and (whole or line.level != "warning"):
         text.append(f"\n{line.more.rstrip()}", style="dim")
     return text
 
@@ -79,7 +79,7 @@ class LogFollower:
             for raw in self._new_lines(name, path):
                 line = log_line(name, raw)
                 if self._everything or line.level not in _QUIET_LEVELS:
-                    self._show(rendered(line))
+                    self._show(rendered(line, whole=self._everything))
 
     def _new_lines(self, name: str, path: Path) -> list[str]:
         try:

@@ -124,6 +124,19 @@ async def test_a_factory_that_has_answered_is_waited_for_and_asked_again_under_t
     assert len(set(keys)) == 1
 
 
+async def test_a_factory_that_only_says_that_it_is_away_is_waited_for() -> None:
+    answers = [httpx.Response(200, json={"templates": []}), httpx.Response(503, json={"title": "the database is away"})]
+
+    async with gateway(lambda _: answers.pop()) as factory:
+        assert (await factory.templates()).templates == ()
+
+
+async def test_an_address_that_is_none_is_told() -> None:
+    async with Gateway("factory:8420", "key") as factory:
+        with pytest.raises(FactoryUnreachable, match="protocol"):
+            await factory.templates()
+
+
 async def test_patience_ends() -> None:
     answers = [httpx.Response(200, json={"templates": []})]
 

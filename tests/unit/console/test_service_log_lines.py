@@ -30,6 +30,13 @@ def test_a_traceback_follows_its_event() -> None:
     assert rendered(line).plain == "kam          error    part_broke\nTraceback\n  boom"
 
 
+def test_a_warnings_traceback_stays_in_the_log_file_unless_all_is_wanted() -> None:
+    line = log_line("kam", '{"level":"warning","event":"pool","traceback":"Traceback\\n  refused"}')
+
+    assert rendered(line).plain == "kam          warning  pool"
+    assert rendered(line, whole=True).plain == "kam          warning  pool\nTraceback\n  refused"
+
+
 def test_what_is_no_event_is_shown_as_it_is() -> None:
     line = log_line("kam", "Fatal Python error: Segmentation fault")
 

@@ -180,21 +180,27 @@ class Gateway:
 
     async def _call(self, method: str, path: str, **content: Any) -> httpx.Response:
         """Every call here may be repeated: it reads, it deletes, or it carries a key that makes it one."""
-        deadline = asyncio.get_running_loop().time() + (self._patience_seconds if self._has_answered else 0)
+        begun = asyncio.get_running_loop().time()
         while True:
-            is_last = asyncio.get_running_loop().time() >= deadline
+            waited = asyncio.get_running_loop().time() - begun
             try:
                 response = await self._http.request(method, path, **content)
-            except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as broken:
-                if is_last or not isinstance(broken, httpx.TransportError):
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as nonsense:
+                raise self._unreachable(nonsense) from nonsense
+            except httpx.TransportError as broken:
+                # Where nobody ever answered, nobody is waited for.
+                if not self._has_answered or waited >= self._patience_seconds:
                     raise self._unreachable(broken) from broken
             else:
-                if response.status_code not in _AWAY or is_last:
-                    self._has_answered = True
-                    if response.is_error:
-                        raise self._refused(response)
-                    return response
+                self._has_answered = True
+                if response.status_code not in _AWAY or waited >= self._patience_seconds:
+                    return self._checked(response)
             await asyncio.sleep(self._pause_seconds)
+
+    def _checked(self, response: httpx.Response) -> httpx.Response:
+        if response.is_error:
+            raise self._refused(response)
+        return response
 
     def _refused(self, response: httpx.Response) -> RequestRefused | FactoryUnreachable:
         try:
