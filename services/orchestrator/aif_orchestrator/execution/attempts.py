@@ -235,7 +235,8 @@ def _hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: in
         reason="",
     )
     draft.change(stage_id, due_at=_lease_end(draft, run))
-    draft.emit(StepStarted(step_name=stage_id, attempt=run.attempt, worker_name=worker_of(plan), action=action_of(plan)))
+    started = StepStarted(step_name=stage_id, attempt=run.attempt, worker_name=worker_of(plan), action=action_of(plan))
+    draft.emit(started, happened_at=run.started_at)
 
 
 def _lease_end(draft: Draft, run: StageRun) -> int:

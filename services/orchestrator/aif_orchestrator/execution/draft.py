@@ -43,13 +43,16 @@ class Draft:
     def command(self, command: Command) -> None:
         self.commands.append(command)
 
-    def emit(self, data: EventData) -> None:
-        """Number and keep an event. An execution that has ended says no more: its final event is the last one."""
+    def emit(self, data: EventData, *, happened_at: int | None = None) -> None:
+        """Number and keep an event. An execution that has ended says no more: its final event is the last one.
+
+        `happened_at` is for what is heard of later than it was; None for now.
+        """
         if self.execution.is_final:
             return
-        self.number_event(data)
+        self.number_event(data, happened_at=happened_at)
 
-    def number_event(self, data: EventData) -> None:
+    def number_event(self, data: EventData, *, happened_at: int | None = None) -> None:
         sequence = self.execution.sequence + 1
         progress = max(self.execution.progress_percent, self._progress())
         self.execution = replace(self.execution, sequence=sequence, progress_percent=progress)
@@ -59,7 +62,7 @@ class Draft:
                 event=ExecutionEvent(
                     id=f"{self.execution.execution_id}:{sequence}",
                     type=f"aif.{event_type.lower()}",
-                    time=rfc3339(self.at),
+                    time=rfc3339(self.at if happened_at is None else happened_at),
                     subject=self.execution.execution_id,
                     sequence=sequence,
                     client_id=self.execution.client_id,
