@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import re
 import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,6 +103,22 @@ def test_the_line_for_curl_works_as_it_is_printed(up: Running) -> None:
     answer = subprocess.run(["/bin/sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=True)
 
     assert json.loads(answer.stdout)["title"] == "Keeping bees: a first year"
+
+
+def test_the_order_over_nats_in_the_readme_works_as_it_is_written(up: Running, tmp_path: Path) -> None:
+    readme = (REPOSITORY / "services" / "console" / "README.md").read_text()
+    program = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert program is not None
+    (tmp_path / "var").symlink_to(up.data_dir)
+    (tmp_path / "samples").symlink_to(REPOSITORY / "samples")
+
+    subprocess.run([sys.executable, "-c", program.group(1)], cwd=tmp_path, check=True)
+
+    deadline = time.monotonic() + 10
+    while not (found := re.search(r"(req_\w+) .* content_granulation_quiz", aif("list", data_dir=up.data_dir).stdout)):
+        assert time.monotonic() < deadline, "the order never arrived"
+    watched = aif("watch", found.group(1), "--json", data_dir=up.data_dir)
+    assert len(json.loads(watched.stdout)["structure"]["questions"]) == 3
 
 
 def test_a_course_is_ordered_shown_and_saved(up: Running, tmp_path: Path) -> None:
