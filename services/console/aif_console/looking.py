@@ -132,7 +132,9 @@ def _line(request: RequestAnswer) -> str:
     ordered_at = request.created_at[5:16].replace("T", " ")
     percent = "" if request.execution is None else f"{request.execution.progress_percent} %"
     cost = "" if request.total_cost_usd is None else dollars(request.total_cost_usd)
-    words = plain(request.problem.message if request.problem is not None else request.message or request.selected_template or "")
+    words = plain(
+        request.problem.message if request.problem is not None else request.message or request.selected_template or ""
+    )
     if len(words) > WORDS_SHOWN:
         words = words[: WORDS_SHOWN - 1] + "…"
     return f"{request.request_id}  {ordered_at}  {request.status:<19}  {percent:>5}  {cost:>9}  {words}".rstrip()
