@@ -3,7 +3,7 @@
 import sys
 
 from aif_console.command_line import aif
-from aif_console.exit_codes import INTERRUPTED, REFUSED
+from aif_console.exit_codes import REFUSED
 from aif_console.failures import ConsoleFailure
 from aif_runtime.failures import SettingsInvalid
 
@@ -16,8 +16,6 @@ def main() -> None:
         _fail(REFUSED, *invalid.mistakes)
     except ConsoleFailure as failure:
         _fail(failure.exit_code, str(failure))
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
 
 
 def _fail(code: int, *messages: str) -> None:

@@ -3,10 +3,13 @@
 import asyncio
 import os
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
+
+from aif_console.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +64,7 @@ def up(data: str | None, port: int, external_nats: str | None, external_postgres
         nats_url=external_nats or None,
         postgres_url=external_postgres or None,
     )
-    sys.exit(asyncio.run(run_up(wishes, os.environ, Console(soft_wrap=True))))
+    sys.exit(_run(run_up(wishes, os.environ, Console(soft_wrap=True))))
 
 
 URL = click.option("--url", metavar="URL", help="Address of the factory; AIF_URL, else the one that runs on this machine.")
@@ -108,7 +111,7 @@ def order(
         audience=audience,
         questions=questions,
     )
-    sys.exit(asyncio.run(run_order(wish, _reach(url, key, data), _output(as_json, out), watch=watch)))
+    sys.exit(_run(run_order(wish, _reach(url, key, data), _output(as_json, out), watch=watch)))
 
 
 @aif.command()
@@ -122,7 +125,7 @@ def watch(some_id: str, out: str | None, as_json: bool, url: str | None, key: st
     """Follow a request or an execution to its end, and print what came out."""
     from aif_console.orders import run_watch
 
-    sys.exit(asyncio.run(run_watch(some_id, _reach(url, key, data), _output(as_json, out))))
+    sys.exit(_run(run_watch(some_id, _reach(url, key, data), _output(as_json, out))))
 
 
 @aif.command()
@@ -135,7 +138,7 @@ def show(some_id: str, as_json: bool, url: str | None, key: str | None, data: st
     """Show an execution: its stages, what it gave and what it used."""
     from aif_console.looking import run_show
 
-    sys.exit(asyncio.run(run_show(some_id, _reach(url, key, data), _console(), as_json=as_json)))
+    sys.exit(_run(run_show(some_id, _reach(url, key, data), _console(), as_json=as_json)))
 
 
 @aif.command(name="list")
@@ -149,7 +152,7 @@ def list_requests(status: str | None, limit: int, as_json: bool, url: str | None
     """List requests, newest first."""
     from aif_console.looking import run_list
 
-    sys.exit(asyncio.run(run_list(_reach(url, key, data), _console(), status=status, limit=limit, as_json=as_json)))
+    sys.exit(_run(run_list(_reach(url, key, data), _console(), status=status, limit=limit, as_json=as_json)))
 
 
 @aif.command()
@@ -162,7 +165,7 @@ def cancel(some_id: str, as_json: bool, url: str | None, key: str | None, data: 
     """Cancel a request and its execution."""
     from aif_console.looking import run_cancel
 
-    sys.exit(asyncio.run(run_cancel(some_id, _reach(url, key, data), _console(), as_json=as_json)))
+    sys.exit(_run(run_cancel(some_id, _reach(url, key, data), _console(), as_json=as_json)))
 
 
 @aif.command()
@@ -174,7 +177,7 @@ def templates(as_json: bool, url: str | None, key: str | None, data: str | None)
     """Show what can be ordered, with every parameter."""
     from aif_console.looking import run_templates
 
-    sys.exit(asyncio.run(run_templates(_reach(url, key, data), _console(), as_json=as_json)))
+    sys.exit(_run(run_templates(_reach(url, key, data), _console(), as_json=as_json)))
 
 
 @aif.command()
@@ -188,7 +191,7 @@ def insights(worker: str | None, period: str, as_json: bool, url: str | None, ke
     """Show measured figures of a worker, or of all, and what is recommended to change."""
     from aif_console.looking import run_insights
 
-    sys.exit(asyncio.run(run_insights(worker, period, _reach(url, key, data), _console(), as_json=as_json)))
+    sys.exit(_run(run_insights(worker, period, _reach(url, key, data), _console(), as_json=as_json)))
 
 
 @aif.command()
@@ -199,7 +202,15 @@ def doctor(data: str | None, port: int) -> None:
     from aif_console.doctor import run_doctor
     from aif_console.factory.plan import data_folder
 
-    sys.exit(asyncio.run(run_doctor(data_folder(data, os.environ), port, os.environ, _console())))
+    sys.exit(_run(run_doctor(data_folder(data, os.environ), port, os.environ, _console())))
+
+
+def _run(command: Coroutine[None, None, int]) -> int:
+    """The exit code; Ctrl-C has one of its own."""
+    try:
+        return asyncio.run(command)
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _reach(url: str | None, key: str | None, data: str | None) -> "Reach":

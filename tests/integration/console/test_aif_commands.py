@@ -80,6 +80,31 @@ def aif(*words: str, data_dir: Path | None = None, **settings: str) -> "subproce
     return subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False, env=environ(**settings))
 
 
+def until_it_says(words: str, process: "subprocess.Popen[str]") -> str:
+    """The line of its output that has the words."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if words in line:
+            return line
+    _, complaints = process.communicate(timeout=END_SECONDS)
+    raise AssertionError(f"it ended with {process.returncode} and never said {words!r}: {''.join(said)}{complaints}")
+
+
+def processes_over(data_dir: Path) -> list[int]:
+    """Whose command line names the folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and is_alive(int(entry.name)):
+            try:
+                if os.fsencode(data_dir) in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return found
+
+
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory, servers_dir: Path) -> Iterator[Running]:
     with running_up(servers_dir / "factory") as running:
@@ -257,6 +282,45 @@ def test_wrong_settings_are_told_all_at_once(tmp_path: Path) -> None:
     assert "AIF_DRAIN_SECONDS" in refused.stderr
 
 
+def test_ctrl_c_while_watching_leaves_the_order_alone(up: Running) -> None:
+    granulator = int((up.data_dir / "run" / "granulator.pid").read_text())
+    os.kill(granulator, signal.SIGSTOP)
+    try:
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "aif_console", "order", "quiz", "--source", str(SAMPLE), "--data", str(up.data_dir)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environ(),
+        )
+        until_it_says("workflow started", watching)
+        watching.send_signal(signal.SIGINT)
+        last_words, complaints = watching.communicate(timeout=END_SECONDS)
+    finally:
+        os.kill(granulator, signal.SIGCONT)
+
+    come_back = re.search(r"aif watch (req_\w+)", last_words)
+    assert watching.returncode == 130
+    assert complaints == ""
+    assert come_back is not None
+    assert aif("watch", come_back.group(1), data_dir=up.data_dir).returncode == 0
+
+
+def test_a_factory_that_is_ended_while_it_starts_leaves_nothing_behind(servers_dir: Path) -> None:
+    data_dir = servers_dir / "hasty"
+    starting = subprocess.Popen(
+        [sys.executable, "-m", "aif_console", "up", "--data", str(data_dir)], stdout=subprocess.PIPE, text=True, env=environ()
+    )
+    until_it_says("starting the factory", starting)
+
+    starting.send_signal(signal.SIGTERM)
+    last_words, _ = starting.communicate(timeout=END_SECONDS)
+
+    assert starting.returncode == 0
+    assert "stopped before it was ready" in last_words
+    assert processes_over(data_dir) == []
+
+
 def test_ctrl_c_ends_everything_and_the_next_start_continues(servers_dir: Path) -> None:
     data_dir = servers_dir / "continued"
     with running_up(data_dir) as first:
@@ -281,8 +345,7 @@ def test_a_second_ctrl_c_does_not_wait(servers_dir: Path) -> None:
         os.kill(pids[0], signal.SIGSTOP)  # it will not drain
 
         running.process.send_signal(signal.SIGINT)
-        assert running.process.stdout is not None
-        stopping = next(line for line in running.process.stdout if line.strip())
+        stopping = until_it_says("stopping", running.process)
         running.process.send_signal(signal.SIGINT)
         last_words, _ = running.process.communicate(timeout=END_SECONDS)
         code = running.process.returncode

@@ -88,13 +88,16 @@ async def test_a_second_factory_over_the_same_folder_is_refused_by_the_pid_of_th
     first = Factory(plan_of(data_dir, pretended("one")))
     await first.start()
 
+    second = Factory(plan_of(data_dir, pretended("one")))
     with pytest.raises(FactoryIsRunning, match=f"process {os.getpid()}") as refused:
-        await Factory(plan_of(data_dir, pretended("one"))).start()
-    still = first.pids
+        await second.start()
+    await second.stop()
+    still, note = first.pids, find_running(DataFolder(data_dir).running)
     await first.stop()
 
     assert refused.value.pid == os.getpid()
     assert still.keys() == {"one"}
+    assert note is not None, "the refused one has taken the note of the first away"
 
 
 async def test_after_the_end_of_one_the_next_factory_begins_over_the_same_folder(data_dir: Path) -> None:

@@ -48,6 +48,7 @@ class Factory:
         self._folder = DataFolder(plan.data_dir.resolve())
         self._drain_seconds = load_settings(CommonSettings, plan.settings).drain_seconds
         self._lock = FolderLock(self._folder.path, "the factory")
+        self._has_folder = False
         self._servers: dict[str, Member] = {}
         self._services: dict[str, ServiceProcess] = {}
         self._keeping: list[asyncio.Task[None]] = []
@@ -173,10 +174,14 @@ class Factory:
         except DataFolderInUse as taken:
             running = find_running(self._folder.running)
             raise FactoryIsRunning(self._folder.path, running.pid if running else None) from taken
+        self._has_folder = True
 
     def _leave_folder(self) -> None:
-        self._folder.running.unlink(missing_ok=True)
-        self._lock.release()
+        # Otherwise the note is another factory's.
+        if self._has_folder:
+            self._folder.running.unlink(missing_ok=True)
+            self._lock.release()
+            self._has_folder = False
 
     async def _start_servers(self, keys: FactoryKeys) -> None:
         if self._plan.nats_url is None:
