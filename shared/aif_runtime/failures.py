@@ -7,6 +7,7 @@ RuntimeFailure
 ├── BlobCorrupt           the bytes are not those that the reference names
 ├── BlobStoreUnavailable
 ├── DatabaseUnavailable
+├── AlreadyStored         a row that may be there only once is there already
 ├── SettingsInvalid       every mistake in the environment at once
 ├── MalformedMessage      bytes that are no message of ours
 ├── SqlFileInvalid        a file of named queries breaks its rules: a bug, found at start
@@ -59,6 +60,12 @@ class BlobStoreUnavailable(RuntimeFailure):
 class DatabaseUnavailable(RuntimeFailure):
     code = "database_unavailable"
     retryable = True
+
+
+class AlreadyStored(RuntimeFailure):
+    """A row that a unique constraint allows only once is there already; the whole statement stored nothing."""
+
+    code = "already_stored"
 
 
 class SettingsInvalid(RuntimeFailure):

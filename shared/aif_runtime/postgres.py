@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
-from aif_runtime.failures import DatabaseUnavailable, SettingsInvalid
+from aif_runtime.failures import AlreadyStored, DatabaseUnavailable, SettingsInvalid
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -144,6 +144,8 @@ def _translated(is_cut: Callable[[], bool] = lambda: True) -> Iterator[None]:
         raise SettingsInvalid((f"the database URL cannot be used: {mistake}",)) from mistake
     except _REFUSED as refusal:
         raise DatabaseUnavailable(f"Postgres refuses us: {refusal}") from refusal
+    except asyncpg.UniqueViolationError as taken:
+        raise AlreadyStored(f"{taken.constraint_name}: {taken.detail}") from taken
     except _AWAY as failure:
         raise DatabaseUnavailable(f"Postgres cannot be reached: {str(failure) or type(failure).__name__}") from failure
     except _BUSY as failure:

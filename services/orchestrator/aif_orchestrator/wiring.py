@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from aif_orchestrator.admission import Admission
 from aif_orchestrator.answers import Answers
+from aif_orchestrator.engine.database_clock import DatabaseClock
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.inputs import FollowUps
@@ -16,6 +17,7 @@ from aif_orchestrator.execution.happenings import Patience
 from aif_orchestrator.intake import Intake
 from aif_orchestrator.line import Line
 from aif_orchestrator.settings import OrchestratorSettings
+from aif_orchestrator.store.batches import BatchStore
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import OutboxStore
 from aif_orchestrator.store.pipelines import PipelineStore
@@ -67,7 +69,7 @@ async def assemble(
     engine = Engine(
         database=database,
         executions=executions,
-        outbox=outbox,
+        batches=BatchStore(queries),
         relay=relay,
         follow_ups=follow_ups,
         plans=plans,
@@ -76,6 +78,7 @@ async def assemble(
         max_attempt_cost_usd=settings.orchestrator_max_attempt_cost_usd,
         figures=Figures(surroundings.registry),
         tracing=surroundings.tracing,
+        database_clock=DatabaseClock(surroundings.clock),
     )
     await workforce.refresh()
     answers = Answers(

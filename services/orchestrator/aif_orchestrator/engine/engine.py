@@ -1,36 +1,45 @@
-"""Group commit: whatever has arrived is applied together, in one transaction.
+"""Group commit: whatever has arrived is applied together, in one round trip to the database.
 
-A batch locks its executions in id order, steps every arrival through the pure core, and writes states, events, attempts, calls
-and the messages to send in one transaction. Then the arrivals are answered and the messages published. Under load a commit
-serves hundreds of arrivals; at idle an arrival costs one commit. Nothing is kept only in memory: a replica may die at any line,
-and another one finds in the database what is owed.
+A batch steps every arrival through the pure core, and stores states, events, attempts, calls and the messages to send in one
+transaction. Then the arrivals are answered and the messages published. Under load a commit serves hundreds of arrivals; at
+idle an arrival costs one commit. Nothing depends on memory: a replica may die at any line, and another one finds in the
+database what is owed.
+
+Live executions are remembered, and every commit checks, under the rows' locks, that what it has worked from is still what is
+stored. If another replica was quicker with any of them, nothing is stored; the batch is worked out again from what is there.
 
 An engine has a few lanes, and an execution always takes the same one: while one lane waits for its commit, another steps. With
 a single lane everything in flight moves in one convoy, and orchestrator, database and workers wait for each other in turn.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
+from msgspec import Struct
 
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
 from aif_orchestrator.engine.batch import Worked, attempts_of, calls_of, follow_ups_of, messages_of, work_out
+from aif_orchestrator.engine.database_clock import DatabaseClock
 from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.inputs import FollowUps
 from aif_orchestrator.engine.plans import Plans
 from aif_orchestrator.engine.relay import Relay
+from aif_orchestrator.engine.remembered import Remembered
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.execution.happenings import Circumstances, Happening, Patience
-from aif_orchestrator.store.executions import ExecutionStore
-from aif_orchestrator.store.outbox import OutboxStore
-from aif_runtime.failures import DatabaseUnavailable
+from aif_orchestrator.store.batches import BatchStore, Decided
+from aif_orchestrator.store.executions import ExecutionStore, Versioned
+from aif_runtime.bus import Outgoing
+from aif_runtime.failures import AlreadyStored, DatabaseUnavailable
 from aif_runtime.postgres import Connection, Database
 from aif_runtime.telemetry import Tracing
 
 LANES = 2
 LARGEST_BATCH = 256
 MOST_WAITING = 10_000
+MOST_OVERTAKEN = 10
+"""Times that a batch is worked out again because others were quicker, before its arrivals are put off."""
 DATABASE_PAUSE_SECONDS = 0.2
 
 log = structlog.get_logger()
@@ -38,6 +47,12 @@ log = structlog.get_logger()
 
 class NotApplied(Exception):
     """An arrival that cannot be applied whatever is tried: a mistake of ours, kept for a person to look at."""
+
+
+class _Stored(Struct, frozen=True, kw_only=True):
+    worked: list[Worked]
+    messages: Sequence[Outgoing]
+    outbox_id: int | None
 
 
 class _Lane:
@@ -53,7 +68,7 @@ class Engine:
         *,
         database: Database,
         executions: ExecutionStore,
-        outbox: OutboxStore,
+        batches: BatchStore,
         relay: Relay,
         follow_ups: FollowUps,
         plans: Plans,
@@ -62,11 +77,12 @@ class Engine:
         max_attempt_cost_usd: str,
         figures: Figures,
         tracing: Tracing,
+        database_clock: DatabaseClock,
         lanes: int = LANES,
     ) -> None:
         self._database = database
         self._executions = executions
-        self._outbox = outbox
+        self._batches = batches
         self._relay = relay
         self._follow_ups = follow_ups
         self._plans = plans
@@ -75,6 +91,8 @@ class Engine:
         self._max_attempt_cost_usd = max_attempt_cost_usd
         self._figures = figures
         self._tracing = tracing
+        self._clock = database_clock
+        self._remembered = Remembered()
         self._lanes = [_Lane() for _ in range(lanes)]
 
     async def apply(self, execution_id: str, happening: Happening | ExecutionOrdered) -> Applied:
@@ -100,7 +118,7 @@ class Engine:
         for lane in self._lanes:
             await lane.idle.wait()
 
-    async def _run(self, lane: "_Lane") -> None:
+    async def _run(self, lane: _Lane) -> None:
         while True:
             batch = [await lane.inbox.get()]
             while len(batch) < LARGEST_BATCH and not lane.inbox.empty():
@@ -112,10 +130,10 @@ class Engine:
     async def _process(self, batch: list[Arrival]) -> None:
         published = self._relay.take_published()
         try:
-            async with self._database.transaction() as connection:
-                worked, overtaken, outbox_id = await self._store(connection, batch, published)
+            stored = await self._store(batch, published)
         except DatabaseUnavailable as failure:
             self._relay.give_back(published)
+            self._remembered.forget(arrival.execution_id for arrival in batch)
             for arrival in batch:
                 arrival.fail(failure)
             await asyncio.sleep(DATABASE_PAUSE_SECONDS)
@@ -123,53 +141,71 @@ class Engine:
         except Exception as failure:  # noqa: BLE001
             # The outermost loop of the service: one arrival that cannot be applied must not stop the others.
             self._relay.give_back(published)
+            self._remembered.forget(arrival.execution_id for arrival in batch)
             await self._isolate(batch, failure)
             return
-        messages = messages_of(worked)
-        if outbox_id is not None:
-            self._relay.send(outbox_id, messages)
-        for each in worked:
+        if stored.outbox_id is not None:
+            self._relay.send(stored.outbox_id, stored.messages)
+        for each in stored.worked:
             for arrival, applied in each.applied:
                 arrival.succeed(applied)
-        self._follow_ups.perform(follow_ups_of(worked), self.apply)
-        self._figures.count(worked)
-        for each in worked:
+        self._follow_ups.perform(follow_ups_of(stored.worked), self.apply)
+        self._figures.count(stored.worked)
+        for each in stored.worked:
             self._trace_end(each)
-        if overtaken:
-            # Another replica has stored these executions meanwhile; now they are found.
-            await self._process(overtaken)
 
-    async def _store(
-        self, connection: Connection, batch: list[Arrival], published: list[int]
-    ) -> tuple[list[Worked], list[Arrival], int | None]:
-        """Returns what was worked out, the arrivals to take again, and the outbox row."""
-        locked = await self._executions.lock(connection, list({arrival.execution_id for arrival in batch}))
-        worked = work_out(batch, locked.executions, self._circumstances_at(locked.at_ms))
-        overtaken: list[Arrival] = []
-        new = [each.execution for each in worked if each.is_new and each.execution is not None]
-        if new:
-            stored = await self._executions.insert(connection, new)
-            kept = [
-                each for each in worked if not (each.is_new and each.execution and each.execution.execution_id not in stored)
-            ]
-            overtaken = [arrival for each in worked if each not in kept for arrival in each.arrivals]
-            worked = kept
-        changed = [each.execution for each in worked if each.has_changed and each.execution is not None]
-        if changed:
-            await self._executions.update(connection, changed)
-        if groups := [events for each in worked if (events := each.events)]:
-            await self._executions.insert_events(connection, groups)
-        if attempts := attempts_of(worked):
-            await self._executions.insert_attempts(connection, attempts)
-        if calls := calls_of(worked):
-            await self._executions.insert_calls(connection, calls)
-        if published:
-            await self._outbox.delete(connection, published)
-        messages = messages_of(worked)
-        outbox_id = await self._outbox.insert(connection, messages) if messages else None
-        return worked, overtaken, outbox_id
+    async def _store(self, batch: list[Arrival], published: list[int]) -> _Stored:
+        """Work the batch out and commit it, again and again while other replicas are quicker."""
+        orders_are_new = True
+        for _ in range(MOST_OVERTAKEN):
+            try:
+                async with self._database.connection() as connection:
+                    known = await self._read(connection, batch, orders_are_new)
+                    worked = work_out(
+                        batch,
+                        {execution_id: each.execution for execution_id, each in known.items()},
+                        self._circumstances(),
+                    )
+                    messages = messages_of(worked)
+                    decided = _decided(worked, known, messages, published)
+                    committed = await self._batches.commit(connection, decided)
+            except AlreadyStored:
+                orders_are_new = False
+                continue
+            self._clock.seen(committed.at_ms)
+            if not committed.stale:
+                self._remember(worked, known)
+                return _Stored(worked=worked, messages=messages, outbox_id=committed.outbox_id)
+            self._remembered.forget(committed.stale)
+            orders_are_new = False
+        raise DatabaseUnavailable(f"other replicas were quicker {MOST_OVERTAKEN} times")
 
-    def _circumstances_at(self, at_ms: int) -> Callable[[str, str | None], Circumstances]:
+    async def _read(self, connection: Connection, batch: Sequence[Arrival], orders_are_new: bool) -> dict[str, Versioned]:
+        """What is remembered, and the rest from the database. A new order is not looked for: the commit would find it."""
+        known: dict[str, Versioned] = {}
+        unknown: set[str] = set()
+        for arrival in batch:
+            remembered = self._remembered.get(arrival.execution_id)
+            if remembered is not None:
+                known[arrival.execution_id] = remembered
+            elif not orders_are_new or not isinstance(arrival.happening, ExecutionOrdered):
+                unknown.add(arrival.execution_id)
+        if unknown or not self._clock.is_known:
+            read = await self._executions.read(connection, sorted(unknown))
+            self._clock.seen(read.at_ms)
+            known |= read.executions
+        return known
+
+    def _remember(self, worked: Sequence[Worked], known: dict[str, Versioned]) -> None:
+        for each in worked:
+            if each.execution is None:
+                continue
+            before = known.get(each.execution_id)
+            version = 1 if before is None else before.version + (1 if each.has_changed else 0)
+            self._remembered.keep(each.execution_id, Versioned(version, each.execution))
+
+    def _circumstances(self) -> Callable[[str, str | None], Circumstances]:
+        at_ms = self._clock.now_ms()
         workforce = self._workforce.present()
         known: dict[tuple[str, str | None], Circumstances] = {}
 
@@ -218,3 +254,18 @@ class Engine:
             exc_info=failure,
         )
         arrival.fail(NotApplied(f"{type(arrival.happening).__name__} cannot be applied: {type(failure).__name__}"))
+
+
+def _decided(
+    worked: Sequence[Worked], known: dict[str, Versioned], messages: Sequence[Outgoing], published: list[int]
+) -> Decided:
+    return Decided(
+        checked={execution_id: known[execution_id].version for execution_id in sorted(known)},
+        changed=[each.execution for each in worked if each.has_changed and each.execution is not None],
+        new=[each.execution for each in worked if each.is_new and each.execution is not None],
+        events=[events for each in worked if (events := each.events)],
+        attempts=attempts_of(worked),
+        calls=calls_of(worked),
+        messages=messages,
+        published=published,
+    )

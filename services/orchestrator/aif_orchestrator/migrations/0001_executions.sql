@@ -19,6 +19,8 @@ CREATE TABLE executions (
         status IN ('running', 'compensating', 'completed', 'partially_completed', 'failed', 'cancelled')
     ),
     state bytea NOT NULL,
+    -- Raised by every write. A writer that has worked from an older one writes nothing and begins anew.
+    version int NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL,
     ended_at timestamptz,
     -- When it needs attention if nothing happens before.
@@ -100,3 +102,81 @@ CREATE TABLE outbox (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     messages bytea NOT NULL
 );
+
+-- Everything that one batch decided, in one round trip: all of it is stored, or, when another writer was quicker with one of the
+-- executions, nothing is, and `stale` names those. The clock is the only one that decides anything.
+CREATE FUNCTION commit_batch(
+    -- what the batch has worked from, changed or not
+    checked_ids text[], checked_versions int[],
+    changed_ids text[], changed_statuses text[], changed_states bytea[], changed_ended_ms bigint[], changed_wake_ms bigint[],
+    new_ids text[], new_client_ids text[], new_request_ids text[], new_templates text[], new_template_versions text[],
+    new_statuses text[], new_states bytea[], new_created_ms bigint[], new_ended_ms bigint[], new_wake_ms bigint[],
+    event_execution_ids text[], event_firsts int[], event_lasts int[], event_finals boolean[], event_texts bytea[],
+    attempt_execution_ids text[], attempt_stage_ids text[], attempt_numbers int[], attempt_workers text[], attempt_actions text[],
+    attempt_successes boolean[], attempt_failure_codes text[], attempt_tokens bigint[], attempt_prompt_tokens bigint[],
+    attempt_completion_tokens bigint[], attempt_costs numeric[], attempt_times_ms bigint[], attempt_queue_ms bigint[],
+    attempt_breakdowns jsonb[], attempt_resources jsonb[], attempt_models text[], attempt_qualities double precision[],
+    attempt_ends timestamptz[],
+    published_ids bigint[], outbox_messages bytea,
+    OUT stale text[], OUT outbox_row bigint, OUT at_ms bigint
+) LANGUAGE plpgsql AS $$
+BEGIN
+    at_ms := (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+    -- In id order, so that two batches that share executions wait for each other and never deadlock.
+    PERFORM 1 FROM executions WHERE execution_id = ANY (checked_ids) ORDER BY execution_id FOR UPDATE;
+    SELECT array_agg(checked.id) INTO stale
+    FROM unnest(checked_ids, checked_versions) AS checked (id, version)
+    LEFT JOIN executions ON executions.execution_id = checked.id
+    WHERE executions.version IS DISTINCT FROM checked.version;
+    IF stale IS NOT NULL THEN
+        RETURN;
+    END IF;
+    IF cardinality(new_ids) > 0 THEN
+        SELECT array_agg(execution_id) INTO stale FROM executions WHERE execution_id = ANY (new_ids);
+        IF stale IS NOT NULL THEN
+            RETURN;
+        END IF;
+        INSERT INTO executions (
+            execution_id, client_id, request_id, template, template_version, status, state, created_at, ended_at, wake_at
+        )
+        SELECT id, client_id, request_id, template, template_version, status, state,
+               to_timestamp(created_ms / 1000.0), to_timestamp(ended_ms / 1000.0), to_timestamp(wake_ms / 1000.0)
+        FROM unnest(
+            new_ids, new_client_ids, new_request_ids, new_templates, new_template_versions, new_statuses, new_states,
+            new_created_ms, new_ended_ms, new_wake_ms
+        ) AS new (id, client_id, request_id, template, template_version, status, state, created_ms, ended_ms, wake_ms)
+        ORDER BY id;
+    END IF;
+    IF cardinality(changed_ids) > 0 THEN
+        UPDATE executions AS old
+        SET status = new.status, state = new.state, version = old.version + 1,
+            ended_at = to_timestamp(new.ended_ms / 1000.0), wake_at = to_timestamp(new.wake_ms / 1000.0)
+        FROM unnest(changed_ids, changed_statuses, changed_states, changed_ended_ms, changed_wake_ms)
+             AS new (id, status, state, ended_ms, wake_ms)
+        WHERE old.execution_id = new.id;
+    END IF;
+    IF cardinality(event_execution_ids) > 0 THEN
+        INSERT INTO execution_events (execution_id, first_sequence, last_sequence, is_final, events)
+        SELECT * FROM unnest(event_execution_ids, event_firsts, event_lasts, event_finals, event_texts);
+    END IF;
+    IF cardinality(attempt_execution_ids) > 0 THEN
+        INSERT INTO stage_attempts (
+            execution_id, stage_id, attempt, worker_name, action, success, failure_code, tokens_used, prompt_tokens,
+            completion_tokens, cost_usd, execution_time_ms, queue_time_ms, time_breakdown, resource_metrics, model,
+            quality_score, ended_at
+        )
+        SELECT * FROM unnest(
+            attempt_execution_ids, attempt_stage_ids, attempt_numbers, attempt_workers, attempt_actions, attempt_successes,
+            attempt_failure_codes, attempt_tokens, attempt_prompt_tokens, attempt_completion_tokens, attempt_costs,
+            attempt_times_ms, attempt_queue_ms, attempt_breakdowns, attempt_resources, attempt_models, attempt_qualities,
+            attempt_ends
+        );
+    END IF;
+    IF cardinality(published_ids) > 0 THEN
+        DELETE FROM outbox WHERE outbox_id = ANY (published_ids);
+    END IF;
+    IF outbox_messages IS NOT NULL THEN
+        INSERT INTO outbox (messages) VALUES (outbox_messages) RETURNING outbox_id INTO outbox_row;
+    END IF;
+END
+$$;

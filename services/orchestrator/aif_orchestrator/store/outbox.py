@@ -21,10 +21,6 @@ class OutboxStore:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
-    async def insert(self, connection: Connection, messages: Sequence[Outgoing]) -> int:
-        outbox_id: int = await connection.fetchval(self._queries["insert_outbox"], msgspec.msgpack.encode(messages))
-        return outbox_id
-
     async def delete(self, connection: Connection, outbox_ids: Sequence[int]) -> None:
         await connection.execute(self._queries["delete_outbox"], list(outbox_ids))
 

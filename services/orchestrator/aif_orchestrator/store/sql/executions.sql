@@ -1,30 +1,15 @@
--- name: lock_executions
--- In id order, so that two batches that share executions wait for each other and never deadlock. The clock is read after
--- the locks are held, and comes back even when nothing was found.
-WITH locked AS MATERIALIZED (
-    SELECT execution_id, state FROM executions WHERE execution_id = ANY ($1::text[]) ORDER BY execution_id FOR UPDATE
-)
-SELECT locked.execution_id, locked.state,
-       (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms
-FROM (SELECT count(*) FROM locked) AS counted LEFT JOIN locked ON true;
+-- name: read_executions
+-- What a batch is worked from, with the version that its commit checks. The clock comes back even when nothing was found.
+SELECT executions.execution_id, executions.version, executions.state, clock.at_ms
+FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms) AS clock
+LEFT JOIN executions ON executions.execution_id = ANY ($1::text[]);
 
--- name: insert_executions
--- An id that another replica has stored in the meantime is left alone and not returned: its order comes again as a repetition.
-INSERT INTO executions (execution_id, client_id, request_id, template, template_version, status, state, created_at, ended_at, wake_at)
-SELECT execution_id, client_id, request_id, template, template_version, status, state,
-       to_timestamp(created_ms / 1000.0), to_timestamp(ended_ms / 1000.0), to_timestamp(wake_ms / 1000.0)
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[])
-     AS new (execution_id, client_id, request_id, template, template_version, status, state, created_ms, ended_ms, wake_ms)
-ORDER BY execution_id
-ON CONFLICT (execution_id) DO NOTHING
-RETURNING execution_id;
-
--- name: update_executions
--- Only rows that this transaction has locked.
-UPDATE executions AS old
-SET status = new.status, state = new.state, ended_at = to_timestamp(new.ended_ms / 1000.0), wake_at = to_timestamp(new.wake_ms / 1000.0)
-FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[], $5::bigint[]) AS new (execution_id, status, state, ended_ms, wake_ms)
-WHERE old.execution_id = new.execution_id;
+-- name: commit_batch
+-- See the function: all or nothing, in one round trip.
+SELECT stale, outbox_row, at_ms FROM commit_batch(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
+    $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42
+);
 
 -- name: list_due_executions
 -- Whatever wants attention now, the longest waiting first.

@@ -1,7 +1,3 @@
--- name: insert_outbox
--- Everything that a batch decided to send, in one row.
-INSERT INTO outbox (messages) VALUES ($1) RETURNING outbox_id;
-
 -- name: delete_outbox
 -- Published and confirmed.
 DELETE FROM outbox WHERE outbox_id = ANY ($1::bigint[]);

@@ -1,0 +1,141 @@
+"""Writes everything that a batch has decided, in one round trip: all of it, or nothing when another writer was quicker."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+from msgspec import Struct
+
+from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
+from aif_contracts.metering import ProviderCall
+from aif_contracts.money import usd
+from aif_contracts.performance import PerformanceRecord
+from aif_orchestrator.execution.state import Execution, wake_at
+from aif_runtime.bus import Outgoing
+from aif_runtime.postgres import Connection
+from aif_runtime.sql_files import Queries
+
+_state_encoder = msgspec.msgpack.Encoder()
+_json_encoder = msgspec.json.Encoder()
+
+
+class Decided(Struct, frozen=True, kw_only=True):
+    """What one batch wants to store."""
+
+    checked: Mapping[str, int]
+    """Versions of all executions that it has worked from, changed or not."""
+    changed: Sequence[Execution]
+    new: Sequence[Execution]
+    events: Sequence[Sequence[ExecutionEvent]]
+    """Each group holds consecutive events of one execution."""
+    attempts: Sequence[PerformanceRecord]
+    calls: Sequence[ProviderCall]
+    messages: Sequence[Outgoing]
+    published: Sequence[int]
+    """Outbox rows to delete."""
+
+
+class Committed(Struct, frozen=True, kw_only=True):
+    stale: frozenset[str]
+    """Executions that another writer has changed; nothing was stored when there are any."""
+    outbox_id: int | None
+    at_ms: int
+    """The database's clock."""
+
+
+class BatchStore:
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    async def commit(self, connection: Connection, decided: Decided) -> Committed:
+        """Raises DatabaseUnavailable: whether anything was stored is then unknown, and the batch may be worked out again."""
+        if not decided.calls:
+            return await self._commit(connection, decided)
+        async with connection.transaction():
+            committed = await self._commit(connection, decided)
+            if not committed.stale:
+                await connection.executemany(
+                    self._queries["insert_provider_calls"], [_call_row(call) for call in decided.calls]
+                )
+        return committed
+
+    async def _commit(self, connection: Connection, decided: Decided) -> Committed:
+        changed, new, events, attempts = decided.changed, decided.new, decided.events, decided.attempts
+        row = await connection.fetchrow(
+            self._queries["commit_batch"],
+            list(decided.checked),
+            list(decided.checked.values()),
+            [each.execution_id for each in changed],
+            [str(each.status) for each in changed],
+            [_state_encoder.encode(each) for each in changed],
+            [each.ended_at for each in changed],
+            [wake_at(each) for each in changed],
+            [each.execution_id for each in new],
+            [each.client_id for each in new],
+            [each.request_id for each in new],
+            [each.template for each in new],
+            [each.template_version for each in new],
+            [str(each.status) for each in new],
+            [_state_encoder.encode(each) for each in new],
+            [each.created_at for each in new],
+            [each.ended_at for each in new],
+            [wake_at(each) for each in new],
+            [group[0].subject for group in events],
+            [group[0].sequence for group in events],
+            [group[-1].sequence for group in events],
+            [group[-1].data.__struct_config__.tag in FINAL_EVENT_TYPES for group in events],
+            [_json_encoder.encode(group) for group in events],
+            [each.execution_id for each in attempts],
+            [each.stage_id for each in attempts],
+            [each.attempt for each in attempts],
+            [each.worker_name for each in attempts],
+            [each.action for each in attempts],
+            [each.success for each in attempts],
+            [each.failure_code for each in attempts],
+            [each.metrics.tokens_used.total_tokens for each in attempts],
+            [each.metrics.tokens_used.prompt_tokens for each in attempts],
+            [each.metrics.tokens_used.completion_tokens for each in attempts],
+            [_amount(each.metrics.cost_usd) for each in attempts],
+            [each.execution_time_ms for each in attempts],
+            [each.queue_time_ms for each in attempts],
+            [_json_encoder.encode(each.metrics.breakdown) for each in attempts],
+            [_json_encoder.encode(each.metrics.resource_usage) for each in attempts],
+            [each.metrics.model for each in attempts],
+            [each.quality_score for each in attempts],
+            [datetime.fromisoformat(each.timestamp) for each in attempts],
+            decided.published,
+            msgspec.msgpack.encode(decided.messages) if decided.messages else None,
+        )
+        assert row is not None, "the function always gives one row"
+        return Committed(stale=frozenset(row["stale"] or ()), outbox_id=row["outbox_row"], at_ms=row["at_ms"])
+
+
+def _call_row(call: ProviderCall) -> tuple[object, ...]:
+    return (
+        call.call_key,
+        call.execution_id,
+        call.client_id,
+        call.stage_id,
+        call.attempt,
+        call.worker_name,
+        call.provider,
+        call.model,
+        call.purpose,
+        str(call.outcome),
+        call.tokens.prompt_tokens,
+        call.tokens.completion_tokens,
+        call.tokens.cache_read_tokens,
+        call.tokens.cache_write_tokens,
+        call.tokens.reasoning_tokens,
+        _amount(call.cost_usd),
+        _amount(call.upper_bound_usd),
+        call.price_version,
+        call.response_id,
+        call.latency_ms,
+        call.error,
+    )
+
+
+def _amount(text: str | None) -> Decimal | None:
+    return None if text is None else usd(text)
