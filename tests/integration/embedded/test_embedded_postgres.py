@@ -291,7 +291,7 @@ async def test_a_damaged_credentials_file_is_not_overwritten(server: EmbeddedPos
     await server.stop()
     (server_dir / "credentials.json").write_text("{half")
 
-    with pytest.raises(CredentialsUnreadable, match=r"credentials\.json is not a JSON object"):
+    with pytest.raises(CredentialsUnreadable, match=r"credentials\.json does not hold the names and passwords"):
         await server.start()
 
     assert (server_dir / "credentials.json").read_text() == "{half"
