@@ -1,8 +1,10 @@
 """Logs of processes that run for months."""
 
+import asyncio
 from pathlib import Path
 
-from aif_console.factory.log_files import shorten
+from aif_console.factory.log_files import keep_short, shorten
+from support.waiting import eventually
 
 
 def test_a_long_log_is_moved_aside_under_its_writer(tmp_path: Path) -> None:
@@ -28,5 +30,12 @@ def test_a_short_log_is_left_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "kam.log.1").exists()
 
 
-def test_a_log_that_is_not_there_yet_is_no_trouble(tmp_path: Path) -> None:
-    shorten(tmp_path / "kam.log", longest_bytes=20)
+async def test_a_log_that_cannot_be_shortened_does_not_keep_the_others_long(tmp_path: Path) -> None:
+    missing, long = tmp_path / "missing.log", tmp_path / "kam.log"
+    long.write_text("old " * 10)
+
+    keeping = asyncio.create_task(keep_short([missing, long], longest_bytes=20, look_seconds=0.001))
+    await eventually(lambda: long.read_text() == "")
+    keeping.cancel()
+
+    assert (tmp_path / "kam.log.1").read_text() == "old " * 10

@@ -1,6 +1,7 @@
 """Log files of processes that run for months: kept short without asking the processes."""
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,9 @@ async def keep_short(paths: Iterable[Path], *, longest_bytes: int = LONGEST_BYTE
     logs = tuple(paths)
     while True:
         for log in logs:
-            await asyncio.to_thread(shorten, log, longest_bytes)
+            # A full disk is no reason to end the factory; the next look may find room.
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(shorten, log, longest_bytes)
         await asyncio.sleep(look_seconds)
 
 
@@ -22,11 +25,9 @@ def shorten(log: Path, longest_bytes: int) -> None:
     """Move what a long log holds aside, in the place of what was moved before.
 
     The file itself stays: its writer appends to it and does not notice. A line written between the two steps is lost.
+    Raises OSError.
     """
-    try:
-        if log.stat().st_size > longest_bytes:
-            shutil.copyfile(log, log.with_suffix(".log.1"))
-            with log.open("r+b") as file:
-                file.truncate(0)
-    except FileNotFoundError:
-        pass
+    if log.stat().st_size > longest_bytes:
+        shutil.copyfile(log, log.with_suffix(".log.1"))
+        with log.open("r+b") as file:
+            file.truncate(0)
