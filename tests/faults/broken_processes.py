@@ -1,0 +1,203 @@
+"""Faults of processes: killed, frozen, ended in order, more and fewer of them."""
+
+import asyncio
+import signal
+import time
+
+from aif_contracts import subjects
+from aif_runtime.bus import ConsumerSpec, Outgoing
+from aif_runtime.failures import BusUnavailable
+from aif_runtime.nats_bus import NatsBus
+from faults.invariants import count_messages
+from faults.paper_factory import NATS, POSTGRES
+from faults.trial import Allowed, Outcome, Trial, TrialPlan, trial
+
+MEAN_PAUSE_SECONDS = 0.5
+ACK_WAIT_SECONDS = 2.0
+"""As the trial's factory has it."""
+PUBLISHERS = 16
+PROBE = "probe"
+
+
+async def everything_killed_at_random(plan: TrialPlan) -> Outcome:
+    """F01: SIGKILL of any process, every half second on average."""
+    async with trial(plan, orchestrators=2, workers=2, kam=True, classifier=True) as running:
+        loading = asyncio.create_task(running.load())
+        while not loading.done():
+            await asyncio.sleep(running.chance.expovariate(1 / MEAN_PAUSE_SECONDS))
+            name = running.chance.choice(running.factory.names)
+            if running.factory.kill(name):
+                running.note(f"{name} killed")
+        await loading
+        return await running.verdict(Allowed(calls_may_be_lost=True))
+
+
+async def broker_killed_under_publishers(plan: TrialPlan) -> Outcome:
+    """F02: the broker killed or ended, and started again, while many publish; what was confirmed is there."""
+    async with trial(plan, orchestrators=1, workers=1) as running:
+        confirmed: list[str] = []
+        loading = asyncio.create_task(running.load())
+        publishing = [asyncio.create_task(_publish(running.bus, number, confirmed)) for number in range(PUBLISHERS)]
+        for _ in range(6):
+            await asyncio.sleep(plan.load_seconds / 7)
+            number = running.chance.choice((signal.SIGKILL, signal.SIGTERM))
+            pid = running.factory.pid(NATS)
+            if running.factory.signal(NATS, number):
+                running.note(f"broker ended by {number.name}")
+                await running.factory.replaced(NATS, pid)
+        await loading
+        for task in publishing:
+            task.cancel()
+        await asyncio.gather(*publishing, return_exceptions=True)
+        lost = set(confirmed) - await _stored(running.bus)
+        running.expect(not lost, f"{len(lost)} of {len(confirmed)} confirmed messages are lost")
+        running.remarks.append(f"{len(confirmed)} messages confirmed to {PUBLISHERS} publishers, {len(lost)} lost")
+        return await running.verdict(Allowed(recovery_seconds=10.0))
+
+
+async def broker_store_deleted(plan: TrialPlan) -> Outcome:
+    """F03: everything that the broker knew is gone, more than once."""
+    async with trial(plan, orchestrators=1, workers=2) as running:
+        loading = asyncio.create_task(running.load())
+        for _ in range(3):
+            await asyncio.sleep(plan.load_seconds / 4)
+            running.note("broker wiped")
+            await running.factory.wipe_nats()
+        await loading
+        return await running.verdict(Allowed(calls_may_be_lost=True))
+
+
+async def postgres_killed(plan: TrialPlan) -> Outcome:
+    """F05: SIGKILL of the postmaster, again and again."""
+    async with trial(plan, orchestrators=2, workers=2) as running:
+        loading = asyncio.create_task(running.load())
+        for _ in range(5):
+            await asyncio.sleep(plan.load_seconds / 6)
+            pid = running.factory.pid(POSTGRES)
+            if running.factory.kill(POSTGRES):
+                running.note("Postgres killed")
+                await running.factory.replaced(POSTGRES, pid)
+        await loading
+        return await running.verdict(Allowed(recovery_seconds=10.0))
+
+
+async def worker_frozen(plan: TrialPlan) -> Outcome:
+    """F06: a worker stands still for longer than the broker waits for it, and thaws in a changed world."""
+    async with trial(plan, orchestrators=1, workers=2) as running:
+        loading = asyncio.create_task(running.load())
+        workers = running.factory.of_kind("worker")
+        while not loading.done():
+            await asyncio.sleep(running.chance.uniform(0.5, 1.5))
+            name = running.chance.choice(workers)
+            running.note(f"{name} frozen")
+            with running.factory.frozen(name):
+                await asyncio.sleep(ACK_WAIT_SECONDS * running.chance.uniform(2, 3))
+        await loading
+        outcome = await running.verdict(Allowed())
+        running.expect(outcome.lost_attempts > 0, "no attempt was lost, so the fault did not bite")
+        return outcome
+
+
+async def broker_frozen(plan: TrialPlan) -> Outcome:
+    """F07: the broker stands still; what was sent meanwhile may or may not have been stored."""
+    async with trial(plan, orchestrators=1, workers=2) as running:
+        loading = asyncio.create_task(running.load())
+        for seconds in (running.chance.uniform(1, 2), running.chance.uniform(3, 5), running.chance.uniform(6, 8)):
+            await asyncio.sleep(plan.load_seconds / 4)
+            running.note(f"broker frozen for {seconds:.1f} s")
+            with running.factory.frozen(NATS):
+                await asyncio.sleep(seconds)
+        await loading
+        return await running.verdict(Allowed(recovery_seconds=8 + 15))
+
+
+async def everything_drained_in_turn(plan: TrialPlan) -> Outcome:
+    """F17: each service ends in order and is started again, one after the other, in three rounds."""
+    async with trial(plan, orchestrators=2, workers=2, kam=True, classifier=True) as running:
+        loading = asyncio.create_task(running.load())
+        slowest = 0.0
+        for _ in range(3):
+            for name in running.factory.services():
+                slowest = max(slowest, await _drained(running, name))
+        await loading
+        running.expect(slowest <= 30, f"a service took {slowest:.1f} s to end")
+        running.remarks.append(f"the slowest took {slowest:.2f} s to end")
+        return await running.verdict(Allowed(calls_may_repeat=False, stall_seconds=15.0))
+
+
+async def orchestrators_more_and_fewer(plan: TrialPlan) -> Outcome:
+    """F21: 1, 3, 1, 0 and again 1 replicas while orders come in."""
+    async with trial(plan, orchestrators=1, workers=2) as running:
+        loading = asyncio.create_task(running.load())
+        step_seconds = plan.load_seconds / 6
+        await asyncio.sleep(step_seconds)
+        added = await asyncio.gather(running.factory.add_orchestrator(), running.factory.add_orchestrator())
+        running.note("3 orchestrators")
+        await asyncio.sleep(step_seconds)
+        first, *_ = running.factory.of_kind("orchestrator")
+        await asyncio.gather(running.factory.remove(first), running.factory.remove(added[0]))
+        running.note("1 orchestrator")
+        await asyncio.sleep(step_seconds)
+        await running.factory.remove(added[1])
+        running.note("no orchestrator")
+        await asyncio.sleep(step_seconds)
+        await running.factory.add_orchestrator()
+        running.note("1 orchestrator")
+        await loading
+        return await running.verdict(Allowed(calls_may_repeat=False, stall_seconds=15.0 + step_seconds))
+
+
+async def deeds_reported_as_failed(plan: TrialPlan) -> Outcome:
+    """F26: one in ten commits and publishes of the orchestrators is done and reported as failed."""
+    share = 0.1
+    async with trial(plan, orchestrators=2, workers=2, unsure_share=share) as running:
+        running.note(f"{share:.0%} of all commits and publishes in doubt")
+        await running.load()
+        return await running.verdict(Allowed())
+
+
+async def _drained(running: Trial, name: str) -> float:
+    """Seconds until a process that was told to end had ended; returns when the next one is up."""
+    pid = running.factory.pid(name)
+    began = time.monotonic()
+    if not running.factory.signal(name, signal.SIGTERM):
+        return 0.0
+    running.note(f"{name} told to end")
+    await running.factory.ended(name, pid)
+    seconds = time.monotonic() - began
+    await running.factory.replaced(name, pid)
+    return seconds
+
+
+async def _publish(bus: NatsBus, number: int, confirmed: list[str]) -> None:
+    """Until cancelled. What fails is sent again by the next turn under another name: only what was confirmed counts."""
+    turn = 0
+    while True:
+        turn += 1
+        name = f"{number}.{turn}"
+        message = Outgoing(subject=subjects.performance(PROBE), payload=name.encode(), message_id=f"{PROBE}.{name}")
+        try:
+            await bus.publish([message])
+        except BusUnavailable:
+            continue
+        confirmed.append(name)
+        await asyncio.sleep(0.01)
+
+
+async def _stored(bus: NatsBus) -> set[str]:
+    """What the publishers' subject holds."""
+    consumer = ConsumerSpec(
+        stream=subjects.STREAM_PERFORMANCE, durable=f"faults_{PROBE}", filter_subject=subjects.performance(PROBE)
+    )
+    deliveries = await bus.open_consumer(consumer)
+    found: set[str] = set()
+    in_all = await count_messages(bus, subjects.STREAM_PERFORMANCE)
+    while len(found) < in_all:
+        batch = await deliveries.fetch(500, 2.0)
+        if not batch:
+            break
+        for delivery in batch:
+            found.add(delivery.payload.decode())
+            await delivery.ack()
+    await deliveries.close()
+    return found

@@ -1,0 +1,214 @@
+"""What must hold after every trial, read from Postgres, from the broker and from the provider's bill.
+
+    I1  each accepted execution has exactly one terminal event, and its events are numbered without gaps
+    I2  the ledger is the bill: every call that was billed is booked once, at its price
+    I3  each stage was applied once at most, and exactly once if its execution completed
+    I4  the deliverable is the digest of what was ordered
+    I6  nothing is left over: no unpublished message, no packet, no report, no usage
+    I8  everything ended, and nearly all of it well
+
+A call that a killed worker had made and not told of is in nobody's books but the provider's. Those are counted apart, and
+excused only where the trial killed workers or deleted the broker's store, and only for attempts that were seen to be lost.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+from msgspec import Struct
+
+from aif_contracts import subjects
+from aif_contracts.blobs import BlobRef
+from aif_contracts.events import ExecutionEvent, StepCompleted, WorkflowCompleted
+from aif_runtime.blobs import BlobStore
+from aif_runtime.failures import BlobCorrupt, BlobMissing
+from aif_runtime.nats_bus import NatsBus
+from aif_runtime.postgres import Database
+from faults.billed_worker import BillLine
+from faults.paced_orders import expected_digest
+from faults.paper_factory import STAGES
+
+CHECKED = ("I1", "I2", "I3", "I4", "I6", "I8")
+WORKER_LOST = "worker_lost"
+LEAST_SHARE_COMPLETED = 0.95
+QUEUES = (subjects.STREAM_REQUESTS, subjects.STREAM_WORK, subjects.STREAM_REPORTS, subjects.STREAM_USAGE)
+
+_EVENTS = msgspec.json.Decoder(tuple[ExecutionEvent, ...])
+
+
+class StoredExecution(Struct, frozen=True, kw_only=True):
+    execution_id: str
+    status: str
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class StoredAttempt(Struct, frozen=True, kw_only=True):
+    execution_id: str
+    stage_id: str
+    attempt: int
+    failure_code: str | None
+
+
+class Books(Struct, frozen=True, kw_only=True):
+    """All that the orchestrator has stored about the orders of a trial."""
+
+    executions: Mapping[str, StoredExecution]
+    events: Mapping[str, list[ExecutionEvent]]
+    final_events: Mapping[str, int]
+    attempts: tuple[StoredAttempt, ...]
+    ledger: Mapping[str, Decimal | None]
+    """Cost by call key."""
+
+
+class Violations:
+    """By invariant, each in words."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, invariant: str, words: str) -> None:
+        self.found[invariant].append(words)
+
+    def __len__(self) -> int:
+        return sum(len(words) for words in self.found.values())
+
+
+async def read_books(database: Database, execution_ids: Collection[str]) -> Books:
+    """Raises DatabaseUnavailable."""
+    wanted = list(execution_ids)
+    async with database.connection() as connection:
+        executions = await connection.fetch(
+            "SELECT execution_id, status, created_at, ended_at FROM executions WHERE execution_id = ANY ($1)", wanted
+        )
+        events = await connection.fetch(
+            "SELECT execution_id, is_final, events FROM execution_events WHERE execution_id = ANY ($1)"
+            " ORDER BY execution_id, first_sequence",
+            wanted,
+        )
+        attempts = await connection.fetch(
+            "SELECT execution_id, stage_id, attempt, failure_code FROM stage_attempts WHERE execution_id = ANY ($1)", wanted
+        )
+        calls = await connection.fetch("SELECT call_key, cost_usd FROM provider_calls WHERE execution_id = ANY ($1)", wanted)
+    by_execution: dict[str, list[ExecutionEvent]] = defaultdict(list)
+    for row in events:
+        by_execution[row["execution_id"]] += _EVENTS.decode(row["events"])
+    return Books(
+        executions={row["execution_id"]: StoredExecution(**row) for row in executions},
+        events=by_execution,
+        final_events=Counter(row["execution_id"] for row in events if row["is_final"]),
+        attempts=tuple(StoredAttempt(**row) for row in attempts),
+        ledger={row["call_key"]: row["cost_usd"] for row in calls},
+    )
+
+
+async def count_left_over(database: Database, bus: NatsBus) -> dict[str, int]:
+    """What should have gone, by the place where it lies. Raises DatabaseUnavailable, BusUnavailable."""
+    async with database.connection() as connection:
+        left = {"outbox": int(await connection.fetchval("SELECT count(*) FROM outbox"))}
+    for stream in QUEUES:
+        left[stream] = await count_messages(bus, stream)
+    return {place: count for place, count in left.items() if count}
+
+
+class _StreamState(Struct, frozen=True):
+    messages: int
+
+
+class _StreamInfo(Struct, frozen=True):
+    state: _StreamState
+
+
+async def count_messages(bus: NatsBus, stream: str) -> int:
+    """Stored in a stream just now. Raises BusUnavailable."""
+    info = await bus.connection.api(f"STREAM.INFO.{stream}", None, _StreamInfo)
+    return info.state.messages
+
+
+def check_endings(texts: Mapping[str, str], books: Books, violations: Violations) -> None:
+    """I1."""
+    for execution_id in texts:
+        if execution_id not in books.executions:
+            violations.add("I1", f"{execution_id} was accepted and is not stored")
+            continue
+        finals = books.final_events[execution_id]
+        if finals != 1:
+            violations.add("I1", f"{execution_id} has {finals} terminal events")
+        numbers = [event.sequence for event in books.events.get(execution_id, [])]
+        if numbers != list(range(1, len(numbers) + 1)):
+            violations.add("I1", f"{execution_id} has events {numbers}")
+
+
+def check_money(books: Books, bill: Collection[BillLine], violations: Violations, *, calls_may_be_lost: bool) -> int:
+    """I2. Returns how many calls are on the bill alone and excused."""
+    ours = [line for line in bill if line.call_key.split(".", 1)[0] in books.executions]
+    billed = Counter(line.call_key for line in ours)
+    for call_key, times in billed.items():
+        if times > 1:
+            violations.add("I2", f"the provider billed {call_key} {times} times: an attempt was given to two workers")
+    prices = {line.call_key: Decimal(line.cost_usd) for line in ours}
+    for call_key, cost in books.ledger.items():
+        if prices.get(call_key) != cost:
+            violations.add("I2", f"the ledger says {cost} for {call_key}, the bill {prices.get(call_key)}")
+    lost = {(each.execution_id, each.stage_id, each.attempt) for each in books.attempts if each.failure_code == WORKER_LOST}
+    unbooked = 0
+    for call_key in prices.keys() - books.ledger.keys():
+        execution_id, stage_id, attempt, _ = call_key.split(".")
+        if calls_may_be_lost and (execution_id, stage_id, int(attempt)) in lost:
+            unbooked += 1
+        else:
+            violations.add("I2", f"{call_key} was billed and is not in the ledger")
+    return unbooked
+
+
+def check_stages(books: Books, violations: Violations) -> None:
+    """I3."""
+    wins = Counter((each.execution_id, each.stage_id) for each in books.attempts if each.failure_code is None)
+    told = Counter(
+        (execution_id, event.data.step_name)
+        for execution_id, events in books.events.items()
+        for event in events
+        if isinstance(event.data, StepCompleted)
+    )
+    for execution_id, execution in books.executions.items():
+        for stage in STAGES:
+            counts = {wins[execution_id, stage], told[execution_id, stage]}
+            allowed = [{1}] if execution.status == "completed" else [{0}, {1}]
+            if counts not in allowed:
+                violations.add(
+                    "I3", f"{execution_id}.{stage} of a {execution.status} execution was applied {sorted(counts)} times"
+                )
+
+
+async def check_results(texts: Mapping[str, str], books: Books, blobs: BlobStore, violations: Violations) -> None:
+    """I4."""
+    for execution_id, events in books.events.items():
+        end = events[-1].data
+        if not isinstance(end, WorkflowCompleted):
+            continue
+        made = await _digest_in(blobs, end.deliverables[0].blob)
+        if made != expected_digest(texts[execution_id]):
+            violations.add("I4", f"{execution_id} delivered {made}")
+
+
+def check_liveness(
+    texts: Mapping[str, str], turned_away: Collection[str], books: Books, violations: Violations, *, meant_to_end_badly: int
+) -> None:
+    """I8."""
+    for words in turned_away:
+        violations.add("I8", words)
+    for execution in books.executions.values():
+        if execution.ended_at is None:
+            violations.add("I8", f"{execution.execution_id} has not ended")
+    statuses = Counter(execution.status for execution in books.executions.values())
+    if statuses["completed"] < LEAST_SHARE_COMPLETED * (len(texts) - meant_to_end_badly):
+        violations.add("I8", f"of {len(texts)} executions only {statuses['completed']} completed: {dict(statuses)}")
+
+
+async def _digest_in(blobs: BlobStore, ref: BlobRef) -> str:
+    try:
+        return str(msgspec.json.decode(await blobs.get(ref))["text"])
+    except (BlobMissing, BlobCorrupt) as failure:
+        return str(failure)

@@ -1,0 +1,90 @@
+"""An orchestrator whose commits and publishes are sometimes done and reported as failed, as a cut connection does it.
+
+The wrappers stand where the orchestrator meets its surroundings; inside, nothing knows of them.
+"""
+
+import random
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from msgspec import Meta
+
+from aif_orchestrator.settings import OrchestratorSettings
+from aif_orchestrator.wiring import SERVICE, assemble
+from aif_pipelines.library import builtin_pipelines
+from aif_runtime.bus import Outgoing
+from aif_runtime.failures import BusUnavailable, DatabaseUnavailable
+from aif_runtime.nats_bus import NatsBus
+from aif_runtime.open_blob_store import open_blob_store
+from aif_runtime.postgres import Connection, Database
+from aif_runtime.process import Assembled, Part, Surroundings, run_service
+
+
+class UnsureSettings(OrchestratorSettings, frozen=True, kw_only=True):
+    unsure_share: Annotated[float, Meta(ge=0, le=1, description="Of commits and publishes that are reported as failed")]
+    unsure_seed: int
+
+
+class Doubt:
+    """Decides which deeds are reported as failed, once the process has started."""
+
+    def __init__(self, *, share: float, seed: int) -> None:
+        self._share = share
+        self._chance = random.Random(seed)
+        self.begun = False
+
+    def strikes(self) -> bool:
+        return self.begun and self._chance.random() < self._share
+
+
+class UnsureDatabase(Database):
+    """Commits, and then says that it could not be reached."""
+
+    doubt: Doubt
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with super().transaction() as connection:
+            yield connection
+        if self.doubt.strikes():
+            raise DatabaseUnavailable("the commit was not confirmed")
+
+
+class UnsureBus(NatsBus):
+    """Publishes, and then says that nothing was confirmed."""
+
+    doubt: Doubt
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        await super().publish(messages)
+        if self.doubt.strikes():
+            raise BusUnavailable("the messages were not confirmed and may be stored")
+
+
+@asynccontextmanager
+async def wire(surroundings: Surroundings[OrchestratorSettings]) -> AsyncIterator[Assembled]:
+    settings = surroundings.settings
+    assert isinstance(settings, UnsureSettings)
+    doubt = Doubt(share=settings.unsure_share, seed=settings.unsure_seed)
+    async with await UnsureBus.connect(settings.nats_url, name=surroundings.instance_id) as bus:
+        bus.doubt = doubt
+        await bus.declare_topology()
+        database = await UnsureDatabase.open(
+            settings.orchestrator_database_url.reveal(), application_name=surroundings.instance_id, schema=SERVICE
+        )
+        database.doubt = doubt
+        try:
+            blobs = open_blob_store(settings.blobs_url, bus)
+            line = await assemble(surroundings, bus, blobs, database, builtin_pipelines())
+            doubt.begun = True
+            yield Assembled(parts=(Part(name="line", run=line.run),))
+        finally:
+            await database.close()
+
+
+SETTINGS: type[OrchestratorSettings] = UnsureSettings
+
+if __name__ == "__main__":
+    sys.exit(run_service(service=SERVICE, settings_type=SETTINGS, wire=wire))
