@@ -94,7 +94,7 @@ class Story:
 
     def wakes(self) -> list[Command]:
         """Time moves to when the execution wants attention, and it gets it."""
-        due = wake_at(self.execution)
+        due = wake_at(self.execution, self.circumstances.at_ms)
         assert due is not None, "an execution that has ended does not wake"
         self.later(max(0, due - self.circumstances.at_ms))
         return self.happens(TimePassed())

@@ -50,7 +50,7 @@ def test_stages_run_one_after_the_other_and_the_last_one_is_delivered() -> None:
     story.completes("second", story.granted("second"))
 
     assert story.execution.status == "completed"
-    assert wake_at(story.execution) is None
+    assert wake_at(story.execution, START_MS) is None
     final = story.events()[-1]
     assert isinstance(final, WorkflowCompleted)
     assert [each.name for each in final.deliverables] == ["thing"]

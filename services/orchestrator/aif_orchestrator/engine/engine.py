@@ -161,13 +161,11 @@ class Engine:
             try:
                 async with self._database.connection() as connection:
                     known = await self._read(connection, batch, orders_are_new)
-                    worked = work_out(
-                        batch,
-                        {execution_id: each.execution for execution_id, each in known.items()},
-                        self._circumstances(),
-                    )
+                    at_ms = self._clock.now_ms()
+                    found = {execution_id: each.execution for execution_id, each in known.items()}
+                    worked = work_out(batch, found, self._circumstances(at_ms))
                     messages = messages_of(worked)
-                    decided = _decided(worked, known, messages, published)
+                    decided = _decided(at_ms, worked, known, messages, published)
                     committed = await self._batches.commit(connection, decided)
             except AlreadyStored:
                 orders_are_new = False
@@ -204,8 +202,7 @@ class Engine:
             version = 1 if before is None else before.version + (1 if each.has_changed else 0)
             self._remembered.keep(each.execution_id, Versioned(version, each.execution))
 
-    def _circumstances(self) -> Callable[[str, str | None], Circumstances]:
-        at_ms = self._clock.now_ms()
+    def _circumstances(self, at_ms: int) -> Callable[[str, str | None], Circumstances]:
         workforce = self._workforce.present()
         known: dict[tuple[str, str | None], Circumstances] = {}
 
@@ -257,9 +254,10 @@ class Engine:
 
 
 def _decided(
-    worked: Sequence[Worked], known: dict[str, Versioned], messages: Sequence[Outgoing], published: list[int]
+    at_ms: int, worked: Sequence[Worked], known: dict[str, Versioned], messages: Sequence[Outgoing], published: list[int]
 ) -> Decided:
     return Decided(
+        at_ms=at_ms,
         checked={execution_id: known[execution_id].version for execution_id in sorted(known)},
         changed=[each.execution for each in worked if each.has_changed and each.execution is not None],
         new=[each.execution for each in worked if each.is_new and each.execution is not None],

@@ -29,6 +29,9 @@ CREATE TABLE executions (
     CONSTRAINT only_the_living_wake CHECK ((ended_at IS NULL) = (wake_at IS NOT NULL)),
     FOREIGN KEY (template, template_version) REFERENCES pipelines (name, version)
 );
+-- The state is written again at every step and read back whole: compressing it costs more than it saves.
+ALTER TABLE executions ALTER COLUMN state SET STORAGE EXTERNAL;
+ALTER TABLE executions SET (toast_tuple_target = 8160, fillfactor = 70);
 CREATE INDEX executions_due ON executions (wake_at) WHERE wake_at IS NOT NULL;
 CREATE INDEX executions_by_client ON executions (client_id, execution_id DESC);
 
@@ -41,6 +44,8 @@ CREATE TABLE execution_events (
     events bytea NOT NULL,
     PRIMARY KEY (execution_id, first_sequence)
 );
+ALTER TABLE execution_events ALTER COLUMN events SET STORAGE EXTERNAL;
+ALTER TABLE execution_events SET (toast_tuple_target = 8160);
 -- One terminal state each.
 CREATE UNIQUE INDEX one_final_event ON execution_events (execution_id) WHERE is_final;
 
@@ -102,6 +107,8 @@ CREATE TABLE outbox (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     messages bytea NOT NULL
 );
+-- Gone again within the second.
+ALTER TABLE outbox ALTER COLUMN messages SET STORAGE EXTERNAL;
 
 -- Everything that one batch decided, in one round trip: all of it is stored, or, when another writer was quicker with one of the
 -- executions, nothing is, and `stale` names those. The clock is the only one that decides anything.

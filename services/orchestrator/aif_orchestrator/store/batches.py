@@ -23,6 +23,8 @@ _json_encoder = msgspec.json.Encoder()
 class Decided(Struct, frozen=True, kw_only=True):
     """What one batch wants to store."""
 
+    at_ms: int
+    """When it was decided."""
     checked: Mapping[str, int]
     """Versions of all executions that it has worked from, changed or not."""
     changed: Sequence[Execution]
@@ -70,7 +72,7 @@ class BatchStore:
             [str(each.status) for each in changed],
             [_state_encoder.encode(each) for each in changed],
             [each.ended_at for each in changed],
-            [wake_at(each) for each in changed],
+            [wake_at(each, decided.at_ms) for each in changed],
             [each.execution_id for each in new],
             [each.client_id for each in new],
             [each.request_id for each in new],
@@ -80,7 +82,7 @@ class BatchStore:
             [_state_encoder.encode(each) for each in new],
             [each.created_at for each in new],
             [each.ended_at for each in new],
-            [wake_at(each) for each in new],
+            [wake_at(each, decided.at_ms) for each in new],
             [group[0].subject for group in events],
             [group[0].sequence for group in events],
             [group[-1].sequence for group in events],
