@@ -2,7 +2,9 @@
 
 import asyncio
 import shlex
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -155,7 +157,13 @@ def models_in(environ: Mapping[str, str]) -> str:
 
 def _order_line(wishes: UpWishes) -> str:
     elsewhere = "" if wishes.folder.path == Path("var").resolve() else f" --data {shlex.quote(short_path(wishes.folder.path))}"
-    return f"aif order course --source samples/beekeeping.md --watch{elsewhere}"
+    return f"{_program()} order course --source samples/beekeeping.md --watch{elsewhere}"
+
+
+def _program() -> str:
+    """How to call `aif` from where the operator stands: it need not be on the search path."""
+    found = shutil.which("aif")
+    return "aif" if found else shlex.quote(short_path(Path(sys.executable).with_name("aif")))
 
 
 def _curl_line(factory: Factory) -> str:
