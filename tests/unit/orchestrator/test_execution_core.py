@@ -148,6 +148,41 @@ def test_a_silent_attempt_is_lost_and_the_stage_is_offered_anew() -> None:
     assert story.granted("only", by="worker_b") == 2
 
 
+def test_the_same_failure_told_again_while_the_next_attempt_is_offered_uses_up_no_retry() -> None:
+    story = Story(pipeline(stage("only")))
+    attempt = story.granted("only")
+    story.fails("only", attempt)
+    story.wakes()
+
+    story.fails("only", attempt)
+
+    assert story.stage("only").status == "queued"
+    assert story.stage("only").failures == 1
+    assert story.attempts() == [("only", 1, "provider_timeout")]
+
+
+def test_a_result_of_a_lost_attempt_is_late_also_before_the_next_one_is_claimed() -> None:
+    story = Story(pipeline(stage("only")))
+    attempt = story.granted("only")
+    story.wakes()
+
+    story.completes("only", attempt, metrics=SPENT)
+
+    assert story.stage("only").status == "queued"
+    assert story.attempts() == [("only", 1, "worker_lost")]
+    assert execution_totals(story.execution, story.circumstances.at_ms).cost_usd == "0.25"
+
+
+def test_a_sign_of_life_of_a_lost_attempt_does_not_revive_it() -> None:
+    story = Story(pipeline(stage("only")))
+    attempt = story.granted("only")
+    story.wakes()
+
+    assert isinstance(story.progress("only", attempt, 50), Superseded)
+    assert story.stage("only").status == "queued"
+    assert story.granted("only", by="worker_b") == 2
+
+
 def test_an_input_that_kills_every_worker_ends_the_stage() -> None:
     story = Story(pipeline(stage("only")))
 

@@ -50,7 +50,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
 def progress(draft: Draft, happening: AttemptProgressed) -> None:
     """Note a sign of life and extend the lease."""
     stage_id = happening.stage_id
-    if happening.attempt != draft.stages[stage_id].attempt:
+    if not _is_current(draft.stages[stage_id], happening.attempt):
         draft.command(AnswerProgress(answer=Superseded()))
         return
     _hear_of(draft, stage_id, happening.instance_id)
@@ -76,7 +76,7 @@ def progress(draft: Draft, happening: AttemptProgressed) -> None:
 def complete(draft: Draft, happening: AttemptCompleted) -> None:
     """Apply a result, once it has passed the stage's validation; a result that has not is a failed attempt."""
     stage_id = happening.stage_id
-    if happening.attempt != draft.stages[stage_id].attempt:
+    if not _is_current(draft.stages[stage_id], happening.attempt):
         settle(draft, stage_id, happening.attempt, happening.metrics)
         return
     _hear_of(draft, stage_id, None, ago_ms=happening.metrics.processing_time_ms)
@@ -126,7 +126,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
 
 def fail(draft: Draft, happening: AttemptFailed) -> None:
     stage_id = happening.stage_id
-    if happening.attempt != draft.stages[stage_id].attempt:
+    if not _is_current(draft.stages[stage_id], happening.attempt):
         settle(draft, stage_id, happening.attempt, happening.metrics)
         return
     _hear_of(draft, stage_id, None, ago_ms=happening.metrics.processing_time_ms)
@@ -248,6 +248,11 @@ def _lease_end(draft: Draft, run: StageRun) -> int:
 def _has_open_attempt(run: StageRun) -> bool:
     """An attempt was opened, by a claim or together with its packet, and has not ended."""
     return is_open(run) and run.attempt > run.failures + run.losses
+
+
+def _is_current(run: StageRun, attempt: int) -> bool:
+    """A stage that is offered anew still has the number of the attempt that ended last, until somebody claims the next one."""
+    return attempt == run.attempt and _has_open_attempt(run)
 
 
 def _silence(draft: Draft, stage_id: str, run: StageRun) -> None:
