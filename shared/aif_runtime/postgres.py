@@ -150,6 +150,10 @@ def _translated(is_cut: Callable[[], bool] = lambda: True) -> Iterator[None]:
         raise DatabaseUnavailable(f"Postgres cannot be reached: {str(failure) or type(failure).__name__}") from failure
     except _BUSY as failure:
         raise DatabaseUnavailable(f"Postgres could not finish in time: {failure}") from failure
+    except asyncpg.InternalClientError as failure:
+        # A server that dies says so to its idle connections; until the end of the stream is read too, the driver only knows
+        # that it cannot send a query now.
+        raise DatabaseUnavailable(f"Postgres has left this connection: {failure}") from failure
     except asyncpg.InterfaceError as failure:
         if not is_cut():
             raise

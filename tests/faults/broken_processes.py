@@ -114,7 +114,7 @@ async def broker_frozen(plan: TrialPlan) -> Outcome:
 async def everything_drained_in_turn(plan: TrialPlan) -> Outcome:
     """F17: each service ends in order and is started again, one after the other, in three rounds."""
     async with trial(plan, orchestrators=2, workers=2, kam=True, classifier=True) as running:
-        loading = asyncio.create_task(running.load())
+        loading = asyncio.create_task(running.load(times_as_long=3))
         slowest = 0.0
         for _ in range(3):
             for name in running.factory.services():

@@ -112,9 +112,9 @@ class Trial:
         if not holds:
             self.violations.add("pass", otherwise)
 
-    async def load(self) -> None:
-        """All orders of the plan, at its pace."""
-        await self.orders.place_many(self.plan.executions, per_second=self.plan.per_second)
+    async def load(self, *, times_as_long: float = 1.0) -> None:
+        """All orders of the plan, at its pace or more slowly."""
+        await self.orders.place_many(self.plan.executions, per_second=self.plan.per_second / times_as_long)
 
     async def books(self) -> Books:
         return await read_books(self.database, self.orders.texts)

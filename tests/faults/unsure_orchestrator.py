@@ -40,16 +40,16 @@ class Doubt:
 
 
 class UnsureDatabase(Database):
-    """Commits, and then says that it could not be reached."""
+    """Does what it is asked, commits included, and then says that it could not be reached."""
 
     doubt: Doubt
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        async with super().transaction() as connection:
+    async def connection(self) -> AsyncIterator[Connection]:
+        async with super().connection() as connection:
             yield connection
         if self.doubt.strikes():
-            raise DatabaseUnavailable("the commit was not confirmed")
+            raise DatabaseUnavailable("the answer was lost; whatever was asked is done")
 
 
 class UnsureBus(NatsBus):

@@ -1,4 +1,5 @@
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -70,6 +71,33 @@ async def test_a_lock_that_is_not_given_in_time_is_a_retryable_failure(fresh_dat
         await holder.execute("LOCK TABLE notes")
         with pytest.raises(DatabaseUnavailable, match="could not finish in time: canceling statement due to lock timeout"):
             await read()
+    await database.close()
+
+
+async def test_a_connection_that_postgres_is_just_leaving_is_an_outage(fresh_database: str, postgres_admin_url: str) -> None:
+    database = await Database.open(fresh_database, application_name="test")
+
+    async def end_session(pid: int) -> None:
+        admin = await asyncpg.connect(postgres_admin_url)
+        await admin.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
+        await admin.close()
+
+    async def ask_between_last_words_and_end() -> None:
+        async with database.connection() as connection:
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+            # Elsewhere, so that our loop has read nothing of it.
+            with ThreadPoolExecutor(1) as elsewhere:
+                elsewhere.submit(asyncio.run, end_session(pid)).result()
+            # One turn of the loop reads the server's last words, the next one the end of the stream.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            await connection.fetchval("SELECT pg_backend_pid()")
+
+    with pytest.raises(DatabaseUnavailable, match="Postgres has left this connection"):
+        await ask_between_last_words_and_end()
+
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
     await database.close()
 
 
