@@ -87,7 +87,8 @@ def _mistake(info: msgspec.structs.FieldInfo, message: str, value: Any) -> Field
     """msgspec says `Expected …, got … - at `$.x``; the place becomes part of the field's name."""
     text, _, place = message.partition(" - at ")
     inner = place.strip("`").removeprefix("$")
-    sent = repr(value) if isinstance(value, (str, int, float, bool)) or value is None else type(value).__name__
+    is_plain = isinstance(value, (str, int, float, bool)) or value is None
+    sent = repr(value) if is_plain else {"list": "a list", "dict": "an object"}.get(type(value).__name__, "something else")
     return FieldMistake(
         field=f"{info.encode_name}{inner}",
         message=f"is {sent[:_MAX_SHOWN]}: {text[:1].lower()}{text[1:]}",

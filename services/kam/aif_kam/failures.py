@@ -42,7 +42,13 @@ class KamFailure(Exception):
 
 
 class MalformedBody(KamFailure):
+    """No field can be named here but the body itself."""
+
     code = "malformed_body"
+
+    def __init__(self, message: str, *, mistakes: Sequence[FieldMistake] = ()) -> None:
+        body = FieldMistake(field="body", message=message, mend="send one JSON object in UTF-8")
+        super().__init__(message, mistakes=mistakes or (body,))
 
 
 class BodyTooLarge(KamFailure):

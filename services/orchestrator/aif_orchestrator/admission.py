@@ -48,7 +48,11 @@ class Admission:
                 # Who could do it is unknown while its worker is away; the worker itself will say so when it is back.
                 continue
             if rule.condition.holds(scope):
-                mistake = FieldMistake(field=f"parameters.{rule.refusal.field}", message=rule.refusal.message)
+                mistake = FieldMistake(
+                    field=f"parameters.{rule.refusal.field}",
+                    message=rule.refusal.message,
+                    mend=f"Give {rule.refusal.field}, or have the operator change what the message names.",
+                )
                 return Refusal(code="order_refused", message=rule.refusal.message, mistakes=(mistake,))
         return None
 
