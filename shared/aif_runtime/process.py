@@ -26,12 +26,13 @@ from aif_runtime.health import AsgiApp, Health, health_app
 from aif_runtime.ids import NewId, id_mint
 from aif_runtime.logs import configure_logging
 from aif_runtime.metrics import new_registry
+from aif_runtime.open_tracing import open_tracing
 from aif_runtime.patience import patiently
 from aif_runtime.process_settings import CommonSettings
 from aif_runtime.ready_file import Ready, write_ready_file
 from aif_runtime.redaction import Redactor
 from aif_runtime.settings import load_settings, secrets_of, unknown_variables
-from aif_runtime.telemetry import Tracing, open_tracing
+from aif_runtime.telemetry import Tracing
 from aif_runtime.web_server import WebServer
 
 S = TypeVar("S", bound=CommonSettings)

@@ -5,7 +5,7 @@ Parents are passed as message headers: a message that arrives has them, a span g
 """
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol
@@ -138,12 +138,3 @@ class _Passing:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
         return None
-
-
-def open_tracing(*, service: str, version: str, endpoint: str | None, redact: Callable[[str], str]) -> Tracing:
-    """Traces to the OTLP/HTTP receiver at `endpoint` (its base URL), or nowhere when None."""
-    if endpoint is None:
-        return TracingOff()
-    from aif_runtime.otel_spans import OtelTracing  # costs 200 ms and 20 MB, which only a traced process pays
-
-    return OtelTracing(service=service, version=version, endpoint=endpoint, redact=redact)

@@ -12,8 +12,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from aif_contracts.reports import Completed
 from aif_runtime.health import Receive, Scope, Send
+from aif_runtime.open_tracing import open_tracing
 from aif_runtime.redaction import Redactor
-from aif_runtime.telemetry import SpanKind, Tracing, open_tracing
+from aif_runtime.telemetry import SpanKind, Tracing
 from aif_runtime.web_server import WebServer
 from support.worker_rig import WorkerRig
 
