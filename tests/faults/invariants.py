@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef
-from aif_contracts.events import ExecutionEvent, StepCompleted, WorkflowCompleted
+from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent, StepCompleted, WorkflowCompleted
 from aif_runtime.blobs import BlobStore
 from aif_runtime.failures import BlobCorrupt, BlobMissing
 from aif_runtime.nats_bus import NatsBus
@@ -136,6 +136,9 @@ def check_endings(texts: Mapping[str, str], books: Books, violations: Violations
         finals = books.final_events[execution_id]
         if finals != 1:
             violations.add("I1", f"{execution_id} has {finals} terminal events")
+        last = books.events[execution_id][-1].data.__struct_config__.tag if execution_id in books.events else None
+        if finals == 1 and last not in FINAL_EVENT_TYPES:
+            violations.add("I1", f"after the end of {execution_id} comes {last}")
         numbers = [event.sequence for event in books.events.get(execution_id, [])]
         if numbers != list(range(1, len(numbers) + 1)):
             violations.add("I1", f"{execution_id} has events {numbers}")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from msgspec import Struct
 
-from faults import broken_processes
+from faults import broken_messages, broken_processes, troubled_orders
 from faults.invariants import CHECKED
 from faults.trial import Outcome, TrialPlan
 
@@ -18,7 +18,12 @@ MATRIX: Mapping[str, Play] = {
     "F05": broken_processes.postgres_killed,
     "F06": broken_processes.worker_frozen,
     "F07": broken_processes.broker_frozen,
+    "F10": broken_messages.everything_said_twice,
+    "F14": broken_messages.broken_among_good,
+    "F15": broken_messages.packets_that_kill,
     "F17": broken_processes.everything_drained_in_turn,
+    "F19": troubled_orders.cancelled_at_random,
+    "F20": troubled_orders.posted_many_times,
     "F21": broken_processes.orchestrators_more_and_fewer,
     "F26": broken_processes.deeds_reported_as_failed,
 }
