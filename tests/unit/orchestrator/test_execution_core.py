@@ -456,6 +456,24 @@ def test_a_stored_output_is_read_before_the_stage_that_needs_it_starts() -> None
     assert msgspec.json.decode(story.last_packet("second").data_ref.inline or b"") == {"from": "long"}
 
 
+def test_a_stage_skipped_after_a_stored_output_was_read_lets_the_others_go_on() -> None:
+    story = Story(
+        pipeline(
+            stage("first"),
+            stage("maybe", when="{{first.quality_score}} < 0.7"),
+            stage("last", depends_on=("maybe",)),
+        )
+    )
+    story.completes("first", story.granted("first"), {"text": "long"}, output=stored(), quality=0.9)
+
+    story.happens(OutputsLoaded(stage_id="maybe", outputs={"first": {"text": "long"}}))
+
+    assert story.stage("maybe").status == "skipped"
+    assert story.stage("last").status == "queued"
+    story.completes("last", story.granted("last"))
+    assert story.execution.status == "completed"
+
+
 def test_a_large_input_is_stored_before_it_is_offered() -> None:
     story = Story(
         pipeline(stage("only", input={"text": "{{params.text}}"}), parameters=schema_of("text")),

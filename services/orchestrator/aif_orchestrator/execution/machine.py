@@ -148,6 +148,8 @@ def _apply(draft: Draft, happening: StageHappening) -> None:
             attempts.decline(draft, happening)
         case OutputsLoaded():
             readiness.use_outputs(draft, happening.stage_id, happening.outputs)
+            # Its condition may not be met; a stage that is skipped now has others waiting for it.
+            readiness.advance(draft)
         case InputStored():
             readiness.use_input(draft, happening.stage_id, happening.input_ref)
         case InputUnavailable():
