@@ -120,3 +120,5 @@ class ControlMessage(Struct, frozen=True, kw_only=True):
     action: ControlAction
     stage_id: str | None = None
     """None for every stage of the execution."""
+    attempt: int | None = None
+    """None for every attempt. A message that arrives late must not reach the attempt after the one that it means."""

@@ -114,7 +114,9 @@ def _meant(message: ControlMessage, in_hand: InHand) -> list[Attempt]:
     return [
         attempt
         for attempt in in_hand.attempts
-        if attempt.execution_id == message.execution_id and message.stage_id in (None, attempt.stage_id)
+        if attempt.execution_id == message.execution_id
+        and message.stage_id in (None, attempt.stage_id)
+        and message.attempt in (None, attempt.attempt)
     ]
 
 

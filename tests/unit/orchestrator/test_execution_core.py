@@ -346,7 +346,8 @@ def test_an_attempt_that_outlasts_its_time_is_stopped_and_tried_again() -> None:
     assert story.circumstances.at_ms == START_MS + 65_000
     assert story.stage("only").status == "retrying"
     assert story.attempts() == [("only", 1, "timeout")]
-    assert any(isinstance(command, TellWorkers) for command in story.commands)
+    told = [command.message for command in story.commands if isinstance(command, TellWorkers)]
+    assert [(message.stage_id, message.attempt) for message in told] == [("only", 1)]
 
 
 def test_an_execution_that_outlasts_its_pipeline_fails() -> None:

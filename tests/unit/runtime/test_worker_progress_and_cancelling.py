@@ -226,6 +226,24 @@ async def test_a_control_message_can_mean_one_stage() -> None:
     assert reports_left == 0
 
 
+async def test_a_control_message_for_an_earlier_attempt_leaves_the_next_one_alone() -> None:
+    rig = WorkerRig(wait_for_ever, slots=4, drain_seconds=0)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(1, stage_id="stage_1", packet_id="pkt_a", attempt=2))
+        await rig.offer(await rig.packet(1, stage_id="stage_2", packet_id="pkt_b", attempt=1))
+        await eventually(lambda: rig.delivered() == 2)
+        await rig.settles()
+        for stage_id in ("stage_1", "stage_2"):
+            await rig.control(ControlMessage(execution_id="exec_1", action=ControlAction.CANCEL, stage_id=stage_id, attempt=1))
+        [report] = await rig.reports()
+        await rig.settles()
+        reports_left = rig.reports_stored()
+
+    assert (report.stage_id, report.attempt) == ("stage_2", 1)
+    assert reports_left == 0
+
+
 async def test_a_malformed_control_message_is_passed_over() -> None:
     rig = WorkerRig(wait_for_ever, drain_seconds=0)
 

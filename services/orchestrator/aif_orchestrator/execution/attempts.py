@@ -311,12 +311,14 @@ def _backoff_ms(draft: Draft, stage_id: str, failures: int) -> int:
 
 
 def _stop_worker(draft: Draft, stage_id: str) -> None:
-    draft.command(
-        TellWorkers(
-            worker_name=worker_of(draft.plan_of(stage_id)),
-            message=ControlMessage(execution_id=draft.execution.execution_id, action=ControlAction.CANCEL, stage_id=stage_id),
-        )
+    """Tell whoever holds the open attempt that it is over; the next attempt may be under way before the message arrives."""
+    message = ControlMessage(
+        execution_id=draft.execution.execution_id,
+        action=ControlAction.CANCEL,
+        stage_id=stage_id,
+        attempt=draft.stages[stage_id].attempt,
     )
+    draft.command(TellWorkers(worker_name=worker_of(draft.plan_of(stage_id)), message=message))
 
 
 def _emit_cost(draft: Draft, stage_id: str, attempt: int, cost: str | None, provider: str | None, model: str | None) -> None:
