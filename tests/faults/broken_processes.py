@@ -144,7 +144,7 @@ async def orchestrators_more_and_fewer(plan: TrialPlan) -> Outcome:
         await running.factory.add_orchestrator()
         running.note("1 orchestrator")
         await loading
-        return await running.verdict(Allowed(calls_may_repeat=False, stall_seconds=15.0 + step_seconds))
+        return await running.verdict(Allowed(stall_seconds=15.0 + step_seconds))
 
 
 async def deeds_reported_as_failed(plan: TrialPlan) -> Outcome:

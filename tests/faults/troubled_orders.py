@@ -8,7 +8,7 @@ import httpx
 from faults.paper_factory import TEMPLATE
 from faults.trial import Allowed, Outcome, Trial, TrialPlan, trial
 
-CANCELLED_WITHIN_SECONDS = 0.5
+CANCELLED_WITHIN_SECONDS = 0.2
 AFTER_THE_END_SECONDS = 1.0
 """A call under way is told to stop; one that has been answered by then is on the bill."""
 TIMES_POSTED = 10

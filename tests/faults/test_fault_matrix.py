@@ -1,0 +1,26 @@
+"""The short fault matrix: the trials that most failures would show in, at a small size. `make faults` plays all of it."""
+
+import pytest
+
+from faults.matrix import details, play, row
+from faults.trial import TrialPlan
+
+EXECUTIONS = 60
+LOAD_SECONDS = 6.0
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        pytest.param("F01", 1, id="everything killed at random"),
+        pytest.param("F03", 3, id="the broker's store deleted"),
+        pytest.param("F05", 5, id="Postgres killed"),
+        pytest.param("F10", 10, id="everything said twice"),
+    ],
+)
+async def test_every_accepted_order_is_done_once_and_paid_once(name: str, seed: int) -> None:
+    played = await play(name, TrialPlan(seed=seed, executions=EXECUTIONS, load_seconds=LOAD_SECONDS))
+
+    assert played.is_clean, "\n".join((row(played), *details(played)))
+    assert played.outcome.executions == EXECUTIONS
+    assert played.outcome.faults > 0
