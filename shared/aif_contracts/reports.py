@@ -7,6 +7,9 @@ from msgspec import Meta, Struct, field
 from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import Metrics
 
+HANDED_BACK = "handed_back"
+"""Code of a failed attempt whose worker process ended before the work did: no fault of the work, which is offered anew."""
+
 
 class _OfAttempt(Struct, frozen=True, kw_only=True):
     packet_id: str

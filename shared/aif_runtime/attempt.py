@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from aif_contracts import subjects
+from aif_contracts import reports, subjects
 from aif_contracts.metering import CallOutcome, ProviderCall
 from aif_contracts.packets import Context, Grant, WorkPacket
 from aif_runtime.blobs import BlobStore
@@ -26,7 +26,7 @@ _encoder = msgspec.json.Encoder()
 class StopReason(enum.StrEnum):
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
-    HANDED_BACK = "handed_back"
+    HANDED_BACK = reports.HANDED_BACK
     """The process ends; another one continues."""
 
 

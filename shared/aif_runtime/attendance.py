@@ -24,7 +24,7 @@ from aif_contracts.packets import (
 )
 from aif_contracts.reports import Completed, Declined, Failed, Report
 from aif_runtime.assignment import ActionSpec, WorkerSpec
-from aif_runtime.attempt import Attempt, Permission, StopReason
+from aif_runtime.attempt import Attempt, Permission
 from aif_runtime.attempt_work import AttemptWork
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus, Outgoing
@@ -211,16 +211,11 @@ class Attendance:
         await self._settle(lease, attempt, report)
 
     async def _settle(self, lease: Lease, attempt: Attempt, report: Completed | Failed) -> None:
-        is_handed_back = attempt.stop_reason is StopReason.HANDED_BACK and isinstance(report, Failed)
         messages = attempt.unbooked_calls()
-        if not is_handed_back:
-            messages.append(self._outgoing(report, str(report.attempt) + ".report", attempt.trace_headers))
-        if messages and not await self._confirmed(messages):
+        messages.append(self._outgoing(report, str(report.attempt) + ".report", attempt.trace_headers))
+        if not await self._confirmed(messages):
             _log.error("report_not_confirmed", packet_id=report.packet_id)
             self._figures.packet("unconfirmed")
-            return
-        if is_handed_back:
-            await lease.put_off(0)
             return
         self._figures.attempt(attempt, report)
         await lease.ack()

@@ -128,3 +128,15 @@ async def test_an_orchestrator_killed_while_the_answer_arrives_applies_it_once(f
 
 async def _rows(story: Story, service: str, query: str) -> list[asyncpg.Record]:
     return await story.query(service, query)
+
+
+async def test_a_factory_stopped_in_the_middle_of_an_order_finishes_it_after_the_next_start(factory_dir: Path) -> None:
+    async with provider_double() as provider:
+        settings = {**model_settings(provider), "AIF_DRAIN_SECONDS": "0.5", "AIF_ORCHESTRATOR_LEASE_SECONDS": "60"}
+        provider.plan(FaultKind.HELD_STREAM)
+        async with running_factory(factory_dir, settings) as factory, client_of(factory) as client:
+            accepted = await client.order("content_granulation_course", {"topic": "Machine Learning"})
+            await asyncio.wait_for(provider.holding.wait(), 20)
+
+        async with running_factory(factory_dir, settings) as factory, client_of(factory) as client:
+            await ends_once(Story(factory, client, provider, accepted), calls=2)

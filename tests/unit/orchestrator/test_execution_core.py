@@ -267,6 +267,20 @@ def test_the_last_failure_fails_the_execution_and_stops_the_others() -> None:
     assert (final.step_name, final.code) == ("bad", "provider_timeout")
 
 
+def test_an_attempt_that_is_handed_back_is_offered_anew_at_once_and_uses_up_no_retry() -> None:
+    story = Story(pipeline(stage("only")))
+
+    for _ in range(7):
+        story.fails("only", story.granted("only"), "handed_back", retryable=False, metrics=SPENT)
+        assert story.stage("only").status == "queued"
+    story.completes("only", story.granted("only"))
+
+    assert story.execution.status == "completed"
+    assert story.circumstances.at_ms == START_MS
+    assert execution_totals(story.execution, START_MS).cost_usd == "1.75"
+    assert story.attempts()[-1] == ("only", 8, "success")
+
+
 def test_a_failure_that_no_repetition_can_mend_is_not_repeated() -> None:
     story = Story(pipeline(stage("only")))
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from aif_contracts.packets import Later, Superseded
-from aif_contracts.reports import Completed
+from aif_contracts.reports import Completed, Failed
 from aif_runtime.assignment import Assignment, Outcome
 from aif_runtime.lease import Lease
 from support.manual_clock import ManualClock
@@ -114,7 +114,7 @@ async def test_draining_finishes_what_is_begun_and_takes_nothing_new() -> None:
     assert rig.packets_left() == 1
 
 
-async def test_work_that_outlasts_the_drain_is_handed_back_without_a_report() -> None:
+async def test_work_that_outlasts_the_drain_is_handed_back() -> None:
     action = Gated()
     rig = WorkerRig(action, drain_seconds=0.02)
 
@@ -123,10 +123,11 @@ async def test_work_that_outlasts_the_drain_is_handed_back_without_a_report() ->
         await eventually(lambda: action.begun == ["exec_1"])
         rig.stop.set()
         await worker
+        [report] = await rig.reports()
 
-    assert rig.reports_stored() == 0
-    assert rig.packets_left() == 1
-    assert rig.seconds_to_redelivery() == 0
+    assert isinstance(report, Failed)
+    assert report.code == "handed_back"
+    assert rig.packets_left() == 0
 
 
 async def test_what_handed_back_work_has_spent_is_told_all_the_same() -> None:
@@ -148,9 +149,11 @@ async def test_what_handed_back_work_has_spent_is_told_all_the_same() -> None:
         rig.stop.set()
         await worker
         [call] = await rig.calls()
+        [report] = await rig.reports()
 
     assert call.call_key == "exec_1.stage_1.1.1"
-    assert rig.reports_stored() == 0
+    assert isinstance(report, Failed)
+    assert report.code == "handed_back"
 
 
 async def test_packets_that_wait_for_a_slot_are_handed_back_at_once() -> None:

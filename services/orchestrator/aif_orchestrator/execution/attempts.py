@@ -8,6 +8,7 @@ from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import ControlAction, ControlMessage, Grant, Granted, Later, Proceed, Superseded
 from aif_contracts.performance import PerformanceRecord
+from aif_contracts.reports import HANDED_BACK
 from aif_orchestrator.execution import ending, readiness
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, RecordAttempt, RecordCall, TellWorkers
@@ -98,6 +99,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
     draft.change(
         stage_id,
         status=StageStatus.COMPLETED,
+        ended=happening.attempt,
         input_ref=None,
         output=happening.output,
         quality_score=happening.quality_score,
@@ -132,6 +134,9 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
     _hear_of(draft, stage_id, None, ago_ms=happening.metrics.processing_time_ms)
     settle(draft, stage_id, happening.attempt, happening.metrics)
     _record(draft, stage_id, happening.metrics, failure_code=happening.code, happening=None)
+    if happening.code == HANDED_BACK:
+        _offer_anew(draft, stage_id, happening.message)
+        return
     _fail_attempt(
         draft,
         stage_id,
@@ -247,7 +252,7 @@ def _lease_end(draft: Draft, run: StageRun) -> int:
 
 def _has_open_attempt(run: StageRun) -> bool:
     """An attempt was opened, by a claim or together with its packet, and has not ended."""
-    return is_open(run) and run.attempt > run.failures + run.losses
+    return is_open(run) and run.attempt > run.ended
 
 
 def _is_current(run: StageRun, attempt: int) -> bool:
@@ -273,7 +278,7 @@ def _lose(draft: Draft, stage_id: str) -> None:
     """The open attempt fell silent. Its calls stay on the bill; whatever it still reports is late."""
     run = draft.stages[stage_id]
     _record(draft, stage_id, Metrics(), failure_code=WORKER_LOST, happening=None)
-    run = draft.change(stage_id, losses=run.losses + 1)
+    run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1)
     message = f"the worker of attempt {run.attempt} of {stage_id} fell silent"
     if run.losses >= draft.circumstances.patience.max_losses:
         before = run.losses - 1
@@ -283,10 +288,18 @@ def _lose(draft: Draft, stage_id: str) -> None:
     draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=WORKER_LOST, message=message, retry_in_ms=0))
 
 
+def _offer_anew(draft: Draft, stage_id: str, message: str) -> None:
+    """A worker that ends gives its attempt back. That says nothing about the work and uses up no retry."""
+    run = draft.stages[stage_id]
+    draft.change(stage_id, ended=run.attempt)
+    draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=HANDED_BACK, message=message, retry_in_ms=0))
+    readiness.dispatch(draft, stage_id)
+
+
 def _fail_attempt(draft: Draft, stage_id: str, code: str, message: str, *, retryable: bool, retry_after_ms: int | None) -> None:
     run = draft.stages[stage_id]
     retry = draft.plan_of(stage_id).stage.retry
-    run = draft.change(stage_id, failures=run.failures + 1)
+    run = draft.change(stage_id, ended=run.attempt, failures=run.failures + 1)
     if not retryable or run.failures >= retry.max_attempts:
         readiness.give_up(draft, stage_id, code, message)
         return

@@ -27,6 +27,8 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Packets sent so far; part of the packet's id."""
     attempt: int = 0
     """Number of the newest attempt; 0 before the first."""
+    ended: int = 0
+    """Number of the newest attempt that has ended, in whatever way; an attempt above it is open."""
     failures: int = 0
     """Attempts that reported a failure; the retry limit counts these."""
     losses: int = 0
