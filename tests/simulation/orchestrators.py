@@ -1,0 +1,449 @@
+"""The orchestrator's replicas: the shell of the engine without its asyncio, around the very same `work_out`.
+
+Every replica may die between any two effects. What it held in memory is gone; the database, the broker and the other replicas
+remain.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from aif_contracts import subjects
+from aif_contracts.blobs import BlobRef, StorageType
+from aif_contracts.packets import ControlMessage, Priority, WorkPacket
+from aif_contracts.reports import Accepted, Completed, Declined, Failed, Progress, Report
+from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
+from aif_orchestrator.engine.batch import FollowUp, Worked, follow_ups_of, messages_of, work_out
+from aif_orchestrator.execution.commands import LoadOutputs, StoreInput, TellWorkers
+from aif_orchestrator.execution.happenings import (
+    AttemptCompleted,
+    AttemptFailed,
+    AttemptProgressed,
+    CallBooked,
+    Circumstances,
+    Happening,
+    InputStored,
+    InputUnavailable,
+    OutputsLoaded,
+    PacketDeclined,
+    TimePassed,
+)
+from aif_orchestrator.execution.state import Execution, wake_at
+from aif_runtime.bus import Outgoing
+from simulation.broker import Broker, Delivery, Queue
+from simulation.mechanisms import Mechanism, granted_again, with_newest_attempt, without_settlements
+from simulation.record import ConstraintBroken, Record
+from simulation.shapes import FREE, PAID, WORKER, Shapes
+from simulation.timeline import Timeline
+from simulation.truth import Truth
+from simulation.weather import Weather
+
+REPLICAS = 3
+ANSWER_MS = 5_000
+RETRY_MS = 1_000
+ADOPT_AFTER_MS = 5_000
+MAX_ATTEMPT_COST_USD = "1"
+
+Then = Callable[[Applied | None], None]
+"""Takes what came of an arrival; None when it could not be stored, or nobody knows."""
+
+_PACKETS = msgspec.json.Decoder(WorkPacket)
+_WORK = subjects.work(WORKER, Priority.NORMAL)
+_PERFORMANCE = subjects.performance(WORKER)
+
+
+class Errand(Arrival):
+    """An arrival, what is done after its commit, and what it tells the world's truth."""
+
+    __slots__ = ("committed", "then")
+
+    def __init__(
+        self,
+        execution_id: str,
+        happening: Happening | ExecutionOrdered,
+        then: Then,
+        committed: Callable[[], None] | None = None,
+    ) -> None:
+        self.execution_id = execution_id
+        self.happening = happening
+        self.then = then
+        self.committed = committed
+
+
+class UsageTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of the usage stream."""
+
+    booked: CallBooked
+
+
+class ReportTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of the report stream, with the keys of the calls that its metrics contain."""
+
+    report: Report
+    calls: frozenset[str]
+
+
+class Replica:
+    def __init__(self, name: str, cluster: "Cluster") -> None:
+        self.name = name
+        self.is_alive = True
+        self._cluster = cluster
+        self._inbox: list[Errand] = []
+
+    def take(self, errand: Errand) -> None:
+        self._inbox.append(errand)
+        if len(self._inbox) == 1:
+            self._cluster.timeline.after(self._cluster.timeline.between(0, 4), self._process)
+
+    def crashes(self) -> bool:
+        """Between any two effects it may be the end."""
+        cluster = self._cluster
+        if not cluster.timeline.happens(cluster.weather.crash):
+            return False
+        cluster.timeline.note(f"{self.name} DIES")
+        self.is_alive = False
+        self._inbox = []
+        cluster.timeline.after(cluster.timeline.between(50, 4_000), cluster.start, self)
+        return True
+
+    def _process(self) -> None:
+        if not self.is_alive:
+            return
+        cluster = self._cluster
+        batch, self._inbox = self._inbox, []
+        if not batch or self.crashes():
+            return
+        if cluster.timeline.happens(cluster.weather.refused_commit):
+            for errand in batch:
+                errand.then(None)
+            return
+        worked = cluster.work_out(batch)
+        messages = messages_of(worked)
+        try:
+            outbox_id = cluster.store(batch, worked, messages)
+        except ConstraintBroken as refusal:
+            cluster.truth.violated("schema", str(refusal))
+            return
+        if cluster.timeline.happens(cluster.weather.unknown_commit):
+            cluster.adopt_later(outbox_id)
+            for errand in batch:
+                errand.then(None)
+            return
+        acts: list[Callable[[], None]] = [
+            partial(self._publish, outbox_id, messages),
+            partial(self._answer, worked),
+            partial(self._follow_up, worked),
+        ]
+        if cluster.timeline.happens(0.5):
+            acts.reverse()
+        for act in acts:
+            if self.is_alive and not self.crashes():
+                act()
+        if not self.is_alive:
+            cluster.adopt_later(outbox_id)
+
+    def _publish(self, outbox_id: int | None, messages: Sequence[Outgoing]) -> None:
+        if self._cluster.publish(messages, self) and outbox_id is not None and not self.crashes():
+            del self._cluster.record.outbox[outbox_id]
+
+    def _answer(self, worked: Sequence[Worked]) -> None:
+        for each in worked:
+            for arrival, applied in each.applied:
+                assert isinstance(arrival, Errand)
+                if self.crashes():
+                    return
+                arrival.then(applied)
+
+    def _follow_up(self, worked: Sequence[Worked]) -> None:
+        for execution_id, follow_up in follow_ups_of(worked):
+            if self.crashes():
+                return
+            self._cluster.timeline.after(self._cluster.timeline.between(1, 50), self._perform, execution_id, follow_up)
+
+    def _perform(self, execution_id: str, follow_up: FollowUp) -> None:
+        """The end of a follow-up; nothing comes of it when the replica has died meanwhile, or a store was away."""
+        cluster = self._cluster
+        if not self.is_alive or cluster.timeline.happens(cluster.weather.lost_answer):
+            return
+        match follow_up:
+            case TellWorkers(message=message):
+                cluster.tell_workers(message)
+            case LoadOutputs(stage_id=stage_id, refs=refs):
+                self.take(Errand(execution_id, cluster.load(stage_id, refs), _nothing))
+            case StoreInput(stage_id=stage_id, storage_key=storage_key, content=content):
+                ref = BlobRef(
+                    storage_type=StorageType.OBJECT, storage_key=storage_key, size_bytes=len(content), sha256="0" * 64
+                )
+                cluster.blobs[storage_key] = msgspec.json.decode(content)
+                self.take(Errand(execution_id, InputStored(stage_id=stage_id, input_ref=ref), _nothing))
+
+
+class Cluster:
+    """All replicas, and what they share."""
+
+    def __init__(
+        self,
+        *,
+        timeline: Timeline,
+        weather: Weather,
+        broker: Broker,
+        record: Record,
+        truth: Truth,
+        shapes: Shapes,
+        without: Mechanism | None,
+    ) -> None:
+        self.timeline = timeline
+        self.weather = weather
+        self.record = record
+        self.truth = truth
+        self.blobs: dict[str, Any] = {}
+        self.tell_workers: Callable[[ControlMessage], None] = _nothing
+        self._broker = broker
+        self._shapes = shapes
+        self._without = without
+        self._replicas = [Replica(f"replica {number}", self) for number in range(REPLICAS)]
+        self._sweeps: dict[str, int] = {}
+        paid_is_free = without is Mechanism.CLAIMS
+        self._free_actions = frozenset({(WORKER, FREE), (WORKER, PAID)} if paid_is_free else {(WORKER, FREE)})
+        self._known: tuple[int, dict[tuple[str, str | None], Circumstances]] = (0, {})
+        broker.consume(Queue.REPORTS, self._take_report)
+        broker.consume(Queue.USAGE, self._take_usage)
+
+    def ask(self, execution_id: str, happening: Happening | ExecutionOrdered, then: Then) -> None:
+        """A question to any replica. `then` is called once: with the answer, or with None when there is none in time."""
+        is_open = True
+
+        def answered(applied: Applied | None) -> None:
+            nonlocal is_open
+            if is_open:
+                is_open = False
+                then(applied)
+
+        def replied(applied: Applied | None) -> None:
+            if not self.timeline.happens(self.weather.lost_answer):
+                self.timeline.after(self.timeline.between(1, 10), answered, applied)
+
+        replica = self._anybody()
+        if replica is not None:
+            replica.take(Errand(execution_id, happening, replied))
+        self.timeline.after(ANSWER_MS, answered, None)
+
+    def start(self, dead: Replica) -> None:
+        """A new process in the place of a dead one; the dead one's name is kept for the trace."""
+        self._replicas[self._replicas.index(dead)] = Replica(dead.name, self)
+
+    def work_out(self, batch: Sequence[Errand]) -> list[Worked]:
+        found = {
+            errand.execution_id: execution
+            for errand in batch
+            if (execution := self.record.executions.get(errand.execution_id)) is not None
+        }
+        if self.timeline.is_traced:
+            for errand in batch:
+                self.timeline.note(f"step {errand.execution_id} {_told(errand.happening)}")
+        if self._without is Mechanism.SETTLING_ONCE:
+            found = without_settlements(found)
+        if self._without is Mechanism.FENCING:
+            for errand in batch:
+                if not isinstance(errand.happening, ExecutionOrdered):
+                    errand.happening = with_newest_attempt(errand.happening, found.get(errand.execution_id))
+        if self._without is Mechanism.CLAIM_LEASE:
+            batch = [errand for errand in batch if not self._granted_again(errand, found.get(errand.execution_id))]
+        return work_out(batch, found, self._circumstances)
+
+    def store(self, batch: Sequence[Errand], worked: Sequence[Worked], messages: Sequence[Outgoing]) -> int | None:
+        outbox_id = self.record.commit(worked, messages)
+        for errand in batch:
+            if errand.committed is not None:
+                errand.committed()
+        for each in worked:
+            if each.execution is not None:
+                self._must_wait_for_something(each.execution)
+                self._sweep_when_due(each.execution)
+        if self._without is Mechanism.OUTBOX and outbox_id is not None:
+            del self.record.outbox[outbox_id]
+            return None
+        return outbox_id
+
+    def publish(self, messages: Sequence[Outgoing], replica: Replica) -> bool:
+        """False when the replica died before the last one was out."""
+        for message in messages:
+            if replica.crashes():
+                return False
+            assert message.message_id is not None
+            if message.subject == _WORK:
+                packet = _PACKETS.decode(message.payload)
+                self.timeline.note(f"publish {packet.packet_id} with {'a' if packet.grant else 'no'} grant")
+                self._broker.publish(Queue.WORK, packet, message.message_id)
+            elif message.subject != _PERFORMANCE:
+                self._broker.publish_event(message.message_id)
+        return True
+
+    def adopt_later(self, outbox_id: int | None) -> None:
+        if outbox_id is not None:
+            self.timeline.after(ADOPT_AFTER_MS + self.timeline.between(0, 1_000), self._adopt, outbox_id)
+
+    def load(self, stage_id: str, refs: dict[str, BlobRef]) -> Happening:
+        if self.timeline.happens(self.weather.failure / 20):
+            return InputUnavailable(stage_id=stage_id, code="blob_missing", message="the bytes are gone")
+        return OutputsLoaded(stage_id=stage_id, outputs={name: self.blobs[ref.storage_key] for name, ref in refs.items()})
+
+    def _anybody(self) -> Replica | None:
+        alive = [replica for replica in self._replicas if replica.is_alive]
+        return alive[int(self.timeline.chance.random() * len(alive))] if alive else None
+
+    def _circumstances(self, template: str, version: str | None) -> Circumstances:
+        now = self.timeline.now
+        if self._known[0] != now:
+            self._known = (now, {})
+        known = self._known[1]
+        if (template, version) not in known:
+            known[template, version] = Circumstances(
+                at_ms=now,
+                plan=self._shapes.plans.plan(template, version),
+                free_actions=self._free_actions,
+                live_workers=frozenset({WORKER}),
+                max_attempt_cost_usd=MAX_ATTEMPT_COST_USD,
+            )
+        return known[template, version]
+
+    def _must_wait_for_something(self, execution: Execution) -> None:
+        """An execution whose only hope is its deadline has been forgotten."""
+        if not execution.is_final and all(run.due_at is None or run.status.is_final for run in execution.stages.values()):
+            self.truth.violated("waits", f"{execution.execution_id} waits for nothing but its deadline")
+
+    def _granted_again(self, errand: Errand, execution: Execution | None) -> bool:
+        if isinstance(errand.happening, ExecutionOrdered):
+            return False
+        grant = granted_again(errand.happening, execution)
+        if grant is not None:
+            errand.then(Applied(answer=grant))
+        return grant is not None
+
+    def _adopt(self, outbox_id: int) -> None:
+        messages = self.record.outbox.get(outbox_id)
+        if messages is None:
+            return
+        replica = self._anybody()
+        if replica is None or not self.publish(messages, replica) or replica.crashes():
+            self.adopt_later(outbox_id)
+            return
+        del self.record.outbox[outbox_id]
+
+    def _sweep_when_due(self, execution: Execution) -> None:
+        due = wake_at(execution, self.timeline.now)
+        if due is None or self._without is Mechanism.SWEEPER:
+            return
+        planned = self._sweeps.get(execution.execution_id)
+        if planned is None or due < planned:
+            self._sweeps[execution.execution_id] = due
+            delay = max(0, due - self.timeline.now) + self.timeline.between(0, 500)
+            self.timeline.after(delay, self._sweep, execution.execution_id)
+
+    def _sweep(self, execution_id: str) -> None:
+        """Wake it when it is due, and look again: whoever was asked to may have died over it."""
+        execution = self.record.executions[execution_id]
+        due = wake_at(execution, self.timeline.now)
+        self._sweeps.pop(execution_id, None)
+        if due is None:
+            return
+        if due > self.timeline.now:
+            self._sweep_when_due(execution)
+            return
+        replica = self._anybody()
+        if replica is not None:
+            replica.take(Errand(execution_id, TimePassed(), _nothing))
+        self._sweeps[execution_id] = self.timeline.now + 500
+        self.timeline.after(500, self._sweep, execution_id)
+
+    def _take_report(self, delivery: Delivery) -> bool:
+        told: ReportTold = delivery.payload
+        report = told.report
+
+        def committed() -> None:
+            if isinstance(report, Completed | Failed):
+                key = (report.execution_id, report.stage_id, report.attempt)
+                self.truth.report_was_told(key, report.metrics, told.calls)
+
+        return self._take(delivery, report.execution_id, happening_of(report, self.blobs), committed)
+
+    def _take_usage(self, delivery: Delivery) -> bool:
+        booked = delivery.payload.booked
+
+        def committed() -> None:
+            self.truth.call_was_told(booked.call)
+
+        return self._take(delivery, booked.call.execution_id, booked, committed)
+
+    def _take(self, delivery: Delivery, execution_id: str, happening: Happening, committed: Callable[[], None]) -> bool:
+        replica = self._anybody()
+        if replica is None:
+            return False
+
+        def settle(applied: Applied | None) -> None:
+            if applied is None:
+                delivery.retry_later(RETRY_MS)
+            else:
+                delivery.ack()
+
+        if self._without is Mechanism.ACK_AFTER_COMMIT:
+            delivery.ack()
+            committed()
+        replica.take(Errand(execution_id, happening, settle, committed))
+        return True
+
+
+def happening_of(report: Report, blobs: dict[str, Any]) -> Happening:
+    match report:
+        case Completed():
+            return AttemptCompleted(
+                stage_id=report.stage_id,
+                attempt=report.attempt,
+                output=report.output,
+                value=output_of(report.output, blobs),
+                metrics=report.metrics,
+                quality_score=report.quality_score,
+                element_count=report.element_count,
+                summary=report.output_summary,
+            )
+        case Failed():
+            return AttemptFailed(
+                stage_id=report.stage_id,
+                attempt=report.attempt,
+                code=report.code,
+                message=report.message,
+                retryable=report.retryable,
+                retry_after_ms=report.retry_after_ms,
+                metrics=report.metrics,
+            )
+        case Declined():
+            return PacketDeclined(stage_id=report.stage_id, packet_id=report.packet_id, message=report.message)
+        case Accepted():
+            return _alive(report, 0)
+        case Progress():
+            return _alive(report, report.percent)
+
+
+def output_of(output: BlobRef, blobs: dict[str, Any]) -> Any:
+    return msgspec.json.decode(output.inline) if output.inline is not None else blobs[output.storage_key]
+
+
+def _alive(report: Accepted | Progress, percent: int) -> AttemptProgressed:
+    return AttemptProgressed(
+        stage_id=report.stage_id, attempt=report.attempt, instance_id=report.instance_id, percent=percent, message=""
+    )
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+def _told(happening: Happening | ExecutionOrdered) -> str:
+    """A happening on one line of the trace."""
+    fields = ("stage_id", "attempt", "packet_id", "instance_id", "code", "percent")
+    seen = [f"{name}={value}" for name in fields if (value := getattr(happening, name, None)) is not None]
+    if isinstance(happening, CallBooked):
+        seen.append(f"{happening.call.call_key}={happening.call.cost_usd}")
+    return " ".join([type(happening).__name__, *seen])

@@ -1,0 +1,67 @@
+"""The core lives through thousands of bad days, and every mechanism that keeps it safe is missed when it is taken out."""
+
+from collections import Counter
+from functools import partial
+
+import pytest
+
+from aif_contracts.orders import ExecutionStatus
+from simulation.history import Outcome, live_through
+from simulation.mechanisms import Mechanism
+from simulation.shapes import Shapes
+
+SEEDS = 2_000
+CAUGHT_WITHIN = 200
+
+
+@pytest.fixture(scope="module")
+def shapes() -> Shapes:
+    return Shapes()
+
+
+@pytest.fixture(scope="module")
+def outcomes(shapes: Shapes) -> list[Outcome]:
+    return [live_through(seed, shapes) for seed in range(SEEDS)]
+
+
+def test_no_history_breaks_a_rule(outcomes: list[Outcome]) -> None:
+    broken = [(outcome.seed, violation) for outcome in outcomes for violation in outcome.violations]
+
+    assert not broken, broken[:3]
+
+
+def test_where_nothing_was_meant_to_fail_nearly_everything_is_delivered(outcomes: list[Outcome]) -> None:
+    ended: Counter[ExecutionStatus] = sum((outcome.ended for outcome in outcomes if not outcome.meant_failures), Counter())
+
+    delivered = ended[ExecutionStatus.COMPLETED] + ended[ExecutionStatus.PARTIALLY_COMPLETED]
+
+    assert ended.total() > 500
+    assert delivered > ended.total() * 9 // 10
+
+
+def test_histories_see_every_kind_of_end_and_some_untold_calls(outcomes: list[Outcome]) -> None:
+    ended: Counter[ExecutionStatus] = sum((outcome.ended for outcome in outcomes), Counter())
+
+    assert {status for status in ExecutionStatus if status.is_final} == set(ended)
+    assert min(ended.values()) > 50
+    assert any(outcome.untold_calls for outcome in outcomes)
+
+
+@pytest.mark.parametrize("mechanism", Mechanism)
+def test_a_missing_mechanism_is_noticed(mechanism: Mechanism, shapes: Shapes) -> None:
+    live = partial(live_through, shapes=shapes, without=mechanism)
+
+    noticed = any(live(seed).violations for seed in range(CAUGHT_WITHIN))
+
+    assert noticed, f"{CAUGHT_WITHIN} histories without {mechanism} broke no rule"
+
+
+def test_a_seed_tells_the_same_story_each_time(shapes: Shapes) -> None:
+    first: list[str] = []
+    second: list[str] = []
+
+    live_through(11, shapes, tell=first.append)
+    live_through(11, shapes, tell=second.append)
+
+    assert len(first) > 20
+    assert first == second

@@ -1,0 +1,81 @@
+"""What really happened, kept beside the factory and never read by it: the providers' bill, and who was told what."""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from aif_contracts.metering import Metrics, ProviderCall
+from aif_contracts.money import ZERO, usd
+
+AttemptKey = tuple[str, str, int]
+"""Execution, stage, number."""
+
+
+class Violation(Struct, frozen=True, kw_only=True):
+    rule: str
+    story: str
+
+
+class Truth:
+    def __init__(self) -> None:
+        self.violations: list[Violation] = []
+        self.bill: dict[str, ProviderCall] = {}
+        """Every call that a provider was asked for, by its key."""
+        self.told_calls: set[str] = set()
+        """Keys of the calls whose own message the orchestrator took."""
+        self.reports: dict[AttemptKey, Metrics] = {}
+        """Reports that the orchestrator took, with what they said was spent."""
+        self.reported_calls: dict[AttemptKey, frozenset[str]] = {}
+        self.holders: dict[AttemptKey, set[str]] = {}
+        """Worker instances that were granted an attempt by a claim."""
+        self.accepted: list[str] = []
+
+    def violated(self, rule: str, story: str) -> None:
+        self.violations.append(Violation(rule=rule, story=story))
+
+    def was_granted(self, attempt: AttemptKey, instance_id: str) -> None:
+        holders = self.holders.setdefault(attempt, set())
+        holders.add(instance_id)
+        if len(holders) > 1:
+            self.violated("one holder", f"{attempt} is granted to {sorted(holders)}")
+
+    def was_billed(self, call: ProviderCall, instance_id: str, allowed_usd: str) -> None:
+        attempt = (call.execution_id, call.stage_id, call.attempt)
+        if instance_id not in self.holders.get(attempt, ()) or usd(allowed_usd) == ZERO:
+            self.violated("paid by grant", f"{call.call_key} was paid for by {instance_id}, which has no grant for it")
+        if call.call_key in self.bill:
+            self.violated("one call per key", f"{call.call_key} names two calls")
+        self.bill[call.call_key] = call
+
+    def call_was_told(self, call: ProviderCall) -> None:
+        self.told_calls.add(call.call_key)
+
+    def report_was_told(self, attempt: AttemptKey, metrics: Metrics, calls: frozenset[str]) -> None:
+        self.reports.setdefault(attempt, metrics)
+        self.reported_calls.setdefault(attempt, calls)
+
+    def owed(self, execution_id: str) -> tuple[Decimal, bool]:
+        """What an execution must be charged, and whether that is all: the sum over billed calls that anybody told of.
+
+        A call in doubt counts with its upper bound until the attempt's report says that its cost is unknown.
+        """
+        total = ZERO
+        is_complete = True
+        reported: set[str] = set()
+        for attempt, calls in self.reported_calls.items():
+            if attempt[0] == execution_id:
+                reported |= calls
+        for key in sorted(reported):
+            cost = self.bill[key].cost_usd
+            is_complete = is_complete and cost is not None
+            total += usd(cost or "0")
+        for key in sorted(self.told_calls - reported):
+            call = self.bill[key]
+            if call.execution_id == execution_id:
+                total += usd(call.cost_usd or call.upper_bound_usd or "0")
+        return total, is_complete
+
+    def untold_calls(self) -> list[str]:
+        """Calls that only a dead worker or a lost message knew of: the one difference that there may be."""
+        reported = {key for calls in self.reported_calls.values() for key in calls}
+        return sorted(self.bill.keys() - self.told_calls - reported)

@@ -1,0 +1,73 @@
+"""What goes wrong in one history, and how often."""
+
+import random
+
+from msgspec import Struct
+
+
+class Weather(Struct, frozen=True, kw_only=True):
+    """Fields without a unit are probabilities, each time there is an occasion. The defaults are a calm day."""
+
+    crash: float = 0.0
+    """A replica of the orchestrator dies between two effects."""
+    refused_commit: float = 0.0
+    """The database is away: nothing is stored."""
+    unknown_commit: float = 0.0
+    """The commit is done, but reported as failed."""
+    lost_answer: float = 0.0
+    death: float = 0.0
+    """A worker dies between two effects."""
+    freeze: float = 0.0
+    """A worker stops for up to two minutes between two effects, and does not know it."""
+    twice: float = 0.0
+    """A message is delivered again although it is in somebody's hands, or published again because its confirmation was lost."""
+    slow: float = 0.0
+    """A message is under way for up to a minute."""
+    hand_back: float = 0.0
+    """A worker process ends in an orderly way and gives its packet back."""
+    decline: float = 0.0
+    failure: float = 0.0
+    """An attempt fails, or makes something that breaks its validation."""
+    cancels: bool = False
+    wipes_at: tuple[int, ...] = ()
+    """Milliseconds after the start at which the broker loses all that it stores."""
+    forgets_at: tuple[int, ...] = ()
+    """When the broker restarts and forgets the ids of what it has delivered."""
+    replays_at: tuple[int, ...] = ()
+    """When old messages come again as new ones."""
+
+    @property
+    def means_failures(self) -> bool:
+        """Executions may end without success although the factory does all it should."""
+        return self.failure > 0 or self.cancels
+
+
+def weather_of(chance: random.Random) -> Weather:
+    """A quarter of the histories has little trouble, the others several kinds at once."""
+
+    def some(often: float, most: float) -> float:
+        return chance.random() * most if chance.random() < often else 0.0
+
+    def moments(often: float) -> tuple[int, ...]:
+        if chance.random() >= often:
+            return ()
+        return tuple(int(chance.random() ** 2 * 120_000) for _ in range(1 + int(chance.random() * 2)))
+
+    often = 0.15 if chance.random() < 0.25 else 0.7
+    return Weather(
+        crash=some(often, 0.06),
+        refused_commit=some(often / 2, 0.2),
+        unknown_commit=some(often / 2, 0.1),
+        lost_answer=some(often / 2, 0.2),
+        death=some(often, 0.05),
+        freeze=some(often, 0.05),
+        twice=some(often, 0.3),
+        slow=some(often, 0.1),
+        hand_back=some(often / 4, 0.1),
+        decline=some(often / 4, 0.1),
+        failure=some(often, 0.4),
+        cancels=chance.random() < 0.15,
+        wipes_at=moments(often / 2),
+        forgets_at=moments(often / 2),
+        replays_at=moments(often / 2),
+    )

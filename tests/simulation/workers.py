@@ -1,0 +1,376 @@
+"""The workers: they claim, call, beat, report and acknowledge as the worker runtime does, and die or freeze at any step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
+from aif_contracts.metering import CallOutcome, CostLines, Metrics, ProviderCall, Tokens
+from aif_contracts.money import ZERO, usd, usd_text
+from aif_contracts.packets import Cancelled, ControlMessage, Granted, Later, Superseded, WorkPacket
+from aif_contracts.reports import Completed, Declined, Failed, Report
+from aif_orchestrator.engine.arrivals import Applied
+from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CallBooked
+from simulation.broker import ACK_WAIT_MS, Broker, Delivery, Queue
+from simulation.orchestrators import Cluster, ReportTold, UsageTold
+from simulation.shapes import PAID, WORKER
+from simulation.timeline import Timeline
+from simulation.truth import Truth
+from simulation.weather import Weather
+
+WORKERS = 3
+SLOTS = 3
+BEAT_MS = 10_000
+FIRST_PROGRESS_MS = 200
+MOST_DELIVERIES = 5
+
+Step = Callable[["Hand"], None]
+
+
+class Hand:
+    """One delivery in a worker's hands."""
+
+    def __init__(self, delivery: Delivery, now: int) -> None:
+        self.delivery = delivery
+        self.packet: WorkPacket = delivery.payload
+        self.refreshed_at = now
+        self.is_over = False
+        """Let go: nothing more is done for it."""
+        self.attempt = 0
+        self.allowed_usd = "0"
+        self.ends_at = 0
+        """When the attempt's time is over, by the worker's clock."""
+        self.steps: list[tuple[int, Step]] = []
+        """What is left to do, the last first, each with its milliseconds after the beginning."""
+        self.began_at = 0
+        self.calls: list[ProviderCall] = []
+        self.percent = 0
+        self.stopped_by: str | None = None
+
+
+class Worker:
+    def __init__(self, place: int, life: int, workshop: "Workshop") -> None:
+        self.instance_id = f"{WORKER}_{place}.{life}"
+        self.hands: list[Hand] = []
+        self.is_alive = True
+        self._place = place
+        self._life = life
+        self._shop = workshop
+        self._frozen_until = 0
+
+    def take(self, delivery: Delivery) -> bool:
+        if not self.is_alive or len(self.hands) >= SLOTS:
+            return False
+        hand = Hand(delivery, self._now)
+        self.hands.append(hand)
+        self._soon(self._timeline.between(0, 3), self._attend, hand)
+        self._soon(BEAT_MS, self._beat, hand)
+        return True
+
+    def obey(self, message: ControlMessage) -> None:
+        for hand in tuple(self.hands):
+            meant = message.stage_id in (None, hand.packet.stage_id) and message.attempt in (None, hand.attempt)
+            if meant and hand.packet.execution_id == message.execution_id:
+                self._soon(1, self._stop, hand, "cancelled")
+
+    @property
+    def _timeline(self) -> Timeline:
+        return self._shop.timeline
+
+    @property
+    def _now(self) -> int:
+        return self._shop.timeline.now
+
+    def _soon(self, delay_ms: int, act: Callable[..., None], hand: Hand, *given: Any) -> None:
+        self._timeline.after(delay_ms, self._go_on, act, hand, given)
+
+    def _go_on(self, act: Callable[..., None], hand: Hand, given: tuple[Any, ...]) -> None:
+        """Any step may be the worker's last one, or be done long after its time."""
+        if not self.is_alive or hand.is_over:
+            return
+        if self._now < self._frozen_until:
+            self._timeline.after(self._frozen_until - self._now, self._go_on, act, hand, given)
+            return
+        if self._dies():
+            return
+        if self._timeline.happens(self._shop.weather.freeze):
+            self._frozen_until = self._now + self._timeline.between(2_000, 120_000)
+            self._timeline.note(f"{self.instance_id} FREEZES for {self._frozen_until - self._now} ms")
+            self._timeline.after(self._frozen_until - self._now, self._go_on, act, hand, given)
+            return
+        act(hand, *given)
+
+    def _dies(self) -> bool:
+        if not self._timeline.happens(self._shop.weather.death):
+            return False
+        self._timeline.note(f"{self.instance_id} DIES")
+        self.is_alive = False
+        self.hands = []
+        self._timeline.after(self._timeline.between(100, 5_000), self._shop.hire, self._place, self._life + 1)
+        return True
+
+    def _attend(self, hand: Hand) -> None:
+        packet, number = hand.packet, hand.delivery.number
+        if self._has_lost(hand):
+            self._let_go(hand)
+        elif number > MOST_DELIVERIES:
+            self._ack(hand)
+        elif self._timeline.happens(self._shop.weather.decline):
+            self._decline(hand)
+        elif packet.grant is not None and packet.attempt > 0 and number == 1:
+            self._begin(hand, packet.attempt, packet.grant.max_cost_usd, packet.control.timeout_ms)
+        else:
+            claim = AttemptClaimed(stage_id=packet.stage_id, packet_id=packet.packet_id, instance_id=self.instance_id)
+            self._shop.cluster.ask(packet.execution_id, claim, lambda applied: self._soon(0, self._claimed, hand, applied))
+
+    def _claimed(self, hand: Hand, applied: Applied | None) -> None:
+        match applied.answer if applied is not None else None:
+            case Granted(attempt=attempt, grant=grant, timeout_ms=timeout_ms):
+                self._shop.truth.was_granted((hand.packet.execution_id, hand.packet.stage_id, attempt), self.instance_id)
+                self._begin(hand, attempt, grant.max_cost_usd, timeout_ms)
+            case Later(retry_after_ms=wait_ms):
+                self._put_off(hand, wait_ms)
+            case Superseded() | Cancelled():
+                self._ack(hand)
+            case _:
+                self._put_off(hand, min(1_000 * 2 ** (hand.delivery.number - 1), 30_000))
+
+    def _begin(self, hand: Hand, attempt: int, allowed_usd: str, timeout_ms: int) -> None:
+        self._timeline.note(f"{self.instance_id} begins attempt {attempt} of {hand.packet.execution_id}.{hand.packet.stage_id}")
+        hand.attempt = attempt
+        hand.allowed_usd = allowed_usd
+        hand.began_at = self._now
+        duration = self._shop.duration_ms(timeout_ms)
+        hand.ends_at = self._now + timeout_ms
+        steps: list[tuple[int, Step]] = [(min(duration, timeout_ms), self._finish)]
+        if duration > FIRST_PROGRESS_MS:
+            steps.append((FIRST_PROGRESS_MS, self._tell))
+        if hand.packet.action == PAID:
+            for _ in range(self._timeline.between(1, 3)):
+                steps.append((self._timeline.between(0, min(duration, timeout_ms) - 1), self._call))
+        hand.steps = sorted(steps, key=lambda step: step[0], reverse=True)
+        self._continue(hand)
+
+    def _continue(self, hand: Hand) -> None:
+        if hand.stopped_by is not None:
+            return
+        at_ms, step = hand.steps.pop()
+        self._soon(max(0, hand.began_at + at_ms - self._now), step, hand)
+
+    def _tell(self, hand: Hand) -> None:
+        self._progress(hand)
+        self._continue(hand)
+
+    def _beat(self, hand: Hand) -> None:
+        """Keep the delivery ours at the broker, and the attempt ours at the orchestrator."""
+        if not self._has_lost(hand):
+            hand.delivery.still_working()
+            hand.refreshed_at = self._now
+        if hand.attempt:
+            self._progress(hand)
+        self._soon(BEAT_MS, self._beat, hand)
+
+    def _progress(self, hand: Hand) -> None:
+        hand.percent = min(99, hand.percent + self._timeline.between(0, 30))
+        news = AttemptProgressed(
+            stage_id=hand.packet.stage_id,
+            attempt=hand.attempt,
+            instance_id=self.instance_id,
+            percent=hand.percent,
+            message="",
+        )
+        self._shop.cluster.ask(hand.packet.execution_id, news, lambda applied: self._soon(0, self._told, hand, applied))
+
+    def _told(self, hand: Hand, applied: Applied | None) -> None:
+        answer = applied.answer if applied is not None else None
+        if isinstance(answer, Superseded):
+            self._stop(hand, "superseded")
+        elif isinstance(answer, Cancelled):
+            self._stop(hand, "cancelled")
+
+    def _stop(self, hand: Hand, reason: str) -> None:
+        """What is left of the work is dropped, and the end is reported."""
+        if hand.attempt and hand.steps and hand.stopped_by is None:
+            hand.stopped_by = reason
+            hand.steps = []
+            self._soon(1, self._finish, hand)
+
+    def _call(self, hand: Hand) -> None:
+        if hand.stopped_by is not None:
+            return
+        packet = hand.packet
+        call = self._shop.call(hand.attempt, len(hand.calls) + 1, packet)
+        self._shop.truth.was_billed(call, self.instance_id, hand.allowed_usd)
+        hand.calls.append(call)
+        if self._dies():
+            return
+        self._shop.broker.publish(Queue.USAGE, UsageTold(booked=CallBooked(call=call)), call.call_key)
+        self._continue(hand)
+
+    def _finish(self, hand: Hand) -> None:
+        if hand.is_over:
+            return
+        timeline, shop = self._timeline, self._shop
+        hand.steps = []
+        if hand.stopped_by is None and timeline.happens(shop.weather.hand_back):
+            self._settle(hand, lambda: hand.delivery.retry_later(0))
+            return
+        report = shop.report(hand, self.instance_id, self._now)
+        timeline.note(f"{self.instance_id} reports {type(report).__name__} of {report.execution_id}.{report.stage_id}")
+        calls = frozenset(call.call_key for call in hand.calls)
+        message_id = f"{report.execution_id}.{report.stage_id}.{report.attempt}.report"
+        shop.broker.publish(Queue.REPORTS, ReportTold(report=report, calls=calls), message_id)
+        if not self._dies():
+            self._ack(hand)
+
+    def _decline(self, hand: Hand) -> None:
+        packet = hand.packet
+        report = Declined(
+            packet_id=packet.packet_id,
+            execution_id=packet.execution_id,
+            stage_id=packet.stage_id,
+            attempt=max(1, packet.attempt),
+            worker_name=WORKER,
+            instance_id=self.instance_id,
+            code="unknown_action",
+            message="not here",
+        )
+        self._shop.broker.publish(
+            Queue.REPORTS, ReportTold(report=report, calls=frozenset()), f"{packet.packet_id}.declined.{self.instance_id}"
+        )
+        self._ack(hand)
+
+    def _put_off(self, hand: Hand, wait_ms: int) -> None:
+        """Have it delivered again later, or keep it when the broker's count runs out."""
+        if hand.delivery.number >= MOST_DELIVERIES:
+            self._soon(wait_ms, self._attend, hand)
+        else:
+            self._settle(hand, lambda: hand.delivery.retry_later(wait_ms))
+
+    def _ack(self, hand: Hand) -> None:
+        self._settle(hand, hand.delivery.ack)
+
+    def _settle(self, hand: Hand, settle: Callable[[], None]) -> None:
+        if not self._has_lost(hand):
+            settle()
+        self._let_go(hand)
+
+    def _has_lost(self, hand: Hand) -> bool:
+        """The broker may have given it to another; it never becomes ours again."""
+        return self._now - hand.refreshed_at > ACK_WAIT_MS
+
+    def _let_go(self, hand: Hand) -> None:
+        hand.is_over = True
+        if hand in self.hands:
+            self.hands.remove(hand)
+
+
+class Workshop:
+    """All workers, the providers that they call, and what they make."""
+
+    def __init__(self, *, timeline: Timeline, weather: Weather, broker: Broker, cluster: Cluster, truth: Truth) -> None:
+        self.timeline = timeline
+        self.weather = weather
+        self.broker = broker
+        self.cluster = cluster
+        self.truth = truth
+        self._workers = [Worker(place, 1, self) for place in range(WORKERS)]
+        self._made = 0
+        broker.consume(Queue.WORK, self._take)
+        cluster.tell_workers = self._tell_all
+
+    def hire(self, place: int, life: int) -> None:
+        self._workers[place] = Worker(place, life, self)
+
+    def duration_ms(self, timeout_ms: int) -> int:
+        if self.timeline.happens(self.weather.failure / 10):
+            return timeout_ms + 1
+        least, most = self.timeline.chance.choice(((5, 500), (5, 500), (500, 9_000), (500, 9_000), (9_000, 50_000)))
+        return self.timeline.between(least, min(most, timeout_ms * 4 // 5))
+
+    def call(self, attempt: int, number: int, packet: WorkPacket) -> ProviderCall:
+        """A provider is asked and bills; now and then no answer arrives, and what it billed stays in doubt."""
+        cost = f"0.{self.timeline.between(1, 99_999):06d}"
+        is_answered = not self.timeline.happens(self.weather.failure / 10)
+        return ProviderCall(
+            call_key=f"{packet.execution_id}.{packet.stage_id}.{attempt}.{number}",
+            execution_id=packet.execution_id,
+            client_id=packet.context.client_id,
+            stage_id=packet.stage_id,
+            attempt=attempt,
+            worker_name=WORKER,
+            provider="oracle",
+            model="oracle-1",
+            purpose="first_try",
+            outcome=CallOutcome.ANSWERED if is_answered else CallOutcome.IN_DOUBT,
+            tokens=Tokens(prompt_tokens=10, completion_tokens=5, total_tokens=15),
+            cost_usd=cost if is_answered else None,
+            upper_bound_usd="0.2",
+        )
+
+    def report(self, hand: Hand, instance_id: str, now: int) -> Report:
+        packet = hand.packet
+        names: dict[str, Any] = {
+            "packet_id": packet.packet_id,
+            "execution_id": packet.execution_id,
+            "stage_id": packet.stage_id,
+            "attempt": hand.attempt,
+            "worker_name": WORKER,
+            "instance_id": instance_id,
+            "metrics": _metrics(hand, now),
+        }
+        if hand.stopped_by is not None:
+            return Failed(**names, code=hand.stopped_by, message="stopped", retryable=False)
+        if now >= hand.ends_at:
+            return Failed(**names, code="timeout", message="not done in time", retryable=True)
+        if self.timeline.happens(self.weather.failure * 0.7):
+            asked = self.timeline.between(0, 20_000) if self.timeline.happens(0.2) else None
+            may_mend = not self.timeline.happens(0.1)
+            return Failed(**names, code="provider_failed", message="no", retryable=may_mend, retry_after_ms=asked)
+        self._made += 1
+        value: dict[str, Any] = {
+            "made": f"{packet.stage_id}.{hand.attempt}.{self._made}",
+            "attempt": hand.attempt,
+            "from": self._read(packet.data_ref),
+        }
+        if self.timeline.happens(self.weather.failure * 0.3):
+            value["made"] = ""
+        quality = self.timeline.between(30, 100) / 100
+        return Completed(**names, output=self._store(packet, value), quality_score=quality)
+
+    def _read(self, ref: BlobRef) -> Any:
+        given = msgspec.json.decode(ref.inline) if ref.inline is not None else self.cluster.blobs[ref.storage_key]
+        return {name: value for name, value in given.items() if name != "text"}
+
+    def _store(self, packet: WorkPacket, value: dict[str, Any]) -> BlobRef:
+        content = msgspec.json.encode(value)
+        inline = packet.inline_limit_bytes >= INLINE_LIMIT_BYTES and not self.timeline.happens(0.2)
+        key = f"data/{packet.execution_id}/{packet.stage_id}/output/{self._made}"
+        if not inline:
+            self.cluster.blobs[key] = value
+        return BlobRef(
+            storage_type=StorageType.INLINE if inline else StorageType.OBJECT,
+            storage_key=key,
+            size_bytes=len(content),
+            sha256="0" * 64,
+            inline=content if inline else None,
+        )
+
+    def _take(self, delivery: Delivery) -> bool:
+        first = int(self.timeline.chance.random() * WORKERS)
+        return any(self._workers[(first + number) % WORKERS].take(delivery) for number in range(WORKERS))
+
+    def _tell_all(self, message: ControlMessage) -> None:
+        for worker in self._workers:
+            worker.obey(message)
+
+
+def _metrics(hand: Hand, now: int) -> Metrics:
+    known = sum((usd(call.cost_usd) for call in hand.calls if call.cost_usd is not None), ZERO)
+    is_complete = all(call.cost_usd is not None for call in hand.calls)
+    return Metrics(
+        cost_usd=usd_text(known) if is_complete else None,
+        cost_lines=CostLines(ai_generation_usd=usd_text(known)),
+        processing_time_ms=now - hand.began_at,
+    )
