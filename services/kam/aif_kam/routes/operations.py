@@ -11,28 +11,11 @@ from litestar.params import QueryParameter
 from aif_contracts.performance import InsightsQuery, WorkerInsights
 from aif_kam import problems
 from aif_kam.failures import invalid
+from aif_kam.landing import CONTENT_SECURITY_POLICY, PLACES, landing_page
 from aif_kam.parts import Parts
 from aif_kam.routes.calling import CallerRequest
 from aif_runtime.health import HealthReport
 from aif_runtime.metrics import METRICS_MEDIA_TYPE, metrics_page
-
-_PLACES = {
-    "requests": "/api/kam/requests",
-    "orders": "/api/kam/orders",
-    "sources": "/api/kam/sources",
-    "templates": "/api/kam/templates",
-    "pipelines": "/api/v1/ai/pipelines",
-    "worker_insights": "/worker-insights",
-    "health": "/health",
-    "metrics": "/metrics",
-    "api": "/schema",
-}
-_PAGE = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>AI Factory</title></head><body><h1>AI Factory</h1>'
-    "<p>This is the HTTP face. Send your API key in the header <code>X-API-Key</code>.</p><ul>"
-    + "".join(f'<li><a href="{path}">{name}</a> <code>{path}</code></li>' for name, path in _PLACES.items())
-    + "</ul></body></html>"
-)
 
 
 def open_routes(parts: Parts) -> Router:
@@ -41,8 +24,10 @@ def open_routes(parts: Parts) -> Router:
     @get("/", include_in_schema=False)
     async def landing(request: Request[Any, Any, Any]) -> Response[Any]:
         if "text/html" in request.headers.get("accept", ""):
-            return Response(_PAGE, media_type=MediaType.HTML)
-        return Response({"name": "AI Factory", "version": parts.version, "places": _PLACES}, media_type=MediaType.JSON)
+            page = landing_page(version=parts.version, address=str(request.base_url))
+            policy = {"content-security-policy": CONTENT_SECURITY_POLICY}
+            return Response(page, media_type=MediaType.HTML, headers=policy)
+        return Response({"name": "AI Factory", "version": parts.version, "places": PLACES}, media_type=MediaType.JSON)
 
     @route("/health", http_method=[HttpMethod.GET, HttpMethod.HEAD], security=[{}], summary="Whether this process is well")
     async def health() -> Response[HealthReport]:

@@ -1,0 +1,82 @@
+"""The first page: where things are, for whoever opens the gateway's address in a browser. No script, nothing from elsewhere."""
+
+import base64
+import hashlib
+from html import escape
+
+PLACES = {
+    "requests": "/api/kam/requests",
+    "orders": "/api/kam/orders",
+    "sources": "/api/kam/sources",
+    "templates": "/api/kam/templates",
+    "pipelines": "/api/v1/ai/pipelines",
+    "worker_insights": "/worker-insights",
+    "health": "/health",
+    "metrics": "/metrics",
+    "api": "/schema",
+}
+
+_OPEN = (
+    ("/health", "Is the gateway well, and what it stands on"),
+    ("/schema", "Every route, its fields and its problems (OpenAPI 3.1, JSON)"),
+    ("/metrics", "Figures for Prometheus"),
+)
+_KEYED = (
+    ("POST /api/kam/sources", "Upload a document: Markdown, text, HTML, PDF or DOCX"),
+    ("POST /api/kam/orders", "Order in one call"),
+    ("GET /api/kam/requests", "What was ordered, and how far it is"),
+    ("GET /api/kam/requests/{id}/events", "Live progress, as server-sent events"),
+    ("GET /api/kam/requests/{id}/result", "What was made, and what it took"),
+    ("GET /api/kam/templates", "What can be ordered, and with which parameters"),
+    ("GET /worker-insights", "What the workers measured, and what could be better"),
+)
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1d2733; --soft: #5b6878; --line: #d9dfe6 }
+:root { --paper: #fff; --tint: #f4f6f9; --link: #0b5cad }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6eaf0; --soft: #9aa7b6; --line: #303a46; --paper: #14191f; --tint: #1c232b; --link: #7db7ff }
+}
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif }
+main { max-width: 46rem; margin: 0 auto; padding: 3rem 1.25rem }
+h1 { margin: 0; font-size: 2rem; letter-spacing: -.01em } h2 { margin: 2.2rem 0 .6rem; font-size: 1.1rem }
+p { margin: .4rem 0; color: var(--soft) } a { color: var(--link) }
+dl { display: grid; grid-template-columns: minmax(0, 20rem) 1fr; row-gap: .45rem; margin: 0 }
+dt, dd { margin: 0; padding-top: .45rem; border-top: 1px solid var(--line) } dd { color: var(--soft) }
+code, pre { font: 14px/1.5 ui-monospace, monospace } dt code { overflow-wrap: anywhere }
+pre { margin: 0; padding: .9rem 1rem; overflow-x: auto }
+pre { background: var(--tint); border: 1px solid var(--line); border-radius: 6px }
+@media (max-width: 34rem) { dl { grid-template-columns: 1fr; gap: 0 } dd { border: 0; padding: 0 0 .45rem } }
+"""
+_DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+CONTENT_SECURITY_POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'; frame-ancestors 'none'"
+
+
+def landing_page(*, version: str, address: str) -> str:
+    """The page as HTML. `address` is how the browser reached us, for commands to copy."""
+    url = escape(address.rstrip("/"))
+    opened = "".join(f'<dt><a href="{path}"><code>{path}</code></a></dt><dd>{words}</dd>' for path, words in _OPEN)
+    keyed = "".join(f"<dt><code>{escape(route)}</code></dt><dd>{words}</dd>" for route, words in _KEYED)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>AI Factory</title><link rel="icon" href="data:,"><style>{_STYLE}</style>
+</head>
+<body><main>
+<h1>AI Factory</h1>
+<p>A production line for AI work. Version {escape(version)}, and it runs.</p>
+<h2>Order something</h2>
+<pre>KEY=$(cat var/client.key)
+curl {url}/api/kam/sources -H "X-API-Key: $KEY" \\
+  -F source=@samples/beekeeping.md
+curl {url}/api/kam/orders -H "X-API-Key: $KEY" \\
+  -H "Content-Type: application/json" \\
+  -d '{{"selected_template": "content_granulation_course",
+       "parameters": {{"source": "src_…"}}}}'</pre>
+<h2>Open to everybody</h2>
+<dl>{opened}</dl>
+<h2>With your API key in the header <code>X-API-Key</code></h2>
+<dl>{keyed}</dl>
+</main></body>
+</html>
+"""
