@@ -8,7 +8,7 @@ SOURCE ?= samples/beekeeping.md
 KIND ?= course
 
 .DEFAULT_GOAL := help
-.PHONY: help run order test check unit conformance integration e2e faults image lock clean
+.PHONY: help run order test check unit conformance integration e2e faults simulate bench image lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -49,8 +49,14 @@ integration: $(TESTS_READY) ## one service with real servers
 e2e: $(TESTS_READY) ## all services as processes: HTTP in, deliverable out
 	@$(PY) -m pytest tests/e2e
 
-faults: $(TESTS_READY) ## kill every process in the middle of orders
-	@$(PY) -m pytest tests/faults
+faults: $(TESTS_READY) ## the fault matrix over real processes, as a table with seeds
+	@PYTHONPATH=tests $(PY) tests/faults/run.py
+
+simulate: $(TESTS_READY) ## thousands of seeded histories of crashes and losses through the pure core
+	@PYTHONPATH=tests $(PY) tests/simulation/run.py --seeds 20000
+
+bench: $(TESTS_READY) ## workloads of executions over real servers: throughput, latency, CPU per execution, memory
+	@$(PY) tests/load/workloads.py
 
 image: ## container image of one service (SERVICE=kam|orchestrator|granulator|classifier)
 	@test -n "$(SERVICE)" || { echo "say which: make image SERVICE=kam"; exit 2; }
