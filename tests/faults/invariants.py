@@ -113,6 +113,16 @@ async def count_left_over(database: Database, bus: NatsBus) -> dict[str, int]:
     return {place: count for place, count in left.items() if count}
 
 
+class _ConsumerInfo(Struct, frozen=True):
+    num_ack_pending: int
+
+
+async def count_in_hand(bus: NatsBus, stream: str, consumer: str) -> int:
+    """Delivered and not settled. Raises BusUnavailable."""
+    info = await bus.connection.api(f"CONSUMER.INFO.{stream}.{consumer}", None, _ConsumerInfo)
+    return info.num_ack_pending
+
+
 class _StreamState(Struct, frozen=True):
     messages: int
 

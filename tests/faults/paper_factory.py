@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -159,14 +159,15 @@ class PaperFactory:
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:
-        """Stopped as by a debugger while the block lasts."""
+        """Stopped as by a debugger while the block lasts, or until it is killed."""
         pid = self._members[name].pid
         assert pid is not None, f"{name} does not run"
         os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     async def replaced(self, name: str, old_pid: int | None, within_seconds: float = 60) -> None:
         """Until another process has taken the place of one that ended, and is up."""

@@ -40,6 +40,8 @@ WAIT_SECONDS = 5.0
 PAUSE_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 MOST_DELIVERIES = 5
+SHORTEST_ACK_WAIT_SECONDS = 2.0
+"""A replica that is only busy should not get everything twice."""
 JSON_MEDIA_TYPE = "application/json"
 FOUND_BY = "orchestrator"
 
@@ -53,10 +55,16 @@ Take = Callable[[Delivery], Awaitable[None]]
 class Intake:
     """Reads both streams with a few concurrent readers each."""
 
-    def __init__(self, *, bus: Bus, blobs: BlobStore, engine: Engine) -> None:
+    def __init__(self, *, bus: Bus, blobs: BlobStore, engine: Engine, lease_seconds: float) -> None:
+        """`lease_seconds` is how long an attempt may be silent.
+
+        What a killed replica had in hand comes to another one well within it: an attempt whose report lies at a dead
+        replica would otherwise be taken for lost, and paid for again.
+        """
         self._bus = bus
         self._blobs = blobs
         self._engine = engine
+        self._ack_wait_seconds = max(lease_seconds / 3, SHORTEST_ACK_WAIT_SECONDS)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -64,12 +72,14 @@ class Intake:
             stream=subjects.STREAM_REPORTS,
             durable=subjects.CONSUMER_REPORTS,
             filter_subject=subjects.ALL_REPORTS,
+            ack_wait_seconds=self._ack_wait_seconds,
             max_ack_pending=4 * AT_ONCE,
         )
         usage = ConsumerSpec(
             stream=subjects.STREAM_USAGE,
             durable=subjects.CONSUMER_USAGE,
             filter_subject=subjects.ALL_USAGE,
+            ack_wait_seconds=self._ack_wait_seconds,
             max_ack_pending=4 * AT_ONCE,
         )
         async with asyncio.TaskGroup() as group:

@@ -92,7 +92,7 @@ async def assemble(
     )
     await answers.open()
     return Line(
-        intake=Intake(bus=bus, blobs=blobs, engine=engine),
+        intake=Intake(bus=bus, blobs=blobs, engine=engine, lease_seconds=settings.orchestrator_lease_seconds),
         engine=engine,
         relay=relay,
         sweeper=Sweeper(
