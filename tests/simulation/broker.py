@@ -12,6 +12,9 @@ from simulation.timeline import Timeline
 from simulation.weather import Weather
 
 ACK_WAIT_MS = 30_000
+"""For packets."""
+REPORT_ACK_WAIT_MS = 10_000
+"""For reports and usage: what a dead replica had in hand has to come to another one well within an attempt's lease."""
 
 
 class Queue(enum.StrEnum):
@@ -30,6 +33,10 @@ class Message:
         self.busy_until = 0
         self.is_settled = False
 
+    @property
+    def ack_wait_ms(self) -> int:
+        return ACK_WAIT_MS if self.queue is Queue.WORK else REPORT_ACK_WAIT_MS
+
 
 class Delivery:
     __slots__ = ("_broker", "_message", "number", "payload")
@@ -44,7 +51,7 @@ class Delivery:
         self._message.is_settled = True
 
     def still_working(self) -> None:
-        self._message.busy_until = self._broker.timeline.now + ACK_WAIT_MS
+        self._message.busy_until = self._broker.timeline.now + self._message.ack_wait_ms
 
     def retry_later(self, delay_ms: int) -> None:
         if self._message.deliveries == self.number and not self._message.is_settled:
@@ -111,9 +118,9 @@ class Broker:
         if message.is_settled:
             return
         message.deliveries += 1
-        message.busy_until = self.timeline.now + ACK_WAIT_MS
+        message.busy_until = self.timeline.now + message.ack_wait_ms
         if self._takers[message.queue](Delivery(self, message)):
-            self.timeline.after(ACK_WAIT_MS, self.deliver, message)
+            self.timeline.after(message.ack_wait_ms, self.deliver, message)
             return
         message.deliveries -= 1
         message.busy_until = 0

@@ -46,7 +46,7 @@ def live_through(
     timeline.note(str(weather))
     truth = Truth()
     broker = Broker(timeline, weather)
-    record = Record(in_stored_form=timeline.happens(0.1))
+    record = Record(in_stored_form=timeline.happens(0.1), checks_versions=without is not Mechanism.VERSIONS)
     cluster = Cluster(
         timeline=timeline, weather=weather, broker=broker, record=record, truth=truth, shapes=shapes, without=without
     )
@@ -62,7 +62,7 @@ def live_through(
         seed=seed,
         acts=timeline.acts,
         events=sum(map(len, record.events.values())),
-        ended=Counter(execution.status for execution in record.executions.values()),
+        ended=Counter(row.execution.status for row in record.rows.values()),
         meant_failures=weather.means_failures,
         untold_calls=truth.untold_calls(),
         violations=truth.violations,

@@ -7,6 +7,7 @@ from typing import Any
 from aif_contracts.events import ExecutionEvent, StepCompleted, StepFailed, StepSkipped, StepStarted
 from aif_contracts.money import usd
 from aif_contracts.orders import StageStatus
+from aif_contracts.reports import HANDED_BACK
 from aif_orchestrator.execution.attempts import WORKER_LOST
 from aif_orchestrator.execution.metering import execution_totals
 from aif_orchestrator.execution.state import Execution
@@ -36,12 +37,12 @@ def examine(*, record: Record, broker: Broker, truth: Truth, shapes: Shapes, blo
     if left := broker.undelivered():
         truth.violated("queues", f"{len(left)} messages were never settled")
     for execution_id in truth.accepted:
-        if execution_id not in record.executions:
+        if execution_id not in record.rows:
             truth.violated("durable", f"{execution_id} was accepted and is not there")
     if unknown := sorted(truth.told_calls ^ record.calls.keys()):
         truth.violated("calls", f"kept and told calls differ by {unknown}")
-    for execution in record.executions.values():
-        _Case(execution, record, broker, truth, shapes, blobs).examine()
+    for row in record.rows.values():
+        _Case(row.execution, record, broker, truth, shapes, blobs).examine()
 
 
 class _Case:
@@ -118,7 +119,7 @@ class _Case:
             self._must(not missing, "attempts are recorded", f"{stage_id} lacks {missing} of {run.attempt}")
             codes = Counter(record.failure_code for record in records.values())
             self._must(codes[WORKER_LOST] == run.losses, "losses", f"{stage_id} counts {run.losses}, {codes[WORKER_LOST]} were")
-            failures = sum(codes.values()) - codes[WORKER_LOST] - codes[None]
+            failures = sum(codes.values()) - codes[WORKER_LOST] - codes[HANDED_BACK] - codes[None]
             self._must(failures == run.failures, "failures", f"{stage_id} counts {run.failures} failures, {failures} were")
             stopped = codes["cancelled"] + codes["superseded"]
             self._must(stopped == 0, "stopped in error", f"{stage_id} lost {stopped} attempts to words that were not for them")

@@ -28,6 +28,8 @@ class Mechanism(enum.StrEnum):
     """Without it, a second claim of an attempt that is alive is granted."""
     CLAIMS = "claims"
     """Without them, packets of paid work carry their grant."""
+    VERSIONS = "versions"
+    """Without them, a replica stores what it made of a state that another one has changed meanwhile."""
     ACK_AFTER_COMMIT = "ack after commit"
     """Without it, reports and usage are acknowledged when they arrive."""
 

@@ -4,7 +4,7 @@ Every replica may die between any two effects. What it held in memory is gone; t
 remain.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,8 @@ from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.packets import ControlMessage, Priority, WorkPacket
 from aif_contracts.reports import Accepted, Completed, Declined, Failed, Progress, Report
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
-from aif_orchestrator.engine.batch import FollowUp, Worked, follow_ups_of, messages_of, work_out
+from aif_orchestrator.engine.batch import FollowUp, Worked, attempts_of, calls_of, follow_ups_of, messages_of, work_out
+from aif_orchestrator.engine.remembered import Remembered
 from aif_orchestrator.execution.commands import LoadOutputs, StoreInput, TellWorkers
 from aif_orchestrator.execution.happenings import (
     AttemptCompleted,
@@ -30,7 +31,9 @@ from aif_orchestrator.execution.happenings import (
     PacketDeclined,
     TimePassed,
 )
-from aif_orchestrator.execution.state import Execution, wake_at
+from aif_orchestrator.execution.state import Execution
+from aif_orchestrator.store.batches import Committed, Decided
+from aif_orchestrator.store.executions import Versioned
 from aif_runtime.bus import Outgoing
 from simulation.broker import Broker, Delivery, Queue
 from simulation.mechanisms import Mechanism, granted_again, with_newest_attempt, without_settlements
@@ -44,6 +47,9 @@ REPLICAS = 3
 ANSWER_MS = 5_000
 RETRY_MS = 1_000
 ADOPT_AFTER_MS = 5_000
+TIDY_MS = 1_000
+SWEEP_MS = 500
+MOST_OVERTAKEN = 10
 MAX_ATTEMPT_COST_USD = "1"
 
 Then = Callable[[Applied | None], None]
@@ -51,6 +57,7 @@ Then = Callable[[Applied | None], None]
 
 _PACKETS = msgspec.json.Decoder(WorkPacket)
 _WORK = subjects.work(WORKER, Priority.NORMAL)
+_LIVE_WORKERS = frozenset({WORKER})
 _PERFORMANCE = subjects.performance(WORKER)
 
 
@@ -86,16 +93,23 @@ class ReportTold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replica:
+    """One process. It applies one batch at a time; others may be quicker between its reading and its commit."""
+
     def __init__(self, name: str, cluster: "Cluster") -> None:
         self.name = name
         self.is_alive = True
         self._cluster = cluster
         self._inbox: list[Errand] = []
+        self._is_busy = False
+        self._remembered = Remembered()
+        self._published: list[int] = []
+        """Outbox rows to delete with the next commit."""
+        self._lag_ms = cluster.timeline.between(0, 2_000) if cluster.timeline.happens(cluster.weather.lag) else 0
+        """How far its reckoning of the database's clock is behind."""
 
     def take(self, errand: Errand) -> None:
         self._inbox.append(errand)
-        if len(self._inbox) == 1:
-            self._cluster.timeline.after(self._cluster.timeline.between(0, 4), self._process)
+        self._begin()
 
     def crashes(self) -> bool:
         """Between any two effects it may be the end."""
@@ -104,33 +118,73 @@ class Replica:
             return False
         cluster.timeline.note(f"{self.name} DIES")
         self.is_alive = False
-        self._inbox = []
+        for row in self._published:
+            cluster.adopt_later(row)
         cluster.timeline.after(cluster.timeline.between(50, 4_000), cluster.start, self)
         return True
 
-    def _process(self) -> None:
+    def _begin(self) -> None:
+        if self._inbox and not self._is_busy:
+            self._is_busy = True
+            self._cluster.timeline.after(self._cluster.timeline.between(0, 4), self._take_batch)
+
+    def _take_batch(self) -> None:
         if not self.is_alive:
             return
-        cluster = self._cluster
         batch, self._inbox = self._inbox, []
-        if not batch or self.crashes():
+        if self._cluster.timeline.happens(self._cluster.weather.refused_commit):
+            self._give_up(batch)
+        else:
+            self._work_out(batch, 0)
+
+    def _work_out(self, batch: Sequence[Errand], times_overtaken: int) -> None:
+        if self.crashes():
             return
-        if cluster.timeline.happens(cluster.weather.refused_commit):
-            for errand in batch:
-                errand.then(None)
+        ids = sorted({errand.execution_id for errand in batch})
+        known = {key: seen for key in ids if (seen := self._remembered.get(key)) is not None}
+        known |= self._cluster.record.read(key for key in ids if key not in known)
+        at_ms = self._cluster.timeline.now - self._lag_ms
+        batch, worked = self._cluster.work_out(batch, {key: seen.execution for key, seen in known.items()}, at_ms)
+        decided = _decided(at_ms, worked, known, messages_of(worked), tuple(self._published))
+        delay = self._cluster.timeline.between(0, 4)
+        self._cluster.timeline.after(delay, self._commit, batch, worked, known, decided, times_overtaken)
+
+    def _commit(
+        self,
+        batch: Sequence[Errand],
+        worked: Sequence[Worked],
+        known: Mapping[str, Versioned],
+        decided: Decided,
+        times_overtaken: int,
+    ) -> None:
+        if not self.is_alive or self.crashes():
             return
-        worked = cluster.work_out(batch)
-        messages = messages_of(worked)
+        cluster = self._cluster
         try:
-            outbox_id = cluster.store(batch, worked, messages)
+            committed = cluster.store(batch, worked, decided)
         except ConstraintBroken as refusal:
             cluster.truth.violated("schema", str(refusal))
+            self._give_up([])
+            return
+        if committed.stale:
+            cluster.timeline.note(f"{self.name} was overtaken")
+            self._remembered.forget(committed.stale)
+            if times_overtaken < MOST_OVERTAKEN:
+                self._work_out(batch, times_overtaken + 1)
+            else:
+                self._give_up(batch)
             return
         if cluster.timeline.happens(cluster.weather.unknown_commit):
-            cluster.adopt_later(outbox_id)
-            for errand in batch:
-                errand.then(None)
+            cluster.adopt_later(committed.outbox_id)
+            self._give_up(batch)
             return
+        self._published = []
+        self._remember(worked, known)
+        self._act(worked, committed.outbox_id, decided.messages)
+
+    def _act(self, worked: Sequence[Worked], outbox_id: int | None, messages: Sequence[Outgoing]) -> None:
+        """What follows a commit, in either order, and perhaps not to its end."""
+        cluster = self._cluster
         acts: list[Callable[[], None]] = [
             partial(self._publish, outbox_id, messages),
             partial(self._answer, worked),
@@ -143,10 +197,35 @@ class Replica:
                 act()
         if not self.is_alive:
             cluster.adopt_later(outbox_id)
+            return
+        self._is_busy = False
+        self._begin()
+
+    def _give_up(self, batch: Sequence[Errand]) -> None:
+        """Nothing was stored, or nobody knows: whoever asked asks again."""
+        self._remembered.forget(errand.execution_id for errand in batch)
+        for errand in batch:
+            errand.then(None)
+        self._is_busy = False
+        self._begin()
+
+    def _remember(self, worked: Sequence[Worked], known: Mapping[str, Versioned]) -> None:
+        for each in worked:
+            if each.execution is not None:
+                before = known.get(each.execution_id)
+                version = 1 if before is None else before.version + (1 if each.has_changed else 0)
+                self._remembered.keep(each.execution_id, Versioned(version, each.execution))
 
     def _publish(self, outbox_id: int | None, messages: Sequence[Outgoing]) -> None:
         if self._cluster.publish(messages, self) and outbox_id is not None and not self.crashes():
-            del self._cluster.record.outbox[outbox_id]
+            self._published.append(outbox_id)
+            self._cluster.timeline.after(TIDY_MS, self._tidy, outbox_id)
+
+    def _tidy(self, outbox_id: int) -> None:
+        """Rows that no later commit has deleted."""
+        if self.is_alive and outbox_id in self._published:
+            self._published.remove(outbox_id)
+            self._cluster.record.outbox.pop(outbox_id, None)
 
     def _answer(self, worked: Sequence[Worked]) -> None:
         for each in worked:
@@ -207,7 +286,6 @@ class Cluster:
         self._sweeps: dict[str, int] = {}
         paid_is_free = without is Mechanism.CLAIMS
         self._free_actions = frozenset({(WORKER, FREE), (WORKER, PAID)} if paid_is_free else {(WORKER, FREE)})
-        self._known: tuple[int, dict[tuple[str, str | None], Circumstances]] = (0, {})
         broker.consume(Queue.REPORTS, self._take_report)
         broker.consume(Queue.USAGE, self._take_usage)
 
@@ -234,12 +312,10 @@ class Cluster:
         """A new process in the place of a dead one; the dead one's name is kept for the trace."""
         self._replicas[self._replicas.index(dead)] = Replica(dead.name, self)
 
-    def work_out(self, batch: Sequence[Errand]) -> list[Worked]:
-        found = {
-            errand.execution_id: execution
-            for errand in batch
-            if (execution := self.record.executions.get(errand.execution_id)) is not None
-        }
+    def work_out(
+        self, batch: Sequence[Errand], found: Mapping[str, Execution], at_ms: int
+    ) -> tuple[Sequence[Errand], list[Worked]]:
+        """The batch that is left, and what the core made of it."""
         if self.timeline.is_traced:
             for errand in batch:
                 self.timeline.note(f"step {errand.execution_id} {_told(errand.happening)}")
@@ -251,21 +327,23 @@ class Cluster:
                     errand.happening = with_newest_attempt(errand.happening, found.get(errand.execution_id))
         if self._without is Mechanism.CLAIM_LEASE:
             batch = [errand for errand in batch if not self._granted_again(errand, found.get(errand.execution_id))]
-        return work_out(batch, found, self._circumstances)
+        return batch, work_out(batch, found, self._circumstances_at(at_ms))
 
-    def store(self, batch: Sequence[Errand], worked: Sequence[Worked], messages: Sequence[Outgoing]) -> int | None:
-        outbox_id = self.record.commit(worked, messages)
+    def store(self, batch: Sequence[Errand], worked: Sequence[Worked], decided: Decided) -> Committed:
+        committed = self.record.commit(decided, self.timeline.now)
+        if committed.stale:
+            return committed
         for errand in batch:
             if errand.committed is not None:
                 errand.committed()
         for each in worked:
             if each.execution is not None:
                 self._must_wait_for_something(each.execution)
-                self._sweep_when_due(each.execution)
-        if self._without is Mechanism.OUTBOX and outbox_id is not None:
-            del self.record.outbox[outbox_id]
-            return None
-        return outbox_id
+                self._sweep_when_due(each.execution_id)
+        if self._without is Mechanism.OUTBOX and committed.outbox_id is not None:
+            del self.record.outbox[committed.outbox_id]
+            return msgspec.structs.replace(committed, outbox_id=None)
+        return committed
 
     def publish(self, messages: Sequence[Outgoing], replica: Replica) -> bool:
         """False when the replica died before the last one was out."""
@@ -294,20 +372,17 @@ class Cluster:
         alive = [replica for replica in self._replicas if replica.is_alive]
         return alive[int(self.timeline.chance.random() * len(alive))] if alive else None
 
-    def _circumstances(self, template: str, version: str | None) -> Circumstances:
-        now = self.timeline.now
-        if self._known[0] != now:
-            self._known = (now, {})
-        known = self._known[1]
-        if (template, version) not in known:
-            known[template, version] = Circumstances(
-                at_ms=now,
+    def _circumstances_at(self, at_ms: int) -> Callable[[str, str | None], Circumstances]:
+        def circumstances_of(template: str, version: str | None) -> Circumstances:
+            return Circumstances(
+                at_ms=at_ms,
                 plan=self._shapes.plans.plan(template, version),
                 free_actions=self._free_actions,
-                live_workers=frozenset({WORKER}),
+                live_workers=_LIVE_WORKERS,
                 max_attempt_cost_usd=MAX_ATTEMPT_COST_USD,
             )
-        return known[template, version]
+
+        return circumstances_of
 
     def _must_wait_for_something(self, execution: Execution) -> None:
         """An execution whose only hope is its deadline has been forgotten."""
@@ -332,31 +407,30 @@ class Cluster:
             return
         del self.record.outbox[outbox_id]
 
-    def _sweep_when_due(self, execution: Execution) -> None:
-        due = wake_at(execution, self.timeline.now)
+    def _sweep_when_due(self, execution_id: str) -> None:
+        due = self.record.wakes.get(execution_id)
         if due is None or self._without is Mechanism.SWEEPER:
             return
-        planned = self._sweeps.get(execution.execution_id)
+        planned = self._sweeps.get(execution_id)
         if planned is None or due < planned:
-            self._sweeps[execution.execution_id] = due
-            delay = max(0, due - self.timeline.now) + self.timeline.between(0, 500)
-            self.timeline.after(delay, self._sweep, execution.execution_id)
+            self._sweeps[execution_id] = due
+            delay = max(0, due - self.timeline.now) + self.timeline.between(0, SWEEP_MS)
+            self.timeline.after(delay, self._sweep, execution_id)
 
     def _sweep(self, execution_id: str) -> None:
         """Wake it when it is due, and look again: whoever was asked to may have died over it."""
-        execution = self.record.executions[execution_id]
-        due = wake_at(execution, self.timeline.now)
         self._sweeps.pop(execution_id, None)
+        due = self.record.wakes.get(execution_id)
         if due is None:
             return
         if due > self.timeline.now:
-            self._sweep_when_due(execution)
+            self._sweep_when_due(execution_id)
             return
         replica = self._anybody()
         if replica is not None:
             replica.take(Errand(execution_id, TimePassed(), _nothing))
-        self._sweeps[execution_id] = self.timeline.now + 500
-        self.timeline.after(500, self._sweep, execution_id)
+        self._sweeps[execution_id] = self.timeline.now + SWEEP_MS
+        self.timeline.after(SWEEP_MS, self._sweep, execution_id)
 
     def _take_report(self, delivery: Delivery) -> bool:
         told: ReportTold = delivery.payload
@@ -433,6 +507,22 @@ def output_of(output: BlobRef, blobs: dict[str, Any]) -> Any:
 def _alive(report: Accepted | Progress, percent: int) -> AttemptProgressed:
     return AttemptProgressed(
         stage_id=report.stage_id, attempt=report.attempt, instance_id=report.instance_id, percent=percent, message=""
+    )
+
+
+def _decided(
+    at_ms: int, worked: Sequence[Worked], known: Mapping[str, Versioned], messages: Sequence[Outgoing], published: Sequence[int]
+) -> Decided:
+    return Decided(
+        at_ms=at_ms,
+        checked={execution_id: seen.version for execution_id, seen in known.items()},
+        changed=[each.execution for each in worked if each.has_changed and each.execution is not None],
+        new=[each.execution for each in worked if each.is_new and each.execution is not None],
+        events=[events for each in worked if (events := each.events)],
+        attempts=attempts_of(worked),
+        calls=calls_of(worked),
+        messages=messages,
+        published=published,
     )
 
 

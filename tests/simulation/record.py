@@ -1,6 +1,6 @@
-"""The database: what is committed stays, and what must never be is refused, as the schema does."""
+"""The database: what is committed stays, what others have changed meanwhile is stale, and what must never be is refused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -8,8 +8,9 @@ import msgspec
 from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
 from aif_contracts.metering import ProviderCall
 from aif_contracts.performance import PerformanceRecord
-from aif_orchestrator.engine.batch import Worked, attempts_of, calls_of
-from aif_orchestrator.execution.state import Execution
+from aif_orchestrator.execution.state import Execution, wake_at
+from aif_orchestrator.store.batches import Committed, Decided
+from aif_orchestrator.store.executions import Versioned
 from aif_runtime.bus import Outgoing
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -21,46 +22,68 @@ class ConstraintBroken(Exception):
 
 
 class Record:
-    def __init__(self, *, in_stored_form: bool) -> None:
-        self.executions: dict[str, Execution] = {}
+    def __init__(self, *, in_stored_form: bool, checks_versions: bool) -> None:
+        self.rows: dict[str, Versioned] = {}
+        self.wakes: dict[str, int] = {}
+        """When each living execution is to be looked at."""
         self.events: dict[str, list[ExecutionEvent]] = {}
         self.attempts: dict[tuple[str, str, int], PerformanceRecord] = {}
         self.calls: dict[str, ProviderCall] = {}
         self.outbox: dict[int, Sequence[Outgoing]] = {}
         self._in_stored_form = in_stored_form
-        self._rows = 0
+        self._checks_versions = checks_versions
+        self._outbox_rows = 0
 
-    def commit(self, worked: Sequence[Worked], messages: Sequence[Outgoing]) -> int | None:
-        """All of a batch, or nothing and ConstraintBroken. Returns the outbox row."""
-        ended = {(record.execution_id, record.stage_id, record.attempt): record for record in attempts_of(worked)}
-        if len(ended) < len(attempts_of(worked)) or not self.attempts.keys().isdisjoint(ended):
+    def read(self, execution_ids: Iterable[str]) -> dict[str, Versioned]:
+        return {execution_id: self.rows[execution_id] for execution_id in execution_ids if execution_id in self.rows}
+
+    def commit(self, decided: Decided, now: int) -> Committed:
+        """All of a batch, or nothing: when another writer was quicker, and when it breaks a constraint."""
+        stale = frozenset(
+            [key for key, version in decided.checked.items() if self._checks_versions and self.rows[key].version != version]
+            + [new.execution_id for new in decided.new if new.execution_id in self.rows]
+        )
+        if stale:
+            return Committed(stale=stale, outbox_id=None, at_ms=now)
+        ended = {(record.execution_id, record.stage_id, record.attempt): record for record in decided.attempts}
+        if len(ended) < len(decided.attempts) or not self.attempts.keys().isdisjoint(ended):
             raise ConstraintBroken(f"an attempt ends a second time: {sorted(ended)}")
-        for each in worked:
-            self._check_events(each.execution_id, each.events)
-        for each in worked:
-            if each.execution is not None and each.execution is not each.before:
-                self.executions[each.execution_id] = self._stored(each.execution)
-            if each.events:
-                self.events.setdefault(each.execution_id, []).extend(each.events)
+        for events in decided.events:
+            self._check(events)
+        for execution in (*decided.new, *decided.changed):
+            self._put(execution, decided.at_ms)
+        for events in decided.events:
+            self.events.setdefault(events[0].subject, []).extend(events)
         self.attempts.update(ended)
-        for call in calls_of(worked):
+        for call in decided.calls:
             self.calls.setdefault(call.call_key, call)
-        if not messages:
-            return None
-        self._rows += 1
-        self.outbox[self._rows] = messages
-        return self._rows
+        for row in decided.published:
+            self.outbox.pop(row, None)
+        if not decided.messages:
+            return Committed(stale=frozenset(), outbox_id=None, at_ms=now)
+        self._outbox_rows += 1
+        self.outbox[self._outbox_rows] = decided.messages
+        return Committed(stale=frozenset(), outbox_id=self._outbox_rows, at_ms=now)
 
-    def _check_events(self, execution_id: str, events: Sequence[ExecutionEvent]) -> None:
+    def _check(self, events: Sequence[ExecutionEvent]) -> None:
+        execution_id = events[0].subject
         known = self.events.get(execution_id, [])
         for number, event in enumerate(events, len(known) + 1):
             if event.sequence != number:
                 raise ConstraintBroken(f"event {event.sequence} of {execution_id} comes where {number} should")
-        if sum(1 for event in (*known, *events) if is_final_event(event)) > 1:
+        if known and is_final_event(known[-1]) and is_final_event(events[-1]):
             raise ConstraintBroken(f"{execution_id} ends a second time")
 
-    def _stored(self, execution: Execution) -> Execution:
-        return _DECODER.decode(_ENCODER.encode(execution)) if self._in_stored_form else execution
+    def _put(self, execution: Execution, at_ms: int) -> None:
+        key = execution.execution_id
+        version = self.rows[key].version + 1 if key in self.rows else 1
+        stored = _DECODER.decode(_ENCODER.encode(execution)) if self._in_stored_form else execution
+        self.rows[key] = Versioned(version, stored)
+        wake = wake_at(execution, at_ms)
+        if wake is None:
+            self.wakes.pop(key, None)
+        else:
+            self.wakes[key] = wake
 
 
 def is_final_event(event: ExecutionEvent) -> bool:

@@ -14,6 +14,8 @@ class Weather(Struct, frozen=True, kw_only=True):
     """The database is away: nothing is stored."""
     unknown_commit: float = 0.0
     """The commit is done, but reported as failed."""
+    lag: float = 0.0
+    """A replica's reckoning of the database's clock is behind."""
     lost_answer: float = 0.0
     death: float = 0.0
     """A worker dies between two effects."""
@@ -58,6 +60,7 @@ def weather_of(chance: random.Random) -> Weather:
         crash=some(often, 0.06),
         refused_commit=some(often / 2, 0.2),
         unknown_commit=some(often / 2, 0.1),
+        lag=some(often / 2, 0.5),
         lost_answer=some(often / 2, 0.2),
         death=some(often, 0.05),
         freeze=some(often, 0.05),

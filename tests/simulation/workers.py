@@ -9,7 +9,7 @@ from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
 from aif_contracts.metering import CallOutcome, CostLines, Metrics, ProviderCall, Tokens
 from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.packets import Cancelled, ControlMessage, Granted, Later, Superseded, WorkPacket
-from aif_contracts.reports import Completed, Declined, Failed, Report
+from aif_contracts.reports import HANDED_BACK, Completed, Declined, Failed, Report
 from aif_orchestrator.engine.arrivals import Applied
 from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CallBooked
 from simulation.broker import ACK_WAIT_MS, Broker, Delivery, Queue
@@ -214,8 +214,7 @@ class Worker:
         timeline, shop = self._timeline, self._shop
         hand.steps = []
         if hand.stopped_by is None and timeline.happens(shop.weather.hand_back):
-            self._settle(hand, lambda: hand.delivery.retry_later(0))
-            return
+            hand.stopped_by = HANDED_BACK
         report = shop.report(hand, self.instance_id, self._now)
         timeline.note(f"{self.instance_id} reports {type(report).__name__} of {report.execution_id}.{report.stage_id}")
         calls = frozenset(call.call_key for call in hand.calls)
