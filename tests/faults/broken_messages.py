@@ -95,7 +95,11 @@ async def packets_that_kill(plan: TrialPlan) -> Outcome:
             status = books.executions[execution_id].status
             running.expect(status == "failed", f"poisoned {execution_id} is {status}")
             running.expect(deaths[execution_id] <= MOST_DELIVERIES, f"{execution_id} killed {deaths[execution_id]} workers")
-        running.remarks.append(f"workers killed by each poisoned order: {[deaths[each] for each in poisoned]}")
+        beside = sum(each.status == "failed" for execution_id, each in books.executions.items() if execution_id not in poisoned)
+        running.remarks.append(
+            f"workers killed by each poisoned order: {[deaths[each] for each in poisoned]}; "
+            f"{beside} innocent executions were given up with them"
+        )
         return await running.verdict(Allowed(calls_may_be_lost=True, meant_to_end_badly=POISONED))
 
 

@@ -4,19 +4,27 @@ import asyncio
 import signal
 import time
 
+import httpx
+
 from aif_contracts import subjects
 from aif_runtime.bus import ConsumerSpec, Outgoing
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.nats_bus import NatsBus
 from faults.invariants import count_messages
-from faults.paper_factory import NATS, POSTGRES
+from faults.paper_factory import NATS, POSTGRES, TEMPLATE
 from faults.trial import Allowed, Outcome, Trial, TrialPlan, trial
+from support.waiting import eventually
 
 MEAN_PAUSE_SECONDS = 0.5
 ACK_WAIT_SECONDS = 2.0
 """As the trial's factory has it."""
 PUBLISHERS = 16
+NOTICED_WITHIN_SECONDS = 16.0
+"""Three unanswered pings, and a second for this machine."""
+BACK_WITHIN_SECONDS = 10.0
 PROBE = "probe"
+ANSWERED_WITHIN_SECONDS = 2.5
+"""Two, and half a one for this machine."""
 
 
 async def everything_killed_at_random(plan: TrialPlan) -> Outcome:
@@ -52,7 +60,7 @@ async def broker_killed_under_publishers(plan: TrialPlan) -> Outcome:
         lost = set(confirmed) - await _stored(running.bus)
         running.expect(not lost, f"{len(lost)} of {len(confirmed)} confirmed messages are lost")
         running.remarks.append(f"{len(confirmed)} messages confirmed to {PUBLISHERS} publishers, {len(lost)} lost")
-        return await running.verdict(Allowed(recovery_seconds=10.0))
+        return await running.verdict(Allowed(recovery_seconds=BACK_WITHIN_SECONDS))
 
 
 async def broker_store_deleted(plan: TrialPlan) -> Outcome:
@@ -69,22 +77,26 @@ async def broker_store_deleted(plan: TrialPlan) -> Outcome:
 
 async def postgres_killed(plan: TrialPlan) -> Outcome:
     """F05: SIGKILL of the postmaster, again and again."""
-    async with trial(plan, orchestrators=2, workers=2) as running:
+    async with trial(plan, orchestrators=2, workers=2, kam=True) as running:
         loading = asyncio.create_task(running.load())
+        slowest = 0.0
         for _ in range(5):
             await asyncio.sleep(plan.load_seconds / 6)
             pid = running.factory.pid(POSTGRES)
             if running.factory.kill(POSTGRES):
                 running.note("Postgres killed")
+                slowest = max(slowest, await _answered(running))
                 await running.factory.replaced(POSTGRES, pid)
         await loading
-        return await running.verdict(Allowed(recovery_seconds=10.0))
+        running.expect(slowest <= ANSWERED_WITHIN_SECONDS, f"a client waited {slowest:.1f} s for its answer")
+        running.remarks.append(f"a client waited {slowest:.2f} s at most for its answer while Postgres was away")
+        return await running.verdict(Allowed(recovery_seconds=BACK_WITHIN_SECONDS))
 
 
 async def worker_frozen(plan: TrialPlan) -> Outcome:
     """F06: a worker stands still for longer than the broker waits for it, and thaws in a changed world."""
     async with trial(plan, orchestrators=1, workers=2) as running:
-        loading = asyncio.create_task(running.load())
+        loading = asyncio.create_task(running.load(times_as_long=2))
         workers = running.factory.of_kind("worker")
         while not loading.done():
             await asyncio.sleep(running.chance.uniform(0.5, 1.5))
@@ -99,16 +111,22 @@ async def worker_frozen(plan: TrialPlan) -> Outcome:
 
 
 async def broker_frozen(plan: TrialPlan) -> Outcome:
-    """F07: the broker stands still; what was sent meanwhile may or may not have been stored."""
+    """F07: the broker stands still, at last until it is noticed; what was sent meanwhile may or may not have been stored."""
     async with trial(plan, orchestrators=1, workers=2) as running:
-        loading = asyncio.create_task(running.load())
-        for seconds in (running.chance.uniform(1, 2), running.chance.uniform(3, 5), running.chance.uniform(6, 8)):
+        loading = asyncio.create_task(running.load(times_as_long=3))
+        for seconds in (running.chance.uniform(1, 3), running.chance.uniform(4, 8)):
             await asyncio.sleep(plan.load_seconds / 4)
             running.note(f"broker frozen for {seconds:.1f} s")
             with running.factory.frozen(NATS):
                 await asyncio.sleep(seconds)
+        await asyncio.sleep(plan.load_seconds / 4)
+        fault = running.note("broker frozen until that is noticed")
+        with running.factory.frozen(NATS), running.noted_as_violation():
+            await eventually(lambda: not running.bus.is_connected, NOTICED_WITHIN_SECONDS, what="the frozen broker is noticed")
+        noticed_after = time.time() - fault.struck_at
+        running.remarks.append(f"a frozen broker was noticed after {noticed_after:.1f} s")
         await loading
-        return await running.verdict(Allowed(recovery_seconds=8 + 15))
+        return await running.verdict(Allowed(recovery_seconds=noticed_after + BACK_WITHIN_SECONDS))
 
 
 async def everything_drained_in_turn(plan: TrialPlan) -> Outcome:
@@ -166,6 +184,22 @@ async def _drained(running: Trial, name: str) -> float:
     await running.factory.ended(name, pid)
     seconds = time.monotonic() - began
     await running.factory.replaced(name, pid)
+    return seconds
+
+
+async def _answered(running: Trial) -> float:
+    """Seconds that a client waits for any answer to an order, be it that the factory is away."""
+    headers = {"X-API-Key": running.factory.keys.client_key, "Idempotency-Key": f"key-{len(running.faults)}"}
+    began = time.monotonic()
+    async with httpx.AsyncClient(base_url=running.factory.kam_url, headers=headers, timeout=15) as http:
+        body = {"selected_template": TEMPLATE, "parameters": {"text": PROBE}}
+        response = await http.post("/api/kam/orders", json=body)
+    seconds = time.monotonic() - began
+    if response.status_code == httpx.codes.ACCEPTED:
+        running.orders.texts[str(response.json()["execution_id"])] = PROBE
+    else:
+        running.expect(response.status_code == 503, f"an order was answered by {response.status_code}: {response.text}")
+        running.expect("Retry-After" in response.headers, "an answer 503 does not say when to come again")
     return seconds
 
 

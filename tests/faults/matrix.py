@@ -53,6 +53,13 @@ HEAD = (
     + f" {'pass':>4} {'lost':>5} {'again':>5} {'unbk':>4} {'recovery':>8} {'stall':>6} {'seconds':>7}"
 )
 
+LEGEND = """
+I1 to I8   violations of each invariant; pass: figures of the trial's own that were missed
+lost       attempts whose worker fell silent; again: paid calls beyond the first one for a stage
+unbk       calls on the provider's bill alone, because their worker or their message was destroyed
+recovery   the longest time from a fault until an order that was accepted after it had completed
+stall      the longest time without an execution ending while orders came in"""
+
 
 def row(played: Played) -> str:
     outcome = played.outcome

@@ -16,7 +16,7 @@ LOAD_SECONDS = 12.0
 
 
 async def play_all(names: list[str], *, seed: int, executions: int, load_seconds: float) -> int:
-    from faults.matrix import HEAD, details, play, row
+    from faults.matrix import HEAD, LEGEND, details, play, row
     from faults.trial import TrialPlan
 
     _say(HEAD)
@@ -25,6 +25,7 @@ async def play_all(names: list[str], *, seed: int, executions: int, load_seconds
         played = await play(name, TrialPlan(seed=seed, executions=executions, load_seconds=load_seconds))
         _say("\n".join((row(played), *details(played))))
         clean = clean and played.is_clean
+    _say(LEGEND)
     return 0 if clean else 1
 
 

@@ -22,5 +22,5 @@ async def test_every_accepted_order_is_done_once_and_paid_once(name: str, seed: 
     played = await play(name, TrialPlan(seed=seed, executions=EXECUTIONS, load_seconds=LOAD_SECONDS))
 
     assert played.is_clean, "\n".join((row(played), *details(played)))
-    assert played.outcome.executions == EXECUTIONS
+    assert played.outcome.executions >= EXECUTIONS
     assert played.outcome.faults > 0
