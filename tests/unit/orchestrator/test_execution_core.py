@@ -9,7 +9,7 @@ from aif_contracts.events import CostIncurred, StepSkipped, WorkflowCompleted, W
 from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import Cancelled, Later, Proceed, Superseded
-from aif_orchestrator.execution.commands import LoadOutputs, StoreInput, TellWorkers
+from aif_orchestrator.execution.commands import LoadOutputs, RecordCall, StoreInput, TellWorkers
 from aif_orchestrator.execution.happenings import (
     CallBooked,
     CancelAsked,
@@ -456,6 +456,17 @@ def test_a_forged_attempt_number_is_neither_applied_nor_charged() -> None:
     story.completes("only", 7, metrics=SPENT)
 
     assert story.stage("only").status == "running"
+    assert execution_totals(story.execution, story.circumstances.at_ms).cost_usd == "0"
+
+
+@pytest.mark.parametrize("attempt", [-1, 0, 2])
+def test_a_call_of_an_attempt_that_nobody_was_given_is_kept_and_not_counted(attempt: int) -> None:
+    story = Story(pipeline(stage("only")))
+    story.granted("only")
+
+    story.happens(CallBooked(call=call("only", attempt, 1, "0.10")))
+
+    assert [type(command) for command in story.commands] == [RecordCall]
     assert execution_totals(story.execution, story.circumstances.at_ms).cost_usd == "0"
 
 

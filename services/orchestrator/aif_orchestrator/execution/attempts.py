@@ -177,10 +177,15 @@ def time_passed(draft: Draft) -> None:
 
 
 def book_call(draft: Draft, call: ProviderCall) -> None:
-    """Charge a provider call. Until its attempt reports, it counts by itself; the report then includes it."""
+    """Charge a provider call. Until its attempt reports, it counts by itself; the report then includes it.
+
+    One of an attempt that nobody was given is kept, and not counted: no report will ever settle it.
+    """
     draft.command(RecordCall(call=call))
     run = draft.stages.get(call.stage_id)
-    if run is None or call.attempt in run.settled or any(known.call_key == call.call_key for known in run.unreported_calls):
+    if run is None or not 1 <= call.attempt <= run.attempt or call.attempt in run.settled:
+        return
+    if any(known.call_key == call.call_key for known in run.unreported_calls):
         return
     run = draft.change(call.stage_id, unreported_calls=(*run.unreported_calls, call))
     cost = metrics_of_call(call).cost_usd
