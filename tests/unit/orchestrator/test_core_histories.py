@@ -1,0 +1,389 @@
+"""Histories that nobody would think of: whatever happens to the core, in any order, twice, late or forged, the rules hold."""
+
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from aif_contracts.events import ExecutionEvent, StepCompleted, StepStarted
+from aif_contracts.metering import CostLines, Metrics
+from aif_contracts.money import ZERO, usd, usd_text
+from aif_contracts.orders import StageStatus
+from aif_contracts.packets import Granted, Later, Proceed
+from aif_contracts.reports import HANDED_BACK
+from aif_orchestrator.execution.commands import AnswerClaim, DispatchPacket, EmitEvent, LoadOutputs, RecordAttempt
+from aif_orchestrator.execution.happenings import (
+    AttemptCompleted,
+    AttemptFailed,
+    CallBooked,
+    CancelAsked,
+    InputStored,
+    InputUnavailable,
+    OutputsLoaded,
+    PacketDeclined,
+    TimePassed,
+)
+from aif_orchestrator.execution.metering import execution_totals
+from aif_orchestrator.execution.state import Execution, StageRun, wake_at
+from aif_pipelines.definition import OutputValidation, Pipeline
+from support.execution_story import Story, call, deliverable, final_events, inline, pipeline, schema_of, stage, stored
+
+PIPELINES: tuple[Pipeline, ...] = (
+    pipeline(stage("one")),
+    pipeline(stage("one"), stage("two", input={"from": "{{one.made}}"}), outputs=(deliverable("two"),)),
+    pipeline(
+        stage("one", optional=True),
+        stage("two", depends_on=("one",), input={"from": "{{one.made?}}"}),
+        stage("three", when="{{two.quality_score}} < 0.7"),
+        stage("four", depends_on=("three",)),
+    ),
+    pipeline(
+        stage("one", output_validation=OutputValidation(required_fields=("made",))),
+        stage("two"),
+        stage("three", input={"left": "{{one.made}}", "right": "{{two.made}}", "text": "{{params.text}}"}),
+        parameters=schema_of("text"),
+    ),
+)
+STAGES = st.sampled_from(("at work", "at work", "at work", "at work", "one", "two", "three", "four", "nowhere"))
+"""`at work` is the first stage that could go on."""
+WORKERS = st.sampled_from(("worker_a", "worker_b"))
+WHICH = st.sampled_from(("newest", "newest", "newest", "newest", "newest", "before", "first", "next", "far", "none"))
+AMOUNTS = st.sampled_from(("0", "0.25", "0.000001"))
+
+MONEY_FIELDS = ("spent", "settled", "unreported_calls")
+"""What a late report may still change."""
+
+
+class CoreHistories(RuleBasedStateMachine):
+    """Beside the core a little model keeps which attempts were opened and ended, and what they must cost."""
+
+    story: Story
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: set[tuple[str, int]] = set()
+        self.ended: list[tuple[str, int]] = []
+        self.calls: dict[str, tuple[str, int, Decimal]] = {}
+        self.reported: dict[tuple[str, int], Decimal] = {}
+        self.outputs: dict[str, Any] = {}
+        self.final_stages: dict[str, StageStatus] = {}
+        self.handed_back: Counter[str] = Counter()
+        self.told: list[AttemptCompleted | AttemptFailed] = []
+        self.read_commands = 0
+
+    @initialize(number=st.integers(0, len(PIPELINES) - 1), free=st.booleans(), long_text=st.booleans())
+    def order(self, number: int, free: bool, long_text: bool) -> None:
+        definition = PIPELINES[number]
+        text = "x" * (9_000 if long_text else 10)
+        parameters = {"text": text} if definition.parameters["properties"] else {}
+        self.story = Story(definition, free=free, parameters=parameters)
+        self._read_news()
+
+    @rule(stage_id=STAGES, which=WHICH, by=WORKERS)
+    def claim(self, stage_id: str, which: str, by: str) -> None:
+        stage_id = self._stage(stage_id)
+        run = self._run(stage_id)
+        now = self.story.circumstances.at_ms
+        is_held = run.status is StageStatus.RUNNING and now < (run.due_at or 0)
+        packet = self._number(which, run.dispatches)
+
+        answer = self.story.claim(stage_id, by=by, packet_id=f"packet_1.{stage_id}.{packet}")
+
+        if isinstance(answer, Granted):
+            assert packet == run.dispatches, "an old packet was good for a grant"
+            assert not is_held, "an attempt that is alive was given away"
+            assert (stage_id, answer.attempt) not in self.opened
+            self.opened.add((stage_id, answer.attempt))
+        if isinstance(answer, Later):
+            assert is_held
+        self._read_news()
+
+    @rule(stage_id=STAGES, which=WHICH, percent=st.integers(0, 100), by=WORKERS)
+    def progress(self, stage_id: str, which: str, percent: int, by: str) -> None:
+        stage_id = self._stage(stage_id)
+        attempt, before, is_open = self._attempt(stage_id, which)
+
+        answer = self.story.progress(stage_id, attempt, percent, by=by)
+
+        assert isinstance(answer, Proceed) == is_open
+        if is_open:
+            assert self._run(stage_id).progress_percent == max(percent, before.progress_percent)
+        else:
+            assert self._run(stage_id) == before
+        self._read_news()
+
+    @precondition(lambda self: not self.story.execution.is_final)
+    @rule(by=WORKERS)
+    def do_as_one_should(self, by: str) -> None:
+        """Wait until the stage at work is offered, take it and complete it."""
+        stage_id = self._stage("at work")
+        if self._run(stage_id).status is StageStatus.RETRYING:
+            self.story.wakes()
+            self._read_news()
+        if self._run(stage_id).status is StageStatus.PREPARING:
+            self.prepare(stage_id, "loaded")
+            self.prepare(stage_id, "stored")
+        if self._run(stage_id).status is StageStatus.QUEUED:
+            self.claim(stage_id, "newest", by)
+            self.complete(stage_id, "newest", "0.25", 0.9, is_empty=False, large=True)
+
+    @rule(
+        stage_id=STAGES,
+        which=WHICH,
+        cost=AMOUNTS,
+        quality=st.sampled_from((0.5, 0.9)),
+        is_empty=st.booleans(),
+        large=st.booleans(),
+    )
+    def complete(self, stage_id: str, which: str, cost: str, quality: float, is_empty: bool, large: bool) -> None:
+        stage_id = self._stage(stage_id)
+        attempt, before, is_open = self._attempt(stage_id, which)
+        value = {} if is_empty else {"made": f"{stage_id} by {attempt}"}
+        output = stored(f"{stage_id}/{attempt}") if large else inline(value)
+        report = AttemptCompleted(
+            stage_id=stage_id,
+            attempt=attempt,
+            output=output,
+            value=value,
+            metrics=self._reports(stage_id, attempt, cost),
+            quality_score=quality,
+            element_count=None,
+            summary="",
+        )
+
+        self._tell(report)
+
+        self._only_money_changed_unless(is_open, stage_id, before)
+        self._read_news()
+
+    @rule(
+        stage_id=STAGES,
+        which=WHICH,
+        cost=AMOUNTS,
+        code=st.sampled_from(("provider_timeout", "provider_timeout", HANDED_BACK)),
+        retryable=st.sampled_from((True, True, True, False)),
+        wait=st.sampled_from((None, 0, 40_000)),
+    )
+    def fail(self, stage_id: str, which: str, cost: str, code: str, retryable: bool, wait: int | None) -> None:
+        stage_id = self._stage(stage_id)
+        attempt, before, is_open = self._attempt(stage_id, which)
+        report = AttemptFailed(
+            stage_id=stage_id,
+            attempt=attempt,
+            code=code,
+            message="it did not work",
+            retryable=retryable,
+            retry_after_ms=wait,
+            metrics=self._reports(stage_id, attempt, cost),
+        )
+
+        self._tell(report)
+
+        self._only_money_changed_unless(is_open, stage_id, before)
+        self._read_news()
+
+    @precondition(lambda self: self.told)
+    @rule(ago=st.integers(0, 3))
+    def tell_again(self, ago: int) -> None:
+        """The broker delivers a report once more, perhaps long after the first time."""
+        report = self.told[max(0, len(self.told) - 1 - ago)]
+        before = self._run(report.stage_id)
+        is_open = self._is_open(report.stage_id, report.attempt)
+
+        self._tell(report)
+
+        self._only_money_changed_unless(is_open, report.stage_id, before)
+        self._read_news()
+
+    @rule(stage_id=STAGES, which=WHICH, number=st.integers(1, 2), cost=AMOUNTS)
+    def book_a_call(self, stage_id: str, which: str, number: int, cost: str) -> None:
+        stage_id = self._stage(stage_id)
+        attempt = self._number(which, self._run(stage_id).attempt)
+        booked = call(stage_id, attempt, number, cost)
+        if (stage_id, attempt) in self.opened:
+            self.calls.setdefault(booked.call_key, (stage_id, attempt, usd(cost)))
+
+        self.story.happens(CallBooked(call=booked))
+
+        self._read_news()
+
+    @rule(stage_id=STAGES, which=WHICH)
+    def decline(self, stage_id: str, which: str) -> None:
+        stage_id = self._stage(stage_id)
+        number = self._number(which, self._run(stage_id).dispatches)
+
+        self.story.happens(PacketDeclined(stage_id=stage_id, packet_id=f"packet_1.{stage_id}.{number}", message="not here"))
+
+        self._read_news()
+
+    @rule(stage_id=STAGES, answer=st.sampled_from(("loaded", "loaded", "stored", "stored", "gone")))
+    def prepare(self, stage_id: str, answer: str) -> None:
+        """A follow-up comes back: asked for now, long ago, or never."""
+        stage_id = self._stage(stage_id)
+        asked = [each for each in self.story.history if isinstance(each, LoadOutputs) and each.stage_id == stage_id]
+        if answer == "gone":
+            self.story.happens(InputUnavailable(stage_id=stage_id, code="blob_missing", message="no bytes"))
+        elif answer == "stored":
+            self.story.happens(InputStored(stage_id=stage_id, input_ref=stored()))
+        elif asked:
+            self.story.happens(OutputsLoaded(stage_id=stage_id, outputs={name: {"made": name} for name in asked[-1].refs}))
+        self._read_news()
+
+    @rule(milliseconds=st.sampled_from((1, 500, 9_000, 31_000, 70_000)))
+    def time_goes_by(self, milliseconds: int) -> None:
+        self.story.later(milliseconds)
+
+    @rule()
+    def a_second_sweeper_comes(self) -> None:
+        """It may find nothing due."""
+        self.story.happens(TimePassed())
+        self._read_news()
+
+    @precondition(lambda self: not self.story.execution.is_final)
+    @rule()
+    def wake(self) -> None:
+        self.story.wakes()
+        self._read_news()
+
+    @precondition(lambda self: len(self.story.history) > 20)
+    @rule()
+    def cancel(self) -> None:
+        self.story.happens(CancelAsked(reason="changed my mind"))
+        self._read_news()
+
+    @invariant()
+    def tells_a_straight_story(self) -> None:
+        events = [command.event for command in self.story.history if isinstance(command, EmitEvent)]
+        assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+        assert self.story.execution.sequence == len(events)
+        assert final_events(self.story.execution, self.story.history) == (1 if self.story.execution.is_final else 0)
+        if self.story.execution.is_final:
+            assert str(events[-1].data.__struct_config__.tag).startswith("WORKFLOW_")
+            events = events[:-1]
+        progress = [event.progress_percent for event in events]
+        assert progress == sorted(progress)
+
+    @invariant()
+    def waits_for_something_while_it_lives(self) -> None:
+        execution = self.story.execution
+        if execution.is_final:
+            assert all(run.status.is_final for run in execution.stages.values())
+            assert wake_at(execution, self.story.circumstances.at_ms) is None
+        else:
+            assert any(run.due_at is not None for run in execution.stages.values() if not run.status.is_final)
+
+    @invariant()
+    def counts_every_attempt_once(self) -> None:
+        assert max(Counter(self.ended).values(), default=1) == 1
+        assert set(self.ended) <= self.opened
+        for stage_id, run in self.story.execution.stages.items():
+            ends = sum(1 for stage, _ in self.ended if stage == stage_id)
+            assert ends == run.failures + run.losses + self.handed_back[stage_id] + (run.status is StageStatus.COMPLETED)
+            assert run.failures <= 3
+            assert run.losses <= 5
+            assert {number for stage, number in self.opened if stage == stage_id} == set(range(1, run.attempt + 1))
+
+    @invariant()
+    def charges_what_was_spent(self) -> None:
+        told = [amount for stage, attempt, amount in self.calls.values() if (stage, attempt) not in self.reported]
+
+        totals = execution_totals(self.story.execution, self.story.circumstances.at_ms)
+
+        assert usd(totals.cost_usd) == sum(self.reported.values(), ZERO) + sum(told, ZERO)
+
+    @invariant()
+    def what_has_ended_stays_as_it_is(self) -> None:
+        for stage_id, run in self.story.execution.stages.items():
+            if stage_id in self.final_stages:
+                assert run.status is self.final_stages[stage_id]
+                assert run.output == self.outputs[stage_id]
+            elif run.status.is_final:
+                self.final_stages[stage_id] = run.status
+                self.outputs[stage_id] = run.output
+
+    @invariant()
+    def survives_its_stored_form(self) -> None:
+        execution = self.story.execution
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(execution), type=Execution) == execution
+
+    def teardown(self) -> None:
+        """Whatever happened, time alone ends it."""
+        wakes = 0
+        while not self.story.execution.is_final:
+            self.story.wakes()
+            self._read_news()
+            wakes += 1
+            assert wakes < 200, "time passes, and nothing ends"
+        self.tells_a_straight_story()
+        self.counts_every_attempt_once()
+
+    def _stage(self, said: str) -> str:
+        if said != "at work":
+            return said
+        stages = self.story.execution.stages
+        return next((key for key, run in stages.items() if not run.status.is_final and run.status != "waiting"), "one")
+
+    def _run(self, stage_id: str) -> StageRun:
+        return self.story.execution.stages.get(stage_id, StageRun())
+
+    def _number(self, which: str, newest: int) -> int:
+        return {"newest": newest, "before": newest - 1, "first": 1, "next": newest + 1, "far": 99, "none": 0}[which]
+
+    def _attempt(self, stage_id: str, which: str) -> tuple[int, StageRun, bool]:
+        """A number that the wire lets through, the stage before, and whether an attempt of that number is open."""
+        run = self._run(stage_id)
+        number = max(1, self._number(which, run.attempt))
+        return number, run, self._is_open(stage_id, number)
+
+    def _is_open(self, stage_id: str, attempt: int) -> bool:
+        key = (stage_id, attempt)
+        return key in self.opened and key not in self.ended and not self._run(stage_id).status.is_final
+
+    def _tell(self, report: AttemptCompleted | AttemptFailed) -> None:
+        """Of an attempt's reports the first one is charged."""
+        if (report.stage_id, report.attempt) in self.opened:
+            self.reported.setdefault((report.stage_id, report.attempt), usd(report.metrics.cost_usd or "0"))
+        self.told.append(report)
+        self.story.happens(report)
+
+    def _reports(self, stage_id: str, attempt: int, cost: str) -> Metrics:
+        """What a report says was spent: the attempt's booked calls and `cost` beside them."""
+        booked = sum((amount for *key, amount in self.calls.values() if key == [stage_id, attempt]), ZERO)
+        amount = booked + usd(cost)
+        return Metrics(cost_usd=usd_text(amount), cost_lines=CostLines(ai_generation_usd=usd_text(amount)))
+
+    def _only_money_changed_unless(self, is_open: bool, stage_id: str, before: StageRun) -> None:
+        if not is_open:
+            unchanged = {name: getattr(before, name) for name in MONEY_FIELDS}
+            assert msgspec.structs.replace(self._run(stage_id), **unchanged) == before
+
+    def _read_news(self) -> None:
+        """What the last step said about attempts that it opened and ended."""
+        for command in self.story.history[self.read_commands :]:
+            match command:
+                case DispatchPacket(packet=packet) if packet.grant is not None:
+                    self.opened.add((packet.stage_id, packet.attempt))
+                case RecordAttempt(record=record):
+                    self.ended.append((record.stage_id, record.attempt))
+                    self.handed_back[record.stage_id] += record.failure_code == HANDED_BACK
+                case AnswerClaim(answer=Granted(attempt=attempt)):
+                    assert any(number == attempt for _, number in self.opened)
+                case EmitEvent(event=event):
+                    self._must_be_of_an_open_attempt(event)
+        self.read_commands = len(self.story.history)
+
+    def _must_be_of_an_open_attempt(self, event: ExecutionEvent) -> None:
+        match event.data:
+            case StepStarted(step_name=stage_id, attempt=attempt):
+                assert (stage_id, attempt) not in self.ended
+            case StepCompleted(step_name=stage_id, attempt=attempt):
+                assert self.ended[-1] == (stage_id, attempt)
+                assert attempt == max(number for stage, number in self.opened if stage == stage_id)
+
+
+CoreHistories.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
+TestCoreHistories = CoreHistories.TestCase
