@@ -52,7 +52,7 @@ def live_through(
     )
     Workshop(timeline=timeline, weather=weather, broker=broker, cluster=cluster, truth=truth)
     clients = Clients(timeline, cluster, truth, shapes)
-    for number in range(timeline.chance.choice((1, 1, 2, 3))):
+    for number in range(timeline.chance.choice((1, 1, 2))):
         clients.order(f"exec_{seed}_{number}", cancels=weather.cancels)
 
     drained = timeline.run(most_acts=MOST_ACTS)
