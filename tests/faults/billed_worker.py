@@ -44,7 +44,7 @@ class BillLine(Struct, frozen=True, kw_only=True):
 
 
 class Provider:
-    """Answers after a while, and bills."""
+    """Answers after a while, and bills half-way: an answer may be lost, its price is not."""
 
     def __init__(self, *, bill_path: str, call_ms: int) -> None:
         self._bill = os.open(bill_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -60,10 +60,14 @@ class Provider:
         call_key = ".".join(
             (assignment.execution_id, assignment.stage_id, str(assignment.attempt), str(assignment.next_call_number()))
         )
-        await asyncio.sleep(self._call_ms / 1000)
+        await asyncio.sleep(self._call_ms / 2000)
         line = BillLine(call_key=call_key, cost_usd=PRICE_USD, billed_at=time.time())
         os.write(self._bill, msgspec.json.encode(line) + b"\n")
-        await assignment.record_call(_call(assignment, call_key, self._call_ms))
+        try:
+            await asyncio.sleep(self._call_ms / 2000)
+        finally:
+            # Whoever stops the attempt now, what was begun is paid for.
+            await assignment.record_call(_call(assignment, call_key, self._call_ms))
         return Outcome(output={"text": sha256(text.encode()).hexdigest()})
 
 

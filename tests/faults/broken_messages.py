@@ -10,7 +10,7 @@ from aif_runtime.bus import Broadcast, Outgoing
 from aif_runtime.nats_bus import NatsBus
 from faults.billed_worker import POISON
 from faults.fuzzed_messages import Fuzzed, fuzzed_messages
-from faults.invariants import WORKER_LOST, Books, count_messages
+from faults.invariants import WORKER_LOST, Books, CallsLost, count_messages
 from faults.trial import Allowed, Outcome, TrialPlan, trial
 from support.waiting import eventually
 
@@ -47,7 +47,7 @@ async def everything_said_twice(plan: TrialPlan) -> Outcome:
         for what, changed in _differences(books, await running.books()):
             running.expect(not changed, f"the replay changed {what}")
         running.remarks.append(f"{len(heard)} messages replayed")
-        return await running.verdict(Allowed(calls_may_be_lost=True))
+        return await running.verdict(Allowed(calls_lost=CallsLost.WITH_THEIR_WORKER))
 
 
 async def broken_among_good(plan: TrialPlan) -> Outcome:
@@ -100,7 +100,7 @@ async def packets_that_kill(plan: TrialPlan) -> Outcome:
             f"workers killed by each poisoned order: {[deaths[each] for each in poisoned]}; "
             f"{beside} innocent executions were given up with them"
         )
-        return await running.verdict(Allowed(calls_may_be_lost=True, meant_to_end_badly=POISONED))
+        return await running.verdict(Allowed(calls_lost=CallsLost.WITH_THEIR_WORKER, meant_to_end_badly=POISONED))
 
 
 async def _hear(bus: NatsBus, subject: str, heard: list[Broadcast]) -> None:

@@ -7,10 +7,11 @@
     I6  nothing is left over: no unpublished message, no packet, no report, no usage
     I8  everything ended, and nearly all of it well
 
-A call that a killed worker had made and not told of is in nobody's books but the provider's. Those are counted apart, and
-excused only where the trial killed workers or deleted the broker's store, and only for attempts that were seen to be lost.
+A call that a killed worker had made and not told of is in nobody's books but the provider's; one whose message went down with
+the broker's store is known by its attempt's report alone. Those are counted apart, and excused only where a trial does that.
 """
 
+import enum
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -38,6 +39,16 @@ QUEUES = (subjects.STREAM_REQUESTS, subjects.STREAM_WORK, subjects.STREAM_REPORT
 _EVENTS = msgspec.json.Decoder(tuple[ExecutionEvent, ...])
 
 
+class CallsLost(enum.Enum):
+    """Which billed calls may be missing in the ledger."""
+
+    NONE = "none"
+    WITH_THEIR_WORKER = "with_their_worker"
+    """Those of attempts whose worker fell silent."""
+    WITH_THE_STORE = "with_the_store"
+    """Those, too, whose cost is in the report of their attempt."""
+
+
 class StoredExecution(Struct, frozen=True, kw_only=True):
     execution_id: str
     status: str
@@ -50,6 +61,7 @@ class StoredAttempt(Struct, frozen=True, kw_only=True):
     stage_id: str
     attempt: int
     failure_code: str | None
+    cost_usd: Decimal | None
 
 
 class Books(Struct, frozen=True, kw_only=True):
@@ -89,7 +101,8 @@ async def read_books(database: Database, execution_ids: Collection[str]) -> Book
             wanted,
         )
         attempts = await connection.fetch(
-            "SELECT execution_id, stage_id, attempt, failure_code FROM stage_attempts WHERE execution_id = ANY ($1)", wanted
+            "SELECT execution_id, stage_id, attempt, failure_code, cost_usd FROM stage_attempts WHERE execution_id = ANY ($1)",
+            wanted,
         )
         calls = await connection.fetch("SELECT call_key, cost_usd FROM provider_calls WHERE execution_id = ANY ($1)", wanted)
     by_execution: dict[str, list[ExecutionEvent]] = defaultdict(list)
@@ -154,26 +167,32 @@ def check_endings(texts: Mapping[str, str], books: Books, violations: Violations
             violations.add("I1", f"{execution_id} has events {numbers}")
 
 
-def check_money(books: Books, bill: Collection[BillLine], violations: Violations, *, calls_may_be_lost: bool) -> int:
+def check_money(books: Books, bill: Collection[BillLine], violations: Violations, lost: CallsLost) -> int:
     """I2. Returns how many calls are on the bill alone and excused."""
     ours = [line for line in bill if line.call_key.split(".", 1)[0] in books.executions]
-    billed = Counter(line.call_key for line in ours)
-    for call_key, times in billed.items():
+    for call_key, times in Counter(line.call_key for line in ours).items():
         if times > 1:
             violations.add("I2", f"the provider billed {call_key} {times} times: an attempt was given to two workers")
     prices = {line.call_key: Decimal(line.cost_usd) for line in ours}
     for call_key, cost in books.ledger.items():
         if prices.get(call_key) != cost:
             violations.add("I2", f"the ledger says {cost} for {call_key}, the bill {prices.get(call_key)}")
-    lost = {(each.execution_id, each.stage_id, each.attempt) for each in books.attempts if each.failure_code == WORKER_LOST}
+    attempts = {(each.execution_id, each.stage_id, each.attempt): each for each in books.attempts}
     unbooked = 0
     for call_key in prices.keys() - books.ledger.keys():
-        execution_id, stage_id, attempt, _ = call_key.split(".")
-        if calls_may_be_lost and (execution_id, stage_id, int(attempt)) in lost:
+        execution_id, stage_id, number, _ = call_key.split(".")
+        attempt = attempts.get((execution_id, stage_id, int(number)))
+        if attempt is not None and _is_excused(attempt, prices[call_key], lost):
             unbooked += 1
         else:
             violations.add("I2", f"{call_key} was billed and is not in the ledger")
     return unbooked
+
+
+def _is_excused(attempt: StoredAttempt, price: Decimal, lost: CallsLost) -> bool:
+    if attempt.failure_code == WORKER_LOST:
+        return lost is not CallsLost.NONE
+    return lost is CallsLost.WITH_THE_STORE and attempt.cost_usd is not None and attempt.cost_usd >= price
 
 
 def check_stages(books: Books, violations: Violations) -> None:

@@ -14,6 +14,7 @@ from faults.billed_worker import BillLine
 from faults.invariants import (
     WORKER_LOST,
     Books,
+    CallsLost,
     StoredAttempt,
     StoredExecution,
     Violations,
@@ -29,9 +30,11 @@ TEXTS = {EXECUTION: "bees"}
 DIGEST_OF_BEES = "45e45b469aa00c9c4359410b3d50ca3bf56477b53841de68957e13a0f081d8e9"
 CALLS = ("exec_1.one.1.1", "exec_1.two.1.1", "exec_1.three.1.1")
 BILL = tuple(BillLine(call_key=key, cost_usd="0.0125", billed_at=0.0) for key in CALLS)
+PRICE = Decimal("0.0125")
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ATTEMPTS = tuple(
-    StoredAttempt(execution_id=EXECUTION, stage_id=stage, attempt=1, failure_code=None) for stage in ("one", "two", "three")
+    StoredAttempt(execution_id=EXECUTION, stage_id=stage, attempt=1, failure_code=None, cost_usd=PRICE)
+    for stage in ("one", "two", "three")
 )
 
 
@@ -111,22 +114,34 @@ async def test_a_ledger_that_is_not_the_bill_breaks_the_second(
 
 async def test_a_call_of_a_lost_attempt_is_excused_only_where_workers_were_destroyed() -> None:
     books = await _books()
-    lost = StoredAttempt(execution_id=EXECUTION, stage_id="one", attempt=2, failure_code=WORKER_LOST)
+    lost = StoredAttempt(execution_id=EXECUTION, stage_id="one", attempt=2, failure_code=WORKER_LOST, cost_usd=None)
     books = replace(books, attempts=(*ATTEMPTS, lost))
     bill = (*BILL, BillLine(call_key="exec_1.one.2.1", cost_usd="0.0125", billed_at=0.0))
     strict, lenient = Violations(), Violations()
 
-    check_money(books, bill, strict, calls_may_be_lost=False)
-    unbooked = check_money(books, bill, lenient, calls_may_be_lost=True)
+    check_money(books, bill, strict, CallsLost.NONE)
+    unbooked = check_money(books, bill, lenient, CallsLost.WITH_THEIR_WORKER)
 
     assert strict.found["I2"] == ["exec_1.one.2.1 was billed and is not in the ledger"]
     assert dict(lenient.found) == {}
     assert unbooked == 1
 
 
+async def test_a_call_that_only_its_report_tells_of_is_excused_where_the_brokers_store_was_deleted() -> None:
+    books = replace(await _books(), ledger=dict.fromkeys(CALLS[:2], PRICE))
+    killed, deleted = Violations(), Violations()
+
+    check_money(books, BILL, killed, CallsLost.WITH_THEIR_WORKER)
+    unbooked = check_money(books, BILL, deleted, CallsLost.WITH_THE_STORE)
+
+    assert killed.found["I2"] == ["exec_1.three.1.1 was billed and is not in the ledger"]
+    assert dict(deleted.found) == {}
+    assert unbooked == 1
+
+
 async def test_a_stage_that_was_applied_twice_breaks_the_third() -> None:
     found = Violations()
-    again = StoredAttempt(execution_id=EXECUTION, stage_id="two", attempt=2, failure_code=None)
+    again = StoredAttempt(execution_id=EXECUTION, stage_id="two", attempt=2, failure_code=None, cost_usd=PRICE)
 
     await _check(replace(await _books(), attempts=(*ATTEMPTS, again)), BILL, found)
 
@@ -165,7 +180,7 @@ async def test_an_execution_that_never_ends_breaks_the_eighth() -> None:
 
 async def _check(books: Books, bill: tuple[BillLine, ...], found: Violations) -> int:
     check_endings(TEXTS, books, found)
-    unbooked = check_money(books, bill, found, calls_may_be_lost=False)
+    unbooked = check_money(books, bill, found, CallsLost.NONE)
     check_stages(books, found)
     await check_results(TEXTS, books, MemoryBlobStore(), found)
     check_liveness(TEXTS, [], books, found, meant_to_end_badly=0)

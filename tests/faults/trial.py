@@ -19,6 +19,7 @@ from faults.billed_worker import BillLine
 from faults.invariants import (
     WORKER_LOST,
     Books,
+    CallsLost,
     Violations,
     check_endings,
     check_liveness,
@@ -56,8 +57,7 @@ class Fault(Struct, frozen=True, kw_only=True):
 class Allowed(Struct, frozen=True, kw_only=True):
     """What a trial may show without being failed for it."""
 
-    calls_may_be_lost: bool = False
-    """It destroys workers or messages, and with them the knowledge of calls that the provider has billed."""
+    calls_lost: CallsLost = CallsLost.NONE
     calls_may_repeat: bool = True
     """At most one for each attempt that was lost."""
     meant_to_end_badly: int = 0
@@ -144,7 +144,7 @@ class Trial:
         bill = self.factory.bill()
         texts, violations = self.orders.texts, self.violations
         check_endings(texts, books, violations)
-        unbooked = check_money(books, bill, violations, calls_may_be_lost=allowed.calls_may_be_lost)
+        unbooked = check_money(books, bill, violations, allowed.calls_lost)
         check_stages(books, violations)
         await check_results(texts, books, self.blobs, violations)
         for place, count in (await count_left_over(self.database, self.bus)).items():
