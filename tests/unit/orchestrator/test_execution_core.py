@@ -21,7 +21,7 @@ from aif_orchestrator.execution.happenings import (
 from aif_orchestrator.execution.machine import ACTS, LATE, StageHappening
 from aif_orchestrator.execution.metering import execution_totals
 from aif_orchestrator.execution.state import Execution, wake_at
-from aif_pipelines.definition import OutputValidation
+from aif_pipelines.definition import OutputValidation, Retry
 from support.execution_story import START_MS, Story, call, deliverable, inline, pipeline, schema_of, stage, stored
 
 SPENT = Metrics(cost_usd="0.25", tokens_used=Tokens(prompt_tokens=100, completion_tokens=50, total_tokens=150))
@@ -362,6 +362,19 @@ def test_an_attempt_that_outlasts_its_time_is_stopped_and_tried_again() -> None:
     assert story.attempts() == [("only", 1, "timeout")]
     told = [command.message for command in story.commands if isinstance(command, TellWorkers)]
     assert [(message.stage_id, message.attempt) for message in told] == [("only", 1)]
+
+
+def test_a_worker_that_dies_on_a_stage_with_a_short_timeout_uses_up_no_retry() -> None:
+    story = Story(pipeline(stage("only", timeout_seconds=20.0, retry=Retry(max_attempts=1))))
+    attempt = story.granted("only")
+    story.later(10_000)
+    story.progress("only", attempt, 40)
+
+    story.wakes()
+
+    assert story.attempts() == [("only", 1, "worker_lost")]
+    story.completes("only", story.granted("only", by="worker_b"))
+    assert story.execution.status == "completed"
 
 
 def test_an_execution_that_outlasts_its_pipeline_fails() -> None:

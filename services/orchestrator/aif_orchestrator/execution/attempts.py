@@ -59,6 +59,7 @@ def progress(draft: Draft, happening: AttemptProgressed) -> None:
     news = happening.percent > run.progress_percent or bool(happening.message)
     run = draft.change(
         stage_id,
+        heard_at=draft.at,
         due_at=_lease_end(draft, run),
         progress_percent=max(run.progress_percent, happening.percent),
     )
@@ -218,7 +219,7 @@ def _grant(draft: Draft, happening: AttemptClaimed) -> None:
     stage = draft.plan_of(stage_id).stage
     timeout_ms = int(stage.timeout_seconds * 1000)
     run = draft.stages[stage_id]
-    draft.change(stage_id, attempt=run.attempt + 1, heard_of=False, started_at=None, times_out_at=None)
+    draft.change(stage_id, attempt=run.attempt + 1, heard_at=None, started_at=None, times_out_at=None)
     _hear_of(draft, stage_id, happening.instance_id)
     grant = Grant(max_cost_usd=draft.circumstances.max_attempt_cost_usd, cache=stage.cache)
     draft.command(AnswerClaim(answer=Granted(attempt=draft.stages[stage_id].attempt, grant=grant, timeout_ms=timeout_ms)))
@@ -230,13 +231,13 @@ def _hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: in
     Short work shows itself only by its report, which tells how long `ago_ms` it began.
     """
     run = draft.stages[stage_id]
-    if run.heard_of:
+    if run.heard_at is not None:
         return
     plan = draft.plan_of(stage_id)
     run = draft.change(
         stage_id,
         status=StageStatus.RUNNING,
-        heard_of=True,
+        heard_at=draft.at,
         holder=instance_id,
         started_at=max(draft.at - ago_ms, run.ready_at or 0),
         times_out_at=draft.at + int(plan.stage.timeout_seconds * 1000),
@@ -266,14 +267,20 @@ def _is_current(run: StageRun, attempt: int) -> bool:
 
 
 def _silence(draft: Draft, stage_id: str, run: StageRun) -> None:
+    """The open attempt has had its time, or its worker is silent.
+
+    A worker that lives ends its attempt in time and says so. Only one that is heard of beyond that time overruns it; one that
+    is not has fallen silent, and a short timeout must not make a crash use up a retry.
+    """
     patience = draft.circumstances.patience
     if run.times_out_at is not None and run.times_out_at + patience.timeout_slack_ms <= draft.at:
-        seconds = draft.plan_of(stage_id).stage.timeout_seconds
         _stop_worker(draft, stage_id)
-        _record(draft, stage_id, Metrics(), failure_code="timeout", happening=None)
-        message = f"attempt {run.attempt} of {stage_id} did not end within its {seconds:g} s"
-        _fail_attempt(draft, stage_id, "timeout", message, retryable=True, retry_after_ms=None)
-        return
+        if run.heard_at is not None and run.heard_at >= run.times_out_at:
+            seconds = draft.plan_of(stage_id).stage.timeout_seconds
+            _record(draft, stage_id, Metrics(), failure_code="timeout", happening=None)
+            message = f"attempt {run.attempt} of {stage_id} did not end within its {seconds:g} s"
+            _fail_attempt(draft, stage_id, "timeout", message, retryable=True, retry_after_ms=None)
+            return
     _lose(draft, stage_id)
     if not draft.stages[stage_id].status.is_final:
         readiness.dispatch(draft, stage_id)

@@ -109,7 +109,7 @@ def dispatch(draft: Draft, stage_id: str) -> None:
         due_at=draft.at + draft.circumstances.patience.unclaimed_ms,
         times_out_at=None,
         started_at=None,
-        heard_of=False,
+        heard_at=None,
         holder=None,
         progress_percent=0,
         reason=_waiting_reason(draft, worker_of(plan)),

@@ -43,8 +43,8 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ready_at: int | None = None
     started_at: int | None = None
     """When the open attempt was granted or first heard of."""
-    heard_of: bool = False
-    """The worker of the open attempt has shown itself."""
+    heard_at: int | None = None
+    """When the worker of the open attempt last showed itself; None before the first time."""
     holder: str | None = None
     """Instance id of the worker that holds the open attempt."""
     progress_percent: int = 0
