@@ -121,6 +121,8 @@ class _Case:
             self._must(codes[WORKER_LOST] == run.losses, "losses", f"{stage_id} counts {run.losses}, {codes[WORKER_LOST]} were")
             failures = sum(codes.values()) - codes[WORKER_LOST] - codes[HANDED_BACK] - codes[None]
             self._must(failures == run.failures, "failures", f"{stage_id} counts {run.failures} failures, {failures} were")
+            most = self._plan.stages[stage_id].stage.retry.max_attempts
+            self._must(run.failures <= most, "retries", f"{stage_id} failed {run.failures} times and may {most} times")
             stopped = codes["cancelled"] + codes["superseded"]
             self._must(stopped == 0, "stopped in error", f"{stage_id} lost {stopped} attempts to words that were not for them")
             completed = 1 if run.status is StageStatus.COMPLETED else 0
