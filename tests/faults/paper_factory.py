@@ -16,7 +16,6 @@ from pathlib import Path
 
 import msgspec
 
-from aif_console.embedded.child_process import log_tail
 from aif_console.embedded.credentials import Credentials
 from aif_console.embedded.nats_server import EmbeddedNats
 from aif_console.embedded.ports import FIRST_PORT, LAST_PORT
@@ -54,6 +53,8 @@ class PaperFactory:
         self.nats = EmbeddedNats(folder.nats, sync_interval="2m")
         self.postgres = EmbeddedPostgres(folder.postgres, durable=False)
         self.keys: FactoryKeys
+        self.leaves_folder = False
+        """Its folder, with all logs, is left for a person to look at."""
         self.kam_port = next_free_port(random.SystemRandom().randint(FIRST_PORT, LAST_PORT))
         self._settings = settings
         self._numbers = itertools.count(1)
@@ -187,9 +188,6 @@ class PaperFactory:
         """Until the process has ended."""
         await eventually(lambda: self._members[name].pid != pid, within_seconds, what=f"{name} ends")
 
-    def log_tails(self) -> str:
-        return "\n".join(f"--- {name}\n{log_tail(member.log_path)}" for name, member in self._members.items())
-
     async def _add(self, kind: ServiceKind, environment: Mapping[str, str]) -> str:
         ready = {"AIF_READY_FILE": str(self.folder.marks / f"{kind.name}.ready")}
         service = ServiceProcess(
@@ -249,7 +247,10 @@ async def paper_factory(
     unsure_share: float = 0.0,
     settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[PaperFactory]:
-    """A factory that is ready, in a folder of its own that is gone at the end. `settings` are for every service."""
+    """A factory that is ready, in a folder of its own that is gone at the end unless it `leaves_folder`.
+
+    `settings` are for every service.
+    """
     folder = _open_folder()
     factory = PaperFactory(DataFolder(folder), settings or {})
     try:
@@ -259,7 +260,8 @@ async def paper_factory(
         yield factory
     finally:
         await factory.stop()
-        shutil.rmtree(folder)
+        if not factory.leaves_folder:
+            shutil.rmtree(folder)
 
 
 def paper_chain() -> Pipeline:
