@@ -9,6 +9,7 @@ from aif_contracts.money import usd
 from aif_contracts.orders import StageStatus
 from aif_contracts.reports import HANDED_BACK
 from aif_orchestrator.execution.attempts import WORKER_LOST
+from aif_orchestrator.execution.happenings import Patience
 from aif_orchestrator.execution.metering import execution_totals
 from aif_orchestrator.execution.state import Execution
 from simulation.broker import Broker
@@ -119,6 +120,7 @@ class _Case:
             self._must(not missing, "attempts are recorded", f"{stage_id} lacks {missing} of {run.attempt}")
             codes = Counter(record.failure_code for record in records.values())
             self._must(codes[WORKER_LOST] == run.losses, "losses", f"{stage_id} counts {run.losses}, {codes[WORKER_LOST]} were")
+            self._must(run.losses <= Patience().max_losses, "losses", f"{stage_id} was lost {run.losses} times")
             failures = sum(codes.values()) - codes[WORKER_LOST] - codes[HANDED_BACK] - codes[None]
             self._must(failures == run.failures, "failures", f"{stage_id} counts {run.failures} failures, {failures} were")
             most = self._plan.stages[stage_id].stage.retry.max_attempts

@@ -12,13 +12,15 @@ import msgspec
 
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
-from aif_contracts.packets import ControlMessage, Priority, WorkPacket
+from aif_contracts.packets import ControlMessage, Granted, Priority, Proceed, WorkPacket
 from aif_contracts.reports import Accepted, Completed, Declined, Failed, Progress, Report
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
 from aif_orchestrator.engine.batch import FollowUp, Worked, attempts_of, calls_of, follow_ups_of, messages_of, work_out
 from aif_orchestrator.engine.remembered import Remembered
+from aif_orchestrator.execution.attempts import WORKER_LOST
 from aif_orchestrator.execution.commands import LoadOutputs, StoreInput, TellWorkers
 from aif_orchestrator.execution.happenings import (
+    AttemptClaimed,
     AttemptCompleted,
     AttemptFailed,
     AttemptProgressed,
@@ -29,6 +31,7 @@ from aif_orchestrator.execution.happenings import (
     InputUnavailable,
     OutputsLoaded,
     PacketDeclined,
+    Patience,
     TimePassed,
 )
 from aif_orchestrator.execution.state import Execution
@@ -50,6 +53,9 @@ ADOPT_AFTER_MS = 5_000
 TIDY_MS = 1_000
 SWEEP_MS = 500
 MOST_OVERTAKEN = 10
+LONGEST_LAG_MS = 2_000
+TOLERANCE_MS = LONGEST_LAG_MS + 100
+"""A lease may end so much earlier when a lagging replica began it."""
 MAX_ATTEMPT_COST_USD = "1"
 
 Then = Callable[[Applied | None], None]
@@ -57,6 +63,7 @@ Then = Callable[[Applied | None], None]
 
 _PACKETS = msgspec.json.Decoder(WorkPacket)
 _WORK = subjects.work(WORKER, Priority.NORMAL)
+_PATIENCE = Patience()
 _LIVE_WORKERS = frozenset({WORKER})
 _PERFORMANCE = subjects.performance(WORKER)
 
@@ -104,7 +111,7 @@ class Replica:
         self._remembered = Remembered()
         self._published: list[int] = []
         """Outbox rows to delete with the next commit."""
-        self._lag_ms = cluster.timeline.between(0, 2_000) if cluster.timeline.happens(cluster.weather.lag) else 0
+        self._lag_ms = cluster.timeline.between(0, LONGEST_LAG_MS) if cluster.timeline.happens(cluster.weather.lag) else 0
         """How far its reckoning of the database's clock is behind."""
 
     def take(self, errand: Errand) -> None:
@@ -337,6 +344,7 @@ class Cluster:
             if errand.committed is not None:
                 errand.committed()
         for each in worked:
+            self._note_signs_of_life(each)
             if each.execution is not None:
                 self._must_wait_for_something(each.execution)
                 self._sweep_when_due(each.execution_id)
@@ -380,9 +388,27 @@ class Cluster:
                 free_actions=self._free_actions,
                 live_workers=_LIVE_WORKERS,
                 max_attempt_cost_usd=MAX_ATTEMPT_COST_USD,
+                patience=_PATIENCE,
             )
 
         return circumstances_of
+
+    def _note_signs_of_life(self, worked: Worked) -> None:
+        """Losses first: a claim that takes a silent attempt's place is itself a sign of the next one."""
+        for record in attempts_of([worked]):
+            if record.failure_code == WORKER_LOST:
+                attempt = (record.execution_id, record.stage_id, record.attempt)
+                longest_ms = (record.timeout_ms or 0) + _PATIENCE.timeout_slack_ms - TOLERANCE_MS
+                lease_ms = _PATIENCE.lease_ms - TOLERANCE_MS
+                self.truth.was_lost(attempt, self.timeline.now, lease_ms=lease_ms, longest_ms=longest_ms)
+        for arrival, applied in worked.applied:
+            happening = arrival.happening
+            if isinstance(happening, AttemptProgressed) and isinstance(applied.answer, Proceed):
+                attempt = (arrival.execution_id, happening.stage_id, happening.attempt)
+                self.truth.showed_itself(attempt, self.timeline.now)
+            elif isinstance(happening, AttemptClaimed) and isinstance(applied.answer, Granted):
+                attempt = (arrival.execution_id, happening.stage_id, applied.answer.attempt)
+                self.truth.showed_itself(attempt, self.timeline.now)
 
     def _must_wait_for_something(self, execution: Execution) -> None:
         """An execution whose only hope is its deadline has been forgotten."""

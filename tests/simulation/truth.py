@@ -28,10 +28,24 @@ class Truth:
         self.reported_calls: dict[AttemptKey, frozenset[str]] = {}
         self.holders: dict[AttemptKey, set[str]] = {}
         """Worker instances that were granted an attempt by a claim."""
+        self.signs: dict[AttemptKey, tuple[int, int]] = {}
+        """When an attempt first and last showed itself, as the orchestrator stored it."""
         self.accepted: list[str] = []
 
     def violated(self, rule: str, story: str) -> None:
         self.violations.append(Violation(rule=rule, story=story))
+
+    def showed_itself(self, attempt: AttemptKey, now: int) -> None:
+        first, _ = self.signs.get(attempt, (now, now))
+        self.signs[attempt] = (first, now)
+
+    def was_lost(self, attempt: AttemptKey, now: int, *, lease_ms: int, longest_ms: int) -> None:
+        """An attempt may be given away when it has been silent for its lease, or has had its time."""
+        if attempt not in self.signs:
+            return
+        first, last = self.signs[attempt]
+        if now - last < lease_ms and now - first < longest_ms:
+            self.violated("live attempts are kept", f"{attempt} was given away {now - last} ms after a sign of life")
 
     def was_granted(self, attempt: AttemptKey, instance_id: str) -> None:
         holders = self.holders.setdefault(attempt, set())
