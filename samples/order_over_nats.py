@@ -1,6 +1,6 @@
 """Order a course by publishing one JSON message, and wait for its end. Any NATS client in any language can do the same.
 
-    .venv/bin/python samples/order_over_nats.py samples/beekeeping.md
+.venv/bin/python samples/order_over_nats.py samples/beekeeping.md
 """
 
 import asyncio
