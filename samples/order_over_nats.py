@@ -6,22 +6,21 @@
 import asyncio
 import json
 import sys
+import uuid
 from pathlib import Path
 
 import nats
 
 
-async def order(source: Path, data_folder: Path) -> None:
-    """`data_folder` is that of the running factory: it holds the broker's address and the operator's password."""
-    address = (data_folder / "nats.url").read_text().strip()
-    client_id = json.loads((data_folder / "keys.json").read_text())["client_id"]
+async def order(name: str, text: str, *, address: str, client_id: str) -> None:
     connection = await nats.connect(address)
     ended = await connection.subscribe(f"aif.event.{client_id}.*.*")
     message = {
         "template": "content_granulation_course",
-        "parameters": {"source_text": source.read_text(encoding="utf-8"), "granularityLevel": 3},
+        "parameters": {"source_text": text, "granularityLevel": 3},
         "urgency_level": "normal",
-        "idempotency_key": f"sample-{source.name}",
+        # Sent again under the same key it would be the same order, not a second one.
+        "idempotency_key": f"{name}-{uuid.uuid4()}",
     }
     stored = await connection.jetstream().publish(f"aif.request.submit.{client_id}", json.dumps(message).encode())
     sys.stdout.write(f"stored as message {stored.seq} of stream {stored.stream}\n")
@@ -33,5 +32,14 @@ async def order(source: Path, data_folder: Path) -> None:
     await connection.close()
 
 
+def main() -> None:
+    """The data folder of the running factory holds the broker's address, with the operator's password, and the client's id."""
+    source = Path(sys.argv[1])
+    data_folder = Path(sys.argv[2] if len(sys.argv) > 2 else "var")
+    address = (data_folder / "nats.url").read_text().strip()
+    client_id = json.loads((data_folder / "keys.json").read_text())["client_id"]
+    asyncio.run(order(source.name, source.read_text(encoding="utf-8"), address=address, client_id=client_id))
+
+
 if __name__ == "__main__":
-    asyncio.run(order(Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "var")))
+    main()

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import ResourceUsage, TimeBreakdown, Tokens
-from aif_contracts.money import UsdText
+from aif_contracts.money import SignedUsdText, UsdText
 
 
 class Totals(Struct, frozen=True, kw_only=True):
@@ -117,7 +117,8 @@ class ProgressUpdate(Struct, frozen=True, kw_only=True, tag="PROGRESS_UPDATE", t
 class CostIncurred(Struct, frozen=True, kw_only=True, tag="COST_INCURRED", tag_field="event_type"):
     step_name: str
     attempt: int
-    cost_usd: UsdText | None
+    cost_usd: SignedUsdText | None
+    """What came in addition; negative when an attempt's report corrects the upper bound of one of its calls."""
     total_cost_usd: UsdText
     provider: str | None = None
     model: str | None = None

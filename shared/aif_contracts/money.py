@@ -13,12 +13,21 @@ from msgspec import Meta
 UsdText = Annotated[
     str,
     Meta(
-        pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$",
+        pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$",
         description='US dollars as decimal text, for example "0.0001875"',
         examples=["0.0001875"],
     ),
 ]
-"""US dollars on the wire."""
+"""US dollars on the wire, never below zero: nobody is paid for work that costs money."""
+
+SignedUsdText = Annotated[
+    str,
+    Meta(
+        pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$",
+        description="A change of an amount in US dollars, as decimal text",
+        examples=["-0.0001875"],
+    ),
+]
 
 ZERO = Decimal(0)
 _SMALLEST = Decimal("0.000000000001")

@@ -179,7 +179,9 @@ class HandWorker:
         assert isinstance(answer, Granted), answer
         return answer.attempt
 
-    async def completes(self, packet: WorkPacket, attempt: int, value: Any, *, output: BlobRef | None = None) -> None:
+    async def completes(
+        self, packet: WorkPacket, attempt: int, value: Any, *, output: BlobRef | None = None, cost_usd: str = "0"
+    ) -> None:
         report = Completed(
             packet_id=packet.packet_id,
             execution_id=packet.execution_id,
@@ -188,7 +190,7 @@ class HandWorker:
             worker_name="maker",
             instance_id=self._instance_id,
             output=output or inline_ref(value),
-            metrics=Metrics(processing_time_ms=7),
+            metrics=Metrics(processing_time_ms=7, cost_usd=cost_usd),
         )
         await self.report(report)
 

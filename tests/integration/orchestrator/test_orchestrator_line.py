@@ -323,3 +323,16 @@ async def _cost_is(rig: Rig, cost: str) -> bool:
 async def _no_reports_left(rig: Rig) -> bool:
     view = await rig.client.get("exec_1")
     return view.status.is_final
+
+
+async def test_a_report_that_claims_a_negative_cost_is_refused(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+        _, packet = await worker.take()
+        attempt = await worker.granted(packet)
+        await worker.completes(packet, attempt, {"made": True}, cost_usd="-1")
+        letters = await eventually(rig.dead_letters)
+
+        assert "$.metrics.cost_usd" in letters[0].reason
+        assert await rig.client.status("exec_1") == "running"
