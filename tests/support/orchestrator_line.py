@@ -21,8 +21,8 @@ from aif_contracts.orders import (
     ListEvents,
     Refusal,
 )
-from aif_contracts.packets import ClaimAnswer, ClaimRequest, Granted, WorkPacket
-from aif_contracts.reports import Completed, Failed
+from aif_contracts.packets import ClaimAnswer, ClaimRequest, Granted, ProgressAnswer, WorkPacket
+from aif_contracts.reports import Completed, Failed, Progress
 from aif_contracts.workers import ActionDescription, WorkerDescription
 from aif_orchestrator.settings import OrchestratorSettings
 from aif_orchestrator.wiring import assemble
@@ -41,6 +41,7 @@ from aif_runtime.settings import Secret
 from aif_runtime.telemetry import Tracing, TracingOff
 
 _EXECUTE_ANSWER = msgspec.json.Decoder(Accepted | Refusal)
+_PROGRESS_ANSWER = msgspec.json.Decoder(ProgressAnswer)
 
 
 @asynccontextmanager
@@ -178,6 +179,22 @@ class HandWorker:
         answer = await self.claim(packet)
         assert isinstance(answer, Granted), answer
         return answer.attempt
+
+    async def beats(self, packet: WorkPacket, attempt: int) -> ProgressAnswer:
+        """A sign of life."""
+        progress = Progress(
+            packet_id=packet.packet_id,
+            execution_id=packet.execution_id,
+            stage_id=packet.stage_id,
+            attempt=attempt,
+            worker_name="maker",
+            instance_id=self._instance_id,
+            percent=10,
+        )
+        answer: ProgressAnswer = _PROGRESS_ANSWER.decode(
+            await self._bus.ask(subjects.PROGRESS, msgspec.json.encode(progress), wait_seconds=5)
+        )
+        return answer
 
     async def completes(
         self, packet: WorkPacket, attempt: int, value: Any, *, output: BlobRef | None = None, cost_usd: str = "0"

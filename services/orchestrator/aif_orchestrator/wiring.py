@@ -97,9 +97,13 @@ async def assemble(
         relay=relay,
         sweeper=Sweeper(
             database=database,
+            bus=bus,
             executions=executions,
             engine=engine,
+            clock=surroundings.clock,
             every_seconds=settings.orchestrator_sweep_seconds,
+            # Workers beat three times within the lease.
+            hearing_seconds=settings.orchestrator_lease_seconds / 2,
         ),
         workforce=workforce,
         follow_ups=follow_ups,

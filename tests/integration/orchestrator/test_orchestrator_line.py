@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.orders import Accepted, Refusal
-from aif_contracts.packets import Superseded
+from aif_contracts.packets import Proceed, Superseded
 from aif_pipelines.definition import Refusal as TemplateRefusal
 from aif_runtime.bus import ConsumerSpec, Outgoing
 from aif_runtime.memory_blobs import MemoryBlobStore
@@ -49,8 +50,13 @@ class Rig:
         self.database = database
         self.client = Client(self.bus)
 
-    def orchestrator(self, **settings: Any) -> Any:
-        return running_orchestrator(MemoryBus(self.broker), self.blobs, self.database, PIPELINES, **settings)
+    @asynccontextmanager
+    async def orchestrator(self, **settings: Any) -> AsyncIterator[None]:
+        """One replica, on a bus of its own, gone at the end."""
+        bus = MemoryBus(self.broker)
+        async with running_orchestrator(bus, self.blobs, self.database, PIPELINES, **settings):
+            yield
+        await bus.close()
 
     async def count(self, query: str) -> int:
         async with self.database.connection() as connection:
@@ -231,6 +237,24 @@ async def test_a_silent_worker_is_replaced_and_its_late_result_is_not_applied(ri
 
         deliverable_ref = (await rig.client.get("exec_1")).deliverables[0].blob
         assert deliverable_ref == inline_ref({"by": "quick"})
+
+
+async def test_an_outage_longer_than_the_lease_loses_no_living_worker(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator(orchestrator_lease_seconds=0.5):
+        await rig.client.execute("exec_1", "one_stage")
+        _, packet = await worker.take()
+        attempt = await worker.granted(packet)
+    await eventually(lambda: rig.count("SELECT count(*) FROM executions WHERE wake_at < now()"))
+
+    async with rig.orchestrator(orchestrator_lease_seconds=5.0, orchestrator_sweep_seconds=0.05):
+        await eventually(lambda: rig.client.status("exec_1"))
+        answer = await worker.beats(packet, attempt)
+
+        assert isinstance(answer, Proceed)
+        await worker.completes(packet, attempt, {"made": True})
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+    assert await rig.count("SELECT count(*) FROM stage_attempts") == 1
 
 
 async def test_poison_reports_go_to_the_dead_letters_and_delay_nobody(rig: Rig) -> None:

@@ -1,6 +1,9 @@
 """Wakes executions whose time has come: deadlines, silent attempts, waiting retries, packets that the broker has lost.
 
 Several replicas may wake the same execution; the second finds nothing due.
+
+Silence counts only while we could hear. After a start, and after the broker or the database was away, living workers get the
+time of a heartbeat to be heard before anybody is taken for lost; otherwise every outage would be paid for by repeated calls.
 """
 
 import asyncio
@@ -10,6 +13,8 @@ import structlog
 from aif_orchestrator.engine.engine import Engine, NotApplied
 from aif_orchestrator.execution.happenings import TimePassed
 from aif_orchestrator.store.executions import ExecutionStore
+from aif_runtime.bus import Bus
+from aif_runtime.clock import Clock
 from aif_runtime.failures import DatabaseUnavailable
 from aif_runtime.postgres import Database
 
@@ -19,20 +24,37 @@ log = structlog.get_logger()
 
 
 class Sweeper:
-    def __init__(self, *, database: Database, executions: ExecutionStore, engine: Engine, every_seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        bus: Bus,
+        executions: ExecutionStore,
+        engine: Engine,
+        clock: Clock,
+        every_seconds: float,
+        hearing_seconds: float,
+    ) -> None:
+        """`hearing_seconds` is how long everything has to be there before silence means something; above a heartbeat."""
         self._database = database
+        self._bus = bus
         self._executions = executions
         self._engine = engine
+        self._monotonic = clock.monotonic
         self._every_seconds = every_seconds
+        self._hearing_seconds = hearing_seconds
+        self._hears_since: float | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            woken = 0
             try:
-                woken = await self.sweep()
+                if self._hears():
+                    woken = await self.sweep()
             except DatabaseUnavailable as failure:
                 log.warning("sweep_failed", reason=str(failure))
-                woken = 0
+                self._hears_since = None
             if woken < AT_ONCE:
                 await asyncio.sleep(self._every_seconds)
 
@@ -44,8 +66,19 @@ class Sweeper:
             *(self._engine.apply(execution_id, TimePassed()) for execution_id in due), return_exceptions=True
         )
         for execution_id, result in zip(due, results, strict=True):
+            if isinstance(result, DatabaseUnavailable):
+                self._hears_since = None
             if isinstance(result, NotApplied | DatabaseUnavailable):
                 log.warning("not_woken", execution_id=execution_id, reason=str(result))
             elif isinstance(result, BaseException):
                 raise result
         return len(due)
+
+    def _hears(self) -> bool:
+        if not self._bus.is_connected:
+            self._hears_since = None
+            return False
+        now = self._monotonic()
+        if self._hears_since is None:
+            self._hears_since = now
+        return now - self._hears_since >= self._hearing_seconds
