@@ -114,11 +114,12 @@ async def test_one_json_message_on_nats_is_an_order(factory: Factory) -> None:
         await connection.close()
 
     async with client_of(factory) as client:
-        page = (await client.http.get("/api/kam/requests")).json()
-        assert [each["status"] for each in page["requests"]] == ["completed"]
-        assert page["requests"][0]["origin"] == "bus"
-        assert page["requests"][0]["execution"]["execution_id"] == final["subject"]
-        deliverable = await client.http.get(page["requests"][0]["deliverables"][0]["href"])
+        [listed] = (await client.http.get("/api/kam/requests")).json()["requests"]
+        request = await client.ended(listed["request_id"])
+        assert request["status"] == "completed"
+        assert request["origin"] == "bus"
+        assert request["execution"]["execution_id"] == final["subject"]
+        deliverable = await client.http.get(request["deliverables"][0]["href"])
     assert decoded(deliverable.content, Course).modules
 
 

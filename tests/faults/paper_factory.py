@@ -210,6 +210,8 @@ class PaperFactory:
     def _everybody(self) -> dict[str, str]:
         return {
             **SHORT_TIMES,
+            "AIF_ORCHESTRATOR_LEASE_SECONDS": "2",
+            "AIF_ACK_WAIT_SECONDS": "2",
             "AIF_NATS_URL": self.nats.url,
             "AIF_BLOBS_URL": self.blobs_url,
             "AIF_LOG_LEVEL": "warning",

@@ -81,8 +81,6 @@ def _check(row: AttemptRow) -> None:
                 raise RecordInvalid(field, f"is {value}: it lies between 0 and {largest}")
     if row.timeout_ms == 0:
         raise RecordInvalid("timeout_ms", "is 0: leave it out when the attempt had no limit")
-    if row.cost_usd is not None and row.cost_usd < 0:
-        raise RecordInvalid("metrics.cost_usd", f"is {row.cost_usd}: an attempt costs 0 or more, null when unknown")
     if row.quality_score is not None and not 0 <= row.quality_score <= 1:
         raise RecordInvalid("quality_score", f"is {row.quality_score}: it lies between 0 and 1")
     if not all((row.execution_id, row.stage_id, row.worker_name, row.action)):
