@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags, Tra
 from opentelemetry.util.types import AttributeValue
 
 from aif_runtime.telemetry import Attributes, Headers, Span, SpanKind
-from aif_runtime.trace_headers import TraceParent, read_trace_headers, trace_headers_only, write_trace_headers
+from aif_runtime.trace_headers import TraceParent, read_trace_headers, write_trace_headers
 
 _KINDS = {
     SpanKind.INTERNAL: trace.SpanKind.INTERNAL,
@@ -78,9 +78,6 @@ class OtelTracing:
 
     def inject(self) -> dict[str, str]:
         return _headers_of(trace.get_current_span().get_span_context())
-
-    def extract(self, headers: Headers) -> dict[str, str]:
-        return trace_headers_only(headers) if read_trace_headers(headers) else {}
 
     def record_span(
         self,

@@ -56,10 +56,6 @@ class Tracing(Protocol):
         """Headers of the span around the caller; empty when there is none."""
         ...
 
-    def extract(self, headers: Headers) -> dict[str, str]:
-        """The trace headers of a message, or nothing when they are malformed."""
-        ...
-
     def record_span(
         self,
         name: str,
@@ -94,9 +90,6 @@ class TracingOff:
 
     def inject(self) -> dict[str, str]:
         return {}
-
-    def extract(self, headers: Headers) -> dict[str, str]:
-        return trace_headers_only(headers)
 
     def record_span(
         self,

@@ -6,7 +6,19 @@ from typing import Any
 import pytest
 
 from aif_pipelines.builder import Pipeline, ref
-from aif_pipelines.definition import AddStage, Compensation, Fallback, Output, Retry, RetryStage, Stage
+from aif_pipelines.definition import (
+    AddStage,
+    Approve,
+    Compensation,
+    Fail,
+    Fallback,
+    Output,
+    OutputValidation,
+    Retry,
+    RetryStage,
+    SkipStage,
+    Stage,
+)
 from aif_pipelines.expressions import compile_expression
 from aif_pipelines.failures import PipelineInvalid
 from aif_pipelines.loading import dump_pipeline, load_pipeline
@@ -130,6 +142,36 @@ def test_rules_use_the_names_of_outputs() -> None:
     assert retry == RetryStage(condition="make.quality_score < 0.7", max_retries=2)
     assert isinstance(add, AddStage)
     assert add.stage.input == "{{make}}"
+
+
+def test_every_other_word_of_the_builder_says_what_it_says() -> None:
+    pipeline = (
+        Pipeline("p")
+        .hidden()
+        .step("make")
+        .worker("w", "x")
+        .cached()
+        .validate_output("title", min_quality_score=0.8)
+        .skip_if(ref("make.quality_score") > 0.9, "polish")
+        .fail_if("make.quality_score < 0.1", "worthless")
+        .approve_if("make.quality_score < 0.5", "look at it")
+        .done()
+        .step("polish")
+        .worker("w", "y")
+        .input_from("make")
+        .done()
+        .build()
+    )
+
+    stage = pipeline.stages[0]
+    assert pipeline.offered is False
+    assert stage.cache is True
+    assert stage.output_validation == OutputValidation(required_fields=("title",), min_quality_score=0.8)
+    assert stage.rules == (
+        SkipStage(condition="(make.quality_score > 0.9)", stage="polish"),
+        Fail(condition="make.quality_score < 0.1", message="worthless"),
+        Approve(condition="make.quality_score < 0.5", message="look at it"),
+    )
 
 
 def test_only_what_is_named_is_delivered() -> None:

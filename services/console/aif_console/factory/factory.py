@@ -93,11 +93,6 @@ class Factory:
         return {name: member.pid for name, member in self._members.items() if member.pid is not None}
 
     @property
-    def health_urls(self) -> dict[str, str]:
-        """By service, as its last start told."""
-        return {name: f"http://127.0.0.1:{service.port}/health" for name, service in self._services.items() if service.port}
-
-    @property
     def log_paths(self) -> dict[str, Path]:
         """By name, as `pids`."""
         return {name: member.log_path for name, member in self._members.items()}

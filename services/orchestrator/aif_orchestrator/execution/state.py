@@ -4,7 +4,6 @@ Times are whole milliseconds since 1970 by the database's clock, which is the on
 """
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import Metrics, ProviderCall
@@ -90,9 +89,6 @@ class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def is_final(self) -> bool:
         return self.status.is_final
-
-    def with_stage(self, stage_id: str, run: StageRun) -> "Execution":
-        return replace(self, stages={**self.stages, stage_id: run})
 
 
 def wake_at(execution: Execution, at_ms: int) -> int | None:
