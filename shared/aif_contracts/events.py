@@ -37,6 +37,25 @@ class Deliverable(Struct, frozen=True, kw_only=True):
     blob: BlobRef
 
 
+class Kept(Struct, frozen=True, kw_only=True):
+    """What a resumed execution does not pay for again."""
+
+    stages: tuple[str, ...]
+    """Stages whose outputs are used as they are."""
+    tokens_used: Tokens
+    cost_usd: UsdText
+    processing_time_ms: int
+    """Busy time of the attempts that made them."""
+
+
+class WorkflowScheduled(Struct, frozen=True, kw_only=True, tag="WORKFLOW_SCHEDULED", tag_field="event_type"):
+    """Accepted; it starts later."""
+
+    template: str
+    version: str
+    start_at: str
+
+
 class WorkflowStarted(Struct, frozen=True, kw_only=True, tag="WORKFLOW_STARTED", tag_field="event_type"):
     template: str
     version: str
@@ -54,11 +73,72 @@ class WorkflowFailed(Struct, frozen=True, kw_only=True, tag="WORKFLOW_FAILED", t
     message: str
     totals: Totals
     step_name: str | None = None
+    not_undone: tuple[str, ...] = ()
+    """Stages whose compensation failed: their effects remain, and somebody has to look."""
 
 
 class WorkflowCancelled(Struct, frozen=True, kw_only=True, tag="WORKFLOW_CANCELLED", tag_field="event_type"):
     reason: str
     totals: Totals
+    not_undone: tuple[str, ...] = ()
+    """As for a failed one."""
+
+
+class WorkflowPaused(Struct, frozen=True, kw_only=True, tag="WORKFLOW_PAUSED", tag_field="event_type"):
+    reason: str
+
+
+class WorkflowResumed(Struct, frozen=True, kw_only=True, tag="WORKFLOW_RESUMED", tag_field="event_type"):
+    """After a pause, or after it had ended: then it is on a new leg."""
+
+    leg: int
+    kept: Kept
+    """Of the legs before; nothing after a pause."""
+
+
+class StepAdded(Struct, frozen=True, kw_only=True, tag="STEP_ADDED", tag_field="event_type"):
+    """A rule has added a stage."""
+
+    step_name: str
+    added_by: str
+    worker_name: str
+    action: str
+    reason: str
+
+
+class ApprovalRequested(Struct, frozen=True, kw_only=True, tag="APPROVAL_REQUESTED", tag_field="event_type"):
+    """A person has to look at what a stage has made."""
+
+    step_name: str
+    message: str
+
+
+class ApprovalDecided(Struct, frozen=True, kw_only=True, tag="APPROVAL_DECIDED", tag_field="event_type"):
+    step_name: str
+    approved: bool
+    decided_by: str
+    comment: str = ""
+
+
+class CompensationStarted(Struct, frozen=True, kw_only=True, tag="COMPENSATION_STARTED", tag_field="event_type"):
+    step_name: str
+    """The stage that is undone."""
+    worker_name: str
+    action: str
+
+
+class CompensationCompleted(Struct, frozen=True, kw_only=True, tag="COMPENSATION_COMPLETED", tag_field="event_type"):
+    step_name: str
+    attempt: int
+    summary: str = ""
+
+
+class CompensationFailed(Struct, frozen=True, kw_only=True, tag="COMPENSATION_FAILED", tag_field="event_type"):
+    """It will not be tried again; what the stage has done remains."""
+
+    step_name: str
+    code: str
+    message: str
 
 
 class StepStarted(Struct, frozen=True, kw_only=True, tag="STEP_STARTED", tag_field="event_type"):
@@ -125,10 +205,19 @@ class CostIncurred(Struct, frozen=True, kw_only=True, tag="COST_INCURRED", tag_f
 
 
 EventData = (
-    WorkflowStarted
+    WorkflowScheduled
+    | WorkflowStarted
     | WorkflowCompleted
     | WorkflowFailed
     | WorkflowCancelled
+    | WorkflowPaused
+    | WorkflowResumed
+    | StepAdded
+    | ApprovalRequested
+    | ApprovalDecided
+    | CompensationStarted
+    | CompensationCompleted
+    | CompensationFailed
     | StepStarted
     | StepCompleted
     | StepFailed
@@ -139,6 +228,7 @@ EventData = (
 )
 
 FINAL_EVENT_TYPES = frozenset({"WORKFLOW_COMPLETED", "WORKFLOW_FAILED", "WORKFLOW_CANCELLED"})
+"""The last event of a leg. Only a resumed execution has events after one of these; the first of them is WORKFLOW_RESUMED."""
 
 
 class ExecutionEvent(

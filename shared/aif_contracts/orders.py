@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
-from aif_contracts.events import Deliverable, ExecutionEvent, Totals
+from aif_contracts.events import Deliverable, ExecutionEvent, Kept, Totals
 from aif_contracts.metering import Metrics
 from aif_contracts.packets import Priority
 
@@ -40,11 +40,20 @@ class Execute(Struct, frozen=True, kw_only=True):
     """None for the newest."""
     workspace_id: str | None = None
     tier: str = "standard"
+    start_at: str | None = None
+    """Not before this time, RFC 3339 with an offset, at most a year ahead; None for at once."""
 
 
 class ExecutionStatus(enum.StrEnum):
+    SCHEDULED = "scheduled"
+    """Accepted, and waits for its time to start."""
     RUNNING = "running"
+    AWAITING_APPROVAL = "awaiting_approval"
+    """A stage waits for a person; others may still be running."""
+    PAUSED = "paused"
+    """Nothing new is begun; attempts under way may end."""
     COMPENSATING = "compensating"
+    """It is going to end as failed or cancelled; what had completed is being undone."""
     COMPLETED = "completed"
     PARTIALLY_COMPLETED = "partially_completed"
     FAILED = "failed"
@@ -64,7 +73,11 @@ class StageStatus(enum.StrEnum):
     """Offered to the workers, nobody has begun."""
     RUNNING = "running"
     RETRYING = "retrying"
-    """An attempt failed; the next one waits for its time."""
+    """An attempt failed, or its result is to be bettered; the next one waits for its time."""
+    JUDGING = "judging"
+    """It has a result; the outputs that its rules read are being fetched."""
+    AWAITING_APPROVAL = "awaiting_approval"
+    """It has a result, and a person has to agree before what follows starts."""
     COMPLETED = "completed"
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -99,6 +112,10 @@ class StageView(Struct, frozen=True, kw_only=True):
     element_count: int | None = None
     reason: str = ""
     """Why it waits, was skipped or failed; empty when there is nothing to say."""
+    added_by: str | None = None
+    """The stage whose rule added this one; None for a stage of the template."""
+    compensates: str | None = None
+    """The stage that this one undoes; None for work."""
 
 
 class ExecutionView(Struct, frozen=True, kw_only=True):
@@ -121,6 +138,10 @@ class ExecutionView(Struct, frozen=True, kw_only=True):
     """Number of the newest event."""
     failure_code: str | None = None
     failure_message: str | None = None
+    leg: int = 1
+    """1, and one more for every time that it was resumed after it had ended."""
+    start_at: str | None = None
+    """When a delayed execution starts; None for one that started at once."""
 
 
 class GetExecution(Struct, frozen=True, kw_only=True):
@@ -135,9 +156,55 @@ class CancelExecution(Struct, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(max_length=500)] = "cancelled by the client"
 
 
+class PauseExecution(Struct, frozen=True, kw_only=True):
+    """Begin nothing new; attempts under way may end, and the execution's time stands still.
+
+    Answered with ExecutionView or Refusal.
+    """
+
+    execution_id: str
+    client_id: str | None
+    reason: Annotated[str, Meta(max_length=500)] = "paused by the client"
+
+
+class ResumeExecution(Struct, frozen=True, kw_only=True):
+    """Go on with a paused execution; or try one that failed, was cancelled or completed in part again from where it ended.
+
+    Answered with Resumed or Refusal.
+    """
+
+    execution_id: str
+    client_id: str | None
+
+
+class DecideApproval(Struct, frozen=True, kw_only=True):
+    """Agree, or not, with what a stage has made. Answered with ExecutionView or Refusal."""
+
+    execution_id: str
+    client_id: str | None
+    approved: bool
+    decided_by: Annotated[str, Meta(min_length=1, max_length=200)]
+    stage_id: str | None = None
+    """None when only one stage waits."""
+    comment: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class Resumed(Struct, frozen=True, kw_only=True, tag="resumed", tag_field="reply"):
+    execution: ExecutionView
+    kept: Kept
+
+
 class ListExecutions(Struct, frozen=True, kw_only=True):
     client_id: str | None
     status: ExecutionStatus | None = None
+    template: Name | None = None
+    request_id: str | None = None
+    created_after: str | None = None
+    """RFC 3339 with an offset; this time and later."""
+    created_before: str | None = None
+    """RFC 3339 with an offset; before this time."""
+    text: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    """Part of the id, the template's name or a text among the parameters, in any case."""
     cursor: str | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
@@ -162,7 +229,8 @@ class EventPage(Struct, frozen=True, kw_only=True):
 
 
 class ListTemplates(Struct, frozen=True, kw_only=True):
-    pass
+    client_id: str | None = None
+    """Whose own pipelines are listed beside the factory's; None for the factory's alone."""
 
 
 class TemplateView(Struct, frozen=True, kw_only=True):
@@ -174,6 +242,8 @@ class TemplateView(Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any]
     """JSON Schema of the parameters."""
     stages: tuple[str, ...]
+    owner: str | None = None
+    """The client whose own pipeline it is; None for the factory's."""
 
 
 class TemplateList(Struct, frozen=True, kw_only=True):

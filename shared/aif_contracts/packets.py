@@ -54,6 +54,17 @@ class Context(Struct, frozen=True, kw_only=True):
     tier: str = "standard"
 
 
+class PreviousAttempt(Struct, frozen=True, kw_only=True):
+    """What was wrong with the attempt before, so that the next one can do better than repeat it."""
+
+    attempt: int
+    code: str
+    """`output_invalid`, `retry_rule`, or the code that the worker gave."""
+    message: str
+    output: BlobRef | None = None
+    """What it made; None when it made nothing, or nothing that was kept."""
+
+
 class WorkPacket(Struct, frozen=True, kw_only=True):
     """Offers one stage of one execution to the workers of a kind."""
 
@@ -71,6 +82,8 @@ class WorkPacket(Struct, frozen=True, kw_only=True):
     context: Context
     inline_limit_bytes: int = INLINE_LIMIT_BYTES
     """Outputs above this size are stored as blobs; 0 for a deliverable, which is always stored."""
+    previous: PreviousAttempt | None = None
+    """None for a first attempt, and after an attempt that only fell silent."""
 
 
 class ClaimRequest(Struct, frozen=True, kw_only=True):
@@ -84,12 +97,16 @@ class ClaimRequest(Struct, frozen=True, kw_only=True):
     num_delivered: int = 1
     models: tuple[str, ...] = ()
     """Models that this worker is configured for; empty when it has local providers only."""
+    claim_id: Annotated[str, Meta(max_length=100)] = ""
+    """The same when a claim is repeated because no answer came: it then gets the same attempt. Empty for none."""
 
 
 class Granted(Struct, frozen=True, kw_only=True, tag="granted"):
     attempt: int
     grant: Grant
     timeout_ms: int
+    alone: bool = False
+    """Work on it while nothing else is under way in this process: earlier attempts took their workers down with them."""
 
 
 class Later(Struct, frozen=True, kw_only=True, tag="later"):

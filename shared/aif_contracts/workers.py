@@ -21,3 +21,12 @@ class WorkerDescription(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     slots: int = 1
     """Attempts that this process works on at once."""
+
+
+class ListWorkers(Struct, frozen=True, kw_only=True):
+    pass
+
+
+class WorkerList(Struct, frozen=True, kw_only=True):
+    workers: tuple[WorkerDescription, ...]
+    """The live ones, by name and instance."""

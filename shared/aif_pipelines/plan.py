@@ -1,6 +1,6 @@
 """A pipeline ready to run: everything that is text in the definition is compiled once, here."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import msgspec
@@ -12,9 +12,9 @@ from aif_pipelines.expressions import Expression
 from aif_pipelines.failures import PipelineInvalid
 from aif_pipelines.graph import topological_order
 from aif_pipelines.mistakes import Mistake
-from aif_pipelines.stage_plan import RulePlan, StagePlan
+from aif_pipelines.stage_plan import RulePlan, StagePlan, compensation_id, compensation_plan
 
-__all__ = ["Plan", "RulePlan", "StagePlan", "compile_pipeline"]
+__all__ = ["Plan", "RulePlan", "StagePlan", "compensation_id", "compile_pipeline"]
 
 
 class RefusalPlan(Struct, frozen=True, kw_only=True):
@@ -27,7 +27,14 @@ class Plan(Struct, frozen=True, kw_only=True):
     order: tuple[str, ...]
     """Stage ids, each after those it depends on, else in the order of the document."""
     stages: Mapping[str, StagePlan]
+    extra: Mapping[str, StagePlan]
+    """Stages that a rule may add, by id, and what undoes a stage, by `compensation_id`."""
     refusals: tuple[RefusalPlan, ...]
+
+    def stage_plan(self, plan_id: str) -> StagePlan:
+        """Of a stage of the pipeline, of one that a rule may add, or of a compensation."""
+        found = self.stages.get(plan_id)
+        return self.extra[plan_id] if found is None else found
 
     def refuse(self, params: Mapping[str, Any], capabilities: Set[str]) -> list[Mistake]:
         """Why an order with these checked parameters cannot be taken now; empty when it can.
@@ -53,11 +60,22 @@ def compile_pipeline(pipeline: Pipeline) -> Plan:
         pipeline=pipeline,
         order=order,
         stages={name: _with_dependents(name, plans, order) for name in order},
+        extra={extra.stage.id: extra for plan in plans.values() for extra in _extra(plan)},
         refusals=tuple(
             RefusalPlan(refusal=refusal, condition=condition)
             for refusal, condition in zip(pipeline.refusals, found.refusals, strict=True)
         ),
     )
+
+
+def _extra(plan: StagePlan) -> Iterator[StagePlan]:
+    compensation = compensation_plan(plan)
+    if compensation is not None:
+        yield compensation
+    for rule in plan.rules:
+        if rule.added is not None:
+            yield rule.added
+            yield from _extra(rule.added)
 
 
 def _with_dependents(name: str, plans: Mapping[str, StagePlan], order: tuple[str, ...]) -> StagePlan:

@@ -1,6 +1,6 @@
 """One stage with all its texts compiled."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -12,6 +12,7 @@ from aif_pipelines.output_checks import OutputCheck
 from aif_pipelines.templates import Template, compile_template
 
 SHARED_ROOTS = frozenset({"params", "budget", "execution"})
+COMPENSATION_PREFIX = "compensate_"
 
 
 class RulePlan(Struct, frozen=True, kw_only=True):
@@ -26,7 +27,9 @@ class StagePlan(Struct, frozen=True, kw_only=True):
     input: Template
     when: Expression | None
     needs: frozenset[str]
-    """Stages read by `input`, `when` and the rules' conditions, the stage itself left out."""
+    """Stages read by `input` and `when`."""
+    judged_with: frozenset[str]
+    """Stages read by the rules' conditions, the stage itself among them when they read it."""
     requires: frozenset[str]
     """Those of `needs` without whose output `input` has no value; the others may have been skipped or have failed."""
     depends_on: frozenset[str]
@@ -68,14 +71,16 @@ class StageCompiler:
         compensation = self._template(stage.compensate.input, f"{path}.compensate.input") if stage.compensate else None
         conditions = tuple(self._conditions(when, rules, path))
         reads = tuple(_reads(template, conditions, path))
-        needs = frozenset(root for root, _ in reads if root != stage.id)
+        judged_with = frozenset(_roots_read(rule.condition for rule in rules))
+        needs = _roots_of(template) | (frozenset() if when is None else frozenset(_roots_read((when,))))
         plan = StagePlan(
             stage=stage,
             input=template,
             when=when,
             needs=needs,
+            judged_with=judged_with,
             requires=needs & {reference.root for reference in template.required},
-            depends_on=needs | frozenset(stage.depends_on),
+            depends_on=(needs | judged_with | frozenset(stage.depends_on)) - {stage.id},
             dependents=(),
             rules=rules,
             compensation=compensation,
@@ -117,6 +122,43 @@ class StageCompiler:
         except LanguageInvalid as failure:
             self.mistakes.append(failure.mistake(path))
             return compile_expression("false")
+
+
+def compensation_id(stage_id: str) -> str:
+    """The id under which the compensation of a stage runs."""
+    return f"{COMPENSATION_PREFIX}{stage_id}"
+
+
+def compensation_plan(plan: StagePlan) -> StagePlan | None:
+    """What undoes the stage, as a stage of its own; None when nothing does."""
+    undo = plan.stage.compensate
+    if undo is None or plan.compensation is None:
+        return None
+    return StagePlan(
+        stage=Stage(id=compensation_id(plan.stage.id), worker=undo.worker, action=undo.action, input=undo.input),
+        input=plan.compensation,
+        when=None,
+        needs=_roots_of(plan.compensation),
+        judged_with=frozenset(),
+        requires=frozenset(),
+        depends_on=frozenset(),
+        dependents=(),
+        rules=(),
+        compensation=None,
+        output_check=None,
+        output_names=(),
+    )
+
+
+def _roots_of(template: Template) -> frozenset[str]:
+    return frozenset(reference.root for reference in template.references) - SHARED_ROOTS
+
+
+def _roots_read(expressions: Iterable[Expression]) -> Iterator[str]:
+    for expression in expressions:
+        for reference in expression.references:
+            if reference.root not in SHARED_ROOTS:
+                yield reference.root
 
 
 def _reads(template: Template, conditions: tuple[tuple[str, Expression], ...], path: str) -> Iterator[tuple[str, str]]:

@@ -1,10 +1,6 @@
 """The questions that any orchestrator replica answers over the bus, one method each."""
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
 import msgspec
-from msgspec import Struct
 
 from aif_contracts import subjects
 from aif_contracts.orders import (
@@ -24,6 +20,7 @@ from aif_contracts.orders import (
 from aif_contracts.packets import ClaimAnswer, ClaimRequest, Later, Proceed, ProgressAnswer, Superseded
 from aif_contracts.reports import Progress
 from aif_orchestrator.admission import Admission
+from aif_orchestrator.answering import AWAY_RETRY_MS, answer_questions, unknown_execution
 from aif_orchestrator.engine.arrivals import ExecutionOrdered
 from aif_orchestrator.engine.engine import Engine, NotApplied
 from aif_orchestrator.engine.plans import Plans
@@ -32,13 +29,9 @@ from aif_orchestrator.execution.views import view
 from aif_orchestrator.store.executions import ExecutionStore, Seen
 from aif_runtime.bus import Bus, Question
 from aif_runtime.decoding import decode
-from aif_runtime.failures import DatabaseUnavailable, MalformedMessage
+from aif_runtime.failures import DatabaseUnavailable
 from aif_runtime.postgres import Database
 from aif_runtime.telemetry import SpanKind, Tracing
-
-AWAY_RETRY_MS = 1_000
-
-Q = TypeVar("Q", bound=Struct)
 
 
 class Answers:
@@ -63,30 +56,14 @@ class Answers:
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
-        await self._answer(subjects.EXECUTE, Execute, self._execute)
-        await self._answer(subjects.CANCEL, CancelExecution, self._cancel)
-        await self._answer(subjects.GET, GetExecution, self._get)
-        await self._answer(subjects.LIST, ListExecutions, self._list)
-        await self._answer(subjects.EVENTS, ListEvents, self._events)
-        await self._answer(subjects.TEMPLATES, ListTemplates, self._templates)
+        await answer_questions(self._bus, subjects.EXECUTE, Execute, self._execute)
+        await answer_questions(self._bus, subjects.CANCEL, CancelExecution, self._cancel)
+        await answer_questions(self._bus, subjects.GET, GetExecution, self._get)
+        await answer_questions(self._bus, subjects.LIST, ListExecutions, self._list)
+        await answer_questions(self._bus, subjects.EVENTS, ListEvents, self._events)
+        await answer_questions(self._bus, subjects.TEMPLATES, ListTemplates, self._templates)
         await self._bus.answer(subjects.CLAIM, subjects.ORCHESTRATOR_GROUP, self._claim)
         await self._bus.answer(subjects.PROGRESS, subjects.ORCHESTRATOR_GROUP, self._progress)
-
-    async def _answer(self, subject: str, kind: type[Q], verb: Callable[[Q, Question], Awaitable[Struct]]) -> None:
-        decoder = msgspec.json.Decoder(kind)
-
-        async def answerer(question: Question) -> bytes:
-            try:
-                answer = await verb(decode(decoder, question.payload), question)
-            except MalformedMessage as mistake:
-                answer = Refusal(code=mistake.code, message=str(mistake))
-            except DatabaseUnavailable as failure:
-                answer = Refusal(code=failure.code, message=str(failure), retry_after_ms=AWAY_RETRY_MS)
-            except NotApplied as failure:
-                answer = Refusal(code="internal_error", message=str(failure))
-            return msgspec.json.encode(answer)
-
-        await self._bus.answer(subject, subjects.ORCHESTRATOR_GROUP, answerer)
 
     async def _execute(self, order: Execute, question: Question) -> Accepted | Refusal:
         with self._tracing.span(
@@ -107,7 +84,7 @@ class Answers:
 
     async def _cancel(self, request: CancelExecution, question: Question) -> ExecutionView | Refusal:
         if await self._find(request.execution_id, request.client_id) is None:
-            return _unknown(request.execution_id)
+            return unknown_execution(request.execution_id)
         await self._engine.apply(request.execution_id, CancelAsked(reason=request.reason))
         return await self._view(request.execution_id, request.client_id)
 
@@ -134,7 +111,7 @@ class Answers:
         async with self._database.connection() as connection:
             seen = await self._executions.find(connection, request.execution_id, request.client_id)
             if seen is None:
-                return _unknown(request.execution_id)
+                return unknown_execution(request.execution_id)
             events = await self._executions.list_events(connection, request.execution_id, request.after, request.limit)
         last = events[-1].sequence if events else request.after
         is_final = seen.execution.is_final and last >= seen.execution.sequence
@@ -180,7 +157,7 @@ class Answers:
 
     async def _view(self, execution_id: str, client_id: str | None) -> ExecutionView | Refusal:
         seen = await self._find(execution_id, client_id)
-        return _unknown(execution_id) if seen is None else self._as_view(seen)
+        return unknown_execution(execution_id) if seen is None else self._as_view(seen)
 
     def _as_view(self, seen: Seen) -> ExecutionView:
         execution = seen.execution
@@ -189,7 +166,3 @@ class Answers:
 
 _CLAIM = msgspec.json.Decoder(ClaimRequest)
 _PROGRESS = msgspec.json.Decoder(Progress)
-
-
-def _unknown(execution_id: str) -> Refusal:
-    return Refusal(code="unknown_execution", message=f"there is no execution {execution_id}")

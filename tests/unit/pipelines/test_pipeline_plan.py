@@ -55,7 +55,8 @@ def test_what_input_when_and_rules_read_is_waited_for_without_being_named() -> N
         )
     )
 
-    assert plan.stages["e"].needs == {"a", "b", "c"}
+    assert plan.stages["e"].needs == {"a", "b"}
+    assert plan.stages["e"].judged_with == {"c", "e"}
     assert plan.stages["e"].depends_on == {"a", "b", "c", "d"}
     assert plan.stages["a"].dependents == ("e",)
     assert plan.stages["e"].dependents == ()
