@@ -25,6 +25,8 @@ class SubmittedOrder(Struct, frozen=True, kw_only=True):
     idempotency_key: IdempotencyKey | None = None
     """The same key with the same order is one execution; without it the message id `Nats-Msg-Id` serves."""
     workspace_id: ClientId | None = None
+    start_at: str | None = None
+    """Not before this time, RFC 3339 with an offset, at most a year ahead; None for at once."""
 
 
 class Execute(Struct, frozen=True, kw_only=True):
