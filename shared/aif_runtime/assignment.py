@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from aif_contracts.metering import ProviderCall
-from aif_contracts.packets import Context, Grant
+from aif_contracts.packets import Context, Grant, PreviousAttempt
 from aif_runtime.blobs import BlobStore
 
 
@@ -57,6 +57,16 @@ class Assignment(Protocol):
     @property
     def input(self) -> Mapping[str, Any]:
         """The stage's input, a JSON object."""
+        ...
+
+    @property
+    def previous(self) -> PreviousAttempt | None:
+        """What was wrong with the attempt before; None for a first one, and when the one before only fell silent."""
+        ...
+
+    @property
+    def is_compensation(self) -> bool:
+        """True when it undoes what an earlier stage has done, because the execution will end as failed or cancelled."""
         ...
 
     @property

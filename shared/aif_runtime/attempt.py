@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from aif_contracts import reports, subjects
 from aif_contracts.metering import CallOutcome, ProviderCall
-from aif_contracts.packets import Context, Grant, WorkPacket
+from aif_contracts.packets import Context, ControlAction, Grant, PreviousAttempt, WorkPacket
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus, Outgoing
 from aif_runtime.counting_blobs import CountingBlobStore
@@ -103,6 +103,14 @@ class Attempt:
     @property
     def input(self) -> Mapping[str, Any]:
         return self._input
+
+    @property
+    def previous(self) -> PreviousAttempt | None:
+        return self.packet.previous
+
+    @property
+    def is_compensation(self) -> bool:
+        return self.packet.control.action is ControlAction.COMPENSATE
 
     @property
     def blobs(self) -> BlobStore:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aif_contracts.metering import ProviderCall
-from aif_contracts.packets import Context, Grant
+from aif_contracts.packets import Context, Grant, PreviousAttempt
 from aif_runtime.blobs import BlobStore
 from aif_runtime.memory_blobs import MemoryBlobStore
 
@@ -22,12 +22,16 @@ class RecordingAssignment:
         input: Mapping[str, Any] | None = None,
         grant: Grant | None = None,
         blobs: BlobStore | None = None,
+        previous: PreviousAttempt | None = None,
+        is_compensation: bool = False,
     ) -> None:
         self.action = action
         self.input = input or {}
         self.grant = grant or Grant()
         self.context = Context(client_id="client_1")
         self.blobs = blobs or MemoryBlobStore()
+        self.previous = previous
+        self.is_compensation = is_compensation
         self.calls: list[ProviderCall] = []
         self.messages: list[tuple[int, str]] = []
         self.seconds: dict[str, float] = {}

@@ -13,6 +13,7 @@ from aif_contracts.packets import (
     Grant,
     Granted,
     Later,
+    PreviousAttempt,
     Priority,
     Superseded,
 )
@@ -48,6 +49,35 @@ async def test_a_packet_with_a_grant_begins_at_once_as_the_attempt_it_names() ->
     assert report.instance_id == "echo_1"
     assert action.assignments[0].grant.max_cost_usd == "0.05"
     assert action.assignments[0].input == {"word": "bee"}
+
+
+async def test_an_action_learns_what_was_wrong_with_the_attempt_before() -> None:
+    action = Watched()
+    rig = WorkerRig(action)
+    previous = PreviousAttempt(attempt=1, code="output_invalid", message="the output has no `title`")
+
+    async with rig.running():
+        await rig.offer(await rig.packet(1))
+        await rig.offer(await rig.packet(2, attempt=2, previous=previous))
+        await rig.reports(2)
+
+    told = {assignment.execution_id: assignment.previous for assignment in action.assignments}
+    assert told == {"exec_1": None, "exec_2": previous}
+
+
+async def test_a_compensation_is_worked_on_like_any_action_and_knows_that_it_is_one() -> None:
+    action = Watched()
+    rig = WorkerRig(action)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(1))
+        await rig.offer(await rig.packet(2, control=Control(action=ControlAction.COMPENSATE)))
+        reports = await rig.reports(2)
+        await rig.nothing_is_left()
+
+    undoes = {assignment.execution_id: assignment.is_compensation for assignment in action.assignments}
+    assert undoes == {"exec_1": False, "exec_2": True}
+    assert all(isinstance(report, Completed) for report in reports)
 
 
 @pytest.mark.parametrize("paid", [True, False])
