@@ -4,11 +4,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from aif_contracts import events, orders, packets, reports, subjects
+from aif_contracts import dead_letters, events, history, orders, packets, pipelines, reports, subjects
 from aif_contracts.blobs import BlobRef, StorageType
-from aif_contracts.dead_letters import DeadLetter
+from aif_contracts.dead_letters import DeadLetter, DeadLetterStatus
 from aif_contracts.documents import Block, BlockKind, SourceDocument, Span
-from aif_contracts.events import Deliverable, ExecutionEvent, Totals
+from aif_contracts.events import Deliverable, ExecutionEvent, Kept, Totals
 from aif_contracts.metering import CallOutcome, CostLines, Metrics, ProviderCall, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.orders import ExecutionStatus, FieldMistake, StageStatus
 from aif_contracts.packets import ControlAction, Priority
@@ -21,7 +21,7 @@ from aif_contracts.performance import (
     WorkerInsights,
 )
 from aif_contracts.structures import Course, KeyPoint, Lesson, Module, Question, Quiz
-from aif_contracts.workers import ActionDescription, WorkerDescription
+from aif_contracts.workers import ActionDescription, ListWorkers, WorkerDescription, WorkerList
 
 INLINE_BLOB = BlobRef(
     storage_type=StorageType.INLINE,
@@ -72,6 +72,7 @@ TOTALS = Totals(
 DELIVERABLE = Deliverable(
     deliverable_id="dlv_1", name="course", title="Bienenhaltung für Anfänger", media_type="application/json", blob=STORED_BLOB
 )
+KEPT = Kept(stages=("outline",), tokens_used=TOKENS, cost_usd="0.00130105", processing_time_ms=1900)
 STEP_RETRYING = events.StepRetrying(
     step_name="outline", attempt=1, code="timeout", message="no answer within 120 s", retry_in_ms=1500
 )
@@ -101,6 +102,8 @@ STAGE_VIEW = orders.StageView(
     quality_score=0.91,
     element_count=14,
     reason="timeout: no answer within 120 s",
+    added_by="review",
+    compensates="publish",
 )
 EXECUTION_VIEW = orders.ExecutionView(
     execution_id="exec_1",
@@ -119,6 +122,8 @@ EXECUTION_VIEW = orders.ExecutionView(
     last_sequence=9,
     failure_code="stage_failed",
     failure_message="the optional stage quiz failed",
+    leg=2,
+    start_at="2026-05-01T09:29:59.000Z",
 )
 TEMPLATE_VIEW = orders.TemplateView(
     name="course",
@@ -128,6 +133,7 @@ TEMPLATE_VIEW = orders.TemplateView(
     structure_type="course",
     parameters={"type": "object", "required": ["source_text"]},
     stages=("outline", "assemble"),
+    owner="acme",
 )
 GRANT = packets.Grant(
     models=("gpt-5-mini",), max_cost_usd="0.25", max_tokens=8000, energy=3, cache=False, parameters={"temperature": 0.2}
@@ -136,6 +142,9 @@ CONTROL = packets.Control(
     action=ControlAction.COMPENSATE, priority=Priority.CRITICAL, timeout_ms=90_000, deadline="2026-05-01T09:40:00.000Z"
 )
 CONTEXT = packets.Context(client_id="acme", request_id="req_1", workspace_id="ws_1", tier="premium")
+PREVIOUS_ATTEMPT = packets.PreviousAttempt(
+    attempt=1, code="output_invalid", message="the output has no field `title`", output=STORED_BLOB
+)
 OF_ATTEMPT: dict[str, Any] = {
     "packet_id": "pkt_1",
     "execution_id": "exec_1",
@@ -201,6 +210,80 @@ QUESTION = Question(
 )
 BLOCK = Block(kind=BlockKind.HEADING, start=0, end=4, level=1)
 ACTION = ActionDescription(name="granulate", paid=True)
+WORKER_DESCRIPTION = WorkerDescription(
+    worker_name="content_granulator",
+    instance_id="granulator_1",
+    version="0.1.0",
+    actions=(ACTION,),
+    capabilities=("structuring",),
+    models=("gpt-5-mini",),
+    slots=8,
+)
+PROVIDER_CALL = ProviderCall(
+    call_key="exec_1.outline.2.1",
+    execution_id="exec_1",
+    client_id="acme",
+    stage_id="outline",
+    attempt=2,
+    worker_name="content_granulator",
+    provider="openai",
+    model="gpt-5-mini",
+    purpose="fallback",
+    outcome=CallOutcome.IN_DOUBT,
+    tokens=TOKENS,
+    cost_usd="0.0012",
+    upper_bound_usd="0.004",
+    price_version="2026-04-01",
+    response_id="chatcmpl-1",
+    latency_ms=1800,
+    error="no answer within 60 s",
+)
+ATTEMPT_VIEW = history.AttemptView(
+    stage_id="outline",
+    attempt=2,
+    worker_name="content_granulator",
+    action="granulate",
+    outcome=history.AttemptOutcome.FAILED,
+    queue_time_ms=20,
+    execution_time_ms=1900,
+    metrics=METRICS,
+    packet_id="pkt_1",
+    instance_id="granulator_1",
+    started_at="2026-05-01T09:29:58.020Z",
+    ended_at="2026-05-01T09:29:59.920Z",
+    grant=GRANT,
+    failure_code="output_invalid",
+    message="the output has no field `title`",
+    quality_score=0.4,
+    element_count=3,
+    output=STORED_BLOB,
+)
+PIPELINE_VIEW = pipelines.PipelineView(
+    name="bee_course",
+    version="1.2.0",
+    owner="acme",
+    title="Bees",
+    description="A course on bees.",
+    digest="0d1c2b3a4958677665748392a1b0c9d8e7f60514233241506f7e8d9cabbac9d8",
+    created_at="2026-05-01T09:00:00.000Z",
+    offered=True,
+    stages=("outline", "assemble"),
+)
+DEAD_LETTER_VIEW = dead_letters.DeadLetterView(
+    dead_letter_id="dead_1",
+    origin="aif_reports",
+    subject=subjects.report("exec_1"),
+    reason="Invalid value 'nope' - at `$.type`",
+    found_by="orchestrator",
+    found_at="2026-05-01T09:30:00.125Z",
+    deliveries=6,
+    size_bytes=16,
+    status=DeadLetterStatus.REPLAYED,
+    execution_id="exec_1",
+    decided_at="2026-05-01T10:00:00.000Z",
+    decided_by="key_1",
+)
+TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 
 SAMPLES: tuple[Struct, ...] = (
     INLINE_BLOB,
@@ -208,19 +291,44 @@ SAMPLES: tuple[Struct, ...] = (
         subject=subjects.report("exec_1"),
         reason="Invalid value 'nope' - at `$.type`",
         payload=b'{"type":"nope"}\xff',
-        headers={"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+        headers=TRACE,
         deliveries=6,
         found_by="orchestrator",
     ),
+    DEAD_LETTER_VIEW,
+    dead_letters.DeadLetterContent(dead_letter=DEAD_LETTER_VIEW, headers=TRACE, payload=b'{"type":"nope"}\xff'),
+    dead_letters.ListDeadLetters(status=DeadLetterStatus.WAITING, origin="aif_work", cursor="dead_0", limit=50),
+    dead_letters.DeadLetterPage(dead_letters=(DEAD_LETTER_VIEW,), next_cursor="dead_1"),
+    dead_letters.GetDeadLetter(dead_letter_id="dead_1"),
+    dead_letters.ReplayDeadLetter(dead_letter_id="dead_1", decided_by="key_1"),
+    dead_letters.DismissDeadLetter(dead_letter_id="dead_1", decided_by="key_1"),
     BLOCK,
     SPAN,
     SourceDocument(title="Bees", text="Bees\n\n", blocks=(BLOCK,), media_type="text/markdown", file_name="bees.md"),
     TOTALS,
     DELIVERABLE,
+    KEPT,
+    events.WorkflowScheduled(template="course", version="1", start_at="2026-05-01T09:30:00.000Z"),
     events.WorkflowStarted(template="course", version="1", stages=("outline", "assemble")),
     events.WorkflowCompleted(status="partially_completed", totals=TOTALS, deliverables=(DELIVERABLE,)),
-    events.WorkflowFailed(code="stage_failed", message="outline failed", totals=TOTALS, step_name="outline"),
-    events.WorkflowCancelled(reason="cancelled by the client", totals=TOTALS),
+    events.WorkflowFailed(
+        code="stage_failed", message="outline failed", totals=TOTALS, step_name="outline", not_undone=("publish",)
+    ),
+    events.WorkflowCancelled(reason="cancelled by the client", totals=TOTALS, not_undone=("publish",)),
+    events.WorkflowPaused(reason="paused by the client"),
+    events.WorkflowResumed(leg=2, kept=KEPT),
+    events.StepAdded(
+        step_name="polish",
+        added_by="outline",
+        worker_name="content_optimizer",
+        action="optimize_large_structure",
+        reason="outline.element_count > 100",
+    ),
+    events.ApprovalRequested(step_name="outline", message="the outline costs more than usual"),
+    events.ApprovalDecided(step_name="outline", approved=True, decided_by="key_1", comment="go on"),
+    events.CompensationStarted(step_name="publish", worker_name="publisher", action="unpublish"),
+    events.CompensationCompleted(step_name="publish", attempt=1, summary="1 page withdrawn"),
+    events.CompensationFailed(step_name="publish", code="timeout", message="no answer within 120 s"),
     events.StepStarted(step_name="outline", attempt=1, worker_name="content_granulator", action="granulate"),
     events.StepCompleted(
         step_name="outline",
@@ -252,25 +360,7 @@ SAMPLES: tuple[Struct, ...] = (
     RESOURCES,
     COST_LINES,
     METRICS,
-    ProviderCall(
-        call_key="exec_1.outline.2.1",
-        execution_id="exec_1",
-        client_id="acme",
-        stage_id="outline",
-        attempt=2,
-        worker_name="content_granulator",
-        provider="openai",
-        model="gpt-5-mini",
-        purpose="fallback",
-        outcome=CallOutcome.IN_DOUBT,
-        tokens=TOKENS,
-        cost_usd="0.0012",
-        upper_bound_usd="0.004",
-        price_version="2026-04-01",
-        response_id="chatcmpl-1",
-        latency_ms=1800,
-        error="no answer within 60 s",
-    ),
+    PROVIDER_CALL,
     orders.SubmittedOrder(
         template="course",
         parameters={"source_text": "# Bees"},
@@ -278,6 +368,7 @@ SAMPLES: tuple[Struct, ...] = (
         urgency_level=Priority.HIGH,
         idempotency_key="order-7",
         workspace_id="ws_1",
+        start_at="2026-05-02T06:00:00+02:00",
     ),
     orders.Execute(
         execution_id="exec_1",
@@ -289,16 +380,33 @@ SAMPLES: tuple[Struct, ...] = (
         template_version="1",
         workspace_id="ws_1",
         tier="premium",
+        start_at="2026-05-02T04:00:00.000Z",
     ),
     STAGE_VIEW,
     EXECUTION_VIEW,
     orders.GetExecution(execution_id="exec_1", client_id="acme"),
     orders.CancelExecution(execution_id="exec_1", client_id="acme", reason="ordered twice"),
-    orders.ListExecutions(client_id="acme", status=ExecutionStatus.RUNNING, cursor="exec_0", limit=50),
+    orders.PauseExecution(execution_id="exec_1", client_id="acme", reason="the source is being corrected"),
+    orders.ResumeExecution(execution_id="exec_1", client_id="acme"),
+    orders.Resumed(execution=EXECUTION_VIEW, kept=KEPT),
+    orders.DecideApproval(
+        execution_id="exec_1", client_id="acme", approved=False, decided_by="key_1", stage_id="outline", comment="too long"
+    ),
+    orders.ListExecutions(
+        client_id="acme",
+        status=ExecutionStatus.RUNNING,
+        template="course",
+        request_id="req_1",
+        created_after="2026-05-01T00:00:00Z",
+        created_before="2026-05-02T00:00:00Z",
+        text="bees",
+        cursor="exec_0",
+        limit=50,
+    ),
     orders.ExecutionPage(executions=(EXECUTION_VIEW,), next_cursor="exec_1"),
     orders.ListEvents(execution_id="exec_1", client_id="acme", after=3, limit=100),
     orders.EventPage(events=(EVENT,), is_final=True),
-    orders.ListTemplates(),
+    orders.ListTemplates(client_id="acme"),
     TEMPLATE_VIEW,
     orders.TemplateList(templates=(TEMPLATE_VIEW,)),
     MISTAKE,
@@ -319,7 +427,9 @@ SAMPLES: tuple[Struct, ...] = (
         grant=GRANT,
         context=CONTEXT,
         inline_limit_bytes=0,
+        previous=PREVIOUS_ATTEMPT,
     ),
+    PREVIOUS_ATTEMPT,
     packets.ClaimRequest(
         packet_id="pkt_1",
         execution_id="exec_1",
@@ -327,8 +437,9 @@ SAMPLES: tuple[Struct, ...] = (
         instance_id="granulator_1",
         num_delivered=2,
         models=("gpt-5-mini",),
+        claim_id="claim_1",
     ),
-    packets.Granted(attempt=2, grant=GRANT, timeout_ms=90_000),
+    packets.Granted(attempt=2, grant=GRANT, timeout_ms=90_000, alone=True),
     packets.Later(retry_after_ms=500, reason="the client's executions wait their turn"),
     packets.Superseded(),
     packets.Cancelled(),
@@ -408,13 +519,26 @@ SAMPLES: tuple[Struct, ...] = (
         made_by="local_extractive",
     ),
     ACTION,
-    WorkerDescription(
-        worker_name="content_granulator",
-        instance_id="granulator_1",
-        version="0.1.0",
-        actions=(ACTION,),
-        capabilities=("structuring",),
-        models=("gpt-5-mini",),
-        slots=8,
+    WORKER_DESCRIPTION,
+    ListWorkers(),
+    WorkerList(workers=(WORKER_DESCRIPTION,)),
+    ATTEMPT_VIEW,
+    history.ListAttempts(execution_id="exec_1", client_id="acme", cursor="2", limit=50),
+    history.AttemptPage(attempts=(ATTEMPT_VIEW,), next_cursor="3"),
+    history.ListCalls(execution_id="exec_1", client_id="acme", cursor="exec_1.outline.1.1", limit=50),
+    history.CallPage(calls=(PROVIDER_CALL,), next_cursor="exec_1.outline.2.1"),
+    pipelines.SavePipeline(client_id="acme", document="name: bee_course", dry_run=True, require_workers=False),
+    PIPELINE_VIEW,
+    pipelines.PipelineSaved(
+        name="bee_course",
+        version="1.2.0",
+        owner="acme",
+        digest="0d1c2b3a4958677665748392a1b0c9d8e7f60514233241506f7e8d9cabbac9d8",
+        is_new=True,
+        notes=("no worker offers content_granulator.granulate now",),
     ),
+    pipelines.ListPipelines(client_id="acme", name="bee_course", cursor="bee_course:1.1.0", limit=50),
+    pipelines.PipelinePage(pipelines=(PIPELINE_VIEW,), next_cursor="bee_course:1.2.0"),
+    pipelines.GetPipeline(client_id="acme", name="bee_course", version="1.2.0"),
+    pipelines.PipelineDocument(pipeline=PIPELINE_VIEW, document={"name": "bee_course", "timeout": "10m"}),
 )

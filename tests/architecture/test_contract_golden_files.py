@@ -17,7 +17,7 @@ import pytest
 from msgspec import Struct
 
 import aif_contracts
-from aif_contracts import events, orders, packets, reports
+from aif_contracts import events, orders, packets, pipelines, reports
 from architecture.contract_samples import SAMPLES
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -28,6 +28,8 @@ FAMILIES: tuple[tuple[Any, str], ...] = (
     (packets.ProgressAnswer, "type"),
     (events.EventData, "event_type"),
     (orders.Accepted | orders.Refusal, "reply"),
+    (orders.Resumed | orders.Refusal, "reply"),
+    (pipelines.PipelineSaved | orders.Refusal, "reply"),
 )
 """Unions of messages that travel together, and the field that tells them apart."""
 
@@ -130,7 +132,7 @@ def test_every_tagged_message_belongs_to_a_family() -> None:
     tagged = [message for message in SAMPLES if message.__struct_config__.tag is not None]
 
     assert [_name(message) for message in tagged if not isinstance(message, everything)] == []
-    assert len(tagged) == 23
+    assert len(tagged) == 34
 
 
 def test_an_event_with_unknown_data_is_refused_with_its_place() -> None:
