@@ -3,9 +3,9 @@
 from msgspec import Struct
 
 from aif_contracts.blobs import BlobRef
-from aif_contracts.events import ExecutionEvent
+from aif_contracts.events import ExecutionEvent, Kept
 from aif_contracts.metering import ProviderCall
-from aif_contracts.packets import ClaimAnswer, ControlMessage, ProgressAnswer, WorkPacket
+from aif_contracts.packets import ClaimAnswer, ControlMessage, Grant, ProgressAnswer, WorkPacket
 from aif_contracts.performance import PerformanceRecord
 
 
@@ -13,14 +13,40 @@ class DispatchPacket(Struct, frozen=True, kw_only=True):
     packet: WorkPacket
 
 
+class BuryPacket(Struct, frozen=True, kw_only=True):
+    """Keep a packet that takes its workers down with it for a person to look at."""
+
+    packet: WorkPacket
+    reason: str
+
+
 class EmitEvent(Struct, frozen=True, kw_only=True):
     event: ExecutionEvent
+    leg: int
+    """The leg that it belongs to; a final event ends it."""
+
+
+class AttemptAccount(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What people want to know of an attempt, beside its figures."""
+
+    packet_id: str
+    leg: int = 1
+    instance_id: str | None = None
+    """The worker process that held it; None when its report was its only sign of life."""
+    started_at: int | None = None
+    """In milliseconds since 1970; None when nothing was ever heard of it."""
+    grant: Grant | None = None
+    message: str = ""
+    """Why it failed, or what was made."""
+    output: BlobRef | None = None
+    """Without inline content."""
 
 
 class RecordAttempt(Struct, frozen=True, kw_only=True):
     """An attempt has ended: keep it, and tell the classifier."""
 
     record: PerformanceRecord
+    account: AttemptAccount
 
 
 class RecordCall(Struct, frozen=True, kw_only=True):
@@ -30,7 +56,7 @@ class RecordCall(Struct, frozen=True, kw_only=True):
 
 
 class LoadOutputs(Struct, frozen=True, kw_only=True):
-    """Read stored outputs for a stage's input, then say `OutputsLoaded` or `InputUnavailable`."""
+    """Read stored outputs for a stage's input or its rules, then say `OutputsLoaded` or `InputUnavailable`."""
 
     stage_id: str
     refs: dict[str, BlobRef]
@@ -57,8 +83,20 @@ class AnswerProgress(Struct, frozen=True, kw_only=True):
     answer: ProgressAnswer
 
 
+class AnswerResume(Struct, frozen=True, kw_only=True):
+    kept: Kept
+
+
+class Refuse(Struct, frozen=True, kw_only=True):
+    """What was asked for is not possible as the execution is now; nothing has changed."""
+
+    code: str
+    message: str
+
+
 Command = (
     DispatchPacket
+    | BuryPacket
     | EmitEvent
     | RecordAttempt
     | RecordCall
@@ -67,4 +105,6 @@ Command = (
     | TellWorkers
     | AnswerClaim
     | AnswerProgress
+    | AnswerResume
+    | Refuse
 )
