@@ -18,6 +18,8 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     deliveries: int
     found_by: str
     """The service that gave up on it."""
+    whole_size_bytes: int | None = None
+    """Of the message, when only the beginning of it fits into the letter; None when all of it is here."""
 
 
 class DeadLetterStatus(enum.StrEnum):
@@ -31,13 +33,14 @@ class DeadLetterView(Struct, frozen=True, kw_only=True):
     dead_letter_id: str
     """`dead_…`"""
     origin: str
-    """The stream that it came from, in lower case."""
+    """The stream that it came from: `requests`, `work`, `reports`, `usage`, `events` or `performance`."""
     subject: str
     reason: str
     found_by: str
     found_at: str
     deliveries: int
     size_bytes: int
+    """Of the whole message, also when only the beginning of it is kept."""
     status: DeadLetterStatus
     execution_id: str | None = None
     """None when the message does not say."""

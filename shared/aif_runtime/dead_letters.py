@@ -1,6 +1,7 @@
 """Give up on a message without losing it."""
 
 import hashlib
+from collections.abc import Mapping
 
 import msgspec
 
@@ -11,28 +12,46 @@ from aif_runtime.bus import Bus, Delivery, Outgoing
 KEPT_BYTES = 512 * 1024
 """Of a larger payload only the beginning is kept: in base64 the whole would not fit into a message, could not be stored, and
 the poison would come again for ever."""
+KEPT_HEADER_CHARACTERS = 16 * 1024
+"""Headers beyond so many are left out, for the same reason."""
 KEPT_REASON_CHARACTERS = 4000
+
+
+def dead_letter(
+    *, subject: str, payload: bytes, headers: Mapping[str, str], reason: str, deliveries: int, found_by: str
+) -> DeadLetter:
+    """The letter for a message, cut where it would be too large to be stored. It says how large the whole was."""
+    is_cut = len(payload) > KEPT_BYTES
+    if is_cut:
+        reason = f"{reason} (the first {KEPT_BYTES} of {len(payload)} bytes are kept)"
+    return DeadLetter(
+        subject=subject,
+        reason=reason[-KEPT_REASON_CHARACTERS:],
+        payload=payload[:KEPT_BYTES],
+        headers=_bounded(headers),
+        deliveries=deliveries,
+        found_by=found_by,
+        whole_size_bytes=len(payload) if is_cut else None,
+    )
 
 
 async def bury(bus: Bus, delivery: Delivery, reason: str, found_by: str, origin: str) -> None:
     """Store the message with its reason among the dead letters, then discard it.
 
-    `origin` names the stream it came from, in lower case. Raises BusUnavailable while the dead letter is not confirmed; the
-    delivery is then left alone and comes again.
+    `origin` names the stream it came from, in lower case; `AIF_` before it is left out. Raises BusUnavailable while the dead
+    letter is not confirmed; the delivery is then left alone and comes again.
     """
-    payload = delivery.payload
-    if len(payload) > KEPT_BYTES:
-        reason = f"{reason} (the first {KEPT_BYTES} of {len(payload)} bytes are kept)"
-    letter = DeadLetter(
+    origin = origin.removeprefix("aif_")
+    letter = dead_letter(
         subject=delivery.subject,
-        reason=reason[-KEPT_REASON_CHARACTERS:],
-        payload=payload[:KEPT_BYTES],
-        headers=dict(delivery.headers),
+        payload=delivery.payload,
+        headers=delivery.headers,
+        reason=reason,
         deliveries=delivery.num_delivered,
         found_by=found_by,
     )
     # The digest, because sequences begin anew when a stream was lost.
-    digest = hashlib.sha256(payload).hexdigest()[:16]
+    digest = hashlib.sha256(delivery.payload).hexdigest()[:16]
     await bus.publish(
         [
             Outgoing(
@@ -43,3 +62,13 @@ async def bury(bus: Bus, delivery: Delivery, reason: str, found_by: str, origin:
         ]
     )
     await delivery.discard()
+
+
+def _bounded(headers: Mapping[str, str]) -> dict[str, str]:
+    kept: dict[str, str] = {}
+    room = KEPT_HEADER_CHARACTERS
+    for name, value in headers.items():
+        room -= len(name) + len(value)
+        if room >= 0:
+            kept[name] = value
+    return kept

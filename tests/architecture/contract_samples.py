@@ -294,6 +294,7 @@ SAMPLES: tuple[Struct, ...] = (
         headers=TRACE,
         deliveries=6,
         found_by="orchestrator",
+        whole_size_bytes=600_000,
     ),
     DEAD_LETTER_VIEW,
     dead_letters.DeadLetterContent(dead_letter=DEAD_LETTER_VIEW, headers=TRACE, payload=b'{"type":"nope"}\xff'),

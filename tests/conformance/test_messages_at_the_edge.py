@@ -126,6 +126,23 @@ async def test_the_largest_poison_can_be_buried(rig: BusRig) -> None:
     letter = msgspec.json.decode((await fetch_one(dead)).payload, type=DeadLetter)
     assert letter.payload == b"x" * 524_288
     assert letter.reason == "bad (the first 524288 of 1000000 bytes are kept)"
+    assert letter.whole_size_bytes == 1_000_000
+
+
+async def test_poison_with_very_large_headers_can_be_buried(rig: BusRig) -> None:
+    bus = await rig.connect("one")
+    deliveries = await bus.open_consumer(work_consumer())
+    headers = {"traceparent": "00-abc", "x-large": "y" * 450_000}
+    await bus.publish([Outgoing(subject=WORK, payload=b"x" * 520_000, headers=headers)])
+
+    await bury(bus, await fetch_one(deliveries), "bad", "orchestrator", "work")
+
+    dead = await bus.open_consumer(ConsumerSpec(stream=subjects.STREAM_DEAD, durable="reader", filter_subject="aif.dead.work"))
+    letter = msgspec.json.decode((await fetch_one(dead)).payload, type=DeadLetter)
+    assert len(letter.payload) == 520_000
+    assert letter.whole_size_bytes is None
+    assert letter.headers["traceparent"] == "00-abc"
+    assert "x-large" not in letter.headers
 
 
 @pytest.mark.parametrize(
