@@ -8,12 +8,13 @@ import msgspec
 from aif_contracts import subjects
 from aif_contracts.events import ExecutionEvent
 from aif_contracts.metering import ProviderCall
-from aif_contracts.packets import ClaimAnswer, ProgressAnswer, Superseded
+from aif_contracts.packets import ClaimAnswer, ProgressAnswer, Superseded, WorkPacket
 from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
 from aif_orchestrator.execution.commands import (
     AnswerClaim,
     AnswerProgress,
+    BuryPacket,
     Command,
     DispatchPacket,
     EmitEvent,
@@ -27,6 +28,9 @@ from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgres
 from aif_orchestrator.execution.machine import begin, step
 from aif_orchestrator.execution.state import Execution
 from aif_runtime.bus import Outgoing
+from aif_runtime.dead_letters import dead_letter
+
+FOUND_BY = "orchestrator"
 
 FollowUp = LoadOutputs | StoreInput | TellWorkers
 """Commands that are performed after the commit, and come again by their timers if they are lost."""
@@ -111,6 +115,8 @@ def messages_of(worked: Sequence[Worked]) -> list[Outgoing]:
                             headers=trace,
                         )
                     )
+                case BuryPacket(packet=packet, reason=reason):
+                    others.append(_dead_letter_of(packet, reason, trace))
                 case EmitEvent(event=event):
                     kind = str(event.data.__struct_config__.tag)
                     others.append(
@@ -164,6 +170,24 @@ def _work_out_one(
         worked.commands += commands
         worked.applied.append((arrival, _applied(worked.execution, _answer_of(commands))))
     return worked
+
+
+def _dead_letter_of(packet: WorkPacket, reason: str, trace: Mapping[str, str]) -> Outgoing:
+    letter = dead_letter(
+        subject=subjects.work(packet.worker_name, packet.control.priority),
+        payload=msgspec.json.encode(packet),
+        headers=trace,
+        reason=reason,
+        # The orchestrator sees losses and no deliveries; each loss had a packet of its own, and this one was delivered.
+        deliveries=1,
+        found_by=FOUND_BY,
+    )
+    return Outgoing(
+        subject=subjects.dead("work"),
+        payload=msgspec.json.encode(letter),
+        message_id=f"dead.{packet.packet_id}",
+        headers=trace,
+    )
 
 
 def _answer_of(commands: Sequence[Command]) -> ClaimAnswer | ProgressAnswer | None:
