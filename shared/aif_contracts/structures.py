@@ -1,5 +1,6 @@
-"""The structures that the granulator makes. A client reads them; later stages read them by field name."""
+"""The structures that the granulator makes and makes smaller. A client reads them; later stages read them by field name."""
 
+import enum
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -8,6 +9,29 @@ from aif_contracts.documents import Span
 
 Text = Annotated[str, Meta(min_length=1, max_length=20_000)]
 ShortText = Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class ChangeKind(enum.StrEnum):
+    DROPPED = "dropped"
+    """It was empty or broken."""
+    MERGED = "merged"
+    """It said what another one says."""
+    JOINED = "joined"
+    """It was small and went together with its neighbour."""
+    SPLIT = "split"
+    """It was too long."""
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """What the optimizer did to one element of a structure."""
+
+    kind: ChangeKind
+    element: ShortText
+    """`module`, `lesson`, `section`, `key_point` or `question`."""
+    title: ShortText
+    """The element's, or how its text begins."""
+    into: ShortText | None = None
+    """Where its content is now; None for what is gone."""
 
 
 class KeyPoint(Struct, frozen=True, kw_only=True):
@@ -45,6 +69,8 @@ class Course(Struct, frozen=True, kw_only=True):
     structure_type: str = "course"
     made_by: str = ""
     """Provider and model that made it."""
+    changes: tuple[Change, ...] = ()
+    """What the optimizer changed; empty for a course as it was made."""
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -57,6 +83,9 @@ class Question(Struct, frozen=True, kw_only=True):
     difficulty: str = "medium"
     source: Span | None = None
     """The sentence that proves the key."""
+    module: ShortText | None = None
+    """Of the course that the quiz was made from; None when it was made from something else."""
+    lesson: ShortText | None = None
 
 
 class Quiz(Struct, frozen=True, kw_only=True):
@@ -66,3 +95,5 @@ class Quiz(Struct, frozen=True, kw_only=True):
     questions: Annotated[tuple[Question, ...], Meta(min_length=1)]
     structure_type: str = "quiz"
     made_by: str = ""
+    changes: tuple[Change, ...] = ()
+    """What the optimizer changed; empty for a quiz as it was made."""

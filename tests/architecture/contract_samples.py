@@ -20,7 +20,8 @@ from aif_contracts.performance import (
     RollingFigures,
     WorkerInsights,
 )
-from aif_contracts.structures import Course, KeyPoint, Lesson, Module, Question, Quiz
+from aif_contracts.research import Origin, OriginKind, Research, Subtopic
+from aif_contracts.structures import Change, ChangeKind, Course, KeyPoint, Lesson, Module, Question, Quiz
 from aif_contracts.workers import ActionDescription, ListWorkers, WorkerDescription, WorkerList
 
 INLINE_BLOB = BlobRef(
@@ -207,7 +208,12 @@ QUESTION = Question(
     kind="true_false",
     difficulty="easy",
     source=SPAN,
+    module="Bees",
+    lesson="The colony",
 )
+CHANGE = Change(kind=ChangeKind.MERGED, element="lesson", title="The hive", into="The colony")
+SUBTOPIC = Subtopic(title="The colony", summary="Who lives in a hive.", key_points=(KEY_POINT,), source=SPAN)
+ORIGIN = Origin(kind=OriginKind.DOCUMENT, title="Bees", note="word for word", file_name="bees.md", words=3_680)
 BLOCK = Block(kind=BlockKind.HEADING, start=0, end=4, level=1)
 ACTION = ActionDescription(name="granulate", paid=True)
 WORKER_DESCRIPTION = WorkerDescription(
@@ -509,6 +515,7 @@ SAMPLES: tuple[Struct, ...] = (
         estimated_minutes=12,
         structure_type="learning_path",
         made_by="openai/gpt-5-mini",
+        changes=(CHANGE,),
     ),
     QUESTION,
     Quiz(
@@ -517,6 +524,20 @@ SAMPLES: tuple[Struct, ...] = (
         target_audience="beginners",
         questions=(QUESTION,),
         structure_type="exam",
+        made_by="local_extractive",
+        changes=(CHANGE,),
+    ),
+    CHANGE,
+    SUBTOPIC,
+    ORIGIN,
+    Research(
+        topic="Beekeeping",
+        research_summary="A colony has one queen.",
+        key_points=(KEY_POINT,),
+        subtopics=(SUBTOPIC,),
+        sources=(ORIGIN,),
+        summary_source=(SPAN,),
+        structure_type="survey",
         made_by="local_extractive",
     ),
     ACTION,
