@@ -7,7 +7,7 @@ from msgspec import Meta, Struct, field
 
 from aif_contracts.events import Totals
 from aif_contracts.money import UsdText, usd_text
-from aif_contracts.orders import ClientId, ExecutionView, FieldMistake, Name, TemplateView
+from aif_contracts.orders import ClientId, ExecutionStatus, ExecutionView, FieldMistake, Name, TemplateView
 from aif_contracts.packets import Priority
 from aif_kam.request_store import ClientRequest, Origin, RequestStatus, StoredProblem
 from aif_runtime.clock import rfc3339
@@ -99,6 +99,8 @@ class RequestView(Struct, frozen=True, kw_only=True):
     template_confidence_score: float | None
     template_version: str | None
     execution: ExecutionSummary | None
+    execution_status: ExecutionStatus | None
+    """What a `running` request does in truth: it may be scheduled, paused, waiting for approval or undoing its work."""
     totals: Totals | None
     total_tokens_used: int | None
     total_cost_usd: UsdText | None
@@ -118,7 +120,7 @@ class RequestPage(Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class PipelinePage(Struct, frozen=True, kw_only=True):
+class PipelinesAndExecutions(Struct, frozen=True, kw_only=True):
     pipelines: tuple[TemplateView, ...]
     """What can be executed."""
     executions: tuple[ExecutionView, ...]
@@ -224,6 +226,7 @@ def request_view(request: ClientRequest) -> RequestView:
         template_confidence_score=request.template_confidence_score,
         template_version=request.template_version,
         execution=execution,
+        execution_status=request.execution_status,
         totals=request.totals,
         total_tokens_used=request.total_tokens_used,
         total_cost_usd=None if request.total_cost_usd is None else usd_text(request.total_cost_usd),

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from aif_contracts.events import Deliverable, Totals
-from aif_contracts.orders import FieldMistake
+from aif_contracts.orders import ExecutionStatus, FieldMistake
 from aif_contracts.packets import Priority
 from aif_runtime.postgres import Connection, Record
 
@@ -69,6 +69,8 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any]
     parameters_digest: str | None
     execution_id: str | None
+    execution_status: ExecutionStatus | None
+    """None while nothing has been heard of an execution."""
     progress_percent: int
     last_sequence: int
     totals: Totals | None
@@ -94,6 +96,17 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     problem: StoredProblem | None = None
 
 
+class News(Struct, frozen=True, kw_only=True):
+    """The newest that events tell of an execution that goes on."""
+
+    sequence: int
+    progress_percent: int
+    told: ExecutionStatus | None = None
+    """The status that an event told of; most tell of none."""
+    told_by: int = 0
+    """The number of that event."""
+
+
 class Ending(Struct, frozen=True, kw_only=True):
     """How an execution ended, as its final event tells it."""
 
@@ -110,6 +123,7 @@ class Observation(Struct, frozen=True, kw_only=True):
 
     execution_id: str
     status: RequestStatus
+    execution_status: ExecutionStatus
     template_version: str
     progress_percent: int
     last_sequence: int
@@ -189,8 +203,10 @@ class RequestStore:
     async def release_submission(self, connection: Connection, execution_id: str) -> None:
         await connection.execute(self._sql["release_submission"], execution_id)
 
-    async def mark_accepted(self, connection: Connection, execution_id: str, template_version: str) -> None:
-        await connection.execute(self._sql["mark_accepted"], execution_id, template_version)
+    async def mark_accepted(
+        self, connection: Connection, execution_id: str, template_version: str, status: ExecutionStatus
+    ) -> None:
+        await connection.execute(self._sql["mark_accepted"], execution_id, template_version, status)
 
     async def mark_refused(self, connection: Connection, execution_id: str, problem: StoredProblem) -> None:
         await connection.execute(self._sql["mark_refused"], execution_id, msgspec.json.encode(problem))
@@ -199,11 +215,19 @@ class RequestStore:
         """None when there is an execution to cancel, or none to be."""
         return _request_or_none(await connection.fetchrow(self._sql["mark_cancelled_before_execution"], request_id))
 
-    async def apply_progress(self, connection: Connection, progress: Mapping[str, tuple[int, int]]) -> None:
-        """`progress` maps an execution to its newest sequence and percentage."""
-        sequences = [sequence for sequence, _ in progress.values()]
-        percents = [percent for _, percent in progress.values()]
-        await connection.execute(self._sql["apply_progress"], list(progress), sequences, percents)
+    async def lock_executions(self, connection: Connection, execution_ids: Sequence[str]) -> None:
+        await connection.execute(self._sql["lock_requests_of_executions"], list(execution_ids))
+
+    async def apply_news(self, connection: Connection, news: Mapping[str, News]) -> None:
+        """`news` by execution."""
+        await connection.execute(
+            self._sql["apply_news"],
+            list(news),
+            [each.sequence for each in news.values()],
+            [each.progress_percent for each in news.values()],
+            [each.told for each in news.values()],
+            [each.told_by for each in news.values()],
+        )
 
     async def apply_ending(self, connection: Connection, ending: Ending) -> None:
         client_id = await connection.fetchval(
@@ -221,6 +245,7 @@ class RequestStore:
             await self._insert_deliverables(connection, client_id, ending.execution_id, ending.deliverables)
 
     async def apply_observation(self, connection: Connection, seen: Observation) -> ClientRequest | None:
+        """The request as it is then, also when newer events have overtaken what was seen; None without a request."""
         row = await connection.fetchrow(
             self._sql["apply_view"],
             seen.execution_id,
@@ -235,11 +260,15 @@ class RequestStore:
             _json_or_none(seen.detailed_metrics),
             _json_or_none(seen.problem),
             seen.completed_at,
+            seen.execution_status,
         )
         if row is None:
-            return None
+            return await self.find_of_execution(connection, seen.execution_id, None)
         await self._insert_deliverables(connection, row["client_id"], seen.execution_id, seen.deliverables)
         return _request(row)
+
+    async def mark_unsettled(self, connection: Connection, execution_id: str) -> None:
+        await connection.execute(self._sql["mark_unsettled"], execution_id)
 
     async def list_unsettled(self, connection: Connection, *, unseen_seconds: float, limit: int) -> list[str]:
         rows = await connection.fetch(self._sql["list_unsettled"], unseen_seconds, limit)
@@ -279,7 +308,12 @@ _DECODERS: Mapping[str, msgspec.json.Decoder[Any]] = {
     "deliverables": msgspec.json.Decoder(tuple[Deliverable, ...]),
     "problem": msgspec.json.Decoder(StoredProblem),
 }
-_ENUMS: Mapping[str, type[enum.StrEnum]] = {"origin": Origin, "urgency_level": Priority, "status": RequestStatus}
+_ENUMS: Mapping[str, type[enum.StrEnum]] = {
+    "origin": Origin,
+    "urgency_level": Priority,
+    "status": RequestStatus,
+    "execution_status": ExecutionStatus,
+}
 
 
 def _request(row: Record) -> ClientRequest:
@@ -288,7 +322,7 @@ def _request(row: Record) -> ClientRequest:
         value = row[name]
         if value is not None and (decoder := _DECODERS.get(name)):
             value = decoder.decode(value)
-        elif kind := _ENUMS.get(name):
+        elif value is not None and (kind := _ENUMS.get(name)):
             value = kind(value)
         values[name] = value
     return ClientRequest(**values)

@@ -1,7 +1,8 @@
 """Keeps requests up to date with their executions.
 
 Events bring news at once; the orchestrator's own view, asked for every half minute and on reading, mends what a lost broker
-swallowed, and brings the details once an execution has ended.
+swallowed, and brings the details once an execution has ended. The number of the newest event decides between them: a resumed
+execution goes on after its ending and ends again, and what is late changes nothing.
 """
 
 from collections.abc import Sequence
@@ -12,11 +13,24 @@ import msgspec
 import structlog
 
 from aif_contracts import subjects
-from aif_contracts.events import ExecutionEvent, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
+from aif_contracts.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    CompensationStarted,
+    EventData,
+    ExecutionEvent,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowPaused,
+    WorkflowResumed,
+    WorkflowScheduled,
+    WorkflowStarted,
+)
 from aif_contracts.orders import ExecutionStatus, ExecutionView
 from aif_kam.failures import Conflict, NotFound, Refused, Unavailable
 from aif_kam.orchestrator_client import OrchestratorClient
-from aif_kam.request_store import ClientRequest, Ending, Observation, RequestStatus, RequestStore, StoredProblem
+from aif_kam.request_store import ClientRequest, Ending, News, Observation, RequestStatus, RequestStore, StoredProblem
 from aif_runtime.bus import Bus, ConsumerSpec, Delivery
 from aif_runtime.dead_letters import bury
 from aif_runtime.decoding import decode
@@ -92,7 +106,7 @@ class RequestTracker:
 
     async def apply_events(self, deliveries: Sequence[Delivery]) -> None:
         """Enter a batch of events in one transaction, then acknowledge it. Repeated and late events change nothing."""
-        progress: dict[str, tuple[int, int]] = {}
+        news: dict[str, News] = {}
         endings: list[Ending] = []
         good: list[Delivery] = []
         for delivery in deliveries:
@@ -105,16 +119,28 @@ class RequestTracker:
             if (ending := _ending(event)) is not None:
                 endings.append(ending)
             else:
-                _note(progress, event)
-        if progress or endings:
+                news[event.subject] = _with(news.get(event.subject), event)
+        if news or endings:
             async with self._database.transaction() as connection:
-                if progress:
-                    # In order of id, so that two replicas never wait for each other in a circle.
-                    await self._requests.apply_progress(connection, dict(sorted(progress.items())))
-                for ending in sorted(endings, key=lambda ending: ending.execution_id):
+                await self._requests.lock_executions(connection, [*news, *(ending.execution_id for ending in endings)])
+                # An ending before the news: with a higher number they tell of a resumed execution.
+                for ending in sorted(endings, key=lambda ending: ending.sequence):
                     await self._requests.apply_ending(connection, ending)
+                if news:
+                    await self._requests.apply_news(connection, news)
         for delivery in good:
             await delivery.ack()
+
+    async def observe(self, view: ExecutionView) -> ClientRequest | None:
+        """Enter what the orchestrator has said. The request as it is then; None when there is none."""
+        async with self._database.transaction() as connection:
+            return await self._requests.apply_observation(connection, observation_of(view))
+
+    async def expect_resumption(self, request: ClientRequest) -> None:
+        """Look at an ended request again, whatever comes of a resume."""
+        if request.status.is_final and request.execution_id is not None:
+            async with self._database.connection() as connection:
+                await self._requests.mark_unsettled(connection, request.execution_id)
 
     async def _fresh(self, request: ClientRequest) -> ClientRequest:
         """With the orchestrator's newest word, where there is something to learn and the orchestrator answers."""
@@ -127,9 +153,7 @@ class RequestTracker:
             return request
 
     async def _observe(self, execution_id: str) -> ClientRequest | None:
-        view = await self._orchestrator.get(execution_id, None)
-        async with self._database.transaction() as connection:
-            return await self._requests.apply_observation(connection, observation_of(view))
+        return await self.observe(await self._orchestrator.get(execution_id, None))
 
     async def _cancel_execution(self, request: ClientRequest, execution_id: str) -> ClientRequest:
         try:
@@ -138,8 +162,7 @@ class RequestTracker:
             if request.status is RequestStatus.SUBMITTING:
                 raise _being_submitted() from refused
             raise
-        async with self._database.transaction() as connection:
-            return await self._requests.apply_observation(connection, observation_of(view)) or request
+        return await self.observe(view) or request
 
 
 def observation_of(view: ExecutionView) -> Observation:
@@ -149,6 +172,7 @@ def observation_of(view: ExecutionView) -> Observation:
     return Observation(
         execution_id=view.execution_id,
         status=_status(view.status),
+        execution_status=view.status,
         template_version=view.template_version,
         progress_percent=view.progress_percent,
         last_sequence=view.last_sequence,
@@ -169,10 +193,33 @@ def _details(view: ExecutionView) -> dict[str, Any]:
     return {"stages": stages}
 
 
-def _note(progress: dict[str, tuple[int, int]], event: ExecutionEvent) -> None:
-    """Remember the newest of a batch per execution."""
-    sequence, percent = progress.get(event.subject, (0, 0))
-    progress[event.subject] = (max(sequence, event.sequence), max(percent, event.progress_percent))
+def _with(known: News | None, event: ExecutionEvent) -> News:
+    """The newest of what was known and what an event tells."""
+    known = known or News(sequence=0, progress_percent=0)
+    if event.sequence > known.sequence:
+        known = msgspec.structs.replace(known, sequence=event.sequence, progress_percent=event.progress_percent)
+    told = _told(event.data)
+    if told is not None and event.sequence > known.told_by:
+        known = msgspec.structs.replace(known, told=told, told_by=event.sequence)
+    return known
+
+
+def _told(data: EventData) -> ExecutionStatus | None:
+    """The status that an execution has after an event, as far as the event alone can tell: whether one more stage waits for a
+    person, the orchestrator's view says."""
+    match data:
+        case WorkflowScheduled():
+            return ExecutionStatus.SCHEDULED
+        case WorkflowStarted() | WorkflowResumed() | ApprovalDecided():
+            return ExecutionStatus.RUNNING
+        case ApprovalRequested():
+            return ExecutionStatus.AWAITING_APPROVAL
+        case WorkflowPaused():
+            return ExecutionStatus.PAUSED
+        case CompensationStarted():
+            return ExecutionStatus.COMPENSATING
+        case _:
+            return None
 
 
 def _ending(event: ExecutionEvent) -> Ending | None:

@@ -91,7 +91,7 @@ class Submissions:
             answer = problems.refused(Refused(reply), instance=request_path(request.request_id))
         async with self._database.transaction() as connection:
             if isinstance(reply, Accepted):
-                await self._requests.mark_accepted(connection, execution_id, reply.template_version)
+                await self._requests.mark_accepted(connection, execution_id, reply.template_version, reply.status)
             else:
                 await self._requests.mark_refused(connection, execution_id, stored_problem(Refused(reply)))
             await self._keys.answer_execution(connection, execution_id, answer)

@@ -11,7 +11,7 @@ from aif_kam import problems
 from aif_kam.order_desk import Wish, WishedExecution
 from aif_kam.order_parameters import as_offered
 from aif_kam.parts import Parts
-from aif_kam.payloads import ExecutePipeline, ExecutionStarted, PipelinePage, RequestView, ResultView, request_view
+from aif_kam.payloads import ExecutePipeline, ExecutionStarted, PipelinesAndExecutions, RequestView, ResultView, request_view
 from aif_kam.request_store import Origin
 from aif_kam.results import result_of
 from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson, keyed, known_id
@@ -52,12 +52,12 @@ def pipeline_routes(parts: Parts) -> Router:
         status: FromQuery[ExecutionStatus | None] = None,
         cursor: Annotated[str | None, QueryParameter(max_length=200)] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
-    ) -> PipelinePage:
+    ) -> PipelinesAndExecutions:
         templates = await parts.catalogue.all()
         page = await parts.orchestrator.list_executions(
             ListExecutions(client_id=request.auth.sees, status=status, cursor=cursor, limit=limit)
         )
-        return PipelinePage(
+        return PipelinesAndExecutions(
             pipelines=tuple(as_offered(each) for each in templates.values()),
             executions=page.executions,
             next_cursor=page.next_cursor,

@@ -55,8 +55,9 @@ ORDER BY asked_at NULLS FIRST LIMIT 200;
 UPDATE client_requests SET asked_at = NULL WHERE execution_id = $1 AND status = 'submitting';
 
 -- name: mark_accepted
--- Only from submitting: events may have overtaken the answer.
-UPDATE client_requests SET status = 'running', template_version = $2, asked_at = NULL, updated_at = now()
+-- Only from submitting: events may have overtaken the answer, and know more about the execution.
+UPDATE client_requests
+SET status = 'running', template_version = $2, execution_status = coalesce(execution_status, $3), asked_at = NULL, updated_at = now()
 WHERE execution_id = $1 AND status = 'submitting';
 
 -- name: mark_refused
@@ -74,31 +75,47 @@ UPDATE client_requests SET status = 'cancelled', completed_at = now(), updated_a
 WHERE request_id = $1 AND status IN ('created', 'template_selected')
 RETURNING *;
 
--- name: apply_progress
--- One statement for a batch of events; late ones change nothing.
+-- name: lock_requests_of_executions
+-- In order of id, so that two replicas never wait for each other in a circle.
+SELECT 1 FROM client_requests WHERE execution_id = ANY($1::text[]) ORDER BY execution_id FOR UPDATE;
+
+-- name: apply_news
+-- One statement for the newest events of a batch; late ones change nothing. An ended request whose execution goes on has been
+-- resumed: it runs again, and keeps its totals and deliverables until the next ending brings new ones.
 UPDATE client_requests r
-SET progress_percent = greatest(r.progress_percent, e.progress), last_sequence = e.sequence, updated_at = now()
-FROM unnest($1::text[], $2::int[], $3::int[]) AS e(execution_id, sequence, progress)
-WHERE r.execution_id = e.execution_id AND r.last_sequence < e.sequence AND r.status IN ('submitting', 'running');
+SET status = CASE r.status WHEN 'submitting' THEN 'submitting' ELSE 'running' END,
+    execution_status = CASE WHEN n.told_by > r.last_sequence THEN n.told
+                            WHEN r.status IN ('submitting', 'running') THEN r.execution_status
+                            ELSE 'running' END,
+    problem = NULL, detailed_metrics = NULL, completed_at = NULL,
+    progress_percent = n.progress, last_sequence = n.sequence, updated_at = now()
+FROM unnest($1::text[], $2::int[], $3::int[], $4::text[], $5::int[]) AS n(execution_id, sequence, progress, told, told_by)
+WHERE r.execution_id = n.execution_id AND r.last_sequence < n.sequence
+  AND r.status NOT IN ('created', 'template_selected', 'refused');
 
 -- name: apply_ending
--- Final states stay: an execution ends once. Its details are fetched afterwards.
+-- The newest ending counts: a resumed execution ends more than once. The details are fetched afterwards.
 UPDATE client_requests
-SET status = $2, last_sequence = greatest(last_sequence, $3), totals = $4, total_tokens_used = $5, total_cost_usd = $6,
+SET status = $2, execution_status = $2, last_sequence = $3, totals = $4, total_tokens_used = $5, total_cost_usd = $6,
     deliverables = $7, problem = $8, progress_percent = CASE WHEN $2 IN ('completed', 'partially_completed') THEN 100 ELSE progress_percent END,
-    completed_at = now(), updated_at = now(), checked_at = NULL
-WHERE execution_id = $1 AND status IN ('submitting', 'running')
+    detailed_metrics = NULL, completed_at = now(), updated_at = now(), checked_at = NULL
+WHERE execution_id = $1 AND last_sequence < $3 AND status NOT IN ('created', 'template_selected', 'refused')
 RETURNING client_id;
 
 -- name: apply_view
--- What the orchestrator says is the truth; an ended request is never reopened.
+-- What the orchestrator says is the truth, unless newer events have overtaken it. What was learned of the same ending stays.
 UPDATE client_requests
-SET status = CASE WHEN status IN ('submitting', 'running') THEN $2 ELSE status END,
-    template_version = $3, progress_percent = greatest(progress_percent, $4), last_sequence = greatest(last_sequence, $5),
+SET status = $2, execution_status = $13, template_version = $3, progress_percent = $4, last_sequence = $5,
     totals = $6, total_tokens_used = $7, total_cost_usd = $8, deliverables = $9, detailed_metrics = $10,
-    problem = coalesce($11, problem), completed_at = coalesce(completed_at, $12), checked_at = now(), updated_at = now()
-WHERE execution_id = $1 AND status NOT IN ('refused', 'created', 'template_selected')
+    problem = CASE WHEN last_sequence = $5 THEN coalesce($11, problem) ELSE $11 END,
+    completed_at = CASE WHEN last_sequence = $5 THEN coalesce(completed_at, $12) ELSE $12 END,
+    checked_at = now(), updated_at = now()
+WHERE execution_id = $1 AND last_sequence <= $5 AND status NOT IN ('created', 'template_selected', 'refused')
 RETURNING *;
+
+-- name: mark_unsettled
+-- Before a resume is asked for: should its answer and its events be lost, the next look at the request learns of it.
+UPDATE client_requests SET detailed_metrics = NULL, checked_at = NULL WHERE execution_id = $1;
 
 -- name: list_unsettled
 -- Running ones that have been silent for a while, before ended ones whose details are still to be fetched.
