@@ -89,7 +89,9 @@ class BusOrders:
             urgency_level=order.urgency_level,
             workspace_id=order.workspace_id,
         )
-        execution = WishedExecution(template=order.template, parameters=order.parameters, template_field="template")
+        execution = WishedExecution(
+            template=order.template, parameters=order.parameters, start_at=order.start_at, template_field="template"
+        )
         call = _call(client_id, delivery, order.idempotency_key)
         try:
             answer = await self._desk.order(wish, execution, call)

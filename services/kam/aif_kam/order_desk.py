@@ -4,6 +4,7 @@ What a call stores and its idempotency key are written in one transaction; the o
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
@@ -16,8 +17,10 @@ from aif_kam.order_parameters import OrderParameters, PreparedOrder, digest_of
 from aif_kam.payloads import request_path, request_view
 from aif_kam.request_store import ClientRequest, NewRequest, Origin, RequestStatus, RequestStore
 from aif_kam.source_intake import SourceIntake
+from aif_kam.start_times import start_time
 from aif_kam.submissions import Submissions, stored_problem
 from aif_kam.template_catalogue import TemplateCatalogue
+from aif_runtime.clock import Clock
 from aif_runtime.postgres import Connection, Database
 
 
@@ -34,9 +37,17 @@ class Wish(Struct, frozen=True, kw_only=True):
 class WishedExecution(Struct, frozen=True, kw_only=True):
     template: str
     parameters: Mapping[str, Any]
+    start_at: str | None = None
+    """As the client wrote it."""
     template_confidence_score: float | None = None
     template_field: str = "selected_template"
     parameters_field: str = "parameters"
+
+
+class _Beginning(Struct, frozen=True, kw_only=True):
+    start_at: datetime | None
+    given_digest: str
+    """Of parameters and time as the client wrote them."""
 
 
 class OrderDesk:
@@ -50,6 +61,7 @@ class OrderDesk:
         catalogue: TemplateCatalogue,
         intake: SourceIntake,
         submissions: Submissions,
+        clock: Clock,
         new_id: Callable[[str], str],
     ) -> None:
         self._database = database
@@ -59,6 +71,7 @@ class OrderDesk:
         self._catalogue = catalogue
         self._intake = intake
         self._submissions = submissions
+        self._clock = clock
         self._new_id = new_id
 
     async def create(self, wish: Wish, call: KeyedCall | None) -> Answer:
@@ -86,8 +99,16 @@ class OrderDesk:
             raise Conflict(f"request {request_id} is past the choice of its template", code="already_executed")
         return selected
 
-    async def execute(self, request_id: str, client_id: str | None, given: Mapping[str, Any], call: KeyedCall | None) -> Answer:
-        """Begin the execution of a request; again with the same parameters, it is the same execution.
+    async def execute(
+        self,
+        request_id: str,
+        client_id: str | None,
+        given: Mapping[str, Any],
+        call: KeyedCall | None,
+        *,
+        start_at: str | None = None,
+    ) -> Answer:
+        """Begin the execution of a request; again with the same parameters and time, it is the same execution.
 
         Raises NotFound, InvalidInput, Conflict, Unavailable.
         """
@@ -97,9 +118,11 @@ class OrderDesk:
             request = await self._requests.find(connection, request_id, client_id)
         if request is None:
             raise _no_request(request_id)
-        if request.execution_id is not None and request.parameters_digest == digest_of(given):
+        digest = digest_of(given, start_at)
+        if request.execution_id is not None and request.parameters_digest == digest:
             return await self._again(request.execution_id)
         template = _executable(request)
+        begins = _Beginning(start_at=start_time(start_at, now=self._clock.now()), given_digest=digest)
         prepared = await self._parameters.prepare(
             request.client_id, template, given, template_field="selected_template", field="parameters"
         )
@@ -107,7 +130,7 @@ class OrderDesk:
         async with self._database.transaction() as connection:
             if call is None or (use := await self._keys.claim(connection, call)) is None:
                 await self._locked(connection, request_id, client_id)
-                submitting = await self._begin(connection, request_id, prepared, call)
+                submitting = await self._begin(connection, request_id, prepared, begins, call)
         if use is not None and call is not None:
             return await self._repeat(use, call)
         return await self._submissions.submit(submitting)
@@ -116,6 +139,10 @@ class OrderDesk:
         """Create, choose and execute in one. Raises InvalidInput, Conflict, Unavailable."""
         if call is not None and (use := await self._use(call)):
             return await self._repeat(use, call)
+        begins = _Beginning(
+            start_at=start_time(execution.start_at, now=self._clock.now()),
+            given_digest=digest_of(execution.parameters, execution.start_at),
+        )
         prepared = await self._parameters.prepare(
             wish.client_id,
             execution.template,
@@ -130,7 +157,7 @@ class OrderDesk:
                 await self._requests.select_template(
                     connection, request.request_id, prepared.template, execution.template_confidence_score
                 )
-                submitting = await self._begin(connection, request.request_id, prepared, call)
+                submitting = await self._begin(connection, request.request_id, prepared, begins, call)
         if use is not None and call is not None:
             return await self._repeat(use, call)
         return await self._submissions.submit(submitting)
@@ -166,7 +193,7 @@ class OrderDesk:
         )
 
     async def _begin(
-        self, connection: Connection, request_id: str, prepared: PreparedOrder, call: KeyedCall | None
+        self, connection: Connection, request_id: str, prepared: PreparedOrder, begins: _Beginning, call: KeyedCall | None
     ) -> ClientRequest:
         """Store that the request is to be executed. Raises Conflict when it was already."""
         submitting = await self._requests.mark_submitting(
@@ -175,7 +202,8 @@ class OrderDesk:
             template=prepared.template,
             execution_id=self._new_id("exec"),
             parameters=prepared.parameters,
-            parameters_digest=prepared.given_digest,
+            parameters_digest=begins.given_digest,
+            start_at=begins.start_at,
         )
         if submitting is None or submitting.execution_id is None:
             raise _already_executed(request_id)

@@ -39,8 +39,6 @@ _SOMEWHERE = {"storage_type": "OBJECT", "storage_key": "sources/checked", "size_
 class PreparedOrder(Struct, frozen=True, kw_only=True):
     template: str
     parameters: dict[str, Any]
-    given_digest: str
-    """Of the parameters as the client wrote them."""
     new_source: NewSource | None
     """Read and stored, still to be entered."""
 
@@ -79,7 +77,7 @@ class OrderParameters:
             blob = new_source.blob
         if blob is not None:
             values[SOURCE] = msgspec.to_builtins(blob)
-        return PreparedOrder(template=template.name, parameters=values, given_digest=digest_of(given), new_source=new_source)
+        return PreparedOrder(template=template.name, parameters=values, new_source=new_source)
 
     async def _read_text(self, client_id: str, text: str, field: str) -> NewSource:
         return await self._intake.read(client_id, text.encode("utf-8", "replace"), FileToRead(pasted=True), field=field)
@@ -94,8 +92,10 @@ def as_offered(template: TemplateView) -> TemplateView:
     return msgspec.structs.replace(template, parameters={**template.parameters, "properties": offered})
 
 
-def digest_of(given: Mapping[str, Any]) -> str:
-    return hashlib.sha256(msgspec.json.encode(given, order="deterministic")).hexdigest()
+def digest_of(given: Mapping[str, Any], start_at: str | None = None) -> str:
+    """Of an order as the client wrote it: the same one is the same execution."""
+    content = msgspec.json.encode(given, order="deterministic") + (start_at or "").encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _source_mistakes(source: Any, text: Any, field: str) -> list[FieldMistake]:

@@ -15,6 +15,7 @@ from aif_runtime.clock import rfc3339
 RequestType = Literal["pipeline_execution"]
 Message = Annotated[str, Meta(max_length=4000)]
 Confidence = Annotated[float, Meta(ge=0, le=1)]
+StartAt = Annotated[str, Meta(max_length=40, description="Not before this time: RFC 3339 with an offset, a year ahead at most")]
 
 
 class CreateRequest(Struct, frozen=True, kw_only=True):
@@ -36,6 +37,7 @@ class SelectTemplate(Struct, frozen=True, kw_only=True):
 class ExecuteRequest(Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any] = field(default_factory=dict)
     """As the template's schema says. `source` is the id of an uploaded document, `source_text` a document itself."""
+    start_at: StartAt | None = None
 
 
 class PlaceOrder(Struct, frozen=True, kw_only=True):
@@ -49,6 +51,7 @@ class PlaceOrder(Struct, frozen=True, kw_only=True):
     urgency_level: Priority = Priority.NORMAL
     template_confidence_score: Confidence | None = None
     workspace_id: ClientId | None = None
+    start_at: StartAt | None = None
 
 
 class ExecutePipeline(Struct, frozen=True, kw_only=True):
@@ -58,6 +61,7 @@ class ExecutePipeline(Struct, frozen=True, kw_only=True):
     client_id: ClientId | None = None
     urgency_level: Priority = Priority.NORMAL
     workspace_id: ClientId | None = None
+    start_at: StartAt | None = None
 
 
 class ExecutionStarted(Struct, frozen=True, kw_only=True):
@@ -109,6 +113,8 @@ class RequestView(Struct, frozen=True, kw_only=True):
     deliverables: tuple[DeliverableView, ...]
     problem: StoredProblem | None
     """Why it was refused or failed."""
+    start_at: str | None
+    """When a delayed execution starts; None for at once."""
     created_at: str
     updated_at: str
     completed_at: str | None
@@ -233,6 +239,7 @@ def request_view(request: ClientRequest) -> RequestView:
         detailed_metrics=request.detailed_metrics,
         deliverables=deliverable_views(request),
         problem=request.problem,
+        start_at=None if request.start_at is None else rfc3339(request.start_at),
         created_at=rfc3339(request.created_at),
         updated_at=rfc3339(request.updated_at),
         completed_at=None if request.completed_at is None else rfc3339(request.completed_at),

@@ -68,6 +68,8 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
     template_version: str | None
     parameters: dict[str, Any]
     parameters_digest: str | None
+    start_at: datetime | None
+    """Not before; None for at once."""
     execution_id: str | None
     execution_status: ExecutionStatus | None
     """None while nothing has been heard of an execution."""
@@ -186,10 +188,17 @@ class RequestStore:
         execution_id: str,
         parameters: Mapping[str, Any],
         parameters_digest: str,
+        start_at: datetime | None,
     ) -> ClientRequest | None:
         """None when the request was executed before."""
         row = await connection.fetchrow(
-            self._sql["mark_submitting"], request_id, template, execution_id, msgspec.json.encode(parameters), parameters_digest
+            self._sql["mark_submitting"],
+            request_id,
+            template,
+            execution_id,
+            msgspec.json.encode(parameters),
+            parameters_digest,
+            start_at,
         )
         return _request_or_none(row)
 

@@ -12,6 +12,7 @@ from aif_kam.identity import Identity
 from aif_kam.orchestrator_client import OrchestratorClient
 from aif_kam.payloads import execution_started, request_path
 from aif_kam.request_store import ClientRequest, RequestStatus, RequestStore, StoredProblem
+from aif_runtime.clock import rfc3339
 from aif_runtime.postgres import Database
 
 
@@ -82,6 +83,7 @@ class Submissions:
             request_id=request.request_id,
             workspace_id=request.workspace_id,
             tier=client.tier if client is not None else "standard",
+            start_at=None if request.start_at is None else rfc3339(request.start_at),
         )
 
     async def _settle(self, request: ClientRequest, execution_id: str, reply: Accepted | Refusal) -> Answer:

@@ -88,6 +88,7 @@ def assemble(on: Resources) -> Gateway:
         catalogue=catalogue,
         intake=intake,
         submissions=submissions,
+        clock=on.clock,
         new_id=on.new_id,
     )
     parts = Parts(

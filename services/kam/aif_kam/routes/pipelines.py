@@ -40,6 +40,7 @@ def pipeline_routes(parts: Parts) -> Router:
         execution = WishedExecution(
             template=data.pipeline_name,
             parameters=data.input_data,
+            start_at=data.start_at,
             template_field="pipeline_name",
             parameters_field="input_data",
         )

@@ -75,7 +75,8 @@ def request_routes(parts: Parts) -> Router:
     ) -> Response[bytes]:
         found = await parts.tracker.find(known_id(request_id), request.auth.sees)
         call = keyed(request, found.client_id, idempotency_key, await request.body())
-        return problems.response_of(await parts.desk.execute(request_id, request.auth.sees, data.parameters, call))
+        answer = await parts.desk.execute(request_id, request.auth.sees, data.parameters, call, start_at=data.start_at)
+        return problems.response_of(answer)
 
     @post(
         "/orders",
@@ -93,6 +94,7 @@ def request_routes(parts: Parts) -> Router:
         execution = WishedExecution(
             template=data.selected_template,
             parameters=data.parameters,
+            start_at=data.start_at,
             template_confidence_score=data.template_confidence_score,
         )
         call = keyed(request, wish.client_id, idempotency_key, await request.body())

@@ -1,0 +1,2 @@
+-- Not before this moment; NULL for at once.
+ALTER TABLE client_requests ADD COLUMN start_at timestamptz;
