@@ -110,6 +110,33 @@ CREATE TABLE outbox (
 -- Gone again within the second.
 ALTER TABLE outbox ALTER COLUMN messages SET STORAGE EXTERNAL;
 
+-- Messages that nobody could process, each once, until a person has decided. Headers are JSON in bytes, because jsonb does not
+-- hold every text.
+CREATE TABLE dead_letters (
+    dead_letter_id text PRIMARY KEY,
+    position bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    origin text NOT NULL,
+    subject text NOT NULL,
+    reason text NOT NULL,
+    found_by text NOT NULL,
+    found_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    deliveries int NOT NULL CHECK (deliveries >= 0),
+    headers bytea NOT NULL,
+    payload bytea NOT NULL,
+    -- Of the whole message: above the payload's when only its beginning is kept.
+    size_bytes int NOT NULL CHECK (size_bytes >= octet_length(payload)),
+    execution_id text,
+    client_id text,
+    status text NOT NULL DEFAULT 'waiting' CHECK (status IN ('waiting', 'replayed', 'dismissed')),
+    decided_at timestamptz,
+    decided_by text,
+    CONSTRAINT decided_by_somebody_at_some_time CHECK (
+        (status = 'waiting') = (decided_at IS NULL) AND (status = 'waiting') = (decided_by IS NULL)
+    )
+);
+CREATE INDEX dead_letters_waiting ON dead_letters (position DESC) WHERE status = 'waiting';
+CREATE INDEX dead_letters_decided ON dead_letters (decided_at) WHERE decided_at IS NOT NULL;
+
 -- Everything that one batch decided, in one round trip: all of it is stored, or, when another writer was quicker with one of the
 -- executions, nothing is, and `stale` names those. The clock is the only one that decides anything.
 CREATE FUNCTION commit_batch(
