@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
+from aif_orchestrator.dead_letters.intake import DeadLetterIntake
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.inputs import FollowUps
 from aif_orchestrator.engine.relay import Relay
@@ -17,9 +18,18 @@ WORK_OFF_SECONDS = 10.0
 
 class Line:
     def __init__(
-        self, *, intake: Intake, engine: Engine, relay: Relay, sweeper: Sweeper, workforce: Workforce, follow_ups: FollowUps
+        self,
+        *,
+        intake: Intake,
+        dead_letters: DeadLetterIntake,
+        engine: Engine,
+        relay: Relay,
+        sweeper: Sweeper,
+        workforce: Workforce,
+        follow_ups: FollowUps,
     ) -> None:
         self._intake = intake
+        self._dead_letters = dead_letters
         self._engine = engine
         self._relay = relay
         self._sweeper = sweeper
@@ -28,7 +38,7 @@ class Line:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set and what had been taken in is committed and published, as far as time allows."""
-        takes_in = (self._intake.run, self._sweeper.run, self._workforce.run)
+        takes_in = (self._intake.run, self._dead_letters.run, self._sweeper.run, self._workforce.run)
         works_off = (self._engine.run, self._relay.run, self._relay.tidy)
         async with asyncio.TaskGroup() as group:
             inner = [group.create_task(part()) for part in works_off]

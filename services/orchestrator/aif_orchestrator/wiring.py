@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 from aif_orchestrator.admission import Admission
 from aif_orchestrator.answers import Answers
+from aif_orchestrator.dead_letters.answers import DeadLetterAnswers
+from aif_orchestrator.dead_letters.intake import DeadLetterIntake
 from aif_orchestrator.engine.database_clock import DatabaseClock
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.figures import Figures
@@ -18,6 +20,7 @@ from aif_orchestrator.intake import Intake
 from aif_orchestrator.line import Line
 from aif_orchestrator.settings import OrchestratorSettings
 from aif_orchestrator.store.batches import BatchStore
+from aif_orchestrator.store.dead_letters import DeadLetterStore
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import OutboxStore
 from aif_orchestrator.store.pipelines import PipelineStore
@@ -62,6 +65,7 @@ async def assemble(
     queries = load_queries("aif_orchestrator.store")
     executions = ExecutionStore(queries)
     outbox = OutboxStore(queries)
+    letters = DeadLetterStore(queries)
     plans = await _stored_plans(database, queries, pipelines)
     workforce = Workforce(bus)
     relay = Relay(bus=bus, database=database, outbox=outbox)
@@ -91,8 +95,10 @@ async def assemble(
         tracing=surroundings.tracing,
     )
     await answers.open()
+    await DeadLetterAnswers(bus=bus, database=database, letters=letters, executions=executions).open()
     return Line(
         intake=Intake(bus=bus, blobs=blobs, engine=engine, lease_seconds=settings.orchestrator_lease_seconds),
+        dead_letters=DeadLetterIntake(bus=bus, database=database, letters=letters, clock=surroundings.clock),
         engine=engine,
         relay=relay,
         sweeper=Sweeper(

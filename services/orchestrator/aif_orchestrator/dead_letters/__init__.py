@@ -1,0 +1,1 @@
+"""Messages that nobody could process: read from their stream, kept in a table, shown, sent again."""
