@@ -1,4 +1,7 @@
-"""The dead letters' stream into the table: a letter is acknowledged after the commit, so a wiped broker loses none that was read."""
+"""From the dead letters' stream into the table.
+
+A letter is acknowledged after the commit, so one that was read is not lost with the broker's store.
+"""
 
 import asyncio
 from collections.abc import Sequence

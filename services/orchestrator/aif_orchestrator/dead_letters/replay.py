@@ -24,7 +24,7 @@ REPLAYABLE = (
     subjects.ALL_PERFORMANCE,
 )
 OF_THE_BROKER = "nats-"
-"""Headers that begin so, in any case, are the broker's own: ids, expectations, times to live. They were for the first sending."""
+"""Headers that begin so, in any case, are the broker's own (ids, expectations, times to live), for the first sending only."""
 
 _PACKET = msgspec.json.Decoder(WorkPacket)
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
@@ -85,7 +85,7 @@ def refusal_of_packet(execution_id: str, packet: WorkPacket | None, execution: E
     if execution is None:
         return Refusal(
             code="unknown_execution",
-            message=f"there is no execution {execution_id}, so nobody waits for this packet; dismiss it",
+            message=f"there is no execution {execution_id}, so its packet would be dropped",
         )
     if execution.is_final:
         return Refusal(
@@ -99,11 +99,11 @@ def refusal_of_packet(execution_id: str, packet: WorkPacket | None, execution: E
     if run is None or run.status.is_final:
         return Refusal(
             code="stage_has_ended",
-            message=f"{packet.stage_id} of {execution_id} waits for no packet any more, so this one would be dropped; dismiss it",
+            message=f"{packet.stage_id} of {execution_id} waits for no packet any more; it would be dropped",
         )
     if packet.packet_id != packet_id(execution_id, packet.stage_id, run.dispatches):
         return Refusal(
             code="packet_superseded",
-            message=f"a newer packet of {packet.stage_id} of {execution_id} is under way, so this one would be dropped; dismiss it",
+            message=f"{packet.stage_id} of {execution_id} has a newer packet; this one would be dropped",
         )
     return None
