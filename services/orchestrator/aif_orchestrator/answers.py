@@ -6,6 +6,7 @@ from aif_contracts import subjects
 from aif_contracts.orders import (
     Accepted,
     CancelExecution,
+    DecideApproval,
     EventPage,
     Execute,
     ExecutionPage,
@@ -14,7 +15,10 @@ from aif_contracts.orders import (
     ListEvents,
     ListExecutions,
     ListTemplates,
+    PauseExecution,
     Refusal,
+    Resumed,
+    ResumeExecution,
     TemplateList,
 )
 from aif_contracts.packets import ClaimAnswer, ClaimRequest, Later, Proceed, ProgressAnswer, Superseded
@@ -24,7 +28,15 @@ from aif_orchestrator.answering import AWAY_RETRY_MS, answer_questions, unknown_
 from aif_orchestrator.engine.arrivals import ExecutionOrdered
 from aif_orchestrator.engine.engine import Engine, NotApplied
 from aif_orchestrator.engine.plans import Plans
-from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CancelAsked
+from aif_orchestrator.execution.happenings import (
+    ApprovalDecisionMade,
+    AttemptClaimed,
+    AttemptProgressed,
+    CancelAsked,
+    Happening,
+    PauseAsked,
+    ResumeAsked,
+)
 from aif_orchestrator.execution.views import view
 from aif_orchestrator.store.executions import ExecutionStore, Seen
 from aif_runtime.bus import Bus, Question
@@ -58,6 +70,9 @@ class Answers:
         """Begin to answer; ends when the bus closes."""
         await answer_questions(self._bus, subjects.EXECUTE, Execute, self._execute)
         await answer_questions(self._bus, subjects.CANCEL, CancelExecution, self._cancel)
+        await answer_questions(self._bus, subjects.PAUSE, PauseExecution, self._pause)
+        await answer_questions(self._bus, subjects.RESUME, ResumeExecution, self._resume)
+        await answer_questions(self._bus, subjects.DECIDE_APPROVAL, DecideApproval, self._decide_approval)
         await answer_questions(self._bus, subjects.GET, GetExecution, self._get)
         await answer_questions(self._bus, subjects.LIST, ListExecutions, self._list)
         await answer_questions(self._bus, subjects.EVENTS, ListEvents, self._events)
@@ -83,10 +98,39 @@ class Answers:
         return Accepted(execution_id=order.execution_id, template_version=applied.template_version, status=applied.status)
 
     async def _cancel(self, request: CancelExecution, question: Question) -> ExecutionView | Refusal:
+        return await self._steer(request.execution_id, request.client_id, CancelAsked(reason=request.reason))
+
+    async def _pause(self, request: PauseExecution, question: Question) -> ExecutionView | Refusal:
+        return await self._steer(request.execution_id, request.client_id, PauseAsked(reason=request.reason))
+
+    async def _resume(self, request: ResumeExecution, question: Question) -> Resumed | Refusal:
         if await self._find(request.execution_id, request.client_id) is None:
             return unknown_execution(request.execution_id)
-        await self._engine.apply(request.execution_id, CancelAsked(reason=request.reason))
-        return await self._view(request.execution_id, request.client_id)
+        applied = await self._engine.apply(request.execution_id, ResumeAsked())
+        if applied.refusal is not None:
+            return Refusal(code=applied.refusal.code, message=applied.refusal.message)
+        view = await self._view(request.execution_id, request.client_id)
+        if isinstance(view, Refusal) or applied.kept is None:
+            return unknown_execution(request.execution_id)
+        return Resumed(execution=view, kept=applied.kept)
+
+    async def _decide_approval(self, request: DecideApproval, question: Question) -> ExecutionView | Refusal:
+        decision = ApprovalDecisionMade(
+            stage_id=request.stage_id,
+            approved=request.approved,
+            decided_by=request.decided_by,
+            comment=request.comment,
+        )
+        return await self._steer(request.execution_id, request.client_id, decision)
+
+    async def _steer(self, execution_id: str, client_id: str | None, happening: Happening) -> ExecutionView | Refusal:
+        """Apply what a person asks for, and show the execution as it is then."""
+        if await self._find(execution_id, client_id) is None:
+            return unknown_execution(execution_id)
+        applied = await self._engine.apply(execution_id, happening)
+        if applied.refusal is not None:
+            return Refusal(code=applied.refusal.code, message=applied.refusal.message)
+        return await self._view(execution_id, client_id)
 
     async def _get(self, request: GetExecution, question: Question) -> ExecutionView | Refusal:
         return await self._view(request.execution_id, request.client_id)
@@ -122,7 +166,12 @@ class Answers:
 
     async def _claim(self, question: Question) -> bytes:
         request = decode(_CLAIM, question.payload)
-        happening = AttemptClaimed(stage_id=request.stage_id, packet_id=request.packet_id, instance_id=request.instance_id)
+        happening = AttemptClaimed(
+            stage_id=request.stage_id,
+            packet_id=request.packet_id,
+            instance_id=request.instance_id,
+            claim_id=request.claim_id,
+        )
         answer: ClaimAnswer
         try:
             applied = await self._engine.apply(request.execution_id, happening)

@@ -4,8 +4,10 @@ import asyncio
 
 from msgspec import Struct
 
+from aif_contracts.events import Kept
 from aif_contracts.orders import Execute, ExecutionStatus
 from aif_contracts.packets import ClaimAnswer, ProgressAnswer
+from aif_orchestrator.execution.commands import Refuse
 from aif_orchestrator.execution.happenings import Happening
 
 
@@ -14,12 +16,18 @@ class ExecutionOrdered(Struct, frozen=True, kw_only=True):
 
     order: Execute
     trace: dict[str, str]
+    owner: str = ""
+    """The client whose own pipeline it names; empty for one of the factory's."""
 
 
 class Applied(Struct, frozen=True, kw_only=True):
     """What came of an arrival, known once it is committed."""
 
     answer: ClaimAnswer | ProgressAnswer | None = None
+    refusal: Refuse | None = None
+    """Why nothing was done, to somebody who asked for something."""
+    kept: Kept | None = None
+    """What a resumed execution does not pay for again."""
     client_id: str | None = None
     status: ExecutionStatus | None = None
     """None when there is no such execution."""

@@ -6,14 +6,14 @@ from itertools import groupby
 import msgspec
 
 from aif_contracts import subjects
-from aif_contracts.events import ExecutionEvent
+from aif_contracts.events import Kept
 from aif_contracts.metering import ProviderCall
 from aif_contracts.packets import ClaimAnswer, ProgressAnswer, Superseded, WorkPacket
-from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
 from aif_orchestrator.execution.commands import (
     AnswerClaim,
     AnswerProgress,
+    AnswerResume,
     BuryPacket,
     Command,
     DispatchPacket,
@@ -21,6 +21,7 @@ from aif_orchestrator.execution.commands import (
     LoadOutputs,
     RecordAttempt,
     RecordCall,
+    Refuse,
     StoreInput,
     TellWorkers,
 )
@@ -34,6 +35,10 @@ FOUND_BY = "orchestrator"
 
 FollowUp = LoadOutputs | StoreInput | TellWorkers
 """Commands that are performed after the commit, and come again by their timers if they are lost."""
+
+
+CircumstancesOf = Callable[[str, str, str], Circumstances]
+"""By owner, name and version of a pipeline."""
 
 
 class Worked:
@@ -58,18 +63,18 @@ class Worked:
         return self.before is not None and self.execution is not self.before
 
     @property
-    def events(self) -> list[ExecutionEvent]:
-        return [command.event for command in self.commands if isinstance(command, EmitEvent)]
+    def events(self) -> list[EmitEvent]:
+        return [command for command in self.commands if isinstance(command, EmitEvent)]
 
 
 def work_out(
     arrivals: Sequence[Arrival],
     found: Mapping[str, Execution],
-    circumstances_of: Callable[[str, str | None], Circumstances],
+    circumstances_of: CircumstancesOf,
 ) -> list[Worked]:
     """Step every arrival, in order within its execution; executions come out in id order.
 
-    `circumstances_of` takes a template's name and version. Nothing is stored and nothing is sent here.
+    `circumstances_of` takes the owner, name and version of a pipeline. Nothing is stored and nothing is sent here.
     """
     ordered = sorted(arrivals, key=lambda arrival: arrival.execution_id)
     return [
@@ -78,8 +83,8 @@ def work_out(
     ]
 
 
-def attempts_of(worked: Sequence[Worked]) -> list[PerformanceRecord]:
-    return [command.record for each in worked for command in each.commands if isinstance(command, RecordAttempt)]
+def attempts_of(worked: Sequence[Worked]) -> list[RecordAttempt]:
+    return [command for each in worked for command in each.commands if isinstance(command, RecordAttempt)]
 
 
 def calls_of(worked: Sequence[Worked]) -> list[ProviderCall]:
@@ -144,7 +149,7 @@ def messages_of(worked: Sequence[Worked]) -> list[Outgoing]:
 def _work_out_one(
     arrivals: Sequence[Arrival],
     before: Execution | None,
-    circumstances_of: Callable[[str, str | None], Circumstances],
+    circumstances_of: CircumstancesOf,
 ) -> Worked:
     worked = Worked(arrivals, before)
     for arrival in arrivals:
@@ -152,10 +157,10 @@ def _work_out_one(
         if isinstance(happening, ExecutionOrdered):
             if worked.execution is None:
                 order = happening.order
-                circumstances = circumstances_of(order.template_name, order.template_version)
-                worked.execution, commands = begin(order, circumstances, happening.trace)
+                circumstances = circumstances_of(happening.owner, order.template_name, order.template_version or "")
+                worked.execution, commands = begin(order, circumstances, happening.trace, happening.owner)
                 worked.commands += commands
-            worked.applied.append((arrival, _applied(worked.execution, None)))
+            worked.applied.append((arrival, _applied(worked.execution, ())))
             continue
         if worked.execution is None:
             if isinstance(happening, CallBooked):
@@ -165,10 +170,10 @@ def _work_out_one(
             worked.applied.append((arrival, Applied(answer=Superseded() if asks else None)))
             continue
         execution = worked.execution
-        circumstances = circumstances_of(execution.template, execution.template_version)
+        circumstances = circumstances_of(execution.template_owner, execution.template, execution.template_version)
         worked.execution, commands = step(execution, happening, circumstances)
         worked.commands += commands
-        worked.applied.append((arrival, _applied(worked.execution, _answer_of(commands))))
+        worked.applied.append((arrival, _applied(worked.execution, commands)))
     return worked
 
 
@@ -190,16 +195,25 @@ def _dead_letter_of(packet: WorkPacket, reason: str, trace: Mapping[str, str]) -
     )
 
 
-def _answer_of(commands: Sequence[Command]) -> ClaimAnswer | ProgressAnswer | None:
+def _applied(execution: Execution, commands: Sequence[Command]) -> Applied:
+    """What those who asked want to know."""
+    answer: ClaimAnswer | ProgressAnswer | None = None
+    refusal: Refuse | None = None
+    kept: Kept | None = None
     for command in commands:
-        if isinstance(command, AnswerClaim | AnswerProgress):
-            return command.answer
-    return None
-
-
-def _applied(execution: Execution, answer: ClaimAnswer | ProgressAnswer | None) -> Applied:
+        match command:
+            case AnswerClaim() | AnswerProgress():
+                answer = command.answer
+            case Refuse():
+                refusal = command
+            case AnswerResume():
+                kept = command.kept
+            case _:
+                pass
     return Applied(
         answer=answer,
+        refusal=refusal,
+        kept=kept,
         client_id=execution.client_id,
         status=execution.status,
         template_version=execution.template_version,

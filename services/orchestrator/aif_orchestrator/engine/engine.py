@@ -13,13 +13,21 @@ a single lane everything in flight moves in one convoy, and orchestrator, databa
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 from msgspec import Struct
 
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
-from aif_orchestrator.engine.batch import Worked, attempts_of, calls_of, follow_ups_of, messages_of, work_out
+from aif_orchestrator.engine.batch import (
+    CircumstancesOf,
+    Worked,
+    attempts_of,
+    calls_of,
+    follow_ups_of,
+    messages_of,
+    work_out,
+)
 from aif_orchestrator.engine.database_clock import DatabaseClock
 from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.inputs import FollowUps
@@ -202,21 +210,21 @@ class Engine:
             version = 1 if before is None else before.version + (1 if each.has_changed else 0)
             self._remembered.keep(each.execution_id, Versioned(version, each.execution))
 
-    def _circumstances(self, at_ms: int) -> Callable[[str, str | None], Circumstances]:
+    def _circumstances(self, at_ms: int) -> CircumstancesOf:
         workforce = self._workforce.present()
-        known: dict[tuple[str, str | None], Circumstances] = {}
+        known: dict[tuple[str, str, str], Circumstances] = {}
 
-        def circumstances_of(template: str, version: str | None) -> Circumstances:
-            if (template, version) not in known:
-                known[template, version] = Circumstances(
+        def circumstances_of(owner: str, name: str, version: str) -> Circumstances:
+            if (owner, name, version) not in known:
+                known[owner, name, version] = Circumstances(
                     at_ms=at_ms,
-                    plan=self._plans.plan(template, version),
+                    plan=self._plans.plan(name, version),
                     free_actions=workforce.free_actions,
                     live_workers=workforce.live_workers,
                     max_attempt_cost_usd=self._max_attempt_cost_usd,
                     patience=self._patience,
                 )
-            return known[template, version]
+            return known[owner, name, version]
 
         return circumstances_of
 

@@ -39,14 +39,16 @@ class Figures:
 
     def count(self, worked: Sequence[Worked]) -> None:
         self._batches.observe(len(worked))
-        for record in attempts_of(worked):
+        for attempt in attempts_of(worked):
+            record = attempt.record
             self._steps.labels(record.worker_name, record.action, record.failure_code or "success").inc()
         for each in worked:
             if each.execution is None or not each.execution.is_final:
                 continue
-            for event in each.events:
-                if isinstance(event.data, WorkflowCompleted | WorkflowFailed | WorkflowCancelled):
-                    self._count_ended(each.execution, event.data.totals)
+            for emitted in each.events:
+                data = emitted.event.data
+                if isinstance(data, WorkflowCompleted | WorkflowFailed | WorkflowCancelled):
+                    self._count_ended(each.execution, data.totals)
 
     def _count_ended(self, execution: Execution, totals: Totals) -> None:
         self._executions.labels(execution.template, execution.status).inc()

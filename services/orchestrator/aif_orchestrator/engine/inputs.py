@@ -14,7 +14,7 @@ from aif_contracts.blobs import BlobRef
 from aif_orchestrator.engine.arrivals import Applied
 from aif_orchestrator.engine.batch import FollowUp
 from aif_orchestrator.execution.commands import LoadOutputs, StoreInput, TellWorkers
-from aif_orchestrator.execution.happenings import Happening, InputStored, InputUnavailable, OutputsLoaded
+from aif_orchestrator.execution.happenings import Happening, InputStored, InputUnavailable, LoadedOutput, OutputsLoaded
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus
 from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable, BusUnavailable, DatabaseUnavailable
@@ -59,7 +59,10 @@ class FollowUps:
 
     async def _load(self, stage_id: str, refs: dict[str, BlobRef]) -> Happening:
         try:
-            outputs = {needed: msgspec.json.decode(await self._blobs.get(ref)) for needed, ref in refs.items()}
+            outputs = {
+                needed: LoadedOutput(sha256=ref.sha256, value=msgspec.json.decode(await self._blobs.get(ref)))
+                for needed, ref in refs.items()
+            }
         except (BlobMissing, BlobCorrupt) as failure:
             return InputUnavailable(stage_id=stage_id, code=failure.code, message=str(failure))
         return OutputsLoaded(stage_id=stage_id, outputs=outputs)

@@ -2,16 +2,32 @@
 
 from hashlib import sha256
 
-from aif_contracts.events import CostIncurred, ProgressUpdate, StepCompleted, StepRetrying, StepStarted
+from msgspec.structs import replace
+
+from aif_contracts.events import (
+    CompensationCompleted,
+    CostIncurred,
+    ProgressUpdate,
+    StepCompleted,
+    StepRetrying,
+    StepStarted,
+)
 from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.money import ZERO, usd, usd_text
-from aif_contracts.orders import StageStatus
-from aif_contracts.packets import ControlAction, ControlMessage, Grant, Granted, Later, Proceed, Superseded
+from aif_contracts.orders import ExecutionStatus, StageStatus
+from aif_contracts.packets import Grant, Granted, Later, PreviousAttempt, Proceed, Superseded
 from aif_contracts.performance import PerformanceRecord
 from aif_contracts.reports import HANDED_BACK
-from aif_orchestrator.execution import ending, readiness
+from aif_orchestrator.execution import ending, judging, readiness, saga, steering
 from aif_orchestrator.execution.assignee import action_of, worker_of
-from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, RecordAttempt, RecordCall, TellWorkers
+from aif_orchestrator.execution.commands import (
+    AnswerClaim,
+    AnswerProgress,
+    AttemptAccount,
+    BuryPacket,
+    RecordAttempt,
+    RecordCall,
+)
 from aif_orchestrator.execution.draft import Draft, is_open, rfc3339
 from aif_orchestrator.execution.happenings import (
     AttemptClaimed,
@@ -24,6 +40,7 @@ from aif_orchestrator.execution.metering import add_metrics, known_cost, metrics
 from aif_orchestrator.execution.state import StageRun
 
 WORKER_LOST = "worker_lost"
+OUTPUT_INVALID = "output_invalid"
 LATER_AT_MOST_MS = 5_000
 
 
@@ -34,6 +51,14 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
     newest = readiness.packet_id(draft.execution.execution_id, stage_id, run.dispatches)
     if happening.packet_id != newest:
         draft.command(AnswerClaim(answer=Superseded()))
+        return
+    if draft.execution.status is ExecutionStatus.PAUSED:
+        draft.command(AnswerClaim(answer=Later(retry_after_ms=LATER_AT_MOST_MS, reason="the execution is paused")))
+        return
+    if happening.claim_id and happening.claim_id == run.claim_id and _has_open_attempt(run):
+        # The answer was lost on its way, and its worker asks again.
+        draft.change(stage_id, heard_at=draft.at, due_at=_lease_end(draft, run))
+        draft.command(AnswerClaim(answer=_granted(draft, stage_id)))
         return
     if run.status is StageStatus.RUNNING and run.due_at is not None and draft.at < run.due_at:
         wait_ms = max(100, min(run.due_at - draft.at, LATER_AT_MOST_MS))
@@ -83,33 +108,32 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         return
     _hear_of(draft, stage_id, None, ago_ms=happening.metrics.processing_time_ms)
     settle(draft, stage_id, happening.attempt, happening.metrics)
-    check = draft.plan_of(stage_id).output_check
+    plan = draft.plan_of(stage_id)
+    check = plan.output_check
     mistakes = check.mistakes(happening.value, happening.quality_score) if check is not None else []
     if mistakes:
-        _record(draft, stage_id, happening.metrics, failure_code="output_invalid", happening=happening)
-        _fail_attempt(
-            draft,
+        message = "; ".join(mistake.message for mistake in mistakes)
+        _record(draft, stage_id, happening.metrics, OUTPUT_INVALID, message, happening)
+        draft.change(
             stage_id,
-            "output_invalid",
-            "; ".join(mistake.message for mistake in mistakes),
-            retryable=True,
-            retry_after_ms=None,
+            previous=PreviousAttempt(attempt=happening.attempt, code=OUTPUT_INVALID, message=message, output=happening.output),
         )
+        _fail_attempt(draft, stage_id, OUTPUT_INVALID, message, retryable=True, retry_after_ms=None)
         return
-    _record(draft, stage_id, happening.metrics, failure_code=None, happening=happening)
+    _record(draft, stage_id, happening.metrics, None, happening.summary, happening)
     draft.change(
         stage_id,
-        status=StageStatus.COMPLETED,
         ended=happening.attempt,
-        input_ref=None,
         output=happening.output,
+        made_at=draft.at,
         quality_score=happening.quality_score,
         element_count=happening.element_count,
-        progress_percent=100,
+        next_rule=0,
         due_at=None,
-        finished_at=draft.at,
-        reason="",
     )
+    if draft.stages[stage_id].compensates is not None:
+        _undone(draft, stage_id, happening)
+        return
     draft.emit(
         StepCompleted(
             step_name=stage_id,
@@ -124,7 +148,10 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
             summary=happening.summary,
         )
     )
-    readiness.advance(draft)
+    if plan.rules:
+        judging.judge(draft, stage_id, {})
+    else:
+        judging.accept(draft, stage_id)
 
 
 def fail(draft: Draft, happening: AttemptFailed) -> None:
@@ -134,10 +161,11 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
         return
     _hear_of(draft, stage_id, None, ago_ms=happening.metrics.processing_time_ms)
     settle(draft, stage_id, happening.attempt, happening.metrics)
-    _record(draft, stage_id, happening.metrics, failure_code=happening.code, happening=None)
+    _record(draft, stage_id, happening.metrics, happening.code, happening.message)
     if happening.code == HANDED_BACK:
         _offer_anew(draft, stage_id, happening.message)
         return
+    draft.change(stage_id, previous=PreviousAttempt(attempt=happening.attempt, code=happening.code, message=happening.message))
     _fail_attempt(
         draft,
         stage_id,
@@ -157,24 +185,48 @@ def decline(draft: Draft, happening: PacketDeclined) -> None:
 
 def time_passed(draft: Draft) -> None:
     """Attend to everything that is due: the execution's deadline, silent attempts, waiting retries, packets presumed lost."""
-    if draft.execution.is_final:
+    execution = draft.execution
+    if execution.is_final:
         return
-    if draft.execution.deadline_at <= draft.at:
-        limit = (draft.execution.deadline_at - draft.execution.created_at) / 1000
-        ending.fail(draft, None, "deadline_exceeded", f"the execution did not end within its {limit:g} s")
+    if execution.status is ExecutionStatus.SCHEDULED:
+        if execution.start_at is not None and execution.start_at <= draft.at:
+            steering.start(draft)
         return
-    for stage_id in draft.circumstances.plan.order:
-        run = draft.stages[stage_id]
+    if _limit_passed(draft):
+        return
+    for stage_id, run in list(draft.stages.items()):
         if run.due_at is None or run.due_at > draft.at or draft.execution.is_final:
             continue
+        run = draft.stages[stage_id]
         if run.status is StageStatus.RUNNING:
             _silence(draft, stage_id, run)
-        elif run.status is StageStatus.QUEUED:
+        elif run.status is StageStatus.QUEUED and execution.status is not ExecutionStatus.PAUSED:
             readiness.resend(draft, stage_id)
-        elif run.status is StageStatus.RETRYING:
+        elif run.status is StageStatus.RETRYING and execution.status is not ExecutionStatus.PAUSED:
             readiness.dispatch(draft, stage_id)
         elif run.status is StageStatus.PREPARING:
             readiness.prepare(draft, stage_id)
+        elif run.status is StageStatus.JUDGING:
+            judging.judge(draft, stage_id, {})
+
+
+def _limit_passed(draft: Draft) -> bool:
+    """End, or stop undoing, what has had its time as a whole."""
+    execution = draft.execution
+    if execution.compensate_until is not None:
+        if execution.compensate_until <= draft.at:
+            saga.run_out_of_time(draft)
+            return True
+    elif execution.held_since is not None:
+        if execution.held_since + draft.circumstances.patience.most_held_ms <= draft.at:
+            days = draft.circumstances.patience.most_held_ms / 86_400_000
+            ending.fail(draft, None, "held_too_long", f"it was paused, or waited for a person, for {days:g} days")
+            return True
+    elif execution.deadline_at <= draft.at:
+        limit = draft.circumstances.plan.pipeline.timeout_seconds
+        ending.fail(draft, None, "deadline_exceeded", f"the execution did not end within its {limit:g} s")
+        return True
+    return False
 
 
 def book_call(draft: Draft, call: ProviderCall) -> None:
@@ -214,15 +266,41 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
         _emit_cost(draft, stage_id, attempt, usd_text(difference), metrics.provider, metrics.model)
 
 
+def _undone(draft: Draft, stage_id: str, happening: AttemptCompleted) -> None:
+    run = draft.change(
+        stage_id, status=StageStatus.COMPLETED, input_ref=None, progress_percent=100, finished_at=draft.at, reason=""
+    )
+    assert run.compensates is not None, "only a compensation undoes a stage"
+    draft.change(run.compensates, is_undone=True)
+    draft.emit(CompensationCompleted(step_name=run.compensates, attempt=happening.attempt, summary=happening.summary))
+    saga.advance(draft)
+
+
 def _grant(draft: Draft, happening: AttemptClaimed) -> None:
     stage_id = happening.stage_id
     stage = draft.plan_of(stage_id).stage
-    timeout_ms = int(stage.timeout_seconds * 1000)
     run = draft.stages[stage_id]
-    draft.change(stage_id, attempt=run.attempt + 1, heard_at=None, started_at=None, times_out_at=None)
+    draft.change(
+        stage_id,
+        attempt=run.attempt + 1,
+        heard_at=None,
+        started_at=None,
+        times_out_at=None,
+        claim_id=happening.claim_id,
+        grant=Grant(max_cost_usd=draft.circumstances.max_attempt_cost_usd, cache=stage.cache),
+    )
     _hear_of(draft, stage_id, happening.instance_id)
-    grant = Grant(max_cost_usd=draft.circumstances.max_attempt_cost_usd, cache=stage.cache)
-    draft.command(AnswerClaim(answer=Granted(attempt=draft.stages[stage_id].attempt, grant=grant, timeout_ms=timeout_ms)))
+    draft.command(AnswerClaim(answer=_granted(draft, stage_id)))
+
+
+def _granted(draft: Draft, stage_id: str) -> Granted:
+    run = draft.stages[stage_id]
+    return Granted(
+        attempt=run.attempt,
+        grant=run.grant or readiness.FREE_GRANT,
+        timeout_ms=int(draft.plan_of(stage_id).stage.timeout_seconds * 1000),
+        alone=run.losses >= draft.circumstances.patience.suspect_losses,
+    )
 
 
 def _hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int = 0) -> None:
@@ -246,6 +324,8 @@ def _hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: in
         reason="",
     )
     draft.change(stage_id, due_at=_lease_end(draft, run))
+    if run.compensates is not None:
+        return
     started = StepStarted(step_name=stage_id, attempt=run.attempt, worker_name=worker_of(plan), action=action_of(plan))
     draft.emit(started, happened_at=run.started_at)
 
@@ -274,11 +354,12 @@ def _silence(draft: Draft, stage_id: str, run: StageRun) -> None:
     """
     patience = draft.circumstances.patience
     if run.times_out_at is not None and run.times_out_at + patience.timeout_slack_ms <= draft.at:
-        _stop_worker(draft, stage_id)
+        ending.stop_worker_of(draft, stage_id)
         if run.heard_at is not None and run.heard_at >= run.times_out_at:
             seconds = draft.plan_of(stage_id).stage.timeout_seconds
-            _record(draft, stage_id, Metrics(), failure_code="timeout", happening=None)
             message = f"attempt {run.attempt} of {stage_id} did not end within its {seconds:g} s"
+            _record(draft, stage_id, Metrics(), "timeout", message)
+            draft.change(stage_id, previous=PreviousAttempt(attempt=run.attempt, code="timeout", message=message))
             _fail_attempt(draft, stage_id, "timeout", message, retryable=True, retry_after_ms=None)
             return
     _lose(draft, stage_id)
@@ -289,12 +370,13 @@ def _silence(draft: Draft, stage_id: str, run: StageRun) -> None:
 def _lose(draft: Draft, stage_id: str) -> None:
     """The open attempt fell silent. Its calls stay on the bill; whatever it still reports is late."""
     run = draft.stages[stage_id]
-    _record(draft, stage_id, Metrics(), failure_code=WORKER_LOST, happening=None)
-    run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1)
     message = f"the worker of attempt {run.attempt} of {stage_id} fell silent"
+    _record(draft, stage_id, Metrics(), WORKER_LOST, message)
+    run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1)
     if run.losses >= draft.circumstances.patience.max_losses:
         before = run.losses - 1
         message = f"{message}, as {before} others did before; the input may be what kills them"
+        draft.command(BuryPacket(packet=readiness.packet_of(draft, stage_id, run, None), reason=message))
         readiness.give_up(draft, stage_id, WORKER_LOST, message)
         return
     draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=WORKER_LOST, message=message, retry_in_ms=0))
@@ -335,17 +417,6 @@ def _backoff_ms(draft: Draft, stage_id: str, failures: int) -> int:
     return max(0, int(delay * (1 + spread)))
 
 
-def _stop_worker(draft: Draft, stage_id: str) -> None:
-    """Tell whoever holds the open attempt that it is over; the next attempt may be under way before the message arrives."""
-    message = ControlMessage(
-        execution_id=draft.execution.execution_id,
-        action=ControlAction.CANCEL,
-        stage_id=stage_id,
-        attempt=draft.stages[stage_id].attempt,
-    )
-    draft.command(TellWorkers(worker_name=worker_of(draft.plan_of(stage_id)), message=message))
-
-
 def _emit_cost(draft: Draft, stage_id: str, attempt: int, cost: str | None, provider: str | None, model: str | None) -> None:
     total = sum((known_cost(run) for run in draft.stages.values()), ZERO)
     draft.emit(
@@ -364,36 +435,43 @@ def _record(
     draft: Draft,
     stage_id: str,
     metrics: Metrics,
-    *,
     failure_code: str | None,
-    happening: AttemptCompleted | None,
+    message: str,
+    made: AttemptCompleted | None = None,
 ) -> None:
+    """Keep how the open attempt has ended; `made` is its result, valid or not."""
     plan = draft.plan_of(stage_id)
     run = draft.stages[stage_id]
     execution = draft.execution
     started_at = run.started_at if run.started_at is not None else draft.at
-    draft.command(
-        RecordAttempt(
-            record=PerformanceRecord(
-                execution_id=execution.execution_id,
-                stage_id=stage_id,
-                attempt=run.attempt,
-                client_id=execution.client_id,
-                worker_name=worker_of(plan),
-                action=action_of(plan),
-                template=execution.template,
-                template_version=execution.template_version,
-                success=failure_code is None,
-                execution_time_ms=metrics.processing_time_ms or max(0, draft.at - started_at),
-                queue_time_ms=max(0, started_at - (run.ready_at or started_at)),
-                metrics=metrics,
-                timestamp=rfc3339(draft.at),
-                quality_score=happening.quality_score if happening else None,
-                element_count=happening.element_count if happening else None,
-                input_size_bytes=run.input_ref.size_bytes if run.input_ref else 0,
-                output_size_bytes=happening.output.size_bytes if happening else 0,
-                failure_code=failure_code,
-                timeout_ms=int(plan.stage.timeout_seconds * 1000),
-            )
-        )
+    record = PerformanceRecord(
+        execution_id=execution.execution_id,
+        stage_id=stage_id,
+        attempt=run.attempt,
+        client_id=execution.client_id,
+        worker_name=worker_of(plan),
+        action=action_of(plan),
+        template=execution.template,
+        template_version=execution.template_version,
+        success=failure_code is None,
+        execution_time_ms=metrics.processing_time_ms or max(0, draft.at - started_at),
+        queue_time_ms=max(0, started_at - (run.ready_at or started_at)),
+        metrics=metrics,
+        timestamp=rfc3339(draft.at),
+        quality_score=made.quality_score if made else None,
+        element_count=made.element_count if made else None,
+        input_size_bytes=run.input_ref.size_bytes if run.input_ref else 0,
+        output_size_bytes=made.output.size_bytes if made else 0,
+        failure_code=failure_code,
+        timeout_ms=int(plan.stage.timeout_seconds * 1000),
     )
+    account = AttemptAccount(
+        packet_id=readiness.packet_id(execution.execution_id, stage_id, run.dispatches),
+        leg=execution.leg,
+        instance_id=run.holder,
+        started_at=run.started_at,
+        grant=run.grant or readiness.FREE_GRANT,
+        message=message,
+        output=replace(made.output, inline=None) if made else None,
+    )
+    draft.command(RecordAttempt(record=record, account=account))

@@ -10,7 +10,7 @@ from aif_contracts.events import EventData, ExecutionEvent
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_orchestrator.execution.commands import Command, EmitEvent
 from aif_orchestrator.execution.happenings import Circumstances
-from aif_orchestrator.execution.state import Execution, StageRun
+from aif_orchestrator.execution.state import Execution, StageRun, newest_instance
 from aif_pipelines.plan import StagePlan
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,13 +32,35 @@ class Draft:
         return self.circumstances.at_ms
 
     def plan_of(self, stage_id: str) -> StagePlan:
-        return self.circumstances.plan.stages[stage_id]
+        return self.circumstances.plan.stage_plan(self.stages[stage_id].follows or stage_id)
+
+    def newest(self, plan_id: str) -> StageRun | None:
+        """The run that a name in the pipeline means; None for a stage that no rule has added."""
+        return newest_instance(self.stages, plan_id)
 
     def change(self, stage_id: str, **changes: Any) -> StageRun:
         run = replace(self.stages[stage_id], **changes)
         self.stages[stage_id] = run
         self._stages_changed = True
         return run
+
+    def insert_after(self, owner: str, stage_id: str, run: StageRun) -> None:
+        """Put a stage behind the one that added it, and behind those that this one has added before."""
+        before = owner
+        for known, other in self.stages.items():
+            if other.added_by == owner:
+                before = known
+        stages: dict[str, StageRun] = {}
+        for known, other in self.stages.items():
+            stages[known] = other
+            if known == before:
+                stages[stage_id] = run
+        self.stages = stages
+        self._stages_changed = True
+
+    def append(self, stage_id: str, run: StageRun) -> None:
+        self.stages[stage_id] = run
+        self._stages_changed = True
 
     def command(self, command: Command) -> None:
         self.commands.append(command)
@@ -69,7 +91,8 @@ class Draft:
                     request_id=self.execution.request_id,
                     progress_percent=progress,
                     data=data,
-                )
+                ),
+                leg=self.execution.leg,
             )
         )
 
@@ -87,8 +110,9 @@ class Draft:
         if self.execution.is_final:
             delivered = self.execution.status in (ExecutionStatus.COMPLETED, ExecutionStatus.PARTIALLY_COMPLETED)
             return 100 if delivered else 0
-        done = sum(100 if run.status.is_final else run.progress_percent for run in self.stages.values())
-        return min(99, done // max(1, len(self.stages)))
+        work = [run for run in self.stages.values() if run.compensates is None]
+        done = sum(100 if run.status.is_final else run.progress_percent for run in work)
+        return min(99, done // max(1, len(work)))
 
 
 @lru_cache(maxsize=64)

@@ -8,6 +8,7 @@ from msgspec import Struct
 from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.money import UsdText
+from aif_orchestrator.execution.state import MOST_HELD_MS
 from aif_pipelines.plan import Plan
 
 
@@ -17,6 +18,8 @@ class AttemptClaimed(Struct, frozen=True, kw_only=True):
     stage_id: str
     packet_id: str
     instance_id: str
+    claim_id: str = ""
+    """The same when the claim is repeated because no answer came; empty for none."""
 
 
 class AttemptProgressed(Struct, frozen=True, kw_only=True):
@@ -63,11 +66,17 @@ class CallBooked(Struct, frozen=True, kw_only=True):
     call: ProviderCall
 
 
+class LoadedOutput(Struct, frozen=True, kw_only=True):
+    sha256: str
+    """Of the bytes that were read; an output that has been made anew since has another one."""
+    value: Any
+
+
 class OutputsLoaded(Struct, frozen=True, kw_only=True):
-    """Stored outputs that a stage's input is made of have been read."""
+    """Stored outputs that a stage's input is made of, or that its rules judge, have been read."""
 
     stage_id: str
-    outputs: Mapping[str, Any]
+    outputs: Mapping[str, LoadedOutput]
 
 
 class InputStored(Struct, frozen=True, kw_only=True):
@@ -78,7 +87,7 @@ class InputStored(Struct, frozen=True, kw_only=True):
 
 
 class InputUnavailable(Struct, frozen=True, kw_only=True):
-    """An output that a stage's input is made of cannot be read, and never will be."""
+    """An output that a stage's input is made of, or that its rules judge, cannot be read, and never will be."""
 
     stage_id: str
     code: str
@@ -87,6 +96,24 @@ class InputUnavailable(Struct, frozen=True, kw_only=True):
 
 class CancelAsked(Struct, frozen=True, kw_only=True):
     reason: str
+
+
+class PauseAsked(Struct, frozen=True, kw_only=True):
+    reason: str
+
+
+class ResumeAsked(Struct, frozen=True, kw_only=True):
+    """Go on after a pause, or on a new leg after the end."""
+
+
+class ApprovalDecisionMade(Struct, frozen=True, kw_only=True):
+    """A person agrees, or does not, with what a stage has made."""
+
+    stage_id: str | None
+    """None when only one stage waits."""
+    approved: bool
+    decided_by: str
+    comment: str
 
 
 class TimePassed(Struct, frozen=True, kw_only=True):
@@ -104,6 +131,9 @@ Happening = (
     | InputStored
     | InputUnavailable
     | CancelAsked
+    | PauseAsked
+    | ResumeAsked
+    | ApprovalDecisionMade
     | TimePassed
 )
 
@@ -120,6 +150,11 @@ class Patience(Struct, frozen=True, kw_only=True):
     preparing_ms: int = 30_000
     """Reading and storing a stage's input that takes longer is begun anew."""
     max_losses: int = 5
+    suspect_losses: int = 2
+    """After so many lost attempts the next one is worked on alone, so that it cannot take others down with it."""
+    compensating_ms: int = 3_600_000
+    """What could not be undone within this time stays, and the execution ends saying so."""
+    most_held_ms: int = MOST_HELD_MS
 
 
 class Circumstances(Struct, frozen=True, kw_only=True):

@@ -2,30 +2,35 @@
 
 A stage goes
 
-    waiting ──> preparing ──> queued ──> running ──> completed
-       │            │           │ ^         │
-       │            │           │ └─ retrying <─┤   (failed or silent, tries left)
-       └──> skipped └──> failed <──────────┘        (no tries left)
+    waiting ──> preparing ──> queued ──> running ──> judging ──> completed
+       │            │           │ ^         │           │ │
+       │            │           │ └─ retrying <─┤       │ └─> awaiting_approval ──> completed
+       │            │           │   (failed or silent, tries left; or a rule asks for better)
+       └──> skipped └──> failed <──────────┴───────────┘        (no tries left, a rule, or a person)
 
-and `cancelled` from every state that is not final. `preparing` is left out when the input is at hand. The execution is
-`running` until every stage is final (`completed`, or `partially_completed` if an optional stage failed), until a stage that is
-not optional fails (`failed`), or until somebody cancels it (`cancelled`).
+and `cancelled` from every state that is not final. `preparing` and `judging` are left out when what they read is at hand. The
+execution is `running` (`awaiting_approval` while a stage is, `paused` on demand, `scheduled` before its time) until every stage
+is final (`completed`, or `partially_completed` if an optional stage failed), until a stage that is not optional fails
+(`failed`), or until somebody cancels it (`cancelled`); before the last two it is `compensating` while there is something to
+undo. `resume` begins a new leg of one that did not complete.
 
 What a happening does depends on the stage that it meets. `ACTS` lists the pairs that change the state; `LATE` lists those that
 come too late or twice and change nothing but the bill. A pair in neither table is a mistake of ours and raises. Late is not
 rare: the broker delivers at least once, workers freeze and thaw, and a stale worker's report must find a closed door.
 """
 
+from datetime import datetime
 from typing import assert_never
 
-from aif_contracts.events import WorkflowStarted
-from aif_contracts.orders import Execute, StageStatus
+from aif_contracts.events import WorkflowScheduled
+from aif_contracts.orders import Execute, ExecutionStatus, StageStatus
 from aif_contracts.packets import Cancelled, Superseded
-from aif_orchestrator.execution import attempts, ending, readiness
+from aif_orchestrator.execution import attempts, ending, judging, readiness, steering
 from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, Command
-from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.failures import IllegalHappening
 from aif_orchestrator.execution.happenings import (
+    ApprovalDecisionMade,
     AttemptClaimed,
     AttemptCompleted,
     AttemptFailed,
@@ -38,6 +43,8 @@ from aif_orchestrator.execution.happenings import (
     InputUnavailable,
     OutputsLoaded,
     PacketDeclined,
+    PauseAsked,
+    ResumeAsked,
     TimePassed,
 )
 from aif_orchestrator.execution.state import Execution, StageRun
@@ -56,8 +63,9 @@ StageHappening = (
 _S = StageStatus
 _FINAL = frozenset({_S.COMPLETED, _S.FAILED, _S.SKIPPED, _S.CANCELLED})
 _OPEN = frozenset({_S.QUEUED, _S.RUNNING})
-_NOT_OPEN = frozenset({_S.WAITING, _S.PREPARING, _S.RETRYING})
+_NOT_OPEN = frozenset({_S.WAITING, _S.PREPARING, _S.RETRYING, _S.JUDGING, _S.AWAITING_APPROVAL})
 _PREPARING = frozenset({_S.PREPARING})
+_READING = frozenset({_S.PREPARING, _S.JUDGING})
 
 ACTS: dict[type[StageHappening], frozenset[StageStatus]] = {
     AttemptClaimed: _OPEN,
@@ -65,9 +73,9 @@ ACTS: dict[type[StageHappening], frozenset[StageStatus]] = {
     AttemptCompleted: _OPEN,
     AttemptFailed: _OPEN,
     PacketDeclined: frozenset({_S.QUEUED}),
-    OutputsLoaded: _PREPARING,
+    OutputsLoaded: _READING,
     InputStored: _PREPARING,
-    InputUnavailable: _PREPARING,
+    InputUnavailable: _READING,
 }
 LATE: dict[type[StageHappening], frozenset[StageStatus]] = {
     AttemptClaimed: _NOT_OPEN | _FINAL,
@@ -75,15 +83,23 @@ LATE: dict[type[StageHappening], frozenset[StageStatus]] = {
     AttemptCompleted: _NOT_OPEN | _FINAL,
     AttemptFailed: _NOT_OPEN | _FINAL,
     PacketDeclined: _NOT_OPEN | _FINAL | {_S.RUNNING},
-    OutputsLoaded: _FINAL | _OPEN | {_S.WAITING, _S.RETRYING},
-    InputStored: _FINAL | _OPEN | {_S.WAITING, _S.RETRYING},
-    InputUnavailable: _FINAL | _OPEN | {_S.WAITING, _S.RETRYING},
+    OutputsLoaded: _FINAL | _OPEN | _NOT_OPEN - _READING,
+    InputStored: _FINAL | _OPEN | _NOT_OPEN - _PREPARING,
+    InputUnavailable: _FINAL | _OPEN | _NOT_OPEN - _READING,
 }
 
 
-def begin(order: Execute, circumstances: Circumstances, trace: dict[str, str]) -> tuple[Execution, list[Command]]:
-    """A new execution and its first commands. The order has been checked and admitted."""
+def begin(
+    order: Execute, circumstances: Circumstances, trace: dict[str, str], owner: str = ""
+) -> tuple[Execution, list[Command]]:
+    """A new execution and its first commands. The order has been checked and admitted.
+
+    `owner` is the client whose own pipeline it runs; empty for one of the factory's.
+    """
     pipeline = circumstances.plan.pipeline
+    start_at = _milliseconds(order.start_at)
+    if start_at is not None and start_at <= circumstances.at_ms:
+        start_at = None
     execution = Execution(
         execution_id=order.execution_id,
         client_id=order.client_id,
@@ -92,16 +108,21 @@ def begin(order: Execute, circumstances: Circumstances, trace: dict[str, str]) -
         tier=order.tier,
         template=pipeline.name,
         template_version=pipeline.version,
+        template_owner=owner,
         priority=order.priority,
         parameters=order.parameters,
         created_at=circumstances.at_ms,
         deadline_at=circumstances.at_ms + int(pipeline.timeout_seconds * 1000),
         stages={stage_id: StageRun() for stage_id in circumstances.plan.order},
+        status=ExecutionStatus.RUNNING if start_at is None else ExecutionStatus.SCHEDULED,
+        start_at=start_at,
         trace=trace,
     )
     draft = Draft(execution, circumstances)
-    draft.emit(WorkflowStarted(template=pipeline.name, version=pipeline.version, stages=tuple(circumstances.plan.order)))
-    readiness.advance(draft)
+    if start_at is None:
+        steering.start(draft)
+    else:
+        draft.emit(WorkflowScheduled(template=pipeline.name, version=pipeline.version, start_at=rfc3339(start_at)))
     return draft.finish(), draft.commands
 
 
@@ -118,6 +139,12 @@ def step(execution: Execution, happening: Happening, circumstances: Circumstance
             attempts.time_passed(draft)
         case CallBooked():
             attempts.book_call(draft, happening.call)
+        case PauseAsked():
+            steering.pause(draft, happening.reason)
+        case ResumeAsked():
+            steering.resume(draft)
+        case ApprovalDecisionMade():
+            steering.decide(draft, happening)
         case _:
             _apply(draft, happening)
     return draft.finish(), draft.commands
@@ -147,13 +174,16 @@ def _apply(draft: Draft, happening: StageHappening) -> None:
         case PacketDeclined():
             attempts.decline(draft, happening)
         case OutputsLoaded():
+            if run.status is StageStatus.JUDGING:
+                judging.judge(draft, happening.stage_id, happening.outputs)
+                return
             readiness.use_outputs(draft, happening.stage_id, happening.outputs)
             # Its condition may not be met; a stage that is skipped now has others waiting for it.
             readiness.advance(draft)
         case InputStored():
             readiness.use_input(draft, happening.stage_id, happening.input_ref)
         case InputUnavailable():
-            readiness.give_up(draft, happening.stage_id, happening.code, happening.message)
+            readiness.end_without_result(draft, happening.stage_id, happening.code, happening.message)
         case _:
             assert_never(happening)
 
@@ -170,5 +200,9 @@ def _turn_away(draft: Draft, happening: StageHappening) -> None:
             pass
 
 
+def _milliseconds(moment: str | None) -> int | None:
+    return None if moment is None else int(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
 def _refusal(draft: Draft) -> Superseded | Cancelled:
-    return Cancelled() if draft.execution.status == "cancelled" else Superseded()
+    return Cancelled() if draft.execution.status is ExecutionStatus.CANCELLED else Superseded()

@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
-from aif_contracts.events import StepFailed, StepSkipped
-from aif_contracts.money import usd
-from aif_contracts.orders import StageStatus
-from aif_contracts.packets import Context, Control, Grant, WorkPacket
-from aif_orchestrator.execution import ending
+from aif_contracts.events import ProgressUpdate, StepFailed, StepSkipped
+from aif_contracts.orders import ExecutionStatus, StageStatus
+from aif_contracts.packets import Context, Control, ControlAction, Grant, WorkPacket
+from aif_orchestrator.execution import ending, judging, saga, scope
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import DispatchPacket, LoadOutputs, StoreInput
 from aif_orchestrator.execution.draft import Draft, rfc3339
-from aif_orchestrator.execution.metering import stage_metrics
+from aif_orchestrator.execution.happenings import LoadedOutput
 from aif_orchestrator.execution.state import StageRun
 from aif_pipelines.failures import ExpressionFailed, TemplateFailed
 
@@ -23,51 +21,52 @@ FREE_GRANT = Grant(models=(), max_cost_usd="0")
 """Lets an attempt use local providers, which cost nothing."""
 
 
+_BEGINS = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.AWAITING_APPROVAL})
+_CONCLUDES = frozenset({*_BEGINS, ExecutionStatus.PAUSED})
+
+
 def advance(draft: Draft) -> None:
     """Start every stage that has become ready, and end the execution when all are final."""
     progressing = True
-    while progressing and not draft.execution.is_final:
+    while progressing and draft.execution.status in _BEGINS:
         progressing = False
-        for stage_id in draft.circumstances.plan.order:
+        for stage_id in list(draft.stages):
             if draft.stages[stage_id].status is StageStatus.WAITING and _dependencies_ended(draft, stage_id):
                 prepare(draft, stage_id)
                 progressing = progressing or draft.stages[stage_id].status.is_final
-            if draft.execution.is_final:
+            if draft.execution.status not in _BEGINS:
                 return
-    if not draft.execution.is_final and all(run.status.is_final for run in draft.stages.values()):
+    if draft.execution.status in _CONCLUDES and all(run.status.is_final for run in draft.stages.values()):
         ending.conclude(draft)
 
 
 def prepare(draft: Draft, stage_id: str) -> None:
     """Put the stage's input together, from inline outputs at once, from stored ones after they are read."""
     plan = draft.plan_of(stage_id)
-    absent = sorted(needed for needed in plan.requires if draft.stages[needed].output is None)
+    absent = sorted(name for name in plan.requires if (run := draft.newest(name)) is None or not run.has_result)
     if absent:
         skip(draft, stage_id, f"it needs the output of {', '.join(absent)}, and there is none")
-        return
-    stored = {
-        needed: ref
-        for needed in plan.needs
-        if (ref := draft.stages[needed].output) is not None and ref.inline is None and ref.media_type == "application/json"
-    }
-    if stored:
-        _wait_for_preparation(draft, stage_id)
-        draft.command(LoadOutputs(stage_id=stage_id, refs=stored))
         return
     use_outputs(draft, stage_id, {})
 
 
-def use_outputs(draft: Draft, stage_id: str, loaded: Mapping[str, Any]) -> None:
+def use_outputs(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput]) -> None:
     """Decide whether the stage runs, resolve its input, and offer it."""
     plan = draft.plan_of(stage_id)
-    scope = _scope(draft, plan.needs, loaded)
+    values, to_load = scope.outputs_of(draft, stage_id, plan.needs, loaded)
+    if to_load:
+        _wait_for_preparation(draft, stage_id)
+        draft.command(LoadOutputs(stage_id=stage_id, refs=to_load))
+        return
+    whole = scope.whole(draft, values, with_totals="execution" in plan.shared)
     try:
-        if plan.when is not None and not plan.when.holds(scope):
+        if plan.when is not None and not plan.when.holds(whole):
             skip(draft, stage_id, f"its condition is not met: {plan.stage.when}")
             return
-        content = msgspec.json.encode(plan.input.resolve(scope))
+        content = msgspec.json.encode(plan.input.resolve(whole))
     except (ExpressionFailed, TemplateFailed) as failure:
-        give_up(draft, stage_id, "input_unresolvable", f"the input of {stage_id} cannot be put together: {failure}")
+        message = f"the input of {stage_id} cannot be put together: {failure}"
+        end_without_result(draft, stage_id, "input_unresolvable", message)
         return
     storage_key = f"data/{draft.execution.execution_id}/{stage_id}/input"
     if len(content) > INLINE_LIMIT_BYTES:
@@ -97,6 +96,10 @@ def dispatch(draft: Draft, stage_id: str) -> None:
 
     A stage that costs nothing carries its grant and opens its attempt here; any other is claimed first.
     """
+    if draft.execution.status is ExecutionStatus.PAUSED:
+        # Its input is put together again when the execution goes on.
+        draft.change(stage_id, status=StageStatus.WAITING, due_at=None, progress_percent=0, reason="the execution is paused")
+        return
     plan = draft.plan_of(stage_id)
     run = draft.stages[stage_id]
     free = (worker_of(plan), action_of(plan)) in draft.circumstances.free_actions
@@ -111,10 +114,12 @@ def dispatch(draft: Draft, stage_id: str) -> None:
         started_at=None,
         heard_at=None,
         holder=None,
+        claim_id="",
+        grant=None,
         progress_percent=0,
         reason=_waiting_reason(draft, worker_of(plan)),
     )
-    draft.command(DispatchPacket(packet=_packet(draft, stage_id, run, FREE_GRANT if free else None)))
+    draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, FREE_GRANT if free else None)))
 
 
 def resend(draft: Draft, stage_id: str) -> None:
@@ -133,21 +138,42 @@ def resend(draft: Draft, stage_id: str) -> None:
         due_at=draft.at + min(patience, 3_600_000),
         reason=_waiting_reason(draft, worker_of(plan)),
     )
-    draft.command(DispatchPacket(packet=_packet(draft, stage_id, run, None)))
+    draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, None)))
 
 
 def give_up(draft: Draft, stage_id: str, code: str, message: str) -> None:
-    """End the stage without a result. An execution whose stage was not optional ends with it."""
-    run = draft.change(stage_id, status=StageStatus.FAILED, reason=message, due_at=None, finished_at=draft.at)
-    draft.emit(StepFailed(step_name=stage_id, attempt=run.attempt, code=code, message=message))
+    """No more attempts. A result that a rule wanted bettered stands; without one the stage ends so."""
+    run = draft.stages[stage_id]
+    if run.output is None:
+        end_without_result(draft, stage_id, code, message)
+        return
+    draft.emit(
+        ProgressUpdate(progress_percent=draft.progress(), message=f"{message}; the earlier result stands", step_name=stage_id)
+    )
+    # The rules are through with it: they had asked for another one, and there is none.
+    draft.change(stage_id, next_rule=len(draft.plan_of(stage_id).rules), ended=run.attempt)
+    judging.accept(draft, stage_id)
+
+
+def end_without_result(draft: Draft, stage_id: str, code: str, message: str) -> None:
+    """End the stage as failed. An execution whose stage was not optional ends with it."""
+    if draft.stages[stage_id].compensates is not None:
+        saga.fail(draft, stage_id, code, message)
+        return
+    fail_stage(draft, stage_id, code, message)
     if draft.plan_of(stage_id).stage.optional:
         advance(draft)
     else:
         ending.fail(draft, stage_id, code, message)
 
 
-def skip(draft: Draft, stage_id: str, reason: str) -> None:
-    draft.change(stage_id, status=StageStatus.SKIPPED, reason=reason, due_at=None, finished_at=draft.at)
+def fail_stage(draft: Draft, stage_id: str, code: str, message: str) -> None:
+    run = draft.change(stage_id, status=StageStatus.FAILED, reason=message, due_at=None, finished_at=draft.at)
+    draft.emit(StepFailed(step_name=stage_id, attempt=run.attempt, code=code, message=message))
+
+
+def skip(draft: Draft, stage_id: str, reason: str, *, skipped_by: str | None = None) -> None:
+    draft.change(stage_id, status=StageStatus.SKIPPED, reason=reason, skipped_by=skipped_by, due_at=None, finished_at=draft.at)
     draft.emit(StepSkipped(step_name=stage_id, reason=reason))
 
 
@@ -156,8 +182,18 @@ def packet_id(execution_id: str, stage_id: str, dispatches: int) -> str:
 
 
 def _dependencies_ended(draft: Draft, stage_id: str) -> bool:
+    """Whether everything has ended that the stage waits for, what rules have added on the way included."""
     plan = draft.plan_of(stage_id)
-    return all(draft.stages[needed].status.is_final for needed in plan.depends_on)
+    run = draft.stages[stage_id]
+    if run.added_by is not None:
+        before = {run.added_by, *plan.depends_on}
+        return all(draft.stages[name].status.is_final for name in before if name in draft.stages)
+    before = set(plan.depends_on)
+    for name, other in draft.stages.items():
+        # An added stage stands behind its owner, so that one pass finds those that were added by added ones too.
+        if other.added_by in before:
+            before.add(name)
+    return all(draft.stages[name].status.is_final for name in before)
 
 
 def _wait_for_preparation(draft: Draft, stage_id: str) -> None:
@@ -169,42 +205,13 @@ def _wait_for_preparation(draft: Draft, stage_id: str) -> None:
     )
 
 
-def _scope(draft: Draft, needs: frozenset[str], loaded: Mapping[str, Any]) -> dict[str, Any]:
-    scope: dict[str, Any] = {
-        "params": draft.execution.parameters,
-        "execution": {"id": draft.execution.execution_id, "client_id": draft.execution.client_id},
-    }
-    for stage_id in needs:
-        # A stage without an output is not there at all: an optional reference to it gives null.
-        if draft.stages[stage_id].output is not None:
-            scope[stage_id] = stage_value(draft.stages[stage_id], loaded.get(stage_id))
-    return scope
-
-
-def stage_value(run: StageRun, loaded: Any) -> Any:
-    """A stage as expressions and templates see it: its output's fields and what is known about it."""
-    value = loaded
-    if value is None and run.output is not None and run.output.inline is not None:
-        value = msgspec.json.decode(run.output.inline)
-    if value is not None and not isinstance(value, dict):
-        return value
-    used = stage_metrics(run)
-    return {
-        **(value or {}),
-        "quality_score": run.quality_score,
-        "element_count": run.element_count,
-        "cost_usd": None if used.cost_usd is None else usd(used.cost_usd),
-        "tokens": used.tokens_used.total_tokens,
-    }
-
-
 def _waiting_reason(draft: Draft, worker: str) -> str:
     if worker in draft.circumstances.live_workers:
         return ""
     return f"no worker named {worker} is running; the stage waits until one is"
 
 
-def _packet(draft: Draft, stage_id: str, run: StageRun, grant: Grant | None) -> WorkPacket:
+def packet_of(draft: Draft, stage_id: str, run: StageRun, grant: Grant | None) -> WorkPacket:
     plan = draft.plan_of(stage_id)
     execution = draft.execution
     assert run.input_ref is not None, "a stage is offered only after its input is known"
@@ -216,9 +223,10 @@ def _packet(draft: Draft, stage_id: str, run: StageRun, grant: Grant | None) -> 
         worker_name=worker_of(plan),
         action=action_of(plan),
         control=Control(
+            action=ControlAction.CONTINUE if run.compensates is None else ControlAction.COMPENSATE,
             priority=execution.priority,
             timeout_ms=int(plan.stage.timeout_seconds * 1000),
-            deadline=rfc3339(execution.deadline_at),
+            deadline=rfc3339(execution.compensate_until or execution.deadline_at),
         ),
         data_ref=run.input_ref,
         grant=grant,
@@ -229,4 +237,5 @@ def _packet(draft: Draft, stage_id: str, run: StageRun, grant: Grant | None) -> 
             tier=execution.tier,
         ),
         inline_limit_bytes=0 if plan.output_names else INLINE_LIMIT_BYTES,
+        previous=run.previous,
     )

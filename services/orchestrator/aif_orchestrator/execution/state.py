@@ -3,14 +3,18 @@
 Times are whole milliseconds since 1970 by the database's clock, which is the only clock that decides anything.
 """
 
+from collections.abc import Mapping
+
 from msgspec import Struct, field
 
 from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_contracts.packets import Priority
+from aif_contracts.packets import Grant, PreviousAttempt, Priority
 
 FAR_AWAY_MS = 10_000
+MOST_HELD_MS = 30 * 24 * 3_600_000
+"""A pause or a wait for a person that lasts longer ends the execution."""
 GRID_MS = 2_000
 
 
@@ -46,10 +50,19 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the worker of the open attempt last showed itself; None before the first time."""
     holder: str | None = None
     """Instance id of the worker that holds the open attempt."""
+    claim_id: str = ""
+    """Of the claim that opened the attempt; the same claim again gets the same attempt."""
+    grant: Grant | None = None
+    """Of the newest attempt that was claimed; one that came with its packet has the free one."""
+    previous: PreviousAttempt | None = None
+    """What was wrong with the attempt before; the next packet says it."""
     progress_percent: int = 0
     input_ref: BlobRef | None = None
     """From its being known until the stage has completed."""
     output: BlobRef | None = None
+    """The newest valid result. While a rule has the stage tried again, the one that stands if nothing better comes."""
+    made_at: int | None = None
+    """When `output` was made."""
     quality_score: float | None = None
     element_count: int | None = None
     spent: Metrics = field(default_factory=Metrics)
@@ -60,6 +73,36 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Provider calls of attempts that have not reported (yet, or never); they count beside `spent`."""
     finished_at: int | None = None
     reason: str = ""
+    follows: str | None = None
+    """Id under which the plan knows the stage, where it is not its own: of an added stage, of a compensation."""
+    added_by: str | None = None
+    """The stage whose rule added this one."""
+    withdrawn: bool = False
+    """Added in an earlier leg by a stage that runs anew; not there unless the rule adds it again."""
+    compensates: str | None = None
+    """The stage that this one undoes."""
+    is_undone: bool = False
+    """A compensation has taken back what the stage did."""
+    skipped_by: str | None = None
+    """The stage whose rule left this one out."""
+    next_rule: int = 0
+    """Rules before this one have been judged for the newest result."""
+    retries_by_rule: dict[int, int] = field(default_factory=dict)
+    """How often each retry_stage rule, by its index, has had the stage tried again."""
+
+    @property
+    def has_result(self) -> bool:
+        """Others may read its output."""
+        return self.output is not None and self.status is StageStatus.COMPLETED
+
+
+class Verdict(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an execution that compensates is going to end."""
+
+    status: ExecutionStatus
+    code: str
+    message: str
+    stage_id: str | None = None
 
 
 class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,6 +113,8 @@ class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tier: str
     template: str
     template_version: str
+    template_owner: str = ""
+    """The client whose own pipeline it runs; empty for one of the factory's."""
     priority: Priority
     parameters: dict[str, object]
     created_at: int
@@ -83,6 +128,16 @@ class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     failure_code: str | None = None
     failure_message: str | None = None
     failed_stage: str | None = None
+    leg: int = 1
+    """One more for every time that it was resumed after it had ended."""
+    start_at: int | None = None
+    """When a delayed execution starts."""
+    held_since: int | None = None
+    """Since when its time stands still, because it is paused or waits for a person."""
+    verdict: Verdict | None = None
+    """Only while it compensates."""
+    compensate_until: int | None = None
+    """What is not undone by then stays."""
     trace: dict[str, str] = field(default_factory=dict)
     """Trace headers of the order; everything done for it belongs to that trace."""
 
@@ -91,7 +146,16 @@ class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.status.is_final
 
 
-def wake_at(execution: Execution, at_ms: int) -> int | None:
+def newest_instance(stages: Mapping[str, StageRun], plan_id: str) -> StageRun | None:
+    """The run that a name in a pipeline means: the stage itself, or the newest of those that a rule added under that name."""
+    found = stages.get(plan_id)
+    if found is not None and found.follows is None:
+        return found
+    added = [run for run in stages.values() if run.follows == plan_id and not run.withdrawn]
+    return added[-1] if added else None
+
+
+def wake_at(execution: Execution, at_ms: int, most_held_ms: int = MOST_HELD_MS) -> int | None:
     """When the execution needs attention if nothing happens before; None when it has ended.
 
     What is far away is put off to the next mark of a coarse grid, so that the steps of a short execution do not each move it:
@@ -99,8 +163,26 @@ def wake_at(execution: Execution, at_ms: int) -> int | None:
     """
     if execution.is_final:
         return None
-    due = [run.due_at for run in execution.stages.values() if run.due_at is not None and not run.status.is_final]
-    earliest = min([execution.deadline_at, *due])
+    paused = execution.status is ExecutionStatus.PAUSED
+    due = [
+        run.due_at
+        for run in execution.stages.values()
+        if run.due_at is not None and not run.status.is_final and not (paused and run.status in _HELD_BY_A_PAUSE)
+    ]
+    earliest = min([_limit(execution, most_held_ms), *due])
     if earliest - at_ms < FAR_AWAY_MS:
         return earliest
     return -(-earliest // GRID_MS) * GRID_MS
+
+
+def _limit(execution: Execution, most_held_ms: int) -> int:
+    if execution.status is ExecutionStatus.SCHEDULED and execution.start_at is not None:
+        return execution.start_at
+    if execution.compensate_until is not None:
+        return execution.compensate_until
+    if execution.held_since is not None:
+        return execution.held_since + most_held_ms
+    return execution.deadline_at
+
+
+_HELD_BY_A_PAUSE = frozenset({StageStatus.QUEUED, StageStatus.RETRYING})

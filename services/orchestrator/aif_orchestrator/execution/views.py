@@ -24,8 +24,8 @@ def view(plan: Plan, execution: Execution, at_ms: int) -> ExecutionView:
         stages=tuple(
             StageView(
                 stage_id=stage_id,
-                worker_name=worker_of(plan.stages[stage_id]),
-                action=action_of(plan.stages[stage_id]),
+                worker_name=worker_of(plan.stage_plan(run.follows or stage_id)),
+                action=action_of(plan.stage_plan(run.follows or stage_id)),
                 status=run.status,
                 attempt=run.attempt,
                 progress_percent=run.progress_percent,
@@ -33,13 +33,17 @@ def view(plan: Plan, execution: Execution, at_ms: int) -> ExecutionView:
                 quality_score=run.quality_score,
                 element_count=run.element_count,
                 reason=run.reason,
+                added_by=run.added_by,
+                compensates=run.compensates,
             )
-            for stage_id in plan.order
-            if (run := execution.stages[stage_id])
+            for stage_id, run in execution.stages.items()
+            if not run.withdrawn
         ),
         totals=execution_totals(execution, at_ms),
         deliverables=deliverables(plan, execution),
         last_sequence=execution.sequence,
         failure_code=execution.failure_code,
         failure_message=execution.failure_message,
+        leg=execution.leg,
+        start_at=rfc3339(execution.start_at) if execution.start_at is not None else None,
     )

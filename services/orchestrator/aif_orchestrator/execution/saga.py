@@ -1,0 +1,118 @@
+"""Undoing what had completed when an execution fails or is cancelled: each stage's compensation, in the reverse order.
+
+A compensation is offered to workers as a stage of its own, `compensate_<stage>`, one after the other, with retries like any
+work. One that fails does not stop the others: the execution then ends saying what was not undone.
+"""
+
+from msgspec.structs import replace
+
+from aif_contracts.events import CompensationFailed, CompensationStarted
+from aif_contracts.orders import ExecutionStatus, StageStatus
+from aif_orchestrator.execution import ending, readiness
+from aif_orchestrator.execution.assignee import action_of, worker_of
+from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.state import StageRun, Verdict
+from aif_pipelines.plan import compensation_id
+
+
+def begin(draft: Draft, verdict: Verdict) -> None:
+    """Undo what can be undone, then end as the verdict says."""
+    to_undo = _to_undo(draft)
+    if not to_undo:
+        ending.close(draft, verdict)
+        return
+    draft.execution = replace(
+        draft.execution,
+        status=ExecutionStatus.COMPENSATING,
+        verdict=verdict,
+        held_since=None,
+        compensate_until=draft.at + draft.circumstances.patience.compensating_ms,
+    )
+    for stage_id in to_undo:
+        _enlist(draft, stage_id)
+    advance(draft)
+
+
+def advance(draft: Draft) -> None:
+    """Begin the next compensation when none is under way; end the execution after the last."""
+    while draft.execution.status is ExecutionStatus.COMPENSATING:
+        open_ones = [(stage_id, run) for stage_id, run in draft.stages.items() if run.compensates and not run.status.is_final]
+        if not open_ones:
+            verdict = draft.execution.verdict
+            assert verdict is not None, "an execution that compensates knows how it will end"
+            ending.close(draft, verdict)
+            return
+        stage_id, run = open_ones[0]
+        if run.status is not StageStatus.WAITING or run.compensates is None:
+            return
+        plan = draft.plan_of(stage_id)
+        draft.emit(CompensationStarted(step_name=run.compensates, worker_name=worker_of(plan), action=action_of(plan)))
+        readiness.prepare(draft, stage_id)
+
+
+def fail(draft: Draft, stage_id: str, code: str, message: str) -> None:
+    """A compensation has failed for good; the next one is begun."""
+    _fail(draft, stage_id, code, message)
+    advance(draft)
+
+
+def run_out_of_time(draft: Draft) -> None:
+    """What is not undone by now stays."""
+    message = "its execution's time for compensations was over"
+    for stage_id, run in list(draft.stages.items()):
+        if run.compensates is not None and not run.status.is_final:
+            ending.stop_worker_of(draft, stage_id)
+            _fail(draft, stage_id, "compensation_timeout", message)
+    advance(draft)
+
+
+def not_undone(draft: Draft) -> tuple[str, ...]:
+    """Stages whose compensation has failed."""
+    return tuple(
+        run.compensates
+        for run in draft.stages.values()
+        if run.compensates is not None and run.status is StageStatus.FAILED and not draft.stages[run.compensates].is_undone
+    )
+
+
+def _to_undo(draft: Draft) -> list[str]:
+    """Stages that have made something, and know how to undo it: what was made last comes first."""
+    extra = draft.circumstances.plan.extra
+    made = [
+        (run.made_at or 0, position, stage_id)
+        for position, (stage_id, run) in enumerate(draft.stages.items())
+        if run.output is not None
+        and run.compensates is None
+        and not run.is_undone
+        and compensation_id(run.follows or stage_id) in extra
+    ]
+    return [stage_id for _, _, stage_id in sorted(made, reverse=True)]
+
+
+def _enlist(draft: Draft, stage_id: str) -> None:
+    """Put the compensation at the end of the stages, as one that waits."""
+    undo_id = compensation_id(stage_id)
+    follows = compensation_id(draft.stages[stage_id].follows or stage_id)
+    before = draft.stages.pop(undo_id, None)
+    run = StageRun(follows=follows, compensates=stage_id)
+    draft.append(undo_id, run if before is None else begun_anew(before))
+
+
+def begun_anew(run: StageRun) -> StageRun:
+    """A stage as if nothing had been tried, but for its attempts' numbers and what they have cost."""
+    return StageRun(
+        dispatches=run.dispatches,
+        attempt=run.attempt,
+        ended=run.attempt,
+        spent=run.spent,
+        settled=run.settled,
+        unreported_calls=run.unreported_calls,
+        follows=run.follows,
+        added_by=run.added_by,
+        compensates=run.compensates,
+    )
+
+
+def _fail(draft: Draft, stage_id: str, code: str, message: str) -> None:
+    run = draft.change(stage_id, status=StageStatus.FAILED, reason=message, due_at=None, finished_at=draft.at)
+    draft.emit(CompensationFailed(step_name=run.compensates or stage_id, code=code, message=message))

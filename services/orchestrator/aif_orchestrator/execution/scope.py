@@ -1,0 +1,71 @@
+"""What expressions and templates can read: parameters, the execution, and the results of stages."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from aif_contracts.blobs import BlobRef
+from aif_contracts.money import usd
+from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.happenings import LoadedOutput
+from aif_orchestrator.execution.metering import execution_totals, stage_metrics
+from aif_orchestrator.execution.state import StageRun
+
+JSON_MEDIA_TYPE = "application/json"
+
+
+def outputs_of(
+    draft: Draft, stage_id: str, names: Iterable[str], loaded: Mapping[str, LoadedOutput]
+) -> tuple[dict[str, Any], dict[str, BlobRef]]:
+    """The values of the stages that `stage_id` reads, and the stored outputs that have to be read first.
+
+    A stage without a result has no value: a reference to it gives null, or fails where it must not. What was loaded counts
+    only while it is still the newest output of its stage.
+    """
+    own = draft.stages[stage_id]
+    itself = own.compensates or stage_id
+    own_name = draft.stages[itself].follows or itself
+    values: dict[str, Any] = {}
+    to_load: dict[str, BlobRef] = {}
+    for name in names:
+        run = draft.stages[itself] if name == own_name else draft.newest(name)
+        if run is None or run.output is None or not (run.has_result or name == own_name):
+            continue
+        if run.output.inline is None and run.output.media_type == JSON_MEDIA_TYPE:
+            found = loaded.get(name)
+            if found is None or found.sha256 != run.output.sha256:
+                to_load[name] = run.output
+                continue
+            values[name] = stage_value(run, found.value)
+        else:
+            values[name] = stage_value(run, None)
+    return values, to_load
+
+
+def whole(draft: Draft, stages: Mapping[str, Any], *, with_totals: bool) -> dict[str, Any]:
+    """The scope of a text. Totals take a sum over all stages, so only those who read them have them made."""
+    execution: dict[str, Any] = {"id": draft.execution.execution_id, "client_id": draft.execution.client_id}
+    if with_totals:
+        totals = execution_totals(draft.finish(), draft.at)
+        execution["cost_usd"] = usd(totals.cost_usd)
+        execution["tokens"] = totals.tokens_used.total_tokens
+    return {"params": draft.execution.parameters, "execution": execution, **stages}
+
+
+def stage_value(run: StageRun, loaded: Any) -> Any:
+    """A stage as expressions and templates see it: its output's fields and what is known about it."""
+    value = loaded
+    if value is None and run.output is not None and run.output.inline is not None:
+        value = msgspec.json.decode(run.output.inline)
+    if value is not None and not isinstance(value, dict):
+        return value
+    used = stage_metrics(run)
+    return {
+        **(value or {}),
+        "quality_score": run.quality_score,
+        "element_count": run.element_count,
+        "cost_usd": None if used.cost_usd is None else usd(used.cost_usd),
+        "tokens": used.tokens_used.total_tokens,
+        "processing_time_ms": used.processing_time_ms,
+    }

@@ -1,0 +1,153 @@
+"""What people do to an execution: start it later, pause it, go on, decide what it waits for, try again what has ended."""
+
+from msgspec.structs import replace
+
+from aif_contracts.events import ApprovalDecided, Kept, WorkflowPaused, WorkflowResumed, WorkflowStarted
+from aif_contracts.metering import Tokens
+from aif_contracts.money import ZERO, usd_text
+from aif_contracts.orders import ExecutionStatus, StageStatus
+from aif_orchestrator.execution import holding, judging, readiness
+from aif_orchestrator.execution.commands import AnswerResume, Refuse
+from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.happenings import ApprovalDecisionMade
+from aif_orchestrator.execution.metering import add_tokens, known_cost, stage_metrics
+from aif_orchestrator.execution.saga import begun_anew
+from aif_orchestrator.execution.state import StageRun
+
+_RESUMABLE = frozenset({ExecutionStatus.FAILED, ExecutionStatus.CANCELLED, ExecutionStatus.PARTIALLY_COMPLETED})
+_PAUSABLE = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.AWAITING_APPROVAL})
+NOTHING_KEPT = Kept(stages=(), tokens_used=Tokens(), cost_usd="0", processing_time_ms=0)
+
+
+def start(draft: Draft) -> None:
+    """From now on its time runs."""
+    pipeline = draft.circumstances.plan.pipeline
+    draft.execution = replace(
+        draft.execution,
+        status=ExecutionStatus.RUNNING,
+        deadline_at=draft.at + int(pipeline.timeout_seconds * 1000),
+    )
+    draft.emit(WorkflowStarted(template=pipeline.name, version=pipeline.version, stages=tuple(draft.circumstances.plan.order)))
+    readiness.advance(draft)
+
+
+def pause(draft: Draft, reason: str) -> None:
+    """Begin nothing new. Attempts under way go on: what they make has been paid for."""
+    status = draft.execution.status
+    if status is ExecutionStatus.PAUSED:
+        return
+    if status not in _PAUSABLE:
+        _refuse(draft, "not_pausable", f"it is {status}; only a running execution can be paused")
+        return
+    draft.execution = replace(draft.execution, status=ExecutionStatus.PAUSED)
+    holding.hold_or_release(draft)
+    draft.emit(WorkflowPaused(reason=reason))
+
+
+def resume(draft: Draft) -> None:
+    """Go on after a pause; or begin a new leg that keeps what has completed."""
+    status = draft.execution.status
+    if status is ExecutionStatus.PAUSED:
+        draft.execution = replace(draft.execution, status=ExecutionStatus.RUNNING)
+        holding.hold_or_release(draft)
+        _say_resumed(draft, NOTHING_KEPT)
+    elif status in _RESUMABLE:
+        _begin_leg(draft)
+        _say_resumed(draft, _kept(draft))
+    else:
+        _refuse(
+            draft, "not_resumable", f"it is {status}; only a paused, failed, cancelled or partially completed one can go on"
+        )
+        return
+    readiness.advance(draft)
+
+
+def decide(draft: Draft, decision: ApprovalDecisionMade) -> None:
+    """Go on with a stage that a person agrees with, or end it."""
+    waiting = [stage_id for stage_id, run in draft.stages.items() if run.status is StageStatus.AWAITING_APPROVAL]
+    if decision.stage_id is None and len(waiting) > 1:
+        _refuse(draft, "ambiguous_approval", f"several stages wait: {', '.join(waiting)}; name one as stage_id")
+        return
+    stage_id = waiting[0] if decision.stage_id is None and waiting else decision.stage_id
+    if stage_id is None or stage_id not in waiting:
+        what = "no stage waits" if stage_id is None else f"{stage_id} does not wait"
+        _refuse(draft, "nothing_to_approve", f"{what} for an approval")
+        return
+    draft.emit(
+        ApprovalDecided(
+            step_name=stage_id, approved=decision.approved, decided_by=decision.decided_by, comment=decision.comment
+        )
+    )
+    if decision.approved:
+        judging.judge(draft, stage_id, {})
+    else:
+        comment = f": {decision.comment}" if decision.comment else ""
+        readiness.end_without_result(draft, stage_id, "rejected", f"{decision.decided_by} did not approve {stage_id}{comment}")
+    holding.hold_or_release(draft)
+
+
+def _begin_leg(draft: Draft) -> None:
+    """Everything that has not completed, and what was made from it, begins anew; the rest is kept."""
+    again: set[str] = set()
+    for stage_id, run in list(draft.stages.items()):
+        if run.compensates is not None:
+            continue
+        if _is_kept(draft, stage_id, run, again):
+            continue
+        again.add(stage_id)
+        anew = begun_anew(run)
+        if run.added_by is not None and (run.withdrawn or run.added_by in again):
+            # The stage that added it judges anew whether it is needed.
+            anew = replace(anew, status=StageStatus.SKIPPED, withdrawn=True, reason=f"{run.added_by} runs again")
+        draft.stages[stage_id] = anew
+    pipeline = draft.circumstances.plan.pipeline
+    draft.execution = replace(
+        draft.execution,
+        status=ExecutionStatus.RUNNING,
+        leg=draft.execution.leg + 1,
+        ended_at=None,
+        failure_code=None,
+        failure_message=None,
+        failed_stage=None,
+        verdict=None,
+        compensate_until=None,
+        held_since=None,
+        progress_percent=0,
+        deadline_at=draft.at + int(pipeline.timeout_seconds * 1000),
+    )
+
+
+def _is_kept(draft: Draft, stage_id: str, run: StageRun, again: set[str]) -> bool:
+    if run.status is StageStatus.SKIPPED:
+        return run.skipped_by is not None and run.skipped_by not in again
+    if not run.has_result or run.is_undone:
+        return False
+    before = set(draft.plan_of(stage_id).depends_on)
+    if run.added_by is not None:
+        before.add(run.added_by)
+    if not before & again:
+        return True
+    # Made from something that is made anew. Only what has an effect that nobody has taken back is not done twice.
+    return draft.plan_of(stage_id).compensation is not None
+
+
+def _kept(draft: Draft) -> Kept:
+    cost = ZERO
+    tokens = Tokens()
+    busy_ms = 0
+    kept = [stage_id for stage_id, run in draft.stages.items() if run.has_result and run.compensates is None]
+    for stage_id in kept:
+        used = stage_metrics(draft.stages[stage_id])
+        cost += known_cost(draft.stages[stage_id])
+        tokens = add_tokens(tokens, used.tokens_used)
+        busy_ms += used.processing_time_ms
+    return Kept(stages=tuple(kept), tokens_used=tokens, cost_usd=usd_text(cost), processing_time_ms=busy_ms)
+
+
+def _say_resumed(draft: Draft, kept: Kept) -> None:
+    draft.emit(WorkflowResumed(leg=draft.execution.leg, kept=kept))
+    draft.command(AnswerResume(kept=kept))
+
+
+def _refuse(draft: Draft, code: str, message: str) -> None:
+    draft.command(Refuse(code=code, message=f"{draft.execution.execution_id}: {message}"))
