@@ -2,6 +2,7 @@
 
 Live events are listened for before the stored ones are asked for, so nothing falls between. Every silence and every gap in
 the numbers is answered by asking for the stored ones again; a broker that lost its messages delays events but hides none.
+A resumed execution has final events in the middle, so whether one is the last is asked before the stream ends.
 """
 
 from collections.abc import AsyncGenerator
@@ -55,14 +56,15 @@ class EventStream:
         self, execution_id: str, client_id: str, after: int
     ) -> AsyncGenerator[ExecutionEvent | Heartbeat | Draining, None]:
         """Events with a number above `after`, ending with the final one. Begins with a heartbeat when there are none yet."""
-        last = after
+        last, has_ended = after, False
         async with self._bus.listen(subjects.events_of_execution(client_id, execution_id)) as live:
             while True:
                 page = await self._stored(execution_id, client_id, last)
                 for event in page.events if page is not None else ():
                     yield event
-                    last = event.sequence
-                if page is not None and page.is_final:
+                    last, has_ended = event.sequence, _is_final(event)
+                # While nobody can say whether more follows, a final event is taken for the last: who resumes, connects again.
+                if page.is_final if page is not None else has_ended:
                     return
                 if page is not None and page.events:
                     continue
@@ -74,9 +76,9 @@ class EventStream:
                         if event.sequence > last + 1:
                             break
                         yield event
-                        last = event.sequence
-                        if event_type(event) in FINAL_EVENT_TYPES:
-                            return
+                        last, has_ended = event.sequence, _is_final(event)
+                        if has_ended:
+                            break
                 if self._drain.is_set():
                     yield Draining()
                     return
@@ -109,3 +111,7 @@ class EventStream:
 def event_type(event: ExecutionEvent) -> str:
     """As in the payload, for example `STEP_COMPLETED`."""
     return str(event.data.__struct_config__.tag)
+
+
+def _is_final(event: ExecutionEvent) -> bool:
+    return event_type(event) in FINAL_EVENT_TYPES

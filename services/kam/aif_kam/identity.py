@@ -32,6 +32,16 @@ class Caller(Struct, frozen=True, kw_only=True):
         """The client whose things this caller may see; None for all."""
         return self.client_id
 
+    @property
+    def signature(self) -> str:
+        """Who decides something, for the record: the key, and whose it is."""
+        whose = "the operator" if self.client_id is None else self.client_id
+        return f"key_{self.key_id} of {whose}"
+
+    def owner(self, named: str | None, *, field: str = "client_id") -> str | None:
+        """Whose things a call is about: the caller's own client, or whom the operator names; None for the factory itself."""
+        return None if self.client_id is None and named is None else self.acting_for(named, field=field)
+
     def acting_for(self, named: str | None, *, field: str = "client_id") -> str:
         """The client that a call is made for: the caller's own, or whom the operator names."""
         if self.client_id is None:
@@ -66,6 +76,13 @@ class Identity:
     async def find_client(self, connection: Connection, client_id: str) -> Client | None:
         row = await connection.fetchrow(self._sql["find_client"], client_id)
         return None if row is None else Client(client_id=row["client_id"], tier=row["tier"])
+
+    async def require_client(self, client_id: str, *, field: str = "client_id") -> None:
+        """Raises InvalidInput when the operator names a client that there is not."""
+        async with self._database.connection() as connection:
+            found = await self.find_client(connection, client_id)
+        if found is None:
+            raise invalid(field, f"there is no client {client_id!r}", "name a client that exists", code="unknown_client")
 
     async def keep_client(self, client_id: str, key: str) -> None:
         """Make sure that the client exists and that the key is its. Raises ValueError for a malformed key."""

@@ -6,9 +6,20 @@ import msgspec
 from msgspec import Struct
 
 from aif_contracts import subjects
+from aif_contracts.dead_letters import (
+    DeadLetterContent,
+    DeadLetterPage,
+    DeadLetterView,
+    DismissDeadLetter,
+    GetDeadLetter,
+    ListDeadLetters,
+    ReplayDeadLetter,
+)
+from aif_contracts.history import AttemptPage, CallPage, ListAttempts, ListCalls
 from aif_contracts.orders import (
     Accepted,
     CancelExecution,
+    DecideApproval,
     EventPage,
     Execute,
     ExecutionPage,
@@ -17,10 +28,15 @@ from aif_contracts.orders import (
     ListEvents,
     ListExecutions,
     ListTemplates,
+    PauseExecution,
     Refusal,
+    Resumed,
+    ResumeExecution,
     TemplateList,
 )
 from aif_contracts.performance import InsightsQuery, WorkerInsights
+from aif_contracts.pipelines import GetPipeline, ListPipelines, PipelineDocument, PipelinePage, PipelineSaved, SavePipeline
+from aif_contracts.workers import ListWorkers, WorkerList
 from aif_kam.failures import Refused, Unavailable
 from aif_runtime.bus import Bus
 from aif_runtime.decoding import decode
@@ -49,6 +65,16 @@ _EXECUTIONS = msgspec.json.Decoder(ExecutionPage)
 _EVENTS = msgspec.json.Decoder(EventPage)
 _TEMPLATES = msgspec.json.Decoder(TemplateList)
 _INSIGHTS = msgspec.json.Decoder(WorkerInsights)
+_RESUMED = msgspec.json.Decoder(Resumed)
+_ATTEMPTS = msgspec.json.Decoder(AttemptPage)
+_CALLS = msgspec.json.Decoder(CallPage)
+_WORKERS = msgspec.json.Decoder(WorkerList)
+_PIPELINE_SAVED = msgspec.json.Decoder(PipelineSaved)
+_PIPELINES = msgspec.json.Decoder(PipelinePage)
+_PIPELINE = msgspec.json.Decoder(PipelineDocument)
+_DEAD_LETTERS = msgspec.json.Decoder(DeadLetterPage)
+_DEAD_LETTER = msgspec.json.Decoder(DeadLetterView)
+_DEAD_LETTER_CONTENT = msgspec.json.Decoder(DeadLetterContent)
 
 
 class OrchestratorClient:
@@ -76,8 +102,47 @@ class OrchestratorClient:
         query = ListEvents(execution_id=execution_id, client_id=client_id, after=after)
         return await self._view(subjects.EVENTS, query, _EVENTS)
 
-    async def templates(self) -> TemplateList:
-        return await self._view(subjects.TEMPLATES, ListTemplates(), _TEMPLATES)
+    async def pause(self, question: PauseExecution) -> ExecutionView:
+        return await self._view(subjects.PAUSE, question, _EXECUTION)
+
+    async def resume(self, question: ResumeExecution) -> Resumed:
+        return await self._view(subjects.RESUME, question, _RESUMED)
+
+    async def decide_approval(self, question: DecideApproval) -> ExecutionView:
+        return await self._view(subjects.DECIDE_APPROVAL, question, _EXECUTION)
+
+    async def attempts(self, query: ListAttempts) -> AttemptPage:
+        return await self._view(subjects.ATTEMPTS, query, _ATTEMPTS)
+
+    async def calls(self, query: ListCalls) -> CallPage:
+        return await self._view(subjects.CALLS, query, _CALLS)
+
+    async def templates(self, client_id: str | None) -> TemplateList:
+        return await self._view(subjects.TEMPLATES, ListTemplates(client_id=client_id), _TEMPLATES)
+
+    async def workers(self) -> WorkerList:
+        return await self._view(subjects.WORKERS, ListWorkers(), _WORKERS)
+
+    async def save_pipeline(self, question: SavePipeline) -> PipelineSaved:
+        return await self._view(subjects.SAVE_PIPELINE, question, _PIPELINE_SAVED)
+
+    async def list_pipelines(self, query: ListPipelines) -> PipelinePage:
+        return await self._view(subjects.LIST_PIPELINES, query, _PIPELINES)
+
+    async def get_pipeline(self, query: GetPipeline) -> PipelineDocument:
+        return await self._view(subjects.GET_PIPELINE, query, _PIPELINE)
+
+    async def list_dead_letters(self, query: ListDeadLetters) -> DeadLetterPage:
+        return await self._view(subjects.LIST_DEAD_LETTERS, query, _DEAD_LETTERS)
+
+    async def get_dead_letter(self, query: GetDeadLetter) -> DeadLetterContent:
+        return await self._view(subjects.GET_DEAD_LETTER, query, _DEAD_LETTER_CONTENT)
+
+    async def replay_dead_letter(self, question: ReplayDeadLetter) -> DeadLetterView:
+        return await self._view(subjects.REPLAY_DEAD_LETTER, question, _DEAD_LETTER)
+
+    async def dismiss_dead_letter(self, question: DismissDeadLetter) -> DeadLetterView:
+        return await self._view(subjects.DISMISS_DEAD_LETTER, question, _DEAD_LETTER)
 
     async def insights(self, query: InsightsQuery) -> WorkerInsights:
         return await self._view(subjects.INSIGHTS, query, _INSIGHTS)

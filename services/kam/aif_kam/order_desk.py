@@ -91,7 +91,11 @@ class OrderDesk:
         self, request_id: str, client_id: str | None, template: str, confidence: float | None
     ) -> ClientRequest:
         """Choose, or choose again, before the request is executed. Raises NotFound, InvalidInput, Conflict, Unavailable."""
-        await self._catalogue.chosen(template, field="selected_template")
+        async with self._database.connection() as connection:
+            request = await self._requests.find(connection, request_id, client_id)
+        if request is None:
+            raise _no_request(request_id)
+        await self._catalogue.chosen(template, request.client_id, field="selected_template")
         async with self._database.transaction() as connection:
             await self._locked(connection, request_id, client_id)
             selected = await self._requests.select_template(connection, request_id, template, confidence)

@@ -55,7 +55,7 @@ class OrderParameters:
 
         Raises InvalidInput with all mistakes, Unavailable.
         """
-        template = await self._catalogue.chosen(template_name, field=template_field)
+        template = await self._catalogue.chosen(template_name, client_id, field=template_field)
         wishes = dict(given)
         source, text = wishes.pop(SOURCE, None), wishes.pop(SOURCE_TEXT, None)
         mistakes = _source_mistakes(source, text, field)

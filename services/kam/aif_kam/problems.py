@@ -55,6 +55,14 @@ _STATUS_OF_REFUSAL: Mapping[str, HTTPStatus] = {
     "too_many_executions": HTTPStatus.TOO_MANY_REQUESTS,
     "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
     "unknown_execution": HTTPStatus.NOT_FOUND,
+    "unknown_pipeline": HTTPStatus.NOT_FOUND,
+    "unknown_dead_letter": HTTPStatus.NOT_FOUND,
+    "not_pausable": HTTPStatus.CONFLICT,
+    "not_resumable": HTTPStatus.CONFLICT,
+    "nothing_to_approve": HTTPStatus.CONFLICT,
+    "ambiguous_approval": HTTPStatus.CONFLICT,
+    "pipeline_version_taken": HTTPStatus.CONFLICT,
+    "already_decided": HTTPStatus.CONFLICT,
     "execution_id_taken": HTTPStatus.CONFLICT,
     "parameters_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
@@ -81,6 +89,10 @@ def created(payload: RequestView | SourceView) -> Answer:
 
 def accepted(payload: ExecutionStarted) -> Answer:
     return Answer(status=HTTPStatus.ACCEPTED, body=msgspec.json.encode(payload))
+
+
+def done(payload: Struct) -> Answer:
+    return Answer(status=HTTPStatus.OK, body=msgspec.json.encode(payload))
 
 
 def refused(failure: KamFailure, *, instance: str) -> Answer:
@@ -148,6 +160,10 @@ BODY = (
 """Answers of an operation with a body."""
 ADMISSION = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.TOO_MANY_REQUESTS)
 """Answers of an operation that begins an execution."""
+OF_CLIENT = (HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
+"""Answers of an operation that an admin key may do for a client that it names."""
+OPERATOR = (HTTPStatus.FORBIDDEN,)
+"""Answers of an operation for admin keys."""
 QUERY = (HTTPStatus.UNPROCESSABLE_ENTITY,)
 """Answers of an operation with parameters in its address."""
 

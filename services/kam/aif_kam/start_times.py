@@ -16,14 +16,19 @@ def start_time(text: str | None, *, now: datetime, field: str = "start_at") -> d
     """The moment in UTC; None for at once, which a moment in the past means too. Raises InvalidInput naming `field`."""
     if text is None:
         return None
-    try:
-        moment = msgspec.convert(text, _Moment).astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError) as wrong:
-        raise invalid(
-            field, f"{text[:40]!r} is no time with an offset", "write it like 2026-12-24T18:00:00+01:00 or 2026-12-24T17:00:00Z"
-        ) from wrong
+    moment = moment_of(text, field=field)
     if moment <= now:
         return None
     if moment > now + FARTHEST:
         raise invalid(field, f"{text[:40]!r} is more than a year ahead", "name a time within a year; a schedule repeats")
     return moment
+
+
+def moment_of(text: str, *, field: str) -> datetime:
+    """The moment in UTC that an RFC 3339 time with an offset names. Raises InvalidInput naming `field`."""
+    try:
+        return msgspec.convert(text, _Moment).astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError) as wrong:
+        raise invalid(
+            field, f"{text[:40]!r} is no time with an offset", "write it like 2026-12-24T18:00:00+01:00 or 2026-12-24T17:00:00Z"
+        ) from wrong

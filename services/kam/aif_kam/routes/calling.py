@@ -9,18 +9,19 @@ from litestar.datastructures import State
 from litestar.dto import AbstractDTO, DTOConfig
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import Reference, Schema
-from litestar.params import HeaderParameter
+from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import Guard
 from litestar.typing import FieldDefinition
 from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
 from aif_kam.body_fields import read_body
-from aif_kam.failures import NotFound, UnsupportedBody, invalid
+from aif_kam.failures import NotAllowed, NotFound, UnsupportedBody, invalid
 from aif_kam.idempotency import HEADER, KeyedCall, keyed_call
-from aif_kam.identity import Caller, Identity
+from aif_kam.identity import Caller, Identity, Scope
 
 API_KEY_HEADER = "X-API-Key"
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
 CallerRequest = Request[None, Caller, State]
 IdempotencyHeader = Annotated[
     str | None,
@@ -29,6 +30,13 @@ IdempotencyHeader = Annotated[
         required=False,
         description="Makes a repeated call harmless: for 24 hours the same key with the same body is one effect and answer",
     ),
+]
+OfClient = Annotated[
+    str | None,
+    QueryParameter(name="client_id", required=False, description="For an admin key: which client's, else the factory's"),
+]
+PageCursor = Annotated[
+    str | None, QueryParameter(name="cursor", description="`next_cursor` of the page before", max_length=200)
 ]
 _ID = re.compile(r"[a-z]{2,12}_[0-9A-Za-z_-]{1,64}(\.[0-9a-z_]{1,64})?")
 """A deliverable's id ends in its name, behind a dot."""
@@ -80,6 +88,13 @@ def key_guard(identity: Identity) -> Guard:
     return require_key
 
 
+async def require_admin(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """A guard behind the key's: lets in the operator alone."""
+    caller: Caller = connection.scope["auth"]
+    if caller.scope is not Scope.ADMIN:
+        raise NotAllowed("this is for the operator: use an admin key")
+
+
 def known_id(text: str) -> str:
     """An id out of an address. Raises NotFound for what can be none, before it reaches the database."""
     if _ID.fullmatch(text) is None:
@@ -91,6 +106,20 @@ def named_client(text: str | None) -> str | None:
     """A client's id out of a query. Raises InvalidInput."""
     if text is not None and _CLIENT_ID.fullmatch(text) is None:
         raise invalid("client_id", "is no client's id", "use letters, digits, _ and -, 64 at most")
+    return text
+
+
+def without_nul(text: str | None, *, field: str) -> str | None:
+    """A text out of a query. Raises InvalidInput: Postgres has no NUL character."""
+    if text is not None and "\x00" in text:
+        raise invalid(field, "holds a NUL character", "remove it")
+    return text
+
+
+def page_cursor(text: str | None) -> str | None:
+    """A cursor out of a query. Raises InvalidInput for what no page has said."""
+    if text is not None and not (text.isascii() and text.isprintable()):
+        raise invalid("cursor", "is no cursor", "use next_cursor of the page before, as it is")
     return text
 
 

@@ -15,7 +15,7 @@ from aif_kam.failures import MalformedBody
 from aif_kam.order_parameters import as_offered
 from aif_kam.parts import Parts
 from aif_kam.payloads import SourceView
-from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, keyed, known_id, named_client
+from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, OfClient, keyed, known_id, named_client
 from aif_kam.source_intake import MAX_FILE_BYTES
 from aif_kam.sources.reading import FileToRead
 
@@ -56,13 +56,18 @@ def document_routes(parts: Parts) -> Router:
         headers["Content-Disposition"] = f'attachment; filename="{_attachment(found.name, found.media_type)}"'
         return Response(await parts.blobs.get(found.blob), media_type=found.media_type, headers=headers)
 
-    @get("/templates", responses=problems.documented(), summary="The pipeline templates")
-    async def templates(request: CallerRequest) -> TemplateList:
-        return TemplateList(templates=tuple(as_offered(each) for each in (await parts.catalogue.all()).values()))
+    @get("/templates", responses=problems.documented(*problems.OF_CLIENT), summary="What can be ordered: the factory's and own")
+    async def templates(request: CallerRequest, client_id: OfClient = None) -> TemplateList:
+        offered = await parts.catalogue.all(request.auth.owner(named_client(client_id)))
+        return TemplateList(templates=tuple(as_offered(each) for each in offered.values()))
 
-    @get("/templates/{name:str}", responses=problems.documented(*problems.ABSENT), summary="A template and its parameters")
-    async def template(request: CallerRequest, name: FromPath[str]) -> TemplateView:
-        return as_offered(await parts.catalogue.get(name))
+    @get(
+        "/templates/{name:str}",
+        responses=problems.documented(*problems.ABSENT, *problems.OF_CLIENT),
+        summary="A template and its parameters",
+    )
+    async def template(request: CallerRequest, name: FromPath[str], client_id: OfClient = None) -> TemplateView:
+        return as_offered(await parts.catalogue.get(name, request.auth.owner(named_client(client_id))))
 
     return Router("/api/kam", route_handlers=[upload, deliverable, templates, template], tags=["documents"])
 

@@ -14,7 +14,23 @@ from aif_kam.parts import Parts
 from aif_kam.payloads import ExecutePipeline, ExecutionStarted, PipelinesAndExecutions, RequestView, ResultView, request_view
 from aif_kam.request_store import Origin
 from aif_kam.results import result_of
-from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson, keyed, known_id
+from aif_kam.routes.calling import (
+    NAME_PATTERN,
+    CallerRequest,
+    IdempotencyHeader,
+    OfClient,
+    PageCursor,
+    StrictJson,
+    keyed,
+    known_id,
+    named_client,
+    page_cursor,
+    without_nul,
+)
+from aif_kam.start_times import moment_of
+from aif_runtime.clock import rfc3339
+
+_TEXT = "Part of the id, the template's name or a text among the parameters, in any case"
 
 
 def pipeline_routes(parts: Parts) -> Router:
@@ -47,17 +63,37 @@ def pipeline_routes(parts: Parts) -> Router:
         call = keyed(request, wish.client_id, idempotency_key, await request.body())
         return problems.response_of(await parts.desk.order(wish, execution, call))
 
-    @get("/", responses=problems.documented(*problems.QUERY), summary="What can be executed, and what was")
+    @get(
+        "/",
+        responses=problems.documented(*problems.QUERY, *problems.OF_CLIENT),
+        summary="What can be executed, and what was, newest first",
+    )
     async def list_pipelines(
         request: CallerRequest,
         status: FromQuery[ExecutionStatus | None] = None,
-        cursor: Annotated[str | None, QueryParameter(max_length=200)] = None,
+        template: Annotated[str | None, QueryParameter(pattern=NAME_PATTERN, description="Name of the template")] = None,
+        request_id: Annotated[str | None, QueryParameter(max_length=80)] = None,
+        created_after: Annotated[str | None, QueryParameter(description="This time and later, RFC 3339 with an offset")] = None,
+        created_before: Annotated[str | None, QueryParameter(description="Before this time, RFC 3339 with an offset")] = None,
+        text: Annotated[str | None, QueryParameter(min_length=1, max_length=100, description=_TEXT)] = None,
+        client_id: OfClient = None,
+        cursor: PageCursor = None,
         limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
     ) -> PipelinesAndExecutions:
-        templates = await parts.catalogue.all()
-        page = await parts.orchestrator.list_executions(
-            ListExecutions(client_id=request.auth.sees, status=status, cursor=cursor, limit=limit)
+        owner = request.auth.owner(named_client(client_id))
+        query = ListExecutions(
+            client_id=owner,
+            status=status,
+            template=template,
+            request_id=without_nul(request_id, field="request_id"),
+            created_after=_moment(created_after, field="created_after"),
+            created_before=_moment(created_before, field="created_before"),
+            text=without_nul(text, field="text"),
+            cursor=page_cursor(cursor),
+            limit=limit,
         )
+        templates = await parts.catalogue.all(owner)
+        page = await parts.orchestrator.list_executions(query)
         return PipelinesAndExecutions(
             pipelines=tuple(as_offered(each) for each in templates.values()),
             executions=page.executions,
@@ -89,3 +125,7 @@ def pipeline_routes(parts: Parts) -> Router:
 
     handlers = [execute, list_pipelines, read, result, cancel]
     return Router("/api/v1/ai/pipelines", route_handlers=handlers, tags=["pipelines"])
+
+
+def _moment(text: str | None, *, field: str) -> str | None:
+    return None if text is None else rfc3339(moment_of(text, field=field))
