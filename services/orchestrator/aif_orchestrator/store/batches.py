@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import groupby
 
 import msgspec
 from msgspec import Struct
 
-from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
+from aif_contracts.events import FINAL_EVENT_TYPES
 from aif_contracts.metering import ProviderCall
 from aif_contracts.money import usd
-from aif_contracts.performance import PerformanceRecord
+from aif_orchestrator.execution.commands import EmitEvent, RecordAttempt
 from aif_orchestrator.execution.state import Execution, wake_at
+from aif_orchestrator.store.attempts import packed_account
+from aif_orchestrator.store.calls import CallStore
+from aif_orchestrator.store.searched import searched_text
 from aif_runtime.bus import Outgoing
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
@@ -29,9 +33,9 @@ class Decided(Struct, frozen=True, kw_only=True):
     """Versions of all executions that it has worked from, changed or not."""
     changed: Sequence[Execution]
     new: Sequence[Execution]
-    events: Sequence[Sequence[ExecutionEvent]]
+    events: Sequence[Sequence[EmitEvent]]
     """Each group holds consecutive events of one execution."""
-    attempts: Sequence[PerformanceRecord]
+    attempts: Sequence[RecordAttempt]
     calls: Sequence[ProviderCall]
     messages: Sequence[Outgoing]
     published: Sequence[int]
@@ -49,6 +53,7 @@ class Committed(Struct, frozen=True, kw_only=True):
 class BatchStore:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
+        self._calls = CallStore(queries)
 
     async def commit(self, connection: Connection, decided: Decided) -> Committed:
         """Raises DatabaseUnavailable: whether anything was stored is then unknown, and the batch may be worked out again."""
@@ -57,13 +62,14 @@ class BatchStore:
         async with connection.transaction():
             committed = await self._commit(connection, decided)
             if not committed.stale:
-                await connection.executemany(
-                    self._queries["insert_provider_calls"], [_call_row(call) for call in decided.calls]
-                )
+                await self._calls.keep(connection, decided.calls)
         return committed
 
     async def _commit(self, connection: Connection, decided: Decided) -> Committed:
-        changed, new, events, attempts = decided.changed, decided.new, decided.events, decided.attempts
+        changed, new = decided.changed, decided.new
+        # A row belongs to one leg, so that a constraint can hold that each leg has one end.
+        events = [list(of_leg) for group in decided.events for _, of_leg in groupby(group, key=lambda each: each.leg)]
+        attempts = [each.record for each in decided.attempts]
         row = await connection.fetchrow(
             self._queries["commit_batch"],
             list(decided.checked),
@@ -83,11 +89,13 @@ class BatchStore:
             [each.created_at for each in new],
             [each.ended_at for each in new],
             [wake_at(each, decided.at_ms) for each in new],
-            [group[0].subject for group in events],
-            [group[0].sequence for group in events],
-            [group[-1].sequence for group in events],
-            [group[-1].data.__struct_config__.tag in FINAL_EVENT_TYPES for group in events],
-            [_json_encoder.encode(group) for group in events],
+            [searched_text(each) for each in new],
+            [group[0].event.subject for group in events],
+            [group[0].event.sequence for group in events],
+            [group[-1].event.sequence for group in events],
+            [group[0].leg for group in events],
+            [group[-1].event.data.__struct_config__.tag in FINAL_EVENT_TYPES for group in events],
+            [_json_encoder.encode([each.event for each in group]) for group in events],
             [each.execution_id for each in attempts],
             [each.stage_id for each in attempts],
             [each.attempt for each in attempts],
@@ -106,37 +114,12 @@ class BatchStore:
             [each.metrics.model for each in attempts],
             [each.quality_score for each in attempts],
             [datetime.fromisoformat(each.timestamp) for each in attempts],
+            [packed_account(each) for each in decided.attempts],
             decided.published,
             msgspec.msgpack.encode(decided.messages) if decided.messages else None,
         )
         assert row is not None, "the function always gives one row"
         return Committed(stale=frozenset(row["stale"] or ()), outbox_id=row["outbox_row"], at_ms=row["at_ms"])
-
-
-def _call_row(call: ProviderCall) -> tuple[object, ...]:
-    return (
-        call.call_key,
-        call.execution_id,
-        call.client_id,
-        call.stage_id,
-        call.attempt,
-        call.worker_name,
-        call.provider,
-        call.model,
-        call.purpose,
-        str(call.outcome),
-        call.tokens.prompt_tokens,
-        call.tokens.completion_tokens,
-        call.tokens.cache_read_tokens,
-        call.tokens.cache_write_tokens,
-        call.tokens.reasoning_tokens,
-        _amount(call.cost_usd),
-        _amount(call.upper_bound_usd),
-        call.price_version,
-        call.response_id,
-        call.latency_ms,
-        call.error,
-    )
 
 
 def _amount(text: str | None) -> Decimal | None:

@@ -1,6 +1,7 @@
 """Executions and their events, as they are read; `batches.py` writes them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 from msgspec import Struct
@@ -8,6 +9,7 @@ from msgspec import Struct
 from aif_contracts.events import ExecutionEvent
 from aif_contracts.orders import ExecutionStatus
 from aif_orchestrator.execution.state import Execution
+from aif_orchestrator.store.searched import search_pattern
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
 
@@ -34,6 +36,19 @@ class Seen(Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which executions a list is to show; None for any."""
+
+    client_id: str | None
+    status: ExecutionStatus | None = None
+    template: str | None = None
+    request_id: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    text: str | None = None
+    """Part of what can be searched, in any case."""
+
+
 class ExecutionStore:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
@@ -56,18 +71,31 @@ class ExecutionStore:
         return None if row is None else Seen(execution=_STATE.decode(row["state"]), at_ms=row["at_ms"])
 
     async def list_page(
-        self,
-        connection: Connection,
-        *,
-        client_id: str | None,
-        status: ExecutionStatus | None,
-        before: str | None,
-        limit: int,
+        self, connection: Connection, wanted: Wanted, *, before: str | None, limit: int
     ) -> list[Seen]:
-        """Newest first, those older than the id `before`."""
-        wanted = None if status is None else str(status)
-        rows = await connection.fetch(self._queries["list_executions"], client_id, wanted, before, limit)
+        """Newest first, those older than the id `before`. Needs a transaction."""
+        await connection.execute(self._queries["plan_lists_by_their_values"])
+        rows = await connection.fetch(
+            self._queries["list_executions"],
+            wanted.client_id,
+            None if wanted.status is None else str(wanted.status),
+            wanted.template,
+            wanted.request_id,
+            wanted.created_after,
+            wanted.created_before,
+            None if wanted.text is None else search_pattern(wanted.text),
+            before,
+            limit,
+        )
         return [Seen(execution=_STATE.decode(row["state"]), at_ms=row["at_ms"]) for row in rows]
+
+    async def delete_old(self, connection: Connection, *, ended_before_days: float, limit: int) -> int:
+        """Delete executions that ended so many days ago, with their events and attempts; returns how many those were.
+
+        Provider calls stay: they are the bill.
+        """
+        deleted: int = await connection.fetchval(self._queries["delete_old_executions"], ended_before_days * 86_400, limit)
+        return deleted
 
     async def list_events(self, connection: Connection, execution_id: str, after: int, limit: int) -> list[ExecutionEvent]:
         rows = await connection.fetch(self._queries["list_events"], execution_id, after, limit)

@@ -1,12 +1,24 @@
 """Pipeline versions. A stored version never changes."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
 from aif_pipelines.definition import Pipeline
 from aif_pipelines.loading import dump_pipeline, pipeline_digest, restore_pipeline
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
 
+FACTORY = ""
+"""Owner of the pipelines that are offered to everybody."""
 
-class PipelineVersionTaken(Exception):
+
+class PipelineNotKept(Exception):
+    """Root of what keeps a pipeline from being stored."""
+
+
+class PipelineVersionTaken(PipelineNotKept):
     """Another definition is stored under this name and version already."""
 
     def __init__(self, name: str, version: str) -> None:
@@ -15,18 +27,65 @@ class PipelineVersionTaken(Exception):
         self.version = version
 
 
+class PipelineNameTaken(PipelineNotKept):
+    """A client's pipeline has the name of one of the factory's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is the name of one of the factory's pipelines; give yours another one")
+        self.name = name
+
+
+class StoredPipeline(Struct, frozen=True, kw_only=True):
+    pipeline_id: int
+    owner: str
+    """A client's id, or FACTORY."""
+    digest: str
+    pipeline: Pipeline
+    created_at: datetime
+
+
 class PipelineStore:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
-    async def keep(self, connection: Connection, pipeline: Pipeline) -> None:
-        """Store a version; storing the same again is harmless. Raises PipelineVersionTaken."""
+    async def keep(self, connection: Connection, pipeline: Pipeline, owner: str = FACTORY) -> bool:
+        """Store a version; True when it is new. The same again is harmless. Raises PipelineVersionTaken, PipelineNameTaken."""
+        await self._check_name(connection, pipeline.name, owner)
         digest = pipeline_digest(pipeline)
         name, version = pipeline.name, pipeline.version
-        await connection.execute(self._queries["insert_pipeline"], name, version, digest, dump_pipeline(pipeline))
-        if await connection.fetchval(self._queries["find_pipeline_digest"], name, version) != digest:
-            raise PipelineVersionTaken(name, version)
+        insert = self._queries["insert_pipeline"]
+        if await connection.fetchval(insert, owner, name, version, digest, dump_pipeline(pipeline)):
+            return True
+        await self._check_digest(connection, pipeline, owner)
+        return False
 
-    async def list_all(self, connection: Connection) -> list[Pipeline]:
-        rows = await connection.fetch(self._queries["list_pipelines"])
-        return [restore_pipeline(row["definition"]) for row in rows]
+    async def would_be_new(self, connection: Connection, pipeline: Pipeline, owner: str) -> bool:
+        """What `keep` would say or raise, without storing anything."""
+        await self._check_name(connection, pipeline.name, owner)
+        return await self._check_digest(connection, pipeline, owner) is None
+
+    async def list_unknown(self, connection: Connection, known_ids: Sequence[int]) -> list[StoredPipeline]:
+        """Versions of all owners, without those that are known."""
+        rows = await connection.fetch(self._queries["list_unknown_pipelines"], known_ids)
+        return [
+            StoredPipeline(
+                pipeline_id=row["pipeline_id"],
+                owner=row["owner"],
+                digest=row["digest"],
+                pipeline=restore_pipeline(row["definition"]),
+                created_at=row["created_at"],
+            )
+            for row in rows
+        ]
+
+    async def _check_name(self, connection: Connection, name: str, owner: str) -> None:
+        if owner != FACTORY and await connection.fetchval(self._queries["has_factory_pipeline"], name):
+            raise PipelineNameTaken(name)
+
+    async def _check_digest(self, connection: Connection, pipeline: Pipeline, owner: str) -> str | None:
+        """The digest that is stored; None when there is no such version."""
+        name, version = pipeline.name, pipeline.version
+        stored: str | None = await connection.fetchval(self._queries["find_pipeline_digest"], owner, name, version)
+        if stored is not None and stored != pipeline_digest(pipeline):
+            raise PipelineVersionTaken(name, version)
+        return stored

@@ -8,7 +8,7 @@ LEFT JOIN executions ON executions.execution_id = ANY ($1::text[]);
 -- See the function: all or nothing, in one round trip.
 SELECT stale, outbox_row, at_ms FROM commit_batch(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-    $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42
+    $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45
 );
 
 -- name: list_due_executions
@@ -20,10 +20,49 @@ SELECT execution_id FROM executions WHERE wake_at <= clock_timestamp() ORDER BY 
 SELECT state, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms
 FROM executions WHERE execution_id = $1 AND ($2::text IS NULL OR client_id = $2);
 
+-- name: plan_lists_by_their_values
+-- A filter that is not given must cost nothing, which a plan made for all values cannot see. For one transaction.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
 -- name: list_executions
--- Newest first; ids sort by time. The cursor is the last id of the page before.
-SELECT execution_id, state, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms
-FROM executions
-WHERE ($1::text IS NULL OR client_id = $1) AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR execution_id < $3)
-ORDER BY execution_id DESC
-LIMIT $4;
+-- Newest first; ids sort by time. The cursor is the last id of the page before. Ids are picked first, so that indexes alone can
+-- do it, and a state is read only for what is shown.
+SELECT executions.execution_id, executions.state, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms
+FROM (
+    SELECT execution_id
+    FROM executions
+    WHERE ($1::text IS NULL OR client_id = $1)
+      AND ($2::text IS NULL OR status = $2)
+      AND ($3::text IS NULL OR template = $3)
+      AND ($4::text IS NULL OR request_id = $4)
+      AND ($5::timestamptz IS NULL OR created_at >= $5)
+      AND ($6::timestamptz IS NULL OR created_at < $6)
+      AND ($7::text IS NULL OR searched LIKE $7)
+      AND ($8::text IS NULL OR execution_id < $8)
+    ORDER BY execution_id DESC
+    LIMIT $9
+) AS page
+JOIN executions USING (execution_id)
+ORDER BY executions.execution_id DESC;
+
+-- name: delete_old_executions
+-- Ended long enough ago, with what happened to them; the oldest first, a chunk at a time. Whatever ended before a time was
+-- created before it, and that has an index. Another replica's chunk is skipped.
+WITH old AS (
+    SELECT execution_id FROM executions
+    WHERE created_at < clock_timestamp() - make_interval(secs => $1)
+      AND ended_at < clock_timestamp() - make_interval(secs => $1)
+    ORDER BY created_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+),
+deleted_events AS (
+    DELETE FROM execution_events USING old WHERE execution_events.execution_id = old.execution_id
+),
+deleted_attempts AS (
+    DELETE FROM stage_attempts USING old WHERE stage_attempts.execution_id = old.execution_id
+),
+deleted AS (
+    DELETE FROM executions USING old WHERE executions.execution_id = old.execution_id RETURNING executions.execution_id
+)
+SELECT count(*) FROM deleted;

@@ -1,11 +1,18 @@
 -- name: insert_pipeline
 -- A version never changes: an existing one is left alone, and its digest tells whether it is the same.
-INSERT INTO pipelines (name, version, digest, definition) VALUES ($1, $2, $3, $4) ON CONFLICT (name, version) DO NOTHING;
+INSERT INTO pipelines (owner, name, version, digest, definition) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (owner, name, version) DO NOTHING
+RETURNING true;
 
 -- name: find_pipeline_digest
 -- To compare with a definition of the same name and version.
-SELECT digest FROM pipelines WHERE name = $1 AND version = $2;
+SELECT digest FROM pipelines WHERE owner = $1 AND name = $2 AND version = $3;
 
--- name: list_pipelines
--- All versions; executions keep the version that they started with.
-SELECT definition FROM pipelines ORDER BY name, version;
+-- name: has_factory_pipeline
+-- A name of the factory's is not for clients: they would hide it from themselves.
+SELECT EXISTS (SELECT 1 FROM pipelines WHERE owner = '' AND name = $1);
+
+-- name: list_unknown_pipelines
+-- What a replica does not know yet. By ids and not by the highest one: a lower id may be committed after a higher one.
+SELECT pipeline_id, owner, digest, definition, created_at FROM pipelines WHERE pipeline_id <> ALL ($1::bigint[])
+ORDER BY pipeline_id;
