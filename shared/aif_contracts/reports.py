@@ -29,6 +29,8 @@ class Progress(_OfAttempt, frozen=True, kw_only=True, tag="progress"):
 
     percent: Annotated[int, Meta(ge=0, le=100)]
     message: str = ""
+    is_waiting: bool = False
+    """True while an attempt that is to be alone waits for the others in its process to end: its time has not begun."""
 
 
 class Completed(_OfAttempt, frozen=True, kw_only=True, tag="completed"):

@@ -485,7 +485,7 @@ SAMPLES: tuple[Struct, ...] = (
     ),
     InsightsQuery(worker_name="content_granulator", analysis_period="24h"),
     reports.Accepted(**OF_ATTEMPT),
-    reports.Progress(**OF_ATTEMPT, percent=60, message="structuring"),
+    reports.Progress(**OF_ATTEMPT, percent=60, message="structuring", is_waiting=True),
     reports.Completed(
         **OF_ATTEMPT,
         output=STORED_BLOB,
