@@ -12,12 +12,14 @@ from aif_contracts.metering import ProviderCall, Tokens
 
 class Capability(enum.StrEnum):
     STRUCTURING = "structuring"
+    RESEARCH = "research"
     LLM_GENERATION = "llm_generation"
 
 
 class StructureKind(enum.StrEnum):
     COURSE = "course"
     QUIZ = "quiz"
+    RESEARCH = "research"
 
 
 class Role(enum.StrEnum):
@@ -37,6 +39,8 @@ class StructuringTask(Struct, frozen=True, kw_only=True):
     kind: StructureKind
     target_audience: str
     source: SourceDocument | None = None
+    source_is: str = "source"
+    """What a reader shall call it: `source`, or `course` for the text of a course."""
     topic: str | None = None
     granularity_level: int = 3
     """1 to 5."""

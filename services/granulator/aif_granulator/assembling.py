@@ -2,11 +2,11 @@
 
 import msgspec
 
+from aif_ai.grounding import locate
 from aif_ai.requests import Generation, StructureKind
 from aif_contracts.documents import SourceDocument
 from aif_contracts.structures import Course, KeyPoint, Lesson, Module, Question, Quiz
 from aif_granulator.granulation_order import GranulationOrder
-from aif_granulator.grounding import locate
 from aif_granulator.model_answers import CourseAnswer, KeyPointAnswer, LessonAnswer, QuizAnswer, SectionAnswer
 
 _SECTION_MINUTES = 3

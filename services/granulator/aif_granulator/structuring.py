@@ -2,16 +2,17 @@
 
 import msgspec
 
-from aif_ai.attempt_ledger import AttemptLedger
+from aif_ai.attempt_generation import generate_for
 from aif_ai.door import Door
-from aif_ai.failures import AiFailure
+from aif_ai.earlier_attempt import earlier_attempt
 from aif_ai.requests import Capability, Generation, GenerationRequest, StructureKind, StructuringTask
-from aif_contracts.blobs import BlobRef
+from aif_ai.source_reading import read_source
 from aif_contracts.documents import SourceDocument
 from aif_contracts.structures import Course, Quiz
 from aif_granulator.assembling import assemble, course_from, quiz_from
 from aif_granulator.elements import element_count, key_points_of, lessons_of
 from aif_granulator.granulation_order import GranulationOrder, read_order
+from aif_granulator.material import Material, course_material, findings_material
 from aif_granulator.model_answers import CourseAnswer, QuizAnswer, answer_schema
 from aif_granulator.prompts import messages_for
 from aif_granulator.quality import measure
@@ -41,74 +42,78 @@ class Structuring:
 
     async def _structure(self, kind: StructureKind, assignment: Assignment) -> Outcome:
         order = read_order(assignment.input, kind)
+        material = await self._material(order, assignment)
+        await assignment.progress(10, f"structuring the {kind.value}")
+        generation = await self._generate(kind, order, material, assignment)
+        await assignment.progress(88, "checking the structure")
+        return await self._checked(generation, kind, order, material, assignment)
+
+    async def _material(self, order: GranulationOrder, assignment: Assignment) -> Material | None:
+        """What the order gives to work from, the most finished first; None for a topic alone."""
         source = None
         if order.source is not None:
             await assignment.progress(2, "reading the source")
-            source = await self._read_source(order.source, assignment)
-        await assignment.progress(10, f"structuring the {kind.value}")
-        generation = await self._generate(kind, order, source, assignment)
-        await assignment.progress(88, "checking the structure")
-        return await self._checked(generation, kind, order, source, assignment)
-
-    async def _read_source(self, ref: BlobRef, assignment: Assignment) -> SourceDocument:
-        began = self._clock.monotonic()
-        content = await assignment.blobs.get(ref)
-        assignment.spent_on("storage", self._clock.monotonic() - began)
-        try:
-            source = await run_in_thread(msgspec.json.decode, content, type=SourceDocument)
-        except msgspec.DecodeError as wrong:
-            raise WorkFailure(
-                "invalid_source", f"the blob in source is no source document: {wrong}", retryable=False
-            ) from wrong
-        _refuse_broken(source)
-        return source
+            source = await read_source(order.source, assignment, self._clock)
+        if order.course is not None:
+            return await run_in_thread(course_material, order.course, source)
+        if source is not None:
+            return Material(document=source)
+        if order.context:
+            return await run_in_thread(findings_material, order.topic, order.context)
+        return None
 
     async def _generate(
-        self, kind: StructureKind, order: GranulationOrder, source: SourceDocument | None, assignment: Assignment
+        self, kind: StructureKind, order: GranulationOrder, material: Material | None, assignment: Assignment
     ) -> Generation:
+        to_quote = _to_quote(material, is_local=False)
         request = GenerationRequest(
             capability=Capability.STRUCTURING,
             action=assignment.action,
-            messages=await run_in_thread(messages_for, kind, order, source, budget_characters=self._source_budget_characters)
+            messages=await run_in_thread(
+                messages_for,
+                kind,
+                order,
+                material,
+                earlier=await earlier_attempt(assignment),
+                budget_characters=self._source_budget_characters,
+            )
             if self._door.models
             else (),
             max_output_tokens=_output_tokens(kind, order),
             schema_name=kind.value,
             schema=answer_schema(kind),
-            check=lambda output: complaints(_drafted(output, kind, order, source), order, source),
+            check=lambda output: complaints(_drafted(output, kind, order, to_quote), order, to_quote),
             structuring=StructuringTask(
                 kind=kind,
                 target_audience=order.target_audience,
-                source=source,
+                source=material.document if material else None,
+                source_is=material.called if material else "source",
                 topic=order.topic,
                 granularity_level=order.granularity_level,
                 question_count=order.question_count,
             ),
         )
-        try:
-            return await self._door.generate(request, AttemptLedger(assignment))
-        except AiFailure as failure:
-            raise WorkFailure(
-                failure.code, failure.message, retryable=failure.retryable, retry_after_ms=failure.retry_after_ms
-            ) from failure
+        return await generate_for(assignment, self._door, request)
 
     async def _checked(
         self,
         generation: Generation,
         kind: StructureKind,
         order: GranulationOrder,
-        source: SourceDocument | None,
+        material: Material | None,
         assignment: Assignment,
     ) -> Outcome:
         began = self._clock.monotonic()
-        structure = await run_in_thread(assemble, generation, kind, order, source)
-        broken = await run_in_thread(complaints, structure, order, source)
-        quality = await run_in_thread(measure, structure, order, source)
+        proof = _to_quote(material, is_local=generation.is_local)
+        structure = await run_in_thread(assemble, generation, kind, order, proof)
+        broken = await run_in_thread(complaints, structure, order, proof)
+        quality = await run_in_thread(measure, structure, order.question_count, proof)
+        carried = await run_in_thread(material.carried, structure) if material else structure
         assignment.spent_on("validation", self._clock.monotonic() - began)
         if broken:
             raise WorkFailure("validation_failed", f"the structure breaks a rule: {broken[0]}", retryable=False)
         return Outcome(
-            output=structure,
+            output=carried,
             quality_score=quality.score,
             element_count=element_count(structure),
             provider=generation.provider,
@@ -117,17 +122,9 @@ class Structuring:
         )
 
 
-def _refuse_broken(source: SourceDocument) -> None:
-    """Spans are promised to be checkable, so blocks must lie inside the text and follow one another."""
-    position = 0
-    for number, block in enumerate(source.blocks):
-        if not position <= block.start <= block.end <= len(source.text):
-            raise WorkFailure(
-                "invalid_source",
-                f"blocks[{number}] of the source covers {block.start} to {block.end}, which overlaps or leaves the text",
-                retryable=False,
-            )
-        position = block.end
+def _to_quote(material: Material | None, *, is_local: bool) -> SourceDocument | None:
+    """The text that has to prove what is made; None when nothing binds a model. The local provider can only quote."""
+    return material.document if material is not None and (material.is_whole or is_local) else None
 
 
 def _output_tokens(kind: StructureKind, order: GranulationOrder) -> int:

@@ -7,6 +7,7 @@ import msgspec
 
 from aif_ai.extractive.course import make_course
 from aif_ai.extractive.quiz import make_quiz
+from aif_ai.extractive.research import make_research
 from aif_ai.failures import ProviderNotConfigured, SourceTooThin
 from aif_ai.requests import StructureKind, StructuringTask
 from aif_runtime.cpu_meter import run_in_thread
@@ -69,8 +70,11 @@ def structure(task: StructuringTask, stop: threading.Event) -> bytes:
                         question_count=task.question_count,
                         audience=task.target_audience,
                         made_by=NAME,
+                        called=task.source_is,
                         checkpoint=checkpoint,
                     )
                 )
+            case StructureKind.RESEARCH:
+                return msgspec.json.encode(make_research(source, topic=task.topic, made_by=NAME, checkpoint=checkpoint))
     except SourceTooThin as failure:
         raise SourceTooThin(f"{failure.message}; give a longer text or {WHAT_TO_CONFIGURE}") from failure

@@ -56,11 +56,17 @@ class _Candidate(Struct, frozen=True, kw_only=True):
 
 
 def make_quiz(
-    document: SourceDocument, *, question_count: int, audience: str, made_by: str, checkpoint: Callable[[], None]
+    document: SourceDocument,
+    *,
+    question_count: int,
+    audience: str,
+    made_by: str,
+    checkpoint: Callable[[], None],
+    called: str = "source",
 ) -> Quiz:
     """At most `question_count` questions, spread over the document; the description says so when they are fewer.
 
-    Raises SourceTooThin when no question can be proved by the text.
+    `called` is the reader's word for the document. Raises SourceTooThin when no question can be proved by the text.
     """
     root = outline_of(document, checkpoint)
     sentences = list(root.sentences())
@@ -69,23 +75,23 @@ def make_quiz(
     chosen = _spread(candidates, question_count)
     if not chosen:
         raise SourceTooThin(
-            "the source has too few facts for a quiz: no sentence that defines a term or states a figure, "
+            f"the {called} has too few facts for a quiz: no sentence that defines a term or states a figure, "
             "with others of its kind to choose from"
         )
     return Quiz(
         title=root.title,
-        description=_description(len(chosen), question_count),
+        description=_description(len(chosen), question_count, called),
         target_audience=audience,
-        questions=tuple(_question(candidate, english) for candidate in chosen),
+        questions=tuple(_question(candidate, english, called) for candidate in chosen),
         made_by=made_by,
     )
 
 
-def _description(made: int, wanted: int) -> str:
-    description = "Every answer stands word for word in the source; the explanation of each question quotes it."
+def _description(made: int, wanted: int, called: str) -> str:
+    description = f"Every answer stands word for word in the {called}; the explanation of each question quotes it."
     if made < wanted:
         description += (
-            f" {made} of the {wanted} questions asked for: the source states no more facts that a question could prove."
+            f" {made} of the {wanted} questions asked for: the {called} states no more facts that a question could prove."
         )
     return description
 
@@ -337,29 +343,29 @@ def _spread(candidates: Sequence[_Candidate], wanted: int) -> list[_Candidate]:
     return sorted(chosen, key=lambda c: c.sentence.start)
 
 
-def _question(candidate: _Candidate, english: bool) -> Question:
+def _question(candidate: _Candidate, english: bool, called: str) -> Question:
     options = sorted(
         (candidate.key, *candidate.wrong), key=lambda option: sha256(f"{candidate.stem}\n{option}".encode()).hexdigest()
     )
     sentence = candidate.sentence
     return Question(
-        question=_wording(candidate, english),
+        question=_wording(candidate, english, called),
         options=tuple(options),
         answer_index=options.index(candidate.key),
-        explanation=f"The source says: “{sentence.text}”" if english else f"“{sentence.text}”",
+        explanation=f"The {called} says: “{sentence.text}”" if english else f"“{sentence.text}”",
         difficulty=_DIFFICULTY[candidate.kind],
         source=Span(start=sentence.start, end=sentence.end),
     )
 
 
-def _wording(candidate: _Candidate, english: bool) -> str:
+def _wording(candidate: _Candidate, english: bool, called: str) -> str:
     if not english:
         return candidate.stem
     match candidate.kind:
         case "term":
-            return f"Which term does the source explain as “{candidate.stem}”?"
+            return f"Which term does the {called} explain as “{candidate.stem}”?"
         case "meaning":
-            return f"How does the source explain “{candidate.stem}”?"
+            return f"How does the {called} explain “{candidate.stem}”?"
         case "figure":
             return f"Which figure completes the statement? {candidate.stem}"
         case _:

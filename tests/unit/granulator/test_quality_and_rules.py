@@ -2,10 +2,10 @@
 
 import pytest
 
+from aif_ai.grounding import locate
 from aif_contracts.documents import Span
 from aif_contracts.structures import Course, KeyPoint, Lesson, Module, Question, Quiz
 from aif_granulator.granulation_order import GranulationOrder
-from aif_granulator.grounding import locate
 from aif_granulator.quality import measure
 from aif_granulator.rules import complaints
 from support.source_documents import from_markdown
@@ -42,7 +42,7 @@ def _quiz(*questions: Question) -> Quiz:
 def test_each_part_of_the_score_is_what_its_definition_says() -> None:
     course = _course(_module(_lesson(), title="A"), _module(_lesson(title="Two"), title="B"))
 
-    quality = measure(course, GranulationOrder(topic="x"), SOURCE)
+    quality = measure(course, 10, SOURCE)
 
     assert quality.grounded == 0.5
     assert quality.coverage == 1.0
@@ -53,14 +53,14 @@ def test_each_part_of_the_score_is_what_its_definition_says() -> None:
 
 
 def test_without_a_source_the_score_rests_on_what_is_known() -> None:
-    quality = measure(_course(_module(_lesson())), GranulationOrder(topic="x"), None)
+    quality = measure(_course(_module(_lesson())), 10, None)
 
     assert (quality.coverage, quality.grounded) == (None, None)
     assert quality.score == 1.0
 
 
 def test_a_quiz_with_fewer_questions_than_asked_for_is_less_complete() -> None:
-    quality = measure(_quiz(_question()), GranulationOrder(topic="x", question_count=4), SOURCE)
+    quality = measure(_quiz(_question()), 4, SOURCE)
 
     assert quality.completeness == 0.25
 
