@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from aif_pipelines import definition
+from aif_pipelines.added_stages import all_stages
 from aif_pipelines.checks import check_pipeline
 from aif_pipelines.conditions import Condition, ref
 from aif_pipelines.definition import (
@@ -93,42 +94,42 @@ class PipelineBuilder:
 
     def build(self) -> definition.Pipeline:
         """Raises PipelineInvalid with every mistake."""
-        aliases = {step.output_name: step.name for step in self._steps if step.output_name is not None}
+        aliases = {output.name: output.stage for step in self._steps for output in step.outputs()}
         timeout = default_stage_timeout(self._fields.get("timeout_seconds", DEFAULT_STAGE_TIMEOUT))
         stages = tuple(step.stage(aliases, timeout) for step in self._steps)
         self._fields.setdefault("parameters", {"type": "object", "additionalProperties": True})
         pipeline = definition.Pipeline(**self._fields, stages=stages, outputs=self._outputs(), refusals=tuple(self._refusals))
-        mistakes = [*self._alias_mistakes(), *check_pipeline(pipeline)]
+        ids = {stage.id for _, stage in all_stages(pipeline)}
+        mistakes = [*self._alias_mistakes(ids), *check_pipeline(pipeline)]
         if mistakes:
             raise PipelineInvalid(mistakes)
         return pipeline
 
     def _outputs(self) -> tuple[Output, ...]:
-        named = {step.output_name: step.output() for step in self._steps if step.output_name is not None}
+        named = {output.name: output for step in self._steps for output in step.outputs()}
         names = list(named) if self._delivered is None else self._delivered
         return tuple(named[name] if name in named else Output(name=name, stage=name) for name in names)
 
-    def _alias_mistakes(self) -> list[Mistake]:
-        ids = {step.name for step in self._steps}
+    def _alias_mistakes(self, ids: set[str]) -> list[Mistake]:
         seen: set[str] = set()
         mistakes = []
         for index, step in enumerate(self._steps):
-            alias = step.output_name
-            if alias is not None and alias != step.name and (alias in ids or alias in seen):
-                mend = "Choose another name in output_as."
-                mistakes.append(Mistake(path=f"stages[{index}]", message=f"the name {alias} is taken", mend=mend))
-            seen.add(alias or step.name)
+            for output in step.outputs():
+                if output.name != output.stage and (output.name in ids or output.name in seen):
+                    mend = "Choose another name in output_as."
+                    mistakes.append(Mistake(path=f"stages[{index}]", message=f"the name {output.name} is taken", mend=mend))
+                seen.add(output.name)
         return mistakes
 
 
 class StepBuilder:
     def __init__(self, name: str, pipeline: PipelineBuilder) -> None:
         self.name = name
-        self.output_name: str | None = None
         self._pipeline = pipeline
         self._fields: dict[str, Any] = {}
         self._rules: list[Rule] = []
-        self._output: dict[str, Any] = {}
+        self._output: Output | None = None
+        self._added_outputs: list[Output] = []
         self._given_input = False
 
     def worker(self, worker: str, action: str) -> "StepBuilder":
@@ -152,12 +153,15 @@ class StepBuilder:
             return self.input(f"{{{{{names[0]}}}}}")
         return self.input({name: f"{{{{{name}}}}}" for name in names})
 
+    def input_from_first(self, *names: str) -> "StepBuilder":
+        """The whole output of the first of these that has one, such as a stage that a rule may have added and its owner."""
+        return self.input(f"{{{{{' ?? '.join(names)}}}}}")
+
     def depends_on(self, *names: str) -> "StepBuilder":
         return self._set(depends_on=names)
 
     def output_as(self, name: str, *, title: str | None = None, media_type: str = "application/json") -> "StepBuilder":
-        self.output_name = name
-        self._output = {"title": title, "media_type": media_type}
+        self._output = Output(name=name, stage=self.name, title=title, media_type=media_type)
         return self
 
     def when(self, condition: str | Condition) -> "StepBuilder":
@@ -204,7 +208,12 @@ class StepBuilder:
     def retry_if(self, condition: str | Condition, max_retries: int = 1) -> "StepBuilder":
         return self._rule(RetryStage(condition=_condition(condition, "retry_if"), max_retries=max_retries))
 
-    def add_if(self, condition: str | Condition, stage: Stage, max_times: int = 1) -> "StepBuilder":
+    def add_if(
+        self, condition: str | Condition, stage: Stage, max_times: int = 1, *, output_as: str | None = None
+    ) -> "StepBuilder":
+        """`output_as` names the output of the added stage as the method of that name does a step's."""
+        if output_as is not None:
+            self._added_outputs.append(Output(name=output_as, stage=stage.id))
         return self._rule(AddStage(condition=_condition(condition, "add_if"), stage=stage, max_times=max_times))
 
     def skip_if(self, condition: str | Condition, step: str) -> "StepBuilder":
@@ -227,8 +236,9 @@ class StepBuilder:
         stage = Stage(id=self.name, **fields, rules=tuple(self._rules))
         return _resolved(stage, aliases)
 
-    def output(self) -> Output:
-        return Output(name=self.output_name or self.name, stage=self.name, **self._output)
+    def outputs(self) -> list[Output]:
+        """Its own, when it was given a name, and those of the stages that it adds."""
+        return [*([self._output] if self._output else []), *self._added_outputs]
 
     def _set(self, **fields: Any) -> "StepBuilder":
         self._fields.update(fields)

@@ -42,6 +42,8 @@ def compile_node(node: Node) -> Evaluate:
             return _equality(node)
         case Binary(operator="in" | "not in"):
             return _membership(node)
+        case Binary(operator="??"):
+            return _coalesce((compile_node(node.left), compile_node(node.right)))
         case Binary(operator="+" | "-" | "*" | "/"):
             return _arithmetic(node)
         case Binary():

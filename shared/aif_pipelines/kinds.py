@@ -33,7 +33,14 @@ BUDGET_SCHEMA: Final[dict[str, Any]] = {
 }
 EXECUTION_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
-    "properties": {"id": {"type": "string"}, "cost_usd": {"type": "number"}, "tokens": {"type": "number"}},
+    "additionalProperties": False,
+    "properties": {
+        "id": {"type": "string"},
+        "client_id": {"type": "string"},
+        "cost_usd": {"type": ["number", "null"]},
+        "tokens": {"type": "number"},
+    },
+    "required": ["id", "client_id", "cost_usd", "tokens"],
 }
 CAPABILITIES_SCHEMA: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
 STAGE_METRICS: Final[dict[str, Any]] = {
@@ -152,6 +159,8 @@ class _Inference:
                 self._need(node.right, _TRUTH, f"{node.operator} takes true or false")
             case "==" | "!=":
                 self._equality(node)
+            case "??":
+                return self._first_of((node.left, node.right))
             case "in" | "not in":
                 self.infer(node.left)
                 self._need(node.right, _SIZED, "one can look in a list, an object or a text")
@@ -210,10 +219,13 @@ class _Inference:
                     self._need(argument, _NUMBER, "round takes numbers")
                 return _NUMBER
             case "coalesce":
-                return frozenset().union(*(self.infer(argument) for argument in node.arguments))
+                return self._first_of(node.arguments)
             case _:
                 self.infer(node.arguments[0])
                 return _STRING
+
+    def _first_of(self, alternatives: tuple[Node, ...]) -> Kinds:
+        return frozenset().union(*(self.infer(alternative) for alternative in alternatives))
 
 
 def _literal_kinds(value: Any) -> Kinds:

@@ -72,18 +72,28 @@ def seconds(value: Any) -> Any:
 
 
 def _read_durations(value: Any) -> None:
-    """Timeouts of the document, of its stages and of the stages that rules add."""
+    """Timeouts of the document, of its stages and of the stages that rules add; those that say nothing get theirs."""
     if not isinstance(value, dict):
         return
     if "timeout" in value:
         value["timeout"] = seconds(value["timeout"])
+    whole = value.get("timeout")
+    default = default_stage_timeout(whole) if isinstance(whole, int | float) else None
     for stage in _items(value, "stages"):
-        _read_durations(stage)
-        if isinstance(stage, dict) and isinstance(value.get("timeout"), int | float):
-            stage.setdefault("timeout", default_stage_timeout(value["timeout"]))
-    for rule in _items(value, "rules"):
+        _read_stage_durations(stage, default)
+
+
+def _read_stage_durations(stage: Any, default: float | None) -> None:
+    if not isinstance(stage, dict):
+        return
+    if "timeout" in stage:
+        stage["timeout"] = seconds(stage["timeout"])
+    elif default is not None:
+        stage["timeout"] = default
+    for rule in _items(stage, "rules"):
+        # Only add_stage holds a stage; skip_stage names one.
         if isinstance(rule, dict):
-            _read_durations(rule.get("stage"))
+            _read_stage_durations(rule.get("stage"), default)
 
 
 def _items(value: dict[str, Any], key: str) -> list[Any]:

@@ -5,10 +5,13 @@
 
 A stage with index 2 becomes `stage_2`, so `{{stage_2.x}}` reads as written there. A conditional stage becomes a rule of the
 last stage that its condition reads. What the older style leaves open is filled in: the action by worker, the input by what
-the stage depends on, the deliverables by the stages that no other one depends on, and any
-parameter is taken.
+the stage depends on, the deliverables by the stages that no other one depends on and those that rules add, the name
+by what the document says, and any parameter is taken.
 """
 
+import hashlib
+import itertools
+import json
 import re
 from typing import Any, Final
 
@@ -60,6 +63,8 @@ def translate(document: Any) -> tuple[Any, Origins]:
         if "template_name" in found and "name" not in found:
             found["name"] = found.pop("template_name")
             origins["name"] = "template_name"
+        if "name" not in found:
+            found["name"] = _name(document)
         if "output" not in found:
             found["output"] = _last_outputs(found["stages"])
     return found, origins
@@ -104,7 +109,6 @@ def _fill_in(stage: dict[str, Any]) -> None:
 
 def _attach_rules(stages: list[Any], conditionals: list[Any], origins: Origins) -> None:
     order = [stage.get("id") if isinstance(stage, dict) else None for stage in stages]
-    added = 0
     for index, conditional in enumerate(conditionals):
         owner = max((order.index(root) for root in _roots(conditional) if root in order), default=len(stages) - 1)
         if owner < 0 or not isinstance(stages[owner], dict):
@@ -114,8 +118,19 @@ def _attach_rules(stages: list[Any], conditionals: list[Any], origins: Origins) 
             continue
         path, origin = f"stages[{owner}].rules[{len(rules)}]", f"conditional_stages[{index}]"
         origins[path] = origin
-        added += conditional.get("action") == "add_stage" if isinstance(conditional, dict) else 0
-        rules.append(_rule(conditional, order[owner], len(order) + added, path, origin, origins))
+        rules.append(_rule(conditional, order[owner], _next_id(stages), path, origin, origins))
+
+
+def _next_id(stages: list[Any]) -> str:
+    taken = [stage.get("id") for stage in [*stages, *_added(stages)] if isinstance(stage, dict)]
+    return next(name for number in itertools.count(len(stages) + 1) if (name := f"stage_{number}") not in taken)
+
+
+def _added(stages: list[Any]) -> list[dict[str, Any]]:
+    """What the rules of these stages add."""
+    rules = [rule for stage in stages for rule in _list(stage, "rules") if isinstance(rule, dict)]
+    added = [rule.get("stage") for rule in rules if rule.get("action") == "add_stage"]
+    return [stage for stage in added if isinstance(stage, dict) and "id" in stage]
 
 
 def _roots(conditional: Any) -> set[str]:
@@ -128,7 +143,7 @@ def _roots(conditional: Any) -> set[str]:
         return {match.group() for match in _INDEX.finditer(condition)}
 
 
-def _rule(conditional: Any, owner: Any, number: int, path: str, origin: str, origins: Origins) -> Any:
+def _rule(conditional: Any, owner: Any, next_id: str, path: str, origin: str, origins: Origins) -> Any:
     if not isinstance(conditional, dict):
         return conditional
     found = {key: value for key, value in conditional.items() if key != "params"}
@@ -140,12 +155,23 @@ def _rule(conditional: Any, owner: Any, number: int, path: str, origin: str, ori
         if "worker_name" in added:
             added.setdefault("input", f"{{{{{owner}}}}}")
         added = _stage(added, f"{path}.stage", f"{origin}.stage", origins)
-        added.setdefault("id", f"stage_{number}")
+        added.setdefault("id", next_id)
         found["stage"] = added
     return found
 
 
 def _last_outputs(stages: Any) -> list[dict[str, Any]]:
     known = [stage for stage in stages if isinstance(stage, dict) and "id" in stage] if isinstance(stages, list) else []
-    before = [item for stage in known if isinstance(stage.get("depends_on"), list) for item in stage["depends_on"]]
-    return [{"name": stage["id"], "stage": stage["id"]} for stage in known if stage["id"] not in before]
+    before = [item for stage in known for item in _list(stage, "depends_on")]
+    last = [stage for stage in known if stage["id"] not in before]
+    return [{"name": stage["id"], "stage": stage["id"]} for stage in [*last, *_added(known)]]
+
+
+def _name(document: dict[str, Any]) -> str:
+    """The same for the same document and another for another, because a name and version are stored once."""
+    return f"pipeline_{hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]}"
+
+
+def _list(value: Any, key: str) -> list[Any]:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else []

@@ -1,6 +1,6 @@
 """From text to tree: a Pratt parser with limits on size and depth.
 
-or < and < not < (== != < <= > >= in, not in) < (+ -) < (* /) < unary minus
+or < and < not < (== != < <= > >= in, not in) < (+ -) < (* /) < unary minus < ??
 """
 
 from aif_pipelines.failures import ExpressionInvalid

@@ -28,7 +28,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Stage ids, each after those it depends on, else in the order of the document."""
     stages: Mapping[str, StagePlan]
     extra: Mapping[str, StagePlan]
-    """Stages that a rule may add, by id, and what undoes a stage, by `compensation_id`."""
+    """Stages that a rule may add, by id, and what undoes a stage, added ones too, by `compensation_id`."""
     refusals: tuple[RefusalPlan, ...]
 
     def stage_plan(self, plan_id: str) -> StagePlan:

@@ -1,9 +1,10 @@
 """One stage with all its texts compiled."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
+from aif_pipelines.added_stages import AddedStage
 from aif_pipelines.definition import AddStage, Rule, Stage
 from aif_pipelines.expressions import Expression, compile_expression
 from aif_pipelines.failures import LanguageInvalid
@@ -27,13 +28,21 @@ class StagePlan(Struct, frozen=True, kw_only=True):
     input: Template
     when: Expression | None
     needs: frozenset[str]
-    """Stages read by `input` and `when`."""
+    """Stages read by `input` and `when`; one that a rule may add under its own id."""
     judged_with: frozenset[str]
-    """Stages read by the rules' conditions, the stage itself among them when they read it."""
+    """Stages read by the rules' conditions, the stage itself and added ones among them when they read them."""
+    shared: frozenset[str]
+    """Which of `params`, `budget` and `execution` are read by `input` and `when`."""
     requires: frozenset[str]
-    """Those of `needs` without whose output `input` has no value; the others may have been skipped or have failed."""
+    """Stages without whose output `input` has no value; other `needs` may have been skipped or have failed.
+
+    Never an added stage: in its place stands the stage of the pipeline that owns it, when nothing else may take its place.
+    """
     depends_on: frozenset[str]
-    """Stages that must have ended before this one is ready: those declared and those needed."""
+    """Stages that must have ended before this one is ready: those declared and those needed.
+
+    Only stages of the pipeline: the owner in place of an added one, because who waits for the owner waits for what it adds.
+    """
     dependents: tuple[str, ...]
     """Stages that wait for this one, in the order of the plan."""
     rules: tuple[RulePlan, ...]
@@ -51,17 +60,14 @@ class CompiledStage(Struct, frozen=True, kw_only=True):
     path: str
     reads: tuple[tuple[str, str], ...]
     """(stage id, path of the text that reads it), for `input`, `when` and conditions."""
-    conditions: tuple[tuple[str, Expression], ...]
-    """(path, expression)"""
-    templates: tuple[tuple[str, Template], ...]
-    """(path, template), the compensation's last."""
 
 
 class StageCompiler:
     """Compiles stages and collects what does not compile."""
 
-    def __init__(self, output_names: dict[str, tuple[str, ...]]) -> None:
+    def __init__(self, output_names: Mapping[str, tuple[str, ...]], added: Mapping[str, AddedStage]) -> None:
         self._output_names = output_names
+        self._added = added
         self.mistakes: list[Mistake] = []
 
     def compile(self, stage: Stage, path: str) -> CompiledStage:
@@ -73,24 +79,33 @@ class StageCompiler:
         reads = tuple(_reads(template, conditions, path))
         judged_with = frozenset(_roots_read(rule.condition for rule in rules))
         needs = _roots_of(template) | (frozenset() if when is None else frozenset(_roots_read((when,))))
+        owner = self._real(stage.id) - {stage.id}
         plan = StagePlan(
             stage=stage,
             input=template,
             when=when,
             needs=needs,
             judged_with=judged_with,
-            requires=needs & {reference.root for reference in template.required},
-            depends_on=(needs | judged_with | frozenset(stage.depends_on)) - {stage.id},
+            shared=_shared_of(template, when),
+            requires=frozenset(self._required(template)),
+            depends_on=owner | (self._real(*needs, *judged_with, *stage.depends_on) - {stage.id}),
             dependents=(),
             rules=rules,
             compensation=compensation,
             output_check=self._output_check(stage, path),
             output_names=self._output_names.get(stage.id, ()),
         )
-        templates = [(f"{path}.input", template)]
-        if compensation is not None:
-            templates.append((f"{path}.compensate.input", compensation))
-        return CompiledStage(plan=plan, path=path, reads=reads, conditions=conditions, templates=tuple(templates))
+        return CompiledStage(plan=plan, path=path, reads=reads)
+
+    def _real(self, *names: str) -> frozenset[str]:
+        """The stages, those of the pipeline in place of those that they may add."""
+        return frozenset(self._added[name].root if name in self._added else name for name in names)
+
+    def _required(self, template: Template) -> Iterator[str]:
+        for alternatives in template.required:
+            roots = self._real(*(path.root for path in alternatives))
+            if len(roots) == 1:
+                yield from roots - SHARED_ROOTS
 
     def _output_check(self, stage: Stage, path: str) -> OutputCheck | None:
         if stage.output_validation is None:
@@ -140,6 +155,7 @@ def compensation_plan(plan: StagePlan) -> StagePlan | None:
         when=None,
         needs=_roots_of(plan.compensation),
         judged_with=frozenset(),
+        shared=_shared_of(plan.compensation, None),
         requires=frozenset(),
         depends_on=frozenset(),
         dependents=(),
@@ -152,6 +168,13 @@ def compensation_plan(plan: StagePlan) -> StagePlan | None:
 
 def _roots_of(template: Template) -> frozenset[str]:
     return frozenset(reference.root for reference in template.references) - SHARED_ROOTS
+
+
+def _shared_of(template: Template, when: Expression | None) -> frozenset[str]:
+    roots = {reference.root for reference in template.references}
+    if when is not None:
+        roots |= {reference.root for reference in when.references}
+    return SHARED_ROOTS & roots
 
 
 def _roots_read(expressions: Iterable[Expression]) -> Iterator[str]:

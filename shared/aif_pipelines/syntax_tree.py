@@ -59,6 +59,7 @@ BINDING = {
     "-": 5,
     "*": 6,
     "/": 6,
+    "??": 8,
 }
 """How strongly an operator binds; comparisons do not chain, the others associate to the left."""
 NOT_BINDING = 3

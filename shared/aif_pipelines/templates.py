@@ -3,6 +3,7 @@
 A text that is exactly one `{{path}}` becomes the value itself, with its type; in a longer text the value is written
 out. One pass: what was substituted is never scanned again, so a stage's output holding `{{…}}` stays text. A missing path
 fails, unless written `{{path?}}`: then it is null, the key is dropped inside an object and nothing is written inside a text.
+`{{path ?? other}}` takes the first that is neither missing nor null, the last one as it is; `?` may follow the last.
 """
 
 import re
@@ -20,8 +21,10 @@ MAX_PLACEHOLDERS = 100
 MAX_TEXT_CHARACTERS = 1_048_576
 
 Resolve = Callable[[Mapping[str, Any]], Any]
+Alternatives = tuple[Path, ...]
+"""The paths of one placeholder, joined by `??` when there are several."""
 
-_MEND: Final = "Write {{stage_1.title}}, or {{stage_1.title?}} when it may be missing."
+_MEND: Final = "Write {{stage_1.title}}, {{stage_1.title?}} when it may be missing, or {{polish.title ?? stage_1.title}}."
 _BLANK: Final = re.compile(r"\s*")
 _WRITER: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
@@ -35,8 +38,8 @@ class Template:
         compiler = _Compiler()
         self._resolve = compiler.compile(value, "", 0)
         self.references: frozenset[Path] = frozenset(compiler.paths)
-        self.required: frozenset[Path] = frozenset(compiler.required)
-        """Those written without `?`."""
+        self.required: frozenset[Alternatives] = frozenset(compiler.required)
+        """Of each at least one path must have a value: the placeholders written without `?`."""
 
     def resolve(self, scope: Mapping[str, Any]) -> JSON:
         """The value over `scope` (JSON objects must be dicts). Raises TemplateFailed."""
@@ -61,18 +64,21 @@ def renamed_template(value: Any, roots: dict[str, str]) -> Any:
 
 
 class _Placeholder(msgspec.Struct, frozen=True):
-    path: Path
+    paths: Alternatives
     may_miss: bool
 
+    def __str__(self) -> str:
+        return " ?? ".join(str(path) for path in self.paths)
+
     def renamed(self, roots: dict[str, str]) -> str:
-        path = self.path.with_root(roots.get(self.path.root, self.path.root))
-        return f"{{{{{path}{'?' if self.may_miss else ''}}}}}"
+        paths = tuple(path.with_root(roots.get(path.root, path.root)) for path in self.paths)
+        return f"{{{{{_Placeholder(paths, self.may_miss)}{'?' if self.may_miss else ''}}}}}"
 
 
 class _Compiler:
     def __init__(self) -> None:
         self.paths: list[Path] = []
-        self.required: list[Path] = []
+        self.required: list[Alternatives] = []
 
     def compile(self, value: Any, at: str, depth: int) -> Resolve:
         if depth > MAX_DEPTH:
@@ -90,13 +96,13 @@ class _Compiler:
         if not any(isinstance(part, _Placeholder) for part in parts):
             return _constant(text)
         placeholders = [part for part in parts if isinstance(part, _Placeholder)]
-        self.paths += (placeholder.path for placeholder in placeholders)
-        self.required += (placeholder.path for placeholder in placeholders if not placeholder.may_miss)
+        self.paths += (path for placeholder in placeholders for path in placeholder.paths)
+        self.required += (placeholder.paths for placeholder in placeholders if not placeholder.may_miss)
         if len(self.paths) > MAX_PLACEHOLDERS:
             raise TemplateInvalid(f"there are more than {MAX_PLACEHOLDERS} placeholders", mend="Pass whole objects.", at=at)
         if len(parts) == 1 and isinstance(parts[0], _Placeholder):
             return _typed(parts[0])
-        return _text(tuple(part if isinstance(part, str) else (_typed(part), str(part.path)) for part in parts))
+        return _text(tuple(part if isinstance(part, str) else (_typed(part), str(part)) for part in parts))
 
     def _compile_object(self, value: dict[Any, Any], at: str, depth: int) -> Resolve:
         for key in value:
@@ -134,18 +140,34 @@ def _constant(value: Any) -> Resolve:
 
 
 def _typed(placeholder: _Placeholder) -> Resolve:
-    get: Getter = compile_getter(placeholder.path)
+    get = _first(tuple(compile_getter(path) for path in placeholder.paths))
     if placeholder.may_miss:
         return get
-    path = str(placeholder.path)
+    text = str(placeholder)
 
     def resolve(scope: Mapping[str, Any]) -> Any:
         value = get(scope)
         if value is MISSING:
-            raise TemplateFailed(f"{path} is missing", mend=f"Write {{{{{path}?}}}} when it may be missing, or see why it is.")
+            raise TemplateFailed(f"{text} is missing", mend=f"Write {{{{{text}?}}}} when it may be missing, or see why it is.")
         return value
 
     return resolve
+
+
+def _first(getters: tuple[Getter, ...]) -> Getter:
+    """The first value that is there and not null, else whatever the last getter gives."""
+    *preferred, last = getters
+    if not preferred:
+        return last
+
+    def get(scope: Mapping[str, Any]) -> Any:
+        for one in preferred:
+            value = one(scope)
+            if value is not MISSING and value is not None:
+                return value
+        return last(scope)
+
+    return get
 
 
 def _text(parts: tuple[str | tuple[Resolve, str], ...]) -> Resolve:
@@ -189,16 +211,28 @@ def _split(text: str, at: str) -> list[str | _Placeholder]:
 
 
 def _scan_placeholder(text: str, start: int, at: str) -> tuple[_Placeholder, int]:
-    try:
-        path, end = scan_path(text, _after_blank(text, start + 2))
-    except PathInvalid as failure:
-        raise TemplateInvalid(failure.message, mend=failure.mend, column=failure.column, at=at) from None
-    end = _after_blank(text, end)
+    path, end = _scan_path(text, start + 2, at)
+    paths = [path]
+    while text.startswith("??", end):
+        path, end = _scan_path(text, end + 2, at)
+        paths.append(path)
     may_miss = text.startswith("?", end)
     end = _after_blank(text, end + 1) if may_miss else end
+    if may_miss and text.startswith("??", end):
+        mend = "Write {{a ?? b}}: what stands before ?? may be missing anyway; or {{a ?? b?}} when both may."
+        raise TemplateInvalid("? goes after the last path only", mend=mend, column=end + 1, at=at)
     if not text.startswith("}}", end):
         raise TemplateInvalid("}} must follow the path", mend=_MEND, column=end + 1, at=at)
-    return _Placeholder(path, may_miss), end + 2
+    return _Placeholder(tuple(paths), may_miss), end + 2
+
+
+def _scan_path(text: str, start: int, at: str) -> tuple[Path, int]:
+    """The path, with blanks around it, and where what follows begins."""
+    try:
+        path, end = scan_path(text, _after_blank(text, start))
+    except PathInvalid as failure:
+        raise TemplateInvalid(failure.message, mend=failure.mend, column=failure.column, at=at) from None
+    return path, _after_blank(text, end)
 
 
 def _after_blank(text: str, at: int) -> int:

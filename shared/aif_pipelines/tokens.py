@@ -42,7 +42,7 @@ _NAME: Final = re.compile(NAME)
 _FUNCTION: Final = re.compile(rf"({NAME})[ \t\r\n]*(?=\()")
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)?(?![\w.])")
 _STRING: Final = re.compile(r""""(?:[^"\\\x00-\x1f]|\\.)*"|'(?:[^'\\\x00-\x1f]|\\.)*'""")
-_OPERATOR: Final = re.compile(r"==|!=|<=|>=|[<>+\-*/(),]")
+_OPERATOR: Final = re.compile(r"==|!=|<=|>=|\?\?|[<>+\-*/(),]")
 _INSTEAD: Final = {
     "=": "Write == to compare.",
     "!": "Write not, or != to compare.",
@@ -53,6 +53,7 @@ _INSTEAD: Final = {
     "{": "Braces come in pairs around a path: {{stage_1.quality_score}}.",
     "[": "Only a path can be indexed; there are no list literals.",
     ".": "Only a path has fields.",
+    "?": "A missing path is null here; write a ?? b for what counts in its place.",
 }
 
 
@@ -79,14 +80,16 @@ def tokens(text: str) -> Iterator[Token]:
         if blank := _BLANK.match(text, at):
             at = blank.end()
             continue
+        if text.startswith("{{", at):
+            found, at = _scan_braces(text, at)
+            yield from found
+            continue
         token, at = _scan(text, at)
         yield token
     yield Token(Kind.END, len(text))
 
 
 def _scan(text: str, at: int) -> tuple[Token, int]:
-    if text.startswith("{{", at):
-        return _scan_braces(text, at)
     if _NAME.match(text, at):
         return _scan_name(text, at)
     if text[at].isdigit():
@@ -99,22 +102,32 @@ def _scan(text: str, at: int) -> tuple[Token, int]:
         text,
         at,
         f"{text[at]!a} has no meaning here",
-        _INSTEAD.get(text[at], "Use paths, numbers, quoted text, and or not in, + - * /, comparisons and functions."),
+        _INSTEAD.get(text[at], "Use paths, numbers, quoted text, and or not in, + - * / ??, comparisons and functions."),
     )
 
 
-def _scan_braces(text: str, at: int) -> tuple[Token, int]:
+def _scan_braces(text: str, at: int) -> tuple[list[Token], int]:
+    """One path, or several with `??` between them, which are then as in parentheses."""
     start = _skip_blank(text, at + 2)
     path, end = _scan_path(text, start)
+    found = [Token(Kind.PATH, at, path=path)]
     end = _skip_blank(text, end)
+    while text.startswith("??", end):
+        found.append(Token(Kind.OPERATOR, end, "??"))
+        start = _skip_blank(text, end + 2)
+        path, end = _scan_path(text, start)
+        found.append(Token(Kind.PATH, start, path=path))
+        end = _skip_blank(text, end)
     if not text.startswith("}}", end):
         raise invalid(
             text,
             end,
-            "between {{ and }} there may be one path only",
-            "Write {{stage_1.quality_score}} < 0.7, with the rest outside the braces.",
+            "between {{ and }} there may be paths only",
+            "Write {{stage_1.quality_score}} < 0.7, with the rest outside the braces; a missing path is null.",
         )
-    return Token(Kind.PATH, at, path=path), end + 2
+    if len(found) > 1:
+        found = [Token(Kind.OPERATOR, at, "("), *found, Token(Kind.OPERATOR, end, ")")]
+    return found, end + 2
 
 
 def _scan_name(text: str, at: int) -> tuple[Token, int]:

@@ -44,7 +44,7 @@ literals: st.SearchStrategy[Node] = st.builds(
     | sound_text,
 )
 leaves: st.SearchStrategy[Node] = literals | st.builds(Reference, paths)
-operators = st.sampled_from(["or", "and", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "+", "-", "*", "/"])
+operators = st.sampled_from(["or", "and", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "+", "-", "*", "/", "??"])
 
 
 def _larger(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:

@@ -23,7 +23,11 @@ from aif_pipelines.failures import ExpressionInvalid
         ("a..b", 1, 3, "a field name must follow the dot"),
         ("a[b]", 1, 3, "between [ and ] there must be a whole number or a quoted key"),
         ("{{7*7}}", 1, 3, "a path must start with a name"),
-        ("{{a < 1}}", 1, 5, "between {{ and }} there may be one path only"),
+        ("{{a < 1}}", 1, 5, "between {{ and }} there may be paths only"),
+        ("{{a ?? 1}}", 1, 8, "a path must start with a name"),
+        ("{{a?}} > 1", 1, 4, "a missing path is null"),
+        ("a ? b", 1, 3, "write a ?? b for what counts in its place"),
+        ("a ?? not b", 1, 6, "not must be in parentheses here"),
         ("lenn(a)", 1, 1, "there is no function lenn. Did you mean len?"),
         ("len(a, b)", 1, 1, "len takes 1 argument, not 2"),
         ("len(a,)", 1, 7, "')' cannot stand here"),
@@ -69,6 +73,10 @@ def test_the_limits_hold_and_say_so(text: str, message: str) -> None:
         ("(not a) == b", "(not a) == b"),
         ("-(a + b)", "-(a + b)"),
         ("a['b']['c d'][0]", 'a.b["c d"][0]'),
+        ("(a ?? b) < 1 and {{c ?? d.e}}", "a ?? b < 1 and c ?? d.e"),
+        ("a ?? (b * 2)", "a ?? (b * 2)"),
+        ("(-a) ?? -1", "(-a) ?? (-1)"),
+        ("a ?? (b ?? c)", "a ?? (b ?? c)"),
     ],
 )
 def test_an_expression_has_one_canonical_spelling(text: str, canonical: str) -> None:

@@ -73,10 +73,48 @@ def test_conditional_stages_become_rules_of_the_stage_that_they_read() -> None:
     )
 
 
-def test_what_nothing_depends_on_is_delivered_and_any_parameter_is_taken() -> None:
+def test_the_documents_two_examples_put_together_and_nothing_more_can_be_run() -> None:
+    text = json.dumps({"pipeline_stages": STAGES, "conditional_stages": CONDITIONALS})
+    other = text.replace("100", "50")
+
+    plan = compile_pipeline(load_pipeline(text))
+
+    assert plan.order == ("stage_1", "stage_2")
+    assert set(plan.extra) == {"stage_3"}
+    assert plan.extra["stage_3"].output_names == ("stage_3",)
+    assert plan.pipeline.name == load_pipeline(text).name
+    assert plan.pipeline.name != load_pipeline(other).name
+
+
+def test_an_educational_pipeline_with_a_quiz_from_the_course_that_was_optimised_can_be_run() -> None:
+    quiz = {
+        "stage_index": 4,
+        "worker_name": "bitware-content-granulator",
+        "action": "structure_quiz",
+        "depends_on": [2],
+        "input_mapping": {"source": "{{stage_5 ?? stage_2}}"},
+    }
+
+    plan = compile_pipeline(load_pipeline(written(pipeline_stages=[*STAGES, {**quiz, "stage_index": 3}, quiz])))
+
+    assert plan.stages["stage_4"].needs == {"stage_2", "stage_5"}
+    assert plan.stages["stage_4"].requires == {"stage_2"}
+    assert [output.stage for output in plan.pipeline.outputs] == ["stage_3", "stage_4", "stage_5"]
+
+
+def test_an_added_stage_gets_an_index_that_no_other_has() -> None:
+    stages = [{**STAGES[0], "stage_index": 2}, {**STAGES[0], "stage_index": 3}]
+    adding = [{**CONDITIONALS[1], "condition": "stage_2.element_count > 1"}] * 2
+
+    pipeline = load_pipeline(written(pipeline_stages=stages, conditional_stages=adding))
+
+    assert [rule.stage.id for rule in pipeline.stages[0].rules if isinstance(rule, AddStage)] == ["stage_4", "stage_5"]
+
+
+def test_what_nothing_depends_on_and_what_rules_add_is_delivered_and_any_parameter_is_taken() -> None:
     pipeline = load_pipeline(written())
 
-    assert pipeline.outputs == (Output(name="stage_2", stage="stage_2"),)
+    assert pipeline.outputs == (Output(name="stage_2", stage="stage_2"), Output(name="stage_3", stage="stage_3"))
     assert pipeline.version == "1.0.0"
     assert pipeline.parameters == {"type": "object", "additionalProperties": True}
 
@@ -150,6 +188,7 @@ conditional_stages:
         {"pipeline_stages": 5},
         {"pipeline_stages": [5, None, {"worker_name": 3, "depends_on": 4}]},
         {"pipeline_stages": [{"stage_index": [], "depends_on": [[]]}]},
+        {"pipeline_stages": [{"id": [], "worker_name": "topic_researcher"}]},
         {"conditional_stages": [5, {"condition": 3}, {"condition": "stage_1 <", "action": "add_stage", "stage": 3}]},
         {"pipeline_stages": [], "conditional_stages": CONDITIONALS},
     ],

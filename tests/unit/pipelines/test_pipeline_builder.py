@@ -174,6 +174,34 @@ def test_every_other_word_of_the_builder_says_what_it_says() -> None:
     )
 
 
+def test_the_output_of_an_added_stage_has_a_name_and_is_preferred_where_it_is_there() -> None:
+    polish = Stage(id="polish", worker="w", action="y", input="{{course}}")
+    pipeline = (
+        Pipeline("p")
+        .step("make")
+        .worker("w", "x")
+        .output_as("course")
+        .add_if(ref("course.quality_score") < 0.7, polish, output_as="polished")
+        .done()
+        .step("quiz")
+        .worker("w", "z")
+        .input_from_first("polished", "course")
+        .done()
+        .build()
+    )
+
+    assert pipeline.stages[1].input == "{{polish ?? make}}"
+    assert pipeline.outputs == (Output(name="course", stage="make"), Output(name="polished", stage="polish"))
+
+
+def test_a_name_of_an_output_cannot_be_that_of_an_added_stage() -> None:
+    polish = Stage(id="polish", worker="w", action="y")
+    builder = Pipeline("p").step("make").worker("w", "x").output_as("polish").add_if("true", polish).done()
+
+    with pytest.raises(PipelineInvalid, match="the name polish is taken"):
+        builder.build()
+
+
 def test_only_what_is_named_is_delivered() -> None:
     builder = Pipeline("p").step("a").worker("w", "x").output_as("raw").done()
     builder = builder.step("b").worker("w", "x").input_from("raw", "a").output_as("clean").done()

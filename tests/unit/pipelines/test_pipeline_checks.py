@@ -218,7 +218,7 @@ def test_rules_that_let_a_pipeline_grow_too_far_are_refused() -> None:
         (
             "stages",
             "the rules could let it grow to 61 stages, at most 40 are allowed",
-            "Lower max_times of the add_stage rules.",
+            "Lower max_times of the add_stage rules, or max_retries of the stages that they add.",
         )
     ]
 

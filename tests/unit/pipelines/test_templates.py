@@ -41,6 +41,13 @@ SCOPE = {
         ("{{params.missing?}}", None),
         ("<{{params.missing?}}>", "<>"),
         ({"there": "{{params.topic?}}", "null": "{{params.null?}}"}, {"there": "Bees", "null": None}),
+        ("{{polish.text ?? stage_1.research_summary}}", "Much"),
+        ("{{ params.null??params.missing ?? params.level }}", 4),
+        ("<{{params.null ?? params.topic}}>", "<Bees>"),
+        ("{{stage_1 ?? params}}", SCOPE["stage_1"]),
+        ("{{params.missing ?? params.null}}", None),
+        ({"kept": "{{params.missing ?? params.level?}}", "gone": "{{params.missing ?? params.none ? }}"}, {"kept": 4}),
+        ("<{{params.missing ?? params.none?}}>", "<>"),
         (7, 7),
         (None, None),
     ],
@@ -63,6 +70,13 @@ def test_a_missing_path_is_named_with_the_mend() -> None:
     )
 
 
+def test_when_no_alternative_is_there_all_are_named() -> None:
+    template = compile_template("{{polish.text ?? stage_1.text}}")
+
+    with pytest.raises(TemplateFailed, match=r"^polish.text \?\? stage_1.text is missing. Write .*stage_1.text\?\}\} when"):
+        template.resolve(SCOPE)
+
+
 @pytest.mark.parametrize(
     ("template", "at", "column", "message"),
     [
@@ -74,7 +88,12 @@ def test_a_missing_path_is_named_with_the_mend() -> None:
         ("{{a.__class__}}", "", 5, "names do not start with two underscores"),
         ("{{}}", "", 3, "a path must start with a name"),
         ({"{{a}}": 1}, "", 1, "a key cannot hold {{"),
+        ("{{a ?? }}", "", 8, "a path must start with a name"),
+        ("{{a ?? 'text'}}", "", 8, "a path must start with a name"),
+        ("{{a? ?? b}}", "", 6, "? goes after the last path only"),
+        ("{{a ?? b c}}", "", 10, "}} must follow the path"),
         (["{{a}}"] * 101, "[100]", 1, "more than 100 placeholders"),
+        (["{{a ?? b}}"] * 51, "[50]", 1, "more than 100 placeholders"),
     ],
 )
 def test_a_mistake_in_a_template_is_named_with_its_place(template: Any, at: str, column: int, message: str) -> None:
@@ -108,10 +127,10 @@ def test_a_text_cannot_be_grown_without_bound() -> None:
 
 
 def test_the_roots_of_a_template_can_be_renamed() -> None:
-    value = {"a": "{{transcript}} of {{ transcript.text? }}", "b": ["{{params.transcript}}", 1]}
+    value = {"a": "{{transcript}} of {{ polished.text??transcript.text? }}", "b": ["{{params.transcript}}", 1]}
 
-    assert renamed_template(value, {"transcript": "transcribe"}) == {
-        "a": "{{transcribe}} of {{transcribe.text?}}",
+    assert renamed_template(value, {"transcript": "transcribe", "polished": "polish"}) == {
+        "a": "{{transcribe}} of {{polish.text ?? transcribe.text?}}",
         "b": ["{{params.transcript}}", 1],
     }
 
@@ -128,7 +147,7 @@ def test_the_roots_of_a_template_can_be_renamed() -> None:
     ],
 )
 def test_what_a_stage_gave_is_never_scanned_again(injected: str) -> None:
-    template = compile_template({"whole": "{{stage_1.text}}", "mixed": "Say: {{stage_1.text}}!"})
+    template = compile_template({"whole": "{{stage_1.text}}", "mixed": "Say: {{polish.text ?? stage_1.text}}!"})
 
     resolved = template.resolve({"stage_1": {"text": injected}, "secrets": {"key": "canary"}})
 
