@@ -212,8 +212,8 @@ class NoApiKey(ConsoleFailure):
     code = "no_api_key"
     exit_code = REFUSED
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"no API key ({reason}): give one with --key or AIF_API_KEY, or name the data folder with --data")
+    def __init__(self, reason: str, variable: str) -> None:
+        super().__init__(f"no API key ({reason}): give one with --key or {variable}, or name the data folder with --data")
 
 
 class BadInput(ConsoleFailure):

@@ -1,39 +1,50 @@
-"""`aif show`, `aif list`, `aif cancel`, `aif templates`, `aif insights`: what there is; only `cancel` changes it."""
+"""`aif list`, `aif requests`, `aif templates`, `aif workers`, `aif insights`: what there is."""
 
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
 from aif_console.exit_codes import DONE
 from aif_console.gateway.answers import RequestAnswer
+from aif_console.gateway.executions import ExecutionFilter, list_executions
 from aif_console.gateway.gateway import Gateway
 from aif_console.gateway.reach import Reach
-from aif_console.reading.figures import rendered_stages, rendered_totals
-from aif_console.reading.hanging import rows
+from aif_console.moments import local_time
+from aif_console.reading.columns import Columns
 from aif_console.reading.insights import rendered_insights
+from aif_console.reading.json_output import print_json
+from aif_console.reading.offer import rendered_template
 from aif_console.reading.plain_text import dollars, plain
-from aif_contracts.orders import ExecutionView, TemplateView
+from aif_contracts.orders import ExecutionView
+from aif_contracts.workers import ActionDescription, WorkerDescription
 
 WORDS_SHOWN = 60
+EXECUTION_HEADINGS = ("EXECUTION", "ORDERED", "STATUS", "DONE", "COST", "TEMPLATE")
 
 
-async def run_show(some_id: str, reach: Reach, console: Console, *, as_json: bool) -> int:
-    """One execution with its stages and figures."""
+async def run_list(
+    wanted: ExecutionFilter, reach: Reach, console: Console, *, cursor: str | None, limit: int, as_json: bool
+) -> int:
+    """Executions, newest first."""
     async with Gateway(reach.url, reach.key) as gateway:
-        execution = await gateway.execution_of(some_id)
+        page = await list_executions(gateway, wanted, cursor=cursor, limit=limit)
     if as_json:
-        _print_json(console, execution)
-    else:
-        _print_execution(execution, console)
+        print_json(console, page)
+        return DONE
+    if not page.executions:
+        console.print("no execution is like that" if wanted != ExecutionFilter() else "nothing was executed yet")
+        return DONE
+    console.print(Columns(EXECUTION_HEADINGS, (_execution_cells(each) for each in page.executions)), soft_wrap=True)
+    if page.next_cursor is not None:
+        console.print(Text(f"there are more: --cursor {page.next_cursor}", style="dim"), soft_wrap=True)
     return DONE
 
 
-async def run_list(reach: Reach, console: Console, *, status: str | None, limit: int, as_json: bool) -> int:
-    """The newest requests."""
+async def run_requests(reach: Reach, console: Console, *, status: str | None, limit: int, as_json: bool) -> int:
+    """What was asked for, newest first, refused orders included."""
     async with Gateway(reach.url, reach.key) as gateway:
         page = await gateway.list_requests(status=status, limit=limit)
     if as_json:
-        _print_json(console, page)
+        print_json(console, page)
         return DONE
     if not page.requests:
         console.print("nothing was ordered yet" if status is None else f"no request is {status}")
@@ -45,26 +56,30 @@ async def run_list(reach: Reach, console: Console, *, status: str | None, limit:
     return DONE
 
 
-async def run_cancel(some_id: str, reach: Reach, console: Console, *, as_json: bool) -> int:
-    """End an execution; what it has spent stays counted."""
-    async with Gateway(reach.url, reach.key) as gateway:
-        request = await gateway.cancel(some_id)
-    if as_json:
-        _print_json(console, request)
-    else:
-        console.print(f"{request.request_id} is {request.status}", soft_wrap=True)
-    return DONE
-
-
 async def run_templates(reach: Reach, console: Console, *, as_json: bool) -> int:
     """What can be ordered, with every parameter."""
     async with Gateway(reach.url, reach.key) as gateway:
         answer = await gateway.templates()
     if as_json:
-        _print_json(console, answer)
+        print_json(console, answer)
         return DONE
     for template in answer.templates:
-        _print_template(template, console)
+        console.print(rendered_template(template))
+    return DONE
+
+
+async def run_workers(reach: Reach, console: Console, *, as_json: bool) -> int:
+    """The worker processes that live now, and what they can do."""
+    async with Gateway(reach.url, reach.key) as gateway:
+        answer = await gateway.workers()
+    if as_json:
+        print_json(console, answer)
+        return DONE
+    if not answer.workers:
+        console.print("no worker is alive: stages wait until one is")
+        return DONE
+    headings = ("WORKER", "INSTANCE", "VERSION", "SLOTS", "OFFERS")
+    console.print(Columns(headings, (_worker_cells(each) for each in answer.workers)), soft_wrap=True)
     return DONE
 
 
@@ -73,63 +88,37 @@ async def run_insights(worker: str | None, period: str, reach: Reach, console: C
     async with Gateway(reach.url, reach.key) as gateway:
         insights = await gateway.insights(worker, period)
     if as_json:
-        _print_json(console, insights)
+        print_json(console, insights)
     else:
         console.print(rendered_insights(insights))
     return DONE
 
 
-def _print_json(console: Console, answer: msgspec.Struct) -> None:
-    console.out(msgspec.json.encode(answer).decode(), highlight=False)
-
-
-def _print_execution(execution: ExecutionView, console: Console) -> None:
-    why = f": {execution.failure_code}: {execution.failure_message}" if execution.failure_code else ""
-    console.print(
-        rows(
-            (
-                ("Execution", execution.execution_id),
-                ("Request", execution.request_id or ""),
-                ("Template", f"{execution.template} {execution.template_version}"),
-                ("Status", f"{execution.status.value}, {execution.progress_percent} %{why}"),
-                ("Ordered", execution.created_at),
-                ("Ended", execution.completed_at or ""),
-                ("Gave", ", ".join(f"{item.title} ({item.deliverable_id})" for item in execution.deliverables)),
-            )
-        )
+def _execution_cells(execution: ExecutionView) -> tuple[str, ...]:
+    return (
+        execution.execution_id,
+        local_time(execution.created_at)[5:16],
+        execution.status.value,
+        f"{execution.progress_percent:3d} %",
+        dollars(execution.totals.cost_usd, is_complete=execution.totals.cost_is_complete),
+        execution.template,
     )
-    console.print()
-    console.print(rendered_stages(execution))
-    console.print()
-    console.print(rendered_totals(execution))
 
 
-def _print_template(template: TemplateView, console: Console) -> None:
-    console.print(Text(f"{template.name} {template.version}", style="bold"))
-    console.print(rows((("", template.description),)))
-    properties = template.parameters.get("properties", {})
-    required = set(template.parameters.get("required", ()))
-    console.print(
-        rows(
-            (f"  {name}", _parameter_words(schema, is_required=name in required))
-            for name, schema in properties.items()
-            if isinstance(schema, dict)
-        )
-    )
-    console.print()
+def _worker_cells(worker: WorkerDescription) -> tuple[str, ...]:
+    offers = [", ".join(_action_words(action) for action in worker.actions)]
+    offers += [f"can {', '.join(worker.capabilities)}"] if worker.capabilities else []
+    offers += [f"models {', '.join(worker.models)}"] if worker.models else []
+    return (worker.worker_name, worker.instance_id, worker.version, str(worker.slots), "; ".join(offers))
 
 
-def _parameter_words(schema: dict[str, object], *, is_required: bool) -> str:
-    kind = str(schema.get("type", "always " + str(schema["const"]) if "const" in schema else "anything"))
-    low, high = schema.get("minimum"), schema.get("maximum")
-    span = f" {low} to {high}" if low is not None and high is not None else ""
-    default = f", default {schema['default']}" if "default" in schema else ""
-    return f"{kind}{span}{', required' if is_required else default}. {schema.get('description', '')}"
+def _action_words(action: ActionDescription) -> str:
+    return f"{action.name} (may cost)" if action.paid else action.name
 
 
 def _line(request: RequestAnswer) -> str:
     """One line, whole, for readers and for grep."""
-    ordered_at = request.created_at[5:16].replace("T", " ")
+    ordered_at = local_time(request.created_at)[5:16]
     percent = "" if request.execution is None else f"{request.execution.progress_percent} %"
     cost = "" if request.total_cost_usd is None else dollars(request.total_cost_usd)
     words = plain(
@@ -137,4 +126,5 @@ def _line(request: RequestAnswer) -> str:
     )
     if len(words) > WORDS_SHOWN:
         words = words[: WORDS_SHOWN - 1] + "…"
-    return f"{request.request_id}  {ordered_at}  {request.status:<19}  {percent:>5}  {cost:>9}  {words}".rstrip()
+    status = request.execution_status or request.status
+    return f"{request.request_id}  {ordered_at}  {status:<19}  {percent:>5}  {cost:>9}  {words}".rstrip()

@@ -2,11 +2,12 @@
 
 import asyncio
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from rich.console import Console
 from rich.text import Text
 
@@ -16,8 +17,12 @@ from aif_console.failures import BadInput
 from aif_console.following.display import follow
 from aif_console.gateway.answers import Result
 from aif_console.gateway.gateway import Gateway
+from aif_console.gateway.ids import checked_name
 from aif_console.gateway.reach import Reach
+from aif_console.moments import local_time
+from aif_console.parameters import SOURCE, read_file, schema_of, typed
 from aif_console.reading.figures import rendered_totals
+from aif_console.reading.json_output import print_json
 from aif_console.reading.outline import rendered_structure
 from aif_console.reading.plain_text import plain, short_path
 from aif_runtime.clock import Clock
@@ -31,15 +36,24 @@ _NOT_FOR_FILE_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
 class OrderWish(Struct, frozen=True, kw_only=True):
     """What the command line of `aif order` asks for. None leaves a parameter to the template."""
 
-    kind: str
+    template: str
     source: Path | None = None
     topic: str | None = None
     level: int | None = None
     audience: str | None = None
     questions: int | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Further parameters by the template's own names, as they were typed."""
+    start_at: str | None = None
+    """RFC 3339; None for at once."""
+
+    @property
+    def kind(self) -> str:
+        """As people say it: a course, a quiz, or the pipeline's name."""
+        return next((kind for kind, template in TEMPLATES.items() if template == self.template), self.template)
 
     def parameters(self) -> dict[str, Any]:
-        """By the names of the template, without the source."""
+        """By the names of the template, without the source and without what was typed by name."""
         named = {
             "topic": self.topic,
             "granularityLevel": self.level,
@@ -47,6 +61,15 @@ class OrderWish(Struct, frozen=True, kw_only=True):
             "questionCount": self.questions,
         }
         return {name: value for name, value in named.items() if value is not None}
+
+
+def template_of(kind: str | None, pipeline: str | None) -> str:
+    """The template that `aif order course` or `--pipeline NAME` means. Raises BadInput unless it is exactly one."""
+    if (kind is None) == (pipeline is None):
+        raise BadInput(
+            "--pipeline", "say either course or quiz, or which pipeline, and only one of them", "aif order --pipeline NAME"
+        )
+    return checked_name(pipeline, "--pipeline") if kind is None and pipeline is not None else TEMPLATES[str(kind)]
 
 
 class Output(Struct, frozen=True, kw_only=True):
@@ -64,19 +87,27 @@ class Output(Struct, frozen=True, kw_only=True):
 
 async def run_order(wish: OrderWish, reach: Reach, output: Output, *, watch: bool) -> int:
     """Returns the exit code. Raises ConsoleFailure."""
-    content = _read_source(wish)
+    if wish.kind in TEMPLATES and wish.source is None and wish.topic is None and not wish.texts:
+        raise BadInput(
+            "--source", "there is nothing to make it from", "name a document with --source FILE, or give --topic TEXT"
+        )
+    content = None if wish.source is None else read_file(wish.source, "--source", "name a readable file")
     async with Gateway(reach.url, reach.key) as gateway:
         parameters = wish.parameters()
+        if wish.texts:
+            parameters |= typed(wish.texts, await schema_of(gateway, wish.template))
         if wish.source is not None and content is not None:
             source = await gateway.upload(wish.source.name, content)
-            parameters["source"] = source.source_id
+            parameters[SOURCE] = source.source_id
             _say(output, f"{wish.source.name}: {source.title}, {source.words} words, {source.headings} headings")
-        ordered = await gateway.order(TEMPLATES[wish.kind], parameters, message=_message(wish))
+        ordered = await gateway.order(wish.template, parameters, message=_message(wish), start_at=wish.start_at)
         _say(output, f"{ordered.request_id} ordered, execution {ordered.execution_id}")
+        if wish.start_at is not None:
+            _say(output, f"it starts at {local_time(wish.start_at)}; to call it off: aif cancel {ordered.request_id}")
         if watch:
             return await _until_end(gateway, ordered.request_id, reach, output)
         if output.as_json:
-            output.console.out(msgspec.json.encode(ordered).decode(), highlight=False)
+            print_json(output.console, ordered)
         else:
             output.console.print(f"watch it: aif watch {ordered.request_id}", soft_wrap=True)
         return DONE
@@ -97,7 +128,7 @@ async def _until_end(gateway: Gateway, some_id: str, reach: Reach, output: Outpu
         raise
     saved = None if result.structure is None else save_deliverable(result, reach, output.out)
     if output.as_json:
-        output.console.out(msgspec.json.encode(result).decode(), highlight=False)
+        print_json(output.console, result)
     else:
         _print_result(result, progress.why, saved, output.console)
     return DONE if result.request.status in ("completed", "partially_completed") else FAILED
@@ -129,26 +160,16 @@ def _print_result(result: Result, why: str, saved: Path | None, console: Console
         console.print(Text(f"{request.status}: {plain(reason)}".removesuffix(": "), style="red"), soft_wrap=True)
     if execution is not None:
         console.print(rendered_totals(execution))
+    if len(request.deliverables) > 1:
+        gave = ", ".join(f"{item.title} ({item.deliverable_id})" for item in request.deliverables)
+        console.print(Text.assemble((f"{'Gave':<{SAVED_WIDTH}}", "bold"), plain(gave)), soft_wrap=True)
     if saved is not None:
         console.print(Text.assemble((f"{'Saved':<{SAVED_WIDTH}}", "bold"), short_path(saved)), soft_wrap=True)
 
 
-def _read_source(wish: OrderWish) -> bytes | None:
-    if wish.source is None and wish.topic is None:
-        raise BadInput(
-            "--source", "there is nothing to make it from", "name a document with --source FILE, or give --topic TEXT"
-        )
-    if wish.source is None:
-        return None
-    try:
-        return wish.source.read_bytes()
-    except OSError as refused:
-        raise BadInput("--source", f"{wish.source} cannot be read: {refused.strerror}", "name a readable file") from refused
-
-
 def _message(wish: OrderWish) -> str:
     about = wish.topic or (wish.source.name if wish.source is not None else "")
-    return f"{wish.kind} from {about}"[:4000]
+    return (f"{wish.kind} from {about}" if about else wish.kind)[:4000]
 
 
 def _say(output: Output, words: str) -> None:

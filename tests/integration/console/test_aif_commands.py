@@ -140,7 +140,7 @@ def test_the_order_over_nats_in_the_readme_works_as_it_is_written(up: Running, t
     subprocess.run([sys.executable, "-c", program.group(1)], cwd=tmp_path, check=True)
 
     deadline = time.monotonic() + 10
-    while not (found := re.search(r"(req_\w+) .* content_granulation_quiz", aif("list", data_dir=up.data_dir).stdout)):
+    while not (found := re.search(r"(req_\w+) .* content_granulation_quiz", aif("requests", data_dir=up.data_dir).stdout)):
         assert time.monotonic() < deadline, "the order never arrived"
     watched = aif("watch", found.group(1), "--json", data_dir=up.data_dir)
     assert len(json.loads(watched.stdout)["structure"]["questions"]) == 3
@@ -181,16 +181,17 @@ def test_an_order_may_be_left_alone_and_watched_later_by_either_id(up: Running) 
         assert "Sourdough bread" in watched.stdout
 
 
-def test_requests_are_listed_and_shown(up: Running) -> None:
-    request_id = json.loads(aif("order", "quiz", "--source", str(SAMPLE), "--json", data_dir=up.data_dir).stdout)["request"][
-        "request_id"
-    ]
+def test_requests_and_executions_are_listed_and_shown(up: Running) -> None:
+    ordered = json.loads(aif("order", "quiz", "--source", str(SAMPLE), "--json", data_dir=up.data_dir).stdout)["request"]
+    request_id, execution_id = ordered["request_id"], ordered["execution"]["execution_id"]
 
-    listed = aif("list", "--limit", "1", data_dir=up.data_dir)
+    requests = aif("requests", "--limit", "1", data_dir=up.data_dir)
+    listed = aif("list", "--status", "completed", "--since", "1h", "--limit", "1", data_dir=up.data_dir)
     shown = aif("show", request_id, data_dir=up.data_dir)
 
-    assert request_id in listed.stdout
-    assert "quiz from sourdough.html" in listed.stdout
+    assert request_id in requests.stdout
+    assert "quiz from sourdough.html" in requests.stdout
+    assert execution_id in listed.stdout
     assert "completed, 100 %" in shown.stdout
     assert "by content_granulator structure_quiz" in " ".join(shown.stdout.split())
 

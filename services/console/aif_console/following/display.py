@@ -8,9 +8,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from aif_console.following.event_words import event_line, is_steering
 from aif_console.following.progress import Progress, StageProgress, advanced, elapsed_seconds
 from aif_console.reading.plain_text import dollars, plain
-from aif_contracts.events import ExecutionEvent, StepStarted
+from aif_contracts.events import ExecutionEvent
 from aif_contracts.orders import StageStatus
 from aif_runtime.clock import Clock
 
@@ -22,6 +23,7 @@ _STYLES = {
     StageStatus.FAILED: "red",
     StageStatus.RETRYING: "yellow",
     StageStatus.RUNNING: "cyan",
+    StageStatus.AWAITING_APPROVAL: "bold magenta",
 }
 
 
@@ -31,7 +33,7 @@ async def follow(events: AsyncIterator[ExecutionEvent], *, console: Console | No
         return await _followed(events, _Silence())
     if not console.is_terminal:
         return await _followed(events, _Lines(console, clock))
-    picture = _Picture(clock)
+    picture = _Picture(console, clock)
     with Live(get_renderable=picture.render, console=console, refresh_per_second=REDRAWS_PER_SECOND):
         return await _followed(events, picture)
 
@@ -54,19 +56,23 @@ class _Lines:
 
 
 class _Picture:
-    """The newest progress; the display asks for it several times a second."""
+    """The newest progress; the display asks for it several times a second. What changes its course stays above it as a line."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, console: Console, clock: Clock) -> None:
+        self._console = console
         self._clock = clock
         self._progress = Progress()
 
-    def show(self, progress: Progress, _event: ExecutionEvent) -> None:
+    def show(self, progress: Progress, event: ExecutionEvent) -> None:
         self._progress = progress
+        if is_steering(event):
+            self._console.print(Text(event_line(event)), soft_wrap=True)
 
     def render(self) -> RenderableType:
         progress, now = self._progress, self._clock.now()
         head = Text.assemble(
             (f"{plain(progress.template) or 'waiting for the first event'}  ", "bold"),
+            (f"{progress.status}  " if progress.status != "running" else ""),
             f"{progress.percent} %  {elapsed_seconds(progress.began, progress.ended, now):.1f} s  ",
             f"{progress.tokens} tokens  {dollars(progress.cost_usd)}",
         )
@@ -90,18 +96,6 @@ def stage_row(stage: StageProgress, seconds: float) -> list[RenderableType]:
         Text(dollars(stage.cost_usd) if stage.cost_usd is not None else ""),
         Text(plain(stage.note), style="dim"),
     ]
-
-
-def event_line(event: ExecutionEvent) -> str:
-    """An event in a few words: its type, where, and what it says."""
-    data = event.data
-    kind = str(type(data).__struct_config__.tag).lower().replace("_", " ")
-    words = [kind, str(getattr(data, "step_name", None) or "")]
-    if isinstance(data, StepStarted):
-        words.append(f"by {data.worker_name}")
-    for field in ("message", "reason", "summary", "template"):
-        words.append(str(getattr(data, field, "")))
-    return plain("  ".join(word for word in words if word))
 
 
 async def _followed(events: AsyncIterator[ExecutionEvent], display: _Silence | _Lines | _Picture) -> Progress:

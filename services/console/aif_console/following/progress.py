@@ -7,9 +7,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from aif_contracts.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    CompensationCompleted,
+    CompensationFailed,
+    CompensationStarted,
     CostIncurred,
     ExecutionEvent,
     ProgressUpdate,
+    StepAdded,
     StepCompleted,
     StepFailed,
     StepRetrying,
@@ -18,6 +24,9 @@ from aif_contracts.events import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowPaused,
+    WorkflowResumed,
+    WorkflowScheduled,
     WorkflowStarted,
 )
 from aif_contracts.money import UsdText
@@ -41,7 +50,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     template: str = ""
     percent: int = 0
     status: str = "running"
-    """`running`, or how it ended."""
+    """`running`, `scheduled`, `paused`, or how it ended."""
     stages: tuple[StageProgress, ...] = ()
     cost_usd: UsdText = "0"
     tokens: int = 0
@@ -56,8 +65,34 @@ def advanced(progress: Progress, event: ExecutionEvent) -> Progress:
     at = datetime.fromisoformat(event.time)
     progress = replace(progress, percent=max(progress.percent, event.progress_percent), began=progress.began or at)
     match event.data:
+        case WorkflowScheduled(template=template):
+            return replace(progress, template=template, status="scheduled")
         case WorkflowStarted(template=template, stages=names):
-            return replace(progress, template=template, stages=tuple(StageProgress(name=name) for name in names))
+            stages = tuple(StageProgress(name=name) for name in names)
+            return replace(progress, template=template, stages=stages, status="running", began=at)
+        case WorkflowPaused():
+            return replace(progress, status="paused")
+        case WorkflowResumed(kept=kept):
+            return _resumed(progress, kept.stages)
+        case StepAdded(step_name=name, added_by=added_by):
+            return _with_stage(progress, name, note=f"added by {added_by}")
+        case ApprovalRequested(step_name=name, message=message):
+            return _with_stage(progress, name, status=StageStatus.AWAITING_APPROVAL, note=message)
+        case ApprovalDecided(step_name=name, approved=True):
+            is_done = _stage(progress, name).ended is not None
+            return _with_stage(
+                progress, name, status=StageStatus.COMPLETED if is_done else StageStatus.RUNNING, note="approved"
+            )
+        case ApprovalDecided(step_name=name, comment=comment):
+            return _with_stage(
+                progress, name, status=StageStatus.FAILED, note=f"rejected: {comment}".removesuffix(": "), ended=at
+            )
+        case CompensationStarted(step_name=name):
+            return _with_stage(progress, _undoing(name), status=StageStatus.RUNNING, began=at)
+        case CompensationCompleted(step_name=name, summary=summary):
+            return _with_stage(progress, _undoing(name), status=StageStatus.COMPLETED, percent=100, note=summary, ended=at)
+        case CompensationFailed(step_name=name, message=message):
+            return _with_stage(progress, _undoing(name), status=StageStatus.FAILED, note=message, ended=at)
         case StepStarted(step_name=name, attempt=attempt):
             return _with_stage(
                 progress, name, status=StageStatus.RUNNING, attempt=attempt, began=_stage(progress, name).began or at, note=""
@@ -98,6 +133,18 @@ def advanced(progress: Progress, event: ExecutionEvent) -> Progress:
 def elapsed_seconds(began: datetime | None, ended: datetime | None, now: datetime) -> float:
     """Up to now for what goes on; 0 before the beginning, or when the clocks of two machines disagree."""
     return max(0.0, ((ended or now) - began).total_seconds()) if began is not None else 0.0
+
+
+def _resumed(progress: Progress, kept: tuple[str, ...]) -> Progress:
+    """After a pause everything is where it was. After an end a new leg begins: what is not kept is before its start again."""
+    if progress.ended is None:
+        return replace(progress, status="running")
+    stages = tuple(stage if stage.name in kept else StageProgress(name=stage.name) for stage in progress.stages)
+    return replace(progress, status="running", ended=None, why="", stages=stages)
+
+
+def _undoing(name: str) -> str:
+    return f"undo {name}"
 
 
 def _updated(progress: Progress, update: ProgressUpdate) -> Progress:

@@ -3,7 +3,9 @@
 import msgspec
 from msgspec import Struct
 
-from aif_contracts.events import Totals
+from aif_contracts.events import ExecutionEvent, Kept, Totals
+from aif_contracts.history import AttemptView
+from aif_contracts.metering import ProviderCall
 from aif_contracts.money import UsdText
 from aif_contracts.orders import ExecutionView, FieldMistake, TemplateView
 
@@ -61,6 +63,8 @@ class RequestAnswer(Struct, frozen=True, kw_only=True):
     selected_template: str | None = None
     message: str = ""
     execution: ExecutionSummary | None = None
+    execution_status: str | None = None
+    """A finer word than the request's own while it runs: scheduled, paused, awaiting_approval, compensating."""
     totals: Totals | None = None
     total_tokens_used: int | None = None
     total_cost_usd: UsdText | None = None
@@ -88,3 +92,19 @@ class Result(Struct, frozen=True, kw_only=True):
     execution: ExecutionView | None
     structure: msgspec.Raw | None
     """The first deliverable; None when there is none."""
+
+
+class History(Struct, frozen=True, kw_only=True):
+    """All that is known of an execution, in one answer."""
+
+    execution: ExecutionView
+    events: tuple[ExecutionEvent, ...]
+    attempts: tuple[AttemptView, ...]
+    calls: tuple[ProviderCall, ...]
+    truncated: bool = False
+    """True when there is more of something than fits in one answer."""
+
+
+class ResumeAnswer(Struct, frozen=True, kw_only=True):
+    execution: ExecutionView
+    kept: Kept

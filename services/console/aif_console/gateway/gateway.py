@@ -1,7 +1,6 @@
 """A factory by HTTP. Calls that may be repeated are repeated while it is away for a moment, as after a crash of its gateway."""
 
 import asyncio
-import re
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -10,7 +9,7 @@ from typing import Any, Self, TypeVar
 import httpx
 import msgspec
 
-from aif_console.failures import BadInput, ExecutionUnknown, FactoryUnreachable, RequestRefused
+from aif_console.failures import ExecutionUnknown, FactoryUnreachable, RequestRefused
 from aif_console.gateway.answers import (
     FINAL,
     OrderAnswer,
@@ -22,9 +21,11 @@ from aif_console.gateway.answers import (
     TemplatesAnswer,
 )
 from aif_console.gateway.event_source import read_events
+from aif_console.gateway.ids import kind_of
 from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
 from aif_contracts.orders import ExecutionView
 from aif_contracts.performance import WorkerInsights
+from aif_contracts.workers import WorkerList
 
 CALL_SECONDS = 30.0
 UPLOAD_SECONDS = 120.0
@@ -36,7 +37,6 @@ SETTLING_SECONDS = 15.0
 SETTLING_PAUSE_SECONDS = 0.1
 
 _AWAY = frozenset({502, 503, 504})
-_ID = re.compile(r"^(req|exec)_[0-9A-Za-z_-]{1,64}$")
 
 T = TypeVar("T")
 
@@ -70,60 +70,68 @@ class Gateway:
         await self._http.aclose()
 
     async def upload(self, file_name: str, content: bytes) -> SourceAnswer:
-        return await self._ask(
+        return await self.ask(
             "POST",
             "/api/kam/sources",
             SourceAnswer,
-            headers={"Idempotency-Key": uuid.uuid4().hex},
+            headers=once(),
             files={"source": (file_name, content)},
             timeout=UPLOAD_SECONDS,
         )
 
-    async def order(self, template: str, parameters: Mapping[str, Any], *, message: str) -> OrderAnswer:
+    async def order(
+        self, template: str, parameters: Mapping[str, Any], *, message: str, start_at: str | None = None
+    ) -> OrderAnswer:
         """One execution, however often it has to be sent."""
-        return await self._ask(
+        body: dict[str, Any] = {"selected_template": template, "parameters": dict(parameters), "message": message}
+        if start_at is not None:
+            body["start_at"] = start_at
+        return await self.ask(
             "POST",
             "/api/kam/orders",
             OrderAnswer,
-            headers={"Idempotency-Key": uuid.uuid4().hex},
-            json={"selected_template": template, "parameters": dict(parameters), "message": message},
+            headers=once(),
+            json=body,
         )
 
     async def request(self, some_id: str) -> RequestAnswer:
         """The request of that id, or the one whose execution has it."""
-        if _kind_of(some_id) == "req":
-            return await self._ask("GET", f"/api/kam/requests/{some_id}", RequestAnswer)
+        if kind_of(some_id) == "req":
+            return await self.ask("GET", f"/api/kam/requests/{some_id}", RequestAnswer)
         execution = await self.execution(some_id)
         if execution.request_id is None:
             raise ExecutionUnknown(some_id, "it came of no request")
-        return await self._ask("GET", f"/api/kam/requests/{execution.request_id}", RequestAnswer)
+        return await self.ask("GET", f"/api/kam/requests/{execution.request_id}", RequestAnswer)
 
     async def execution(self, execution_id: str) -> ExecutionView:
-        return await self._ask("GET", f"/api/v1/ai/pipelines/{execution_id}", ExecutionView)
+        return await self.ask("GET", f"/api/v1/ai/pipelines/{execution_id}", ExecutionView)
 
-    async def execution_of(self, some_id: str) -> ExecutionView:
+    async def execution_id_of(self, some_id: str) -> str:
         """Raises ExecutionUnknown for a request that has not been executed."""
-        if _kind_of(some_id) == "exec":
-            return await self.execution(some_id)
+        if kind_of(some_id) == "exec":
+            return some_id
         request = await self.request(some_id)
         if request.execution is None:
             raise ExecutionUnknown(some_id, "it has not been executed")
-        return await self.execution(request.execution.execution_id)
+        return request.execution.execution_id
 
     async def cancel(self, some_id: str) -> RequestAnswer:
-        path = "/api/kam/requests" if _kind_of(some_id) == "req" else "/api/v1/ai/pipelines"
-        return await self._ask("DELETE", f"{path}/{some_id}", RequestAnswer)
+        path = "/api/kam/requests" if kind_of(some_id) == "req" else "/api/v1/ai/pipelines"
+        return await self.ask("DELETE", f"{path}/{some_id}", RequestAnswer)
 
     async def list_requests(self, *, status: str | None, limit: int) -> RequestPage:
-        query = {"limit": str(limit)} | ({"status": status} if status else {})
-        return await self._ask("GET", "/api/kam/requests", RequestPage, params=query)
+        query = without_none(status=status, limit=limit)
+        return await self.ask("GET", "/api/kam/requests", RequestPage, params=query)
 
     async def templates(self) -> TemplatesAnswer:
-        return await self._ask("GET", "/api/kam/templates", TemplatesAnswer)
+        return await self.ask("GET", "/api/kam/templates", TemplatesAnswer)
+
+    async def workers(self) -> WorkerList:
+        return await self.ask("GET", "/api/kam/workers", WorkerList)
 
     async def insights(self, worker: str | None, period: str) -> WorkerInsights:
-        query = {"analysis_period": period} | ({"worker_name": worker} if worker else {})
-        return await self._ask("GET", "/worker-insights", WorkerInsights, params=query)
+        query = without_none(analysis_period=period, worker_name=worker)
+        return await self.ask("GET", "/worker-insights", WorkerInsights, params=query)
 
     async def deliverable(self, deliverable_id: str) -> bytes:
         return (await self._call("GET", f"/api/kam/deliverables/{deliverable_id}")).content
@@ -141,17 +149,22 @@ class Gateway:
         return Result(request=request, execution=execution, structure=structure)
 
     async def events(self, some_id: str, *, after: int = 0) -> AsyncGenerator[ExecutionEvent, None]:
-        """All events from the one after `after` on, until the final one. A lost connection is made anew."""
-        path = f"/api/kam/requests/{some_id}" if _kind_of(some_id) == "req" else f"/api/v1/ai/pipelines/{some_id}"
+        """All events from the one after `after` on, until nothing follows a final one. A lost connection is made anew.
+
+        The gateway ends a stream behind a final event only when the execution was not resumed after it.
+        """
+        path = f"/api/kam/requests/{some_id}" if kind_of(some_id) == "req" else f"/api/v1/ai/pipelines/{some_id}"
         lost_at: float | None = None
+        has_ended = False
         while True:
             try:
                 async with aclosing(self._stream(f"{path}/events", after)) as events:
                     async for event in events:
                         lost_at, after = None, event.sequence
+                        has_ended = type(event.data).__struct_config__.tag in FINAL_EVENT_TYPES
                         yield event
-                        if type(event.data).__struct_config__.tag in FINAL_EVENT_TYPES:
-                            return
+                if has_ended:
+                    return
             except httpx.TransportError as broken:
                 now = asyncio.get_running_loop().time()
                 lost_at = lost_at if lost_at is not None else now
@@ -171,7 +184,8 @@ class Gateway:
             async for event in read_events(response.aiter_bytes()):
                 yield msgspec.json.decode(event.data, type=ExecutionEvent)
 
-    async def _ask(self, method: str, path: str, answer_type: type[T], **content: Any) -> T:
+    async def ask(self, method: str, path: str, answer_type: type[T], **content: Any) -> T:
+        """One call, for a body of that type. It is repeated when no answer comes, so it must be harmless twice: see `once`."""
         response = await self._call(method, path, **content)
         try:
             return msgspec.json.decode(response.content, type=answer_type)
@@ -215,9 +229,12 @@ class Gateway:
         return FactoryUnreachable(f"{self._url} does not serve: {reason or cause or type(cause).__name__}")
 
 
-def _kind_of(some_id: str) -> str:
-    """`req` or `exec`. Raises BadInput for what is neither."""
-    shape = _ID.match(some_id)
-    if shape is None:
-        raise BadInput("ID", f"{some_id!r} is no id", "give the req_… of a request or the exec_… of an execution")
-    return shape.group(1)
+def once() -> dict[str, str]:
+    """Headers that make a call count once, however often it has to be sent."""
+    return {"Idempotency-Key": uuid.uuid4().hex}
+
+
+def without_none(**query: str | int | bool | None) -> dict[str, str]:
+    """What of a query is said."""
+    said = {name: value for name, value in query.items() if value is not None}
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in said.items()}

@@ -17,11 +17,14 @@ class Reach(Struct, frozen=True, kw_only=True):
     """Of the factory on this machine; deliverables are saved below it."""
 
 
-def find_reach(*, url: str | None, key: str | None, folder: DataFolder, environ: Mapping[str, str]) -> Reach:
-    """Raises FactoryUnreachable, NoApiKey, CredentialsUnreadable."""
+def find_reach(
+    *, url: str | None, key: str | None, folder: DataFolder, environ: Mapping[str, str], as_operator: bool = False
+) -> Reach:
+    """The operator has a key and a variable of its own. Raises FactoryUnreachable, NoApiKey, CredentialsUnreadable."""
+    variable = "AIF_ADMIN_KEY" if as_operator else "AIF_API_KEY"
     return Reach(
         url=(url or environ.get("AIF_URL") or _running_url(folder)).rstrip("/"),
-        key=key or environ.get("AIF_API_KEY") or _own_key(folder),
+        key=key or environ.get(variable) or _own_key(folder, variable, as_operator=as_operator),
         folder=folder,
     )
 
@@ -33,11 +36,11 @@ def _running_url(folder: DataFolder) -> str:
     return running.kam_url
 
 
-def _own_key(folder: DataFolder) -> str:
+def _own_key(folder: DataFolder, variable: str, *, as_operator: bool) -> str:
     try:
         keys = find_keys(folder.keys)
     except OSError as refused:
-        raise NoApiKey(f"{folder.keys} cannot be read: {refused.strerror}") from refused
+        raise NoApiKey(f"{folder.keys} cannot be read: {refused.strerror}", variable) from refused
     if keys is None:
-        raise NoApiKey(f"there is none in {folder.keys}")
-    return keys.client_key
+        raise NoApiKey(f"there is none in {folder.keys}", variable)
+    return keys.admin_key if as_operator else keys.client_key

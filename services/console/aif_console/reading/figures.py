@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from aif_console.reading.hanging import Hanging, rows
-from aif_console.reading.plain_text import dollars, milliseconds, plain
-from aif_contracts.events import Totals
+from aif_console.reading.plain_text import counted, dollars, milliseconds, plain
+from aif_contracts.events import Kept, Totals
 from aif_contracts.metering import Tokens
 from aif_contracts.orders import ExecutionView, StageView
 
@@ -45,7 +45,7 @@ def rendered_stages(execution: ExecutionView) -> RenderableType:
         metrics = stage.metrics
         quality = "" if stage.quality_score is None else f", quality {stage.quality_score:.2f}"
         words = (
-            f"{stage.status.value}, {stage.progress_percent} %, attempt {stage.attempt}: "
+            f"{_origin(stage)}{stage.status.value}, {stage.progress_percent} %, attempt {stage.attempt}: "
             f"{metrics.tokens_used.total_tokens} tokens, {milliseconds(metrics.processing_time_ms)}, "
             f"{dollars(metrics.cost_usd)}{quality}, by {stage.worker_name} {stage.action}"
         )
@@ -53,6 +53,13 @@ def rendered_stages(execution: ExecutionView) -> RenderableType:
         if stage.reason:
             lines.append(Hanging(Text(plain(stage.reason), style="dim"), indent=2))
     return Group(*lines)
+
+
+def _origin(stage: StageView) -> str:
+    """For stages that the template does not name as work."""
+    if stage.compensates is not None:
+        return f"undoes {stage.compensates}: "
+    return f"added by {stage.added_by}: " if stage.added_by is not None else ""
 
 
 def token_words(tokens: Tokens) -> str:
@@ -67,6 +74,16 @@ def token_words(tokens: Tokens) -> str:
     ]
     words = f"{tokens.total_tokens} ({tokens.prompt_tokens} prompt, {tokens.completion_tokens} completion)"
     return f"{words}; of these {', '.join(finer)}" if finer else words
+
+
+def kept_words(kept: Kept) -> str:
+    """What a resumed execution has saved."""
+    if not kept.stages:
+        return "nothing was kept: every stage runs anew"
+    return (
+        f"kept {counted(len(kept.stages), 'stage')}: {dollars(kept.cost_usd)}, "
+        f"{kept.tokens_used.total_tokens:,} tokens, {kept.processing_time_ms / 1000:.1f} s not paid for again"
+    )
 
 
 def cost_words(totals: Totals) -> str:

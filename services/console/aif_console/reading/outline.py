@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from aif_console.reading.hanging import Hanging
-from aif_console.reading.plain_text import plain
+from aif_console.reading.plain_text import counted, plain
 from aif_contracts.structures import Course, Lesson, Module, Question, Quiz
 
 STEP = 3
@@ -50,7 +50,8 @@ def rendered_quiz(quiz: Quiz) -> RenderableType:
         Text(plain(quiz.title), style="bold underline"),
         Text(plain(quiz.description)),
         Text(
-            f"For {plain(quiz.target_audience)}. {_count(len(quiz.questions), 'question')}{_made_by(quiz.made_by)}", style="dim"
+            f"For {plain(quiz.target_audience)}. {counted(len(quiz.questions), 'question')}{_made_by(quiz.made_by)}",
+            style="dim",
         ),
     ]
     for number, question in enumerate(quiz.questions, 1):
@@ -91,11 +92,7 @@ def _question(number: int, question: Question) -> list[RenderableType]:
 
 
 def _minutes(minutes: int) -> str:
-    return _count(minutes, "minute")
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    return counted(minutes, "minute")
 
 
 def _made_by(maker: str) -> str:

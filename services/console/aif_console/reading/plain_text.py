@@ -4,7 +4,7 @@ import os
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
-from aif_contracts.money import UsdText, usd
+from aif_contracts.money import SignedUsdText, UsdText, usd
 
 _SHOWN = Decimal("0.000001")
 _CENTS = Decimal("0.01")
@@ -15,11 +15,13 @@ def plain(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def dollars(amount: UsdText | None, *, is_complete: bool = True) -> str:
+def dollars(amount: UsdText | SignedUsdText | None, *, is_complete: bool = True) -> str:
     """Rounded to a millionth, two decimals at least; this is where money is rounded, for a reader."""
     if amount is None:
         return "unknown"
     exact = usd(amount)
+    if exact < 0:
+        return f"-{dollars(amount.removeprefix('-'))}"
     least = "" if is_complete else "at least "
     if 0 < exact < _SHOWN / 2:
         return f"{least}under ${_SHOWN:f}"
@@ -31,6 +33,16 @@ def dollars(amount: UsdText | None, *, is_complete: bool = True) -> str:
 def milliseconds(amount: int) -> str:
     """From ten seconds on in seconds."""
     return f"{amount} ms" if amount < 10_000 else f"{amount / 1000:.1f} s"
+
+
+def size(size_bytes: int) -> str:
+    """From ten thousand bytes on in KiB."""
+    return f"{size_bytes} bytes" if size_bytes < 10_000 else f"{size_bytes / 1024:.0f} KiB"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 stage`, `2 stages`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def short_path(path: Path) -> str:
