@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,10 +21,14 @@ _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _DECODER: Final = msgspec.json.Decoder(Pipeline)
 
 
-def load_pipeline(text: str | bytes) -> Pipeline:
+Check = Callable[[Pipeline], Sequence[Mistake]]
+
+
+def load_pipeline(text: str | bytes, check: Check = check_pipeline) -> Pipeline:
     """Read a JSON or YAML document, of the present or the older style, and check it.
 
-    Raises PipelineInvalid with every mistake found and its line and column.
+    `check` is for who knows more than the document says, for example which workers there are. Raises PipelineInvalid with every
+    mistake found and its line and column.
     """
     document = read_document(text)
     value, origins = translate(document.value)
@@ -34,7 +38,7 @@ def load_pipeline(text: str | bytes) -> Pipeline:
     mistakes: Sequence[Mistake] = shape.mistakes
     if not mistakes:
         pipeline = msgspec.convert(value, Pipeline)
-        mistakes = check_pipeline(pipeline)
+        mistakes = check(pipeline)
         if not mistakes:
             return pipeline
     raise PipelineInvalid([_placed(mistake, document.positions, origins) for mistake in mistakes])
