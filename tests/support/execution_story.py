@@ -9,7 +9,15 @@ from aif_contracts.events import EventData
 from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.orders import Execute
 from aif_contracts.packets import Granted, WorkPacket
-from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, Command, DispatchPacket, EmitEvent, RecordAttempt
+from aif_orchestrator.execution.commands import (
+    AnswerClaim,
+    AnswerProgress,
+    Command,
+    DispatchPacket,
+    EmitEvent,
+    RecordAttempt,
+    Refuse,
+)
 from aif_orchestrator.execution.happenings import (
     AttemptClaimed,
     AttemptCompleted,
@@ -17,6 +25,8 @@ from aif_orchestrator.execution.happenings import (
     AttemptProgressed,
     Circumstances,
     Happening,
+    LoadedOutput,
+    OutputsLoaded,
     Patience,
     TimePassed,
 )
@@ -71,7 +81,14 @@ def stored(key: str = "data/output") -> BlobRef:
 class Story:
     """Time moves only by `later`."""
 
-    def __init__(self, definition: Pipeline, *, free: bool = False, parameters: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        definition: Pipeline,
+        *,
+        free: bool = False,
+        parameters: dict[str, Any] | None = None,
+        start_at: str | None = None,
+    ) -> None:
         self.circumstances = Circumstances(
             at_ms=START_MS,
             plan=compile_pipeline(definition),
@@ -79,7 +96,13 @@ class Story:
             live_workers=frozenset({"maker"}),
             patience=Patience(),
         )
-        order = Execute(execution_id="exec_1", client_id="acme", template_name=definition.name, parameters=parameters or {})
+        order = Execute(
+            execution_id="exec_1",
+            client_id="acme",
+            template_name=definition.name,
+            parameters=parameters or {},
+            start_at=start_at,
+        )
         self.execution, self.commands = begin(order, self.circumstances, {})
         self.history: list[Command] = list(self.commands)
 
@@ -164,6 +187,19 @@ class Story:
                 summary="",
             )
         )
+
+    def loads(self, stage_id: str, **outputs: Any) -> list[Command]:
+        """The stored outputs that the stage asked for have been read."""
+        found = {name: LoadedOutput(sha256="0" * 64, value=value) for name, value in outputs.items()}
+        return self.happens(OutputsLoaded(stage_id=stage_id, outputs=found))
+
+    def made(self, stage_id: str, value: Any = None, **told: Any) -> list[Command]:
+        """A worker claims the stage's attempt and completes it."""
+        return self.completes(stage_id, self.granted(stage_id), value, **told)
+
+    def refusal(self) -> str | None:
+        """Code of the refusal that the last step gave."""
+        return next((command.code for command in self.commands if isinstance(command, Refuse)), None)
 
     def fails(
         self,

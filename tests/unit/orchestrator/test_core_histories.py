@@ -23,7 +23,6 @@ from aif_orchestrator.execution.happenings import (
     CancelAsked,
     InputStored,
     InputUnavailable,
-    OutputsLoaded,
     PacketDeclined,
     TimePassed,
 )
@@ -230,7 +229,7 @@ class CoreHistories(RuleBasedStateMachine):
         elif answer == "stored":
             self.story.happens(InputStored(stage_id=stage_id, input_ref=stored()))
         elif asked:
-            self.story.happens(OutputsLoaded(stage_id=stage_id, outputs={name: {"made": name} for name in asked[-1].refs}))
+            self.story.loads(stage_id, **{name: {"made": name} for name in asked[-1].refs})
         self._read_news()
 
     @rule(milliseconds=st.sampled_from((1, 500, 9_000, 31_000, 70_000)))

@@ -15,7 +15,6 @@ from aif_orchestrator.execution.happenings import (
     CancelAsked,
     InputStored,
     InputUnavailable,
-    OutputsLoaded,
     TimePassed,
 )
 from aif_orchestrator.execution.machine import ACTS, LATE, StageHappening
@@ -491,7 +490,7 @@ def test_a_stored_output_is_read_before_the_stage_that_needs_it_starts() -> None
 
     assert story.stage("second").status == "preparing"
     assert [command.refs for command in story.commands if isinstance(command, LoadOutputs)] == [{"first": stored()}]
-    story.happens(OutputsLoaded(stage_id="second", outputs={"first": {"text": "long"}}))
+    story.loads("second", first={"text": "long"})
     assert msgspec.json.decode(story.last_packet("second").data_ref.inline or b"") == {"from": "long"}
 
 
@@ -505,7 +504,7 @@ def test_a_stage_skipped_after_a_stored_output_was_read_lets_the_others_go_on() 
     )
     story.completes("first", story.granted("first"), {"text": "long"}, output=stored(), quality=0.9)
 
-    story.happens(OutputsLoaded(stage_id="maybe", outputs={"first": {"text": "long"}}))
+    story.loads("maybe", first={"text": "long"})
 
     assert story.stage("maybe").status == "skipped"
     assert story.stage("last").status == "queued"

@@ -1,0 +1,85 @@
+"""Who gets an attempt when answers are lost, and what becomes of a packet that takes its workers down."""
+
+from typing import Any
+
+from aif_contracts.packets import Granted, Later
+from aif_orchestrator.execution.commands import AnswerClaim, BuryPacket, RecordAttempt
+from aif_orchestrator.execution.happenings import AttemptClaimed
+from support.execution_story import Story, pipeline, stage
+
+
+def claims(story: Story, claim_id: str) -> Any:
+    packet = story.last_packet("one").packet_id
+    story.happens(AttemptClaimed(stage_id="one", packet_id=packet, instance_id="worker_a", claim_id=claim_id))
+    return next(command.answer for command in story.commands if isinstance(command, AnswerClaim))
+
+
+def killed(story: Story, times: int) -> None:
+    for _ in range(times):
+        story.granted("one")
+        story.wakes()
+
+
+def test_a_claim_that_is_repeated_gets_the_same_attempt() -> None:
+    story = Story(pipeline(stage("one")))
+
+    answers = [claims(story, "claim_1"), claims(story, "claim_1")]
+
+    assert answers[0] == answers[1]
+    assert story.stage("one").attempt == 1
+
+
+def test_another_claim_has_to_wait_while_the_attempt_is_alive() -> None:
+    story = Story(pipeline(stage("one")))
+    claims(story, "claim_1")
+
+    assert isinstance(claims(story, "claim_2"), Later)
+
+
+def test_a_repeated_claim_of_an_attempt_that_has_ended_gets_a_new_one() -> None:
+    story = Story(pipeline(stage("one")))
+    claims(story, "claim_1")
+    story.fails("one", 1)
+    story.wakes()
+
+    answer = claims(story, "claim_1")
+
+    assert isinstance(answer, Granted)
+    assert answer.attempt == 2
+
+
+def test_after_two_lost_workers_the_next_one_works_alone() -> None:
+    story = Story(pipeline(stage("one")))
+
+    alone = []
+    for _ in range(4):
+        answer = story.claim("one")
+        alone.append(answer.alone)
+        story.wakes()
+
+    assert alone == [False, False, True, True]
+
+
+def test_a_packet_that_took_five_workers_down_is_buried_with_the_reason() -> None:
+    story = Story(pipeline(stage("one")))
+
+    killed(story, 5)
+
+    buried = [command for command in story.history if isinstance(command, BuryPacket)]
+    assert [letter.packet.stage_id for letter in buried] == ["one"]
+    assert "as 4 others did before" in buried[0].reason
+    assert story.execution.failure_code == "worker_lost"
+
+
+def test_the_account_of_an_attempt_tells_its_packet_holder_grant_and_result() -> None:
+    story = Story(pipeline(stage("one")))
+
+    story.made("one", {"made": "it"})
+
+    account = next(command.account for command in story.commands if isinstance(command, RecordAttempt))
+    assert (account.packet_id, account.instance_id, account.leg) == ("packet_1.one.1", "worker_a", 1)
+    assert account.started_at == story.circumstances.at_ms
+    assert account.grant is not None
+    assert account.grant.max_cost_usd == "1"
+    assert account.output is not None
+    assert account.output.inline is None

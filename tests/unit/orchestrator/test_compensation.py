@@ -1,0 +1,201 @@
+"""The saga: what had completed is undone in the reverse order before an execution ends as failed or cancelled."""
+
+from aif_contracts.events import (
+    CompensationCompleted,
+    CompensationFailed,
+    CompensationStarted,
+    WorkflowCancelled,
+    WorkflowFailed,
+)
+from aif_contracts.orders import ExecutionStatus, StageStatus
+from aif_contracts.packets import ControlAction
+from aif_orchestrator.execution.commands import TellWorkers
+from aif_orchestrator.execution.happenings import CancelAsked, ResumeAsked
+from aif_pipelines.definition import Compensation, Fail, Pipeline, Stage
+from support.execution_story import Story, pipeline, stage
+
+
+def undoable(stage_id: str, **changes: object) -> Stage:
+    undo = Compensation(worker="cleaner", action="remove", input={"what": "{{" + stage_id + ".made}}"})
+    return stage(stage_id, compensate=undo, **changes)
+
+
+def booking(*, last: str = "last") -> Pipeline:
+    return pipeline(undoable("first"), undoable("second", depends_on=("first",)), stage(last, depends_on=("second",)))
+
+
+def broken(story: Story) -> Story:
+    """The first two stages have completed, the last one fails for good."""
+    story.made("first", {"made": "room"})
+    story.later(10)
+    story.made("second", {"made": "seat"})
+    story.fails("last", story.granted("last"), "sold_out", retryable=False)
+    return story
+
+
+def test_completed_stages_are_undone_one_after_the_other_the_newest_first() -> None:
+    story = broken(Story(booking()))
+
+    assert story.execution.status is ExecutionStatus.COMPENSATING
+    packet = story.packets()[0]
+    assert (packet.stage_id, packet.worker_name, packet.action) == ("compensate_second", "cleaner", "remove")
+    assert packet.control.action is ControlAction.COMPENSATE
+    assert packet.data_ref.inline == b'{"what":"seat"}'
+
+    story.made("compensate_second")
+    assert story.packets()[0].stage_id == "compensate_first"
+    story.made("compensate_first")
+
+    assert story.execution.status is ExecutionStatus.FAILED
+    assert [data for data in story.events() if isinstance(data, CompensationStarted | CompensationCompleted)] == [
+        CompensationStarted(step_name="second", worker_name="cleaner", action="remove"),
+        CompensationCompleted(step_name="second", attempt=1),
+        CompensationStarted(step_name="first", worker_name="cleaner", action="remove"),
+        CompensationCompleted(step_name="first", attempt=1),
+    ]
+    ending = story.events()[-1]
+    assert isinstance(ending, WorkflowFailed)
+    assert (ending.code, ending.step_name, ending.not_undone) == ("sold_out", "last", ())
+
+
+def test_stages_that_ran_beside_each_other_are_undone_by_when_they_ended() -> None:
+    story = Story(pipeline(undoable("left"), undoable("right"), stage("end", depends_on=("left", "right"))))
+    story.made("right")
+    story.later(5)
+    story.made("left")
+
+    story.fails("end", story.granted("end"), retryable=False)
+
+    assert story.packets()[0].stage_id == "compensate_left"
+
+
+def test_a_stage_that_made_nothing_is_not_undone() -> None:
+    story = Story(booking())
+    story.made("first")
+
+    story.fails("second", story.granted("second"), retryable=False)
+    story.made("compensate_first")
+
+    assert story.execution.status is ExecutionStatus.FAILED
+    assert "compensate_second" not in story.execution.stages
+
+
+def test_without_anything_to_undo_the_execution_ends_at_once() -> None:
+    story = Story(booking())
+
+    story.fails("first", story.granted("first"), retryable=False)
+
+    assert story.execution.status is ExecutionStatus.FAILED
+
+
+def test_what_a_rule_fails_has_been_made_and_is_undone() -> None:
+    rule = Fail(condition="first.made == 'wrong'", message="Wrong.")
+    story = Story(pipeline(undoable("first", rules=(rule,))))
+
+    story.made("first", {"made": "wrong"})
+
+    assert story.packets()[0].stage_id == "compensate_first"
+
+
+def test_a_cancelled_execution_is_undone_too_and_ends_as_cancelled() -> None:
+    story = Story(booking())
+    story.made("first")
+    story.granted("second")
+
+    story.happens(CancelAsked(reason="changed my mind"))
+    told = [command.message.action for command in story.commands if isinstance(command, TellWorkers)]
+    story.made("compensate_first")
+
+    assert told == [ControlAction.CANCEL]
+    assert story.execution.status is ExecutionStatus.CANCELLED
+    assert story.execution.failure_message == "changed my mind"
+    assert isinstance(story.events()[-1], WorkflowCancelled)
+
+
+def test_cancelling_what_is_being_undone_changes_nothing() -> None:
+    story = broken(Story(booking()))
+    before = story.execution
+
+    story.happens(CancelAsked(reason="now"))
+
+    assert story.execution is before
+
+
+def test_a_compensation_is_retried_like_any_work() -> None:
+    story = broken(Story(booking()))
+
+    story.fails("compensate_second", story.granted("compensate_second"))
+    story.wakes()
+    story.made("compensate_second")
+
+    assert story.stage("second").is_undone
+
+
+def test_a_compensation_that_fails_does_not_stop_the_others_and_is_named_at_the_end() -> None:
+    story = broken(Story(booking()))
+
+    story.fails("compensate_second", story.granted("compensate_second"), "refused", retryable=False)
+    story.made("compensate_first")
+
+    ending = story.events()[-1]
+    assert isinstance(ending, WorkflowFailed)
+    assert ending.not_undone == ("second",)
+    assert CompensationFailed(step_name="second", code="refused", message="it did not work") in story.events()
+
+
+def test_compensations_that_nobody_does_end_after_an_hour() -> None:
+    story = broken(Story(booking()))
+
+    story.later(3_600_000)
+    story.wakes()
+
+    ending = story.events()[-1]
+    assert isinstance(ending, WorkflowFailed)
+    assert ending.not_undone == ("second", "first")
+    assert story.execution.status is ExecutionStatus.FAILED
+
+
+def test_the_execution_s_own_deadline_does_not_end_its_compensations() -> None:
+    story = broken(Story(booking()))
+
+    story.later(700_000)
+    story.wakes()
+
+    assert story.execution.status is ExecutionStatus.COMPENSATING
+
+
+def test_a_compensation_s_attempts_are_accounted_for() -> None:
+    story = broken(Story(booking()))
+
+    story.made("compensate_second")
+
+    assert story.attempts()[-1] == ("compensate_second", 1, "success")
+
+
+def test_a_resumed_execution_makes_again_what_was_undone() -> None:
+    story = broken(Story(booking()))
+    story.made("compensate_second")
+    story.made("compensate_first")
+
+    story.happens(ResumeAsked())
+
+    assert story.execution.status is ExecutionStatus.RUNNING
+    assert story.packets()[0].stage_id == "first"
+    assert story.stage("second").status is StageStatus.WAITING
+
+
+def test_a_second_failure_undoes_again() -> None:
+    story = broken(Story(booking()))
+    story.made("compensate_second")
+    story.made("compensate_first")
+    story.happens(ResumeAsked())
+    story.made("first", {"made": "other room"})
+    story.later(5)
+
+    story.fails("second", story.granted("second"), retryable=False)
+    packet = story.last_packet("compensate_first")
+    story.made("compensate_first")
+
+    assert packet.data_ref.inline == b'{"what":"other room"}'
+    assert story.execution.status is ExecutionStatus.FAILED
+    assert story.stage("compensate_first").attempt == 2

@@ -1,0 +1,341 @@
+"""Start later, pause, go on, try again what has ended."""
+
+import pytest
+
+from aif_contracts.events import Kept, WorkflowResumed, WorkflowScheduled
+from aif_contracts.metering import Metrics, Tokens
+from aif_contracts.orders import ExecutionStatus, StageStatus
+from aif_contracts.packets import Later, Superseded
+from aif_orchestrator.execution.commands import AnswerResume
+from aif_orchestrator.execution.happenings import CancelAsked, LoadedOutput, OutputsLoaded, PauseAsked, ResumeAsked, TimePassed
+from aif_pipelines.definition import AddStage, SkipStage
+from support.execution_story import Story, deliverable, pipeline, stage, stored
+
+TWO = pipeline(stage("one"), stage("two", input={"from": "{{one.made}}"}), outputs=(deliverable("two"),))
+IN_AN_HOUR = "2023-11-14T23:13:20+00:00"
+"""An hour after the story begins."""
+
+
+def paused(story: Story) -> Story:
+    story.happens(PauseAsked(reason="lunch"))
+    return story
+
+
+def failed(story: Story) -> Story:
+    """The first stage has completed for money, the second one has failed."""
+    spent = Metrics(cost_usd="0.25", tokens_used=Tokens(prompt_tokens=10, completion_tokens=5, total_tokens=15))
+    story.made("one", metrics=spent)
+    story.fails("two", story.granted("two"), retryable=False)
+    return story
+
+
+def test_a_delayed_execution_offers_nothing_before_its_time() -> None:
+    story = Story(TWO, start_at=IN_AN_HOUR)
+
+    assert story.execution.status is ExecutionStatus.SCHEDULED
+    assert story.events() == [WorkflowScheduled(template="line", version="1.0.0", start_at="2023-11-14T23:13:20.000Z")]
+    story.later(3_599_999)
+    assert story.happens(TimePassed()) == []
+
+
+def test_a_delayed_execution_starts_when_it_wakes_and_has_all_its_time() -> None:
+    story = Story(TWO, start_at=IN_AN_HOUR)
+
+    story.wakes()
+
+    assert story.packets()[0].stage_id == "one"
+    assert story.execution.status is ExecutionStatus.RUNNING
+    assert story.execution.deadline_at - story.circumstances.at_ms == 600_000
+
+
+def test_a_time_that_has_passed_starts_at_once() -> None:
+    story = Story(TWO, start_at="2023-11-14T00:00:00Z")
+
+    assert story.execution.status is ExecutionStatus.RUNNING
+
+
+def test_a_delayed_execution_can_be_cancelled() -> None:
+    story = Story(TWO, start_at=IN_AN_HOUR)
+
+    story.happens(CancelAsked(reason="no"))
+
+    assert story.execution.status is ExecutionStatus.CANCELLED
+
+
+def test_a_paused_execution_lets_attempts_end_and_offers_nothing_new() -> None:
+    story = Story(TWO)
+    attempt = story.granted("one")
+    paused(story)
+
+    story.completes("one", attempt)
+
+    assert story.stage("one").status is StageStatus.COMPLETED
+    assert story.packets() == []
+    assert story.execution.status is ExecutionStatus.PAUSED
+
+
+def test_a_packet_that_was_out_is_not_granted_during_a_pause() -> None:
+    story = paused(Story(TWO))
+
+    assert story.claim("one") == Later(retry_after_ms=5000, reason="the execution is paused")
+
+
+def test_going_on_offers_what_was_held_back() -> None:
+    story = Story(TWO)
+    attempt = story.granted("one")
+    paused(story)
+    story.completes("one", attempt)
+
+    story.happens(ResumeAsked())
+
+    assert story.packets()[0].stage_id == "two"
+    assert story.execution.status is ExecutionStatus.RUNNING
+
+
+def test_a_pause_takes_nothing_from_the_deadline() -> None:
+    story = paused(Story(TWO))
+    story.later(10_000_000)
+    story.happens(TimePassed())
+
+    story.happens(ResumeAsked())
+
+    assert story.execution.deadline_at - story.circumstances.at_ms == 600_000
+    assert story.execution.status is ExecutionStatus.RUNNING
+
+
+def test_an_attempt_that_falls_silent_during_a_pause_is_offered_after_it() -> None:
+    story = Story(TWO)
+    story.granted("one")
+    paused(story)
+
+    story.wakes()
+    assert story.packets() == []
+    story.happens(ResumeAsked())
+
+    assert story.packets()[0].stage_id == "one"
+
+
+def test_a_retry_that_falls_due_during_a_pause_waits_for_its_end() -> None:
+    story = Story(TWO)
+    story.fails("one", story.granted("one"))
+    paused(story)
+    story.later(60_000)
+    assert story.happens(TimePassed()) == []
+
+    story.happens(ResumeAsked())
+    story.wakes()
+
+    assert story.packets()[0].stage_id == "one"
+
+
+def test_the_last_stage_may_end_during_a_pause_and_the_execution_with_it() -> None:
+    story = Story(pipeline(stage("one")))
+    attempt = story.granted("one")
+    paused(story)
+
+    story.completes("one", attempt)
+
+    assert story.execution.status is ExecutionStatus.COMPLETED
+
+
+def test_pausing_twice_is_one_pause() -> None:
+    story = paused(Story(TWO))
+
+    assert paused(story).commands == []
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_does_not_run_cannot_be_paused(ended: bool) -> None:
+    story = Story(TWO, start_at=None if ended else IN_AN_HOUR)
+    if ended:
+        story.happens(CancelAsked(reason="no"))
+
+    paused(story)
+
+    assert story.refusal() == "not_pausable"
+
+
+def test_a_paused_execution_can_be_cancelled() -> None:
+    story = paused(Story(TWO))
+
+    story.happens(CancelAsked(reason="no"))
+
+    assert story.execution.status is ExecutionStatus.CANCELLED
+
+
+def test_a_pause_of_thirty_days_ends_the_execution() -> None:
+    story = paused(Story(TWO))
+
+    story.wakes()
+
+    assert story.execution.failure_code == "held_too_long"
+
+
+def test_a_failed_execution_goes_on_where_it_failed_and_says_what_it_keeps() -> None:
+    story = failed(Story(TWO))
+
+    story.happens(ResumeAsked())
+
+    kept = Kept(
+        stages=("one",),
+        tokens_used=Tokens(prompt_tokens=10, completion_tokens=5, total_tokens=15),
+        cost_usd="0.25",
+        processing_time_ms=0,
+    )
+    assert story.packets()[0].stage_id == "two"
+    assert WorkflowResumed(leg=2, kept=kept) in story.events()
+    assert AnswerResume(kept=kept) in story.commands
+    story.made("two")
+    assert story.execution.status is ExecutionStatus.COMPLETED
+    assert story.attempts() == [("one", 1, "success"), ("two", 1, "provider_timeout"), ("two", 2, "success")]
+
+
+def test_what_the_failed_leg_has_cost_stays_on_the_bill() -> None:
+    story = Story(pipeline(stage("one")))
+    story.fails("one", story.granted("one"), retryable=False, metrics=Metrics(cost_usd="0.5"))
+
+    story.happens(ResumeAsked())
+    story.made("one", metrics=Metrics(cost_usd="0.25"))
+
+    assert story.stage("one").spent.cost_usd == "0.75"
+
+
+def test_a_new_leg_has_new_retries_a_new_deadline_and_its_own_final_event() -> None:
+    story = failed(Story(TWO))
+    story.later(5_000_000)
+
+    story.happens(ResumeAsked())
+    story.fails("two", story.granted("two"))
+
+    assert story.stage("two").status is StageStatus.RETRYING
+    story.wakes()
+    story.made("two")
+    types = story.event_types()
+    assert [kind for kind in types if kind.startswith("WORKFLOW")] == [
+        "WORKFLOW_STARTED",
+        "WORKFLOW_FAILED",
+        "WORKFLOW_RESUMED",
+        "WORKFLOW_COMPLETED",
+    ]
+
+
+def test_a_late_report_of_an_earlier_leg_changes_nothing_but_the_bill() -> None:
+    story = Story(TWO)
+    attempt = story.granted("one")
+    story.happens(CancelAsked(reason="no"))
+    story.happens(ResumeAsked())
+
+    story.completes("one", attempt, metrics=Metrics(cost_usd="0.5"))
+
+    assert story.stage("one").status is StageStatus.QUEUED
+    assert story.stage("one").spent.cost_usd == "0.5"
+
+
+def test_a_packet_of_an_earlier_leg_is_no_longer_good() -> None:
+    story = Story(TWO)
+    old = story.last_packet("one").packet_id
+    story.happens(CancelAsked(reason="no"))
+    story.happens(ResumeAsked())
+
+    assert story.claim("one", packet_id=old) == Superseded()
+
+
+def test_an_optional_stage_that_failed_is_tried_again_with_what_was_made_from_its_absence() -> None:
+    definition = pipeline(
+        stage("base"),
+        stage("extra", optional=True),
+        stage("end", input={"extra": "{{extra.made?}}", "base": "{{base.made}}"}),
+        outputs=(deliverable("end"),),
+    )
+    story = Story(definition)
+    story.made("base")
+    story.fails("extra", story.granted("extra"), retryable=False)
+    story.made("end")
+    assert story.execution.status is ExecutionStatus.PARTIALLY_COMPLETED
+
+    story.happens(ResumeAsked())
+    assert [packet.stage_id for packet in story.packets()] == ["extra"]
+    story.made("extra", {"made": "more"})
+    assert story.last_packet("end").data_ref.inline == b'{"extra":"more","base":"base"}'
+    story.made("end")
+
+    assert story.execution.status is ExecutionStatus.COMPLETED
+
+
+def test_what_a_later_leg_delivers_has_an_id_of_its_own() -> None:
+    story = failed(Story(TWO))
+    story.happens(ResumeAsked())
+
+    story.made("two")
+
+    assert [each.deliverable_id for each in story.events()[-1].deliverables] == ["dlv_1-2.thing"]  # type: ignore[union-attr]
+
+
+def test_a_stage_that_was_added_by_one_that_runs_anew_is_there_only_if_it_is_added_again() -> None:
+    rule = AddStage(condition="one.element_count > 1", stage=stage("polish"))
+    definition = pipeline(stage("zero", optional=True), stage("one", input={"zero": "{{zero.made?}}"}, rules=(rule,)))
+    story = Story(definition)
+    story.fails("zero", story.granted("zero"), retryable=False)
+    story.made("one", elements=2)
+    story.made("polish", metrics=Metrics(cost_usd="0.5"))
+
+    story.happens(ResumeAsked())
+    story.made("zero")
+    story.made("one", elements=1)
+    assert story.execution.status is ExecutionStatus.COMPLETED
+    assert story.stage("polish").status is StageStatus.SKIPPED
+    assert story.stage("polish").spent.cost_usd == "0.5"
+
+
+def test_a_withdrawn_stage_that_is_added_again_runs_under_its_id() -> None:
+    rule = AddStage(condition="one.element_count > 1", stage=stage("polish"))
+    story = Story(pipeline(stage("zero", optional=True), stage("one", input={"zero": "{{zero.made?}}"}, rules=(rule,))))
+    story.fails("zero", story.granted("zero"), retryable=False)
+    story.made("one", elements=2)
+    story.made("polish")
+    story.happens(ResumeAsked())
+    story.made("zero")
+
+    story.made("one", elements=2)
+
+    assert story.packets()[0].stage_id == "polish"
+    assert list(story.execution.stages) == ["zero", "one", "polish"]
+
+
+def test_what_a_rule_of_a_kept_stage_left_out_stays_out() -> None:
+    rule = SkipStage(condition="true", stage="review")
+    definition = pipeline(
+        stage("one", rules=(rule,)), stage("review", depends_on=("one",)), stage("two", depends_on=("review",))
+    )
+    story = Story(definition)
+    story.made("one")
+    story.fails("two", story.granted("two"), retryable=False)
+
+    story.happens(ResumeAsked())
+
+    assert story.stage("review").status is StageStatus.SKIPPED
+    assert story.packets()[0].stage_id == "two"
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_runs_or_has_completed_cannot_be_resumed(ended: bool) -> None:
+    story = Story(pipeline(stage("one")))
+    if ended:
+        story.made("one")
+
+    story.happens(ResumeAsked())
+
+    assert story.refusal() == "not_resumable"
+
+
+def test_an_output_that_has_been_made_anew_since_it_was_read_is_read_again() -> None:
+    story = Story(TWO)
+    story.made("one", output=stored())
+    assert story.stage("two").status is StageStatus.PREPARING
+
+    old = LoadedOutput(sha256="1" * 64, value={"made": "old"})
+    story.happens(OutputsLoaded(stage_id="two", outputs={"one": old}))
+
+    assert story.stage("two").status is StageStatus.PREPARING
+    story.loads("two", one={"made": "new"})
+    assert story.last_packet("two").data_ref.inline == b'{"from":"new"}'
