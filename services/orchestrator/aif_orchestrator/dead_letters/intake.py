@@ -40,13 +40,15 @@ class DeadLetterIntake:
         self._database = database
         self._letters = letters
         self._monotonic = clock.monotonic
-        self._tidied_at = 0.0
+        self._tidy_at = 0.0
 
     async def run(self) -> None:
         """Until cancelled."""
         deliveries = await self._bus.open_consumer(SPEC)
         try:
             while True:
+                if self._monotonic() >= self._tidy_at:
+                    await self._tidy()
                 try:
                     batch = await deliveries.fetch(AT_ONCE, WAIT_SECONDS)
                     if batch:
@@ -54,8 +56,6 @@ class DeadLetterIntake:
                 except BusUnavailable:
                     # What was not acknowledged comes again, and is the same row.
                     await asyncio.sleep(PAUSE_SECONDS)
-                if self._monotonic() - self._tidied_at >= TIDY_SECONDS:
-                    await self._tidy()
         finally:
             await deliveries.close()
 
@@ -81,7 +81,7 @@ class DeadLetterIntake:
                 await self._letters.delete_decided(connection, older_than_days=KEEP_DECIDED_DAYS, limit=TIDIED_AT_ONCE)
         except DatabaseUnavailable as failure:
             log.warning("dead_letters_not_tidied", reason=str(failure))
-        self._tidied_at = self._monotonic()
+        self._tidy_at = self._monotonic() + TIDY_SECONDS
 
 
 def _tell(letter: NewLetter) -> None:
