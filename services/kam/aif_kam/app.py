@@ -14,11 +14,16 @@ from aif_kam.access import Access
 from aif_kam.failures import KamFailure
 from aif_kam.parts import Parts
 from aif_kam.routes.calling import API_KEY_HEADER, key_guard
+from aif_kam.routes.dead_letters import dead_letter_routes
 from aif_kam.routes.documents import document_routes
 from aif_kam.routes.events import event_routes, event_socket
+from aif_kam.routes.history import history_routes
 from aif_kam.routes.operations import insight_routes, open_routes
 from aif_kam.routes.pipelines import pipeline_routes
 from aif_kam.routes.requests import request_routes
+from aif_kam.routes.steering import steering_routes
+from aif_kam.routes.stored_pipelines import stored_pipeline_routes
+from aif_kam.routes.workers import worker_routes
 from aif_runtime.failures import RuntimeFailure
 from aif_runtime.health import AsgiApp
 
@@ -32,6 +37,11 @@ def create_app(parts: Parts) -> AsgiApp:
         route_handlers=[
             request_routes(parts),
             pipeline_routes(parts),
+            steering_routes(parts),
+            history_routes(parts),
+            stored_pipeline_routes(parts),
+            worker_routes(parts),
+            dead_letter_routes(parts),
             event_routes(parts),
             document_routes(parts),
             insight_routes(parts),

@@ -17,7 +17,7 @@ _MAX_SHOWN = 60
 
 def read_body(content: bytes, body_type: type[Body]) -> Body:
     """The struct in a body. Raises MalformedBody for what is no JSON object, InvalidInput with all wrong fields."""
-    values = _json_object(content)
+    values = json_object(content)
     mistakes = [*_unknown(values, body_type), *_nul(values, "")]
     known: dict[str, Any] = {}
     for info in msgspec.structs.fields(body_type):
@@ -35,7 +35,8 @@ def read_body(content: bytes, body_type: type[Body]) -> Body:
     return body_type(**known)
 
 
-def _json_object(content: bytes) -> dict[str, Any]:
+def json_object(content: bytes) -> dict[str, Any]:
+    """Raises MalformedBody for what is none."""
     if not content.strip():
         raise MalformedBody("the body is empty: send a JSON object")
     try:

@@ -2,7 +2,8 @@
 
 The key is claimed in the transaction of the effect, so of many calls one has the effect and the others read its answer. Where
 the answer comes from the orchestrator, the key is bound to the execution first, and whoever gets the orchestrator's answer,
-the caller itself or the sweeper after a crash, writes it down.
+the caller itself or the sweeper after a crash, writes it down. Where the effect itself is the orchestrator's, the key is
+claimed before the question and answered after it; a claim whose caller died is free again after ten seconds.
 """
 
 import hashlib
@@ -74,14 +75,24 @@ class KeyStore:
         return KeyUse(fingerprint=row["fingerprint"], execution_id=row["execution_id"], answer=answer)
 
     async def claim(self, connection: Connection, call: KeyedCall) -> KeyUse | None:
-        """None when the key is ours now; else the first call with it, which has been committed."""
+        """None when the key is ours now; else the first call with it, which has been committed.
+
+        Raises KeyInFlight when the first call has just let go of it.
+        """
         await connection.execute(self._sql["drop_expired_key"], call.client_id, call.key)
         if await connection.fetchval(self._sql["claim_key"], call.client_id, call.key, call.fingerprint) is not None:
             return None
-        return await self.find(connection, call)
+        use = await self.find(connection, call)
+        if use is None:
+            raise in_flight()
+        return use
 
     async def bind(self, connection: Connection, call: KeyedCall, execution_id: str) -> None:
         await connection.execute(self._sql["bind_key_to_execution"], call.client_id, call.key, execution_id)
+
+    async def release(self, connection: Connection, call: KeyedCall) -> None:
+        """Give up a claim that nothing came of."""
+        await connection.execute(self._sql["release_key"], call.client_id, call.key)
 
     async def answer(self, connection: Connection, call: KeyedCall, answer: Answer) -> None:
         await connection.execute(self._sql["answer_key"], call.client_id, call.key, answer.status, answer.body)

@@ -4,11 +4,13 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from aif_kam.event_stream import EventStream
+from aif_kam.execution_history import HistoryReader
 from aif_kam.identity import Identity
 from aif_kam.orchestrator_client import OrchestratorClient
 from aif_kam.order_desk import OrderDesk
 from aif_kam.request_tracker import RequestTracker
 from aif_kam.source_intake import SourceIntake
+from aif_kam.steering import Steering
 from aif_kam.template_catalogue import TemplateCatalogue
 from aif_runtime.blobs import BlobStore
 from aif_runtime.health import Health
@@ -19,6 +21,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     identity: Identity
     desk: OrderDesk
     tracker: RequestTracker
+    steering: Steering
+    history: HistoryReader
     intake: SourceIntake
     catalogue: TemplateCatalogue
     orchestrator: OrchestratorClient

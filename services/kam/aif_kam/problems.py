@@ -29,7 +29,7 @@ from aif_kam.failures import (
     UnsupportedBody,
 )
 from aif_kam.idempotency import Answer
-from aif_kam.payloads import ExecutionStarted, Problem, RequestView, SourceView
+from aif_kam.payloads import Problem
 from aif_runtime.failures import RuntimeFailure
 
 MEDIA_TYPE = "application/problem+json"
@@ -83,11 +83,11 @@ _TITLES: Mapping[HTTPStatus, str] = {
 }
 
 
-def created(payload: RequestView | SourceView) -> Answer:
+def created(payload: Struct) -> Answer:
     return Answer(status=HTTPStatus.CREATED, body=msgspec.json.encode(payload))
 
 
-def accepted(payload: ExecutionStarted) -> Answer:
+def accepted(payload: Struct) -> Answer:
     return Answer(status=HTTPStatus.ACCEPTED, body=msgspec.json.encode(payload))
 
 

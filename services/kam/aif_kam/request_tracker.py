@@ -86,7 +86,7 @@ class RequestTracker:
         async with self._database.transaction() as connection:
             cancelled = await self._requests.mark_cancelled(connection, request.request_id)
         if cancelled is None:
-            raise _being_submitted()
+            raise being_submitted()
         return cancelled
 
     async def reconcile(self, *, unseen_seconds: float = UNSEEN_SECONDS) -> int:
@@ -160,7 +160,7 @@ class RequestTracker:
             view = await self._orchestrator.cancel(execution_id, request.client_id)
         except Refused as refused:
             if request.status is RequestStatus.SUBMITTING:
-                raise _being_submitted() from refused
+                raise being_submitted() from refused
             raise
         return await self.observe(view) or request
 
@@ -243,5 +243,5 @@ def _ending(event: ExecutionEvent) -> Ending | None:
     return Ending(execution_id=event.subject, status=status, sequence=event.sequence, totals=data.totals, problem=problem)
 
 
-def _being_submitted() -> Conflict:
+def being_submitted() -> Conflict:
     return Conflict("this request is being submitted; ask again in a moment", code="being_submitted", retry_after_seconds=2)

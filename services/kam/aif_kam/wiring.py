@@ -12,6 +12,7 @@ from aif_kam.api_keys import KeyDigest
 from aif_kam.app import create_app
 from aif_kam.bus_orders import BusOrders
 from aif_kam.event_stream import SILENCE_SECONDS, EventStream
+from aif_kam.execution_history import HistoryReader
 from aif_kam.idempotency import KeyStore
 from aif_kam.identity import Identity
 from aif_kam.loops import run_events, run_orders, run_sweeps
@@ -25,6 +26,7 @@ from aif_kam.settings import KamSettings
 from aif_kam.source_intake import SourceIntake
 from aif_kam.source_reader import SourceReader
 from aif_kam.source_store import SourceStore
+from aif_kam.steering import Steering
 from aif_kam.submissions import Submissions
 from aif_kam.template_catalogue import TemplateCatalogue
 from aif_runtime.blobs import BlobStore
@@ -91,10 +93,13 @@ def assemble(on: Resources) -> Gateway:
         clock=on.clock,
         new_id=on.new_id,
     )
+    tracker = RequestTracker(database=on.database, bus=on.bus, orchestrator=orchestrator, requests=requests)
     parts = Parts(
         identity=identity,
         desk=desk,
-        tracker=RequestTracker(database=on.database, bus=on.bus, orchestrator=orchestrator, requests=requests),
+        tracker=tracker,
+        steering=Steering(database=on.database, orchestrator=orchestrator, tracker=tracker, keys=keys),
+        history=HistoryReader(orchestrator),
         intake=intake,
         catalogue=catalogue,
         orchestrator=orchestrator,

@@ -1,6 +1,10 @@
 -- name: drop_expired_key
--- A key is good for 24 hours, after that it may be used anew.
-DELETE FROM idempotency_keys WHERE client_id = $1 AND key = $2 AND created_at < now() - interval '24 hours';
+-- A key is good for 24 hours, after that it may be used anew. One that was claimed and is neither answered nor bound to an
+-- execution belongs to a call that is asking the orchestrator, or died at it: no question takes ten seconds.
+DELETE FROM idempotency_keys
+WHERE client_id = $1 AND key = $2
+  AND (created_at < now() - interval '24 hours'
+       OR status IS NULL AND execution_id IS NULL AND created_at < now() - interval '10 seconds');
 
 -- name: claim_key
 -- Of many calls with one key the first inserts; the others wait for its commit and then get no row.
@@ -15,8 +19,12 @@ SELECT fingerprint, execution_id, status, body FROM idempotency_keys WHERE clien
 -- The answer comes with the acceptance of this execution.
 UPDATE idempotency_keys SET execution_id = $3 WHERE client_id = $1 AND key = $2;
 
+-- name: release_key
+-- Nothing came of the call, so it may be made again at once.
+DELETE FROM idempotency_keys WHERE client_id = $1 AND key = $2 AND status IS NULL AND execution_id IS NULL;
+
 -- name: answer_key
--- In the transaction of the effect.
+-- In the transaction of the effect, or after it when the effect is the orchestrator's.
 UPDATE idempotency_keys SET status = $3, body = $4 WHERE client_id = $1 AND key = $2;
 
 -- name: answer_keys_of_execution

@@ -1,0 +1,70 @@
+"""The shapes of HTTP bodies about executions: how they are steered, their history, and who could work on them."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from aif_contracts.events import ExecutionEvent, Kept
+from aif_contracts.history import AttemptView
+from aif_contracts.metering import ProviderCall
+from aif_contracts.orders import ExecutionView
+
+
+class Pause(Struct, frozen=True, kw_only=True):
+    reason: Annotated[str, Meta(min_length=1, max_length=500)] = "paused by the client"
+    """Shown to everybody who looks at the execution."""
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    stage_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    """Which stage is decided about; may be left out while only one waits."""
+    comment: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class ResumedExecution(Struct, frozen=True, kw_only=True):
+    execution: ExecutionView
+    kept: Kept
+    """What is not paid for again."""
+
+
+class ExecutionHistory(Struct, frozen=True, kw_only=True):
+    """All that is known of one execution."""
+
+    execution: ExecutionView
+    events: tuple[ExecutionEvent, ...]
+    attempts: tuple[AttemptView, ...]
+    """In the order in which they ended, open ones last."""
+    calls: tuple[ProviderCall, ...]
+    """Provider calls by key."""
+    truncated: bool
+    """True when there is more of something than fits here; `/events`, `/attempts` and `/calls` have all of it."""
+
+
+class OfferedAction(Struct, frozen=True, kw_only=True):
+    name: str
+    paid: bool
+    """Whether it may call a provider that costs money."""
+    instances: int
+    """Live processes that offer it."""
+
+
+class OfferedWorker(Struct, frozen=True, kw_only=True):
+    worker_name: str
+    instances: int
+    slots: int
+    """Attempts that its live processes work on at once, all together."""
+    actions: tuple[OfferedAction, ...]
+    capabilities: tuple[str, ...]
+    models: tuple[str, ...]
+
+
+class OfferedCapability(Struct, frozen=True, kw_only=True):
+    name: str
+    workers: tuple[str, ...]
+
+
+class Capabilities(Struct, frozen=True, kw_only=True):
+    """What a stage can ask for at this moment."""
+
+    capabilities: tuple[OfferedCapability, ...]
+    workers: tuple[OfferedWorker, ...]

@@ -1,0 +1,91 @@
+"""`/api/v1/ai/pipelines/{execution_id}/…`: pause, resume, approve, reject."""
+
+from litestar import Response, Router, post
+from litestar.params import FromPath, JSONBody
+from litestar.status_codes import HTTP_200_OK
+
+from aif_contracts.orders import ExecutionView
+from aif_kam import problems
+from aif_kam.execution_payloads import Decision, Pause, ResumedExecution
+from aif_kam.parts import Parts
+from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson, keyed, known_id
+
+_ANSWERS = problems.documented(*problems.BODY, *problems.ABSENT)
+
+
+def steering_routes(parts: Parts) -> Router:
+    @post(
+        "/{execution_id:str}/pause",
+        status_code=HTTP_200_OK,
+        dto=StrictJson[Pause],
+        return_dto=None,
+        responses=_ANSWERS | problems.described_as(ExecutionView, HTTP_200_OK),
+        summary="Begin nothing new; attempts under way may end, and the execution's time stands still",
+    )
+    async def pause(
+        request: CallerRequest,
+        execution_id: FromPath[str],
+        data: JSONBody[Pause | None] = None,
+        idempotency_key: IdempotencyHeader = None,
+    ) -> Response[bytes]:
+        found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
+        call = keyed(request, found.client_id, idempotency_key, await request.body())
+        reason = (data or Pause()).reason
+        return problems.response_of(await parts.steering.pause(found, reason, call, request.url.path))
+
+    @post(
+        "/{execution_id:str}/resume",
+        status_code=HTTP_200_OK,
+        responses=_ANSWERS | problems.described_as(ResumedExecution, HTTP_200_OK),
+        summary="Go on after a pause, or begin a new leg that keeps what was completed",
+    )
+    async def resume(
+        request: CallerRequest, execution_id: FromPath[str], idempotency_key: IdempotencyHeader = None
+    ) -> Response[bytes]:
+        found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
+        call = keyed(request, found.client_id, idempotency_key, await request.body())
+        return problems.response_of(await parts.steering.resume(found, call, request.url.path))
+
+    @post(
+        "/{execution_id:str}/approve",
+        status_code=HTTP_200_OK,
+        dto=StrictJson[Decision],
+        return_dto=None,
+        responses=_ANSWERS | problems.described_as(ExecutionView, HTTP_200_OK),
+        summary="Agree with what a stage has made",
+    )
+    async def approve(
+        request: CallerRequest,
+        execution_id: FromPath[str],
+        data: JSONBody[Decision | None] = None,
+        idempotency_key: IdempotencyHeader = None,
+    ) -> Response[bytes]:
+        return await decided(request, execution_id, data or Decision(), idempotency_key, approved=True)
+
+    @post(
+        "/{execution_id:str}/reject",
+        status_code=HTTP_200_OK,
+        dto=StrictJson[Decision],
+        return_dto=None,
+        responses=_ANSWERS | problems.described_as(ExecutionView, HTTP_200_OK),
+        summary="Do not agree with what a stage has made",
+    )
+    async def reject(
+        request: CallerRequest,
+        execution_id: FromPath[str],
+        data: JSONBody[Decision | None] = None,
+        idempotency_key: IdempotencyHeader = None,
+    ) -> Response[bytes]:
+        return await decided(request, execution_id, data or Decision(), idempotency_key, approved=False)
+
+    async def decided(
+        request: CallerRequest, execution_id: str, decision: Decision, key: str | None, *, approved: bool
+    ) -> Response[bytes]:
+        found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
+        call = keyed(request, found.client_id, key, await request.body())
+        answer = await parts.steering.decide(
+            found, decision, call, request.url.path, approved=approved, decided_by=request.auth.signature
+        )
+        return problems.response_of(answer)
+
+    return Router("/api/v1/ai/pipelines", route_handlers=[pause, resume, approve, reject], tags=["pipelines"])
