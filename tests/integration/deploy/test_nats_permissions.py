@@ -38,7 +38,7 @@ STREAM_ABUSES = [
 
 PUBLISHING_ABUSES: list[tuple[str, str]] = [
     *((service, abuse) for service in SERVICES for abuse in STREAM_ABUSES),
-    *((service, "aif.request.submit.acme") for service in SERVICES),
+    *((service, "aif.request.submit.acme") for service in SERVICES if service != "orchestrator"),
     *((service, "$SYS.REQ.SERVER.PING") for service in [*SERVICES, "operator"]),
     # As another service.
     ("kam", "aif.work.content_granulator.normal"),
@@ -46,7 +46,6 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     ("kam", "aif.usage.exec_1"),
     ("kam", "aif.event.acme.exec_1.workflow_completed"),
     ("kam", "aif.orchestrator.claim"),
-    ("orchestrator", "aif.report.exec_1"),
     ("orchestrator", "aif.orchestrator.execute"),
     ("granulator", "aif.work.content_granulator.normal"),
     ("granulator", "aif.event.acme.exec_1.workflow_completed"),
@@ -69,6 +68,11 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     ("kam", "$JS.ACK.AIF_WORK.content_granulator_normal.1.1.1.1.0"),
     ("classifier", "$JS.API.CONSUMER.MSG.NEXT.AIF_REQUESTS.kam_requests"),
     ("orchestrator", "$JS.API.CONSUMER.MSG.NEXT.AIF_REQUESTS.kam_requests"),
+    ("kam", "$JS.API.CONSUMER.MSG.NEXT.AIF_DEAD.orchestrator_dead"),
+    ("granulator", "$JS.API.CONSUMER.MSG.NEXT.AIF_DEAD.orchestrator_dead"),
+    ("granulator", "$JS.ACK.AIF_DEAD.orchestrator_dead.1.1.1.1.0"),
+    ("granulator", subjects.REPLAY_DEAD_LETTER),
+    ("client_acme", subjects.REPLAY_DEAD_LETTER),
     # Forged replies.
     ("kam", "_INBOX.granulator.x"),
     ("granulator", "_INBOX.kam.x"),
@@ -190,7 +194,7 @@ async def test_a_packet_reaches_the_worker_and_its_report_comes_back(broker_url:
             [
                 Outgoing(subject=subjects.usage("exec_1"), payload=b"call"),
                 Outgoing(subject=subjects.report("exec_1"), payload=b"report"),
-                Outgoing(subject=subjects.dead("aif_work"), payload=b"letter"),
+                Outgoing(subject=subjects.dead("work"), payload=b"letter"),
             ]
         )
         reports = await _fetch_and_ack(orchestrator, subjects.STREAM_REPORTS, subjects.CONSUMER_REPORTS, subjects.ALL_REPORTS)
@@ -206,6 +210,8 @@ async def test_a_packet_reaches_the_worker_and_its_report_comes_back(broker_url:
     [
         *(("kam", subject, "orchestrator") for subject in (subjects.EXECUTE, subjects.CANCEL, subjects.GET)),
         *(("kam", subject, "orchestrator") for subject in (subjects.LIST, subjects.EVENTS, subjects.TEMPLATES)),
+        *(("kam", subject, "orchestrator") for subject in (subjects.LIST_DEAD_LETTERS, subjects.GET_DEAD_LETTER)),
+        *(("kam", subject, "orchestrator") for subject in (subjects.REPLAY_DEAD_LETTER, subjects.DISMISS_DEAD_LETTER)),
         ("granulator", subjects.CLAIM, "orchestrator"),
         ("granulator", subjects.PROGRESS, "orchestrator"),
         ("kam", subjects.INSIGHTS, "classifier"),
@@ -281,11 +287,47 @@ async def test_a_blob_of_one_service_is_read_by_the_others(broker_url: str, writ
             assert bus.trouble is None
 
 
+async def test_a_dead_letter_reaches_the_orchestrator_and_its_message_goes_back_to_whoever_gave_it_up(broker_url: str) -> None:
+    worker = "content_granulator"
+    again = [subjects.submit("acme"), subjects.work(worker, "low"), subjects.report("exec_1"), subjects.usage("exec_1")]
+    async with (
+        _bus(broker_url, "kam") as kam,
+        _bus(broker_url, "granulator") as granulator,
+        _bus(broker_url, "orchestrator") as orchestrator,
+    ):
+        await granulator.publish([Outgoing(subject=subjects.dead("reports"), payload=b"letter")])
+        letters = await _fetch_and_ack(orchestrator, subjects.STREAM_DEAD, subjects.CONSUMER_DEAD, subjects.ALL_DEAD)
+        await orchestrator.publish([Outgoing(subject=subject, payload=b"again") for subject in again])
+
+        assert letters[-1:] == [b"letter"]
+        assert [
+            await _fetch_and_ack(kam, subjects.STREAM_REQUESTS, subjects.CONSUMER_REQUESTS, subjects.ALL_REQUESTS),
+            await _fetch_and_ack(
+                granulator, subjects.STREAM_WORK, subjects.work_consumer(worker, "low"), subjects.work(worker, "low")
+            ),
+            await _fetch_and_ack(orchestrator, subjects.STREAM_REPORTS, subjects.CONSUMER_REPORTS, subjects.ALL_REPORTS),
+            await _fetch_and_ack(orchestrator, subjects.STREAM_USAGE, subjects.CONSUMER_USAGE, subjects.ALL_USAGE),
+        ] == [[b"again"]] * 4
+        assert orchestrator.trouble is None
+
+
+async def test_the_orchestrators_tell_each_other_of_changed_pipelines(broker_url: str) -> None:
+    async with (
+        _bus(broker_url, "orchestrator") as one,
+        _bus(broker_url, "orchestrator") as other,
+        other.listen(subjects.PIPELINES_CHANGED) as heard,
+    ):
+        await one.broadcast(subjects.PIPELINES_CHANGED, b"")
+
+        assert await heard.next(2) is not None
+        assert one.trouble is None
+
+
 async def test_the_operator_may_list_the_dead_letters_and_repair_a_stream(broker_url: str) -> None:
     async with _client(broker_url, "operator") as (client, violations):
         jetstream = client.jetstream()
-        await jetstream.publish(subjects.dead("aif_work"), b"letter")
-        letter = await jetstream.get_last_msg(subjects.STREAM_DEAD, subjects.dead("aif_work"))
+        await jetstream.publish(subjects.dead("work"), b"letter")
+        letter = await jetstream.get_last_msg(subjects.STREAM_DEAD, subjects.dead("work"))
         await jetstream.purge_stream(subjects.STREAM_DEAD)
 
         assert letter.data == b"letter"

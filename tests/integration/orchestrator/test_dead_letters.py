@@ -48,11 +48,8 @@ class DeadLetterRig:
 
     async def bury(self, subject: str, payload: bytes, *, origin: str = "requests", **fields: Any) -> None:
         """As a service that gives up on a message."""
-        letter = DeadLetter(
-            subject=subject,
-            payload=payload,
-            **({"reason": "bad", "headers": {}, "deliveries": 1, "found_by": "kam"} | fields),
-        )
+        given: dict[str, Any] = {"reason": "bad", "headers": {}, "deliveries": 1, "found_by": "kam"}
+        letter = DeadLetter(subject=subject, payload=payload, **(given | fields))
         await self.bus.publish([Outgoing(subject=subjects.dead(origin), payload=msgspec.json.encode(letter))])
 
     async def buried(self, subject: str, payload: bytes, **fields: Any) -> DeadLetterView:
