@@ -7,6 +7,7 @@ from msgspec import Meta, Struct, field
 
 from aif_contracts.events import Deliverable, ExecutionEvent, Kept, Totals
 from aif_contracts.metering import Metrics
+from aif_contracts.money import UsdText
 from aif_contracts.packets import Priority
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -27,6 +28,8 @@ class SubmittedOrder(Struct, frozen=True, kw_only=True):
     workspace_id: ClientId | None = None
     start_at: str | None = None
     """Not before this time, RFC 3339 with an offset, at most a year ahead; None for at once."""
+    max_cost_usd: UsdText | None = None
+    """What the execution may spend at AI providers; None for the operator's limit, which is also the highest."""
 
 
 class Execute(Struct, frozen=True, kw_only=True):
@@ -44,6 +47,8 @@ class Execute(Struct, frozen=True, kw_only=True):
     tier: str = "standard"
     start_at: str | None = None
     """Not before this time, RFC 3339 with an offset, at most a year ahead; None for at once."""
+    max_cost_usd: UsdText | None = None
+    """What the execution may spend at AI providers; None for the operator's limit, which is also the highest."""
 
 
 class ExecutionStatus(enum.StrEnum):
@@ -144,6 +149,8 @@ class ExecutionView(Struct, frozen=True, kw_only=True):
     """1, and one more for every time that it was resumed after it had ended."""
     start_at: str | None = None
     """When a delayed execution starts; None for one that started at once."""
+    max_cost_usd: UsdText = "0"
+    """What its attempts may spend at AI providers, all together."""
 
 
 class GetExecution(Struct, frozen=True, kw_only=True):

@@ -88,6 +88,7 @@ class Story:
         free: bool = False,
         parameters: dict[str, Any] | None = None,
         start_at: str | None = None,
+        max_cost_usd: str | None = None,
     ) -> None:
         self.circumstances = Circumstances(
             at_ms=START_MS,
@@ -102,6 +103,7 @@ class Story:
             template_name=definition.name,
             parameters=parameters or {},
             start_at=start_at,
+            max_cost_usd=max_cost_usd,
         )
         self.execution, self.commands = begin(order, self.circumstances, {})
         self.history: list[Command] = list(self.commands)

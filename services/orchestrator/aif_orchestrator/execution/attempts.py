@@ -19,6 +19,7 @@ from aif_contracts.packets import Grant, Granted, Later, PreviousAttempt, Procee
 from aif_contracts.performance import PerformanceRecord
 from aif_contracts.reports import HANDED_BACK
 from aif_orchestrator.execution import ending, judging, readiness, saga, steering
+from aif_orchestrator.execution.allowance import allowance_of
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import (
     AnswerClaim,
@@ -41,6 +42,8 @@ from aif_orchestrator.execution.state import StageRun
 
 WORKER_LOST = "worker_lost"
 OUTPUT_INVALID = "output_invalid"
+BUDGET_EXCEEDED = "budget_exceeded"
+BUDGET_LATER_MS = 1_000
 LATER_AT_MOST_MS = 5_000
 
 
@@ -70,7 +73,16 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         if draft.stages[stage_id].status.is_final:
             draft.command(AnswerClaim(answer=Superseded()))
             return
-    _grant(draft, happening)
+    grant = _affordable(draft, stage_id)
+    if grant is not None:
+        _open_attempt(draft, happening, grant)
+    elif any(_has_open_attempt(other) and other.reserved for other in draft.stages.values()):
+        reason = "the execution's budget is reserved by its other attempts"
+        draft.command(AnswerClaim(answer=Later(retry_after_ms=BUDGET_LATER_MS, reason=reason)))
+    else:
+        draft.command(AnswerClaim(answer=Superseded()))
+        message = f"nothing is left of the {draft.execution.max_cost_usd} USD that the execution may spend"
+        readiness.give_up(draft, stage_id, BUDGET_EXCEEDED, message)
 
 
 def progress(draft: Draft, happening: AttemptProgressed) -> None:
@@ -256,6 +268,7 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
         stage_id,
         spent=add_metrics(run.spent, metrics),
         settled=(*run.settled, attempt),
+        reserved={number: amount for number, amount in run.reserved.items() if number != attempt} if run.reserved else {},
         unreported_calls=tuple(call for call in run.unreported_calls if call.attempt != attempt),
     )
     if metrics.cost_usd is None:
@@ -276,18 +289,32 @@ def _undone(draft: Draft, stage_id: str, happening: AttemptCompleted) -> None:
     saga.advance(draft)
 
 
-def _grant(draft: Draft, happening: AttemptClaimed) -> None:
+def _affordable(draft: Draft, stage_id: str) -> Grant | None:
+    """What the next attempt may spend; None when nothing is left."""
+    plan = draft.plan_of(stage_id)
+    if (worker_of(plan), action_of(plan)) in draft.circumstances.free_actions:
+        return readiness.FREE_GRANT
+    remaining = allowance_of(draft.execution, draft.stages.values()).remaining
+    if remaining == ZERO:
+        return None
+    amount = min(usd(draft.circumstances.max_attempt_cost_usd), remaining)
+    return Grant(max_cost_usd=usd_text(amount), cache=plan.stage.cache)
+
+
+def _open_attempt(draft: Draft, happening: AttemptClaimed, grant: Grant) -> None:
+    """Give the stage's next attempt to the worker that asks, and reserve what it may spend."""
     stage_id = happening.stage_id
-    stage = draft.plan_of(stage_id).stage
     run = draft.stages[stage_id]
+    attempt = run.attempt + 1
     draft.change(
         stage_id,
-        attempt=run.attempt + 1,
+        attempt=attempt,
         heard_at=None,
         started_at=None,
         times_out_at=None,
         claim_id=happening.claim_id,
-        grant=Grant(max_cost_usd=draft.circumstances.max_attempt_cost_usd, cache=stage.cache),
+        grant=grant,
+        reserved=run.reserved if grant.max_cost_usd == "0" else {**run.reserved, attempt: grant.max_cost_usd},
     )
     _hear_of(draft, stage_id, happening.instance_id)
     draft.command(AnswerClaim(answer=_granted(draft, stage_id)))

@@ -167,4 +167,6 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     live_workers: frozenset[str] = frozenset()
     max_attempt_cost_usd: UsdText = "1"
     """What one attempt may spend at providers at most."""
+    max_execution_cost_usd: UsdText = "25"
+    """What an execution may spend when its order sets no lower limit."""
     patience: Patience = Patience()

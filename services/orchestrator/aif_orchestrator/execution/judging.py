@@ -17,7 +17,6 @@ from aif_orchestrator.execution.draft import Draft
 from aif_orchestrator.execution.happenings import LoadedOutput
 from aif_orchestrator.execution.state import StageRun
 from aif_pipelines.definition import AddStage, Approve, Fail, RetryStage, SkipStage
-from aif_pipelines.expressions import Expression
 from aif_pipelines.failures import ExpressionFailed
 from aif_pipelines.plan import RulePlan
 
@@ -64,8 +63,8 @@ def accept(draft: Draft, stage_id: str) -> None:
 
 def _judge(draft: Draft, stage_id: str, values: dict[str, object]) -> None:
     plan = draft.plan_of(stage_id)
-    reads_totals = any(reads_execution(rule.condition) for rule in plan.rules)
-    whole = scope.whole(draft, values, with_totals=reads_totals)
+    shared = {path.root for rule in plan.rules for path in rule.condition.references}
+    whole = scope.whole(draft, values, shared)
     for index, rule in enumerate(plan.rules):
         if index < draft.stages[stage_id].next_rule or not rule.condition.holds(whole):
             continue
@@ -86,10 +85,6 @@ def _judge(draft: Draft, stage_id: str, values: dict[str, object]) -> None:
             case _:
                 assert_never(rule.rule)
     accept(draft, stage_id)
-
-
-def reads_execution(expression: Expression) -> bool:
-    return any(path.root == "execution" for path in expression.references)
 
 
 def _try_again(draft: Draft, stage_id: str, index: int, rule: RetryStage) -> bool:

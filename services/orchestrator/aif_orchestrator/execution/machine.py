@@ -116,6 +116,7 @@ def begin(
         stages={stage_id: StageRun() for stage_id in circumstances.plan.order},
         status=ExecutionStatus.RUNNING if start_at is None else ExecutionStatus.SCHEDULED,
         start_at=start_at,
+        max_cost_usd=order.max_cost_usd or circumstances.max_execution_cost_usd,
         trace=trace,
     )
     draft = Draft(execution, circumstances)

@@ -76,7 +76,11 @@ def execution_totals(execution: Execution, at_ms: int) -> Totals:
 
 def known_cost(run: StageRun) -> Decimal:
     """The part of the stage's cost that is known, in USD."""
-    used = stage_metrics(run)
+    return known_cost_of(stage_metrics(run))
+
+
+def known_cost_of(used: Metrics) -> Decimal:
+    """In USD; a lower bound when the cost as a whole is unknown."""
     if used.cost_usd is not None:
         return usd(used.cost_usd)
     lines = used.cost_lines

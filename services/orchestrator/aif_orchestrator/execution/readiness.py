@@ -58,7 +58,7 @@ def use_outputs(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput])
         _wait_for_preparation(draft, stage_id)
         draft.command(LoadOutputs(stage_id=stage_id, refs=to_load))
         return
-    whole = scope.whole(draft, values, with_totals="execution" in plan.shared)
+    whole = scope.whole(draft, values, plan.shared)
     try:
         if plan.when is not None and not plan.when.holds(whole):
             skip(draft, stage_id, f"its condition is not met: {plan.stage.when}")

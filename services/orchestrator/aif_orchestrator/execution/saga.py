@@ -106,6 +106,7 @@ def begun_anew(run: StageRun) -> StageRun:
         ended=run.attempt,
         spent=run.spent,
         settled=run.settled,
+        reserved=run.reserved,
         unreported_calls=run.unreported_calls,
         follows=run.follows,
         added_by=run.added_by,

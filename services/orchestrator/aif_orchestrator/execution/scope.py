@@ -1,12 +1,13 @@
 """What expressions and templates can read: parameters, the execution, and the results of stages."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import msgspec
 
 from aif_contracts.blobs import BlobRef
 from aif_contracts.money import usd
+from aif_orchestrator.execution.allowance import allowance_of
 from aif_orchestrator.execution.draft import Draft
 from aif_orchestrator.execution.happenings import LoadedOutput
 from aif_orchestrator.execution.metering import execution_totals, stage_metrics
@@ -43,14 +44,26 @@ def outputs_of(
     return values, to_load
 
 
-def whole(draft: Draft, stages: Mapping[str, Any], *, with_totals: bool) -> dict[str, Any]:
-    """The scope of a text. Totals take a sum over all stages, so only those who read them have them made."""
-    execution: dict[str, Any] = {"id": draft.execution.execution_id, "client_id": draft.execution.client_id}
-    if with_totals:
+def whole(draft: Draft, stages: Mapping[str, Any], shared: Set[str]) -> dict[str, Any]:
+    """The scope of a text. Sums are taken over all stages, so only a text that names `budget` or `execution` has them made."""
+    scope: dict[str, Any] = {"params": draft.execution.parameters, **stages}
+    if "execution" in shared:
         totals = execution_totals(draft.finish(), draft.at)
-        execution["cost_usd"] = usd(totals.cost_usd)
-        execution["tokens"] = totals.tokens_used.total_tokens
-    return {"params": draft.execution.parameters, "execution": execution, **stages}
+        scope["execution"] = {
+            "id": draft.execution.execution_id,
+            "client_id": draft.execution.client_id,
+            "cost_usd": usd(totals.cost_usd),
+            "tokens": totals.tokens_used.total_tokens,
+        }
+    if "budget" in shared:
+        allowance = allowance_of(draft.execution, draft.stages.values())
+        scope["budget"] = {
+            "limit_usd": allowance.limit,
+            "spent_usd": allowance.spent,
+            "reserved_usd": allowance.reserved,
+            "remaining_usd": allowance.remaining,
+        }
+    return scope
 
 
 def stage_value(run: StageRun, loaded: Any) -> Any:

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import Metrics, ProviderCall
+from aif_contracts.money import UsdText
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import Grant, PreviousAttempt, Priority
 
@@ -69,6 +70,8 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Sum over the attempts that have reported."""
     settled: tuple[int, ...] = ()
     """Attempts whose report is in `spent`."""
+    reserved: dict[int, str] = field(default_factory=dict)
+    """What each attempt that has not reported may still cost, in USD, by its number."""
     unreported_calls: tuple[ProviderCall, ...] = ()
     """Provider calls of attempts that have not reported (yet, or never); they count beside `spent`."""
     finished_at: int | None = None
@@ -120,6 +123,8 @@ class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_at: int
     deadline_at: int
     stages: dict[str, StageRun]
+    max_cost_usd: UsdText = "0"
+    """What its attempts may spend at providers, all together."""
     status: ExecutionStatus = ExecutionStatus.RUNNING
     sequence: int = 0
     """Number of the newest event."""

@@ -45,5 +45,6 @@ def view(plan: Plan, execution: Execution, at_ms: int) -> ExecutionView:
         failure_code=execution.failure_code,
         failure_message=execution.failure_message,
         leg=execution.leg,
+        max_cost_usd=execution.max_cost_usd,
         start_at=rfc3339(execution.start_at) if execution.start_at is not None else None,
     )
