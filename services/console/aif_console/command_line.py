@@ -2,13 +2,16 @@
 
 import rich_click as click
 
-from aif_console.commands import executions, machine, orders, pipelines, workers
+from aif_console.commands import batches, executions, machine, orders, pipelines, schedules, workers
 
 COMMANDS: tuple[click.Command, ...] = (
     machine.up,
     machine.doctor,
     orders.order,
     orders.watch,
+    batches.batch,
+    batches.batches,
+    schedules.schedules,
     executions.list_all,
     executions.requests,
     executions.show,
@@ -25,13 +28,9 @@ COMMANDS: tuple[click.Command, ...] = (
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def aif() -> None:
     """AI Factory: run it on this machine, order from it, watch it work.
 
     Exit codes: 0 done, 1 the execution failed, 2 bad input or refused, 3 no factory answers.
     """
-
-
-for command in COMMANDS:
-    aif.add_command(command)

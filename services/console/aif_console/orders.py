@@ -44,6 +44,7 @@ class OrderWish(Struct, frozen=True, kw_only=True):
     questions: int | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
     """Further parameters by the template's own names, as they were typed."""
+    urgency: str = "normal"
     start_at: str | None = None
     """RFC 3339; None for at once."""
 
@@ -100,7 +101,9 @@ async def run_order(wish: OrderWish, reach: Reach, output: Output, *, watch: boo
             source = await gateway.upload(wish.source.name, content)
             parameters[SOURCE] = source.source_id
             _say(output, f"{wish.source.name}: {source.title}, {source.words} words, {source.headings} headings")
-        ordered = await gateway.order(wish.template, parameters, message=_message(wish), start_at=wish.start_at)
+        ordered = await gateway.order(
+            wish.template, parameters, message=_message(wish), urgency=wish.urgency, start_at=wish.start_at
+        )
         _say(output, f"{ordered.request_id} ordered, execution {ordered.execution_id}")
         if wish.start_at is not None:
             _say(output, f"it starts at {local_time(wish.start_at)}; to call it off: aif cancel {ordered.request_id}")

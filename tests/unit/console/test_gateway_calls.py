@@ -65,6 +65,7 @@ async def test_an_order_carries_the_key_and_a_key_that_makes_it_one() -> None:
         "selected_template": "content_granulation_quiz",
         "parameters": {"questionCount": 3},
         "message": "quiz",
+        "urgency_level": "normal",
     }
     assert seen[0].headers["Idempotency-Key"] != seen[1].headers["Idempotency-Key"]
 

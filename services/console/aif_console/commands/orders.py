@@ -1,14 +1,10 @@
 """What concerns orders: `aif order`, `aif watch`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from aif_console.commands.running import Where, asks_a_factory, finish
-
-if TYPE_CHECKING:
-    from aif_console.orders import Output
+from aif_console.commands.running import AT, PARAMS, URGENCY, Where, asks_a_factory, finish, output_of
 
 _OUT = click.option("--out", type=click.Path(dir_okay=False), help="Save the deliverable here instead of the data folder.")
 
@@ -21,8 +17,9 @@ _OUT = click.option("--out", type=click.Path(dir_okay=False), help="Save the del
 @click.option("--level", type=int, help="How finely to divide the material, 1 to 5.")
 @click.option("--audience", help="Whom it is for, in a few words.")
 @click.option("--questions", type=int, help="How many questions (quiz), 1 to 50.")
-@click.option("--param", "params", metavar="NAME=VALUE", multiple=True, help="A parameter by the pipeline's own name.")
-@click.option("--at", metavar="TIME", help="Start then: 2026-05-01T09:00, 09:00, or 2h for in two hours.")
+@PARAMS
+@URGENCY
+@AT
 @click.option(
     "--watch/--no-watch", default=None, help="Follow it to the end and print what came out; so it is unless --at is given."
 )
@@ -37,6 +34,7 @@ def order(
     audience: str | None,
     questions: int | None,
     params: tuple[str, ...],
+    urgency: str,
     at: str | None,
     watch: bool | None,
     out: str | None,
@@ -57,9 +55,10 @@ def order(
         audience=audience,
         questions=questions,
         texts=named_texts(params),
+        urgency=urgency,
         start_at=coming_moment(at, "--at", SystemClock().now()),
     )
-    finish(run_order(wish, where.reach(), _output(as_json, out), watch=at is None if watch is None else watch))
+    finish(run_order(wish, where.reach(), output_of(as_json, out), watch=at is None if watch is None else watch))
 
 
 @click.command()
@@ -70,18 +69,4 @@ def watch(some_id: str, out: str | None, as_json: bool, where: Where) -> None:
     """Follow a request or an execution to its end, and print what came out."""
     from aif_console.orders import run_watch
 
-    finish(run_watch(some_id, where.reach(), _output(as_json, out)))
-
-
-def _output(as_json: bool, out: str | None) -> "Output":
-    from rich.console import Console
-
-    from aif_console.orders import Output
-    from aif_runtime.clock import SystemClock
-
-    console = Console()
-    on_stderr = Console(stderr=True)
-    progress = console if not as_json else on_stderr if on_stderr.is_terminal else None
-    return Output(
-        console=console, progress=progress, clock=SystemClock(), as_json=as_json, out=Path(out).absolute() if out else None
-    )
+    finish(run_watch(some_id, where.reach(), output_of(as_json, out)))

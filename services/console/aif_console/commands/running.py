@@ -5,6 +5,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from aif_console.gateway.reach import Reach
+    from aif_console.orders import Output
 
 DATA = click.option(
     "--data",
@@ -28,6 +30,14 @@ _OPERATORS_KEY = click.option(
     "--key", metavar="KEY", help="The operator's API key; AIF_ADMIN_KEY, else the one in the data folder."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else on standard output.")
+
+PARAMS = click.option(
+    "--param", "params", metavar="NAME=VALUE", multiple=True, help="A parameter by the template's own name; may be repeated."
+)
+AT = click.option("--at", metavar="TIME", help="Start then: 2026-05-01T09:00, 09:00, or 2h for in two hours.")
+URGENCY = click.option(
+    "--urgency", type=click.Choice(["low", "normal", "high", "critical"]), default="normal", show_default=True, help="How soon."
+)
 
 
 class Where(Struct, frozen=True, kw_only=True):
@@ -92,3 +102,18 @@ def on_stdout() -> "Console":
     from rich.console import Console
 
     return Console()
+
+
+def output_of(as_json: bool, out: str | None) -> "Output":
+    """The result goes to standard output; progress too, unless that is for JSON alone."""
+    from rich.console import Console
+
+    from aif_console.orders import Output
+    from aif_runtime.clock import SystemClock
+
+    console = Console()
+    on_stderr = Console(stderr=True)
+    progress = console if not as_json else on_stderr if on_stderr.is_terminal else None
+    return Output(
+        console=console, progress=progress, clock=SystemClock(), as_json=as_json, out=Path(out).absolute() if out else None
+    )

@@ -80,10 +80,21 @@ class Gateway:
         )
 
     async def order(
-        self, template: str, parameters: Mapping[str, Any], *, message: str, start_at: str | None = None
+        self,
+        template: str,
+        parameters: Mapping[str, Any],
+        *,
+        message: str,
+        urgency: str = "normal",
+        start_at: str | None = None,
     ) -> OrderAnswer:
         """One execution, however often it has to be sent."""
-        body: dict[str, Any] = {"selected_template": template, "parameters": dict(parameters), "message": message}
+        body: dict[str, Any] = {
+            "selected_template": template,
+            "parameters": dict(parameters),
+            "message": message,
+            "urgency_level": urgency,
+        }
         if start_at is not None:
             body["start_at"] = start_at
         return await self.ask(

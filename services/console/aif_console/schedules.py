@@ -1,0 +1,158 @@
+"""`aif schedules`: orders that repeat."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.text import Text
+
+from aif_console.exit_codes import DONE
+from aif_console.gateway.gateway import Gateway
+from aif_console.gateway.ids import checked_id, checked_name
+from aif_console.gateway.reach import Reach
+from aif_console.gateway.schedules import (
+    NewSchedule,
+    ScheduleAnswer,
+    add_schedule,
+    list_schedules,
+    pause_schedule,
+    read_schedule,
+    remove_schedule,
+    resume_schedule,
+)
+from aif_console.moments import local_time
+from aif_console.parameters import SOURCE, SourceUploads, schema_of, typed
+from aif_console.reading.columns import Columns
+from aif_console.reading.hanging import rows
+from aif_console.reading.json_output import print_json
+from aif_console.reading.plain_text import counted, plain
+
+KIND = "sched"
+LISTED_BY = "aif schedules"
+HEADINGS = ("SCHEDULE", "CRON", "NEXT", "LAST", "NAME AND TEMPLATE")
+
+
+class ScheduleWish(Struct, frozen=True, kw_only=True):
+    """What the command line of `aif schedules add` asks for."""
+
+    name: str
+    template: str
+    cron: str
+    timezone: str
+    texts: Mapping[str, str]
+    """Parameters, as they were typed."""
+    source: Path | None
+    urgency: str
+    overlap: str
+
+
+async def run_schedules(reach: Reach, console: Console, *, limit: int, as_json: bool) -> int:
+    """The newest ones."""
+    async with Gateway(reach.url, reach.key) as gateway:
+        page = await list_schedules(gateway, limit=limit)
+    if as_json:
+        print_json(console, page)
+    elif not page.schedules:
+        _say(console, "there is no schedule")
+    else:
+        console.print(Columns(HEADINGS, (_cells(schedule) for schedule in page.schedules)), soft_wrap=True)
+    return DONE
+
+
+async def run_show_schedule(schedule_id: str, reach: Reach, console: Console, *, as_json: bool) -> int:
+    """One of them, with how it went so far."""
+    async with Gateway(reach.url, reach.key) as gateway:
+        schedule = await read_schedule(gateway, checked_id(schedule_id, KIND, LISTED_BY))
+    if as_json:
+        print_json(console, schedule)
+    else:
+        console.print(rows(_facts(schedule)), soft_wrap=True)
+    return DONE
+
+
+async def run_add_schedule(wish: ScheduleWish, reach: Reach, console: Console, *, as_json: bool) -> int:
+    """Check it like an order and keep it."""
+    async with Gateway(reach.url, reach.key) as gateway:
+        parameters = typed(wish.texts, await schema_of(gateway, checked_name(wish.template, "TEMPLATE")))
+        if wish.source is not None:
+            parameters[SOURCE] = await SourceUploads(gateway).id_of(wish.source, "--source")
+        schedule = await add_schedule(
+            gateway,
+            NewSchedule(
+                name=wish.name,
+                selected_template=wish.template,
+                parameters=parameters,
+                cron=wish.cron,
+                timezone=wish.timezone,
+                urgency_level=wish.urgency,
+                message=wish.name,
+                overlap=wish.overlap,
+            ),
+        )
+    return _told(schedule, console, as_json=as_json)
+
+
+async def run_pause_schedule(schedule_id: str, reach: Reach, console: Console, *, as_json: bool) -> int:
+    """Order nothing until it is resumed."""
+    async with Gateway(reach.url, reach.key) as gateway:
+        schedule = await pause_schedule(gateway, checked_id(schedule_id, KIND, LISTED_BY))
+    return _told(schedule, console, as_json=as_json)
+
+
+async def run_resume_schedule(schedule_id: str, reach: Reach, console: Console, *, as_json: bool) -> int:
+    """Go on from now."""
+    async with Gateway(reach.url, reach.key) as gateway:
+        schedule = await resume_schedule(gateway, checked_id(schedule_id, KIND, LISTED_BY))
+    return _told(schedule, console, as_json=as_json)
+
+
+async def run_remove_schedule(schedule_id: str, reach: Reach, console: Console, *, as_json: bool) -> int:
+    """Its requests stay."""
+    async with Gateway(reach.url, reach.key) as gateway:
+        schedule = await remove_schedule(gateway, checked_id(schedule_id, KIND, LISTED_BY))
+    if as_json:
+        print_json(console, schedule)
+    else:
+        _say(console, f"{schedule.schedule_id} ({schedule.name}) is removed; what it ordered stays")
+    return DONE
+
+
+def _told(schedule: ScheduleAnswer, console: Console, *, as_json: bool) -> int:
+    if as_json:
+        print_json(console, schedule)
+    else:
+        when = f", next at {local_time(schedule.next_at)}" if schedule.next_at is not None else ""
+        _say(console, f"{schedule.schedule_id} ({schedule.name}) is {schedule.status}{when}")
+    return DONE
+
+
+def _cells(schedule: ScheduleAnswer) -> tuple[str, ...]:
+    return (
+        schedule.schedule_id,
+        f"{schedule.cron} {schedule.timezone}",
+        schedule.status if schedule.next_at is None else local_time(schedule.next_at)[:16],
+        schedule.last_outcome or "",
+        f"{schedule.name}: {schedule.selected_template}",
+    )
+
+
+def _facts(schedule: ScheduleAnswer) -> list[tuple[str, str]]:
+    problem = schedule.last_problem
+    return [
+        ("Schedule", f"{schedule.schedule_id}, {schedule.status}"),
+        ("Name", schedule.name),
+        ("Template", schedule.selected_template),
+        ("Parameters", msgspec.json.encode(schedule.parameters).decode()),
+        ("Cron", f"{schedule.cron} in {schedule.timezone}; overlapping orders: {schedule.overlap}"),
+        ("Next", local_time(schedule.next_at)),
+        ("Last", f"{local_time(schedule.last_fired_at)} {schedule.last_request_id or ''}".strip()),
+        ("Outcome", schedule.last_outcome or ""),
+        ("Problem", "" if problem is None else f"{problem.code}: {problem.message}"),
+        ("So far", f"{counted(schedule.fired_count, 'order')}, {schedule.skipped_count} skipped"),
+    ]
+
+
+def _say(console: Console, words: str) -> None:
+    console.print(Text(plain(words)), soft_wrap=True)
