@@ -7,20 +7,27 @@ import msgspec
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef
 from aif_contracts.events import (
+    ApprovalDecided,
+    ApprovalRequested,
     Deliverable,
     EventData,
     ExecutionEvent,
+    Kept,
     ProgressUpdate,
     Totals,
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowPaused,
+    WorkflowResumed,
     WorkflowStarted,
 )
-from aif_contracts.metering import Metrics, ResourceUsage, TimeBreakdown, Tokens
+from aif_contracts.history import AttemptPage, AttemptView, CallPage, ListAttempts, ListCalls
+from aif_contracts.metering import Metrics, ProviderCall, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.orders import (
     Accepted,
     CancelExecution,
+    DecideApproval,
     EventPage,
     Execute,
     ExecutionPage,
@@ -29,14 +36,17 @@ from aif_contracts.orders import (
     GetExecution,
     ListEvents,
     ListExecutions,
+    PauseExecution,
     Refusal,
+    Resumed,
+    ResumeExecution,
     StageStatus,
     StageView,
-    TemplateList,
     TemplateView,
 )
 from aif_contracts.performance import InsightsQuery, WorkerInsights
 from aif_runtime.bus import Bus, Outgoing, Question
+from integration.kam.library_stand_in import LibraryStandIn
 
 COURSE = TemplateView(
     name="content_granulation_course",
@@ -69,11 +79,20 @@ TOTALS = Totals(
     resource_usage=ResourceUsage(api_calls=1),
     attempts=1,
 )
+KEPT = Kept(stages=("structure",), tokens_used=TOTALS.tokens_used, cost_usd="0.0015", processing_time_ms=1000)
+NOTHING_KEPT = Kept(stages=(), tokens_used=Tokens(), cost_usd="0", processing_time_ms=0)
 
 
 class OrchestratorStandIn:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+        self.library = LibraryStandIn((COURSE,))
+        self.waiting: dict[str, list[str]] = {}
+        """Stages that wait for a person, by execution."""
+        self.decisions: list[DecideApproval] = []
+        self.listed: list[ListExecutions] = []
+        self.attempts: dict[str, list[AttemptView]] = {}
+        self.calls: dict[str, list[ProviderCall]] = {}
         self.orders: dict[str, Execute] = {}
         self.asked_to_execute = 0
         self.views: dict[str, ExecutionView] = {}
@@ -92,7 +111,20 @@ class OrchestratorStandIn:
             subjects.CANCEL: self._cancel,
             subjects.LIST: self._list,
             subjects.EVENTS: self._events,
-            subjects.TEMPLATES: self._templates,
+            subjects.PAUSE: self._pause,
+            subjects.RESUME: self._resume,
+            subjects.DECIDE_APPROVAL: self._decide_approval,
+            subjects.ATTEMPTS: self._attempts,
+            subjects.CALLS: self._calls,
+            subjects.TEMPLATES: self.library.list_templates,
+            subjects.WORKERS: self.library.list_workers,
+            subjects.SAVE_PIPELINE: self.library.save_pipeline,
+            subjects.LIST_PIPELINES: self.library.list_pipelines,
+            subjects.GET_PIPELINE: self.library.get_pipeline,
+            subjects.LIST_DEAD_LETTERS: self.library.list_dead_letters,
+            subjects.GET_DEAD_LETTER: self.library.get_dead_letter,
+            subjects.REPLAY_DEAD_LETTER: self.library.replay_dead_letter,
+            subjects.DISMISS_DEAD_LETTER: self.library.dismiss_dead_letter,
         }
         for subject, answer in answers.items():
             await self._bus.answer(subject, subjects.ORCHESTRATOR_GROUP, self._when_here(answer))
@@ -145,6 +177,11 @@ class OrchestratorStandIn:
     async def fail(self, execution_id: str, code: str, message: str) -> None:
         self._end(execution_id, ExecutionStatus.FAILED, failure_code=code, failure_message=message)
         await self.emit(execution_id, WorkflowFailed(code=code, message=message, totals=TOTALS))
+
+    async def ask_for_approval(self, execution_id: str, stage: str) -> None:
+        self.waiting.setdefault(execution_id, []).append(stage)
+        self._change(execution_id, status=ExecutionStatus.AWAITING_APPROVAL)
+        await self.emit(execution_id, ApprovalRequested(step_name=stage, message="is this good?"))
 
     def _end(self, execution_id: str, status: ExecutionStatus, **changes: Any) -> None:
         stage = StageView(
@@ -202,6 +239,7 @@ class OrchestratorStandIn:
 
     async def _list(self, payload: bytes) -> ExecutionPage:
         query = msgspec.json.decode(payload, type=ListExecutions)
+        self.listed.append(query)
         found = [view for view in self.views.values() if query.client_id in (None, view.client_id)]
         return ExecutionPage(executions=tuple(found[: query.limit]), next_cursor=None)
 
@@ -213,8 +251,76 @@ class OrchestratorStandIn:
         events = [event for event in self.events[query.execution_id] if event.sequence > query.after]
         return EventPage(events=tuple(events[: query.limit]), is_final=found.status.is_final and len(events) <= query.limit)
 
-    async def _templates(self, _payload: bytes) -> TemplateList:
-        return TemplateList(templates=(COURSE,))
+    async def _pause(self, payload: bytes) -> ExecutionView | Refusal:
+        question = msgspec.json.decode(payload, type=PauseExecution)
+        found = self._visible(question.execution_id, question.client_id)
+        if isinstance(found, Refusal):
+            return found
+        if found.status not in (ExecutionStatus.SCHEDULED, ExecutionStatus.RUNNING, ExecutionStatus.AWAITING_APPROVAL):
+            return Refusal(code="not_pausable", message=f"the execution is {found.status}")
+        self._change(question.execution_id, status=ExecutionStatus.PAUSED)
+        await self.emit(question.execution_id, WorkflowPaused(reason=question.reason))
+        return self.views[question.execution_id]
+
+    async def _resume(self, payload: bytes) -> Resumed | Refusal:
+        question = msgspec.json.decode(payload, type=ResumeExecution)
+        found = self._visible(question.execution_id, question.client_id)
+        if isinstance(found, Refusal):
+            return found
+        has_ended = found.status.is_final and found.status is not ExecutionStatus.COMPLETED
+        if found.status is not ExecutionStatus.PAUSED and not has_ended:
+            return Refusal(code="not_resumable", message=f"the execution is {found.status}")
+        leg, kept = (found.leg + 1, KEPT) if has_ended else (found.leg, NOTHING_KEPT)
+        self._change(
+            question.execution_id,
+            status=ExecutionStatus.RUNNING,
+            leg=leg,
+            completed_at=None,
+            failure_code=None,
+            failure_message=None,
+        )
+        await self.emit(question.execution_id, WorkflowResumed(leg=leg, kept=kept))
+        return Resumed(execution=self.views[question.execution_id], kept=kept)
+
+    async def _decide_approval(self, payload: bytes) -> ExecutionView | Refusal:
+        question = msgspec.json.decode(payload, type=DecideApproval)
+        found = self._visible(question.execution_id, question.client_id)
+        if isinstance(found, Refusal):
+            return found
+        waiting = self.waiting.get(question.execution_id, [])
+        chosen = [stage for stage in waiting if question.stage_id in (None, stage)]
+        if not chosen:
+            return Refusal(code="nothing_to_approve", message="no stage waits for a person")
+        if len(chosen) > 1:
+            return Refusal(code="ambiguous_approval", message="several stages wait: name one of " + ", ".join(chosen))
+        waiting.remove(chosen[0])
+        self.decisions.append(question)
+        self._change(question.execution_id, status=ExecutionStatus.AWAITING_APPROVAL if waiting else ExecutionStatus.RUNNING)
+        decided = ApprovalDecided(
+            step_name=chosen[0], approved=question.approved, decided_by=question.decided_by, comment=question.comment
+        )
+        await self.emit(question.execution_id, decided)
+        return self.views[question.execution_id]
+
+    async def _attempts(self, payload: bytes) -> AttemptPage | Refusal:
+        query = msgspec.json.decode(payload, type=ListAttempts)
+        found = self._visible(query.execution_id, query.client_id)
+        if isinstance(found, Refusal):
+            return found
+        kept = self.attempts.get(query.execution_id, [])
+        first = int(query.cursor or "0")
+        end = first + query.limit
+        return AttemptPage(attempts=tuple(kept[first:end]), next_cursor=str(end) if end < len(kept) else None)
+
+    async def _calls(self, payload: bytes) -> CallPage | Refusal:
+        query = msgspec.json.decode(payload, type=ListCalls)
+        found = self._visible(query.execution_id, query.client_id)
+        if isinstance(found, Refusal):
+            return found
+        kept = self.calls.get(query.execution_id, [])
+        first = int(query.cursor or "0")
+        end = first + query.limit
+        return CallPage(calls=tuple(kept[first:end]), next_cursor=str(end) if end < len(kept) else None)
 
     async def _insights(self, question: Question) -> bytes:
         query = msgspec.json.decode(question.payload, type=InsightsQuery)
