@@ -1,16 +1,24 @@
 """Whether an order may start: it names a template that exists, its parameters fit, and the factory can do it at all."""
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from aif_contracts.orders import Execute, FieldMistake, Refusal
 from aif_orchestrator.engine.plans import Plans, UnknownTemplate
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.execution.assignee import worker_of
+from aif_pipelines.failures import PipelineInvalid
 from aif_pipelines.parameters import check_parameters
 from aif_pipelines.plan import Plan
 
 LARGEST_PARAMETERS_BYTES = 64 * 1024
+
+
+class Admitted(Struct, frozen=True, kw_only=True):
+    order: Execute
+    owner: str
+    """The client whose own pipeline it names; empty for one of the factory's."""
 
 
 class Admission:
@@ -18,13 +26,19 @@ class Admission:
         self._plans = plans
         self._workforce = workforce
 
-    def admit(self, order: Execute) -> Execute | Refusal:
-        """The order as it will run, its template version fixed and its defaults filled in, or why it will not."""
+    async def admit(self, order: Execute) -> Admitted | Refusal:
+        """The order as it will run, its template version fixed and its defaults filled in, or why it will not.
+
+        Raises DatabaseUnavailable.
+        """
         try:
-            plan = self._plans.plan(order.template_name, order.template_version)
+            chosen = await self._plans.find(order.client_id, order.template_name, order.template_version)
         except UnknownTemplate as unknown:
-            mistake = FieldMistake(field="template_name", message=str(unknown), mend="Name one of these templates.")
+            mistake = FieldMistake(field="template_name", message=str(unknown), mend=unknown.mend)
             return Refusal(code="unknown_template", message=str(unknown), mistakes=(mistake,))
+        except PipelineInvalid as invalid:
+            return _outdated(order, invalid)
+        plan = chosen.plan
         size = len(msgspec.json.encode(order.parameters))
         if size > LARGEST_PARAMETERS_BYTES:
             message = f"the parameters are {size} bytes long; {LARGEST_PARAMETERS_BYTES} are allowed"
@@ -37,7 +51,8 @@ class Admission:
         refusal = self._refused_by_template(plan, checked.values)
         if refusal is not None:
             return refusal
-        return replace(order, parameters=checked.values, template_version=plan.pipeline.version)
+        fixed = replace(order, parameters=checked.values, template_version=plan.pipeline.version)
+        return Admitted(order=fixed, owner=chosen.owner)
 
     def _refused_by_template(self, plan: Plan, parameters: dict[str, object]) -> Refusal | None:
         present = self._workforce.present()
@@ -55,6 +70,13 @@ class Admission:
                 )
                 return Refusal(code="order_refused", message=rule.refusal.message, mistakes=(mistake,))
         return None
+
+
+def _outdated(order: Execute, invalid: PipelineInvalid) -> Refusal:
+    """It was stored by a release that took what this one refuses."""
+    first = invalid.mistakes[0]
+    mistake = FieldMistake(field="template_name", message=str(first), mend="Save a mended version of the pipeline.")
+    return Refusal(code="invalid_pipeline", message=f"{order.template_name} cannot be run: {first}", mistakes=(mistake,))
 
 
 def _in_words(mistakes: tuple[FieldMistake, ...]) -> str:

@@ -37,7 +37,8 @@ from aif_orchestrator.execution.happenings import (
     PauseAsked,
     ResumeAsked,
 )
-from aif_orchestrator.execution.views import view
+from aif_orchestrator.listing import wanted_executions
+from aif_orchestrator.pages import fitting
 from aif_orchestrator.store.executions import ExecutionStore, Seen
 from aif_runtime.bus import Bus, Question
 from aif_runtime.decoding import decode
@@ -87,11 +88,11 @@ class Answers:
             parent=question.headers,
             kind=SpanKind.SERVER,
         ) as span:
-            admitted = self._admission.admit(order)
+            admitted = await self._admission.admit(order)
             if isinstance(admitted, Refusal):
                 span.fail(admitted.code)
                 return admitted
-            ordered = ExecutionOrdered(order=admitted, trace=dict(span.headers))
+            ordered = ExecutionOrdered(order=admitted.order, trace=dict(span.headers), owner=admitted.owner)
             applied = await self._engine.apply(order.execution_id, ordered)
         if applied.client_id != order.client_id or applied.status is None:
             return Refusal(code="execution_id_taken", message=f"{order.execution_id} names another client's execution")
@@ -135,21 +136,16 @@ class Answers:
     async def _get(self, request: GetExecution, question: Question) -> ExecutionView | Refusal:
         return await self._view(request.execution_id, request.client_id)
 
-    async def _list(self, request: ListExecutions, question: Question) -> ExecutionPage:
-        async with self._database.connection() as connection:
-            seen = await self._executions.list_page(
-                connection,
-                client_id=request.client_id,
-                status=request.status,
-                before=request.cursor,
-                limit=request.limit + 1,
-            )
-        page = seen[: request.limit]
-        more = len(seen) > request.limit
-        return ExecutionPage(
-            executions=tuple(self._as_view(each) for each in page),
-            next_cursor=page[-1].execution.execution_id if more else None,
-        )
+    async def _list(self, request: ListExecutions, question: Question) -> ExecutionPage | Refusal:
+        wanted = wanted_executions(request)
+        if isinstance(wanted, Refusal):
+            return wanted
+        async with self._database.transaction() as connection:
+            seen = await self._executions.list_page(connection, wanted, before=request.cursor, limit=request.limit + 1)
+        views = [await self._plans.view(each.execution, each.at_ms) for each in seen[: request.limit]]
+        page = fitting(views)
+        more = len(seen) > len(page)
+        return ExecutionPage(executions=page, next_cursor=page[-1].execution_id if more else None)
 
     async def _events(self, request: ListEvents, question: Question) -> EventPage | Refusal:
         async with self._database.connection() as connection:
@@ -162,7 +158,7 @@ class Answers:
         return EventPage(events=tuple(events), is_final=is_final)
 
     async def _templates(self, request: ListTemplates, question: Question) -> TemplateList:
-        return TemplateList(templates=self._plans.templates())
+        return TemplateList(templates=self._plans.templates(request.client_id))
 
     async def _claim(self, question: Question) -> bytes:
         request = decode(_CLAIM, question.payload)
@@ -206,11 +202,7 @@ class Answers:
 
     async def _view(self, execution_id: str, client_id: str | None) -> ExecutionView | Refusal:
         seen = await self._find(execution_id, client_id)
-        return unknown_execution(execution_id) if seen is None else self._as_view(seen)
-
-    def _as_view(self, seen: Seen) -> ExecutionView:
-        execution = seen.execution
-        return view(self._plans.plan(execution.template, execution.template_version), execution, seen.at_ms)
+        return unknown_execution(execution_id) if seen is None else await self._plans.view(seen.execution, seen.at_ms)
 
 
 _CLAIM = msgspec.json.Decoder(ClaimRequest)

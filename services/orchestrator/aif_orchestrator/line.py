@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from aif_orchestrator.dead_letters.intake import DeadLetterIntake
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.inputs import FollowUps
+from aif_orchestrator.engine.plan_news import PlanNews
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.engine.sweeper import Sweeper
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.intake import Intake
+from aif_orchestrator.retention import Retention
 from aif_runtime.failures import DatabaseUnavailable
 
 WORK_OFF_SECONDS = 10.0
@@ -27,6 +29,8 @@ class Line:
         sweeper: Sweeper,
         workforce: Workforce,
         follow_ups: FollowUps,
+        news: PlanNews,
+        retention: Retention,
     ) -> None:
         self._intake = intake
         self._dead_letters = dead_letters
@@ -35,10 +39,19 @@ class Line:
         self._sweeper = sweeper
         self._workforce = workforce
         self._follow_ups = follow_ups
+        self._news = news
+        self._retention = retention
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set and what had been taken in is committed and published, as far as time allows."""
-        takes_in = (self._intake.run, self._dead_letters.run, self._sweeper.run, self._workforce.run)
+        takes_in = (
+            self._intake.run,
+            self._dead_letters.run,
+            self._sweeper.run,
+            self._workforce.run,
+            self._news.run,
+            self._retention.run,
+        )
         works_off = (self._engine.run, self._relay.run, self._relay.tidy)
         async with asyncio.TaskGroup() as group:
             inner = [group.create_task(part()) for part in works_off]

@@ -20,6 +20,17 @@ class OrchestratorSettings(CommonSettings, frozen=True, kw_only=True):
     orchestrator_lease_seconds: Annotated[
         float, Meta(ge=0.5, le=3600, description="An attempt whose worker is silent for so long is lost")
     ] = 30.0
+    orchestrator_keep_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=36_500,
+            description="Ended executions, their events and attempts are deleted after so many days; 0 keeps all for ever",
+        ),
+    ] = 90
     orchestrator_max_attempt_cost_usd: Annotated[
         UsdText, Meta(description="What one attempt may spend at AI providers at most, in US dollars")
     ] = "1"
+    orchestrator_max_execution_cost_usd: Annotated[
+        UsdText, Meta(description="What one execution may spend at AI providers at most, in US dollars")
+    ] = "25"

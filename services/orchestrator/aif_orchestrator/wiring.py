@@ -11,19 +11,25 @@ from aif_orchestrator.engine.database_clock import DatabaseClock
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.inputs import FollowUps
+from aif_orchestrator.engine.plan_news import PlanNews
 from aif_orchestrator.engine.plans import Plans
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.engine.sweeper import Sweeper
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.execution.happenings import Patience
+from aif_orchestrator.history_answers import HistoryAnswers
 from aif_orchestrator.intake import Intake
 from aif_orchestrator.line import Line
+from aif_orchestrator.pipeline_answers import PipelineAnswers
+from aif_orchestrator.retention import Retention
 from aif_orchestrator.settings import OrchestratorSettings
+from aif_orchestrator.store.attempts import AttemptStore
 from aif_orchestrator.store.batches import BatchStore
+from aif_orchestrator.store.calls import CallStore
 from aif_orchestrator.store.dead_letters import DeadLetterStore
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import OutboxStore
-from aif_orchestrator.store.pipelines import PipelineStore
+from aif_orchestrator.store.pipelines import PipelineStore, StoredPipeline
 from aif_pipelines.definition import Pipeline
 from aif_pipelines.library import builtin_pipelines
 from aif_runtime.blobs import BlobStore
@@ -32,7 +38,7 @@ from aif_runtime.connections import open_connections
 from aif_runtime.migrations import load_migrations, migrate
 from aif_runtime.postgres import Database
 from aif_runtime.process import Assembled, Part, Surroundings
-from aif_runtime.sql_files import Queries, load_queries
+from aif_runtime.sql_files import load_queries
 
 SERVICE = "orchestrator"
 
@@ -66,7 +72,9 @@ async def assemble(
     executions = ExecutionStore(queries)
     outbox = OutboxStore(queries)
     letters = DeadLetterStore(queries)
-    plans = await _stored_plans(database, queries, pipelines)
+    stored_pipelines = PipelineStore(queries)
+    plans = await _stored_plans(database, stored_pipelines, pipelines)
+    news = PlanNews(bus=bus, plans=plans)
     workforce = Workforce(bus)
     relay = Relay(bus=bus, database=database, outbox=outbox)
     follow_ups = FollowUps(bus=bus, blobs=blobs)
@@ -80,6 +88,7 @@ async def assemble(
         workforce=workforce,
         patience=_patience(settings),
         max_attempt_cost_usd=settings.orchestrator_max_attempt_cost_usd,
+        max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd,
         figures=Figures(surroundings.registry),
         tracing=surroundings.tracing,
         database_clock=DatabaseClock(surroundings.clock),
@@ -95,6 +104,16 @@ async def assemble(
         tracing=surroundings.tracing,
     )
     await answers.open()
+    await PipelineAnswers(bus=bus, database=database, pipelines=stored_pipelines, workforce=workforce, news=news).open()
+    await HistoryAnswers(
+        bus=bus,
+        database=database,
+        executions=executions,
+        attempts=AttemptStore(queries),
+        calls=CallStore(queries),
+        plans=plans,
+        workforce=workforce,
+    ).open()
     await DeadLetterAnswers(bus=bus, database=database, letters=letters, executions=executions).open()
     return Line(
         intake=Intake(bus=bus, blobs=blobs, engine=engine, lease_seconds=settings.orchestrator_lease_seconds),
@@ -113,6 +132,8 @@ async def assemble(
         ),
         workforce=workforce,
         follow_ups=follow_ups,
+        news=news,
+        retention=Retention(database=database, executions=executions, keep_days=settings.orchestrator_keep_days),
     )
 
 
@@ -126,12 +147,19 @@ async def _open_database(surroundings: Surroundings[OrchestratorSettings]) -> Da
     return database
 
 
-async def _stored_plans(database: Database, queries: Queries, pipelines: Sequence[Pipeline]) -> Plans:
-    store = PipelineStore(queries)
+async def _stored_plans(database: Database, store: PipelineStore, pipelines: Sequence[Pipeline]) -> Plans:
+    """All that is stored, the given ones among it as the factory's."""
+
+    async def load(known_ids: Sequence[int]) -> list[StoredPipeline]:
+        async with database.connection() as connection:
+            return await store.list_unknown(connection, known_ids)
+
     async with database.transaction() as connection:
         for pipeline in pipelines:
             await store.keep(connection, pipeline)
-        return Plans(await store.list_all(connection))
+    plans = Plans(load=load)
+    await plans.refresh()
+    return plans
 
 
 def _patience(settings: OrchestratorSettings) -> Patience:

@@ -31,7 +31,7 @@ from aif_orchestrator.engine.batch import (
 from aif_orchestrator.engine.database_clock import DatabaseClock
 from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.inputs import FollowUps
-from aif_orchestrator.engine.plans import Plans
+from aif_orchestrator.engine.plans import Plans, plan_key
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.engine.remembered import Remembered
 from aif_orchestrator.engine.workforce import Workforce
@@ -83,6 +83,7 @@ class Engine:
         workforce: Workforce,
         patience: Patience,
         max_attempt_cost_usd: str,
+        max_execution_cost_usd: str,
         figures: Figures,
         tracing: Tracing,
         database_clock: DatabaseClock,
@@ -97,6 +98,7 @@ class Engine:
         self._workforce = workforce
         self._patience = patience
         self._max_attempt_cost_usd = max_attempt_cost_usd
+        self._max_execution_cost_usd = max_execution_cost_usd
         self._figures = figures
         self._tracing = tracing
         self._clock = database_clock
@@ -171,6 +173,7 @@ class Engine:
                     known = await self._read(connection, batch, orders_are_new)
                     at_ms = self._clock.now_ms()
                     found = {execution_id: each.execution for execution_id, each in known.items()}
+                    await self._plans.ensure(plan_key(execution) for execution in found.values())
                     worked = work_out(batch, found, self._circumstances(at_ms))
                     messages = messages_of(worked)
                     decided = _decided(at_ms, worked, known, messages, published)
@@ -218,10 +221,11 @@ class Engine:
             if (owner, name, version) not in known:
                 known[owner, name, version] = Circumstances(
                     at_ms=at_ms,
-                    plan=self._plans.plan(name, version),
+                    plan=self._plans.of_execution(owner, name, version),
                     free_actions=workforce.free_actions,
                     live_workers=workforce.live_workers,
                     max_attempt_cost_usd=self._max_attempt_cost_usd,
+                    max_execution_cost_usd=self._max_execution_cost_usd,
                     patience=self._patience,
                 )
             return known[owner, name, version]

@@ -1,55 +1,147 @@
-"""Compiled pipelines by name and version, kept in memory: a version never changes."""
+"""Compiled pipelines by owner, name and version, kept in memory: a version never changes.
 
-from collections.abc import Iterable
+What another replica stores arrives by `plan_news.py`; whoever misses one meanwhile has the database asked before it is refused.
+"""
 
-from aif_contracts.orders import TemplateView
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from msgspec import Struct
+
+from aif_contracts.orders import ExecutionView, TemplateView
+from aif_orchestrator.engine.versions import version_rank
+from aif_orchestrator.execution.state import Execution
+from aif_orchestrator.execution.views import view
+from aif_orchestrator.store.pipelines import FACTORY, StoredPipeline
 from aif_pipelines.definition import Pipeline
+from aif_pipelines.mistakes import did_you_mean
 from aif_pipelines.plan import Plan, compile_pipeline
+
+PlanKey = tuple[str, str, str]
+"""Owner, name, version."""
+Load = Callable[[Sequence[int]], Awaitable[Sequence[StoredPipeline]]]
+"""Reads stored pipelines without those whose ids are known; a part of them when there are many."""
+
+
+def plan_key(execution: Execution) -> PlanKey:
+    return execution.template_owner, execution.template, execution.template_version
 
 
 class UnknownTemplate(Exception):
     def __init__(self, name: str, version: str | None, known: Iterable[str]) -> None:
         wanted = name if version is None else f"{name} {version}"
-        super().__init__(f"there is no template {wanted}; there are: {', '.join(sorted(known)) or 'none'}")
+        self.mend = did_you_mean(name, known, "Ask for the list of templates.")
+        super().__init__(f"there is no template {wanted}. {self.mend}")
+
+
+class ChosenPlan(Struct, frozen=True, kw_only=True):
+    """What an order's template name means for the client who orders."""
+
+    owner: str
+    plan: Plan
 
 
 class Plans:
-    def __init__(self, pipelines: Iterable[Pipeline]) -> None:
-        self._plans: dict[tuple[str, str], Plan] = {}
-        self._newest: dict[str, str] = {}
-        for pipeline in pipelines:
-            self._plans[pipeline.name, pipeline.version] = compile_pipeline(pipeline)
-            newest = self._newest.get(pipeline.name)
-            if newest is None or _version_key(pipeline.version) > _version_key(newest):
-                self._newest[pipeline.name] = pipeline.version
+    """Compiled when they are first asked for: most stored versions never run again."""
 
-    def plan(self, name: str, version: str | None) -> Plan:
-        """The plan of a version, of the newest for None. Raises UnknownTemplate."""
-        wanted = version if version is not None else self._newest.get(name)
-        plan = self._plans.get((name, wanted)) if wanted is not None else None
+    def __init__(self, pipelines: Iterable[Pipeline] = (), *, load: Load | None = None) -> None:
+        """`pipelines` are the factory's. Without `load` there are no others."""
+        self._pipelines: dict[PlanKey, Pipeline] = {}
+        self._compiled: dict[PlanKey, Plan] = {}
+        self._newest: dict[tuple[str, str], str] = {}
+        self._loaded: set[int] = set()
+        self._load = load
+        self._refreshing = asyncio.Lock()
+        for pipeline in pipelines:
+            self._put(FACTORY, pipeline)
+
+    def plan(self, client_id: str, name: str, version: str | None) -> ChosenPlan:
+        """For a new order: the client's own pipeline, else the factory's; the newest version for None.
+
+        Raises UnknownTemplate, and PipelineInvalid for a stored version that this release cannot run.
+        """
+        for owner in dict.fromkeys((client_id, FACTORY)):
+            wanted = version if version is not None else self._newest.get((owner, name))
+            if wanted is not None and (owner, name, wanted) in self._pipelines:
+                return ChosenPlan(owner=owner, plan=self.of_execution(owner, name, wanted))
+        raise UnknownTemplate(name, version, self._names(client_id))
+
+    def of_execution(self, owner: str, template: str, version: str) -> Plan:
+        """The very version that an execution has started with. Raises UnknownTemplate, PipelineInvalid."""
+        key = (owner, template, version)
+        plan = self._compiled.get(key)
         if plan is None:
-            raise UnknownTemplate(name, version, self._newest)
+            pipeline = self._pipelines.get(key)
+            if pipeline is None:
+                raise UnknownTemplate(template, version, self._names(owner))
+            plan = self._compiled[key] = compile_pipeline(pipeline)
         return plan
 
-    def templates(self) -> tuple[TemplateView, ...]:
-        """The newest version of each template that is offered."""
-        newest = [self._plans[name, version].pipeline for name, version in sorted(self._newest.items())]
+    def templates(self, client_id: str | None) -> tuple[TemplateView, ...]:
+        """What a client is offered, by name, the newest version of each; for None what everybody is."""
+        owner = client_id or FACTORY
         return tuple(
-            TemplateView(
-                name=pipeline.name,
-                version=pipeline.version,
-                title=pipeline.title,
-                description=pipeline.description,
-                structure_type=pipeline.structure_type,
-                parameters=pipeline.parameters,
-                stages=tuple(stage.id for stage in pipeline.stages),
-            )
-            for pipeline in newest
+            _view(chosen, pipeline)
+            for name in sorted(self._names(owner))
+            for chosen, pipeline in [self._newest_of(owner, name)]
             if pipeline.offered
         )
 
+    async def find(self, client_id: str, name: str, version: str | None) -> ChosenPlan:
+        """As `plan`, and looks into the database before it gives up. Raises DatabaseUnavailable, too."""
+        try:
+            return self.plan(client_id, name, version)
+        except UnknownTemplate:
+            await self.refresh()
+            return self.plan(client_id, name, version)
 
-def _version_key(version: str) -> tuple[tuple[int, ...], bool]:
-    """Orders semantic versions; a pre-release comes before its release."""
-    numbers, _, pre_release = version.partition("-")
-    return tuple(int(part) for part in numbers.split(".")), not pre_release
+    async def ensure(self, keys: Iterable[PlanKey]) -> None:
+        """Have the plans of running executions at hand, stored as they may be by another replica a moment ago.
+
+        Raises DatabaseUnavailable.
+        """
+        if any(key not in self._pipelines for key in keys):
+            await self.refresh()
+
+    async def view(self, execution: Execution, at_ms: int) -> ExecutionView:
+        """The execution as its client may see it. Raises as `ensure` and `of_execution` do."""
+        key = plan_key(execution)
+        await self.ensure([key])
+        return view(self.of_execution(*key), execution, at_ms)
+
+    async def refresh(self) -> None:
+        """Read what was stored since. Raises DatabaseUnavailable."""
+        if self._load is None:
+            return
+        async with self._refreshing:
+            while stored := await self._load(sorted(self._loaded)):
+                for each in stored:
+                    self._put(each.owner, each.pipeline)
+                    self._loaded.add(each.pipeline_id)
+
+    def _put(self, owner: str, pipeline: Pipeline) -> None:
+        name, version = pipeline.name, pipeline.version
+        self._pipelines[owner, name, version] = pipeline
+        newest = self._newest.get((owner, name))
+        if newest is None or version_rank(version) > version_rank(newest):
+            self._newest[owner, name] = version
+
+    def _names(self, client_id: str) -> set[str]:
+        return {name for owner, name in self._newest if owner in (client_id, FACTORY)}
+
+    def _newest_of(self, client_id: str, name: str) -> tuple[str, Pipeline]:
+        owner = client_id if (client_id, name) in self._newest else FACTORY
+        return owner, self._pipelines[owner, name, self._newest[owner, name]]
+
+
+def _view(owner: str, pipeline: Pipeline) -> TemplateView:
+    return TemplateView(
+        name=pipeline.name,
+        version=pipeline.version,
+        title=pipeline.title,
+        description=pipeline.description,
+        structure_type=pipeline.structure_type,
+        parameters=pipeline.parameters,
+        stages=tuple(stage.id for stage in pipeline.stages),
+        owner=owner or None,
+    )

@@ -22,6 +22,16 @@ class Present(Struct, frozen=True, kw_only=True):
     free_actions: frozenset[tuple[str, str]] = frozenset()
     """Worker and action pairs that every live instance offers without cost."""
     capabilities: frozenset[str] = frozenset()
+    workers: tuple[WorkerDescription, ...] = ()
+    """The live processes, by worker's name and instance."""
+
+    def actions(self) -> dict[str, frozenset[str]]:
+        """The actions that some live process of a worker offers, by worker."""
+        names = {each.worker_name for each in self.workers}
+        return {
+            name: frozenset(action.name for each in self.workers if each.worker_name == name for action in each.actions)
+            for name in names
+        }
 
 
 class Workforce:
@@ -57,4 +67,5 @@ def _read(descriptions: list[WorkerDescription]) -> Present:
         live_workers=frozenset(each.worker_name for each in descriptions),
         free_actions=frozenset(offered - paid),
         capabilities=frozenset(capability for each in descriptions for capability in each.capabilities),
+        workers=tuple(sorted(descriptions, key=lambda each: (each.worker_name, each.instance_id))),
     )

@@ -70,9 +70,7 @@ class ExecutionStore:
         row = await connection.fetchrow(self._queries["find_execution"], execution_id, client_id)
         return None if row is None else Seen(execution=_STATE.decode(row["state"]), at_ms=row["at_ms"])
 
-    async def list_page(
-        self, connection: Connection, wanted: Wanted, *, before: str | None, limit: int
-    ) -> list[Seen]:
+    async def list_page(self, connection: Connection, wanted: Wanted, *, before: str | None, limit: int) -> list[Seen]:
         """Newest first, those older than the id `before`. Needs a transaction."""
         await connection.execute(self._queries["plan_lists_by_their_values"])
         rows = await connection.fetch(

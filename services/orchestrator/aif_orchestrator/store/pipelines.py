@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from aif_pipelines.definition import Pipeline
 from aif_pipelines.loading import dump_pipeline, pipeline_digest, restore_pipeline
-from aif_runtime.postgres import Connection
+from aif_runtime.postgres import Connection, Record
 from aif_runtime.sql_files import Queries
 
 FACTORY = ""
@@ -44,6 +44,13 @@ class StoredPipeline(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class PipelineVersion(Struct, frozen=True, kw_only=True):
+    pipeline_id: int
+    owner: str
+    name: str
+    version: str
+
+
 class PipelineStore:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
@@ -64,19 +71,20 @@ class PipelineStore:
         await self._check_name(connection, pipeline.name, owner)
         return await self._check_digest(connection, pipeline, owner) is None
 
-    async def list_unknown(self, connection: Connection, known_ids: Sequence[int]) -> list[StoredPipeline]:
-        """Versions of all owners, without those that are known."""
-        rows = await connection.fetch(self._queries["list_unknown_pipelines"], known_ids)
-        return [
-            StoredPipeline(
-                pipeline_id=row["pipeline_id"],
-                owner=row["owner"],
-                digest=row["digest"],
-                pipeline=restore_pipeline(row["definition"]),
-                created_at=row["created_at"],
-            )
-            for row in rows
-        ]
+    async def list_unknown(self, connection: Connection, known_ids: Sequence[int], limit: int = 500) -> list[StoredPipeline]:
+        """Versions of all owners, without those that are known; empty when none is left."""
+        rows = await connection.fetch(self._queries["list_unknown_pipelines"], known_ids, limit)
+        return [_stored(row) for row in rows]
+
+    async def list_versions(self, connection: Connection, client_id: str | None, name: str | None) -> list[PipelineVersion]:
+        """A client's own and the factory's, everybody's for no client; in no order."""
+        rows = await connection.fetch(self._queries["list_pipeline_versions"], client_id is None, client_id or FACTORY, name)
+        return [PipelineVersion(**row) for row in rows]
+
+    async def read(self, connection: Connection, pipeline_ids: Sequence[int]) -> dict[int, StoredPipeline]:
+        """By id."""
+        rows = await connection.fetch(self._queries["read_pipelines"], pipeline_ids)
+        return {row["pipeline_id"]: _stored(row) for row in rows}
 
     async def _check_name(self, connection: Connection, name: str, owner: str) -> None:
         if owner != FACTORY and await connection.fetchval(self._queries["has_factory_pipeline"], name):
@@ -89,3 +97,13 @@ class PipelineStore:
         if stored is not None and stored != pipeline_digest(pipeline):
             raise PipelineVersionTaken(name, version)
         return stored
+
+
+def _stored(row: Record) -> StoredPipeline:
+    return StoredPipeline(
+        pipeline_id=row["pipeline_id"],
+        owner=row["owner"],
+        digest=row["digest"],
+        pipeline=restore_pipeline(row["definition"]),
+        created_at=row["created_at"],
+    )

@@ -15,4 +15,14 @@ SELECT EXISTS (SELECT 1 FROM pipelines WHERE owner = '' AND name = $1);
 -- name: list_unknown_pipelines
 -- What a replica does not know yet. By ids and not by the highest one: a lower id may be committed after a higher one.
 SELECT pipeline_id, owner, digest, definition, created_at FROM pipelines WHERE pipeline_id <> ALL ($1::bigint[])
-ORDER BY pipeline_id;
+ORDER BY pipeline_id
+LIMIT $2;
+
+-- name: list_pipeline_versions
+-- Names and versions that somebody may see: for $1 all of them, else a client's and the factory's.
+SELECT pipeline_id, owner, name, version FROM pipelines
+WHERE ($1 OR owner IN ($2, '')) AND ($3::text IS NULL OR name = $3);
+
+-- name: read_pipelines
+-- By ids, for one page.
+SELECT pipeline_id, owner, digest, definition, created_at FROM pipelines WHERE pipeline_id = ANY ($1::bigint[]);

@@ -1,0 +1,47 @@
+"""Pipelines that other replicas store: heard of at once, and looked for now and then, since a broadcast may be missed."""
+
+import asyncio
+
+import structlog
+
+from aif_contracts.subjects import PIPELINES_CHANGED
+from aif_orchestrator.engine.plans import Plans
+from aif_runtime.bus import Bus
+from aif_runtime.failures import BusUnavailable, DatabaseUnavailable
+
+REFRESH_SECONDS = 30.0
+PAUSE_SECONDS = 2.0
+
+log = structlog.get_logger()
+
+
+class PlanNews:
+    def __init__(self, *, bus: Bus, plans: Plans) -> None:
+        self._bus = bus
+        self._plans = plans
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except BusUnavailable as failure:
+                log.warning("pipelines_not_followed", reason=str(failure))
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def tell(self) -> None:
+        """Something was stored: know it here, and have the others look."""
+        await self._plans.refresh()
+        try:
+            await self._bus.broadcast(PIPELINES_CHANGED, b"")
+        except BusUnavailable as failure:
+            log.warning("pipelines_change_not_told", reason=str(failure))
+
+    async def _follow(self) -> None:
+        async with self._bus.listen(PIPELINES_CHANGED) as news:
+            while True:
+                try:
+                    await self._plans.refresh()
+                except DatabaseUnavailable as failure:
+                    log.warning("pipelines_not_refreshed", reason=str(failure))
+                await news.next(REFRESH_SECONDS)
