@@ -102,6 +102,7 @@ class OrchestratorStandIn:
         self.is_away = False
         self.loses_answers = False
         """It accepts, and its answers do not arrive."""
+        self.loses_answers_to_execute = False
         self.refusal: Refusal | None = None
 
     async def start(self) -> None:
@@ -205,7 +206,7 @@ class OrchestratorStandIn:
             if self.is_away:
                 raise ConnectionError("away")
             reply = await answer(question.payload)
-            if self.loses_answers:
+            if self.loses_answers or (self.loses_answers_to_execute and question.subject == subjects.EXECUTE):
                 raise ConnectionError("the answer is lost")
             return msgspec.json.encode(reply)
 
