@@ -10,7 +10,7 @@ from aif_ai.prices import PriceBook, shipped_prices
 from aif_contracts.blobs import BlobRef
 from aif_contracts.documents import SourceDocument
 from aif_contracts.packets import Grant
-from aif_granulator.worker import worker_spec
+from aif_granulator.worker import granulator_spec
 from aif_runtime.assignment import Outcome
 from aif_runtime.clock import SystemClock
 from aif_runtime.memory_blobs import MemoryBlobStore
@@ -28,7 +28,7 @@ class GranulatorRig:
             else None
         )
         self.door = Door(providers=(provider,) if provider else (), prices=PriceBook(shipped_prices()), clock=SystemClock())
-        self.spec = worker_spec(self.door, SystemClock(), source_budget_characters=source_budget_characters, slots=2)
+        self.spec = granulator_spec(self.door, SystemClock(), source_budget_characters=source_budget_characters, slots=2)
 
     async def stored(self, source: SourceDocument) -> dict[str, Any]:
         """The reference to a stored source, as a stage's input carries it."""

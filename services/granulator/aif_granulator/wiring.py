@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from aif_ai.assembly import open_door
 from aif_granulator.settings import GranulatorSettings
-from aif_granulator.worker import worker_spec
+from aif_granulator.worker import granulator_spec
 from aif_runtime.connections import open_connections
 from aif_runtime.process import Assembled, Part, Surroundings
 from aif_runtime.worker_loop import run_worker
@@ -17,7 +17,7 @@ async def wire(surroundings: Surroundings[GranulatorSettings]) -> AsyncIterator[
     settings = surroundings.settings
     async with open_connections(surroundings) as connections:
         door = open_door(settings.model_access(), surroundings.clock)
-        spec = worker_spec(
+        spec = granulator_spec(
             door,
             surroundings.clock,
             source_budget_characters=settings.source_budget_characters,
