@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -26,12 +27,13 @@ from aif_runtime.worker_settings import WorkerSettings
 WORKER = "billed_worker"
 PRICE_USD = "0.0125"
 POISON = "poison"
-"""An input that ends the process."""
+"""An input that ends the process, until the worker is mended."""
 POISONED_EXIT = 86
 
 
 class BilledWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
     billed_bill: Annotated[str, Meta(description="File that the provider writes its bill to")]
+    billed_mended: Annotated[str, Meta(description="When this file is there, no input ends the process any more")]
     billed_call_ms: Annotated[int, Meta(ge=0, description="How long the provider takes to answer")] = 30
     billed_slots: Annotated[int, Meta(ge=1)] = 16
 
@@ -46,8 +48,9 @@ class BillLine(Struct, frozen=True, kw_only=True):
 class Provider:
     """Answers after a while, and bills half-way: an answer may be lost, its price is not."""
 
-    def __init__(self, *, bill_path: str, call_ms: int) -> None:
+    def __init__(self, *, bill_path: str, mended_path: str, call_ms: int) -> None:
         self._bill = os.open(bill_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._mended = Path(mended_path)
         self._call_ms = call_ms
 
     def close(self) -> None:
@@ -55,7 +58,7 @@ class Provider:
 
     async def digest(self, assignment: Assignment) -> Outcome:
         text = str(assignment.input["text"])
-        if text == POISON:
+        if text == POISON and not self._mended.exists():
             os._exit(POISONED_EXIT)
         call_key = ".".join(
             (assignment.execution_id, assignment.stage_id, str(assignment.attempt), str(assignment.next_call_number()))
@@ -92,7 +95,7 @@ def _call(assignment: Assignment, call_key: str, latency_ms: int) -> ProviderCal
 @asynccontextmanager
 async def wire(surroundings: Surroundings[BilledWorkerSettings]) -> AsyncIterator[Assembled]:
     settings = surroundings.settings
-    provider = Provider(bill_path=settings.billed_bill, call_ms=settings.billed_call_ms)
+    provider = Provider(bill_path=settings.billed_bill, mended_path=settings.billed_mended, call_ms=settings.billed_call_ms)
     spec = WorkerSpec(
         worker_name=WORKER,
         actions={"digest": ActionSpec(run=provider.digest, paid=True)},

@@ -1,6 +1,6 @@
 """What must hold after every trial, read from Postgres, from the broker and from the provider's bill.
 
-    I1  each accepted execution has exactly one terminal event, and its events are numbered without gaps
+    I1  each leg of an accepted execution has exactly one terminal event, and its events are numbered without gaps
     I2  the ledger is the bill: every call that was billed is booked once, at its price
     I3  each stage was applied once at most, and exactly once if its execution completed
     I4  the deliverable is the digest of what was ordered
@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef
-from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent, StepCompleted, WorkflowCompleted
+from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent, StepCompleted, WorkflowCompleted, WorkflowResumed
 from aif_runtime.blobs import BlobStore
 from aif_runtime.failures import BlobCorrupt, BlobMissing
 from aif_runtime.nats_bus import NatsBus
@@ -157,12 +157,14 @@ def check_endings(texts: Mapping[str, str], books: Books, violations: Violations
             violations.add("I1", f"{execution_id} was accepted and is not stored")
             continue
         finals = books.final_events[execution_id]
-        if finals != 1:
-            violations.add("I1", f"{execution_id} has {finals} terminal events")
-        last = books.events[execution_id][-1].data.__struct_config__.tag if execution_id in books.events else None
-        if finals == 1 and last not in FINAL_EVENT_TYPES:
+        events = books.events.get(execution_id, [])
+        legs = max((event.data.leg for event in events if isinstance(event.data, WorkflowResumed)), default=1)
+        if finals != legs:
+            violations.add("I1", f"{execution_id} has {finals} terminal events in {legs} legs")
+        last = events[-1].data.__struct_config__.tag if events else None
+        if finals == legs and last not in FINAL_EVENT_TYPES:
             violations.add("I1", f"after the end of {execution_id} comes {last}")
-        numbers = [event.sequence for event in books.events.get(execution_id, [])]
+        numbers = [event.sequence for event in events]
         if numbers != list(range(1, len(numbers) + 1)):
             violations.add("I1", f"{execution_id} has events {numbers}")
 

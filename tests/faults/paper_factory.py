@@ -76,6 +76,10 @@ class PaperFactory:
         return f"http://127.0.0.1:{self.kam_port}"
 
     @property
+    def _mended(self) -> Path:
+        return self.folder.path / "mended"
+
+    @property
     def names(self) -> list[str]:
         """Of all that is meant to run."""
         return list(self._members)
@@ -136,8 +140,12 @@ class PaperFactory:
 
     async def add_worker(self) -> str:
         kind = ServiceKind(name=f"worker_{next(self._numbers)}", arguments=(str(HERE / "billed_worker.py"),))
-        bill = {"AIF_BILLED_BILL": str(self.folder.path / "bill.jsonl")}
-        return await self._add(kind, self._everybody() | bill)
+        paths = {"AIF_BILLED_BILL": str(self.folder.path / "bill.jsonl"), "AIF_BILLED_MENDED": str(self._mended)}
+        return await self._add(kind, self._everybody() | paths)
+
+    def mend_workers(self) -> None:
+        """From now on no input ends a worker."""
+        self._mended.touch()
 
     async def remove(self, name: str) -> None:
         """End a service in order and leave it ended."""

@@ -7,7 +7,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from aif_contracts.events import Deliverable, EventData, ExecutionEvent, StepCompleted, Totals, WorkflowCompleted
+from aif_contracts.events import (
+    Deliverable,
+    EventData,
+    ExecutionEvent,
+    Kept,
+    StepCompleted,
+    Totals,
+    WorkflowCompleted,
+    WorkflowResumed,
+)
 from aif_contracts.metering import ResourceUsage, TimeBreakdown, Tokens
 from aif_runtime.memory_blobs import MemoryBlobStore
 from faults.billed_worker import BillLine
@@ -62,7 +71,21 @@ async def test_an_execution_without_exactly_one_end_breaks_the_first(finals: int
 
     await _check(replace(await _books(), final_events={EXECUTION: finals}), BILL, found)
 
-    assert found.found["I1"] == [f"exec_1 has {finals} terminal events"]
+    assert found.found["I1"] == [f"exec_1 has {finals} terminal events in 1 legs"]
+
+
+async def test_a_resumed_execution_has_one_end_more() -> None:
+    books = await _books()
+    kept = Kept(stages=(), tokens_used=Tokens(), cost_usd="0", processing_time_ms=0)
+    story = [WorkflowResumed(leg=2, kept=kept), *(event.data for event in books.events[EXECUTION])]
+    resumed = [_event(number, data) for number, data in enumerate(story, 1)]
+    one_end, two_ends = Violations(), Violations()
+
+    await _check(replace(books, events={EXECUTION: resumed}), BILL, one_end)
+    await _check(replace(books, events={EXECUTION: resumed}, final_events={EXECUTION: 2}), BILL, two_ends)
+
+    assert one_end.found["I1"] == ["exec_1 has 1 terminal events in 2 legs"]
+    assert dict(two_ends.found) == {}
 
 
 async def test_an_event_that_is_missing_breaks_the_first() -> None:
