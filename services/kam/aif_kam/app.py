@@ -21,6 +21,7 @@ from aif_kam.routes.history import history_routes
 from aif_kam.routes.operations import insight_routes, open_routes
 from aif_kam.routes.pipelines import pipeline_routes
 from aif_kam.routes.requests import request_routes
+from aif_kam.routes.schedules import schedule_routes
 from aif_kam.routes.steering import steering_routes
 from aif_kam.routes.stored_pipelines import stored_pipeline_routes
 from aif_kam.routes.workers import worker_routes
@@ -42,6 +43,7 @@ def create_app(parts: Parts) -> AsgiApp:
             stored_pipeline_routes(parts),
             worker_routes(parts),
             dead_letter_routes(parts),
+            schedule_routes(parts),
             event_routes(parts),
             document_routes(parts),
             insight_routes(parts),

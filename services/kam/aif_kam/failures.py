@@ -10,7 +10,8 @@ KamFailure
 ├── NotAllowed          the key is good, the deed is not its client's
 ├── NotFound            nothing of that id belongs to the caller
 ├── Conflict            not in the state that it is in now
-│   └── KeyInFlight     the first call with this Idempotency-Key is not over
+│   ├── KeyInFlight     the first call with this Idempotency-Key is not over
+│   └── FiringGone      a due time of a schedule that is settled, overtaken or called off
 ├── Refused             the orchestrator or the classifier answered no
 └── Unavailable         broker, database or another service is away: try again
 """
@@ -86,6 +87,10 @@ class Conflict(KamFailure):
 class KeyInFlight(Conflict):
     code = "idempotency_key_in_flight"
     retryable = True
+
+
+class FiringGone(Conflict):
+    code = "firing_gone"
 
 
 class Refused(KamFailure):

@@ -9,6 +9,7 @@ import structlog
 from aif_kam.bus_orders import REQUESTS_CONSUMER, BusOrders
 from aif_kam.failures import Unavailable
 from aif_kam.request_tracker import EVENTS_CONSUMER, RequestTracker
+from aif_kam.schedules.firings import Firings
 from aif_kam.submissions import Submissions
 from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Delivery
 from aif_runtime.failures import RuntimeFailure
@@ -18,6 +19,8 @@ FETCH_SECONDS = 1.0
 EVENTS_AT_ONCE = 256
 ORDERS_AT_ONCE = 16
 SWEEP_SECONDS = 2.0
+DUE_SECONDS = 1.0
+"""Schedules are due on whole minutes, and ordered so much later at most."""
 PAUSE_SECONDS = 1.0
 """After a failure; what failed comes again."""
 _log = structlog.get_logger()
@@ -50,6 +53,23 @@ async def run_sweeps(stop: asyncio.Event, *, submissions: Submissions, tracker: 
         await _guarded("sweep", sweep)
         await _guarded("reconcile", reconcile)
         await _pause(stop, SWEEP_SECONDS)
+
+
+async def run_schedules(stop: asyncio.Event, *, firings: Firings, due_seconds: float = DUE_SECONDS) -> None:
+    """What is due of the schedules, several at once."""
+    found = 0
+
+    async def fire_due() -> None:
+        nonlocal found
+        found = 0
+        taken = await firings.take()
+        await asyncio.gather(*(_guarded("firing", partial(firings.fire, firing)) for firing in taken))
+        found = len(taken)
+
+    while not stop.is_set():
+        await _guarded("schedules", fire_due)
+        if not found:
+            await _pause(stop, due_seconds)
 
 
 async def _consume(

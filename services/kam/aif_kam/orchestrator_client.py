@@ -98,6 +98,10 @@ class OrchestratorClient:
     async def list_executions(self, query: ListExecutions) -> ExecutionPage:
         return await self._view(subjects.LIST, query, _EXECUTIONS)
 
+    async def be_there(self) -> None:
+        """Ask for next to nothing: whether an orchestrator and its database answer."""
+        await self.list_executions(ListExecutions(client_id=None, limit=1))
+
     async def events(self, execution_id: str, client_id: str | None, after: int) -> EventPage:
         query = ListEvents(execution_id=execution_id, client_id=client_id, after=after)
         return await self._view(subjects.EVENTS, query, _EVENTS)

@@ -3,7 +3,7 @@
 What a call stores and its idempotency key are written in one transaction; the orchestrator is asked afterwards.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     message: str
     urgency_level: Priority
     workspace_id: str | None
+    schedule_id: str | None = None
 
 
 class WishedExecution(Struct, frozen=True, kw_only=True):
@@ -48,6 +49,10 @@ class _Beginning(Struct, frozen=True, kw_only=True):
     start_at: datetime | None
     given_digest: str
     """Of parameters and time as the client wrote them."""
+
+
+Alongside = Callable[[Connection, ClientRequest], Awaitable[None]]
+"""What is stored in the transaction that stores an order; when it raises, nothing is."""
 
 
 class OrderDesk:
@@ -139,8 +144,10 @@ class OrderDesk:
             return await self._repeat(use, call)
         return await self._submissions.submit(submitting)
 
-    async def order(self, wish: Wish, execution: WishedExecution, call: KeyedCall | None) -> Answer:
-        """Create, choose and execute in one. Raises InvalidInput, Conflict, Unavailable."""
+    async def order(
+        self, wish: Wish, execution: WishedExecution, call: KeyedCall | None, *, alongside: Alongside | None = None
+    ) -> Answer:
+        """Create, choose and execute in one. Raises InvalidInput, Conflict, Unavailable, and what `alongside` raises."""
         if call is not None and (use := await self._use(call)):
             return await self._repeat(use, call)
         begins = _Beginning(
@@ -162,6 +169,8 @@ class OrderDesk:
                     connection, request.request_id, prepared.template, execution.template_confidence_score
                 )
                 submitting = await self._begin(connection, request.request_id, prepared, begins, call)
+                if alongside is not None:
+                    await alongside(connection, submitting)
         if use is not None and call is not None:
             return await self._repeat(use, call)
         return await self._submissions.submit(submitting)
@@ -194,6 +203,7 @@ class OrderDesk:
             status=status,
             selected_template=template,
             problem=None if failure is None else stored_problem(failure),
+            schedule_id=wish.schedule_id,
         )
 
     async def _begin(

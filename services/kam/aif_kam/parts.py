@@ -9,6 +9,7 @@ from aif_kam.identity import Identity
 from aif_kam.orchestrator_client import OrchestratorClient
 from aif_kam.order_desk import OrderDesk
 from aif_kam.request_tracker import RequestTracker
+from aif_kam.schedules.book import ScheduleBook
 from aif_kam.source_intake import SourceIntake
 from aif_kam.steering import Steering
 from aif_kam.template_catalogue import TemplateCatalogue
@@ -23,6 +24,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     tracker: RequestTracker
     steering: Steering
     history: HistoryReader
+    schedules: ScheduleBook
     intake: SourceIntake
     catalogue: TemplateCatalogue
     orchestrator: OrchestratorClient

@@ -95,6 +95,8 @@ class RequestView(Struct, frozen=True, kw_only=True):
     client_id: str
     request_type: str
     origin: Origin
+    schedule_id: str | None
+    """The schedule that it is an order of."""
     status: RequestStatus
     message: str
     urgency_level: Priority
@@ -224,6 +226,7 @@ def request_view(request: ClientRequest) -> RequestView:
         client_id=request.client_id,
         request_type=request.request_type,
         origin=request.origin,
+        schedule_id=request.schedule_id,
         status=request.status,
         message=request.message,
         urgency_level=request.urgency_level,

@@ -44,6 +44,8 @@ class Origin(enum.StrEnum):
     ORDER = "order"
     """In one call."""
     BUS = "bus"
+    SCHEDULE = "schedule"
+    """At a due time of a schedule."""
 
 
 class StoredProblem(Struct, frozen=True, kw_only=True):
@@ -70,6 +72,7 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
     parameters_digest: str | None
     start_at: datetime | None
     """Not before; None for at once."""
+    schedule_id: str | None
     execution_id: str | None
     execution_status: ExecutionStatus | None
     """None while nothing has been heard of an execution."""
@@ -93,6 +96,7 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     message: str
     urgency_level: Priority
     workspace_id: str | None = None
+    schedule_id: str | None = None
     status: RequestStatus = RequestStatus.CREATED
     selected_template: str | None = None
     problem: StoredProblem | None = None
@@ -153,6 +157,7 @@ class RequestStore:
             new.status,
             new.selected_template,
             _json_or_none(new.problem),
+            new.schedule_id,
         )
         assert row is not None
         return _request(row)

@@ -15,13 +15,16 @@ from aif_kam.event_stream import SILENCE_SECONDS, EventStream
 from aif_kam.execution_history import HistoryReader
 from aif_kam.idempotency import KeyStore
 from aif_kam.identity import Identity
-from aif_kam.loops import run_events, run_orders, run_sweeps
+from aif_kam.loops import run_events, run_orders, run_schedules, run_sweeps
 from aif_kam.orchestrator_client import ANSWER_SECONDS, OrchestratorClient
 from aif_kam.order_desk import OrderDesk
 from aif_kam.order_parameters import OrderParameters
 from aif_kam.parts import Parts
 from aif_kam.request_store import RequestStore
 from aif_kam.request_tracker import RequestTracker
+from aif_kam.schedules.book import ScheduleBook
+from aif_kam.schedules.firings import Firings
+from aif_kam.schedules.store import ScheduleStore
 from aif_kam.settings import KamSettings
 from aif_kam.source_intake import SourceIntake
 from aif_kam.source_reader import SourceReader
@@ -69,6 +72,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
     parts: Parts
     orders: BusOrders
     submissions: Submissions
+    firings: Firings
 
 
 def assemble(on: Resources) -> Gateway:
@@ -82,11 +86,12 @@ def assemble(on: Resources) -> Gateway:
         database=on.database, blobs=on.blobs, reader=SourceReader(), sources=sources, keys=keys, new_id=on.new_id
     )
     submissions = Submissions(database=on.database, orchestrator=orchestrator, requests=requests, keys=keys, identity=identity)
+    parameters = OrderParameters(catalogue=catalogue, intake=intake)
     desk = OrderDesk(
         database=on.database,
         requests=requests,
         keys=keys,
-        parameters=OrderParameters(catalogue=catalogue, intake=intake),
+        parameters=parameters,
         catalogue=catalogue,
         intake=intake,
         submissions=submissions,
@@ -94,10 +99,20 @@ def assemble(on: Resources) -> Gateway:
         new_id=on.new_id,
     )
     tracker = RequestTracker(database=on.database, bus=on.bus, orchestrator=orchestrator, requests=requests)
+    schedules = ScheduleStore(queries)
     parts = Parts(
         identity=identity,
         desk=desk,
         tracker=tracker,
+        schedules=ScheduleBook(
+            database=on.database,
+            schedules=schedules,
+            keys=keys,
+            parameters=parameters,
+            intake=intake,
+            clock=on.clock,
+            new_id=on.new_id,
+        ),
         steering=Steering(database=on.database, orchestrator=orchestrator, tracker=tracker, keys=keys),
         history=HistoryReader(orchestrator),
         intake=intake,
@@ -111,7 +126,8 @@ def assemble(on: Resources) -> Gateway:
         version=on.version,
     )
     orders = BusOrders(bus=on.bus, database=on.database, desk=desk, identity=identity, tracing=on.tracing)
-    return Gateway(parts=parts, orders=orders, submissions=submissions)
+    firings = Firings(database=on.database, schedules=schedules, desk=desk, tracker=tracker, orchestrator=orchestrator)
+    return Gateway(parts=parts, orders=orders, submissions=submissions, firings=firings)
 
 
 async def prepare_database(database: Database) -> None:
@@ -168,6 +184,7 @@ async def _assembled(surroundings: Surroundings[KamSettings], database: Database
     return Assembled(
         parts=(
             Part(name="orders", run=partial(run_orders, bus=connections.bus, orders=gateway.orders)),
+            Part(name="schedules", run=partial(run_schedules, firings=gateway.firings)),
             Part(name="events", run=partial(run_events, bus=connections.bus, tracker=gateway.parts.tracker)),
             Part(
                 name="sweeps",

@@ -102,6 +102,13 @@ def known_id(text: str) -> str:
     return text
 
 
+def id_cursor(text: str | None, prefix: str) -> str | None:
+    """The id after which a page begins. Raises InvalidInput."""
+    if text is not None and re.fullmatch(rf"{prefix}_[0-9A-Za-z]{{1,64}}", text) is None:
+        raise invalid("cursor", "is no cursor", "use next_cursor of the page before, as it is")
+    return text
+
+
 def named_client(text: str | None) -> str | None:
     """A client's id out of a query. Raises InvalidInput."""
     if text is not None and _CLIENT_ID.fullmatch(text) is None:

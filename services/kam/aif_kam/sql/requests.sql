@@ -1,8 +1,8 @@
 -- name: insert_request
 -- A request as it was made; a refused order is stored at once with its problem.
 INSERT INTO client_requests (request_id, client_id, origin, request_type, message, urgency_level, workspace_id, status,
-                             selected_template, problem)
-VALUES ($1, $2, $3, 'pipeline_execution', $4, $5, $6, $7, $8, $9)
+                             selected_template, problem, schedule_id)
+VALUES ($1, $2, $3, 'pipeline_execution', $4, $5, $6, $7, $8, $9, $10)
 RETURNING *;
 
 -- name: find_request

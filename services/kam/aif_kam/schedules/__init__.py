@@ -1,0 +1,1 @@
+"""Orders that repeat: kept, and placed whenever they are due."""

@@ -1,0 +1,100 @@
+"""When a schedule is due: a cron expression in a time zone.
+
+Five fields as Debian's cron reads them, and with them its way through changes of the clock: what is due at a fixed time that
+the change leaps over is due right after it; what falls into the hour that comes twice is due once. What is due at least every
+hour goes by elapsed time. All moments here are in UTC.
+"""
+
+import difflib
+import zoneinfo
+from datetime import UTC, datetime, timedelta
+
+from cronsim import CronSim, CronSimError
+from msgspec import Struct
+
+from aif_contracts.orders import FieldMistake
+from aif_kam.failures import InvalidInput
+
+FIELDS = 5
+_MEND = "write five fields: minute hour day-of-month month day-of-week, for example 30 6 * * MON-FRI"
+_NO_PLACES = frozenset({"localtime", "Factory"})
+"""In the zone database, but another time on every machine."""
+_SHORTEST_PAUSE = timedelta(seconds=30)
+"""Less than there is between two due times."""
+
+
+class Rhythm(Struct, frozen=True, kw_only=True):
+    """What has been checked: an expression that is due some day, in a zone that exists."""
+
+    cron: str
+    timezone: str
+
+
+def checked_rhythm(cron: str, timezone: str, *, now: datetime) -> Rhythm:
+    """Raises InvalidInput naming `cron` and `timezone`."""
+    zone = _zone(timezone)
+    mistakes = [] if zone is not None else [_zone_mistake(timezone)]
+    normal = " ".join(cron.split())
+    if (wrong := _cron_mistake(normal, now, zone or zoneinfo.ZoneInfo("UTC"))) is not None:
+        mistakes.insert(0, wrong)
+    if mistakes:
+        raise InvalidInput("; ".join(f"{mistake.field}: {mistake.message}" for mistake in mistakes), mistakes=mistakes)
+    return Rhythm(cron=normal, timezone=timezone)
+
+
+def next_due(rhythm: Rhythm, after: datetime) -> datetime | None:
+    """The first due time after a moment, None when there is none within fifty years."""
+    return _first(rhythm.cron, after, zoneinfo.ZoneInfo(rhythm.timezone))
+
+
+def newest_due(rhythm: Rhythm, first: datetime, now: datetime) -> datetime:
+    """The newest due time up to now, given one that has passed."""
+    newest, silent = first, now
+    # Nothing is due after `silent` up to now: halve what lies between, so that a long outage costs no more than a short one.
+    while silent - newest > _SHORTEST_PAUSE:
+        middle = newest + (silent - newest) / 2
+        due = next_due(rhythm, middle)
+        if due is not None and due <= now:
+            newest = due
+        else:
+            silent = middle
+    return newest
+
+
+def _first(cron: str, after: datetime, zone: zoneinfo.ZoneInfo) -> datetime | None:
+    for local in CronSim(cron, after.astimezone(zone)):
+        due = local.astimezone(UTC)
+        # In the hour that comes twice, the same wall time may lie behind us.
+        if due > after:
+            return due
+    return None
+
+
+def _zone(name: str) -> zoneinfo.ZoneInfo | None:
+    if name in _NO_PLACES:
+        return None
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _zone_mistake(name: str) -> FieldMistake:
+    near = difflib.get_close_matches(name, zoneinfo.available_timezones() - _NO_PLACES, 1)
+    mend = f"did you mean {near[0]}?" if near else "name a zone of the IANA database, for example Europe/Berlin or UTC"
+    return FieldMistake(field="timezone", message=f"{name[:60]!r} is no time zone", mend=mend)
+
+
+def _cron_mistake(cron: str, now: datetime, zone: zoneinfo.ZoneInfo) -> FieldMistake | None:
+    count = len(cron.split())
+    if count != FIELDS:
+        return _no_cron(f"{cron[:60]!r} has {count} fields, but five are due")
+    try:
+        due = _first(cron, now, zone)
+    except CronSimError as wrong:
+        return _no_cron(f"{cron[:60]!r} cannot be read: {str(wrong).lower()}")
+    return None if due is not None else _no_cron(f"{cron[:60]!r} is not due within the next fifty years")
+
+
+def _no_cron(message: str) -> FieldMistake:
+    return FieldMistake(field="cron", message=message, mend=_MEND)

@@ -1,0 +1,147 @@
+"""When a schedule is due: never in the past, always later, and right through changes of the clock."""
+
+import contextlib
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aif_kam.failures import InvalidInput
+from aif_kam.schedules.fire_times import Rhythm, checked_rhythm, newest_due, next_due
+
+NOW = datetime(2026, 5, 1, 9, 30, tzinfo=UTC)
+
+
+def field(low: int, high: int) -> st.SearchStrategy[str]:
+    number = st.integers(low, high)
+    spans = st.tuples(number, number).map(lambda pair: f"{min(pair)}-{max(pair)}")
+    steps = st.integers(1, 30).map(lambda step: f"*/{step}")
+    lists = st.lists(number.map(str), min_size=2, max_size=4).map(",".join)
+    return st.one_of(st.just("*"), number.map(str), spans, steps, lists)
+
+
+CRONS = st.tuples(field(0, 59), field(0, 23), field(1, 28), field(1, 12), field(0, 7)).map(" ".join)
+ZONES = st.sampled_from(
+    [
+        "UTC",
+        "Europe/Berlin",
+        "America/New_York",
+        "America/Sao_Paulo",
+        "Africa/Cairo",
+        "Asia/Kolkata",
+        "Australia/Lord_Howe",
+        "Pacific/Apia",
+        "Asia/Beirut",
+        "America/Havana",
+    ]
+)
+MOMENTS = st.timedeltas(timedelta(), timedelta(days=9000)).map(lambda since: datetime(2010, 1, 1, tzinfo=UTC) + since)
+
+
+@settings(max_examples=400, deadline=None)
+@given(CRONS, ZONES, MOMENTS)
+def test_due_times_are_never_in_the_past_and_rise_strictly(cron: str, zone: str, moment: datetime) -> None:
+    rhythm, due = Rhythm(cron=cron, timezone=zone), moment
+
+    for _ in range(6):
+        following = next_due(rhythm, due)
+        if following is None:
+            return
+        assert following > due
+        assert following.second == following.microsecond == 0
+        due = following
+
+
+@settings(max_examples=200, deadline=None)
+@given(CRONS, ZONES, MOMENTS, st.timedeltas(timedelta(), timedelta(days=3)))
+def test_the_newest_due_time_is_the_last_of_all_that_have_passed(
+    cron: str, zone: str, moment: datetime, gap: timedelta
+) -> None:
+    rhythm = Rhythm(cron=cron, timezone=zone)
+    first = next_due(rhythm, moment)
+    if first is None:
+        return
+    now = first + gap
+
+    newest = newest_due(rhythm, first, now)
+
+    assert first <= newest <= now
+    following = next_due(rhythm, newest)
+    assert following is None or following > now
+
+
+def test_a_year_without_a_gateway_costs_no_walk_over_half_a_million_minutes() -> None:
+    every_minute = Rhythm(cron="* * * * *", timezone="UTC")
+
+    assert newest_due(every_minute, NOW - timedelta(days=365), NOW) == NOW
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "after", "expected"),
+    [
+        ("0 6 * * *", "Europe/Berlin", "2026-05-01T09:30:00Z", "2026-05-02T04:00:00Z"),
+        ("0 6 * * *", "Europe/Berlin", "2026-12-01T09:30:00Z", "2026-12-02T05:00:00Z"),
+        ("*/20 * * * *", "UTC", "2026-05-01T09:40:00Z", "2026-05-01T10:00:00Z"),
+        ("0 0 29 2 *", "UTC", "2026-05-01T09:30:00Z", "2028-02-29T00:00:00Z"),
+        ("0 9 1 * MON", "UTC", "2026-05-01T09:30:00Z", "2026-05-04T09:00:00Z"),
+        # The clocks leap from 2 to 3: what was due at 02:30 is due at 03:00, right after the leap.
+        ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z"),
+        # The hour from 2 to 3 comes twice: due in the first, not in the second.
+        ("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"),
+        ("30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"),
+        # Asked in the second 02:10, the 02:30 of the first pass lies behind.
+        ("30 2 * * *", "Europe/Berlin", "2026-10-25T01:10:00Z", "2026-10-26T01:30:00Z"),
+        # Frequent ones go by elapsed time, through both passes.
+        ("*/30 * * * *", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z"),
+        ("*/30 * * * *", "Europe/Berlin", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"),
+    ],
+)
+def test_due_times_follow_the_wall_clock_of_the_zone(cron: str, zone: str, after: str, expected: str) -> None:
+    assert next_due(Rhythm(cron=cron, timezone=zone), datetime.fromisoformat(after)) == datetime.fromisoformat(expected)
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "named", "saying"),
+    [
+        ("* * * *", "UTC", ["cron"], "'* * * *' has 4 fields, but five are due"),
+        ("0 * * * * *", "UTC", ["cron"], "has 6 fields, but five are due"),
+        ("", "UTC", ["cron"], "has 0 fields"),
+        ("61 * * * *", "UTC", ["cron"], "cannot be read: bad minute"),
+        ("0 25 * * *", "UTC", ["cron"], "bad hour"),
+        ("0 0 30 2 *", "UTC", ["cron"], "bad day-of-month"),
+        ("* * */20 * 1L", "UTC", ["cron"], "is not due within the next fifty years"),
+        ("@daily", "UTC", ["cron"], "has 1 fields"),
+        ("0 6 * * *", "Europe/Berlim", ["timezone"], "'Europe/Berlim' is no time zone"),
+        ("0 6 * * *", "localtime", ["timezone"], "is no time zone"),
+        ("0 6 * * *", "Europe", ["timezone"], "is no time zone"),
+        ("0 6 * * *", "../../etc/passwd", ["timezone"], "is no time zone"),
+        ("x", "y", ["cron", "timezone"], "is no time zone"),
+    ],
+)
+def test_a_rhythm_that_cannot_be_kept_is_refused_with_field_and_mend(
+    cron: str, zone: str, named: list[str], saying: str
+) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(saying)) as refused:
+        checked_rhythm(cron, zone, now=NOW)
+
+    assert [mistake.field for mistake in refused.value.mistakes] == named
+    assert all(mistake.mend for mistake in refused.value.mistakes)
+
+
+def test_a_misspelt_zone_is_answered_with_the_one_that_was_meant() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        checked_rhythm("0 6 * * *", "Europe/Berlim", now=NOW)
+
+    assert refused.value.mistakes[0].mend == "did you mean Europe/Berlin?"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("0123456789*/-,LW#? MONJAN", max_size=30), st.text(max_size=20))
+def test_no_text_gives_anything_but_a_rhythm_or_a_refusal(cron: str, zone: str) -> None:
+    with contextlib.suppress(InvalidInput):
+        rhythm = checked_rhythm(cron, "UTC", now=NOW)
+        assert next_due(rhythm, NOW) is not None
+    with contextlib.suppress(InvalidInput):
+        checked_rhythm("0 6 * * *", zone, now=NOW)
