@@ -103,6 +103,8 @@ class OrchestratorStandIn:
         self.loses_answers = False
         """It accepts, and its answers do not arrive."""
         self.loses_answers_to_execute = False
+        self.loses_events = False
+        """The broker does."""
         self.refusal: Refusal | None = None
 
     async def start(self) -> None:
@@ -149,7 +151,7 @@ class OrchestratorStandIn:
         )
         log.append(event)
         self._change(execution_id, last_sequence=event.sequence)
-        if not stored_only:
+        if not stored_only and not self.loses_events:
             await self.publish(event)
         return event
 
@@ -183,6 +185,10 @@ class OrchestratorStandIn:
         self.waiting.setdefault(execution_id, []).append(stage)
         self._change(execution_id, status=ExecutionStatus.AWAITING_APPROVAL)
         await self.emit(execution_id, ApprovalRequested(step_name=stage, message="is this good?"))
+
+    def set_status(self, execution_id: str, status: ExecutionStatus) -> None:
+        """Without an event: what a broker lost."""
+        self._change(execution_id, status=status)
 
     def _end(self, execution_id: str, status: ExecutionStatus, **changes: Any) -> None:
         stage = StageView(
