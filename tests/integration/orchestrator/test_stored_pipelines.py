@@ -1,0 +1,315 @@
+"""Pipelines saved through any replica: whose they are, what is refused, and that every replica can run them."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from aif_contracts import subjects
+from aif_contracts.orders import Accepted, Refusal
+from aif_contracts.pipelines import GetPipeline, ListPipelines
+from aif_orchestrator.store.pipelines import PipelineStore
+from aif_pipelines.loading import load_pipeline
+from aif_runtime.memory_blobs import MemoryBlobStore
+from aif_runtime.memory_broker import MemoryBroker
+from aif_runtime.memory_bus import MemoryBus
+from aif_runtime.postgres import Database
+from aif_runtime.sql_files import load_queries
+from support.execution_story import deliverable, pipeline, stage
+from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
+from support.orchestrator_questions import Questions
+from support.waiting import eventually
+
+HOUSE = pipeline(stage("only"), name="house_line", outputs=(deliverable("only"),))
+DOCUMENT = """
+name: tea_line
+version: {version}
+title: Tea
+parameters: {{type: object, properties: {{leaf: {{type: string, default: green}}}}}}
+stages:
+  - id: brew
+    worker: maker
+    action: make
+    input: {{leaf: "{{{{params.leaf}}}}"}}
+output:
+  - {{name: tea, stage: brew}}
+"""
+TEA = DOCUMENT.format(version="1.0.0")
+
+
+class Rig:
+    def __init__(self, broker: MemoryBroker, database: Database) -> None:
+        self.broker = broker
+        self.bus = MemoryBus(broker)
+        self.blobs = MemoryBlobStore()
+        self.database = database
+        self.acme = Questions(self.bus, "acme")
+        self.rival = Questions(self.bus, "rival")
+        self.operator = Questions(self.bus, None)
+
+    @asynccontextmanager
+    async def orchestrator(self) -> AsyncIterator[None]:
+        """One replica, on a bus of its own, gone at the end."""
+        bus = MemoryBus(self.broker)
+        async with running_orchestrator(bus, self.blobs, self.database, (HOUSE,)):
+            yield
+        await bus.close()
+
+    async def stores_unheard(self, document: str, owner: str) -> None:
+        """As a replica does that dies before it tells the others."""
+        async with self.database.transaction() as connection:
+            store = PipelineStore(load_queries("aif_orchestrator.store"))
+            await store.keep(connection, load_pipeline(document), owner)
+
+    async def stored(self) -> int:
+        async with self.database.connection() as connection:
+            return int(await connection.fetchval("SELECT count(*) FROM pipelines WHERE name <> 'house_line'"))
+
+
+@pytest.fixture
+async def rig(fresh_database: str) -> AsyncIterator[Rig]:
+    async with orchestrator_database(fresh_database) as database:
+        rig = Rig(MemoryBroker(), database)
+        await HandWorker(rig.bus).register()
+        yield rig
+
+
+async def test_what_a_client_saves_it_can_order_at_once_and_nobody_else_can(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator(), rig.orchestrator():
+        saved = await rig.acme.saves(TEA)
+
+        assert (saved.name, saved.version, saved.owner, saved.is_new, saved.notes) == ("tea_line", "1.0.0", "acme", True, ())
+        assert await rig.acme.templates() == {"house_line": None, "tea_line": "acme"}
+        assert await rig.rival.templates() == {"house_line": None}
+        accepted = [await Client(rig.bus, "acme").execute(f"exec_{number}", "tea_line") for number in range(6)]
+        assert all(isinstance(each, Accepted) for each in accepted), accepted
+        refused = await Client(rig.bus, "rival").execute("exec_x", "tea_line")
+        assert isinstance(refused, Refusal)
+        assert refused.code == "unknown_template"
+        assert "tea_line" not in refused.mistakes[0].mend
+        packets = [await worker.does_next({"made": True}) for _ in range(6)]
+        assert {packet.execution_id for packet in packets} == {f"exec_{number}" for number in range(6)}
+        for number in range(6):
+            await eventually(lambda number=number: Client(rig.bus, "acme").has_ended(f"exec_{number}"))
+
+
+async def test_a_replica_runs_what_it_never_heard_of(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator():
+        await rig.stores_unheard(TEA, "acme")
+
+        assert isinstance(await Client(rig.bus, "acme").execute("exec_1", "tea_line"), Accepted)
+
+        await worker.does_next({"made": True})
+        await eventually(lambda: Client(rig.bus, "acme").has_ended("exec_1"))
+
+
+async def test_a_running_execution_is_taken_over_by_a_replica_that_never_heard_of_its_pipeline(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    leaving = rig.orchestrator()
+    await leaving.__aenter__()
+    async with rig.orchestrator():
+        await rig.stores_unheard(TEA, "acme")
+        # Whichever of the two answers, the other one has not looked.
+        assert isinstance(await Client(rig.bus, "acme").execute("exec_1", "tea_line"), Accepted)
+        await leaving.__aexit__(None, None, None)
+
+        await worker.does_next({"made": True})
+
+        await eventually(lambda: Client(rig.bus, "acme").has_ended("exec_1"))
+
+
+async def test_the_clients_own_pipeline_comes_before_a_later_one_of_the_factory(rig: Rig) -> None:
+    async with rig.orchestrator():
+        await rig.acme.saves(TEA)
+
+        await rig.operator.saves(DOCUMENT.format(version="7.0.0"))
+
+        assert (await rig.acme.pipeline("tea_line")).pipeline.version == "1.0.0"
+        assert (await rig.rival.pipeline("tea_line")).pipeline.version == "7.0.0"
+        accepted = await Client(rig.bus, "acme").execute("exec_1", "tea_line")
+        assert isinstance(accepted, Accepted)
+        assert accepted.template_version == "1.0.0"
+        assert await rig.acme.templates() == {"house_line": None, "tea_line": "acme"}
+        assert await rig.rival.templates() == {"house_line": None, "tea_line": None}
+
+
+async def test_a_name_of_the_factorys_is_not_for_clients(rig: Rig) -> None:
+    async with rig.orchestrator():
+        refusal = await rig.acme.refused_to_save(TEA.replace("tea_line", "house_line"))
+
+        assert refusal.code == "pipeline_name_taken"
+        assert "house_line" in refusal.message
+
+
+async def test_the_same_again_is_harmless_and_a_version_never_changes(rig: Rig) -> None:
+    async with rig.orchestrator():
+        await rig.acme.saves(TEA)
+
+        again = await rig.acme.saves(TEA.replace("title: Tea", 'title: "Tea"'))
+        changed = await rig.acme.refused_to_save(TEA.replace("title: Tea", "title: Coffee"))
+        elsewhere = await rig.rival.saves(TEA.replace("title: Tea", "title: Coffee"))
+
+        assert not again.is_new
+        assert changed.code == "pipeline_version_taken"
+        assert elsewhere.is_new
+        assert await rig.stored() == 2
+
+
+async def test_every_mistake_is_named_with_its_place_and_nothing_is_stored(rig: Rig) -> None:
+    wrong = TEA.replace("params.leaf", "params.leav").replace("stage: brew", "stage: brow").replace("1.0.0", "one")
+    async with rig.orchestrator():
+        refusal = await rig.acme.refused_to_save(wrong)
+
+        assert refusal.code == "invalid_pipeline"
+        assert [mistake.field for mistake in refusal.mistakes] == ["version", "stages[0].input", "output[0].stage"]
+        assert "line 3" in refusal.mistakes[0].message
+        assert "leaf" in refusal.mistakes[1].mend
+        assert await rig.stored() == 0
+
+
+@pytest.mark.parametrize("text", ["name: [", "{", "[]", "just words", "\t", "a: *b"], ids=repr)
+async def test_what_is_no_document_is_refused(rig: Rig, text: str) -> None:
+    async with rig.orchestrator():
+        assert (await rig.acme.refused_to_save(text)).code == "invalid_pipeline"
+
+
+async def test_a_worker_that_nobody_runs_is_a_mistake_unless_it_will_be_started_later(rig: Rig) -> None:
+    later = TEA.replace("worker: maker", "worker: brewer")
+    async with rig.orchestrator():
+        refusal = await rig.acme.refused_to_save(later)
+        saved = await rig.acme.saves(later, require_workers=False)
+
+        assert [mistake.field for mistake in refusal.mistakes] == ["stages[0].worker"]
+        assert saved.is_new
+        assert len(saved.notes) == 1
+        assert "brewer" in saved.notes[0]
+
+
+async def test_an_action_and_a_capability_that_nobody_offers_are_mistakes(rig: Rig) -> None:
+    action = TEA.replace("action: make", "action: mak")
+    capability = TEA.replace("    worker: maker\n    action: make\n", "    capability: tasting\n")
+    async with rig.orchestrator():
+        of_action = await rig.acme.refused_to_save(action)
+        of_capability = await rig.acme.refused_to_save(capability)
+
+        assert of_action.mistakes[0].field == "stages[0].action"
+        assert "make" in of_action.mistakes[0].mend
+        assert of_capability.mistakes[0].field == "stages[0].capability"
+
+
+async def test_a_document_that_reads_the_budget_is_refused_with_the_places(rig: Rig) -> None:
+    document = {
+        "name": "thrifty",
+        "version": "1.0.0",
+        "stages": [
+            {
+                "id": "first",
+                "worker": "maker",
+                "action": "make",
+                "when": "budget.remaining_usd > 1",
+                "rules": [
+                    {
+                        "condition": "first.quality_score < 0.5",
+                        "action": "add_stage",
+                        "stage": {
+                            "id": "polish",
+                            "worker": "maker",
+                            "action": "make",
+                            "input": {"left": "{{budget.remaining_usd}}"},
+                        },
+                    }
+                ],
+            }
+        ],
+    }
+    async with rig.orchestrator():
+        refusal = await rig.acme.refused_to_save(json.dumps(document))
+
+        assert [mistake.field for mistake in refusal.mistakes] == ["stages[0].when", "stages[0].rules[0].stage.input"]
+        assert all("budgets are not kept by this release" in mistake.message for mistake in refusal.mistakes)
+
+
+async def test_a_dry_run_checks_and_stores_nothing(rig: Rig) -> None:
+    async with rig.orchestrator():
+        checked = await rig.acme.saves(TEA, dry_run=True)
+        refused = await rig.acme.refused_to_save(TEA.replace("tea_line", "house_line"), dry_run=True)
+
+        assert checked.is_new
+        assert refused.code == "pipeline_name_taken"
+        assert await rig.stored() == 0
+        await rig.acme.saves(TEA)
+        assert not (await rig.acme.saves(TEA, dry_run=True)).is_new
+
+
+async def test_a_document_of_the_older_style_is_taken(rig: Rig) -> None:
+    older = {
+        "template_name": "older_line",
+        "pipeline_stages": [
+            {"stage_index": 1, "worker_name": "maker", "action": "make"},
+            {"stage_index": 2, "worker_name": "maker", "action": "mistake", "depends_on": [1]},
+        ],
+    }
+    async with rig.orchestrator():
+        refusal = await rig.acme.refused_to_save(json.dumps(older))
+        older["pipeline_stages"][1]["action"] = "make"  # type: ignore[index]
+        saved = await rig.acme.saves(json.dumps(older))
+
+        assert refusal.mistakes[0].field == "pipeline_stages[1].action"
+        assert (saved.name, saved.version) == ("older_line", "1.0.0")
+
+
+async def test_lists_show_ones_own_and_the_factorys_newest_version_first(rig: Rig) -> None:
+    async with rig.orchestrator():
+        for version in ("1.9.0", "1.10.0-rc.1", "1.10.0", "0.1.0"):
+            await rig.acme.saves(DOCUMENT.format(version=version))
+        await rig.rival.saves(DOCUMENT.format(version="5.0.0"))
+
+        first = await rig.acme.pipelines(limit=2)
+        second = await rig.acme.pipelines(limit=2, cursor=first.next_cursor)
+        third = await rig.acme.pipelines(limit=2, cursor=second.next_cursor)
+
+        shown = [(each.name, each.version, each.owner) for page in (first, second, third) for each in page.pipelines]
+        assert shown == [
+            ("house_line", "1.0.0", None),
+            ("tea_line", "1.10.0", "acme"),
+            ("tea_line", "1.10.0-rc.1", "acme"),
+            ("tea_line", "1.9.0", "acme"),
+            ("tea_line", "0.1.0", "acme"),
+        ]
+        assert third.next_cursor is None
+        everything = await rig.operator.pipelines(name="tea_line")
+        assert [each.owner for each in everything.pipelines] == ["acme", "acme", "acme", "acme", "rival"]
+        foreign = ListPipelines(client_id="acme", cursor="99999")
+        refusal = await rig.acme.refused(subjects.LIST_PIPELINES, foreign)
+        assert refusal.mistakes[0].field == "cursor"
+
+
+async def test_a_pipeline_comes_back_complete_and_foreign_ones_are_unknown(rig: Rig) -> None:
+    async with rig.orchestrator():
+        await rig.acme.saves(TEA)
+        await rig.acme.saves(DOCUMENT.format(version="1.1.0"))
+
+        newest = await rig.acme.pipeline("tea_line")
+        older = await rig.acme.pipeline("tea_line", "1.0.0")
+
+        assert newest.pipeline.version == "1.1.0"
+        assert older.pipeline.stages == ("brew",)
+        assert older.document["stages"][0]["retry"]["max_attempts"] >= 1
+        assert load_pipeline(json.dumps(older.document)) == load_pipeline(TEA)
+        for request in (
+            GetPipeline(client_id="rival", name="tea_line"),
+            GetPipeline(client_id="acme", name="tea_line", version="3.0.0"),
+            GetPipeline(client_id=None, name="tea_line"),
+        ):
+            assert (await rig.acme.refused(subjects.GET_PIPELINE, request)).code == "unknown_pipeline"
+
+
+async def test_a_replica_that_starts_later_knows_what_was_saved_before(rig: Rig) -> None:
+    async with rig.orchestrator():
+        await rig.acme.saves(TEA)
+
+    async with rig.orchestrator():
+        assert await rig.acme.templates() == {"house_line": None, "tea_line": "acme"}
