@@ -11,10 +11,12 @@ import pytest
 import aif_pipelines
 from aif_pipelines.expressions import compile_expression
 from aif_pipelines.failures import ExpressionFailed
+from aif_pipelines.kinds import BUDGET_SCHEMA, EXECUTION_SCHEMA, STAGE_METRICS
 from aif_pipelines.loading import dump_pipeline, load_pipeline
 from aif_pipelines.plan import compile_pipeline
 
 README = (Path(aif_pipelines.__path__[0]) / "README.md").read_text()
+SHARED_README = (Path(aif_pipelines.__path__[0]).parent / "README.md").read_text()
 SCOPE = {"s": {"score": 0.7, "tags": ["a"], "text": "Honey"}}
 
 
@@ -44,6 +46,7 @@ def test_the_python_example_builds() -> None:
 
     assert compile_pipeline(names["pipeline"]).order == ("transcribe", "redact", "summarize")
     assert names["pipeline"].stages[2].when == "len(redact.text) > 500"
+    assert names["pipeline"].stages[2].input == "{{redact_again ?? redact}}"
 
 
 @pytest.mark.parametrize(("expression", "gives"), rows())
@@ -59,4 +62,17 @@ def test_the_expressions_of_the_table_give_what_it_says(expression: str, gives: 
 
 
 def test_the_table_is_found() -> None:
-    assert len(rows()) == 11
+    assert len(rows()) == 12
+
+
+def test_the_table_of_what_texts_can_read_has_every_name() -> None:
+    table = SHARED_README.partition("## What the texts of a pipeline can read")[2].partition("\n## ")[0]
+    cells = {cells[1].strip(" `"): cells[2] for line in table.splitlines() if len(cells := line.split("|")) == 5}
+
+    assert {"params", "execution", "budget", "capabilities"} <= set(cells)
+    for name, fields in (
+        ("execution", EXECUTION_SCHEMA["properties"]),
+        ("budget", BUDGET_SCHEMA["properties"]),
+        ("a stage's id", STAGE_METRICS),
+    ):
+        assert set(re.findall(r"`(\w+)`", cells[name])) == set(fields)
