@@ -58,7 +58,7 @@ simulate: $(TESTS_READY) ## thousands of seeded histories of crashes and losses 
 bench: $(TESTS_READY) ## workloads of executions over real servers: throughput, latency, CPU per execution, memory
 	@$(PY) tests/load/workloads.py
 
-image: ## container image of one service (SERVICE=kam|orchestrator|granulator|classifier)
+image: ## container image of one service (SERVICE=kam|orchestrator|granulator|researcher|classifier)
 	@test -n "$(SERVICE)" || { echo "say which: make image SERVICE=kam"; exit 2; }
 	docker build -f deploy/Dockerfile --build-arg SERVICE=$(SERVICE) -t ai-factory/$(SERVICE) .
 

@@ -13,6 +13,7 @@ from aif_classifier.settings import ClassifierSettings
 from aif_granulator.settings import GranulatorSettings
 from aif_kam.settings import KamSettings
 from aif_orchestrator.settings import OrchestratorSettings
+from aif_researcher.settings import ResearcherSettings
 from aif_runtime.env_example import env_example
 
 TARGET = Path(__file__).with_name("env.example")
@@ -20,6 +21,7 @@ SETTINGS: Mapping[str, type[Struct]] = {
     "kam": KamSettings,
     "orchestrator": OrchestratorSettings,
     "granulator": GranulatorSettings,
+    "researcher": ResearcherSettings,
     "classifier": ClassifierSettings,
 }
 

@@ -22,8 +22,9 @@ from aif_runtime.nats_bus import NatsBus
 from support.waiting import eventually
 
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nats.conf"
-USERS = ["kam", "orchestrator", "granulator", "classifier", "operator", "client_acme"]
-SERVICES = ["kam", "orchestrator", "granulator", "classifier"]
+USERS = ["kam", "orchestrator", "granulator", "researcher", "classifier", "operator", "client_acme"]
+SERVICES = ["kam", "orchestrator", "granulator", "researcher", "classifier"]
+WORKERS = [("granulator", "content_granulator"), ("granulator", "content_optimizer"), ("researcher", "topic_researcher")]
 
 STREAM_ABUSES = [
     "$JS.API.STREAM.DELETE.AIF_WORK",
@@ -54,6 +55,11 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     ("granulator", "aif.control.content_granulator"),
     ("granulator", "aif.performance.content_granulator"),
     ("granulator", "$KV.aif_registry.topic_researcher.1"),
+    ("researcher", "$KV.aif_registry.content_optimizer.1"),
+    ("researcher", "aif.work.content_granulator.normal"),
+    ("researcher", "aif.orchestrator.execute"),
+    ("researcher", "aif.event.acme.exec_1.workflow_completed"),
+    ("researcher", "$JS.API.STREAM.UPDATE.AIF_WORK"),
     ("granulator", "$JS.API.STREAM.UPDATE.AIF_WORK"),
     ("kam", "$JS.API.STREAM.UPDATE.AIF_EVENTS"),
     ("classifier", "$JS.API.STREAM.UPDATE.AIF_PERFORMANCE"),
@@ -63,6 +69,8 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     ("classifier", "$JS.API.DIRECT.GET.OBJ_aif_blobs"),
     # Packets, orders and reports of others: fetched or acknowledged.
     ("granulator", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.topic_researcher_normal"),
+    ("researcher", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.content_granulator_normal"),
+    ("researcher", "$JS.ACK.AIF_WORK.content_optimizer_normal.1.1.1.1.0"),
     ("granulator", "$JS.API.CONSUMER.MSG.NEXT.AIF_REPORTS.orchestrator_reports"),
     ("granulator", "$JS.ACK.AIF_REPORTS.orchestrator_reports.1.1.1.1.0"),
     ("kam", "$JS.ACK.AIF_WORK.content_granulator_normal.1.1.1.1.0"),
@@ -76,6 +84,7 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     # Forged replies.
     ("kam", "_INBOX.granulator.x"),
     ("granulator", "_INBOX.kam.x"),
+    ("researcher", "_INBOX.granulator.x"),
     ("granulator", "_INBOX.orchestrator.x"),
     ("classifier", "_INBOX.granulator.x"),
     ("orchestrator", "_INBOX.client_acme.x"),
@@ -105,6 +114,8 @@ HEARING_ABUSES: list[tuple[str, str]] = [
     ("granulator", "aif.event.>"),
     ("granulator", "aif.orchestrator.*"),
     ("granulator", "aif.control.topic_researcher"),
+    ("researcher", "aif.control.content_granulator"),
+    ("researcher", "aif.event.>"),
     ("classifier", "aif.event.>"),
     ("kam", "aif.report.*"),
     ("client_acme", "aif.event.acme.>"),
@@ -183,14 +194,16 @@ async def test_an_order_of_another_system_reaches_the_gateway(broker_url: str) -
 
 
 @pytest.mark.parametrize("priority", ["low", "normal", "high", "critical"])
-async def test_a_packet_reaches_the_worker_and_its_report_comes_back(broker_url: str, priority: str) -> None:
-    worker = "content_granulator"
-    async with _bus(broker_url, "orchestrator") as orchestrator, _bus(broker_url, "granulator") as granulator:
+@pytest.mark.parametrize(("user", "worker"), WORKERS)
+async def test_a_packet_reaches_the_worker_and_its_report_comes_back(
+    broker_url: str, priority: str, user: str, worker: str
+) -> None:
+    async with _bus(broker_url, "orchestrator") as orchestrator, _bus(broker_url, user) as process:
         await orchestrator.publish([Outgoing(subject=subjects.work(worker, priority), payload=b"packet")])
         packets = await _fetch_and_ack(
-            granulator, subjects.STREAM_WORK, subjects.work_consumer(worker, priority), subjects.work(worker, priority)
+            process, subjects.STREAM_WORK, subjects.work_consumer(worker, priority), subjects.work(worker, priority)
         )
-        await granulator.publish(
+        await process.publish(
             [
                 Outgoing(subject=subjects.usage("exec_1"), payload=b"call"),
                 Outgoing(subject=subjects.report("exec_1"), payload=b"report"),
@@ -202,7 +215,7 @@ async def test_a_packet_reaches_the_worker_and_its_report_comes_back(broker_url:
 
         assert (packets, reports, calls) == ([b"packet"], [b"report"], [b"call"])
         assert orchestrator.trouble is None
-        assert granulator.trouble is None
+        assert process.trouble is None
 
 
 @pytest.mark.parametrize(
@@ -214,6 +227,8 @@ async def test_a_packet_reaches_the_worker_and_its_report_comes_back(broker_url:
         *(("kam", subject, "orchestrator") for subject in (subjects.REPLAY_DEAD_LETTER, subjects.DISMISS_DEAD_LETTER)),
         ("granulator", subjects.CLAIM, "orchestrator"),
         ("granulator", subjects.PROGRESS, "orchestrator"),
+        ("researcher", subjects.CLAIM, "orchestrator"),
+        ("researcher", subjects.PROGRESS, "orchestrator"),
         ("kam", subjects.INSIGHTS, "classifier"),
         ("operator", subjects.LIST, "orchestrator"),
         ("operator", subjects.INSIGHTS, "classifier"),
@@ -242,12 +257,13 @@ async def test_the_gateway_hears_events_live_and_stored(broker_url: str) -> None
     assert stored == [b"event"]
 
 
-async def test_a_cancel_reaches_the_workers_of_its_kind(broker_url: str) -> None:
-    subject = subjects.control("content_granulator")
+@pytest.mark.parametrize(("user", "worker"), WORKERS)
+async def test_a_cancel_reaches_the_workers_of_its_kind(broker_url: str, user: str, worker: str) -> None:
+    subject = subjects.control(worker)
     async with (
         _bus(broker_url, "orchestrator") as sender,
-        _bus(broker_url, "granulator") as worker,
-        worker.listen(subject) as heard,
+        _bus(broker_url, user) as process,
+        process.listen(subject) as heard,
     ):
         await sender.broadcast(subject, b"cancel")
         cancel = await heard.next(2)
@@ -267,21 +283,23 @@ async def test_measurements_reach_the_classifier(broker_url: str) -> None:
         assert classifier.trouble is None
 
 
-async def test_a_worker_registers_and_the_orchestrator_sees_it(broker_url: str) -> None:
-    async with _bus(broker_url, "granulator") as granulator, _bus(broker_url, "orchestrator") as orchestrator:
-        await granulator.put_entry(subjects.BUCKET_REGISTRY, "content_granulator.1", b"here", ttl_seconds=15)
+@pytest.mark.parametrize(("user", "worker"), WORKERS)
+async def test_a_worker_registers_and_the_orchestrator_sees_it(broker_url: str, user: str, worker: str) -> None:
+    async with _bus(broker_url, user) as process, _bus(broker_url, "orchestrator") as orchestrator:
+        await process.put_entry(subjects.BUCKET_REGISTRY, f"{worker}.1", b"here", ttl_seconds=15)
 
-        assert await orchestrator.entries(subjects.BUCKET_REGISTRY) == {"content_granulator.1": b"here"}
+        assert (await orchestrator.entries(subjects.BUCKET_REGISTRY))[f"{worker}.1"] == b"here"
+        assert process.trouble is None
 
 
-@pytest.mark.parametrize("writer", ["kam", "orchestrator", "granulator"])
+@pytest.mark.parametrize("writer", ["kam", "orchestrator", "granulator", "researcher"])
 @pytest.mark.parametrize("size_bytes", [100_000, 600_000])
 async def test_a_blob_of_one_service_is_read_by_the_others(broker_url: str, writer: str, size_bytes: int) -> None:
     content = writer[:1].encode() * size_bytes
     async with _bus(broker_url, writer) as bus:
         ref = await NatsBlobStore(bus).put(f"data/{writer}/{size_bytes}", content, inline_limit_bytes=0)
 
-    for reader in ("kam", "orchestrator", "granulator"):
+    for reader in ("kam", "orchestrator", "granulator", "researcher"):
         async with _bus(broker_url, reader) as bus:
             assert await NatsBlobStore(bus).get(ref) == content
             assert bus.trouble is None

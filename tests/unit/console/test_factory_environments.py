@@ -13,7 +13,7 @@ KEYS = FactoryKeys(
     client_id="local",
     client_key="client-key",
     admin_key="admin-key",
-    nats_passwords={"kam": "k", "orchestrator": "o", "granulator": "g", "classifier": "c", "operator": "op"},
+    nats_passwords={"kam": "k", "orchestrator": "o", "granulator": "g", "researcher": "r", "classifier": "c", "operator": "op"},
 )
 REACHED = Reached(
     nats_url="nats://127.0.0.1:20000",
@@ -32,10 +32,11 @@ def environment(name: str, settings: dict[str, str] | None = None, *, nats_url: 
 
 
 @pytest.mark.parametrize("service", ["kam", "orchestrator", "classifier"])
-def test_only_the_granulator_gets_the_keys_of_providers(service: str) -> None:
+def test_only_workers_get_the_keys_of_providers(service: str) -> None:
     settings = {"OPENAI_API_KEY": "sk-1", "ANTHROPIC_API_KEY_FILE": "/key", "AIF_OPENAI_BASE_URL": "http://models"}
 
-    assert settings.items() <= environment("granulator", settings).items()
+    for worker in ("granulator", "researcher"):
+        assert settings.items() <= environment(worker, settings).items()
     assert not settings.keys() & environment(service, settings).keys()
 
 
@@ -43,7 +44,7 @@ def test_the_gateways_secrets_go_to_the_gateway_alone() -> None:
     secrets = {"AIF_KEY_PEPPER", "AIF_BOOTSTRAP_CLIENT_KEY", "AIF_BOOTSTRAP_ADMIN_KEY"}
 
     assert secrets <= environment("kam").keys()
-    for other in ("orchestrator", "granulator", "classifier"):
+    for other in ("orchestrator", "granulator", "researcher", "classifier"):
         assert not secrets & environment(other).keys()
 
 
@@ -55,6 +56,7 @@ def test_each_service_reaches_the_database_in_its_own_role_only() -> None:
         "orchestrator": ["AIF_ORCHESTRATOR_DATABASE_URL"],
         "classifier": ["AIF_CLASSIFIER_DATABASE_URL"],
         "granulator": [],
+        "researcher": [],
     }
 
 

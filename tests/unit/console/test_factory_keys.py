@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from aif_console.factory.keys import NATS_USERS, ensure_keys, find_keys
@@ -17,7 +18,22 @@ async def test_keys_are_made_once_and_found_again(tmp_path: Path) -> None:
     assert made.client_key.startswith("af_live_")
     assert made.client_key != made.admin_key
     assert len(made.key_pepper) == 64
-    assert len({made.nats_passwords[user] for user in NATS_USERS}) == 5
+    assert len({made.nats_passwords[user] for user in NATS_USERS}) == 6
+
+
+async def test_a_factory_older_than_one_of_its_services_keeps_its_keys_and_gets_a_password_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    made = await ensure_keys(path)
+    older = {user: word for user, word in made.nats_passwords.items() if user != "researcher"}
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(made, nats_passwords=older)))
+
+    completed = await ensure_keys(path)
+
+    assert completed == find_keys(path)
+    assert len(completed.nats_passwords["researcher"]) > 20
+    assert msgspec.structs.replace(completed, nats_passwords=older) == msgspec.structs.replace(made, nats_passwords=older)
+    assert older.items() <= completed.nats_passwords.items()
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 async def test_only_the_owner_may_read_them(tmp_path: Path) -> None:

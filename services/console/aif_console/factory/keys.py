@@ -11,7 +11,7 @@ from msgspec import Struct
 from aif_console.embedded.credentials import PASSWORD_BYTES, write_private
 from aif_console.failures import CredentialsUnreadable, KeysNotMade
 
-NATS_USERS = ("kam", "orchestrator", "granulator", "classifier", "operator")
+NATS_USERS = ("kam", "orchestrator", "granulator", "researcher", "classifier", "operator")
 OPERATOR = "operator"
 
 
@@ -36,12 +36,25 @@ def find_keys(path: Path) -> FactoryKeys | None:
 
 
 async def ensure_keys(path: Path) -> FactoryKeys:
-    """The keys, made and written down if there are none yet. Raises CredentialsUnreadable, KeysNotMade."""
-    keys = find_keys(path)
-    if keys is None:
-        keys = await _mint()
+    """The keys, made and written down if there are none yet, completed if a service is new since they were made.
+
+    Raises CredentialsUnreadable, KeysNotMade.
+    """
+    found = find_keys(path)
+    keys = await _mint() if found is None else _completed(found)
+    if keys != found:
         write_private(path, msgspec.json.format(msgspec.json.encode(keys), indent=2))
     return keys
+
+
+def _completed(keys: FactoryKeys) -> FactoryKeys:
+    """With a password for every user of the broker."""
+    missing = {user: _password() for user in NATS_USERS if user not in keys.nats_passwords}
+    return msgspec.structs.replace(keys, nats_passwords={**keys.nats_passwords, **missing}) if missing else keys
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
 async def _mint() -> FactoryKeys:
@@ -59,7 +72,7 @@ async def _mint() -> FactoryKeys:
             client_id=made["AIF_BOOTSTRAP_CLIENT_ID"],
             client_key=made["AIF_BOOTSTRAP_CLIENT_KEY"],
             admin_key=made["AIF_BOOTSTRAP_ADMIN_KEY"],
-            nats_passwords={user: secrets.token_urlsafe(PASSWORD_BYTES) for user in NATS_USERS},
+            nats_passwords={user: _password() for user in NATS_USERS},
         )
     except KeyError as missing:
         raise KeysNotMade(f"{missing} is missing. {complaint.decode().strip()[-400:]}".strip()) from missing

@@ -27,32 +27,30 @@ EVERY_SERVICE_READS = ("AIF_LOG_LEVEL*", "AIF_DRAIN_SECONDS*", "AIF_BLOBS_URL*",
 BUCKET = ("AWS_*",)
 WAY_OUT = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
+WORKER = (
+    "AIF_ACK_WAIT_SECONDS*",
+    "AIF_API_CALL_COST*",
+    "KV_OPERATION_COST*",
+    "R2_OPERATION_COST*",
+    "CPU_COST_PER_MS*",
+    # Nobody else gets the keys of AI providers.
+    "OPENAI_API_KEY*",
+    "ANTHROPIC_API_KEY*",
+    "AIF_OPENAI_*",
+    "AIF_ANTHROPIC_*",
+    "AIF_FREE_MODELS*",
+    "AIF_PROVIDER_*",
+    "AIF_SOURCE_BUDGET_*",
+    *BUCKET,
+    *WAY_OUT,
+)
+
 SERVICES = (
     ServiceKind(
         name="orchestrator", arguments=("-m", "aif_orchestrator"), has_database=True, reads=("AIF_ORCHESTRATOR_*", *BUCKET)
     ),
-    ServiceKind(
-        name="granulator",
-        arguments=("-m", "aif_granulator"),
-        # The only one that gets the keys of AI providers.
-        reads=(
-            "OPENAI_API_KEY*",
-            "ANTHROPIC_API_KEY*",
-            "AIF_OPENAI_*",
-            "AIF_ANTHROPIC_*",
-            "AIF_FREE_MODELS*",
-            "AIF_PROVIDER_*",
-            "AIF_SOURCE_BUDGET_*",
-            "AIF_GRANULATOR_*",
-            "AIF_ACK_WAIT_SECONDS*",
-            "AIF_API_CALL_COST*",
-            "KV_OPERATION_COST*",
-            "R2_OPERATION_COST*",
-            "CPU_COST_PER_MS*",
-            *BUCKET,
-            *WAY_OUT,
-        ),
-    ),
+    ServiceKind(name="granulator", arguments=("-m", "aif_granulator"), reads=("AIF_GRANULATOR_*", "AIF_OPTIMIZER_*", *WORKER)),
+    ServiceKind(name="researcher", arguments=("-m", "aif_researcher"), reads=("AIF_RESEARCHER_*", *WORKER)),
     ServiceKind(name="classifier", arguments=("-m", "aif_classifier"), has_database=True, reads=("AIF_CLASSIFIER_*",)),
     ServiceKind(name="kam", arguments=("-m", "aif_kam"), has_database=True, reads=("AIF_KAM_*", *BUCKET)),
 )
