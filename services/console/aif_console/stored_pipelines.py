@@ -161,7 +161,7 @@ def _standing(answer: PipelineSaved) -> tuple[str, ...]:
 
 def _print_checked(file: Path, checked: Checked, console: Console) -> None:
     if not checked.is_sound:
-        console.print(rendered_mistakes(str(file), checked.mistakes))
+        console.print(rendered_mistakes(str(file), checked.mistakes), soft_wrap=True)
         return
     _say(f"{file}: {checked.name} {checked.version} is sound", console)
     for note in checked.notes:

@@ -20,12 +20,12 @@ HEADINGS = ("NAME", "VERSION", "OF", "STORED", "STAGES")
 
 
 def rendered_mistakes(file_name: str, mistakes: Sequence[Mistake]) -> RenderableType:
-    """`file:line:column: path: message`, and below it the mend."""
+    """Each with its place, as editors understand it, and its mend."""
     lines: list[RenderableType] = []
     for mistake in mistakes:
         place = file_name if mistake.line is None else f"{file_name}:{mistake.line}:{mistake.column}"
-        said = Text.assemble((plain(mistake.path or "the document"), "bold"), plain(f" {mistake.message}"))
-        lines += [Hanging(said, marker=Text(f"{place}  ", style="cyan"))]
+        said = Text.assemble((plain(mistake.path or "the document"), "bold"), plain(f": {mistake.message}"))
+        lines += [Text(place, style="cyan", no_wrap=True, overflow="ignore"), Hanging(said, indent=2)]
         if mistake.mend:
             lines.append(Hanging(Text(plain(mistake.mend), style="dim"), marker="  -> "))
     lines.append(Text(counted(len(mistakes), "mistake"), style="red"))
