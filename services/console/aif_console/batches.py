@@ -35,7 +35,7 @@ from aif_console.reading.plain_text import counted, dollars, plain
 
 KIND = "batch"
 LISTED_BY = "aif batches"
-LOOK_EVERY_SECONDS = 1.0
+LOOK_EVERY_SECONDS = 0.5
 TROUBLES_SHOWN = 20
 TROUBLE = ("failed", "refused", "cancelled")
 HEADINGS = ("BATCH", "ORDERED", "ENDED", "COST", "TEMPLATE")
@@ -158,7 +158,6 @@ async def _until_end(gateway: Gateway, batch: BatchAnswer, output: Output) -> in
     if output.as_json:
         print_json(output.console, ended)
     else:
-        _say(output.console, progress_words(ended))
         for status in TROUBLE:
             if ended.count_of(status):
                 page = await list_items(gateway, batch.batch_id, status=status, limit=TROUBLES_SHOWN)

@@ -1,0 +1,293 @@
+"""`aif order` of any pipeline and later, `aif batch`, `aif batches`, `aif schedules` against a stand-in of the gateway."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.gateway_stand_in import Terminal, gateway_stand_in
+
+TEMPLATE = {
+    "name": "bees",
+    "version": "1.0.0",
+    "title": "Bees",
+    "description": "",
+    "structure_type": None,
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "topic": {"type": "string"},
+            "year": {"type": "string"},
+            "questionCount": {"type": "integer"},
+            "options": {"type": "object"},
+        },
+    },
+    "stages": ["course"],
+}
+ORDERED = {"request_id": "req_1", "execution_id": "exec_1", "status": "running"}
+UPLOADED = {"source_id": "src_1", "title": "Bees", "words": 10, "headings": 2}
+
+
+def batch(**counts: int) -> dict[str, Any]:
+    return {
+        "batch_id": "batch_1",
+        "selected_template": "bees",
+        "created_at": "2026-05-01T09:00:00.000Z",
+        "total": 3,
+        "counts": counts,
+        "progress_percent": 40,
+        "total_cost_usd": "0.012",
+    }
+
+
+@pytest.fixture
+def aif(capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+    with gateway_stand_in() as gateway:
+        gateway.answers_with("GET /api/kam/templates", {"templates": [TEMPLATE]})
+        gateway.answers_with("POST /api/kam/orders", ORDERED, status=202)
+        gateway.answers_with("POST /api/kam/sources", UPLOADED, status=201)
+        yield Terminal(gateway, capsys)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "bees.md").write_text("# Bees")
+    return tmp_path
+
+
+def test_any_pipeline_is_ordered_with_parameters_of_the_types_that_it_wants(aif: Terminal) -> None:
+    said = aif(
+        *("order", "--pipeline", "bees", "--param", "topic=Bees = honey", "--param", "year=2026"),
+        *("--param", "questionCount=5", "--param", 'options={"deep": true}', "--param", "unknown=true", "--no-watch"),
+    )
+
+    assert said.code == 0, said.err
+    assert aif.gateway.last("POST /api/kam/orders").json == {
+        "selected_template": "bees",
+        "parameters": {
+            "topic": "Bees = honey",
+            "year": "2026",
+            "questionCount": 5,
+            "options": {"deep": True},
+            "unknown": True,
+        },
+        "message": "bees",
+        "urgency_level": "normal",
+    }
+
+
+def test_a_source_goes_to_any_pipeline(aif: Terminal, folder: Path) -> None:
+    aif("order", "--pipeline", "bees", "--source", str(folder / "bees.md"), "--urgency", "high", "--no-watch")
+
+    sent = aif.gateway.last("POST /api/kam/orders").json
+    assert sent["parameters"] == {"source": "src_1"}
+    assert sent["message"] == "bees from bees.md"
+    assert sent["urgency_level"] == "high"
+
+
+def test_a_delayed_order_is_not_watched_and_says_when_it_starts(aif: Terminal) -> None:
+    said = aif("order", "quiz", "--topic", "Bees", "--at", "2026-05-01T11:00+02:00")
+
+    assert said.code == 0, said.err
+    assert "it starts at 2026-05-01 09:00:00; to call it off: aif cancel req_1\n" in said.out
+    assert said.out.endswith("watch it: aif watch req_1\n")
+    assert aif.gateway.last("POST /api/kam/orders").json["start_at"] == "2026-05-01T09:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("order",), "--pipeline"),
+        (("order", "quiz", "--pipeline", "bees"), "only one of them"),
+        (("order", "--pipeline", "../admin"), "no pipeline's name"),
+        (("order", "--pipeline", "bees", "--param", "topic"), "--param name=value"),
+        (("order", "--pipeline", "bees", "--param", "a=1", "--param", "a=2"), "a is given twice"),
+        (("order", "quiz", "--topic", "Bees", "--at", "soon"), "--at: 'soon' is no time"),
+        (("batches", "show", "req_1"), "batch_…"),
+        (("schedules", "pause", "x"), "sched_…"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_ordered(
+    aif: Terminal, words: tuple[str, ...], complaint: str
+) -> None:
+    said = aif(*words)
+
+    assert said.code == 2
+    assert complaint in said.err
+    assert aif.gateway.asked == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("in.csv", '\ufefftopic,year,questionCount\r\n"Bees, all",2026,5\r\nCats,,\r\n\r\n'),
+        ("in.jsonl", '{"topic": "Bees, all", "year": "2026", "questionCount": 5}\n\n{"topic": "Cats"}\n'),
+        ("in.json", '[{"topic": "Bees, all", "year": "2026", "questionCount": 5}, {"topic": "Cats"}]'),
+    ],
+)
+def test_inputs_are_read_from_csv_json_lines_and_json(aif: Terminal, folder: Path, name: str, content: str) -> None:
+    (folder / name).write_text(content)
+    aif.gateway.answers_with("POST /api/kam/batches", batch(submitting=2), status=202)
+
+    said = aif("batch", "bees", str(folder / name), "--param", "questionCount=7", "--urgency", "low", "--no-wait")
+
+    assert said.code == 0, said.err
+    assert aif.gateway.last("POST /api/kam/batches").json == {
+        "selected_template": "bees",
+        "inputs": [{"topic": "Bees, all", "year": "2026", "questionCount": 5}, {"topic": "Cats"}],
+        "parameters": {"questionCount": 7},
+        "message": f"bees from {name}",
+        "urgency_level": "low",
+    }
+    assert said.out == "batch_1: 3 orders placed\nwatch it: aif batches watch batch_1\n"
+
+
+def test_sources_of_a_batch_are_files_beside_it_and_each_is_uploaded_once(aif: Terminal, folder: Path) -> None:
+    (folder / "in.csv").write_text("source,topic\nbees.md,a\nbees.md,b\nsrc_9,c\n")
+    aif.gateway.answers_with("POST /api/kam/batches", batch(submitting=3), status=202)
+
+    aif("batch", "bees", str(folder / "in.csv"), "--no-wait")
+
+    sent = aif.gateway.last("POST /api/kam/batches").json["inputs"]
+    assert [each["source"] for each in sent] == ["src_1", "src_1", "src_9"]
+    assert sum(asked.path == "/api/kam/sources" for asked in aif.gateway.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("in.jsonl", '{"a": 1}\n{"a": }\n', "line 2, column 7"),
+        ("in.jsonl", "{}\n[1]\n", "line 2 is no JSON object"),
+        ("in.json", "[1]", "input 1 is no JSON object"),
+        ("in.csv", "a,a\n1,2\n", "line 1: a column has no name"),
+        ("in.csv", "a,b\n1,2,3\n", "line 2: more cells than columns"),
+        ("in.csv", 'a\n"open\n', "line 2"),
+        ("in.jsonl", "\n", "holds no input"),
+        ("in.jsonl", "{}\n" * 1001, "1000 at most"),
+        ("in.jsonl", '{"source": "gone.md"}', "inputs[0].source"),
+    ],
+)
+def test_bad_input_files_are_told_with_their_place(
+    aif: Terminal, folder: Path, name: str, content: str, complaint: str
+) -> None:
+    (folder / name).write_text(content)
+
+    said = aif("batch", "bees", str(folder / name))
+
+    assert said.code == 2
+    assert complaint in said.err
+    assert not [asked for asked in aif.gateway.asked if asked.method == "POST"]
+
+
+def test_a_batch_is_followed_until_all_have_ended_and_tells_what_went_wrong(aif: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text("{}\n{}\n{}\n")
+    item = {"index": 1, "request_id": "req_2", "status": "failed", "problem": {"code": "c", "message": "no modules"}}
+    aif.gateway.answers_with("POST /api/kam/batches", batch(submitting=3), status=202)
+    aif.gateway.answers_with("GET /api/kam/batches/batch_1", batch(running=2, completed=1), batch(completed=2, failed=1))
+    aif.gateway.answers_with("GET /api/kam/batches/batch_1/items", {"items": [item], "next_cursor": None})
+
+    said = aif("batch", "bees", str(folder / "in.jsonl"))
+
+    assert said.code == 1
+    assert said.out.splitlines() == [
+        "batch_1: 3 orders placed",
+        "1 of 3 ended, 40 %, $0.012: 2 running, 1 completed",
+        "3 of 3 ended, 40 %, $0.012: 2 completed, 1 failed",
+        "INPUT  REQUEST  STATUS  WHY",
+        "1      req_2    failed  no modules",
+        "all of it: aif batches show batch_1",
+    ]
+    assert aif.gateway.last("GET /api/kam/batches/batch_1/items").query == {"status": "failed", "limit": "20"}
+
+
+def test_a_batch_without_trouble_ends_with_code_0(aif: Terminal) -> None:
+    aif.gateway.answers_with("GET /api/kam/batches/batch_1", batch(completed=2, partially_completed=1))
+
+    said = aif("batches", "watch", "batch_1", "--json")
+
+    assert said.code == 0
+    assert json.loads(said.out)["counts"] == {"completed": 2, "partially_completed": 1}
+
+
+def test_batches_are_listed_shown_and_cancelled(aif: Terminal) -> None:
+    item = {"index": 0, "request_id": "req_1", "status": "running"}
+    aif.gateway.answers_with("GET /api/kam/batches", {"batches": [batch(running=3)], "next_cursor": None})
+    aif.gateway.answers_with("GET /api/kam/batches/batch_1", batch(running=3))
+    aif.gateway.answers_with("GET /api/kam/batches/batch_1/items", {"items": [item], "next_cursor": None})
+    aif.gateway.answers_with("DELETE /api/kam/batches/batch_1", batch(cancelled=3))
+
+    assert "batch_1  05-01 09:00  0 of 3  $0.012  bees\n" in aif("batches").out
+    assert aif("batches", "show", "batch_1").out.endswith("0      req_1    running\n")
+    assert aif("batches", "cancel", "batch_1").out == "batch_1: 3 of 3 ended, 40 %, $0.012: 3 cancelled\n"
+
+
+SCHEDULE = {
+    "schedule_id": "sched_1",
+    "name": "weekly quiz",
+    "status": "active",
+    "selected_template": "bees",
+    "parameters": {"topic": "Bees"},
+    "cron": "0 6 * * 1",
+    "timezone": "Europe/Vienna",
+    "overlap": "skip",
+    "next_at": "2026-05-04T04:00:00.000Z",
+    "last_outcome": "refused",
+    "last_fired_at": "2026-04-27T04:00:00.000Z",
+    "last_request_id": "req_9",
+    "last_problem": {"code": "order_refused", "message": "the template is gone"},
+    "fired_count": 4,
+    "skipped_count": 1,
+}
+
+
+def test_a_schedule_is_added_with_everything_that_an_order_has(aif: Terminal, folder: Path) -> None:
+    aif.gateway.answers_with("POST /api/kam/schedules", SCHEDULE, status=201)
+
+    said = aif(
+        *("schedules", "add", "weekly quiz", "bees", "--cron", "0 6 * * 1", "--timezone", "Europe/Vienna"),
+        *("--param", "questionCount=5", "--source", str(folder / "bees.md"), "--overlap", "allow"),
+    )
+
+    assert said.out == "sched_1 (weekly quiz) is active, next at 2026-05-04 04:00:00\n"
+    assert aif.gateway.last("POST /api/kam/schedules").json == {
+        "name": "weekly quiz",
+        "selected_template": "bees",
+        "parameters": {"questionCount": 5, "source": "src_1"},
+        "cron": "0 6 * * 1",
+        "timezone": "Europe/Vienna",
+        "urgency_level": "normal",
+        "message": "weekly quiz",
+        "overlap": "allow",
+    }
+
+
+def test_a_cron_that_is_none_is_told_with_its_mend(aif: Terminal) -> None:
+    mistake = {"field": "cron", "message": "has four fields", "mend": "Write five."}
+    aif.gateway.refuses("POST /api/kam/schedules", 422, "wrong", mistake)
+
+    said = aif("schedules", "add", "weekly", "bees", "--cron", "* * * *")
+
+    assert said.code == 2
+    assert "cron: has four fields\n  -> Write five." in said.err
+
+
+def test_schedules_are_listed_and_shown(aif: Terminal) -> None:
+    aif.gateway.answers_with("GET /api/kam/schedules", {"schedules": [SCHEDULE], "next_cursor": None})
+    aif.gateway.answers_with("GET /api/kam/schedules/sched_1", SCHEDULE)
+
+    listed, shown = aif("schedules"), aif("schedules", "show", "sched_1")
+
+    assert "sched_1   0 6 * * 1 Europe/Vienna  2026-05-04 04:00  refused  weekly quiz: bees\n" in listed.out
+    assert "Problem     order_refused: the template is gone\nSo far      4 orders, 1 skipped\n" in shown.out
+
+
+def test_schedules_are_paused_resumed_and_removed(aif: Terminal) -> None:
+    aif.gateway.answers_with("POST /api/kam/schedules/sched_1/pause", {**SCHEDULE, "status": "paused", "next_at": None})
+    aif.gateway.answers_with("POST /api/kam/schedules/sched_1/resume", SCHEDULE)
+    aif.gateway.answers_with("DELETE /api/kam/schedules/sched_1", SCHEDULE)
+
+    assert aif("schedules", "pause", "sched_1").out == "sched_1 (weekly quiz) is paused\n"
+    assert aif("schedules", "resume", "sched_1").out == "sched_1 (weekly quiz) is active, next at 2026-05-04 04:00:00\n"
+    assert aif("schedules", "remove", "sched_1").out == "sched_1 (weekly quiz) is removed; what it ordered stays\n"
