@@ -177,9 +177,25 @@ class OrchestratorStandIn:
         await self.emit(execution_id, data, stored_only=stored_only)
         return deliverable
 
-    async def fail(self, execution_id: str, code: str, message: str) -> None:
+    async def fail(self, execution_id: str, code: str, message: str, *, stored_only: bool = False) -> None:
         self._end(execution_id, ExecutionStatus.FAILED, failure_code=code, failure_message=message)
-        await self.emit(execution_id, WorkflowFailed(code=code, message=message, totals=TOTALS))
+        data = WorkflowFailed(code=code, message=message, totals=TOTALS)
+        await self.emit(execution_id, data, stored_only=stored_only)
+
+    async def resumed(self, execution_id: str) -> Resumed:
+        """Go on: after a pause as before, after an ending on a new leg."""
+        view = self.views[execution_id]
+        leg, kept = (view.leg + 1, KEPT) if view.status.is_final else (view.leg, NOTHING_KEPT)
+        self._change(
+            execution_id,
+            status=ExecutionStatus.RUNNING,
+            leg=leg,
+            completed_at=None,
+            failure_code=None,
+            failure_message=None,
+        )
+        await self.emit(execution_id, WorkflowResumed(leg=leg, kept=kept))
+        return Resumed(execution=self.views[execution_id], kept=kept)
 
     async def ask_for_approval(self, execution_id: str, stage: str) -> None:
         self.waiting.setdefault(execution_id, []).append(stage)
@@ -277,17 +293,7 @@ class OrchestratorStandIn:
         has_ended = found.status.is_final and found.status is not ExecutionStatus.COMPLETED
         if found.status is not ExecutionStatus.PAUSED and not has_ended:
             return Refusal(code="not_resumable", message=f"the execution is {found.status}")
-        leg, kept = (found.leg + 1, KEPT) if has_ended else (found.leg, NOTHING_KEPT)
-        self._change(
-            question.execution_id,
-            status=ExecutionStatus.RUNNING,
-            leg=leg,
-            completed_at=None,
-            failure_code=None,
-            failure_message=None,
-        )
-        await self.emit(question.execution_id, WorkflowResumed(leg=leg, kept=kept))
-        return Resumed(execution=self.views[question.execution_id], kept=kept)
+        return await self.resumed(question.execution_id)
 
     async def _decide_approval(self, payload: bytes) -> ExecutionView | Refusal:
         question = msgspec.json.decode(payload, type=DecideApproval)

@@ -3,17 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import ClassVar
 
 import httpx
-import msgspec
 import pytest
 import websockets
 
 from aif_contracts import subjects
-from aif_contracts.events import ExecutionEvent
 from aif_contracts.orders import Refusal
 from aif_runtime.bus import Outgoing
+from integration.kam.delivered_events import Delivered
 from integration.kam.gateway_under_test import GatewayUnderTest, open_gateway
 from support.waiting import eventually
 
@@ -29,30 +27,6 @@ async def events_of(response: httpx.Response) -> AsyncIterator[tuple[int, str, d
         elif not line and "data" in fields:
             yield int(fields["id"]), fields["event"], json.loads(fields["data"])
             fields = {}
-
-
-class Again:
-    """A delivery of an event that was delivered before."""
-
-    subject = "aif.event.alice.execution.progress_update"
-    headers: ClassVar[dict[str, str]] = {}
-    num_delivered = 2
-    stream_sequence = 1
-
-    def __init__(self, event: ExecutionEvent) -> None:
-        self.payload = msgspec.json.encode(event)
-
-    async def ack(self) -> None:
-        return None
-
-    async def retry_later(self, delay_seconds: float) -> None:
-        raise AssertionError("a late event is good")
-
-    async def discard(self) -> None:
-        raise AssertionError("a late event is good")
-
-    async def still_working(self) -> None:
-        return None
 
 
 async def started(client: httpx.AsyncClient) -> dict[str, str]:
@@ -134,7 +108,7 @@ async def test_an_event_that_is_published_again_is_told_once_and_turns_nothing_b
                     return tuple(rows[0]) == (3, 70)
 
                 await eventually(has_moved)
-                await kam.gateway.parts.tracker.apply_events([Again(kam.orchestrator.events[execution_id][1])])
+                await kam.gateway.parts.tracker.apply_events([Delivered(kam.orchestrator.events[execution_id][1])])
                 assert await has_moved()
                 await kam.orchestrator.complete(execution_id, await kam.store_structure())
 
