@@ -58,7 +58,7 @@ class _Case:
         self._record = record
         self._broker = broker
         self._truth = truth
-        self._plan = shapes.plans.plan(execution.template, execution.template_version)
+        self._plan = shapes.plans.of_execution("", execution.template, execution.template_version)
         self._blobs = blobs
 
     def examine(self) -> None:

@@ -15,7 +15,16 @@ from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.packets import ControlMessage, Granted, Priority, Proceed, WorkPacket
 from aif_contracts.reports import Accepted, Completed, Declined, Failed, Progress, Report
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
-from aif_orchestrator.engine.batch import FollowUp, Worked, attempts_of, calls_of, follow_ups_of, messages_of, work_out
+from aif_orchestrator.engine.batch import (
+    CircumstancesOf,
+    FollowUp,
+    Worked,
+    attempts_of,
+    calls_of,
+    follow_ups_of,
+    messages_of,
+    work_out,
+)
 from aif_orchestrator.engine.remembered import Remembered
 from aif_orchestrator.execution.attempts import WORKER_LOST
 from aif_orchestrator.execution.commands import LoadOutputs, StoreInput, TellWorkers
@@ -29,6 +38,7 @@ from aif_orchestrator.execution.happenings import (
     Happening,
     InputStored,
     InputUnavailable,
+    LoadedOutput,
     OutputsLoaded,
     PacketDeclined,
     Patience,
@@ -374,17 +384,20 @@ class Cluster:
     def load(self, stage_id: str, refs: dict[str, BlobRef]) -> Happening:
         if self.timeline.happens(self.weather.failure / 20):
             return InputUnavailable(stage_id=stage_id, code="blob_missing", message="the bytes are gone")
-        return OutputsLoaded(stage_id=stage_id, outputs={name: self.blobs[ref.storage_key] for name, ref in refs.items()})
+        return OutputsLoaded(
+            stage_id=stage_id,
+            outputs={name: LoadedOutput(sha256=ref.sha256, value=self.blobs[ref.storage_key]) for name, ref in refs.items()},
+        )
 
     def _anybody(self) -> Replica | None:
         alive = [replica for replica in self._replicas if replica.is_alive]
         return alive[int(self.timeline.chance.random() * len(alive))] if alive else None
 
-    def _circumstances_at(self, at_ms: int) -> Callable[[str, str | None], Circumstances]:
-        def circumstances_of(template: str, version: str | None) -> Circumstances:
+    def _circumstances_at(self, at_ms: int) -> CircumstancesOf:
+        def circumstances_of(owner: str, name: str, version: str) -> Circumstances:
             return Circumstances(
                 at_ms=at_ms,
-                plan=self._shapes.plans.plan(template, version),
+                plan=self._shapes.plans.of_execution(owner, name, version),
                 free_actions=self._free_actions,
                 live_workers=_LIVE_WORKERS,
                 max_attempt_cost_usd=MAX_ATTEMPT_COST_USD,
@@ -395,7 +408,8 @@ class Cluster:
 
     def _note_signs_of_life(self, worked: Worked) -> None:
         """Losses first: a claim that takes a silent attempt's place is itself a sign of the next one."""
-        for record in attempts_of([worked]):
+        for ended in attempts_of([worked]):
+            record = ended.record
             if record.failure_code == WORKER_LOST:
                 attempt = (record.execution_id, record.stage_id, record.attempt)
                 longest_ms = (record.timeout_ms or 0) + _PATIENCE.timeout_slack_ms - TOLERANCE_MS

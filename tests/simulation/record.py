@@ -8,6 +8,7 @@ import msgspec
 from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
 from aif_contracts.metering import ProviderCall
 from aif_contracts.performance import PerformanceRecord
+from aif_orchestrator.execution.commands import EmitEvent
 from aif_orchestrator.execution.state import Execution, wake_at
 from aif_orchestrator.store.batches import Committed, Decided
 from aif_orchestrator.store.executions import Versioned
@@ -27,6 +28,7 @@ class Record:
         self.wakes: dict[str, int] = {}
         """When each living execution is to be looked at."""
         self.events: dict[str, list[ExecutionEvent]] = {}
+        self.ended_legs: set[tuple[str, int]] = set()
         self.attempts: dict[tuple[str, str, int], PerformanceRecord] = {}
         self.calls: dict[str, ProviderCall] = {}
         self.outbox: dict[int, Sequence[Outgoing]] = {}
@@ -45,15 +47,19 @@ class Record:
         )
         if stale:
             return Committed(stale=stale, outbox_id=None, at_ms=now)
-        ended = {(record.execution_id, record.stage_id, record.attempt): record for record in decided.attempts}
+        records = [attempt.record for attempt in decided.attempts]
+        ended = {(record.execution_id, record.stage_id, record.attempt): record for record in records}
         if len(ended) < len(decided.attempts) or not self.attempts.keys().isdisjoint(ended):
             raise ConstraintBroken(f"an attempt ends a second time: {sorted(ended)}")
-        for events in decided.events:
-            self._check(events)
+        for emitted in decided.events:
+            self._check(emitted)
         for execution in (*decided.new, *decided.changed):
             self._put(execution, decided.at_ms)
-        for events in decided.events:
-            self.events.setdefault(events[0].subject, []).extend(events)
+        for emitted in decided.events:
+            for each in emitted:
+                self.events.setdefault(each.event.subject, []).append(each.event)
+                if is_final_event(each.event):
+                    self.ended_legs.add((each.event.subject, each.leg))
         self.attempts.update(ended)
         for call in decided.calls:
             self.calls.setdefault(call.call_key, call)
@@ -65,14 +71,13 @@ class Record:
         self.outbox[self._outbox_rows] = decided.messages
         return Committed(stale=frozenset(), outbox_id=self._outbox_rows, at_ms=now)
 
-    def _check(self, events: Sequence[ExecutionEvent]) -> None:
-        execution_id = events[0].subject
-        known = self.events.get(execution_id, [])
-        for number, event in enumerate(events, len(known) + 1):
-            if event.sequence != number:
-                raise ConstraintBroken(f"event {event.sequence} of {execution_id} comes where {number} should")
-        if known and is_final_event(known[-1]) and is_final_event(events[-1]):
-            raise ConstraintBroken(f"{execution_id} ends a second time")
+    def _check(self, emitted: Sequence[EmitEvent]) -> None:
+        execution_id = emitted[0].event.subject
+        for number, each in enumerate(emitted, len(self.events.get(execution_id, [])) + 1):
+            if each.event.sequence != number:
+                raise ConstraintBroken(f"event {each.event.sequence} of {execution_id} comes where {number} should")
+            if is_final_event(each.event) and (execution_id, each.leg) in self.ended_legs:
+                raise ConstraintBroken(f"leg {each.leg} of {execution_id} ends a second time")
 
     def _put(self, execution: Execution, at_ms: int) -> None:
         key = execution.execution_id

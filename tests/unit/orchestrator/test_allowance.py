@@ -66,6 +66,8 @@ def test_the_reservation_of_a_silent_worker_stays_until_it_reports() -> None:
     assert granted_usd(story, "stage_1") == "0.5"
     story.completes("stage_1", 1, metrics=Metrics(cost_usd="0.2"))
     assert remaining(story) == Decimal("0.8")
+    story.completes("stage_1", 2, metrics=Metrics(cost_usd="0.1"))
+    assert remaining(story) == Decimal("1.2")
 
 
 def test_a_call_that_cost_more_than_was_reserved_counts_with_all_it_cost() -> None:

@@ -332,3 +332,25 @@ def test_a_result_that_breaks_its_validation_is_told_to_the_next_attempt() -> No
     assert packet.previous.code == "output_invalid"
     assert "title" in packet.previous.message
     assert packet.previous.output is not None
+
+
+def test_rules_of_an_added_stage_judge_the_very_one_that_they_stand_on() -> None:
+    better = RetryStage(condition="polish.quality_score < 0.7")
+    rule = AddStage(condition="draft.element_count > 1", stage=stage("polish", rules=(better,)), max_times=2)
+    story = Story(pipeline(drafting(rule, RetryStage(condition="draft.quality_score < 0.7"))))
+    story.made("draft", quality=0.1, elements=2)
+    story.made("draft", quality=0.9, elements=2)
+    story.made("polish_2", quality=0.9)
+
+    story.made("polish", quality=0.1)
+
+    assert story.packets()[0].stage_id == "polish"
+
+
+def test_a_stage_is_left_out_once_however_many_rules_say_so() -> None:
+    rules = (SkipStage(condition="true", stage="review"), SkipStage(condition="true", stage="review"))
+    story = Story(pipeline(drafting(*rules), stage("review", depends_on=("draft",))))
+
+    story.made("draft")
+
+    assert story.event_types().count("STEP_SKIPPED") == 1

@@ -273,15 +273,23 @@ def test_what_a_later_leg_delivers_has_an_id_of_its_own() -> None:
 
 def test_a_stage_that_was_added_by_one_that_runs_anew_is_there_only_if_it_is_added_again() -> None:
     rule = AddStage(condition="one.element_count > 1", stage=stage("polish"))
-    definition = pipeline(stage("zero", optional=True), stage("one", input={"zero": "{{zero.made?}}"}, rules=(rule,)))
+    definition = pipeline(
+        stage("zero", optional=True),
+        stage("one", input={"zero": "{{zero.made?}}"}, rules=(rule,)),
+        stage("end", input={"text": "{{polish.made ?? one.made}}"}),
+    )
     story = Story(definition)
     story.fails("zero", story.granted("zero"), retryable=False)
     story.made("one", elements=2)
     story.made("polish", metrics=Metrics(cost_usd="0.5"))
+    story.made("end")
 
     story.happens(ResumeAsked())
+    assert story.execution.progress_percent == 0
     story.made("zero")
-    story.made("one", elements=1)
+    story.made("one", {"made": "plain"}, elements=1)
+    assert story.last_packet("end").data_ref.inline == b'{"text":"plain"}'
+    story.made("end")
     assert story.execution.status is ExecutionStatus.COMPLETED
     assert story.stage("polish").status is StageStatus.SKIPPED
     assert story.stage("polish").spent.cost_usd == "0.5"

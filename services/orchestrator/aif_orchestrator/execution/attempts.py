@@ -214,7 +214,7 @@ def time_passed(draft: Draft) -> None:
             _silence(draft, stage_id, run)
         elif run.status is StageStatus.QUEUED and execution.status is not ExecutionStatus.PAUSED:
             readiness.resend(draft, stage_id)
-        elif run.status is StageStatus.RETRYING and execution.status is not ExecutionStatus.PAUSED:
+        elif run.status is StageStatus.RETRYING:
             readiness.dispatch(draft, stage_id)
         elif run.status is StageStatus.PREPARING:
             readiness.prepare(draft, stage_id)

@@ -110,7 +110,7 @@ class Draft:
         if self.execution.is_final:
             delivered = self.execution.status in (ExecutionStatus.COMPLETED, ExecutionStatus.PARTIALLY_COMPLETED)
             return 100 if delivered else 0
-        work = [run for run in self.stages.values() if run.compensates is None]
+        work = [run for run in self.stages.values() if run.compensates is None and not run.withdrawn]
         done = sum(100 if run.status.is_final else run.progress_percent for run in work)
         return min(99, done // max(1, len(work)))
 

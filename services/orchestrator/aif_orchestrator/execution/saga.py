@@ -81,10 +81,7 @@ def _to_undo(draft: Draft) -> list[str]:
     made = [
         (run.made_at or 0, position, stage_id)
         for position, (stage_id, run) in enumerate(draft.stages.items())
-        if run.output is not None
-        and run.compensates is None
-        and not run.is_undone
-        and compensation_id(run.follows or stage_id) in extra
+        if run.output is not None and run.compensates is None and compensation_id(run.follows or stage_id) in extra
     ]
     return [stage_id for _, _, stage_id in sorted(made, reverse=True)]
 
