@@ -6,13 +6,20 @@ from io import StringIO
 
 from rich.console import Console
 
-from aif_console.following.display import event_line, follow
+from aif_console.following.display import follow
+from aif_console.following.event_words import event_line
 from aif_console.following.progress import Progress, advanced, elapsed_seconds
 from aif_contracts.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    CompensationFailed,
+    CompensationStarted,
     CostIncurred,
     EventData,
     ExecutionEvent,
+    Kept,
     ProgressUpdate,
+    StepAdded,
     StepCompleted,
     StepFailed,
     StepRetrying,
@@ -22,6 +29,9 @@ from aif_contracts.events import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowPaused,
+    WorkflowResumed,
+    WorkflowScheduled,
     WorkflowStarted,
 )
 from aif_contracts.metering import ResourceUsage, TimeBreakdown, Tokens
@@ -141,6 +151,66 @@ def test_a_stage_that_was_added_on_the_way_is_shown_too() -> None:
     assert [stage.name for stage in after(event(STARTED), event(added)).stages] == ["first", "second", "review"]
 
 
+DONE = StepCompleted(step_name="first", attempt=1, tokens_used=Tokens(total_tokens=70), cost_usd="0.0002", processing_time_ms=5)
+FAILED = WorkflowFailed(code="c", message="the second failed", totals=TOTALS)
+
+
+def test_after_a_resume_what_was_kept_stays_and_the_rest_is_before_its_start() -> None:
+    kept = Kept(stages=("first",), tokens_used=Tokens(), cost_usd="0.0002", processing_time_ms=5)
+    broken = StepFailed(step_name="second", attempt=3, code="bad_output", message="no modules")
+
+    progress = after(
+        event(STARTED), event(FIRST), event(DONE), event(broken), event(FAILED), event(WorkflowResumed(leg=2, kept=kept))
+    )
+
+    assert (progress.status, progress.why, progress.ended) == ("running", "", None)
+    assert [(stage.name, stage.status, stage.note) for stage in progress.stages] == [
+        ("first", StageStatus.COMPLETED, ""),
+        ("second", StageStatus.WAITING, ""),
+    ]
+
+
+def test_after_a_pause_everything_is_where_it_was() -> None:
+    nothing = Kept(stages=(), tokens_used=Tokens(), cost_usd="0", processing_time_ms=0)
+
+    paused = after(event(STARTED), event(FIRST), event(WorkflowPaused(reason="r")))
+    resumed = advanced(paused, event(WorkflowResumed(leg=1, kept=nothing)))
+
+    assert (paused.status, resumed.status) == ("paused", "running")
+    assert resumed.stages[0].status is StageStatus.RUNNING
+
+
+def test_a_delayed_execution_counts_its_time_from_its_start() -> None:
+    scheduled = after(event(WorkflowScheduled(template="two_steps", version="1.0.0", start_at="2026-01-01T00:00:30Z")))
+    started = advanced(scheduled, event(STARTED, second=30))
+
+    assert (scheduled.status, started.status) == ("scheduled", "running")
+    assert elapsed_seconds(started.began, None, datetime(2026, 1, 1, 0, 0, 31, tzinfo=UTC)) == 1.0
+
+
+def test_a_stage_waits_for_a_person_and_goes_on_or_fails() -> None:
+    asked = after(event(STARTED), event(FIRST), event(ApprovalRequested(step_name="first", message="Look.")))
+    agreed = advanced(asked, event(ApprovalDecided(step_name="first", approved=True, decided_by="key_1")))
+    refused = advanced(asked, event(ApprovalDecided(step_name="first", approved=False, decided_by="key_1", comment="no")))
+
+    assert (asked.stages[0].status, asked.stages[0].note) == (StageStatus.AWAITING_APPROVAL, "Look.")
+    assert agreed.stages[0].status is StageStatus.RUNNING
+    assert (refused.stages[0].status, refused.stages[0].note) == (StageStatus.FAILED, "rejected: no")
+
+
+def test_what_is_added_and_what_is_undone_are_lines_of_their_own() -> None:
+    added = StepAdded(step_name="optimise", added_by="first", worker_name="w", action="a", reason="r")
+    undoing = CompensationStarted(step_name="first", worker_name="w", action="discard")
+    stuck = CompensationFailed(step_name="first", code="gone", message="no such thing")
+
+    stages = after(event(STARTED), event(added), event(undoing), event(stuck)).stages
+
+    assert [(stage.name, stage.status, stage.note) for stage in stages[2:]] == [
+        ("optimise", StageStatus.WAITING, "added by first"),
+        ("undo first", StageStatus.FAILED, "no such thing"),
+    ]
+
+
 def test_clocks_that_disagree_give_no_negative_times() -> None:
     assert elapsed_seconds(datetime(2026, 1, 2, tzinfo=UTC), None, datetime(2026, 1, 1, tzinfo=UTC)) == 0.0
 
@@ -167,11 +237,13 @@ async def test_on_a_terminal_the_stages_are_drawn() -> None:
     async def events() -> AsyncIterator[ExecutionEvent]:
         yield event(STARTED)
         yield event(FIRST)
+        yield event(WorkflowPaused(reason="for now"))
 
     written = StringIO()
     console = Console(file=written, force_terminal=True, width=120, color_system=None)
     await follow(events(), console=console, clock=ManualClock(datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC)))
 
     assert "two_steps" in written.getvalue()
+    assert "paused  for now; to go on: aif resume exec_1" in written.getvalue()
     assert "running" in written.getvalue()
     assert "waiting" in written.getvalue()
