@@ -5,12 +5,13 @@ never writes a reference: it could name another client's bytes.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from aif_contracts.blobs import BlobRef
 from aif_contracts.orders import FieldMistake, TemplateView
 from aif_kam.failures import InvalidInput
 from aif_kam.source_intake import SourceIntake
@@ -43,6 +44,17 @@ class PreparedOrder(Struct, frozen=True, kw_only=True):
     """Read and stored, still to be entered."""
 
 
+class CheckedWishes(Struct, frozen=True, kw_only=True):
+    """An order's parameters, and what is wrong with them."""
+
+    values: dict[str, Any]
+    """Defaults filled in, without the source."""
+    source_id: str | None
+    text: str | None
+    """A source that the order brings with it."""
+    mistakes: list[FieldMistake]
+
+
 class OrderParameters:
     def __init__(self, *, catalogue: TemplateCatalogue, intake: SourceIntake) -> None:
         self._catalogue = catalogue
@@ -56,31 +68,49 @@ class OrderParameters:
         Raises InvalidInput with all mistakes, Unavailable.
         """
         template = await self._catalogue.chosen(template_name, client_id, field=template_field)
-        wishes = dict(given)
-        source, text = wishes.pop(SOURCE, None), wishes.pop(SOURCE_TEXT, None)
-        mistakes = _source_mistakes(source, text, field)
-        values, found = _checked(template, wishes, has_source=source is not None or text is not None, field=field)
-        mistakes += found
-        blob = None
-        if isinstance(source, str) and not mistakes:
-            blob = await self._intake.find_blob(source, client_id)
+        wishes = check_wishes(template, given, field)
+        mistakes, blob = wishes.mistakes, None
+        if wishes.source_id is not None and not mistakes:
+            blob = await self._intake.find_blob(wishes.source_id, client_id)
             if blob is None:
-                mistakes.append(
-                    _mistake(f"{field}.{SOURCE}", f"there is no source {source!r}", "upload it to /api/kam/sources first")
-                )
+                mistakes = [no_source(f"{field}.{SOURCE}", wishes.source_id)]
         if mistakes:
-            detail = "; ".join(f"{mistake.field}: {mistake.message}" for mistake in mistakes)
-            raise InvalidInput(detail[:500], mistakes=mistakes)
+            raise wrong_parameters(mistakes)
         new_source = None
-        if text is not None:
-            new_source = await self._read_text(client_id, text, f"{field}.{SOURCE_TEXT}")
+        if wishes.text is not None:
+            new_source = await self._read_text(client_id, wishes.text, f"{field}.{SOURCE_TEXT}")
             blob = new_source.blob
-        if blob is not None:
-            values[SOURCE] = msgspec.to_builtins(blob)
-        return PreparedOrder(template=template.name, parameters=values, new_source=new_source)
+        return PreparedOrder(template=template.name, parameters=with_source(wishes.values, blob), new_source=new_source)
 
     async def _read_text(self, client_id: str, text: str, field: str) -> NewSource:
         return await self._intake.read(client_id, text.encode("utf-8", "replace"), FileToRead(pasted=True), field=field)
+
+
+def check_wishes(template: TemplateView, given: Mapping[str, Any], field: str) -> CheckedWishes:
+    """Whether a source of that id exists is not looked up, and no text is read."""
+    wishes = dict(given)
+    source, text = wishes.pop(SOURCE, None), wishes.pop(SOURCE_TEXT, None)
+    mistakes = _source_mistakes(source, text, field)
+    values, found = _checked(template, wishes, has_source=source is not None or text is not None, field=field)
+    return CheckedWishes(
+        values=values,
+        source_id=source if isinstance(source, str) else None,
+        text=text if isinstance(text, str) else None,
+        mistakes=[*mistakes, *found],
+    )
+
+
+def with_source(values: Mapping[str, Any], blob: BlobRef | None) -> dict[str, Any]:
+    return dict(values) if blob is None else {**values, SOURCE: msgspec.to_builtins(blob)}
+
+
+def no_source(field: str, source_id: str) -> FieldMistake:
+    return _mistake(field, f"there is no source {source_id[:80]!r}", "upload it to /api/kam/sources first")
+
+
+def wrong_parameters(mistakes: Sequence[FieldMistake]) -> InvalidInput:
+    detail = "; ".join(f"{mistake.field}: {mistake.message}" for mistake in mistakes)
+    return InvalidInput(detail[:500], mistakes=mistakes)
 
 
 def as_offered(template: TemplateView) -> TemplateView:

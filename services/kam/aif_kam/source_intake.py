@@ -1,20 +1,22 @@
 """Takes source documents in: read by a child process, stored as a blob, then entered in the table."""
 
+import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from aif_contracts.blobs import BlobRef
 from aif_kam import problems
 from aif_kam.failures import NotFound
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use, in_flight
 from aif_kam.payloads import SourceView
-from aif_kam.source_reader import SourceReader
+from aif_kam.source_reader import ReadFile, SourceReader
 from aif_kam.source_store import NewSource, SourceStore, StoredDeliverable
 from aif_kam.sources.reading import FileToRead
 from aif_runtime.blobs import BlobStore
 from aif_runtime.postgres import Connection, Database
 
 MAX_FILE_BYTES = 50 * 1024 * 1024
+BLOBS_AT_ONCE = 16
 
 
 class SourceIntake:
@@ -47,7 +49,7 @@ class SourceIntake:
                 if earlier is None:
                     raise in_flight()
                 return earlier
-            await self._sources.insert(connection, source)
+            await self._sources.insert(connection, [source])
             if call is not None:
                 await self._keys.answer(connection, call, answer)
         return answer
@@ -55,27 +57,35 @@ class SourceIntake:
     async def read(self, client_id: str, content: bytes, file: FileToRead, *, field: str) -> NewSource:
         """Read a file and store its document as a blob; the caller enters it. Without an entry nobody finds the blob."""
         found = await self._reader.read(content, file, field=field)
-        source_id = self._new_id("src")
-        blob = await self._blobs.put(f"sources/{client_id}/{source_id}", found.document, inline_limit_bytes=0)
-        return NewSource(
-            source_id=source_id,
-            client_id=client_id,
-            title=found.summary.title,
-            file_name=file.file_name,
-            media_type=found.summary.media_type,
-            words=found.summary.words,
-            headings=found.summary.headings,
-            characters=found.summary.characters,
-            sha256=hashlib.sha256(content).hexdigest(),
-            blob=blob,
-        )
+        return await self._stored(client_id, content, file.file_name, found)
+
+    async def read_texts(
+        self, client_id: str, texts: Sequence[str], fields: Sequence[str], *, together: str
+    ) -> list[NewSource]:
+        """The same for texts out of orders, in their order. Raises InvalidInput naming the `fields` that cannot be read, or
+        `together`."""
+        files = await self._reader.read_texts(texts, fields, together=together)
+        slots = asyncio.Semaphore(BLOBS_AT_ONCE)
+
+        async def stored(text: str, found: ReadFile) -> NewSource:
+            async with slots:
+                return await self._stored(client_id, text.encode("utf-8", "replace"), None, found)
+
+        return await asyncio.gather(*(stored(text, found) for text, found in zip(texts, files, strict=True)))
 
     async def enter(self, connection: Connection, source: NewSource) -> None:
-        await self._sources.insert(connection, source)
+        await self._sources.insert(connection, [source])
+
+    async def enter_all(self, connection: Connection, sources: Sequence[NewSource]) -> None:
+        await self._sources.insert(connection, sources)
 
     async def find_blob(self, source_id: str, client_id: str) -> BlobRef | None:
+        return (await self.find_blobs([source_id], client_id)).get(source_id)
+
+    async def find_blobs(self, source_ids: Sequence[str], client_id: str) -> Mapping[str, BlobRef]:
+        """Of the client's own sources; a foreign one is not there."""
         async with self._database.connection() as connection:
-            return await self._sources.find_blob(connection, source_id, client_id)
+            return await self._sources.find_blobs(connection, source_ids, client_id)
 
     async def find_deliverable(self, deliverable_id: str, client_id: str | None) -> StoredDeliverable:
         """Raises NotFound, also for another client's."""
@@ -84,6 +94,22 @@ class SourceIntake:
         if found is None:
             raise NotFound(f"there is no deliverable {deliverable_id}")
         return found
+
+    async def _stored(self, client_id: str, content: bytes, file_name: str | None, found: ReadFile) -> NewSource:
+        source_id = self._new_id("src")
+        blob = await self._blobs.put(f"sources/{client_id}/{source_id}", found.document, inline_limit_bytes=0)
+        return NewSource(
+            source_id=source_id,
+            client_id=client_id,
+            title=found.summary.title,
+            file_name=file_name,
+            media_type=found.summary.media_type,
+            words=found.summary.words,
+            headings=found.summary.headings,
+            characters=found.summary.characters,
+            sha256=hashlib.sha256(content).hexdigest(),
+            blob=blob,
+        )
 
     async def _earlier(self, call: KeyedCall) -> Answer | None:
         async with self._database.connection() as connection:

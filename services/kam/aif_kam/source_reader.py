@@ -3,10 +3,12 @@
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
 
+from aif_contracts.orders import FieldMistake
 from aif_kam.failures import InvalidInput, Unavailable, invalid
 from aif_kam.sources.reading import FileToRead
 from aif_kam.sources.reading_process import ReadAnswer, ReadingTask, ReadOk, ReadRefused
@@ -44,6 +46,18 @@ class SourceReader:
     async def read(self, content: bytes, file: FileToRead, *, field: str = "source") -> ReadFile:
         """The document in a file. Raises InvalidInput naming `field` for a file that cannot be read, Unavailable when too
         many files wait."""
+        return (await self._read([content], file, [field], field))[0]
+
+    async def read_texts(self, texts: Sequence[str], fields: Sequence[str], *, together: str) -> list[ReadFile]:
+        """The documents in texts out of orders, read by one process under the limits of one file.
+
+        Raises InvalidInput naming all of `fields` whose texts cannot be read, or `together` when the limits do not suffice for
+        all of them; Unavailable when too many files wait.
+        """
+        contents = [text.encode("utf-8", "replace") for text in texts]
+        return await self._read(contents, FileToRead(pasted=True), fields, together) if contents else []
+
+    async def _read(self, contents: Sequence[bytes], file: FileToRead, fields: Sequence[str], together: str) -> list[ReadFile]:
         if self._waiting >= WAITING:
             raise Unavailable(
                 "too many documents wait to be read; try again", code="too_many_documents", retry_after_seconds=10
@@ -51,17 +65,14 @@ class SourceReader:
         self._waiting += 1
         try:
             async with self._slots:
-                output = await self._run_child(content, file, field)
+                output = await self._run_child(contents, file, together)
         finally:
             self._waiting -= 1
-        head, _, document = output.partition(b"\n")
-        answer = _ANSWER.decode(head)
-        if isinstance(answer, ReadRefused):
-            raise invalid(field, answer.message, answer.mend, code=answer.code)
-        return ReadFile(summary=answer, document=document)
+        return _read_files(output, fields)
 
-    async def _run_child(self, content: bytes, file: FileToRead, field: str) -> bytes:
-        task = ReadingTask(file=file, cpu_seconds=self._cpu_seconds, memory_bytes=self._memory_bytes)
+    async def _run_child(self, contents: Sequence[bytes], file: FileToRead, field: str) -> bytes:
+        sizes = tuple(len(content) for content in contents)
+        task = ReadingTask(file=file, sizes=sizes, cpu_seconds=self._cpu_seconds, memory_bytes=self._memory_bytes)
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "aif_kam.sources.reading_process"),
             stdin=asyncio.subprocess.PIPE,
@@ -73,7 +84,7 @@ class SourceReader:
         )
         try:
             async with asyncio.timeout(self._wall_seconds):
-                output, _ = await child.communicate(msgspec.json.encode(task) + b"\n" + content)
+                output, _ = await child.communicate(b"".join((msgspec.json.encode(task), b"\n", *contents)))
         except TimeoutError as error:
             raise _too_costly(field, f"took more than {self._wall_seconds:g} s") from error
         finally:
@@ -83,6 +94,25 @@ class SourceReader:
         if child.returncode != 0:
             raise _too_costly(field, "took more processor time or memory than a document may")
         return output
+
+
+def _read_files(output: bytes, fields: Sequence[str]) -> list[ReadFile]:
+    files: list[ReadFile] = []
+    refused: list[tuple[str, ReadRefused]] = []
+    at = 0
+    for field in fields:
+        end = output.index(b"\n", at)
+        answer, at = _ANSWER.decode(output[at:end]), end + 1
+        if isinstance(answer, ReadRefused):
+            refused.append((field, answer))
+            continue
+        files.append(ReadFile(summary=answer, document=output[at : at + answer.size_bytes]))
+        at += answer.size_bytes
+    if refused:
+        first = refused[0][1]
+        mistakes = [FieldMistake(field=field, message=each.message, mend=each.mend) for field, each in refused]
+        raise InvalidInput(first.message, code=first.code, mistakes=mistakes)
+    return files
 
 
 def _too_costly(field: str, finding: str) -> InvalidInput:

@@ -1,6 +1,6 @@
 """Source documents and deliverables in Postgres: whose they are, and where their bytes lie."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -35,24 +35,24 @@ class SourceStore:
     def __init__(self, queries: Mapping[str, str]) -> None:
         self._sql = queries
 
-    async def insert(self, connection: Connection, source: NewSource) -> None:
+    async def insert(self, connection: Connection, sources: Sequence[NewSource]) -> None:
         await connection.execute(
-            self._sql["insert_source"],
-            source.source_id,
-            source.client_id,
-            source.title,
-            source.file_name,
-            source.media_type,
-            source.words,
-            source.headings,
-            source.characters,
-            source.sha256,
-            msgspec.json.encode(source.blob),
+            self._sql["insert_sources"],
+            [source.source_id for source in sources],
+            [source.client_id for source in sources],
+            [source.title for source in sources],
+            [source.file_name for source in sources],
+            [source.media_type for source in sources],
+            [source.words for source in sources],
+            [source.headings for source in sources],
+            [source.characters for source in sources],
+            [source.sha256 for source in sources],
+            [msgspec.json.encode(source.blob) for source in sources],
         )
 
-    async def find_blob(self, connection: Connection, source_id: str, client_id: str) -> BlobRef | None:
-        content = await connection.fetchval(self._sql["find_source_blob"], source_id, client_id)
-        return None if content is None else _BLOB.decode(content)
+    async def find_blobs(self, connection: Connection, source_ids: Sequence[str], client_id: str) -> Mapping[str, BlobRef]:
+        rows = await connection.fetch(self._sql["find_source_blobs"], list(source_ids), client_id)
+        return {row["source_id"]: _BLOB.decode(row["blob"]) for row in rows}
 
     async def find_deliverable(
         self, connection: Connection, deliverable_id: str, client_id: str | None

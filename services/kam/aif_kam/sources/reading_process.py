@@ -1,7 +1,7 @@
-"""The child process that reads one file: limits on itself first, then bytes from stdin, the answer to stdout.
+"""The child process that reads files: limits on itself first, then bytes from stdin, the answers to stdout.
 
-In: one line of JSON (`ReadingTask`), then the file. Out: one line of JSON (`ReadAnswer`), then the document as JSON, ready to
-be stored as it is.
+In: one line of JSON (`ReadingTask`), then the files. Out, for each file: one line of JSON (`ReadAnswer`), then the document as
+JSON, ready to be stored as it is.
 
 A document is hostile until read: a few kilobytes can unpack to gigabytes or keep a parser busy for hours. Whatever happens
 in here ends with this process.
@@ -20,6 +20,9 @@ from aif_kam.sources.unreadable import Unreadable
 
 class ReadingTask(Struct, frozen=True, kw_only=True):
     file: FileToRead
+    """What all of them are; several are texts out of orders."""
+    sizes: tuple[int, ...]
+    """In bytes, in their order."""
     cpu_seconds: int
     memory_bytes: int
 
@@ -30,6 +33,8 @@ class ReadOk(Struct, frozen=True, kw_only=True, tag="read"):
     words: int
     headings: int
     characters: int
+    size_bytes: int
+    """Of the document that follows."""
 
 
 class ReadRefused(Struct, frozen=True, kw_only=True, tag="refused"):
@@ -44,14 +49,16 @@ ReadAnswer = ReadOk | ReadRefused
 def main() -> None:
     task = msgspec.json.decode(sys.stdin.buffer.readline(), type=ReadingTask)
     _limit_this_process(task)
-    answer, document = _read(task.file)
-    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n" + document)
+    for size in task.sizes:
+        answer, document = _read(sys.stdin.buffer.read(size), task.file)
+        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n" + document)
 
 
-def _read(file: FileToRead) -> tuple[ReadAnswer, bytes]:
+def _read(content: bytes, file: FileToRead) -> tuple[ReadAnswer, bytes]:
     try:
-        document = read_source(sys.stdin.buffer.read(), file)
-        return _summary(document), msgspec.json.encode(document)
+        document = read_source(content, file)
+        encoded = msgspec.json.encode(document)
+        return _summary(document, len(encoded)), encoded
     except Unreadable as unreadable:
         return ReadRefused(code=unreadable.code, message=unreadable.message, mend=unreadable.mend), b""
     except (RecursionError, MemoryError):
@@ -60,13 +67,14 @@ def _read(file: FileToRead) -> tuple[ReadAnswer, bytes]:
         ), b""
 
 
-def _summary(document: SourceDocument) -> ReadOk:
+def _summary(document: SourceDocument, size_bytes: int) -> ReadOk:
     return ReadOk(
         title=document.title,
         media_type=document.media_type,
         words=len(document.text.split()),
         headings=sum(block.kind is BlockKind.HEADING for block in document.blocks),
         characters=len(document.text),
+        size_bytes=size_bytes,
     )
 
 
