@@ -1,9 +1,12 @@
 """Whether an order may start: it names a template that exists, its parameters fit, and the factory can do it at all."""
 
+from datetime import datetime
+
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from aif_contracts.money import ZERO, UsdText, usd
 from aif_contracts.orders import Execute, FieldMistake, Refusal
 from aif_orchestrator.engine.plans import Plans, UnknownTemplate
 from aif_orchestrator.engine.workforce import Workforce
@@ -22,9 +25,10 @@ class Admitted(Struct, frozen=True, kw_only=True):
 
 
 class Admission:
-    def __init__(self, *, plans: Plans, workforce: Workforce) -> None:
+    def __init__(self, *, plans: Plans, workforce: Workforce, max_execution_cost_usd: UsdText) -> None:
         self._plans = plans
         self._workforce = workforce
+        self._max_execution_cost_usd = max_execution_cost_usd
 
     async def admit(self, order: Execute) -> Admitted | Refusal:
         """The order as it will run, its template version fixed and its defaults filled in, or why it will not.
@@ -48,11 +52,19 @@ class Admission:
         if checked.mistakes:
             mistakes = tuple(FieldMistake(field=each.path, message=each.message, mend=each.mend) for each in checked.mistakes)
             return Refusal(code="invalid_parameters", message=_in_words(mistakes), mistakes=mistakes)
-        refusal = self._refused_by_template(plan, checked.values)
+        refusal = _refused_start(order) or self._refused_limit(order) or self._refused_by_template(plan, checked.values)
         if refusal is not None:
             return refusal
         fixed = replace(order, parameters=checked.values, template_version=plan.pipeline.version)
         return Admitted(order=fixed, owner=chosen.owner)
+
+    def _refused_limit(self, order: Execute) -> Refusal | None:
+        if order.max_cost_usd is None or ZERO < usd(order.max_cost_usd) <= usd(self._max_execution_cost_usd):
+            return None
+        message = f"an execution may spend more than 0 and at most {self._max_execution_cost_usd} USD, not {order.max_cost_usd}"
+        mend = "Leave it out for the operator's limit, or have the operator raise AIF_ORCHESTRATOR_MAX_EXECUTION_COST_USD."
+        mistake = FieldMistake(field="max_cost_usd", message=message, mend=mend)
+        return Refusal(code="limit_not_allowed", message=message, mistakes=(mistake,))
 
     def _refused_by_template(self, plan: Plan, parameters: dict[str, object]) -> Refusal | None:
         present = self._workforce.present()
@@ -70,6 +82,20 @@ class Admission:
                 )
                 return Refusal(code="order_refused", message=rule.refusal.message, mistakes=(mistake,))
         return None
+
+
+def _refused_start(order: Execute) -> Refusal | None:
+    if order.start_at is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(order.start_at)
+    except ValueError:
+        moment = None
+    if moment is not None and moment.tzinfo is not None:
+        return None
+    message = f"{order.start_at[:40]!r} is no time with an offset"
+    mistake = FieldMistake(field="start_at", message=message, mend="Write RFC 3339, for example 2030-01-31T08:00:00Z.")
+    return Refusal(code="invalid_start", message=message, mistakes=(mistake,))
 
 
 def _outdated(order: Execute, invalid: PipelineInvalid) -> Refusal:

@@ -100,7 +100,9 @@ async def assemble(
         executions=executions,
         engine=engine,
         plans=plans,
-        admission=Admission(plans=plans, workforce=workforce),
+        admission=Admission(
+            plans=plans, workforce=workforce, max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd
+        ),
         tracing=surroundings.tracing,
     )
     await answers.open()

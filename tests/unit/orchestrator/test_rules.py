@@ -264,7 +264,7 @@ def test_when_two_stages_wait_the_approval_has_to_name_one() -> None:
     assert story.refusal() == "ambiguous_approval"
 
     story.happens(approval(approved=True, stage_id="other"))
-    assert story.execution.status is ExecutionStatus.AWAITING_APPROVAL
+    assert story.stage("other").status is StageStatus.COMPLETED
     story.happens(approval(approved=True))
     assert story.execution.status is ExecutionStatus.COMPLETED
 
