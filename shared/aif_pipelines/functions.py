@@ -5,15 +5,11 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
-
 from aif_pipelines.arithmetic import number
 from aif_pipelines.bounds import CHARACTERS_PER_STEP, Purse, bounded, pay_for_parts
 from aif_pipelines.comparison import contains
 from aif_pipelines.failures import ExpressionFailed
-from aif_pipelines.json_values import kind_of
-
-_WRITER: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
+from aif_pipelines.json_values import json_text, kind_of
 
 
 def _len(values: list[Any], texts: tuple[str, ...], _purse: Purse) -> int:
@@ -73,10 +69,9 @@ def _round(values: list[Any], texts: tuple[str, ...], _purse: Purse) -> int | De
 
 def _json(values: list[Any], _texts: tuple[str, ...], purse: Purse) -> str:
     pay_for_parts(values[0], purse)
-    try:
-        text = _WRITER.encode(values[0]).decode()
-    except (UnicodeEncodeError, TypeError):
-        raise ExpressionFailed("the value cannot be written as JSON", mend="Use sound text.") from None
+    text = json_text(values[0])
+    if text is None:
+        raise ExpressionFailed("the value cannot be written as JSON", mend="Use sound text.")
     return str(bounded(text, purse))
 
 

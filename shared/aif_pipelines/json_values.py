@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,7 @@ JSON: TypeAlias = "bool | int | float | Decimal | str | list[JSON] | dict[str, J
 MAX_DEPTH = 32
 MAX_STRING_CHARACTERS = 262_144
 _MAX_WHOLE = 2**63 - 1
+_WRITER: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
 def json_mistakes(value: Any, path: str) -> Iterator[Mistake]:
@@ -100,6 +101,14 @@ def brief(value: Any, limit: int = 60) -> str:
     except (UnicodeEncodeError, TypeError):
         text = ascii(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def json_text(value: Any) -> str | None:
+    """`value` written out, keys sorted, decimals as numbers; None for what JSON cannot write."""
+    try:
+        return _WRITER.encode(value).decode()
+    except (UnicodeEncodeError, TypeError, RecursionError):
+        return None
 
 
 def kind_of(value: Any) -> str:

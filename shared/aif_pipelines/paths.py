@@ -17,6 +17,7 @@ MAX_SEGMENTS = 20
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _NAME: Final = re.compile(NAME)
+_BLANK: Final = re.compile(r"\s*")
 _INDEX: Final = re.compile(r"\[\s*(\d{1,6})\s*\]")
 _KEY: Final = re.compile(r"""\[\s*("(?:[^"\\\x00-\x1f]|\\.)*"|'[^'\\\x00-\x1f]*')\s*\]""")
 
@@ -73,6 +74,23 @@ def scan_path(text: str, start: int) -> tuple[Path, int]:
         if len(segments) > MAX_SEGMENTS:
             raise PathInvalid(f"a path has at most {MAX_SEGMENTS} parts", mend="Shorten it.", column=start + 1)
     return Path(root, tuple(segments)), at
+
+
+def scan_alternatives(text: str, start: int) -> tuple[list[tuple[Path, int]], int]:
+    """Paths with `??` between them, each with where it starts, and where what follows begins. Raises PathInvalid."""
+    found: list[tuple[Path, int]] = []
+    end = start
+    while not found or text.startswith("??", end):
+        at = after_blank(text, end + 2 if found else end)
+        path, end = scan_path(text, at)
+        found.append((path, at))
+        end = after_blank(text, end)
+    return found, end
+
+
+def after_blank(text: str, at: int) -> int:
+    match = _BLANK.match(text, at)
+    return match.end() if match else at
 
 
 def _scan_segment(text: str, at: int) -> tuple[str | int, int]:

@@ -1,6 +1,6 @@
 """One stage with all its texts compiled."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
@@ -76,9 +76,11 @@ class StageCompiler:
         rules = tuple(self._rule(rule, f"{path}.rules[{index}]") for index, rule in enumerate(stage.rules))
         compensation = self._template(stage.compensate.input, f"{path}.compensate.input") if stage.compensate else None
         conditions = tuple(self._conditions(when, rules, path))
-        reads = tuple(_reads(template, conditions, path))
-        judged_with = frozenset(_roots_read(rule.condition for rule in rules))
-        needs = _roots_of(template) | (frozenset() if when is None else frozenset(_roots_read((when,))))
+        texts: list[tuple[str, Template | Expression]] = [(f"{path}.input", template), *conditions]
+        reads = tuple((name, place) for place, text in texts for name in sorted(_roots_of(text) - SHARED_ROOTS))
+        judged_with = _roots_of(*(rule.condition for rule in rules)) - SHARED_ROOTS
+        prepared_with = _roots_of(template) if when is None else _roots_of(template, when)
+        needs = prepared_with - SHARED_ROOTS
         owner = self._real(stage.id) - {stage.id}
         plan = StagePlan(
             stage=stage,
@@ -86,7 +88,7 @@ class StageCompiler:
             when=when,
             needs=needs,
             judged_with=judged_with,
-            shared=_shared_of(template, when),
+            shared=prepared_with & SHARED_ROOTS,
             requires=frozenset(self._required(template)),
             depends_on=owner | (self._real(*needs, *judged_with, *stage.depends_on) - {stage.id}),
             dependents=(),
@@ -153,9 +155,9 @@ def compensation_plan(plan: StagePlan) -> StagePlan | None:
         stage=Stage(id=compensation_id(plan.stage.id), worker=undo.worker, action=undo.action, input=undo.input),
         input=plan.compensation,
         when=None,
-        needs=_roots_of(plan.compensation),
+        needs=_roots_of(plan.compensation) - SHARED_ROOTS,
         judged_with=frozenset(),
-        shared=_shared_of(plan.compensation, None),
+        shared=_roots_of(plan.compensation) & SHARED_ROOTS,
         requires=frozenset(),
         depends_on=frozenset(),
         dependents=(),
@@ -166,29 +168,5 @@ def compensation_plan(plan: StagePlan) -> StagePlan | None:
     )
 
 
-def _roots_of(template: Template) -> frozenset[str]:
-    return frozenset(reference.root for reference in template.references) - SHARED_ROOTS
-
-
-def _shared_of(template: Template, when: Expression | None) -> frozenset[str]:
-    roots = {reference.root for reference in template.references}
-    if when is not None:
-        roots |= {reference.root for reference in when.references}
-    return SHARED_ROOTS & roots
-
-
-def _roots_read(expressions: Iterable[Expression]) -> Iterator[str]:
-    for expression in expressions:
-        for reference in expression.references:
-            if reference.root not in SHARED_ROOTS:
-                yield reference.root
-
-
-def _reads(template: Template, conditions: tuple[tuple[str, Expression], ...], path: str) -> Iterator[tuple[str, str]]:
-    for reference in sorted(template.references, key=str):
-        if reference.root not in SHARED_ROOTS:
-            yield reference.root, f"{path}.input"
-    for place, condition in conditions:
-        for reference in sorted(condition.references, key=str):
-            if reference.root not in SHARED_ROOTS:
-                yield reference.root, place
+def _roots_of(*texts: Template | Expression) -> frozenset[str]:
+    return frozenset(reference.root for text in texts for reference in text.references)

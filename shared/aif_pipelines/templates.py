@@ -6,7 +6,6 @@ fails, unless written `{{path?}}`: then it is null, the key is dropped inside an
 `{{path ?? other}}` takes the first that is neither missing nor null, the last one as it is; `?` may follow the last.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -14,8 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from aif_pipelines.failures import PathInvalid, TemplateFailed, TemplateInvalid
-from aif_pipelines.json_values import JSON, MAX_DEPTH
-from aif_pipelines.paths import MISSING, Getter, Path, compile_getter, scan_path
+from aif_pipelines.json_values import JSON, MAX_DEPTH, json_text
+from aif_pipelines.paths import MISSING, Getter, Path, after_blank, compile_getter, scan_alternatives
 
 MAX_PLACEHOLDERS = 100
 MAX_TEXT_CHARACTERS = 1_048_576
@@ -25,8 +24,6 @@ Alternatives = tuple[Path, ...]
 """The paths of one placeholder, joined by `??` when there are several."""
 
 _MEND: Final = "Write {{stage_1.title}}, {{stage_1.title?}} when it may be missing, or {{polish.title ?? stage_1.title}}."
-_BLANK: Final = re.compile(r"\s*")
-_WRITER: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
 class Template:
@@ -191,10 +188,10 @@ def _written(resolve: Resolve, path: str, scope: Mapping[str, Any]) -> str:
         return ""
     if isinstance(value, Decimal):
         return format(value, "f")
-    try:
-        return _WRITER.encode(value).decode()
-    except (UnicodeEncodeError, TypeError, RecursionError):
-        raise TemplateFailed(f"{path} cannot be written as text", mend="Use a plain JSON value.") from None
+    text = json_text(value)
+    if text is None:
+        raise TemplateFailed(f"{path} cannot be written as text", mend="Use a plain JSON value.")
+    return text
 
 
 def _split(text: str, at: str) -> list[str | _Placeholder]:
@@ -211,30 +208,15 @@ def _split(text: str, at: str) -> list[str | _Placeholder]:
 
 
 def _scan_placeholder(text: str, start: int, at: str) -> tuple[_Placeholder, int]:
-    path, end = _scan_path(text, start + 2, at)
-    paths = [path]
-    while text.startswith("??", end):
-        path, end = _scan_path(text, end + 2, at)
-        paths.append(path)
+    try:
+        found, end = scan_alternatives(text, start + 2)
+    except PathInvalid as failure:
+        raise TemplateInvalid(failure.message, mend=failure.mend, column=failure.column, at=at) from None
     may_miss = text.startswith("?", end)
-    end = _after_blank(text, end + 1) if may_miss else end
+    end = after_blank(text, end + 1) if may_miss else end
     if may_miss and text.startswith("??", end):
         mend = "Write {{a ?? b}}: what stands before ?? may be missing anyway; or {{a ?? b?}} when both may."
         raise TemplateInvalid("? goes after the last path only", mend=mend, column=end + 1, at=at)
     if not text.startswith("}}", end):
         raise TemplateInvalid("}} must follow the path", mend=_MEND, column=end + 1, at=at)
-    return _Placeholder(tuple(paths), may_miss), end + 2
-
-
-def _scan_path(text: str, start: int, at: str) -> tuple[Path, int]:
-    """The path, with blanks around it, and where what follows begins."""
-    try:
-        path, end = scan_path(text, _after_blank(text, start))
-    except PathInvalid as failure:
-        raise TemplateInvalid(failure.message, mend=failure.mend, column=failure.column, at=at) from None
-    return path, _after_blank(text, end)
-
-
-def _after_blank(text: str, at: int) -> int:
-    match = _BLANK.match(text, at)
-    return match.end() if match else at
+    return _Placeholder(tuple(path for path, _ in found), may_miss), end + 2

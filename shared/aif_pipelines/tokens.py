@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from aif_pipelines.failures import ExpressionInvalid, PathInvalid
-from aif_pipelines.paths import NAME, Path, scan_path
+from aif_pipelines.paths import NAME, Path, scan_alternatives, scan_path
 
 MAX_CHARACTERS = 1000
 MAX_DIGITS = 30
@@ -108,16 +108,10 @@ def _scan(text: str, at: int) -> tuple[Token, int]:
 
 def _scan_braces(text: str, at: int) -> tuple[list[Token], int]:
     """One path, or several with `??` between them, which are then as in parentheses."""
-    start = _skip_blank(text, at + 2)
-    path, end = _scan_path(text, start)
-    found = [Token(Kind.PATH, at, path=path)]
-    end = _skip_blank(text, end)
-    while text.startswith("??", end):
-        found.append(Token(Kind.OPERATOR, end, "??"))
-        start = _skip_blank(text, end + 2)
-        path, end = _scan_path(text, start)
-        found.append(Token(Kind.PATH, start, path=path))
-        end = _skip_blank(text, end)
+    try:
+        paths, end = scan_alternatives(text, at + 2)
+    except PathInvalid as failure:
+        raise invalid(text, failure.column - 1, failure.message, failure.mend) from None
     if not text.startswith("}}", end):
         raise invalid(
             text,
@@ -125,9 +119,11 @@ def _scan_braces(text: str, at: int) -> tuple[list[Token], int]:
             "between {{ and }} there may be paths only",
             "Write {{stage_1.quality_score}} < 0.7, with the rest outside the braces; a missing path is null.",
         )
-    if len(found) > 1:
-        found = [Token(Kind.OPERATOR, at, "("), *found, Token(Kind.OPERATOR, end, ")")]
-    return found, end + 2
+    found = [Token(Kind.PATH, place, path=path) for path, place in paths]
+    if len(found) == 1:
+        return found, end + 2
+    joined = [part for token in found for part in (Token(Kind.OPERATOR, token.at, "??"), token)]
+    return [Token(Kind.OPERATOR, at, "("), *joined[1:], Token(Kind.OPERATOR, end, ")")], end + 2
 
 
 def _scan_name(text: str, at: int) -> tuple[Token, int]:
@@ -184,8 +180,3 @@ def _as_double_quoted(match: re.Match[str]) -> str:
     if found == "\\'":
         return "'"
     return '\\"' if found == '"' else found
-
-
-def _skip_blank(text: str, at: int) -> int:
-    blank = _BLANK.match(text, at)
-    return blank.end() if blank else at
