@@ -36,6 +36,8 @@ class Permission(Struct, frozen=True, kw_only=True):
     attempt: int
     grant: Grant
     timeout_ms: int
+    alone: bool = False
+    """It may begin only when nothing else is under way in the process."""
 
 
 class Attempt:
@@ -57,11 +59,13 @@ class Attempt:
         self.parts: dict[str, float] = {}
         self.counted_blobs = CountingBlobStore(blobs, clock=monotonic)
         self.began_at = monotonic()
+        self.is_waiting = permission.alone
+        """For the others in the process to end; its time has not begun."""
         self.told_at: float | None = None
         """When progress was last sent; None before the first time."""
         self.has_news = False
         self.percent = 0
-        self.message = ""
+        self.message = "waits until nothing else is under way in its worker" if permission.alone else ""
         self.stop_reason: StopReason | None = None
         self.trace_headers = trace_headers
         self._permission = permission
@@ -158,11 +162,21 @@ class Attempt:
         return list(self._unbooked.values())
 
     def elapsed_seconds(self) -> float:
-        return self._monotonic() - self.began_at
+        return 0.0 if self.is_waiting else self._monotonic() - self.began_at
 
     def limited_by(self, limit: asyncio.Timeout | None) -> None:
-        """The time limit around the action while it runs; None outside of it."""
+        """The limit around the action while it waits and runs; None outside of it."""
         self._limit = limit
+
+    def begin(self) -> None:
+        """Its time counts from now on."""
+        self.began_at = self._monotonic()
+        if self.is_waiting:
+            self.is_waiting = False
+            self.message = ""
+            self.has_news = True
+        if self._limit is not None and self.stop_reason is None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + self.remaining_seconds())
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the action; the first reason counts. Without effect once the action has ended."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import msgspec
@@ -30,13 +31,18 @@ class AttemptWork:
         self._rates = rates
         self._redact = redact
 
-    async def report(self, attempt: Attempt, action: Action) -> Completed | Failed:
-        """Work until the attempt ends by itself, by its time limit or because it was stopped."""
+    async def report(self, attempt: Attempt, action: Action, place: AbstractAsyncContextManager[None]) -> Completed | Failed:
+        """Work until the attempt ends by itself, by its time limit or because it was stopped.
+
+        It begins, and its time with it, when there is `place`; it can be stopped before.
+        """
         try:
-            async with asyncio.timeout(attempt.remaining_seconds()) as limit:
+            async with asyncio.timeout(None) as limit:
                 attempt.limited_by(limit)
                 try:
-                    outcome, ref = await attempt.meter.measure(self._outcome(attempt, action))
+                    async with place:
+                        attempt.begin()
+                        outcome, ref = await attempt.meter.measure(self._outcome(attempt, action))
                 finally:
                     attempt.limited_by(None)
         except TimeoutError as error:

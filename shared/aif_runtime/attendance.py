@@ -5,7 +5,8 @@ the report, so a worker that dies anywhere leaves the packet to another one.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
 import msgspec
@@ -28,6 +29,7 @@ from aif_runtime.attempt import Attempt, Permission
 from aif_runtime.attempt_work import AttemptWork
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus, Outgoing
+from aif_runtime.claim_ids import ClaimIds
 from aif_runtime.clock import Clock
 from aif_runtime.dead_letters import bury
 from aif_runtime.decoding import decode
@@ -36,9 +38,13 @@ from aif_runtime.lease import Lease
 from aif_runtime.telemetry import Span, SpanKind, Tracing
 from aif_runtime.trace_headers import read_trace_headers
 from aif_runtime.worker_figures import WorkerFigures
+from aif_runtime.worker_times import WorkerTimes
 
-MOST_DELIVERIES = 5
-"""A packet that comes more often than this has taken its workers down with it."""
+MOST_DELIVERIES = 20
+"""A packet that comes more often is not even read: reading it may be what takes its workers down. Whether working on it does
+is for the orchestrator to say, which counts the attempts that were lost."""
+DELIVERIES_SPENT_WAITING = 5
+"""A packet that waits for its grant and has come so often stays here: from then on only ended processes count."""
 CLAIM_SECONDS = 5.0
 _PUBLISH_PAUSE_SECONDS = 0.5
 _LONGEST_CLAIM_PAUSE_SECONDS = 30.0
@@ -48,6 +54,10 @@ _packets = msgspec.json.Decoder(WorkPacket)
 _claim_answers: msgspec.json.Decoder[ClaimAnswer] = msgspec.json.Decoder(ClaimAnswer)
 _encoder = msgspec.json.Encoder()
 _log = structlog.get_logger()
+
+
+Alone = Callable[[], AbstractAsyncContextManager[None]]
+"""Entered when nothing else is under way in the process, and until it is left nothing else is."""
 
 
 class AttemptsInHand(Protocol):
@@ -70,7 +80,8 @@ class Attendance:
         work: AttemptWork,
         figures: WorkerFigures,
         in_hand: AttemptsInHand,
-        report_seconds: float,
+        claim_ids: ClaimIds,
+        times: WorkerTimes,
     ) -> None:
         self._spec = spec
         self._bus = bus
@@ -81,9 +92,10 @@ class Attendance:
         self._work = work
         self._figures = figures
         self._in_hand = in_hand
-        self._report_seconds = report_seconds
+        self._claim_ids = claim_ids
+        self._times = times
 
-    async def attend(self, lease: Lease) -> float | None:
+    async def attend(self, lease: Lease, alone: Alone) -> float | None:
         """Bring one delivery to its end. Gives the seconds to wait when it has to be attended to again, with the same lease.
 
         Raises BusUnavailable when the broker is away: the delivery comes again then.
@@ -105,7 +117,7 @@ class Attendance:
         elif action is None or packet.worker_name != self._spec.worker_name:
             await self._decline(lease, packet)
         else:
-            return await self._claim_and_make(lease, packet, action)
+            return await self._claim_and_make(lease, packet, action, alone)
         return None
 
     async def _bury(self, lease: Lease, reason: str) -> None:
@@ -129,16 +141,18 @@ class Attendance:
             await lease.ack()
         self._figures.packet("declined")
 
-    async def _claim_and_make(self, lease: Lease, packet: WorkPacket, action: ActionSpec) -> float | None:
+    async def _claim_and_make(self, lease: Lease, packet: WorkPacket, action: ActionSpec, alone: Alone) -> float | None:
         if packet.grant is not None and packet.attempt > 0 and lease.delivery.num_delivered == 1:
             permission = Permission(attempt=packet.attempt, grant=packet.grant, timeout_ms=packet.control.timeout_ms)
-            await self._make(lease, packet, action, permission)
+            await self._make(lease, packet, action, permission, alone)
             return None
         answer = await self._claim(lease, packet)
         match answer:
             case Granted():
-                permission = Permission(attempt=answer.attempt, grant=answer.grant, timeout_ms=answer.timeout_ms)
-                await self._make(lease, packet, action, permission)
+                permission = Permission(
+                    attempt=answer.attempt, grant=answer.grant, timeout_ms=answer.timeout_ms, alone=answer.alone
+                )
+                await self._make(lease, packet, action, permission, alone)
             case Later():
                 return await self._put_off(lease, answer.retry_after_ms / 1000)
             case None:
@@ -150,7 +164,18 @@ class Attendance:
         return None
 
     async def _claim(self, lease: Lease, packet: WorkPacket) -> ClaimAnswer | None:
-        """The orchestrator's answer, None when there was none that we understand."""
+        """The orchestrator's answer, None when there was none that we understand, although it was asked twice."""
+        answer = await self._ask(lease, packet)
+        if answer is None:
+            # An orchestrator that died over its answer may have granted the attempt: only we can still get it, under the same
+            # claim id, and the next delivery may be somebody else's.
+            await asyncio.sleep(self._times.claim_again)
+            answer = await self._ask(lease, packet)
+        if not isinstance(answer, Later | None):
+            self._claim_ids.forget(packet.packet_id)
+        return answer
+
+    async def _ask(self, lease: Lease, packet: WorkPacket) -> ClaimAnswer | None:
         request = ClaimRequest(
             packet_id=packet.packet_id,
             execution_id=packet.execution_id,
@@ -158,6 +183,7 @@ class Attendance:
             instance_id=self._instance_id,
             num_delivered=lease.delivery.num_delivered,
             models=self._spec.models,
+            claim_id=self._claim_ids.of(packet.packet_id),
         )
         try:
             reply = await self._bus.ask(
@@ -169,17 +195,18 @@ class Attendance:
             return None
 
     async def _put_off(self, lease: Lease, seconds: float) -> float | None:
-        """Have it delivered again later, or, when the broker's count runs out, keep it: gives the seconds until it is due.
+        """Have it delivered again later, by anybody; or, when it has come often, keep it: gives the seconds until it is due.
 
-        Waiting for a grant is no sign of poison, but the broker counts it as deliveries like any other.
+        Waiting for a grant, for hours while an execution is paused, is no sign of poison, but the broker counts its deliveries
+        like any others.
         """
         self._figures.packet("put_off")
-        if lease.delivery.num_delivered >= MOST_DELIVERIES:
+        if lease.delivery.num_delivered >= DELIVERIES_SPENT_WAITING:
             return max(seconds, _SHORTEST_WAIT_SECONDS)
         await lease.put_off(seconds)
         return None
 
-    async def _make(self, lease: Lease, packet: WorkPacket, action: ActionSpec, permission: Permission) -> None:
+    async def _make(self, lease: Lease, packet: WorkPacket, action: ActionSpec, permission: Permission, alone: Alone) -> None:
         with self._tracing.span(
             "attempt",
             parent=lease.delivery.headers,
@@ -204,7 +231,7 @@ class Attendance:
             _name_in_logs(attempt, headers)
             self._in_hand.add(attempt)
             try:
-                report = await self._work.report(attempt, action.run)
+                report = await self._work.report(attempt, action.run, alone() if permission.alone else nullcontext())
             finally:
                 self._in_hand.discard(attempt)
             _name_in_span(span, report)
@@ -230,7 +257,7 @@ class Attendance:
 
     async def _confirmed(self, messages: list[Outgoing]) -> bool:
         """Publish, and again while the broker does not confirm, for some seconds. False when it never did."""
-        until = self._clock.monotonic() + self._report_seconds
+        until = self._clock.monotonic() + self._times.report
         while True:
             try:
                 await self._bus.publish(messages)

@@ -1,6 +1,7 @@
 """The beat that keeps what a worker holds alive: leases at the broker, progress at the orchestrator.
 
-One loop for everything in hand, so that short work costs no timer of its own.
+One loop for all leases and one for all attempts, so that short work costs no timer of its own, and packets that only wait
+cost a look now and then.
 """
 
 import asyncio
@@ -32,17 +33,28 @@ class InHand:
     def __init__(self) -> None:
         self.leases: set[Lease] = set()
         self.attempts: set[Attempt] = set()
-        self.something = asyncio.Event()
+        self.holds = asyncio.Event()
         """Set while there is a lease."""
+        self.works = asyncio.Event()
+        """Set while there is an attempt."""
 
     def take(self, lease: Lease) -> None:
         self.leases.add(lease)
-        self.something.set()
+        self.holds.set()
 
     def let_go(self, lease: Lease) -> None:
         self.leases.discard(lease)
         if not self.leases:
-            self.something.clear()
+            self.holds.clear()
+
+    def add(self, attempt: Attempt) -> None:
+        self.attempts.add(attempt)
+        self.works.set()
+
+    def discard(self, attempt: Attempt) -> None:
+        self.attempts.discard(attempt)
+        if not self.attempts:
+            self.works.clear()
 
 
 class Pulse:
@@ -59,16 +71,22 @@ class Pulse:
     async def beat(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_leases())
             while True:
-                await self._in_hand.something.wait()
+                await self._in_hand.works.wait()
                 await asyncio.sleep(self._times.tick)
-                for lease in tuple(self._in_hand.leases):
-                    await self._keep(lease)
                 self._forget_ended()
                 now = self._monotonic()
                 for attempt in tuple(self._in_hand.attempts):
                     if attempt not in self._telling and self._is_due(attempt, now):
                         self._telling[attempt] = group.create_task(self._tell(attempt))
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await self._in_hand.holds.wait()
+            await asyncio.sleep(self._times.lease_look)
+            for lease in tuple(self._in_hand.leases):
+                await self._keep(lease)
 
     async def _keep(self, lease: Lease) -> None:
         try:
@@ -95,6 +113,7 @@ class Pulse:
             instance_id=self._instance_id,
             percent=attempt.percent,
             message=attempt.message,
+            is_waiting=attempt.is_waiting,
         )
         try:
             reply = await self._bus.ask(

@@ -6,7 +6,8 @@ priority, so that work waits at the broker, where any replica can take it.
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 import msgspec
 import structlog
@@ -20,13 +21,16 @@ from aif_runtime.attempt_work import AttemptWork
 from aif_runtime.attendance import Attendance
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus, ConsumerSpec, Deliveries
+from aif_runtime.claim_ids import ClaimIds
 from aif_runtime.clock import Clock
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, MalformedMessage
+from aif_runtime.ids import id_mint
 from aif_runtime.lease import Lease
 from aif_runtime.process import version
 from aif_runtime.pulse import InHand, Pulse
 from aif_runtime.registry import describe, stay_registered
+from aif_runtime.solitude import Solitude
 from aif_runtime.telemetry import Tracing
 from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_settings import WorkerSettings
@@ -56,7 +60,8 @@ async def run_worker(
     times: WorkerTimes | None = None,
 ) -> None:
     """Work until `stop_event` is set, then drain: finish what is begun within the settings' drain time, hand back the rest."""
-    rhythm = times or WorkerTimes(heartbeat=settings.ack_wait_seconds / 3)
+    ack_wait = settings.ack_wait_seconds
+    rhythm = times or WorkerTimes(heartbeat=ack_wait / 3, lease_look=ack_wait / 30)
     in_hand = InHand()
     attendance = Attendance(
         spec=spec,
@@ -67,15 +72,16 @@ async def run_worker(
         instance_id=instance_id,
         work=AttemptWork(instance_id=instance_id, rates=settings.cost_rates, redact=redact),
         figures=WorkerFigures(registry),
-        in_hand=in_hand.attempts,
-        report_seconds=rhythm.report,
+        in_hand=in_hand,
+        claim_ids=ClaimIds(id_mint(clock=clock)),
+        times=rhythm,
     )
     intake = _Intake(
         spec=spec,
         bus=bus,
         attendance=attendance,
         in_hand=in_hand,
-        ack_wait_seconds=settings.ack_wait_seconds,
+        ack_wait_seconds=ack_wait,
         fetch_seconds=rhythm.fetch,
         monotonic=clock.monotonic,
         stop=stop_event,
@@ -154,6 +160,7 @@ class _Intake:
         self._kept: dict[Lease, asyncio.TimerHandle] = {}
         """Packets that wait for their grant here."""
         self._room = [asyncio.Event() for _ in PRIORITIES]
+        self._solitude = Solitude()
 
     async def run(self, drain_seconds: float) -> None:
         try:
@@ -192,7 +199,7 @@ class _Intake:
         own = self._ahead - self._waiting_by_rank[rank]
         free = self._spec.slots - len(self._working) - len(self._waiting) - self._asked_beyond
         beyond = max(free, 0) if is_flowing else 0
-        if own + beyond <= 0:
+        if own + beyond <= 0 or self._solitude.is_wanted:
             self._room[rank].clear()
             await self._room[rank].wait()
             return is_flowing
@@ -205,12 +212,14 @@ class _Intake:
             lease = Lease(delivery, ack_wait_seconds=self._ack_wait_seconds, monotonic=self._monotonic)
             if self._stop.is_set():
                 await lease.put_off(0)
+            elif self._solitude.is_wanted:
+                await lease.put_off(self._fetch_seconds)
             else:
+                self._in_hand.take(lease)
                 self._accept(rank, lease)
         return bool(batch)
 
     def _accept(self, rank: int, lease: Lease) -> None:
-        self._in_hand.take(lease)
         if len(self._working) < self._spec.slots:
             self._begin(rank, lease)
             return
@@ -226,7 +235,8 @@ class _Intake:
     async def _attend(self, rank: int, lease: Lease) -> None:
         again_in: float | None = None
         try:
-            again_in = await self._attendance.attend(lease)
+            with self._solitude.company():
+                again_in = await self._attendance.attend(lease, self._alone)
         except BusUnavailable as failure:
             _log.warning("packet_left_to_redelivery", reason=str(failure))
         except Exception:  # noqa: BLE001 the outermost place of a packet: it is delivered again
@@ -243,7 +253,18 @@ class _Intake:
 
     def _is_due(self, rank: int, lease: Lease) -> None:
         del self._kept[lease]
-        self._accept(rank, lease)
+        if self._solitude.is_wanted:
+            self._keep_for_later(rank, lease, self._fetch_seconds)
+        else:
+            self._accept(rank, lease)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """For an attempt that may end the process: what waits here for a slot goes to others first."""
+        with self._solitude.wanted() as turn:
+            await self._hand_back_what_waits_for_a_slot(self._fetch_seconds)
+            await turn
+            yield
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
@@ -268,6 +289,9 @@ class _Intake:
 
     async def _drain(self, within_seconds: float) -> None:
         await self._hand_back_what_waits()
+        for attempt in tuple(self._in_hand.attempts):
+            if attempt.is_waiting:
+                attempt.stop(StopReason.HANDED_BACK)
         limit = within_seconds
         while self._working:
             await asyncio.wait(self._working, timeout=limit)
@@ -278,10 +302,23 @@ class _Intake:
         await self._hand_back_what_waits()
 
     async def _hand_back_what_waits(self) -> None:
+        await self._hand_back_what_waits_for_a_slot(0)
         for timer in self._kept.values():
             timer.cancel()
-        for lease in [*self._kept, *(lease for _, _, lease in self._waiting)]:
-            await lease.put_off(0)
-            self._in_hand.let_go(lease)
+        kept = tuple(self._kept)
         self._kept.clear()
+        await self._hand_back(kept, 0)
+
+    async def _hand_back_what_waits_for_a_slot(self, after_seconds: float) -> None:
+        waiting = [lease for _, _, lease in self._waiting]
         self._waiting.clear()
+        self._waiting_by_rank = [0] * len(PRIORITIES)
+        await self._hand_back(waiting, after_seconds)
+
+    async def _hand_back(self, leases: Iterable[Lease], after_seconds: float) -> None:
+        for lease in leases:
+            try:
+                await lease.put_off(after_seconds)
+            except BusUnavailable as failure:
+                _log.warning("packet_left_to_redelivery", reason=str(failure))
+            self._in_hand.let_go(lease)

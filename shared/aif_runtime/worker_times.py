@@ -5,12 +5,16 @@ from msgspec import Struct
 
 class WorkerTimes(Struct, frozen=True, kw_only=True):
     tick: float = 0.05
-    """Between two looks at what is in hand."""
+    """Between two looks at the attempts that are worked on."""
+    lease_look: float = 1.0
+    """Between two looks at the leases; a small part of their time."""
     first_progress: float = 0.2
     """Work that is done sooner tells no progress."""
     between_progress: float = 0.25
     heartbeat: float = 10.0
     """An action that says nothing is told to be alive so often."""
+    claim_again: float = 1.0
+    """After a claim without an answer."""
     fetch: float = 1.0
     """How long a fetch waits for packets; a stop is seen so late at most."""
     report: float = 8.0

@@ -1,7 +1,7 @@
 """A worker in front of a broker in memory, with an orchestrator that answers as the test says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -40,7 +40,7 @@ from support.manual_clock import ManualClock
 from support.waiting import eventually
 
 WORKER = "echo"
-QUICK = WorkerTimes(tick=0.002, fetch=0.02)
+QUICK = WorkerTimes(tick=0.002, lease_look=0.002, claim_again=0.002, fetch=0.02)
 GRANT = Grant(max_cost_usd="0.05", models=("small",))
 
 
@@ -67,6 +67,9 @@ class WorkerRig:
         self.orchestrator = MemoryBus(self.broker)
         self.claims: list[ClaimRequest] = []
         self.answer_claim: Callable[[ClaimRequest], ClaimAnswer] = lambda _: Granted(attempt=7, grant=GRANT, timeout_ms=60_000)
+        self.before_claims: Callable[[], Awaitable[object]] | None = None
+        """Awaited before a claim is answered."""
+        self._answers_to_lose = 0
         self.told: list[Progress] = []
         self.answer_progress: Callable[[Progress], ProgressAnswer] = lambda _: Proceed()
         self.stop = asyncio.Event()
@@ -178,6 +181,10 @@ class WorkerRig:
         """How many packets ended so, by the worker's own figures."""
         return self.registry.get_sample_value("aif_packets_set_aside_total", {"end": end}) or 0.0
 
+    def lose_answers(self, count: int) -> None:
+        """The next claims reach the orchestrator, and what it answers does not reach the worker."""
+        self._answers_to_lose = count
+
     async def control(self, message: ControlMessage) -> None:
         await self.orchestrator.broadcast(subjects.control(WORKER), msgspec.json.encode(message))
 
@@ -226,6 +233,11 @@ class WorkerRig:
     async def _on_claim(self, question: Question) -> bytes:
         request = msgspec.json.decode(question.payload, type=ClaimRequest)
         self.claims.append(request)
+        if self.before_claims is not None:
+            await self.before_claims()
+        if self._answers_to_lose:
+            self._answers_to_lose -= 1
+            return b"cut off on its w"
         return msgspec.json.encode(self.answer_claim(request))
 
     async def _on_progress(self, question: Question) -> bytes:

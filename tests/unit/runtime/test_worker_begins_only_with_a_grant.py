@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from aif_contracts.packets import (
 )
 from aif_contracts.reports import Completed, Declined
 from aif_runtime.assignment import Assignment, Outcome
+from aif_runtime.claim_ids import ClaimIds
 from support.waiting import eventually
 from support.worker_rig import WorkerRig
 
@@ -91,16 +93,16 @@ async def test_a_packet_without_a_grant_is_claimed_and_done_as_the_attempt_grant
         [report] = await rig.reports()
         await rig.nothing_is_left()
 
-    assert rig.claims == [
-        ClaimRequest(
-            packet_id="pkt_1",
-            execution_id="exec_1",
-            stage_id="stage_1",
-            instance_id="echo_1",
-            num_delivered=1,
-            models=("small",),
-        )
-    ]
+    [claim] = rig.claims
+    assert claim == ClaimRequest(
+        packet_id="pkt_1",
+        execution_id="exec_1",
+        stage_id="stage_1",
+        instance_id="echo_1",
+        num_delivered=1,
+        models=("small",),
+        claim_id=claim.claim_id,
+    )
     assert report.attempt == 4
     assert action.assignments[0].grant.max_cost_usd == "0.5"
     assert action.assignments[0].remaining_seconds() == 1.0
@@ -161,11 +163,31 @@ async def test_a_packet_put_off_again_and_again_is_no_poison_and_waits_on() -> N
     assert [claim.num_delivered for claim in rig.claims[:7]] == [1, 2, 3, 4, 5, 5, 5]
 
 
-async def test_a_packet_kept_for_its_grant_is_handed_back_when_the_worker_stops() -> None:
+async def test_a_packet_of_an_execution_that_is_paused_for_long_is_kept_and_delivered_no_more() -> None:
+    rig = WorkerRig()
+    rig.answer_claim = lambda _: Later(retry_after_ms=10, reason="the execution is paused")
+    await rig.offer(await rig.packet(attempt=0, grant=None))
+    await rig.deliver_in_vain(times=4)
+
+    async with rig.running():
+        await eventually(lambda: len(rig.claims) == 1)
+        for _ in range(60):
+            await rig.passes(29)
+            await eventually(lambda: rig.seconds_to_redelivery() == 30.0, what="the lease is refreshed")
+        rig.answer_claim = lambda _: Granted(attempt=1, grant=Grant(), timeout_ms=1000)
+        [report] = await rig.reports()
+        await rig.nothing_is_left()
+
+    assert isinstance(report, Completed)
+    assert {claim.num_delivered for claim in rig.claims} == {5}
+
+
+@pytest.mark.parametrize("processes_before", [4, 18])
+async def test_a_packet_kept_for_its_grant_is_handed_back_when_the_worker_stops(processes_before: int) -> None:
     rig = WorkerRig()
     rig.answer_claim = lambda _: Later(retry_after_ms=60_000, reason="no budget")
     await rig.offer(await rig.packet(attempt=0, grant=None))
-    await rig.deliver_in_vain(times=4)
+    await rig.deliver_in_vain(times=processes_before)
 
     async with rig.running() as worker:
         await eventually(lambda: len(rig.claims) == 1)
@@ -190,6 +212,66 @@ async def test_a_packet_that_nobody_needs_any_more_is_dropped_without_a_report(a
 
     assert action.assignments == []
     assert rig.reports_stored() == 0
+
+
+async def test_a_claim_whose_answer_was_lost_is_repeated_at_once_under_its_id() -> None:
+    rig = WorkerRig()
+    rig.lose_answers(1)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(attempt=0, grant=None))
+        [report] = await rig.reports()
+        await rig.nothing_is_left()
+
+    assert isinstance(report, Completed)
+    first, again = rig.claims
+    assert first == again
+    assert first.claim_id != ""
+
+
+async def test_a_claim_without_an_answer_keeps_its_id_over_deliveries_and_waiting_until_it_is_granted() -> None:
+    rig = WorkerRig()
+    rig.lose_answers(2)
+    answers: list[ClaimAnswer] = [
+        Later(retry_after_ms=2000, reason="no budget"),
+        Granted(attempt=2, grant=Grant(), timeout_ms=1000),
+    ]
+    rig.answer_claim = lambda _: answers.pop(0)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(attempt=0, grant=None))
+        await eventually(lambda: rig.seconds_to_redelivery() == 1.0)
+        await rig.passes(1.0)
+        await eventually(lambda: len(rig.claims) == 3)
+        await rig.passes(2.0)
+        await rig.reports()
+
+    assert [claim.num_delivered for claim in rig.claims] == [1, 1, 2, 3]
+    assert len({claim.claim_id for claim in rig.claims}) == 1
+
+
+async def test_a_packet_that_comes_again_after_its_attempt_is_claimed_anew() -> None:
+    rig = WorkerRig()
+    rig.answer_claim = lambda _: Granted(attempt=len(rig.claims), grant=Grant(), timeout_ms=1000)
+
+    async with rig.running():
+        for _ in range(2):
+            await rig.offer(await rig.packet(attempt=0, grant=None))
+            await rig.reports()
+            await rig.nothing_is_left()
+
+    first, second = rig.claims
+    assert (first.packet_id, second.packet_id) == ("pkt_1", "pkt_1")
+    assert first.claim_id != second.claim_id
+
+
+def test_of_many_packets_the_oldest_claim_ids_are_forgotten() -> None:
+    numbers = itertools.count(1)
+    claim_ids = ClaimIds(lambda prefix: f"{prefix}_{next(numbers)}", most_remembered=2)
+
+    minted = [claim_ids.of(packet_id) for packet_id in ("a", "b", "a", "c", "b", "a")]
+
+    assert minted == ["claim_1", "claim_2", "claim_1", "claim_3", "claim_2", "claim_4"]
 
 
 async def test_without_an_orchestrator_the_packet_waits_a_second_and_then_longer() -> None:
@@ -245,16 +327,30 @@ async def test_bytes_that_are_no_packet_go_to_the_dead_letters_with_the_reason()
     assert letter.found_by == "echo"
 
 
-async def test_a_packet_that_came_more_than_five_times_is_buried_before_it_is_read() -> None:
+async def test_a_packet_whose_workers_died_is_claimed_for_the_orchestrator_to_decide() -> None:
+    rig = WorkerRig()
+    rig.answer_claim = lambda _: Granted(attempt=3, grant=Grant(), timeout_ms=1000)
+    await rig.offer(await rig.packet())
+    await rig.deliver_in_vain(times=19)
+
+    async with rig.running():
+        [report] = await rig.reports()
+        await rig.nothing_is_left()
+
+    assert isinstance(report, Completed)
+    assert (report.attempt, [claim.num_delivered for claim in rig.claims]) == (3, [20])
+
+
+async def test_a_packet_that_came_more_than_twenty_times_is_buried_before_it_is_read() -> None:
     rig = WorkerRig()
     await rig.offer_bytes(b"not even read")
-    await rig.deliver_in_vain(times=5)
+    await rig.deliver_in_vain(times=20)
 
     async with rig.running():
         [letter] = await rig.dead_letters()
 
-    assert letter.reason == "delivered 6 times and never finished"
-    assert letter.deliveries == 6
+    assert letter.reason == "delivered 21 times and never finished"
+    assert letter.deliveries == 21
 
 
 async def test_urgent_packets_take_free_slots_before_others() -> None:

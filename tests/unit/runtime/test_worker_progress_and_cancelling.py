@@ -11,7 +11,7 @@ from aif_runtime.worker_times import WorkerTimes
 from support.waiting import eventually
 from support.worker_rig import WorkerRig, provider_call
 
-TIMES = WorkerTimes(tick=0.002, fetch=0.02)
+TIMES = WorkerTimes(tick=0.002, lease_look=0.002, fetch=0.02)
 
 
 async def wait_for_ever(assignment: Assignment) -> Outcome:
