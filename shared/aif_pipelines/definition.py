@@ -54,7 +54,7 @@ class Compensation(Struct, frozen=True, kw_only=True):
     worker: Name
     action: Name
     input: Any = field(default_factory=dict)
-    """A template; may read the stage itself and what lies before it."""
+    """A template; may read the stage itself, what lies before it, `params` and `execution`."""
 
 
 class RetryStage(Struct, frozen=True, kw_only=True, tag_field="action", tag="retry_stage"):
@@ -65,16 +65,16 @@ class RetryStage(Struct, frozen=True, kw_only=True, tag_field="action", tag="ret
 
 
 class AddStage(Struct, frozen=True, kw_only=True, tag_field="action", tag="add_stage"):
-    """Insert a stage after this one; it depends on this one without saying so."""
+    """Insert a stage after this one: it waits for this one, and whatever waits for this one waits for it."""
 
     condition: ConditionText
     stage: "Stage"
     max_times: Annotated[int, Meta(ge=1, le=10)] = 1
-    """Per execution, retries of the stage included."""
+    """Per execution, retries of the stage included. The second instance runs under the id `<id>_2`, and so on."""
 
 
 class SkipStage(Struct, frozen=True, kw_only=True, tag_field="action", tag="skip_stage"):
-    """Leave out a stage that lies after this one."""
+    """Leave out a stage of the pipeline that lies after this one."""
 
     condition: ConditionText
     stage: StageId
@@ -107,9 +107,9 @@ class Stage(Struct, frozen=True, kw_only=True, rename={"timeout_seconds": "timeo
     prefer_providers: tuple[Name, ...] = ()
     """First choice first; only with `capability`."""
     depends_on: tuple[StageId, ...] = ()
-    """Stages that must have ended. Those read by `input`, `when` or `rules` need not be named."""
+    """Stages of the pipeline that must have ended. Those read by `input`, `when` or `rules` need not be named."""
     input: Any = field(default_factory=dict)
-    """A template: any JSON value whose texts may hold `{{path}}`."""
+    """A template: any JSON value whose texts may hold `{{path}}`, `{{path?}}` or `{{path ?? other}}`."""
     when: ConditionText | None = None
     """The stage is skipped unless this holds. None: always runs."""
     output_validation: OutputValidation | None = None
@@ -128,7 +128,7 @@ class Stage(Struct, frozen=True, kw_only=True, rename={"timeout_seconds": "timeo
 
 
 class Output(Struct, frozen=True, kw_only=True):
-    """A deliverable: the whole output of one stage."""
+    """A deliverable: the whole output of one stage; of a stage that a rule adds the newest, when there is one."""
 
     name: Name
     stage: StageId
