@@ -1,5 +1,6 @@
 """Executions steered over HTTP: paused, resumed, approved, rejected, and what the request shows of it."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -349,3 +350,20 @@ async def test_a_wrong_filter_is_named(alice: httpx.AsyncClient, query: str, fie
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == field
     assert refused.json()["errors"][0]["mend"]
+
+
+async def test_twenty_resumes_at_once_with_one_key_are_one_leg_and_one_answer(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    _, execution_id = await started(alice)
+    await kam.orchestrator.fail(execution_id, "output_invalid", "no modules")
+    headers = {"Idempotency-Key": "resume-3"}
+
+    answers = await asyncio.gather(*(alice.post(steer(execution_id, "resume"), headers=headers) for _ in range(20)))
+
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert len({answer.content for answer in answers if answer.status_code == 200}) == 1
+    assert {answer.json()["type"] for answer in answers if answer.status_code == 409} <= {
+        "urn:aif:problem:idempotency_key_in_flight"
+    }
+    assert kam.orchestrator.views[execution_id].leg == 2

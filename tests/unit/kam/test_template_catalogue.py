@@ -1,0 +1,183 @@
+"""What each client is offered: kept for half a minute, forgotten when it changes, never mixed up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from aif_contracts import subjects
+from aif_contracts.orders import ListTemplates, TemplateList, TemplateView
+from aif_kam.failures import InvalidInput, Unavailable
+from aif_kam.orchestrator_client import OrchestratorClient
+from aif_kam.template_catalogue import CLIENTS_KEPT, TemplateCatalogue
+from aif_runtime.bus import Question
+from aif_runtime.memory_broker import MemoryBroker
+from aif_runtime.memory_bus import MemoryBus
+from aif_runtime.telemetry import TracingOff
+from support.manual_clock import ManualClock
+
+
+def template(name: str, *, owner: str | None = None, version: str = "1.0.0") -> TemplateView:
+    return TemplateView(
+        name=name,
+        version=version,
+        title=name,
+        description="",
+        structure_type=None,
+        parameters={},
+        stages=(),
+        owner=owner,
+    )
+
+
+class Offers:
+    """Answers for the orchestrator, and waits at the door when the test says so."""
+
+    def __init__(self) -> None:
+        self.templates = [template("course")]
+        self.asked: list[str | None] = []
+        self.is_away = False
+        self.is_held = asyncio.Event()
+        self.may_go = asyncio.Event()
+        self.may_go.set()
+
+    async def answer(self, question: Question) -> bytes:
+        client_id = msgspec.json.decode(question.payload, type=ListTemplates).client_id
+        self.asked.append(client_id)
+        if self.is_away:
+            raise ConnectionError("away")
+        answer = TemplateList(templates=tuple(each for each in self.templates if each.owner in (None, client_id)))
+        self.is_held.set()
+        await self.may_go.wait()
+        return msgspec.json.encode(answer)
+
+
+class Rig:
+    def __init__(self, bus: MemoryBus) -> None:
+        self.offers = Offers()
+        self.clock = ManualClock()
+        orchestrator = OrchestratorClient(bus=bus, tracing=TracingOff())
+        self.catalogue = TemplateCatalogue(orchestrator=orchestrator, clock=self.clock)
+
+    async def names(self, client_id: str | None) -> list[str]:
+        return list(await self.catalogue.all(client_id))
+
+
+@pytest_asyncio.fixture
+async def rig() -> AsyncIterator[Rig]:
+    bus = MemoryBus(MemoryBroker())
+    made = Rig(bus)
+    await bus.answer(subjects.TEMPLATES, subjects.ORCHESTRATOR_GROUP, made.offers.answer)
+    yield made
+    await bus.close()
+
+
+async def test_each_client_is_offered_the_factorys_and_its_own(rig: Rig) -> None:
+    rig.offers.templates += [template("bees", owner="alice"), template("wasps", owner="bob")]
+
+    assert await rig.names("alice") == ["course", "bees"]
+    assert await rig.names("bob") == ["course", "wasps"]
+    assert await rig.names(None) == ["course"]
+
+
+async def test_a_list_is_kept_for_half_a_minute_per_client(rig: Rig) -> None:
+    for _ in range(3):
+        await rig.names("alice")
+    await rig.names("bob")
+    rig.clock.advance(29)
+    await rig.names("alice")
+    assert rig.offers.asked == ["alice", "bob"]
+
+    rig.clock.advance(2)
+    await rig.names("alice")
+
+    assert rig.offers.asked == ["alice", "bob", "alice"]
+
+
+async def test_many_at_once_ask_once(rig: Rig) -> None:
+    await asyncio.gather(*(rig.names("alice") for _ in range(20)))
+
+    assert rig.offers.asked == ["alice"]
+
+
+async def test_what_changed_for_one_client_is_asked_for_again_for_it_alone(rig: Rig) -> None:
+    await rig.names("alice")
+    await rig.names("bob")
+
+    rig.catalogue.forget("alice")
+    await rig.names("alice")
+    await rig.names("bob")
+
+    assert rig.offers.asked == ["alice", "bob", "alice"]
+
+
+async def test_what_changed_for_the_factory_is_asked_for_again_for_all(rig: Rig) -> None:
+    await rig.names("alice")
+    await rig.names(None)
+
+    rig.catalogue.forget(None)
+    await rig.names("alice")
+    await rig.names(None)
+
+    assert rig.offers.asked == ["alice", None, "alice", None]
+
+
+async def test_an_answer_that_a_change_has_overtaken_is_not_kept(rig: Rig) -> None:
+    rig.offers.may_go.clear()
+    first = asyncio.create_task(rig.names("alice"))
+    await rig.offers.is_held.wait()
+
+    rig.offers.templates.append(template("bees", owner="alice"))
+    rig.catalogue.forget("alice")
+    rig.offers.may_go.set()
+
+    assert await first == ["course"]
+    assert await rig.names("alice") == ["course", "bees"]
+
+
+async def test_a_name_that_is_not_known_is_looked_for_again_but_not_more_than_once_a_second(rig: Rig) -> None:
+    await rig.names("alice")
+    rig.offers.templates.append(template("bees", owner="alice"))
+    with pytest.raises(InvalidInput) as refused:
+        await rig.catalogue.chosen("bees", "alice", field="selected_template")
+    assert rig.offers.asked == ["alice"]
+    assert (refused.value.code, refused.value.mistakes[0].field) == ("unknown_template", "selected_template")
+    rig.clock.advance(1.1)
+
+    found = await rig.catalogue.chosen("bees", "alice", field="selected_template")
+
+    assert found.owner == "alice"
+    assert rig.offers.asked == ["alice", "alice"]
+
+
+async def test_of_two_with_one_name_the_clients_own_is_meant(rig: Rig) -> None:
+    rig.offers.templates.insert(0, template("course", owner="alice", version="7.0.0"))
+
+    assert (await rig.catalogue.get("course", "alice")).version == "7.0.0"
+    assert (await rig.catalogue.get("course", "bob")).version == "1.0.0"
+
+
+async def test_an_old_list_serves_while_the_orchestrator_is_away(rig: Rig) -> None:
+    await rig.names("alice")
+    rig.clock.advance(60)
+    rig.offers.is_away = True
+
+    assert await rig.names("alice") == ["course"]
+    with pytest.raises(Unavailable):
+        await rig.names("bob")
+
+
+async def test_no_more_clients_are_kept_than_allowed_and_the_longest_unseen_goes_first(rig: Rig) -> None:
+    for number in range(CLIENTS_KEPT):
+        await rig.names(f"client{number}")
+    await rig.names("client0")
+    await rig.names("one_more")
+    asked = len(rig.offers.asked)
+
+    await rig.names("client0")
+    assert len(rig.offers.asked) == asked
+
+    await rig.names("client1")
+    assert rig.offers.asked[asked:] == ["client1"]
