@@ -21,7 +21,7 @@ from aif_orchestrator.engine.plan_news import PlanNews
 from aif_orchestrator.engine.versions import version_rank
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.pages import fitting, unknown_cursor
-from aif_orchestrator.pipeline_checks import as_field_mistake, mistakes_in, workers_missing
+from aif_orchestrator.pipeline_checks import as_field_mistake, mistakes_in, sendable
 from aif_orchestrator.store.pipelines import (
     FACTORY,
     PipelineNameTaken,
@@ -70,13 +70,14 @@ class PipelineAnswers:
         if not request.dry_run:
             # Also for one that was there: whoever stored it may have died before telling.
             await self._news.tell()
+        missing = () if request.require_workers else mistakes_in(pipeline, actions)
         return PipelineSaved(
             name=pipeline.name,
             version=pipeline.version,
             owner=request.client_id,
             digest=pipeline_digest(pipeline),
             is_new=is_new,
-            notes=tuple(str(missing) for missing in workers_missing(pipeline, actions)),
+            notes=tuple(str(each) for each in missing),
         )
 
     async def _keep(self, pipeline: Pipeline, owner: str, *, dry_run: bool) -> bool:
@@ -154,6 +155,6 @@ def _invalid(invalid: PipelineInvalid) -> Refusal:
     more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
     return Refusal(
         code="invalid_pipeline",
-        message=f"{mistakes[0]}{more}",
+        message=sendable(f"{mistakes[0]}{more}"),
         mistakes=tuple(as_field_mistake(mistake) for mistake in mistakes[:MOST_MISTAKES]),
     )

@@ -91,8 +91,7 @@ async def test_what_a_client_saves_it_can_order_at_once_and_nobody_else_can(rig:
         assert "tea_line" not in refused.mistakes[0].mend
         packets = [await worker.does_next({"made": True}) for _ in range(6)]
         assert {packet.execution_id for packet in packets} == {f"exec_{number}" for number in range(6)}
-        for number in range(6):
-            await eventually(lambda number=number: Client(rig.bus, "acme").has_ended(f"exec_{number}"))
+        await eventually(lambda: _all_ended(rig, "acme", 6))
 
 
 async def test_a_replica_runs_what_it_never_heard_of(rig: Rig) -> None:
@@ -170,7 +169,10 @@ async def test_every_mistake_is_named_with_its_place_and_nothing_is_stored(rig: 
         assert await rig.stored() == 0
 
 
-@pytest.mark.parametrize("text", ["name: [", "{", "[]", "just words", "\t", "a: *b"], ids=repr)
+UNSENDABLE_KEYS = TEA.replace('leaf: "{{params', '"k\\0": 1, leaf: "{{params'), '{"name\\ud800": 1, "a\\u0000": 2}'
+
+
+@pytest.mark.parametrize("text", ["name: [", "{", "[]", "just words", "\t", "a: *b", *UNSENDABLE_KEYS], ids=repr)
 async def test_what_is_no_document_is_refused(rig: Rig, text: str) -> None:
     async with rig.orchestrator():
         assert (await rig.acme.refused_to_save(text)).code == "invalid_pipeline"
@@ -200,36 +202,21 @@ async def test_an_action_and_a_capability_that_nobody_offers_are_mistakes(rig: R
         assert of_capability.mistakes[0].field == "stages[0].capability"
 
 
-async def test_a_document_that_reads_the_budget_is_refused_with_the_places(rig: Rig) -> None:
-    document = {
-        "name": "thrifty",
-        "version": "1.0.0",
-        "stages": [
-            {
-                "id": "first",
-                "worker": "maker",
-                "action": "make",
-                "when": "budget.remaining_usd > 1",
-                "rules": [
-                    {
-                        "condition": "first.quality_score < 0.5",
-                        "action": "add_stage",
-                        "stage": {
-                            "id": "polish",
-                            "worker": "maker",
-                            "action": "make",
-                            "input": {"left": "{{budget.remaining_usd}}"},
-                        },
-                    }
-                ],
-            }
-        ],
-    }
+async def test_a_saved_pipeline_may_read_the_budget(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    thrifty = TEA.replace("    input:", '    when: "budget.remaining_usd > 0.5"\n    input:')
+    greedy = DOCUMENT.format(version="2.0.0").replace("    input:", '    when: "budget.remaining_usd > 1000000"\n    input:')
     async with rig.orchestrator():
-        refusal = await rig.acme.refused_to_save(json.dumps(document))
+        await rig.acme.saves(thrifty)
+        await Client(rig.bus, "acme").execute("exec_1", "tea_line")
+        await worker.does_next({"made": True})
+        await eventually(lambda: Client(rig.bus, "acme").has_ended("exec_1"))
+        await rig.acme.saves(greedy)
+        await Client(rig.bus, "acme").execute("exec_2", "tea_line")
+        await eventually(lambda: Client(rig.bus, "acme").has_ended("exec_2"))
 
-        assert [mistake.field for mistake in refusal.mistakes] == ["stages[0].when", "stages[0].rules[0].stage.input"]
-        assert all("budgets are not kept by this release" in mistake.message for mistake in refusal.mistakes)
+        assert (await Client(rig.bus, "acme").get("exec_1")).stages[0].status == "completed"
+        assert (await Client(rig.bus, "acme").get("exec_2")).stages[0].status == "skipped"
 
 
 async def test_a_dry_run_checks_and_stores_nothing(rig: Rig) -> None:
@@ -313,3 +300,8 @@ async def test_a_replica_that_starts_later_knows_what_was_saved_before(rig: Rig)
 
     async with rig.orchestrator():
         assert await rig.acme.templates() == {"house_line": None, "tea_line": "acme"}
+
+
+async def _all_ended(rig: Rig, client_id: str, count: int) -> bool:
+    page = await Questions(rig.bus, client_id).executions(status="completed")
+    return len(page.executions) == count

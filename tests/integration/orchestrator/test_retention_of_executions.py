@@ -1,0 +1,109 @@
+"""What ended long ago is deleted, all of it and nothing else; the bill stays."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from aif_orchestrator.retention import Retention
+from aif_orchestrator.store.executions import ExecutionStore
+from aif_runtime.postgres import Database
+from aif_runtime.sql_files import load_queries
+from support.orchestrator_line import orchestrator_database
+
+ENDED = """
+INSERT INTO executions (
+    execution_id, client_id, template, template_version, status, state, created_at, ended_at, wake_at, searched
+)
+SELECT 'exec_' || $1 || '_' || n, 'acme', 'line', '1.0.0', 'completed', '\\x00',
+       now() - make_interval(days => $2) - interval '1 hour', now() - make_interval(days => $2), NULL, ''
+FROM generate_series(1, $3::int) AS n
+"""
+LIVING = """
+INSERT INTO executions (
+    execution_id, client_id, template, template_version, status, state, created_at, ended_at, wake_at, searched
+)
+VALUES ('exec_living', 'acme', 'line', '1.0.0', 'paused', '\\x00', now() - interval '400 days', NULL, now(), '')
+"""
+EVENTS = """
+INSERT INTO execution_events (execution_id, first_sequence, last_sequence, leg, is_final, events)
+SELECT execution_id, 1, 3, 1, false, '\\x00' FROM executions
+"""
+ATTEMPTS = """
+INSERT INTO stage_attempts (
+    execution_id, stage_id, attempt, worker_name, action, success, tokens_used, prompt_tokens, completion_tokens,
+    execution_time_ms, queue_time_ms, time_breakdown, resource_metrics, ended_at, account
+)
+SELECT execution_id, 'only', 1, 'maker', 'make', true, 0, 0, 0, 1, 1, '{}', '{}', now(), '\\x00' FROM executions
+"""
+CALLS = """
+INSERT INTO provider_calls (
+    call_key, execution_id, client_id, stage_id, attempt, worker_name, provider, model, purpose, outcome, prompt_tokens,
+    completion_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, latency_ms
+)
+SELECT execution_id || '.only.1.1', execution_id, 'acme', 'only', 1, 'maker', 'openai', 'gpt-4o-mini', 'first_try', 'answered',
+       0, 0, 0, 0, 0, 1
+FROM executions
+"""
+
+
+@pytest.fixture
+async def database(fresh_database: str) -> AsyncIterator[Database]:
+    async with orchestrator_database(fresh_database) as opened:
+        async with opened.connection() as connection:
+            await connection.execute(ENDED, "old", 91, 7)
+            await connection.execute(ENDED, "young", 89, 3)
+            await connection.execute(LIVING)
+            for statement in (EVENTS, ATTEMPTS, CALLS):
+                await connection.execute(statement)
+        yield opened
+
+
+async def test_executions_that_ended_long_ago_go_with_their_events_and_attempts_and_their_calls_stay(
+    database: Database,
+) -> None:
+    deleted = await retention(database, keep_days=90, at_once=3).delete_old()
+
+    assert deleted == 7
+    assert await ids(database, "executions") == ["exec_living", "exec_young_1", "exec_young_2", "exec_young_3"]
+    assert await ids(database, "execution_events") == ["exec_living", "exec_young_1", "exec_young_2", "exec_young_3"]
+    assert await ids(database, "stage_attempts") == ["exec_living", "exec_young_1", "exec_young_2", "exec_young_3"]
+    assert len(await ids(database, "provider_calls")) == 11
+
+
+async def test_a_second_time_there_is_nothing_to_do(database: Database) -> None:
+    await retention(database, keep_days=90).delete_old()
+
+    assert await retention(database, keep_days=90).delete_old() == 0
+
+
+async def test_zero_days_keep_everything_for_ever(database: Database) -> None:
+    assert await retention(database, keep_days=0).delete_old() == 0
+    assert len(await ids(database, "executions")) == 11
+
+
+async def test_several_replicas_share_the_work(database: Database) -> None:
+    deleted = await asyncio.gather(*(retention(database, keep_days=90, at_once=2).delete_old() for _ in range(4)))
+
+    assert sum(deleted) == 7
+    assert await ids(database, "executions") == ["exec_living", "exec_young_1", "exec_young_2", "exec_young_3"]
+
+
+async def test_an_execution_that_somebody_works_on_is_left_for_the_next_time(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute("SELECT 1 FROM executions WHERE execution_id = 'exec_old_4' FOR UPDATE")
+
+        assert await retention(database, keep_days=90).delete_old() == 6
+
+    assert await retention(database, keep_days=90).delete_old() == 1
+
+
+def retention(database: Database, *, keep_days: int, at_once: int = 200) -> Retention:
+    executions = ExecutionStore(load_queries("aif_orchestrator.store"))
+    return Retention(database=database, executions=executions, keep_days=keep_days, at_once=at_once)
+
+
+async def ids(database: Database, table: str) -> list[str]:
+    async with database.connection() as connection:
+        rows = await connection.fetch(f"SELECT execution_id FROM {table} ORDER BY 1")  # noqa: S608 a name of this file
+        return [row["execution_id"] for row in rows]

@@ -1,0 +1,121 @@
+"""Which pipeline a name means, and when the database is looked into."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from aif_orchestrator.engine.plans import Plans, UnknownTemplate
+from aif_orchestrator.store.pipelines import FACTORY, StoredPipeline
+from aif_pipelines.definition import Pipeline
+from aif_pipelines.failures import PipelineInvalid
+from support.execution_story import pipeline, stage
+
+HOUSE = pipeline(stage("only"), name="house")
+HIDDEN = pipeline(stage("only"), name="hidden", offered=False)
+
+
+def own(name: str, version: str = "1.0.0") -> Pipeline:
+    return pipeline(stage("mine"), name=name, version=version)
+
+
+class Shelf:
+    """Stored pipelines, and how often somebody looked."""
+
+    def __init__(self, *stored: tuple[str, Pipeline]) -> None:
+        self.stored = list(stored)
+        self.looks = 0
+
+    async def load(self, known_ids: Sequence[int]) -> list[StoredPipeline]:
+        """One at a time, as if there were many."""
+        self.looks += 1
+        unknown = [number for number in range(len(self.stored)) if number not in known_ids]
+        return [
+            StoredPipeline(
+                pipeline_id=number,
+                owner=self.stored[number][0],
+                digest="",
+                pipeline=self.stored[number][1],
+                created_at=datetime(2026, 5, 1, tzinfo=UTC),
+            )
+            for number in unknown[:1]
+        ]
+
+
+async def test_a_name_means_the_clients_own_pipeline_before_the_factorys() -> None:
+    plans = Plans(load=Shelf((FACTORY, own("line", "9.0.0")), ("acme", own("line")), ("acme", own("line", "1.2.0"))).load)
+    await plans.refresh()
+
+    assert plans.plan("acme", "line", None).owner == "acme"
+    assert plans.plan("acme", "line", None).plan.pipeline.version == "1.2.0"
+    assert plans.plan("acme", "line", "1.0.0").plan.pipeline.version == "1.0.0"
+    assert plans.plan("rival", "line", None).owner == FACTORY
+    assert plans.plan("rival", "line", None).plan.pipeline.version == "9.0.0"
+
+
+async def test_other_clients_names_are_not_told() -> None:
+    plans = Plans([HOUSE], load=Shelf(("acme", own("secret_line"))).load)
+
+    with pytest.raises(UnknownTemplate) as refused:
+        await plans.find("rival", "secret_lin", None)
+
+    assert "secret_line" not in str(refused.value)
+    assert "house" in str(refused.value)
+
+
+async def test_a_miss_looks_into_the_database_once_and_a_hit_never() -> None:
+    shelf = Shelf()
+    plans = Plans([HOUSE], load=shelf.load)
+
+    await plans.find("acme", "house", None)
+    assert shelf.looks == 0
+
+    shelf.stored = [("acme", own("one")), ("acme", own("two"))]
+    assert (await plans.find("acme", "two", None)).owner == "acme"
+    looks = shelf.looks
+    await plans.find("acme", "one", "1.0.0")
+    assert shelf.looks == looks
+
+
+async def test_a_running_executions_plan_is_fetched_when_another_replica_has_stored_it() -> None:
+    shelf = Shelf()
+    plans = Plans([HOUSE], load=shelf.load)
+    shelf.stored = [("acme", own("line"))]
+
+    await plans.ensure([("", "house", "1.0.0"), ("acme", "line", "1.0.0")])
+
+    assert plans.of_execution("acme", "line", "1.0.0").pipeline.name == "line"
+    looks = shelf.looks
+    await plans.ensure([("", "house", "1.0.0"), ("acme", "line", "1.0.0")])
+    assert shelf.looks == looks
+
+
+async def test_an_execution_runs_by_the_very_pipeline_it_started_with() -> None:
+    plans = Plans([HOUSE], load=Shelf(("acme", own("house"))).load)
+    await plans.refresh()
+
+    assert plans.of_execution("", "house", "1.0.0").order == ("only",)
+    assert plans.of_execution("acme", "house", "1.0.0").order == ("mine",)
+    with pytest.raises(UnknownTemplate):
+        plans.of_execution("rival", "house", "1.0.0")
+
+
+async def test_templates_are_the_newest_that_are_offered_with_their_owners() -> None:
+    plans = Plans([HOUSE, HIDDEN], load=Shelf(("acme", own("line")), ("acme", own("line", "2.0.0")), ("b", own("x"))).load)
+    await plans.refresh()
+
+    assert [(each.name, each.version, each.owner) for each in plans.templates("acme")] == [
+        ("house", "1.0.0", None),
+        ("line", "2.0.0", "acme"),
+    ]
+    assert [each.name for each in plans.templates(None)] == ["house"]
+
+
+async def test_a_stored_version_that_this_release_cannot_run_troubles_nobody_else() -> None:
+    broken = pipeline(stage("only", input={"x": "{{nowhere.x}}"}), name="broken")
+    plans = Plans([HOUSE], load=Shelf(("acme", broken)).load)
+    await plans.refresh()
+
+    assert plans.plan("acme", "house", None).owner == FACTORY
+    with pytest.raises(PipelineInvalid):
+        plans.plan("acme", "broken", None)
