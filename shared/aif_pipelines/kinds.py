@@ -37,7 +37,7 @@ EXECUTION_SCHEMA: Final[dict[str, Any]] = {
     "properties": {
         "id": {"type": "string"},
         "client_id": {"type": "string"},
-        "cost_usd": {"type": ["number", "null"]},
+        "cost_usd": {"type": "number"},
         "tokens": {"type": "number"},
     },
     "required": ["id", "client_id", "cost_usd", "tokens"],
