@@ -10,6 +10,8 @@ PLACES = {
     "sources": "/api/kam/sources",
     "templates": "/api/kam/templates",
     "pipelines": "/api/v1/ai/pipelines",
+    "stored_pipelines": "/api/kam/pipelines",
+    "workers": "/api/kam/workers",
     "worker_insights": "/worker-insights",
     "health": "/health",
     "metrics": "/metrics",
@@ -28,6 +30,9 @@ _KEYED = (
     ("GET /api/kam/requests/{id}/events", "Live progress, as server-sent events"),
     ("GET /api/kam/requests/{id}/result", "What was made, and what it took"),
     ("GET /api/kam/templates", "What can be ordered, and with which parameters"),
+    ("GET /api/v1/ai/pipelines/{execution_id}/history", "All that is known of an execution"),
+    ("POST /api/kam/pipelines", "Save a pipeline of your own"),
+    ("GET /api/kam/workers", "Who works here at this moment"),
     ("GET /worker-insights", "What the workers measured, and what could be better"),
 )
 _STYLE = """
