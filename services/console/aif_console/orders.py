@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ async def _until_end(gateway: Gateway, some_id: str, reach: Reach, output: Outpu
     except asyncio.CancelledError:
         _say(output, f"it goes on without you; come back with: aif watch {some_id}")
         raise
-    saved = None if result.structure is None else save_deliverable(result, reach, output.out)
+    saved = save_deliverables(result, reach, output.out)
     if output.as_json:
         print_json(output.console, result)
     else:
@@ -137,37 +137,44 @@ async def _until_end(gateway: Gateway, some_id: str, reach: Reach, output: Outpu
     return DONE if result.request.status in ("completed", "partially_completed") else FAILED
 
 
-def save_deliverable(result: Result, reach: Reach, out: Path | None) -> Path:
-    """Write the structure as readable JSON. Raises BadInput when the file cannot be written."""
+def save_deliverables(result: Result, reach: Reach, out: Path | None) -> list[Path]:
+    """Write each as readable JSON, the first one to `out` if that is given. Raises BadInput when a file cannot be written."""
     request = result.request
-    name = _NOT_FOR_FILE_NAMES.sub("_", f"{request.deliverables[0].name}-{request.request_id}")
-    path = out if out is not None else reach.folder.deliverables / f"{name}.json"
+    names = [item.name for item in request.deliverables if item.media_type == "application/json"][:1]
+    made = [(name, result.structure) for name in names] + [(each.name, each.structure) for each in result.further]
+    saved = []
+    for number, (name, structure) in enumerate(made):
+        file_name = _NOT_FOR_FILE_NAMES.sub("_", f"{name}-{request.request_id}")
+        path = out if out is not None and number == 0 else reach.folder.deliverables / f"{file_name}.json"
+        _write(path, bytes(structure or b"null"))
+        saved.append(path)
+    return saved
+
+
+def _write(path: Path, structure: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, msgspec.json.format(bytes(result.structure or b"null"), indent=2) + b"\n")
+        write_private(path, msgspec.json.format(structure, indent=2) + b"\n")
     except OSError as refused:
         raise BadInput(
             "--out", f"{path} cannot be written: {refused.strerror}", "name a file in a folder of yours"
         ) from refused
-    return path
 
 
-def _print_result(result: Result, why: str, saved: Path | None, console: Console) -> None:
+def _print_result(result: Result, why: str, saved: Sequence[Path], console: Console) -> None:
     request, execution = result.request, result.execution
-    if result.structure is not None:
+    made = [] if result.structure is None else [result.structure, *(each.structure for each in result.further)]
+    for structure in made:
         console.print()
-        console.print(rendered_structure(bytes(result.structure)))
+        console.print(rendered_structure(bytes(structure)))
     console.print()
     if request.status not in ("completed",):
         reason = why or (request.problem.message if request.problem is not None else "")
         console.print(Text(f"{request.status}: {plain(reason)}".removesuffix(": "), style="red"), soft_wrap=True)
     if execution is not None:
         console.print(rendered_totals(execution))
-    if len(request.deliverables) > 1:
-        gave = ", ".join(f"{item.title} ({item.deliverable_id})" for item in request.deliverables)
-        console.print(Text.assemble((f"{'Gave':<{SAVED_WIDTH}}", "bold"), plain(gave)), soft_wrap=True)
-    if saved is not None:
-        console.print(Text.assemble((f"{'Saved':<{SAVED_WIDTH}}", "bold"), short_path(saved)), soft_wrap=True)
+    for path in saved:
+        console.print(Text.assemble((f"{'Saved':<{SAVED_WIDTH}}", "bold"), short_path(path)), soft_wrap=True)
 
 
 def _message(wish: OrderWish) -> str:

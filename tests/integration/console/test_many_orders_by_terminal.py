@@ -26,6 +26,32 @@ TEMPLATE = {
     },
     "stages": ["course"],
 }
+TOTALS = {
+    "tokens_used": {},
+    "cost_usd": "0",
+    "cost_is_complete": True,
+    "wall_time_ms": 1,
+    "busy_time_ms": 1,
+    "breakdown": {},
+    "resource_usage": {},
+    "attempts": 1,
+}
+FINISHED = (
+    b"id: 1\ndata: "
+    + json.dumps(
+        {
+            "id": "exec_1:1",
+            "type": "aif.workflow_completed",
+            "time": "2026-05-01T09:00:00.000Z",
+            "subject": "exec_1",
+            "sequence": 1,
+            "clientid": "local",
+            "progresspercent": 100,
+            "data": {"event_type": "WORKFLOW_COMPLETED", "status": "completed", "totals": TOTALS, "deliverables": []},
+        }
+    ).encode()
+    + b"\n\n"
+)
 ORDERED = {"request_id": "req_1", "execution_id": "exec_1", "status": "running"}
 UPLOADED = {"source_id": "src_1", "title": "Bees", "words": 10, "headings": 2}
 
@@ -291,3 +317,24 @@ def test_schedules_are_paused_resumed_and_removed(aif: Terminal) -> None:
     assert aif("schedules", "pause", "sched_1").out == "sched_1 (weekly quiz) is paused\n"
     assert aif("schedules", "resume", "sched_1").out == "sched_1 (weekly quiz) is active, next at 2026-05-04 04:00:00\n"
     assert aif("schedules", "remove", "sched_1").out == "sched_1 (weekly quiz) is removed; what it ordered stays\n"
+
+
+def test_every_deliverable_of_a_pipeline_is_printed_and_saved(aif: Terminal, folder: Path) -> None:
+    made = [
+        {"deliverable_id": f"dlv_{name}", "name": name, "title": name, "media_type": "application/json", "size_bytes": 9}
+        for name in ("course", "quiz")
+    ]
+    request = {"request_id": "req_1", "status": "completed", "client_id": "local", "created_at": "2026-05-01T09:00:00Z"}
+    aif.gateway.streams("GET /api/kam/requests/req_1/events", FINISHED)
+    aif.gateway.answers_with("GET /api/kam/requests/req_1", {**request, "deliverables": made})
+    aif.gateway.answers_with("GET /api/kam/deliverables/dlv_course", {"is": "a course"})
+    aif.gateway.answers_with("GET /api/kam/deliverables/dlv_quiz", {"is": "a quiz"})
+
+    said = aif("order", "--pipeline", "bees", "--out", str(folder / "course.json"), "--data", str(folder))
+
+    quiz = folder / "deliverables" / "quiz-req_1.json"
+    assert said.code == 0, said.err
+    assert json.loads((folder / "course.json").read_text()) == {"is": "a course"}
+    assert json.loads(quiz.read_text()) == {"is": "a quiz"}
+    assert said.out.index('"a course"') < said.out.index('"a quiz"') < said.out.index(f"Saved      {folder / 'course.json'}")
+    assert said.out.endswith(f"Saved      {quiz}\n")

@@ -225,12 +225,12 @@ def test_an_event_is_one_plain_line() -> None:
 async def test_without_a_terminal_each_event_is_a_line() -> None:
     async def events() -> AsyncIterator[ExecutionEvent]:
         yield event(STARTED)
-        yield event(WorkflowCompleted(status="completed", totals=TOTALS, deliverables=()), percent=100)
+        yield event(WorkflowCompleted(status="completed", totals=TOTALS, deliverables=()), second=2, percent=100)
 
     written = StringIO()
     await follow(events(), console=Console(file=written), clock=ManualClock(datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC)))
 
-    assert written.getvalue() == "    2.0 s    0 %  workflow started  two_steps\n    2.0 s  100 %  workflow completed\n"
+    assert written.getvalue() == "    0.0 s    0 %  workflow started  two_steps\n    2.0 s  100 %  workflow completed\n"
 
 
 async def test_on_a_terminal_the_stages_are_drawn() -> None:

@@ -1,6 +1,7 @@
 """Progress on a terminal, redrawn in place; and as plain lines where there is no terminal."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -32,7 +33,7 @@ async def follow(events: AsyncIterator[ExecutionEvent], *, console: Console | No
     if console is None:
         return await _followed(events, _Silence())
     if not console.is_terminal:
-        return await _followed(events, _Lines(console, clock))
+        return await _followed(events, _Lines(console))
     picture = _Picture(console, clock)
     with Live(get_renderable=picture.render, console=console, refresh_per_second=REDRAWS_PER_SECOND):
         return await _followed(events, picture)
@@ -44,14 +45,13 @@ class _Silence:
 
 
 class _Lines:
-    """One line an event."""
+    """One line an event, with the time since the first one."""
 
-    def __init__(self, console: Console, clock: Clock) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._clock = clock
 
     def show(self, progress: Progress, event: ExecutionEvent) -> None:
-        seconds = elapsed_seconds(progress.began, None, self._clock.now())
+        seconds = elapsed_seconds(progress.began, None, datetime.fromisoformat(event.time))
         self._console.print(Text(f"{seconds:7.1f} s {progress.percent:4d} %  {event_line(event)}"), soft_wrap=True)
 
 

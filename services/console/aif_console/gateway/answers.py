@@ -85,6 +85,12 @@ class TemplatesAnswer(Struct, frozen=True, kw_only=True):
     templates: tuple[TemplateView, ...]
 
 
+class NamedStructure(Struct, frozen=True, kw_only=True):
+    name: str
+    """Of the deliverable."""
+    structure: msgspec.Raw
+
+
 class Result(Struct, frozen=True, kw_only=True):
     """A request that has ended, with what there is to read about it."""
 
@@ -92,6 +98,8 @@ class Result(Struct, frozen=True, kw_only=True):
     execution: ExecutionView | None
     structure: msgspec.Raw | None
     """The first deliverable; None when there is none."""
+    further: tuple[NamedStructure, ...] = ()
+    """The others."""
 
 
 class History(Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import msgspec
 from aif_console.failures import ExecutionUnknown, FactoryUnreachable, RequestRefused
 from aif_console.gateway.answers import (
     FINAL,
+    NamedStructure,
     OrderAnswer,
     Problem,
     RequestAnswer,
@@ -155,9 +156,14 @@ class Gateway:
             await asyncio.sleep(SETTLING_PAUSE_SECONDS)
             request = await self.request(request_id)
         execution = None if request.execution is None else await self.execution(request.execution.execution_id)
-        first = next((item for item in request.deliverables if item.media_type == "application/json"), None)
-        structure = None if first is None else msgspec.Raw(await self.deliverable(first.deliverable_id))
-        return Result(request=request, execution=execution, structure=structure)
+        readable = [item for item in request.deliverables if item.media_type == "application/json"]
+        made = [
+            NamedStructure(name=item.name, structure=msgspec.Raw(await self.deliverable(item.deliverable_id)))
+            for item in readable
+        ]
+        return Result(
+            request=request, execution=execution, structure=made[0].structure if made else None, further=tuple(made[1:])
+        )
 
     async def events(self, some_id: str, *, after: int = 0) -> AsyncGenerator[ExecutionEvent, None]:
         """All events from the one after `after` on, until nothing follows a final one. A lost connection is made anew.
