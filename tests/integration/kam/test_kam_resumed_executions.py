@@ -72,14 +72,25 @@ async def test_a_live_final_event_ends_a_stream_only_when_nothing_follows(
     async with websockets.connect(url, additional_headers={"X-API-Key": kam.keys["alice"]}) as socket:
         await kam.orchestrator.progress(execution_id, 30)
         assert json.loads(await asyncio.wait_for(socket.recv(), 5))["sequence"] == 2
-        await kam.orchestrator.fail(execution_id, "output_invalid", "no modules", stored_only=True)
+        kam.orchestrator.loses_events = True
+        await kam.orchestrator.fail(execution_id, "output_invalid", "no modules")
         await resume(alice, execution_id)
+        kam.orchestrator.loses_events = False
         await kam.orchestrator.publish(kam.orchestrator.events[execution_id][2])
         seen = [json.loads(await asyncio.wait_for(socket.recv(), 5))["sequence"] for _ in range(2)]
         await kam.orchestrator.complete(execution_id, await kam.store_structure())
         seen.append(json.loads(await asyncio.wait_for(socket.recv(), 5))["sequence"])
 
     assert seen == [3, 4, 5]
+
+
+async def test_a_reader_who_has_seen_the_end_is_sent_away_at_once(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    _, execution_id = await started(alice)
+    await kam.orchestrator.fail(execution_id, "output_invalid", "no modules")
+
+    answer = await asyncio.wait_for(alice.get(f"/api/v1/ai/pipelines/{execution_id}/events?after=2"), 5)
+
+    assert ids_and_names(answer.text) == []
 
 
 async def test_a_final_event_ends_the_stream_when_nobody_can_say_whether_more_follows(fresh_database: str) -> None:
