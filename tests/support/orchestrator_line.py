@@ -14,12 +14,16 @@ from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.orders import (
     Accepted,
     CancelExecution,
+    DecideApproval,
     EventPage,
     Execute,
     ExecutionView,
     GetExecution,
     ListEvents,
+    PauseExecution,
     Refusal,
+    Resumed,
+    ResumeExecution,
 )
 from aif_contracts.packets import ClaimAnswer, ClaimRequest, Granted, ProgressAnswer, WorkPacket
 from aif_contracts.reports import Completed, Failed, Progress
@@ -41,6 +45,7 @@ from aif_runtime.settings import Secret
 from aif_runtime.telemetry import Tracing, TracingOff
 
 _EXECUTE_ANSWER = msgspec.json.Decoder(Accepted | Refusal)
+_RESUME_ANSWER = msgspec.json.Decoder(Resumed | Refusal)
 _PROGRESS_ANSWER = msgspec.json.Decoder(ProgressAnswer)
 
 
@@ -98,9 +103,34 @@ class Client:
         self._client_id = client_id
 
     async def execute(self, execution_id: str, template: str, **parameters: Any) -> Accepted | Refusal:
-        order = Execute(execution_id=execution_id, client_id=self._client_id, template_name=template, parameters=parameters)
+        return await self.order(
+            Execute(execution_id=execution_id, client_id=self._client_id, template_name=template, parameters=parameters)
+        )
+
+    async def order(self, order: Execute) -> Accepted | Refusal:
         answer: Accepted | Refusal = _EXECUTE_ANSWER.decode(await self._ask(subjects.EXECUTE, order))
         return answer
+
+    async def pause(self, execution_id: str) -> ExecutionView | Refusal:
+        return await self._steer(subjects.PAUSE, PauseExecution(execution_id=execution_id, client_id=self._client_id))
+
+    async def resume(self, execution_id: str) -> Resumed | Refusal:
+        answer: Resumed | Refusal = _RESUME_ANSWER.decode(
+            await self._ask(subjects.RESUME, ResumeExecution(execution_id=execution_id, client_id=self._client_id))
+        )
+        return answer
+
+    async def decide(self, execution_id: str, *, approved: bool) -> ExecutionView | Refusal:
+        decision = DecideApproval(
+            execution_id=execution_id, client_id=self._client_id, approved=approved, decided_by="ada", comment=""
+        )
+        return await self._steer(subjects.DECIDE_APPROVAL, decision)
+
+    async def _steer(self, subject: str, request: msgspec.Struct) -> ExecutionView | Refusal:
+        answer = await self._ask(subject, request)
+        if b'"reply":"refusal"' in answer:
+            return msgspec.json.decode(answer, type=Refusal)
+        return msgspec.json.decode(answer, type=ExecutionView)
 
     async def get(self, execution_id: str) -> ExecutionView:
         request = GetExecution(execution_id=execution_id, client_id=self._client_id)
@@ -197,7 +227,15 @@ class HandWorker:
         return answer
 
     async def completes(
-        self, packet: WorkPacket, attempt: int, value: Any, *, output: BlobRef | None = None, cost_usd: str = "0"
+        self,
+        packet: WorkPacket,
+        attempt: int,
+        value: Any,
+        *,
+        output: BlobRef | None = None,
+        cost_usd: str = "0",
+        quality_score: float | None = None,
+        element_count: int | None = None,
     ) -> None:
         report = Completed(
             packet_id=packet.packet_id,
@@ -208,6 +246,8 @@ class HandWorker:
             instance_id=self._instance_id,
             output=output or inline_ref(value),
             metrics=Metrics(processing_time_ms=7, cost_usd=cost_usd),
+            quality_score=quality_score,
+            element_count=element_count,
         )
         await self.report(report)
 
@@ -234,11 +274,19 @@ class HandWorker:
         message = Outgoing(subject=subjects.usage(call.execution_id), payload=msgspec.json.encode(call))
         await self._bus.publish([message])
 
-    async def does_next(self, value: Any) -> WorkPacket:
+    async def does_next(self, value: Any, **told: Any) -> WorkPacket:
         """Take a packet, claim it if it has to be claimed, complete it."""
         delivery, packet = await self.take()
         attempt = packet.attempt if packet.grant is not None else await self.granted(packet)
-        await self.completes(packet, attempt, value)
+        await self.completes(packet, attempt, value, **told)
+        await delivery.ack()
+        return packet
+
+    async def fails_next(self, code: str) -> WorkPacket:
+        """Take a packet, claim it if it has to be claimed, and report that it will never work."""
+        delivery, packet = await self.take()
+        attempt = packet.attempt if packet.grant is not None else await self.granted(packet)
+        await self.fails(packet, attempt, code, retryable=False)
         await delivery.ack()
         return packet
 

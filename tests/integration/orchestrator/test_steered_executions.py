@@ -1,0 +1,211 @@
+"""Executions that people steer, and that rules and failures change, with real Postgres: what is told survives the replica."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from aif_contracts.orders import Accepted, Execute, ExecutionView, Refusal, Resumed
+from aif_contracts.packets import ControlAction
+from aif_pipelines.definition import AddStage, Approve, Compensation, RetryStage
+from aif_runtime.memory_blobs import MemoryBlobStore
+from aif_runtime.memory_broker import MemoryBroker
+from aif_runtime.memory_bus import MemoryBus
+from aif_runtime.postgres import Database
+from support.execution_story import deliverable, pipeline, stage
+from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
+from support.waiting import eventually
+
+UNDO = Compensation(worker="maker", action="make", input={"undo": "{{first.made}}"})
+PIPELINES = (
+    pipeline(stage("only"), name="plain", outputs=(deliverable("only"),)),
+    pipeline(stage("first"), stage("second", input={"from": "{{first.made}}"}), name="two", outputs=(deliverable("second"),)),
+    pipeline(stage("first", compensate=UNDO), stage("second", depends_on=("first",)), name="booked"),
+    pipeline(
+        stage(
+            "draft",
+            rules=(
+                RetryStage(condition="{{draft.quality_score}} < 0.7", max_retries=2),
+                AddStage(condition="{{draft.element_count}} > 100", stage=stage("polish", input={"it": "{{draft.made}}"})),
+                Approve(condition="draft.element_count > 100", message="Look at it."),
+            ),
+        ),
+        name="judged",
+        outputs=(deliverable("draft"), deliverable("polish", "polished")),
+    ),
+)
+
+
+@pytest.fixture
+async def database(fresh_database: str) -> AsyncIterator[Database]:
+    async with orchestrator_database(fresh_database) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def broker(database: Database) -> AsyncIterator[MemoryBroker]:
+    """With one replica running over it."""
+    broker = MemoryBroker()
+    bus = MemoryBus(broker)
+    async with running_orchestrator(bus, MemoryBlobStore(), database, PIPELINES):
+        yield broker
+    await bus.close()
+
+
+@pytest.fixture
+def client(broker: MemoryBroker) -> Client:
+    return Client(MemoryBus(broker))
+
+
+@pytest.fixture
+async def worker(broker: MemoryBroker) -> HandWorker:
+    worker = HandWorker(MemoryBus(broker), paid=False)
+    await worker.register()
+    return worker
+
+
+async def ended(client: Client, execution_id: str) -> ExecutionView:
+    await eventually(lambda: client.has_ended(execution_id))
+    return await client.get(execution_id)
+
+
+async def told(client: Client, execution_id: str) -> list[str]:
+    return [str(event.data.__struct_config__.tag) for event in (await client.events(execution_id)).events]
+
+
+async def test_rules_better_a_result_add_a_stage_and_ask_a_person(client: Client, worker: HandWorker) -> None:
+    await client.execute("exec_1", "judged")
+    await worker.does_next({"made": "poor"}, quality_score=0.5, element_count=10)
+    again = await worker.does_next({"made": "long"}, quality_score=0.9, element_count=101)
+    await eventually(lambda: _is(client, "awaiting_approval"))
+
+    await client.decide("exec_1", approved=True)
+    polish = await worker.does_next({"made": "short"})
+    view = await ended(client, "exec_1")
+
+    assert again.previous is not None
+    assert again.previous.code == "retry_rule"
+    assert polish.stage_id == "polish"
+    assert view.status == "completed"
+    assert [(each.stage_id, each.added_by) for each in view.stages] == [("draft", None), ("polish", "draft")]
+    assert [each.name for each in view.deliverables] == ["thing", "polished"]
+    assert {"STEP_RETRYING", "STEP_ADDED", "APPROVAL_REQUESTED", "APPROVAL_DECIDED"} <= set(await told(client, "exec_1"))
+
+
+async def test_a_failed_execution_is_undone_and_then_resumed_on_a_second_leg(
+    client: Client, worker: HandWorker, database: Database
+) -> None:
+    await client.execute("exec_1", "booked")
+    await worker.does_next({"made": "room 4"})
+    await worker.fails_next("sold_out")
+    undo = await worker.does_next({})
+    assert (await ended(client, "exec_1")).status == "failed"
+
+    resumed = await client.resume("exec_1")
+    await worker.does_next({"made": "room 5"})
+    await worker.does_next({"made": "seat"})
+    view = await ended(client, "exec_1")
+
+    assert undo.control.action is ControlAction.COMPENSATE
+    assert undo.data_ref.inline == b'{"undo":"room 4"}'
+    assert isinstance(resumed, Resumed)
+    assert resumed.kept.stages == ()
+    assert (view.status, view.leg) == ("completed", 2)
+    async with database.connection() as connection:
+        finals = await connection.fetch("SELECT leg FROM execution_events WHERE is_final ORDER BY leg")
+    assert [row["leg"] for row in finals] == [1, 2]
+
+
+async def test_what_a_resumed_execution_keeps_is_not_done_again(client: Client, worker: HandWorker) -> None:
+    await client.execute("exec_1", "two")
+    await worker.does_next({"made": "paid"}, cost_usd="0.25")
+    await worker.fails_next("broken")
+    await ended(client, "exec_1")
+
+    resumed = await client.resume("exec_1")
+    last = await worker.does_next({"made": "rest"})
+    view = await ended(client, "exec_1")
+
+    assert isinstance(resumed, Resumed)
+    assert (resumed.kept.stages, resumed.kept.cost_usd, resumed.kept.processing_time_ms) == (("first",), "0.25", 7)
+    assert last.stage_id == "second"
+    assert view.totals.cost_usd == "0.25"
+    events = await client.events("exec_1")
+    assert [event.sequence for event in events.events] == list(range(1, len(events.events) + 1))
+    assert events.is_final
+
+
+async def test_a_paused_execution_waits_and_goes_on(client: Client, worker: HandWorker) -> None:
+    await client.execute("exec_1", "two")
+    delivery, packet = await worker.take()
+    attempt = packet.attempt or await worker.granted(packet)
+    paused = await client.pause("exec_1")
+    await worker.completes(packet, attempt, {"made": "it"})
+    await delivery.ack()
+    await eventually(lambda: _stage_is(client, "first", "completed"))
+
+    resumed = await client.resume("exec_1")
+    await worker.does_next({"made": "rest"})
+
+    assert isinstance(paused, ExecutionView)
+    assert paused.status == "paused"
+    assert isinstance(resumed, Resumed)
+    assert (await ended(client, "exec_1")).status == "completed"
+
+
+async def test_a_delayed_execution_starts_in_its_time(client: Client, worker: HandWorker) -> None:
+    start_at = (datetime.now(UTC) + timedelta(milliseconds=300)).isoformat()
+    order = Execute(execution_id="exec_1", client_id="acme", template_name="plain", start_at=start_at)
+
+    accepted = await client.order(order)
+    await worker.does_next({"made": "it"})
+
+    assert isinstance(accepted, Accepted)
+    assert accepted.status == "scheduled"
+    assert (await ended(client, "exec_1")).status == "completed"
+    assert (await told(client, "exec_1"))[:2] == ["WORKFLOW_SCHEDULED", "WORKFLOW_STARTED"]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"start_at": "tomorrow"}, "start_at"),
+        ({"start_at": "2030-01-01T00:00:00"}, "start_at"),
+        ({"max_cost_usd": "26"}, "max_cost_usd"),
+    ],
+)
+async def test_an_order_with_an_impossible_start_or_limit_is_refused(client: Client, given: dict[str, Any], field: str) -> None:
+    answer = await client.order(Execute(execution_id="exec_1", client_id="acme", template_name="plain", **given))
+
+    assert isinstance(answer, Refusal)
+    assert [mistake.field for mistake in answer.mistakes] == [field]
+
+
+async def test_what_cannot_be_done_now_is_refused_by_name(client: Client, worker: HandWorker) -> None:
+    await client.execute("exec_1", "plain")
+    running = [await client.resume("exec_1"), await client.decide("exec_1", approved=True)]
+    await worker.does_next({"made": "it"})
+    await ended(client, "exec_1")
+    over = [await client.pause("exec_1"), await client.resume("exec_1"), await client.resume("exec_2")]
+
+    assert [each.code for each in running if isinstance(each, Refusal)] == ["not_resumable", "nothing_to_approve"]
+    assert [each.code for each in over if isinstance(each, Refusal)] == ["not_pausable", "not_resumable", "unknown_execution"]
+
+
+async def test_another_client_steers_nothing(client: Client, worker: HandWorker, broker: MemoryBroker) -> None:
+    await client.execute("exec_1", "plain")
+    other = Client(MemoryBus(broker), "other")
+
+    answers = [await other.pause("exec_1"), await other.resume("exec_1"), await other.decide("exec_1", approved=True)]
+
+    assert [each.code for each in answers if isinstance(each, Refusal)] == ["unknown_execution"] * 3
+
+
+async def _is(client: Client, status: str) -> bool:
+    return await client.status("exec_1") == status
+
+
+async def _stage_is(client: Client, stage_id: str, status: str) -> bool:
+    view = await client.get("exec_1")
+    return any(each.stage_id == stage_id and each.status == status for each in view.stages)
