@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry
 
 from aif_contracts import subjects
 from aif_contracts.packets import ControlAction, ControlMessage, Priority
@@ -55,11 +54,14 @@ async def run_worker(
     instance_id: str,
     settings: WorkerSettings,
     stop_event: asyncio.Event,
-    registry: CollectorRegistry,
+    figures: WorkerFigures,
     redact: Callable[[str], str] = str,
     times: WorkerTimes | None = None,
 ) -> None:
-    """Work until `stop_event` is set, then drain: finish what is begun within the settings' drain time, hand back the rest."""
+    """Work until `stop_event` is set, then drain: finish what is begun within the settings' drain time, hand back the rest.
+
+    A process may run several workers side by side; they share its `figures`.
+    """
     ack_wait = settings.ack_wait_seconds
     rhythm = times or WorkerTimes(heartbeat=ack_wait / 3, lease_look=ack_wait / 30)
     in_hand = InHand()
@@ -71,7 +73,7 @@ async def run_worker(
         clock=clock,
         instance_id=instance_id,
         work=AttemptWork(instance_id=instance_id, rates=settings.cost_rates, redact=redact),
-        figures=WorkerFigures(registry),
+        figures=figures,
         in_hand=in_hand,
         claim_ids=ClaimIds(id_mint(clock=clock)),
         times=rhythm,

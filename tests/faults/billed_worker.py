@@ -21,6 +21,7 @@ from aif_contracts.metering import CallOutcome, ProviderCall
 from aif_runtime.assignment import ActionSpec, Assignment, Outcome, WorkerSpec
 from aif_runtime.connections import open_connections
 from aif_runtime.process import Assembled, Part, Surroundings, run_service
+from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_loop import run_worker
 from aif_runtime.worker_settings import WorkerSettings
 
@@ -113,7 +114,7 @@ async def wire(surroundings: Surroundings[BilledWorkerSettings]) -> AsyncIterato
                 instance_id=surroundings.instance_id,
                 settings=settings,
                 stop_event=stop,
-                registry=surroundings.registry,
+                figures=WorkerFigures(surroundings.registry),
             )
 
         yield Assembled(parts=(Part(name="worker", run=run),))

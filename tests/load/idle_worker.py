@@ -11,6 +11,7 @@ from msgspec import Meta
 from aif_runtime.assignment import ActionSpec, Assignment, Outcome, WorkerSpec
 from aif_runtime.connections import open_connections
 from aif_runtime.process import Assembled, Part, Surroundings, run_service
+from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_loop import run_worker
 from aif_runtime.worker_settings import WorkerSettings
 
@@ -53,7 +54,7 @@ async def wire(surroundings: Surroundings[IdleWorkerSettings]) -> AsyncIterator[
                 instance_id=surroundings.instance_id,
                 settings=settings,
                 stop_event=stop,
-                registry=surroundings.registry,
+                figures=WorkerFigures(surroundings.registry),
             )
 
         yield Assembled(parts=(Part(name="worker", run=run),))

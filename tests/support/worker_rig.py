@@ -33,6 +33,7 @@ from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.memory_streams import MemoryConsumer
 from aif_runtime.telemetry import Tracing, TracingOff
+from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_loop import run_worker
 from aif_runtime.worker_settings import WorkerSettings
 from aif_runtime.worker_times import WorkerTimes
@@ -104,7 +105,7 @@ class WorkerRig:
                 instance_id="echo_1",
                 settings=self._settings,
                 stop_event=self.stop,
-                registry=self.registry,
+                figures=WorkerFigures(self.registry),
                 times=self._times,
             )
         )

@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 
 from aif_ai.assembly import open_door
 from aif_granulator.settings import GranulatorSettings
-from aif_granulator.worker import granulator_spec
-from aif_runtime.connections import open_connections
+from aif_granulator.worker import granulator_spec, optimizer_spec
+from aif_runtime.assignment import WorkerSpec
+from aif_runtime.connections import Connections, open_connections
 from aif_runtime.process import Assembled, Part, Surroundings
+from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_loop import run_worker
 
 
@@ -17,31 +19,35 @@ async def wire(surroundings: Surroundings[GranulatorSettings]) -> AsyncIterator[
     settings = surroundings.settings
     async with open_connections(surroundings) as connections:
         door = open_door(settings.model_access(), surroundings.clock)
-        spec = granulator_spec(
+        figures = WorkerFigures(surroundings.registry)
+        granulator = granulator_spec(
             door,
             surroundings.clock,
             source_budget_characters=settings.source_budget_characters,
             slots=settings.granulator_slots,
         )
+        optimizer = optimizer_spec(slots=settings.optimizer_slots)
         try:
-            yield Assembled(
-                parts=(
-                    Part(
-                        name=spec.worker_name,
-                        run=lambda stop_event: run_worker(
-                            spec,
-                            bus=connections.bus,
-                            blobs=connections.blobs,
-                            tracing=surroundings.tracing,
-                            clock=surroundings.clock,
-                            instance_id=surroundings.instance_id,
-                            settings=settings,
-                            stop_event=stop_event,
-                            registry=surroundings.registry,
-                            redact=surroundings.redactor.text,
-                        ),
-                    ),
-                )
-            )
+            yield Assembled(parts=tuple(_part(spec, surroundings, connections, figures) for spec in (granulator, optimizer)))
         finally:
             await door.close()
+
+
+def _part(
+    spec: WorkerSpec, surroundings: Surroundings[GranulatorSettings], connections: Connections, figures: WorkerFigures
+) -> Part:
+    return Part(
+        name=spec.worker_name,
+        run=lambda stop_event: run_worker(
+            spec,
+            bus=connections.bus,
+            blobs=connections.blobs,
+            tracing=surroundings.tracing,
+            clock=surroundings.clock,
+            instance_id=surroundings.instance_id,
+            settings=surroundings.settings,
+            stop_event=stop_event,
+            figures=figures,
+            redact=surroundings.redactor.text,
+        ),
+    )

@@ -8,6 +8,7 @@ from aif_researcher.settings import ResearcherSettings
 from aif_researcher.worker import researcher_spec
 from aif_runtime.connections import open_connections
 from aif_runtime.process import Assembled, Part, Surroundings
+from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_loop import run_worker
 
 
@@ -37,7 +38,7 @@ async def wire(surroundings: Surroundings[ResearcherSettings]) -> AsyncIterator[
                             instance_id=surroundings.instance_id,
                             settings=settings,
                             stop_event=stop_event,
-                            registry=surroundings.registry,
+                            figures=WorkerFigures(surroundings.registry),
                             redact=surroundings.redactor.text,
                         ),
                     ),

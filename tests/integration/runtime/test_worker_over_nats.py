@@ -15,6 +15,7 @@ from aif_runtime.clock import SystemClock
 from aif_runtime.nats_bus import NatsBus
 from aif_runtime.open_blob_store import open_blob_store
 from aif_runtime.telemetry import TracingOff
+from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_loop import run_worker
 from aif_runtime.worker_settings import WorkerSettings
 from support.waiting import eventually
@@ -52,7 +53,7 @@ async def test_two_replicas_do_every_packet_once_over_a_real_broker(fresh_nats: 
                 instance_id=f"doubler_{number}",
                 settings=WorkerSettings(),
                 stop_event=stop,
-                registry=CollectorRegistry(),
+                figures=WorkerFigures(CollectorRegistry()),
             )
         )
         for number, replica in enumerate(replicas)
