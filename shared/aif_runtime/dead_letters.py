@@ -15,6 +15,8 @@ the poison would come again for ever."""
 KEPT_HEADER_CHARACTERS = 16 * 1024
 """Headers beyond so many are left out, for the same reason."""
 KEPT_REASON_CHARACTERS = 4000
+MESSAGE_ID = "Nats-Msg-Id"
+_REPLAY = "replay."
 
 
 def dead_letter(
@@ -62,6 +64,16 @@ async def bury(bus: Bus, delivery: Delivery, reason: str, found_by: str, origin:
         ]
     )
     await delivery.discard()
+
+
+def replay_id(dead_letter_id: str) -> str:
+    """The message id under which a dead letter's message is sent again, however often that is tried."""
+    return _REPLAY + dead_letter_id
+
+
+def is_replay(headers: Mapping[str, str]) -> bool:
+    """True for a message that was given up once: what was answered then is not the answer now."""
+    return headers.get(MESSAGE_ID, "").startswith(_REPLAY)
 
 
 def _bounded(headers: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from aif_kam.order_desk import OrderDesk, Wish, WishedExecution
 from aif_kam.payloads import Problem
 from aif_kam.request_store import Origin
 from aif_runtime.bus import Bus, ConsumerSpec, Delivery
-from aif_runtime.dead_letters import bury
+from aif_runtime.dead_letters import MESSAGE_ID, bury, is_replay
 from aif_runtime.decoding import decode
 from aif_runtime.failures import MalformedMessage, RuntimeFailure
 from aif_runtime.postgres import Database
@@ -105,9 +105,13 @@ class BusOrders:
 
 def _call(client_id: str, delivery: Delivery, key: str | None) -> KeyedCall:
     """What makes a redelivered or repeated message the same order: its key, its message id, else its place in the stream.
-    The digest belongs to the place, because sequences begin anew when a stream was lost."""
+    The digest belongs to the place, because sequences begin anew when a stream was lost.
+
+    An order that an operator sends again from the dead letters was refused under its key; it gets a new answer under its id.
+    """
     digest = hashlib.sha256(delivery.payload).hexdigest()
-    chosen = key or delivery.headers.get("Nats-Msg-Id") or f"{delivery.stream_sequence}.{digest[:32]}"
+    own_key = None if is_replay(delivery.headers) else key
+    chosen = own_key or delivery.headers.get(MESSAGE_ID) or f"{delivery.stream_sequence}.{digest[:32]}"
     return KeyedCall(client_id=client_id, key=f"bus {chosen}", fingerprint=digest)
 
 

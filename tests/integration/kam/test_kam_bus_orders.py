@@ -11,6 +11,7 @@ from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.orders import Refusal
 from aif_runtime.bus import Outgoing
+from aif_runtime.dead_letters import replay_id
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
 from support.waiting import eventually
 
@@ -91,6 +92,26 @@ async def test_an_order_that_the_orchestrator_refuses_is_buried_too(kam: Gateway
     assert message is not None
     assert msgspec.json.decode(message.payload, type=DeadLetter).reason.startswith("order_refused: a topic alone")
     assert (await requests_of(alice))[0]["status"] == "refused"
+
+
+@pytest.mark.parametrize("key", ["one", None])
+async def test_a_refused_order_that_is_replayed_gets_a_new_answer_once(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, key: str | None
+) -> None:
+    order = {**ORDER, "idempotency_key": key}
+    kam.orchestrator.refusal = Refusal(code="order_refused", message="a topic alone needs a language model")
+    async with kam.bus.listen(subjects.dead("requests")) as dead:
+        await publish(kam, "alice", order, "m-1")
+        assert await dead.next(10) is not None
+    kam.orchestrator.refusal = None
+
+    for _ in range(2):
+        await publish(kam, "alice", order, replay_id("dead_1"))
+    await publish(kam, "alice", ORDER, "m-2")
+    await eventually(lambda: len(kam.orchestrator.orders) >= 2, 10)
+
+    assert [request["status"] for request in await requests_of(alice)] == ["running", "running", "refused"]
+    assert len(kam.orchestrator.orders) == 2
 
 
 async def test_an_order_of_nobody_is_buried_and_stored_nowhere(kam: GatewayUnderTest) -> None:

@@ -17,7 +17,7 @@ from aif_contracts.dead_letters import DeadLetter
 from aif_orchestrator.store.dead_letters import NewLetter
 from aif_runtime.broker_rules import takes
 from aif_runtime.bus import Delivery
-from aif_runtime.dead_letters import dead_letter
+from aif_runtime.dead_letters import MESSAGE_ID, dead_letter
 from aif_runtime.decoding import decode
 from aif_runtime.failures import MalformedMessage
 
@@ -25,7 +25,6 @@ FOUND_BY = "orchestrator"
 LONGEST_NAME = 200
 LONGEST_SUBJECT = 4000
 LARGEST_NUMBER = 2**31 - 1
-MESSAGE_ID = "Nats-Msg-Id"
 
 _LETTER = msgspec.json.Decoder(DeadLetter)
 _AN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")

@@ -12,6 +12,7 @@ from aif_orchestrator.execution.state import Execution
 from aif_orchestrator.store.dead_letters import LetterContent
 from aif_runtime.broker_rules import check_sendable, takes
 from aif_runtime.bus import Outgoing
+from aif_runtime.dead_letters import replay_id
 from aif_runtime.decoding import decode
 from aif_runtime.failures import MalformedMessage
 
@@ -36,7 +37,7 @@ def message_again(content: LetterContent) -> Outgoing:
     return Outgoing(
         subject=letter.subject,
         payload=content.payload,
-        message_id=f"replay.{letter.dead_letter_id}",
+        message_id=replay_id(letter.dead_letter_id),
         headers={
             name: value
             for name, value in content.headers.items()
