@@ -11,7 +11,6 @@ from rich.text import Text
 from aif_console.batch_file import read_inputs, with_sources
 from aif_console.exit_codes import DONE, FAILED
 from aif_console.following.batch_display import follow_batch, progress_words
-from aif_console.gateway.answers import FINAL
 from aif_console.gateway.batches import (
     BatchAnswer,
     BatchItem,
@@ -167,19 +166,24 @@ async def _until_end(gateway: Gateway, batch: BatchAnswer, output: Output) -> in
 
 
 def _rendered_items(items: tuple[BatchItem, ...]) -> Columns:
-    return Columns(
-        ("INPUT", "REQUEST", "STATUS", "WHY"),
-        (
-            (str(item.index), item.request_id, item.status, "" if item.problem is None else item.problem.message)
-            for item in items
-        ),
-    )
+    return Columns(("INPUT", "REQUEST", "STATUS", "WHY"), (_item_cells(item) for item in items))
+
+
+def _item_cells(item: BatchItem) -> tuple[str, ...]:
+    request = item.request
+    why = "" if request.problem is None else request.problem.message
+    return (str(item.index), request.request_id, request.execution_status or request.status, why)
 
 
 def _cells(batch: BatchAnswer) -> tuple[str, ...]:
-    cost = "" if batch.total_cost_usd is None else dollars(batch.total_cost_usd)
-    ended = f"{batch.count_of(*FINAL)} of {batch.total}"
-    return (batch.batch_id, local_time(batch.created_at)[5:16], ended, cost, batch.selected_template)
+    ended = f"{batch.ended} of {batch.total}"
+    return (
+        batch.batch_id,
+        local_time(batch.created_at)[5:16],
+        ended,
+        dollars(batch.total_cost_usd),
+        batch.selected_template,
+    )
 
 
 def _say(console: Console | None, words: str) -> None:

@@ -57,11 +57,14 @@ UPLOADED = {"source_id": "src_1", "title": "Bees", "words": 10, "headings": 2}
 
 
 def batch(**counts: int) -> dict[str, Any]:
+    ended = sum(count for status, count in counts.items() if status not in ("submitting", "running"))
     return {
         "batch_id": "batch_1",
         "selected_template": "bees",
         "created_at": "2026-05-01T09:00:00.000Z",
+        "status": "ended" if ended == 3 else "running",
         "total": 3,
+        "ended": ended,
         "counts": counts,
         "progress_percent": 40,
         "total_cost_usd": "0.012",
@@ -209,7 +212,8 @@ def test_bad_input_files_are_told_with_their_place(
 
 def test_a_batch_is_followed_until_all_have_ended_and_tells_what_went_wrong(aif: Terminal, folder: Path) -> None:
     (folder / "in.jsonl").write_text("{}\n{}\n{}\n")
-    item = {"index": 1, "request_id": "req_2", "status": "failed", "problem": {"code": "c", "message": "no modules"}}
+    request = {"request_id": "req_2", "status": "failed", "client_id": "local", "created_at": "2026-05-01T09:00:00Z"}
+    item = {"index": 1, "request": {**request, "problem": {"code": "c", "message": "no modules"}}}
     aif.gateway.answers_with("POST /api/kam/batches", batch(submitting=3), status=202)
     aif.gateway.answers_with("GET /api/kam/batches/batch_1", batch(running=2, completed=1), batch(completed=2, failed=1))
     aif.gateway.answers_with("GET /api/kam/batches/batch_1/items", {"items": [item], "next_cursor": None})
@@ -238,14 +242,15 @@ def test_a_batch_without_trouble_ends_with_code_0(aif: Terminal) -> None:
 
 
 def test_batches_are_listed_shown_and_cancelled(aif: Terminal) -> None:
-    item = {"index": 0, "request_id": "req_1", "status": "running"}
+    request = {"request_id": "req_1", "status": "running", "client_id": "local", "created_at": "2026-05-01T09:00:00Z"}
+    item = {"index": 0, "request": {**request, "execution_status": "scheduled"}}
     aif.gateway.answers_with("GET /api/kam/batches", {"batches": [batch(running=3)], "next_cursor": None})
     aif.gateway.answers_with("GET /api/kam/batches/batch_1", batch(running=3))
     aif.gateway.answers_with("GET /api/kam/batches/batch_1/items", {"items": [item], "next_cursor": None})
     aif.gateway.answers_with("DELETE /api/kam/batches/batch_1", batch(cancelled=3))
 
     assert "batch_1  05-01 09:00  0 of 3  $0.012  bees\n" in aif("batches").out
-    assert aif("batches", "show", "batch_1").out.endswith("0      req_1    running\n")
+    assert aif("batches", "show", "batch_1").out.endswith("0      req_1    scheduled\n")
     assert aif("batches", "cancel", "batch_1").out == "batch_1: 3 of 3 ended, 40 %, $0.012: 3 cancelled\n"
 
 

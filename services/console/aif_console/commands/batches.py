@@ -17,7 +17,7 @@ from aif_console.commands.running import (
 )
 
 _ID = click.argument("batch_id", metavar="ID")
-_STATUSES = ("running", "completed", "partially_completed", "failed", "cancelled", "refused")
+_STATUSES = ("submitting", "running", "completed", "partially_completed", "failed", "cancelled", "refused")
 
 
 @click.command()

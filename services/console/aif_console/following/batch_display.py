@@ -9,7 +9,6 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from aif_console.gateway.answers import FINAL
 from aif_console.gateway.batches import BatchAnswer
 from aif_console.reading.plain_text import dollars, plain
 
@@ -35,8 +34,7 @@ def rendered_progress(batch: BatchAnswer) -> RenderableType:
 def progress_words(batch: BatchAnswer) -> str:
     """`12 of 40 ended, 61 %, $0.12: 10 completed, 2 failed, 28 running`."""
     counts = ", ".join(f"{count} {status}" for status, count in batch.counts.items() if count)
-    cost = "" if batch.total_cost_usd is None else f", {dollars(batch.total_cost_usd)}"
-    return plain(f"{batch.count_of(*FINAL)} of {batch.total} ended, {batch.progress_percent} %{cost}: {counts}")
+    return plain(f"{batch.ended} of {batch.total} ended, {batch.progress_percent} %, {dollars(batch.total_cost_usd)}: {counts}")
 
 
 class _Show(Protocol):

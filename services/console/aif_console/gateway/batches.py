@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from aif_console.gateway.answers import FINAL, WhyNot
+from aif_console.gateway.answers import RequestAnswer
 from aif_console.gateway.gateway import UPLOAD_SECONDS, Gateway, once, without_none
 from aif_contracts.money import UsdText
 
@@ -16,16 +16,20 @@ class BatchAnswer(Struct, frozen=True, kw_only=True):
     batch_id: str
     selected_template: str
     created_at: str
+    status: str
+    """`running`, `cancelling` or `ended`."""
     total: int
-    counts: dict[str, int] = field(default_factory=dict)
+    ended: int
+    counts: dict[str, int]
     """Requests by status."""
-    progress_percent: int = 0
-    total_cost_usd: UsdText | None = None
-    message: str = ""
+    progress_percent: int
+    total_cost_usd: UsdText
+    """Of the executions that have ended."""
+    total_tokens_used: int = 0
 
     @property
     def has_ended(self) -> bool:
-        return self.count_of(*FINAL) == self.total
+        return self.status == "ended"
 
     def count_of(self, *statuses: str) -> int:
         return sum(self.counts.get(status, 0) for status in statuses)
@@ -39,10 +43,7 @@ class BatchPage(Struct, frozen=True, kw_only=True):
 class BatchItem(Struct, frozen=True, kw_only=True):
     index: int
     """Its place among the inputs, from 0."""
-    request_id: str
-    status: str
-    execution_id: str | None = None
-    problem: WhyNot | None = None
+    request: RequestAnswer
 
 
 class ItemPage(Struct, frozen=True, kw_only=True):
