@@ -97,7 +97,8 @@ async def test_a_final_event_ends_the_stream_when_nobody_can_say_whether_more_fo
     async with open_gateway(fresh_database, silence_seconds=60) as kam, kam.client() as alice:
         _, execution_id = await started(alice)
         names = []
-        async with alice.stream("GET", f"/api/v1/ai/pipelines/{execution_id}/events") as response:
+        path = f"/api/v1/ai/pipelines/{execution_id}/events"
+        async with asyncio.timeout(10), alice.stream("GET", path) as response:
             async for line in response.aiter_lines():
                 if line == ": heartbeat":
                     kam.orchestrator.is_away = True
