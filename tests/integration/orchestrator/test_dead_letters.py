@@ -318,6 +318,28 @@ async def test_the_packet_that_a_stage_waits_for_is_done_when_it_is_sent_again(r
         assert await rig.client.status("exec_1") == "completed"
 
 
+async def test_the_packet_of_a_stage_that_lost_five_workers_is_a_dead_letter(rig: DeadLetterRig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator(orchestrator_lease_seconds=0.5):
+        await rig.client.execute("exec_1", "one_stage")
+        for _ in range(5):
+            delivery, packet = await worker.take()
+            await worker.granted(packet)
+            await delivery.discard()
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+
+        letter = (await eventually(lambda: rig.listed(1)))[0]
+        content = await rig.content(letter)
+
+        assert await rig.client.status("exec_1") == "failed"
+        assert (letter.origin, letter.subject) == ("work", "aif.work.maker.normal")
+        assert (letter.found_by, letter.execution_id) == ("orchestrator", "exec_1")
+        assert "fell silent, as 4 others did before" in letter.reason
+        kept = msgspec.json.decode(content.payload, type=WorkPacket)
+        assert (kept.packet_id, kept.data_ref) == (packet.packet_id, packet.data_ref)
+        assert (await rig.replay(letter)).code == "execution_has_ended"
+
+
 async def test_what_was_decided_long_ago_is_forgotten_and_what_waits_is_not(rig: DeadLetterRig) -> None:
     async with rig.orchestrator():
         for number in range(3):
