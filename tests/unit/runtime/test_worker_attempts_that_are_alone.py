@@ -6,9 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aif_contracts.packets import Cancelled, ClaimAnswer, ClaimRequest, ControlAction, ControlMessage, Grant, Granted, Proceed
+from aif_contracts.packets import (
+    Cancelled,
+    ClaimAnswer,
+    ClaimRequest,
+    ControlAction,
+    ControlMessage,
+    Grant,
+    Granted,
+    Later,
+    Proceed,
+)
 from aif_contracts.reports import Completed, Failed
 from aif_runtime.assignment import Assignment, Outcome
+from aif_runtime.attempt import Attempt, Permission, StopReason
 from support.waiting import eventually
 from support.worker_rig import WorkerRig
 
@@ -68,13 +79,14 @@ async def test_an_attempt_that_is_to_be_alone_waits_for_the_others_and_nothing_b
         await rig.offer(await rig.packet(2, attempt=0, grant=None))
         await eventually(lambda: len(rig.claims) == 1)
         await rig.settles()
-        await rig.offer(await rig.packet(3))
+        await rig.offer(await rig.packet(3, attempt=0, grant=None))
         await rig.fetches_ended()
         begun_beside_the_first = list(gates.begun)
         gates.open("exec_1")
         await eventually(lambda: gates.begun == ["exec_1", "exec_2"])
-        await rig.passes(1.0)
-        await rig.fetches_ended()
+        for _ in range(5):
+            await rig.passes(1.0)
+            await rig.fetches_ended()
         begun_beside_the_second = list(gates.begun)
         gates.open("exec_2", "exec_3")
         await rig.passes(1.0)
@@ -84,6 +96,53 @@ async def test_an_attempt_that_is_to_be_alone_waits_for_the_others_and_nothing_b
     assert begun_beside_the_first == ["exec_1"]
     assert begun_beside_the_second == ["exec_1", "exec_2"]
     assert [report.execution_id for report in reports] == ["exec_1", "exec_2", "exec_3"]
+    assert rig.claims[-1].num_delivered <= 2, "it was left to the broker"
+
+
+async def test_a_packet_kept_for_its_grant_is_not_claimed_beside_an_attempt_that_is_alone() -> None:
+    gates = Gates()
+    rig = WorkerRig(gates)
+    grants = alone("exec_2")
+    rig.answer_claim = lambda claim: (
+        Later(retry_after_ms=20, reason="paused") if claim.execution_id == "exec_1" else grants(claim)
+    )
+    await rig.offer(await rig.packet(1, attempt=0, grant=None))
+    await rig.deliver_in_vain(times=4)
+
+    async with rig.running():
+        await eventually(lambda: len(rig.claims) == 1)
+        await rig.offer(await rig.packet(2, attempt=0, grant=None))
+        await eventually(lambda: gates.begun == ["exec_2"])
+        claims = len(rig.claims)
+        await rig.fetches_ended()
+        claims_beside = len(rig.claims) - claims
+        gates.open("exec_2")
+        await rig.reports()
+        await eventually(lambda: len(rig.claims) > claims, what="it is claimed again")
+
+    assert claims_beside == 0
+
+
+async def test_an_attempt_that_is_stopped_in_the_moment_it_may_begin_stays_stopped() -> None:
+    rig = WorkerRig()
+    attempt = Attempt(
+        packet=await rig.packet(),
+        permission=Permission(attempt=2, grant=Grant(), timeout_ms=60_000, alone=True),
+        bus=rig.orchestrator,
+        blobs=rig.blobs,
+        monotonic=rig.clock.monotonic,
+        trace_headers={},
+    )
+
+    async def stopped_and_then_begun() -> None:
+        async with asyncio.timeout(None) as limit:
+            attempt.limited_by(limit)
+            attempt.stop(StopReason.SUPERSEDED)
+            attempt.begin()
+            await rig.settles()
+
+    with pytest.raises(TimeoutError):
+        await stopped_and_then_begun()
 
 
 async def test_waiting_to_be_alone_does_not_count_against_the_time_of_the_attempt() -> None:
