@@ -207,3 +207,6 @@ async def test_the_new_addresses_describe_their_answers(kam: GatewayUnderTest) -
     assert set(upload) == {"application/json", "application/yaml", "text/yaml"}
     resumed = paths[PIPELINES + "/{execution_id}/resume"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert resumed["$ref"].endswith("/ResumedExecution")
+    pause = paths[PIPELINES + "/{execution_id}/pause"]["post"]["requestBody"]
+    assert pause["required"] is False
+    assert pause["content"]["application/json"]["schema"]["oneOf"][0]["$ref"].endswith("/Pause")

@@ -1,6 +1,9 @@
 """`/api/v1/ai/pipelines/{execution_id}/…`: pause, resume, approve, reject."""
 
+from dataclasses import dataclass, replace
+
 from litestar import Response, Router, post
+from litestar.openapi.spec import Operation, RequestBody
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
@@ -13,10 +16,20 @@ from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson,
 _ANSWERS = problems.documented(*problems.BODY, *problems.ABSENT)
 
 
+@dataclass
+class OptionalBody(Operation):
+    """An operation that works without a body, too; the framework would describe it as required."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.request_body, RequestBody):
+            self.request_body = replace(self.request_body, required=False)
+
+
 def steering_routes(parts: Parts) -> Router:
     @post(
         "/{execution_id:str}/pause",
         status_code=HTTP_200_OK,
+        operation_class=OptionalBody,
         dto=StrictJson[Pause],
         return_dto=None,
         responses=_ANSWERS | problems.described_as(ExecutionView, HTTP_200_OK),
@@ -49,6 +62,7 @@ def steering_routes(parts: Parts) -> Router:
     @post(
         "/{execution_id:str}/approve",
         status_code=HTTP_200_OK,
+        operation_class=OptionalBody,
         dto=StrictJson[Decision],
         return_dto=None,
         responses=_ANSWERS | problems.described_as(ExecutionView, HTTP_200_OK),
@@ -65,6 +79,7 @@ def steering_routes(parts: Parts) -> Router:
     @post(
         "/{execution_id:str}/reject",
         status_code=HTTP_200_OK,
+        operation_class=OptionalBody,
         dto=StrictJson[Decision],
         return_dto=None,
         responses=_ANSWERS | problems.described_as(ExecutionView, HTTP_200_OK),
