@@ -13,6 +13,7 @@ from aif_kam import problems
 from aif_kam.access import Access
 from aif_kam.failures import KamFailure
 from aif_kam.parts import Parts
+from aif_kam.routes.batches import batch_routes
 from aif_kam.routes.calling import API_KEY_HEADER, key_guard
 from aif_kam.routes.dead_letters import dead_letter_routes
 from aif_kam.routes.documents import document_routes
@@ -44,6 +45,7 @@ def create_app(parts: Parts) -> AsgiApp:
             worker_routes(parts),
             dead_letter_routes(parts),
             schedule_routes(parts),
+            batch_routes(parts),
             event_routes(parts),
             document_routes(parts),
             insight_routes(parts),

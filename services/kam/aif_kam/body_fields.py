@@ -111,6 +111,8 @@ def _wanted(kind: msgspec.inspect.Type) -> str:
             return " ".join(["send a text", *limits])
         case msgspec.inspect.FloatType(ge=low, le=high):
             return "send a number" + (f" from {low} to {high}" if low is not None and high is not None else "")
+        case msgspec.inspect.ListType(min_length=low, max_length=high) if high is not None:
+            return f"send a list of {low or 0} to {high}"
         case msgspec.inspect.DictType():
             return "send an object"
         case _:

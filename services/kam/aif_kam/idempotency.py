@@ -87,6 +87,17 @@ class KeyStore:
             raise in_flight()
         return use
 
+    async def earlier_answer(self, connection: Connection, call: KeyedCall | None) -> Answer | None:
+        """Claim the key; the answer of the first call with it, None when this is the first, or has no key.
+
+        Raises KeyReused, KeyInFlight.
+        """
+        if call is None or (use := await self.claim(connection, call)) is None:
+            return None
+        if (answer := checked_use(use, call).answer) is None:
+            raise in_flight()
+        return answer
+
     async def bind(self, connection: Connection, call: KeyedCall, execution_id: str) -> None:
         await connection.execute(self._sql["bind_key_to_execution"], call.client_id, call.key, execution_id)
 

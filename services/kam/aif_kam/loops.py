@@ -6,6 +6,7 @@ from functools import partial
 
 import structlog
 
+from aif_kam.batches.dispatch import BatchDispatch
 from aif_kam.bus_orders import REQUESTS_CONSUMER, BusOrders
 from aif_kam.failures import Unavailable
 from aif_kam.request_tracker import EVENTS_CONSUMER, RequestTracker
@@ -72,6 +73,28 @@ async def run_schedules(stop: asyncio.Event, *, firings: Firings, due_seconds: f
             await _pause(stop, due_seconds)
 
 
+async def run_batches(
+    stop: asyncio.Event, *, dispatch: BatchDispatch, work: asyncio.Event, sweep_seconds: float = SWEEP_SECONDS
+) -> None:
+    """What is to be submitted and cancelled of batches: at once when `work` is set, and what a dead gateway left, soon."""
+    done = 0
+
+    async def submit() -> None:
+        nonlocal done
+        done += await dispatch.submit_some()
+
+    async def cancel() -> None:
+        nonlocal done
+        done += await dispatch.cancel_some()
+
+    while not stop.is_set():
+        done = 0
+        work.clear()
+        went_well = [await _guarded("cancel", cancel), await _guarded("submit", submit)]
+        if not done or not all(went_well):
+            await _pause(stop, sweep_seconds, work)
+
+
 async def _consume(
     stop: asyncio.Event,
     bus: Bus,
@@ -119,9 +142,12 @@ async def _opened(stop: asyncio.Event, bus: Bus, spec: ConsumerSpec) -> Deliveri
     return None
 
 
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
+async def _pause(stop: asyncio.Event, seconds: float, work: asyncio.Event | None = None) -> None:
+    """Until the time is over, the process ends, or there is work."""
+    signs = [asyncio.ensure_future(event.wait()) for event in (stop, work) if event is not None]
     try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
+        await asyncio.wait(signs, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for sign in signs:
+            sign.cancel()
+        await asyncio.gather(*signs, return_exceptions=True)

@@ -3,6 +3,7 @@
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
+from aif_kam.batches.desk import BatchDesk
 from aif_kam.event_stream import EventStream
 from aif_kam.execution_history import HistoryReader
 from aif_kam.identity import Identity
@@ -25,6 +26,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     steering: Steering
     history: HistoryReader
     schedules: ScheduleBook
+    batches: BatchDesk
     intake: SourceIntake
     catalogue: TemplateCatalogue
     orchestrator: OrchestratorClient

@@ -97,6 +97,8 @@ class RequestView(Struct, frozen=True, kw_only=True):
     origin: Origin
     schedule_id: str | None
     """The schedule that it is an order of."""
+    batch_id: str | None
+    """The batch that it is one of."""
     status: RequestStatus
     message: str
     urgency_level: Priority
@@ -227,6 +229,7 @@ def request_view(request: ClientRequest) -> RequestView:
         request_type=request.request_type,
         origin=request.origin,
         schedule_id=request.schedule_id,
+        batch_id=request.batch_id,
         status=request.status,
         message=request.message,
         urgency_level=request.urgency_level,

@@ -223,7 +223,7 @@ def on_bug(request: Request[Any, Any, Any], failure: Exception) -> Response[Prob
     return _response(problem, None)
 
 
-def body_too_large(allowed: str = "1 MiB for JSON and 50 MiB for a document") -> BodyTooLarge:
+def body_too_large(allowed: str = "1 MiB for JSON, 4 MiB for a batch and 50 MiB for a document") -> BodyTooLarge:
     message = f"the body is larger than allowed: {allowed}"
     mistake = FieldMistake(field="body", message="is too large", mend=f"send at most {allowed}")
     return BodyTooLarge(message, mistakes=(mistake,))

@@ -46,6 +46,8 @@ class Origin(enum.StrEnum):
     BUS = "bus"
     SCHEDULE = "schedule"
     """At a due time of a schedule."""
+    BATCH = "batch"
+    """One of many in one call."""
 
 
 class StoredProblem(Struct, frozen=True, kw_only=True):
@@ -73,6 +75,9 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
     start_at: datetime | None
     """Not before; None for at once."""
     schedule_id: str | None
+    batch_id: str | None
+    batch_index: int | None
+    """Place in the batch, from 0."""
     execution_id: str | None
     execution_status: ExecutionStatus | None
     """None while nothing has been heard of an execution."""
@@ -160,7 +165,7 @@ class RequestStore:
             new.schedule_id,
         )
         assert row is not None
-        return _request(row)
+        return request_of_row(row)
 
     async def find(self, connection: Connection, request_id: str, client_id: str | None) -> ClientRequest | None:
         return _request_or_none(await connection.fetchrow(self._sql["find_request"], request_id, client_id))
@@ -176,7 +181,7 @@ class RequestStore:
         self, connection: Connection, *, client_id: str | None, status: RequestStatus | None, before: str | None, limit: int
     ) -> list[ClientRequest]:
         rows = await connection.fetch(self._sql["list_requests"], client_id, status, before, limit)
-        return [_request(row) for row in rows]
+        return [request_of_row(row) for row in rows]
 
     async def select_template(
         self, connection: Connection, request_id: str, template: str, confidence: float | None
@@ -279,7 +284,7 @@ class RequestStore:
         if row is None:
             return await self.find_of_execution(connection, seen.execution_id, None)
         await self._insert_deliverables(connection, row["client_id"], seen.execution_id, seen.deliverables)
-        return _request(row)
+        return request_of_row(row)
 
     async def mark_unsettled(self, connection: Connection, execution_id: str) -> None:
         await connection.execute(self._sql["mark_unsettled"], execution_id)
@@ -312,7 +317,7 @@ def _json_or_none(value: Any) -> bytes | None:
 
 
 def _request_or_none(row: Record | None) -> ClientRequest | None:
-    return None if row is None else _request(row)
+    return None if row is None else request_of_row(row)
 
 
 _DECODERS: Mapping[str, msgspec.json.Decoder[Any]] = {
@@ -330,7 +335,7 @@ _ENUMS: Mapping[str, type[enum.StrEnum]] = {
 }
 
 
-def _request(row: Record) -> ClientRequest:
+def request_of_row(row: Record) -> ClientRequest:
     values: dict[str, Any] = {}
     for name in ClientRequest.__struct_fields__:
         value = row[name]

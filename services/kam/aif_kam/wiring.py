@@ -10,12 +10,16 @@ from prometheus_client import CollectorRegistry
 
 from aif_kam.api_keys import KeyDigest
 from aif_kam.app import create_app
+from aif_kam.batches.desk import BatchDesk
+from aif_kam.batches.dispatch import BatchDispatch
+from aif_kam.batches.inputs import BatchInputs
+from aif_kam.batches.store import BatchStore
 from aif_kam.bus_orders import BusOrders
 from aif_kam.event_stream import SILENCE_SECONDS, EventStream
 from aif_kam.execution_history import HistoryReader
 from aif_kam.idempotency import KeyStore
 from aif_kam.identity import Identity
-from aif_kam.loops import run_events, run_orders, run_schedules, run_sweeps
+from aif_kam.loops import run_batches, run_events, run_orders, run_schedules, run_sweeps
 from aif_kam.orchestrator_client import ANSWER_SECONDS, OrchestratorClient
 from aif_kam.order_desk import OrderDesk
 from aif_kam.order_parameters import OrderParameters
@@ -73,6 +77,9 @@ class Gateway(Struct, frozen=True, kw_only=True):
     orders: BusOrders
     submissions: Submissions
     firings: Firings
+    dispatch: BatchDispatch
+    batch_work: asyncio.Event
+    """Set when there is something to dispatch."""
 
 
 def assemble(on: Resources) -> Gateway:
@@ -99,7 +106,7 @@ def assemble(on: Resources) -> Gateway:
         new_id=on.new_id,
     )
     tracker = RequestTracker(database=on.database, bus=on.bus, orchestrator=orchestrator, requests=requests)
-    schedules = ScheduleStore(queries)
+    schedules, batches, batch_work = ScheduleStore(queries), BatchStore(queries), asyncio.Event()
     parts = Parts(
         identity=identity,
         desk=desk,
@@ -110,6 +117,16 @@ def assemble(on: Resources) -> Gateway:
             keys=keys,
             parameters=parameters,
             intake=intake,
+            clock=on.clock,
+            new_id=on.new_id,
+        ),
+        batches=BatchDesk(
+            database=on.database,
+            batches=batches,
+            keys=keys,
+            inputs=BatchInputs(catalogue=catalogue, intake=intake),
+            intake=intake,
+            work=batch_work,
             clock=on.clock,
             new_id=on.new_id,
         ),
@@ -127,7 +144,12 @@ def assemble(on: Resources) -> Gateway:
     )
     orders = BusOrders(bus=on.bus, database=on.database, desk=desk, identity=identity, tracing=on.tracing)
     firings = Firings(database=on.database, schedules=schedules, desk=desk, tracker=tracker, orchestrator=orchestrator)
-    return Gateway(parts=parts, orders=orders, submissions=submissions, firings=firings)
+    dispatch = BatchDispatch(
+        database=on.database, batches=batches, submissions=submissions, tracker=tracker, orchestrator=orchestrator
+    )
+    return Gateway(
+        parts=parts, orders=orders, submissions=submissions, firings=firings, dispatch=dispatch, batch_work=batch_work
+    )
 
 
 async def prepare_database(database: Database) -> None:
@@ -185,6 +207,7 @@ async def _assembled(surroundings: Surroundings[KamSettings], database: Database
         parts=(
             Part(name="orders", run=partial(run_orders, bus=connections.bus, orders=gateway.orders)),
             Part(name="schedules", run=partial(run_schedules, firings=gateway.firings)),
+            Part(name="batches", run=partial(run_batches, dispatch=gateway.dispatch, work=gateway.batch_work)),
             Part(name="events", run=partial(run_events, bus=connections.bus, tracker=gateway.parts.tracker)),
             Part(
                 name="sweeps",

@@ -12,7 +12,7 @@ from msgspec import Struct
 from aif_contracts.orders import FieldMistake
 from aif_kam import problems
 from aif_kam.failures import InvalidInput, NotFound
-from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use, in_flight
+from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
 from aif_kam.order_parameters import SOURCE, SOURCE_TEXT, OrderParameters
 from aif_kam.schedules.fire_times import checked_rhythm, next_due
 from aif_kam.schedules.payloads import ScheduleWish, schedule_view
@@ -55,10 +55,8 @@ class ScheduleBook:
         prepared = await self._prepared(client_id, wish)
         schedule_id = self._new_id("sched")
         async with self._database.transaction() as connection:
-            if call is not None and (use := await self._keys.claim(connection, call)):
-                if (answer := checked_use(use, call).answer) is None:
-                    raise in_flight()
-                return answer
+            if earlier := await self._keys.earlier_answer(connection, call):
+                return earlier
             await self._enter_source(connection, prepared)
             next_at = await self._next(connection, prepared.order)
             await self._schedules.insert(connection, schedule_id, client_id, prepared.order, next_at)

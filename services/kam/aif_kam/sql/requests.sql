@@ -45,14 +45,14 @@ WHERE execution_id = $1 AND status = 'submitting' AND (asked_at IS NULL OR asked
 RETURNING *;
 
 -- name: list_stuck_submissions
--- For the sweeper, oldest first.
+-- For the sweeper, oldest first; those of a batch last, which has its own part.
 SELECT execution_id FROM client_requests
 WHERE status = 'submitting' AND (asked_at IS NULL OR asked_at < now() - interval '10 seconds')
-ORDER BY asked_at NULLS FIRST LIMIT 200;
+ORDER BY batch_id IS NOT NULL, asked_at NULLS FIRST LIMIT 200;
 
 -- name: release_submission
--- Nobody is asking any more and the outcome is unknown.
-UPDATE client_requests SET asked_at = NULL WHERE execution_id = $1 AND status = 'submitting';
+-- Nobody is asking any more and the outcome is unknown: not NULL, which means that nobody has ever asked.
+UPDATE client_requests SET asked_at = '-infinity' WHERE execution_id = $1 AND status = 'submitting';
 
 -- name: mark_accepted
 -- Only from submitting: events may have overtaken the answer, and know more about the execution.
@@ -118,9 +118,10 @@ RETURNING *;
 UPDATE client_requests SET detailed_metrics = NULL, checked_at = NULL WHERE execution_id = $1;
 
 -- name: list_unsettled
--- Running ones that have been silent for a while, before ended ones whose details are still to be fetched.
+-- Running ones that have been silent for a while (an hour while their start is still to come), before ended ones whose details are still to be fetched.
 SELECT execution_id FROM client_requests
-WHERE (status = 'running' AND greatest(updated_at, coalesce(checked_at, updated_at)) < now() - make_interval(secs => $1))
+WHERE (status = 'running' AND greatest(updated_at, coalesce(checked_at, updated_at))
+           < now() - CASE WHEN start_at > now() THEN interval '1 hour' ELSE make_interval(secs => $1) END)
    OR (status IN ('completed', 'partially_completed', 'failed', 'cancelled') AND detailed_metrics IS NULL AND execution_id IS NOT NULL
        AND (checked_at IS NULL OR checked_at < now() - make_interval(secs => $1)))
 ORDER BY status <> 'running', updated_at LIMIT $2

@@ -1,0 +1,1 @@
+"""Many orders in one call: checked together, stored together, submitted one by one."""

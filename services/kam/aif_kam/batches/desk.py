@@ -1,0 +1,125 @@
+"""Batches as their clients order, watch and cancel them.
+
+All inputs are checked before anything is stored; then the batch, its requests and the ids of their executions are stored in one
+transaction. From then on it is finished by whichever gateway lives: see `dispatch`.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from aif_kam import problems
+from aif_kam.batches.inputs import BatchInputs, PreparedInputs
+from aif_kam.batches.payloads import BatchWish, batch_view
+from aif_kam.batches.store import Batch, BatchStore, NewBatch, NewItem
+from aif_kam.failures import NotFound
+from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
+from aif_kam.request_store import ClientRequest, RequestStatus
+from aif_kam.source_intake import SourceIntake
+from aif_kam.start_times import start_time
+from aif_runtime.clock import Clock
+from aif_runtime.postgres import Connection, Database
+
+
+class BatchDesk:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        batches: BatchStore,
+        keys: KeyStore,
+        inputs: BatchInputs,
+        intake: SourceIntake,
+        work: asyncio.Event,
+        clock: Clock,
+        new_id: Callable[[str], str],
+    ) -> None:
+        """`work` is set when there is something to dispatch."""
+        self._database = database
+        self._batches = batches
+        self._keys = keys
+        self._inputs = inputs
+        self._intake = intake
+        self._work = work
+        self._clock = clock
+        self._new_id = new_id
+
+    async def order(self, client_id: str, wish: BatchWish, call: KeyedCall | None) -> Answer:
+        """Raises InvalidInput, KeyReused, KeyInFlight, Unavailable; then nothing is stored."""
+        if call is not None and (earlier := await self._earlier(call)):
+            return earlier
+        start_at = start_time(wish.start_at, now=self._clock.now())
+        prepared = await self._inputs.prepare(client_id, wish.selected_template, wish.parameters, wish.inputs)
+        new = NewBatch(
+            batch_id=self._new_id("batch"),
+            client_id=client_id,
+            selected_template=prepared.template,
+            message=wish.message,
+            urgency_level=wish.urgency_level,
+            workspace_id=wish.workspace_id,
+            start_at=start_at,
+            total=len(prepared.inputs),
+        )
+        items = self._items(prepared)
+        async with self._database.transaction() as connection:
+            if earlier := await self._keys.earlier_answer(connection, call):
+                return earlier
+            await self._intake.enter_all(connection, prepared.new_sources)
+            await self._batches.insert(connection, new, items)
+            answer = problems.accepted(batch_view(await self._found(connection, new.batch_id, client_id)))
+            if call is not None:
+                await self._keys.answer(connection, call, answer)
+        self._work.set()
+        return answer
+
+    async def find(self, batch_id: str, client_id: str | None) -> Batch:
+        """Raises NotFound, also for another client's."""
+        async with self._database.connection() as connection:
+            return await self._found(connection, batch_id, client_id)
+
+    async def list_page(self, client_id: str | None, before: str | None, limit: int) -> list[Batch]:
+        async with self._database.connection() as connection:
+            return await self._batches.list_page(connection, client_id=client_id, before=before, limit=limit)
+
+    async def list_items(
+        self, batch_id: str, client_id: str | None, *, status: RequestStatus | None, after: int, limit: int
+    ) -> list[ClientRequest]:
+        """In the order of the inputs, after the place `after`. Raises NotFound."""
+        async with self._database.connection() as connection:
+            await self._found(connection, batch_id, client_id)
+            return await self._batches.list_items(connection, batch_id, status=status, after=after, limit=limit)
+
+    async def cancel(self, batch_id: str, client_id: str | None) -> Batch:
+        """Cancel what has not ended; what the orchestrator has to cancel follows at once. Again is harmless.
+
+        Raises NotFound.
+        """
+        async with self._database.transaction() as connection:
+            await self._found(connection, batch_id, client_id)
+            await self._batches.cancel(connection, batch_id)
+            batch = await self._found(connection, batch_id, client_id)
+        self._work.set()
+        return batch
+
+    def _items(self, prepared: PreparedInputs) -> list[NewItem]:
+        return [
+            NewItem(
+                request_id=self._new_id("req"),
+                execution_id=self._new_id("exec"),
+                parameters=msgspec.json.encode(each.parameters),
+                digest=each.given_digest,
+            )
+            for each in prepared.inputs
+        ]
+
+    async def _found(self, connection: Connection, batch_id: str, client_id: str | None) -> Batch:
+        batch = await self._batches.find(connection, batch_id, client_id)
+        if batch is None:
+            raise NotFound(f"there is no batch {batch_id}", code="unknown_batch")
+        return batch
+
+    async def _earlier(self, call: KeyedCall) -> Answer | None:
+        async with self._database.connection() as connection:
+            use = await self._keys.find(connection, call)
+        return None if use is None else checked_use(use, call).answer
