@@ -8,6 +8,8 @@ from typing import Any
 _SOURCE = re.compile(r"<source>\n(.*)\n</source>", re.DOTALL)
 _SENTENCE = re.compile(r"[A-Z][^.\n]{20,200}\.")
 _PHRASE_WORDS = 9
+_SHORTEST_QUOTE = 20
+_LENGTHS = {"options": 4}
 
 
 def answer_text(prompt: str, schema: dict[str, Any] | None) -> str:
@@ -17,9 +19,8 @@ def answer_text(prompt: str, schema: dict[str, Any] | None) -> str:
     words = material.split() or ["nothing"]
     if schema is None:
         return " ".join(words[:20])
-    return json.dumps(
-        _Filler(words, _SENTENCE.findall(material) if source else []).fill(schema, schema, "answer"), ensure_ascii=False
-    )
+    quotable = _SENTENCE.findall(material) or [line for line in material.splitlines() if len(line) >= _SHORTEST_QUOTE]
+    return json.dumps(_Filler(words, quotable if source else []).fill(schema, schema, "answer"), ensure_ascii=False)
 
 
 class _Filler:
@@ -39,7 +40,7 @@ class _Filler:
             case "object":
                 return {key: self.fill(inner, root, key) for key, inner in node.get("properties", {}).items()}
             case "array":
-                length = max(2, node.get("minItems", 0))
+                length = max(_LENGTHS.get(name, 2), node.get("minItems", 0))
                 return [self.fill(node["items"], root, name) for _ in range(length)]
             case "integer" | "number":
                 return node.get("minimum", 0 if name == "answer_index" else 1)
