@@ -36,7 +36,7 @@ OfClient = Annotated[
     QueryParameter(name="client_id", required=False, description="For an admin key: which client's, else the factory's"),
 ]
 PageCursor = Annotated[
-    str | None, QueryParameter(name="cursor", description="`next_cursor` of the page before", max_length=200)
+    str | None, QueryParameter(name="cursor", description="`next_cursor` of the page before", max_length=300)
 ]
 _ID = re.compile(r"[a-z]{2,12}_[0-9A-Za-z_-]{1,64}(\.[0-9a-z_]{1,64})?")
 """A deliverable's id ends in its name, behind a dot."""
