@@ -78,11 +78,14 @@ async def rig(fresh_database: str) -> AsyncIterator[Rig]:
 async def test_what_a_client_saves_it_can_order_at_once_and_nobody_else_can(rig: Rig) -> None:
     worker = HandWorker(rig.bus)
     async with rig.orchestrator(), rig.orchestrator():
+        await rig.rival.saves(TEA.replace("tea_line", "coffee_line"))
+        await eventually(lambda: _every_replica_offers(rig.rival, "coffee_line"))  # both are up
+
         saved = await rig.acme.saves(TEA)
 
         assert (saved.name, saved.version, saved.owner, saved.is_new, saved.notes) == ("tea_line", "1.0.0", "acme", True, ())
-        assert await rig.acme.templates() == {"house_line": None, "tea_line": "acme"}
-        assert await rig.rival.templates() == {"house_line": None}
+        await eventually(lambda: _every_replica_offers(rig.acme, "tea_line"))
+        assert await rig.rival.templates() == {"coffee_line": "rival", "house_line": None}
         accepted = [await Client(rig.bus, "acme").execute(f"exec_{number}", "tea_line") for number in range(6)]
         assert all(isinstance(each, Accepted) for each in accepted), accepted
         refused = await Client(rig.bus, "rival").execute("exec_x", "tea_line")
@@ -305,3 +308,8 @@ async def test_a_replica_that_starts_later_knows_what_was_saved_before(rig: Rig)
 async def _all_ended(rig: Rig, client_id: str, count: int) -> bool:
     page = await Questions(rig.bus, client_id).executions(status="completed")
     return len(page.executions) == count
+
+
+async def _every_replica_offers(questions: Questions, name: str) -> bool:
+    """They answer by turns."""
+    return all([name in await questions.templates() for _ in range(4)])
