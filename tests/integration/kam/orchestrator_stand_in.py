@@ -90,6 +90,7 @@ class OrchestratorStandIn:
         self.waiting: dict[str, list[str]] = {}
         """Stages that wait for a person, by execution."""
         self.decisions: list[DecideApproval] = []
+        self.steered: list[PauseExecution | ResumeExecution] = []
         self.listed: list[ListExecutions] = []
         self.attempts: dict[str, list[AttemptView]] = {}
         self.calls: dict[str, list[ProviderCall]] = {}
@@ -276,6 +277,7 @@ class OrchestratorStandIn:
 
     async def _pause(self, payload: bytes) -> ExecutionView | Refusal:
         question = msgspec.json.decode(payload, type=PauseExecution)
+        self.steered.append(question)
         found = self._visible(question.execution_id, question.client_id)
         if isinstance(found, Refusal):
             return found
@@ -287,6 +289,7 @@ class OrchestratorStandIn:
 
     async def _resume(self, payload: bytes) -> Resumed | Refusal:
         question = msgspec.json.decode(payload, type=ResumeExecution)
+        self.steered.append(question)
         found = self._visible(question.execution_id, question.client_id)
         if isinstance(found, Refusal):
             return found

@@ -42,6 +42,7 @@ async def test_a_paused_execution_is_a_running_request_that_shows_the_pause(
     resumed = await alice.post(steer(execution_id, "resume"))
     assert (resumed.status_code, resumed.json()["execution"]["status"]) == (200, "running")
     assert resumed.json()["kept"]["stages"] == []
+    assert [question.client_id for question in kam.orchestrator.steered] == ["alice", "alice"]
     assert await request_of(alice, request_id) == ("running", "running")
 
 
