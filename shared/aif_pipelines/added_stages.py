@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from aif_pipelines.definition import AddStage, Pipeline, RetryStage, Stage
 
-MAX_GROWN_STAGES = 40
+MAX_GROWN_STAGES = 100
 """Stages of one execution, added ones and the retries of added ones included."""
 
 

@@ -155,7 +155,7 @@ class Pipeline(Struct, frozen=True, kw_only=True, rename={"timeout_seconds": "ti
     """For the whole execution, waiting included."""
     parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
     """JSON Schema of what an order may say."""
-    stages: Annotated[tuple[Stage, ...], Meta(min_length=1, max_length=20)]
+    stages: Annotated[tuple[Stage, ...], Meta(min_length=1, max_length=100)]
     outputs: tuple[Output, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     structure_type: Name | None = None

@@ -286,11 +286,11 @@ def test_retries_of_added_stages_count_as_growth_and_those_of_other_stages_do_no
     retried = RetryStage(condition="true", max_retries=9)
     polish = stage("polish", rules=(retried,))
 
-    assert mistakes_of(stage("course", rules=(retried, *adding(polish, max_times=3)))) == []
-    assert mistakes_of(stage("course", rules=adding(polish, max_times=4))) == [
+    assert mistakes_of(stage("course", rules=(retried, *adding(polish, max_times=9)))) == []
+    assert mistakes_of(stage("course", rules=adding(polish, max_times=10))) == [
         (
             "stages",
-            "the rules could let it grow to 41 stages, at most 40 are allowed",
+            "the rules could let it grow to 101 stages, at most 100 are allowed",
             "Lower max_times of the add_stage rules, or max_retries of the stages that they add.",
         )
     ]

@@ -163,7 +163,7 @@ def test_a_mistake_in_a_stage_is_found_where_it_is(changes: dict[str, Any], path
         ({"name": "a.b"}, "name", "must be a name"),
         ({"name": "*"}, "name", "must be a name"),
         ({"stages": ()}, "stages", "needs at least 1 entry"),
-        ({"stages": tuple(stage(f"s{n}") for n in range(21))}, "stages", "has 21 entries, at most 20 are allowed"),
+        ({"stages": tuple(stage(f"s{n}") for n in range(101))}, "stages", "has 101 entries, at most 100 are allowed"),
         ({"parameters": {"type": "array"}}, "parameters.type", "must describe an object"),
         (
             {"parameters": {"type": "object", "properties": {"a": {"minimum": "x"}}}},
@@ -209,7 +209,7 @@ def test_two_stages_cannot_share_an_id_nor_two_outputs_a_name() -> None:
 
 def test_rules_that_let_a_pipeline_grow_too_far_are_refused() -> None:
     inner = stage("inner")
-    middle = stage("middle", rules=(AddStage(condition="true", stage=inner, max_times=5),))
+    middle = stage("middle", rules=(AddStage(condition="true", stage=inner, max_times=10),))
     outer = stage("outer", rules=(AddStage(condition="true", stage=middle, max_times=10),))
 
     found = mistakes_of(outer)
@@ -217,7 +217,7 @@ def test_rules_that_let_a_pipeline_grow_too_far_are_refused() -> None:
     assert found == [
         (
             "stages",
-            "the rules could let it grow to 61 stages, at most 40 are allowed",
+            "the rules could let it grow to 111 stages, at most 100 are allowed",
             "Lower max_times of the add_stage rules, or max_retries of the stages that they add.",
         )
     ]
