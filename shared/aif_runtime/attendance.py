@@ -5,8 +5,8 @@ the report, so a worker that dies anywhere leaves the packet to another one.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Protocol
 
 import msgspec
@@ -35,6 +35,7 @@ from aif_runtime.dead_letters import bury
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, MalformedMessage, NoAnswer
 from aif_runtime.lease import Lease
+from aif_runtime.solitude import Solitude
 from aif_runtime.telemetry import Span, SpanKind, Tracing
 from aif_runtime.trace_headers import read_trace_headers
 from aif_runtime.worker_figures import WorkerFigures
@@ -54,10 +55,6 @@ _packets = msgspec.json.Decoder(WorkPacket)
 _claim_answers: msgspec.json.Decoder[ClaimAnswer] = msgspec.json.Decoder(ClaimAnswer)
 _encoder = msgspec.json.Encoder()
 _log = structlog.get_logger()
-
-
-Alone = Callable[[], AbstractAsyncContextManager[None]]
-"""Entered when nothing else is under way in the process, and until it is left nothing else is."""
 
 
 class AttemptsInHand(Protocol):
@@ -81,6 +78,7 @@ class Attendance:
         figures: WorkerFigures,
         in_hand: AttemptsInHand,
         claim_ids: ClaimIds,
+        solitude: Solitude,
         times: WorkerTimes,
     ) -> None:
         self._spec = spec
@@ -93,9 +91,10 @@ class Attendance:
         self._figures = figures
         self._in_hand = in_hand
         self._claim_ids = claim_ids
+        self._solitude = solitude
         self._times = times
 
-    async def attend(self, lease: Lease, alone: Alone) -> float | None:
+    async def attend(self, lease: Lease) -> float | None:
         """Bring one delivery to its end. Gives the seconds to wait when it has to be attended to again, with the same lease.
 
         Raises BusUnavailable when the broker is away: the delivery comes again then.
@@ -117,7 +116,7 @@ class Attendance:
         elif action is None or packet.worker_name != self._spec.worker_name:
             await self._decline(lease, packet)
         else:
-            return await self._claim_and_make(lease, packet, action, alone)
+            return await self._claim_and_make(lease, packet, action)
         return None
 
     async def _bury(self, lease: Lease, reason: str) -> None:
@@ -141,10 +140,10 @@ class Attendance:
             await lease.ack()
         self._figures.packet("declined")
 
-    async def _claim_and_make(self, lease: Lease, packet: WorkPacket, action: ActionSpec, alone: Alone) -> float | None:
+    async def _claim_and_make(self, lease: Lease, packet: WorkPacket, action: ActionSpec) -> float | None:
         if packet.grant is not None and packet.attempt > 0 and lease.delivery.num_delivered == 1:
             permission = Permission(attempt=packet.attempt, grant=packet.grant, timeout_ms=packet.control.timeout_ms)
-            await self._make(lease, packet, action, permission, alone)
+            await self._make(lease, packet, action, permission)
             return None
         answer = await self._claim(lease, packet)
         match answer:
@@ -152,7 +151,7 @@ class Attendance:
                 permission = Permission(
                     attempt=answer.attempt, grant=answer.grant, timeout_ms=answer.timeout_ms, alone=answer.alone
                 )
-                await self._make(lease, packet, action, permission, alone)
+                await self._make(lease, packet, action, permission)
             case Later():
                 return await self._put_off(lease, answer.retry_after_ms / 1000)
             case None:
@@ -206,7 +205,7 @@ class Attendance:
         await lease.put_off(seconds)
         return None
 
-    async def _make(self, lease: Lease, packet: WorkPacket, action: ActionSpec, permission: Permission, alone: Alone) -> None:
+    async def _make(self, lease: Lease, packet: WorkPacket, action: ActionSpec, permission: Permission) -> None:
         with self._tracing.span(
             "attempt",
             parent=lease.delivery.headers,
@@ -231,7 +230,8 @@ class Attendance:
             _name_in_logs(attempt, headers)
             self._in_hand.add(attempt)
             try:
-                report = await self._work.report(attempt, action.run, alone() if permission.alone else nullcontext())
+                place = self._solitude.alone() if permission.alone else nullcontext()
+                report = await self._work.report(attempt, action.run, place)
             finally:
                 self._in_hand.discard(attempt)
             _name_in_span(span, report)

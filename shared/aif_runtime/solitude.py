@@ -7,12 +7,19 @@ begins new work looks at `is_wanted` first, so that the company ends. Nobody wai
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 
 class Solitude:
+    """One for each process, shared by its workers."""
+
     def __init__(self) -> None:
+        self.begins = asyncio.Event()
+        """Set while an attempt is alone or waits for it."""
+        self.is_over = asyncio.Event()
+        """Set while none is or does."""
+        self.is_over.set()
         self._in_company = 0
         self._turns: deque[asyncio.Future[None]] = deque()
         """The first one is alone once it is done."""
@@ -32,18 +39,24 @@ class Solitude:
             self._in_company -= 1
             self._next_turn()
 
-    @contextmanager
-    def wanted(self) -> Iterator[Awaitable[None]]:
-        """Inside `company`, which is left meanwhile. What it gives is awaited to be alone, until the block ends."""
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Inside `company`, which is left meanwhile. It is wanted from now on, and begins when nothing else is under way."""
         turn = asyncio.get_running_loop().create_future()
         self._turns.append(turn)
+        self.is_over.clear()
+        self.begins.set()
         self._in_company -= 1
         self._next_turn()
         try:
-            yield turn
+            await turn
+            yield
         finally:
             self._turns.remove(turn)
             self._in_company += 1
+            if not self._turns:
+                self.begins.clear()
+                self.is_over.set()
 
     def _next_turn(self) -> None:
         if self._turns and not self._in_company and not self._turns[0].done():

@@ -6,8 +6,7 @@ priority, so that work waits at the broker, where any replica can take it.
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 
 import msgspec
 import structlog
@@ -55,16 +54,18 @@ async def run_worker(
     settings: WorkerSettings,
     stop_event: asyncio.Event,
     figures: WorkerFigures,
+    solitude: Solitude | None = None,
     redact: Callable[[str], str] = str,
     times: WorkerTimes | None = None,
 ) -> None:
     """Work until `stop_event` is set, then drain: finish what is begun within the settings' drain time, hand back the rest.
 
-    A process may run several workers side by side; they share its `figures`.
+    A process may run several workers side by side; they share its `figures` and one `solitude`.
     """
     ack_wait = settings.ack_wait_seconds
     rhythm = times or WorkerTimes(heartbeat=ack_wait / 3, lease_look=ack_wait / 30)
     in_hand = InHand()
+    solitude = solitude or Solitude()
     attendance = Attendance(
         spec=spec,
         bus=bus,
@@ -76,6 +77,7 @@ async def run_worker(
         figures=figures,
         in_hand=in_hand,
         claim_ids=ClaimIds(id_mint(clock=clock)),
+        solitude=solitude,
         times=rhythm,
     )
     intake = _Intake(
@@ -83,6 +85,7 @@ async def run_worker(
         bus=bus,
         attendance=attendance,
         in_hand=in_hand,
+        solitude=solitude,
         ack_wait_seconds=ack_wait,
         fetch_seconds=rhythm.fetch,
         monotonic=clock.monotonic,
@@ -93,6 +96,7 @@ async def run_worker(
     async with asyncio.TaskGroup() as group:
         beside = [
             group.create_task(pulse.beat()),
+            group.create_task(intake.make_way()),
             group.create_task(_obey(bus, spec.worker_name, in_hand)),
             group.create_task(stay_registered(bus, description, stop_event)),
         ]
@@ -138,6 +142,7 @@ class _Intake:
         bus: Bus,
         attendance: Attendance,
         in_hand: InHand,
+        solitude: Solitude,
         ack_wait_seconds: float,
         fetch_seconds: float,
         monotonic: Callable[[], float],
@@ -147,6 +152,7 @@ class _Intake:
         self._bus = bus
         self._attendance = attendance
         self._in_hand = in_hand
+        self._solitude = solitude
         self._ack_wait_seconds = ack_wait_seconds
         self._fetch_seconds = fetch_seconds
         self._monotonic = monotonic
@@ -162,7 +168,6 @@ class _Intake:
         self._kept: dict[Lease, asyncio.TimerHandle] = {}
         """Packets that wait for their grant here."""
         self._room = [asyncio.Event() for _ in PRIORITIES]
-        self._solitude = Solitude()
 
     async def run(self, drain_seconds: float) -> None:
         try:
@@ -174,6 +179,14 @@ class _Intake:
         finally:
             for task in self._working:
                 task.cancel()
+
+    async def make_way(self) -> None:
+        """Until cancelled: when an attempt, which may end the process, is to be alone, what waits for a slot goes to others."""
+        while True:
+            await self._solitude.begins.wait()
+            await self._hand_back_what_waits_for_a_slot(self._fetch_seconds)
+            await self._solitude.is_over.wait()
+            self._wake()
 
     async def _fetch(self, rank: int, priority: Priority) -> None:
         consumer = ConsumerSpec(
@@ -238,7 +251,7 @@ class _Intake:
         again_in: float | None = None
         try:
             with self._solitude.company():
-                again_in = await self._attendance.attend(lease, self._alone)
+                again_in = await self._attendance.attend(lease)
         except BusUnavailable as failure:
             _log.warning("packet_left_to_redelivery", reason=str(failure))
         except Exception:  # noqa: BLE001 the outermost place of a packet: it is delivered again
@@ -260,25 +273,20 @@ class _Intake:
         else:
             self._accept(rank, lease)
 
-    @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """For an attempt that may end the process: what waits here for a slot goes to others first."""
-        with self._solitude.wanted() as turn:
-            await self._hand_back_what_waits_for_a_slot(self._fetch_seconds)
-            await turn
-            yield
-
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
         if self._waiting and not self._stop.is_set():
             rank, _, lease = heapq.heappop(self._waiting)
             self._waiting_by_rank[rank] -= 1
             self._begin(rank, lease)
-        for room in self._room:
-            room.set()
+        self._wake()
 
     async def _wake_at_stop(self) -> None:
         await self._stop.wait()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Let the fetches see whether there is room."""
         for room in self._room:
             room.set()
 

@@ -32,6 +32,7 @@ from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.memory_streams import MemoryConsumer
+from aif_runtime.solitude import Solitude
 from aif_runtime.telemetry import Tracing, TracingOff
 from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_loop import run_worker
@@ -68,6 +69,7 @@ class WorkerRig:
         self.orchestrator = MemoryBus(self.broker)
         self.claims: list[ClaimRequest] = []
         self.answer_claim: Callable[[ClaimRequest], ClaimAnswer] = lambda _: Granted(attempt=7, grant=GRANT, timeout_ms=60_000)
+        self.solitude = Solitude()
         self.before_claims: Callable[[], Awaitable[object]] | None = None
         """Awaited before a claim is answered."""
         self._answers_to_lose = 0
@@ -106,6 +108,7 @@ class WorkerRig:
                 settings=self._settings,
                 stop_event=self.stop,
                 figures=WorkerFigures(self.registry),
+                solitude=self.solitude,
                 times=self._times,
             )
         )

@@ -9,6 +9,7 @@ from aif_granulator.worker import granulator_spec, optimizer_spec
 from aif_runtime.assignment import WorkerSpec
 from aif_runtime.connections import Connections, open_connections
 from aif_runtime.process import Assembled, Part, Surroundings
+from aif_runtime.solitude import Solitude
 from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_loop import run_worker
 
@@ -19,7 +20,7 @@ async def wire(surroundings: Surroundings[GranulatorSettings]) -> AsyncIterator[
     settings = surroundings.settings
     async with open_connections(surroundings) as connections:
         door = open_door(settings.model_access(), surroundings.clock)
-        figures = WorkerFigures(surroundings.registry)
+        figures, solitude = WorkerFigures(surroundings.registry), Solitude()
         granulator = granulator_spec(
             door,
             surroundings.clock,
@@ -28,13 +29,18 @@ async def wire(surroundings: Surroundings[GranulatorSettings]) -> AsyncIterator[
         )
         optimizer = optimizer_spec(slots=settings.optimizer_slots)
         try:
-            yield Assembled(parts=tuple(_part(spec, surroundings, connections, figures) for spec in (granulator, optimizer)))
+            specs = (granulator, optimizer)
+            yield Assembled(parts=tuple(_part(spec, surroundings, connections, figures, solitude) for spec in specs))
         finally:
             await door.close()
 
 
 def _part(
-    spec: WorkerSpec, surroundings: Surroundings[GranulatorSettings], connections: Connections, figures: WorkerFigures
+    spec: WorkerSpec,
+    surroundings: Surroundings[GranulatorSettings],
+    connections: Connections,
+    figures: WorkerFigures,
+    solitude: Solitude,
 ) -> Part:
     return Part(
         name=spec.worker_name,
@@ -48,6 +54,7 @@ def _part(
             settings=surroundings.settings,
             stop_event=stop_event,
             figures=figures,
+            solitude=solitude,
             redact=surroundings.redactor.text,
         ),
     )

@@ -262,6 +262,42 @@ async def test_an_attempt_that_waits_to_be_alone_is_handed_back_at_once_when_the
     assert rig.packets_left() == 0
 
 
+async def test_an_attempt_waits_for_the_other_worker_of_its_process_too() -> None:
+    gates = Gates()
+    rig = WorkerRig(gates)
+    rig.answer_claim = alone("exec_1")
+
+    async with rig.running():
+        with rig.solitude.company():
+            await rig.offer(await rig.packet(1, attempt=0, grant=None))
+            await eventually(lambda: len(rig.claims) == 1)
+            await rig.fetches_ended()
+            begun_beside_the_other = list(gates.begun)
+        gates.open("exec_1")
+        [report] = await rig.reports()
+
+    assert begun_beside_the_other == []
+    assert isinstance(report, Completed)
+
+
+async def test_a_worker_begins_nothing_while_an_attempt_of_the_other_one_is_alone_and_goes_on_after_it() -> None:
+    gates = Gates()
+    rig = WorkerRig(gates)
+    gates.open("exec_1")
+
+    async with rig.running():
+        with rig.solitude.company():
+            async with rig.solitude.alone():
+                await rig.fetches_ended()
+                await rig.offer(await rig.packet(1))
+                await rig.fetches_ended()
+                begun_beside_the_other = list(gates.begun)
+        [report] = await rig.reports()
+
+    assert begun_beside_the_other == []
+    assert isinstance(report, Completed)
+
+
 OPENINGS = st.permutations([f"exec_{number}" for number in range(1, 9)])
 SOME = st.frozensets(st.sampled_from([f"exec_{number}" for number in range(1, 9)]))
 
