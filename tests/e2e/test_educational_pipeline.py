@@ -1,6 +1,5 @@
 """Research, a course and a quiz from the course, over all services: what rules add and repeat is seen in events and results."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ async def test_a_large_course_is_made_smaller_and_the_quiz_is_made_from_the_smal
 
     course, small = decoded(made["course"], Course), decoded(made["optimised_course"], Course)
     quiz, research = decoded(made["quiz"], Quiz), decoded(made["research"], Research)
-    [added] = [data for data in of_type(events, "STEP_ADDED")]
+    [added] = of_type(events, "STEP_ADDED")
     assert (added["step_name"], added["added_by"]) == ("optimised", "course")
     assert (added["worker_name"], added["action"]) == ("content_optimizer", "optimize_large_structure")
     assert elements(course) > 100 >= elements(small)
@@ -97,18 +96,44 @@ async def test_poor_research_is_repeated_twice_and_then_used(factory: Factory, m
     assert started == [1, 2, 3]
 
 
-async def test_with_a_model_a_topic_alone_goes_all_the_way_and_nothing_is_said_to_be_looked_up(factory_dir: Path) -> None:
-    async with provider_double() as provider:
-        async with running_factory(factory_dir, model_settings(provider)) as factory, client_of(factory) as client:
-            accepted = await client.order(PIPELINE, {"topic": "Machine Learning Fundamentals", "questionCount": 2})
-            request = await client.ended(accepted["request_id"])
-            assert request["status"] == "completed", request["problem"]
-            made = await deliverables(client, request)
+async def test_a_document_of_the_older_style_runs_as_written_without_a_model(factory: Factory) -> None:
+    document = Path(__file__).with_name("pipeline_documents") / "educational_content.json"
+    async with client_of(factory) as client:
+        saved = await client.http.post(
+            "/api/kam/pipelines", content=document.read_bytes(), headers={"Content-Type": "application/json"}
+        )
+        assert saved.status_code == 201, saved.text
+        source = await client.upload(SAMPLES / "beekeeping.md")
+        accepted = await client.order(saved.json()["name"], {"source": source})
+        events = await client.events(accepted["request_id"])
+        request = await client.ended(accepted["request_id"])
+        assert request["status"] == "completed", request["problem"]
+        made = await deliverables(client, request)
 
-    research = decoded(made["research"], Research)
-    assert research.sources[0].kind.value == "model_knowledge"
+    assert [data["step_name"] for data in of_type(events, "STEP_COMPLETED")] == ["stage_1", "stage_2"]
+    course = decoded(made["stage_2"], Course)
+    points = [point for module in course.modules for lesson in module.lessons for point in lesson.key_points]
+    assert course.title.startswith("A honey bee colony is a single family")
+    assert points
+    assert all(point.source is not None for point in points)
+
+
+async def test_with_a_model_a_topic_alone_goes_all_the_way_and_nothing_is_said_to_be_looked_up(factory_dir: Path) -> None:
+    async with (
+        provider_double() as provider,
+        running_factory(factory_dir, model_settings(provider)) as factory,
+        client_of(factory) as client,
+    ):
+        accepted = await client.order(PIPELINE, {"topic": "Machine Learning Fundamentals", "questionCount": 2})
+        request = await client.ended(accepted["request_id"])
+        assert request["status"] == "completed", request["problem"]
+        made = await deliverables(client, request)
+
+    research, quiz = decoded(made["research"], Research), decoded(made["quiz"], Quiz)
+    assert [origin.kind.value for origin in research.sources] == ["model_knowledge"]
     assert "nothing was looked up" in research.sources[0].note
-    assert decoded(made["quiz"], Quiz).made_by == "anthropic/claude-sonnet-5-5"
+    assert quiz.made_by == "anthropic/claude-sonnet-5-5"
+    assert all(question.module is not None for question in quiz.questions)
     assert request["totals"]["tokens_used"]["total_tokens"] == sum(
         entry.prompt_tokens + entry.output_tokens for entry in provider.bill
     )
