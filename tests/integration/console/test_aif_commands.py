@@ -196,6 +196,97 @@ def test_requests_and_executions_are_listed_and_shown(up: Running) -> None:
     assert "by content_granulator structure_quiz" in " ".join(shown.stdout.split())
 
 
+OWN_PIPELINE = """\
+name: own_lesson
+version: "1.0.0"
+parameters: {type: object, properties: {source: {type: object}, level: {type: integer}}, required: [source]}
+stages:
+  - id: course
+    worker: content_granulator
+    action: structure_course
+    input: {source: "{{params.source}}", granularityLevel: "{{params.level}}", targetAudience: all, validationEnabled: true}
+    rules:
+      - {condition: course.element_count > 1, action: approve, message: Look at the course.}
+  - {id: film, worker: film_maker, action: make_film, input: "{{course}}"}
+output: [{name: course, stage: course}]
+"""
+
+
+def until_listed(status: str, up: Running) -> str:
+    """The one execution of the pipeline above, once it has the status."""
+    deadline = time.monotonic() + END_SECONDS
+    while True:
+        listed = aif("list", "--template", "own_lesson", "--status", status, data_dir=up.data_dir)
+        if found := re.search(r"exec_\w+", listed.stdout):
+            return found.group()
+        assert time.monotonic() < deadline, f"it was never {status}"
+
+
+def test_an_own_pipeline_is_saved_ordered_approved_cancelled_and_resumed(up: Running, tmp_path: Path) -> None:
+    document = tmp_path / "lesson.yaml"
+    document.write_text(OWN_PIPELINE)
+
+    refused = aif("pipelines", "check", str(document), data_dir=up.data_dir)
+    saved = aif("pipelines", "save", "--without-workers", str(document), data_dir=up.data_dir)
+    assert refused.returncode == 2
+    assert "film_maker" in refused.stderr
+    assert "own_lesson 1.0.0 stored, for local" in saved.stdout, saved.stderr
+
+    order = ("order", "--pipeline", "own_lesson", "--source", str(SAMPLE), "--param", "level=2", "--no-watch")
+    ordered = aif(*order, data_dir=up.data_dir)
+    assert ordered.returncode == 0, ordered.stderr
+    execution_id = until_listed("awaiting_approval", up)
+    assert f"aif approve {execution_id} --stage course" in aif("show", execution_id, data_dir=up.data_dir).stdout
+
+    approved = aif("approve", execution_id, "--comment", "fine", data_dir=up.data_dir)
+    paused = aif("pause", execution_id, data_dir=up.data_dir)
+    resumed = aif("resume", execution_id, data_dir=up.data_dir)
+    assert "is approved; " in approved.stdout, approved.stderr
+    assert "is paused" in paused.stdout, paused.stderr
+    assert "is running" in resumed.stdout, resumed.stderr
+
+    cancelled = aif("cancel", execution_id, data_dir=up.data_dir)
+    until_listed("cancelled", up)
+    again = aif("resume", execution_id, data_dir=up.data_dir)
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert re.match(r"kept 1 stage: \$0.00, 0 tokens, [0-9.]+ s not paid for again\n", again.stdout), again.stderr
+
+    events = aif("show", execution_id, "--events", data_dir=up.data_dir).stdout
+    attempts = " ".join(aif("show", execution_id, "--attempts", data_dir=up.data_dir).stdout.split())
+    assert "approval decided  course  approved by" in events
+    assert "workflow resumed  leg 2, kept 1 stage" in events
+    assert "course 1 completed by content_granulator structure_course" in attempts
+    assert "grant local providers only" in attempts
+    assert aif("cancel", execution_id, data_dir=up.data_dir).returncode == 0
+
+
+def test_a_batch_of_documents_is_ordered_from_csv(up: Running, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(f"source,questionCount\n{SAMPLE},2\n{SAMPLE},3\n")
+
+    ordered = aif("batch", "content_granulation_quiz", str(tmp_path / "in.csv"), data_dir=up.data_dir)
+
+    assert ordered.returncode == 0, ordered.stderr
+    assert "2 of 2 ended, 100 %, $0.00: 2 completed\n" in ordered.stdout
+    assert "2 of 2" in aif("batches", data_dir=up.data_dir).stdout
+
+
+def test_an_order_that_repeats_is_kept_until_it_is_removed(up: Running) -> None:
+    add = ("schedules", "add", "weekly", "content_granulation_quiz", "--cron", "0 6 * * 1", "--source", str(SAMPLE))
+
+    added = aif(*add, data_dir=up.data_dir)
+    found = re.match(r"(sched_\w+) \(weekly\) is active, next at ", added.stdout)
+    assert found is not None, added.stderr
+    removed = aif("schedules", "remove", found.group(1), data_dir=up.data_dir)
+
+    assert removed.returncode == 0, removed.stderr
+    assert aif("schedules", data_dir=up.data_dir).stdout == "there is no schedule\n"
+
+
+def test_the_operator_of_this_machine_sees_workers_and_dead_letters(up: Running) -> None:
+    assert "structure_course" in aif("workers", data_dir=up.data_dir).stdout
+    assert aif("dead-letters", data_dir=up.data_dir).stdout == "no dead letter\n"
+
+
 def test_templates_and_insights_are_shown(up: Running) -> None:
     aif("order", "quiz", "--source", str(SAMPLE), data_dir=up.data_dir)
 
