@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aif_pipelines.definition import OutputValidation, Pipeline
+from aif_pipelines.definition import OutputValidation, Pipeline, RetryStage
 from aif_pipelines.library import builtin_pipelines
 from aif_pipelines.loading import dump_pipeline, load_pipeline
 from aif_pipelines.parameters import check_parameters
@@ -23,6 +23,10 @@ def builtin(kind: str) -> Pipeline:
     return next(pipeline for pipeline in builtin_pipelines() if pipeline.structure_type == kind)
 
 
+def educational() -> Pipeline:
+    return next(pipeline for pipeline in builtin_pipelines() if pipeline.name == "educational_content_pipeline")
+
+
 def resolved(kind: str, order: dict[str, Any]) -> Any:
     pipeline = builtin(kind)
     checked = check_parameters(pipeline.parameters, order)
@@ -30,11 +34,68 @@ def resolved(kind: str, order: dict[str, Any]) -> Any:
     return compile_pipeline(pipeline).stages["structure"].input.resolve({"params": checked.values})
 
 
-def test_there_are_a_course_and_a_quiz() -> None:
+def test_there_are_a_course_a_quiz_and_both_after_research() -> None:
     assert [(p.name, p.version, p.offered) for p in builtin_pipelines()] == [
         ("content_granulation_course", "1.0.0", True),
         ("content_granulation_quiz", "1.0.0", True),
+        ("educational_content_pipeline", "1.0.0", True),
     ]
+
+
+def test_the_educational_pipeline_researches_structures_and_asks() -> None:
+    plan = compile_pipeline(educational())
+
+    assert plan.order == ("research", "course", "quiz")
+    assert {name: (stage.stage.worker, stage.stage.action) for name, stage in plan.stages.items()} == {
+        "research": ("topic_researcher", "research_topic"),
+        "course": ("content_granulator", "structure_course"),
+        "quiz": ("content_granulator", "structure_quiz"),
+    }
+    assert [(output.name, output.stage) for output in plan.pipeline.outputs] == [
+        ("course", "course"),
+        ("optimised_course", "optimised"),
+        ("quiz", "quiz"),
+        ("research", "research"),
+    ]
+    assert load_pipeline(dump_pipeline(plan.pipeline)) == plan.pipeline
+
+
+def test_poor_research_is_repeated_and_a_large_course_made_smaller() -> None:
+    plan = compile_pipeline(educational())
+
+    (again,) = plan.stages["research"].rules
+    (smaller,) = plan.stages["course"].rules
+
+    assert again.rule == RetryStage(condition="{{research.quality_score}} < 0.7", max_retries=2)
+    assert [again.condition.holds({"research": {"quality_score": score}}) for score in (0.69, 0.7)] == [True, False]
+    assert [smaller.condition.holds({"course": {"element_count": count}}) for count in (100, 101)] == [False, True]
+    assert smaller.added is not None
+    assert (smaller.added.stage.worker, smaller.added.stage.action) == ("content_optimizer", "optimize_large_structure")
+    assert smaller.added.input.resolve({"course": {"title": "Bees"}}) == {"title": "Bees"}
+
+
+@pytest.mark.parametrize(
+    ("stages", "title"), [({"course": {"title": "large"}}, "large"), ({"course": {}, "optimised": {"title": "small"}}, "small")]
+)
+def test_the_quiz_is_made_from_the_smaller_course_where_there_is_one(stages: dict[str, Any], title: str) -> None:
+    pipeline = educational()
+    params = check_parameters(pipeline.parameters, {"source": SOURCE}).values
+
+    order = compile_pipeline(pipeline).stages["quiz"].input.resolve({"params": params, **stages})
+
+    assert order["course"] == {"title": title}
+    assert (order["source"], order["questionCount"]) == (SOURCE, 10)
+
+
+def test_the_educational_pipeline_refuses_what_cannot_be_made() -> None:
+    plan = compile_pipeline(educational())
+
+    assert plan.refuse({"source": SOURCE}, set()) == []
+    assert plan.refuse({"topic": "Bees"}, {"llm_generation"}) == []
+    (bare,) = plan.refuse({"topic": "Bees"}, {"structuring", "research"})
+    (nothing,) = plan.refuse({}, {"llm_generation"})
+    assert "OPENAI_API_KEY" in bare.message
+    assert nothing.message.startswith("there is nothing to make it from")
 
 
 @pytest.mark.parametrize(("kind", "fields"), [("course", ("title", "modules")), ("quiz", ("title", "questions"))])
