@@ -122,10 +122,81 @@ async def test_killed_between_storing_and_asking_it_finishes_the_order_after_the
         connection = await asyncpg.connect(fresh_database)
         stored = await connection.fetchval("SELECT execution_id FROM kam.client_requests")
         await connection.close()
-        answered = await client.post("/api/kam/orders", json=body, headers={"Idempotency-Key": "k"})
+
+        async def answer() -> httpx.Response | None:
+            """None while the question to the orchestrator is under way."""
+            answered = await client.post("/api/kam/orders", json=body, headers={"Idempotency-Key": "k"})
+            return None if answered.status_code == 409 else answered
+
+        answered = await eventually(answer)
+        assert answered is not None
         assert (answered.status_code, answered.json()["execution_id"]) == (202, stored)
         await kam_process.end()
     assert list(orchestrator.orders) == [stored]
+
+
+async def test_killed_in_the_midst_of_a_batch_it_finishes_it_after_the_restart(
+    kam_process: KamProcess, bus: NatsBus, fresh_database: str
+) -> None:
+    orchestrator = OrchestratorStandIn(bus)
+    await orchestrator.start()
+    await kam_process.start()
+    inputs = [{"topic": f"bees {number}"} for number in range(500)]
+    async with await kam_process.client() as client:
+        body = {"selected_template": "content_granulation_course", "inputs": inputs}
+        placed = (await client.post("/api/kam/batches", json=body)).json()
+        await eventually(lambda: len(orchestrator.orders) > 20, 10)
+        await kam_process.end(signal.SIGKILL)
+    assert len(orchestrator.orders) < 500
+
+    await kam_process.start()
+
+    async with await kam_process.client() as client:
+
+        async def all_run() -> bool:
+            view = (await client.get(placed["links"]["self"])).json()
+            return bool(view["counts"] == {"running": 500})
+
+        await eventually(all_run, 40)
+        await kam_process.end()
+    topics = sorted(order.parameters["topic"] for order in orchestrator.orders.values())
+    assert topics == sorted(each["topic"] for each in inputs)
+
+
+async def test_killed_with_a_due_time_in_hand_it_orders_once_after_the_restart(
+    kam_process: KamProcess, bus: NatsBus, fresh_database: str
+) -> None:
+    orchestrator = OrchestratorStandIn(bus)
+    await orchestrator.start()
+    await kam_process.start()
+    connection = await asyncpg.connect(fresh_database)
+    async with await kam_process.client() as client:
+        body = {"name": "Bees", "selected_template": "content_granulation_course", "cron": "0 0 1 1 *"}
+        made = (await client.post("/api/kam/schedules", json=body)).json()
+        orchestrator.is_away = True
+        await connection.execute("UPDATE kam.schedules SET next_at = '2026-01-01Z', look_at = now()")
+
+        async def is_in_hand() -> bool:
+            return bool(await connection.fetchval("SELECT firing_at IS NOT NULL FROM kam.schedules"))
+
+        await eventually(is_in_hand, 10)
+        await kam_process.end(signal.SIGKILL)
+    orchestrator.is_away = False
+    # The time for which nobody else looks at it is over.
+    await connection.execute("UPDATE kam.schedules SET look_at = now()")
+    await connection.close()
+
+    await kam_process.start()
+
+    async with await kam_process.client() as client:
+        await eventually(lambda: orchestrator.orders, 10)
+
+        async def is_noted() -> bool:
+            return bool((await client.get(made["links"]["self"])).json()["fired_count"] == 1)
+
+        await eventually(is_noted, 10)
+        await kam_process.end()
+    assert len(orchestrator.orders) == 1
 
 
 async def test_wrong_settings_are_told_all_at_once_without_secrets(kam_process: KamProcess) -> None:
