@@ -7,6 +7,8 @@ from html import escape
 PLACES = {
     "requests": "/api/kam/requests",
     "orders": "/api/kam/orders",
+    "batches": "/api/kam/batches",
+    "schedules": "/api/kam/schedules",
     "sources": "/api/kam/sources",
     "templates": "/api/kam/templates",
     "pipelines": "/api/v1/ai/pipelines",
@@ -26,6 +28,8 @@ _OPEN = (
 _KEYED = (
     ("POST /api/kam/sources", "Upload a document: Markdown, text, HTML, PDF or DOCX"),
     ("POST /api/kam/orders", "Order in one call"),
+    ("POST /api/kam/batches", "Order up to a thousand in one call"),
+    ("POST /api/kam/schedules", "Order again and again"),
     ("GET /api/kam/requests", "What was ordered, and how far it is"),
     ("GET /api/kam/requests/{id}/events", "Live progress, as server-sent events"),
     ("GET /api/kam/requests/{id}/result", "What was made, and what it took"),
