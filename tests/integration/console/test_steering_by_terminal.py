@@ -1,6 +1,7 @@
 """`aif show`, `list`, `pause`, `resume`, `approve`, `reject`, `watch` against a stand-in of the gateway."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,6 @@ from aif_contracts.events import (
     ProgressUpdate,
     StepAdded,
     StepCompleted,
-    StepFailed,
     StepStarted,
     Totals,
     WorkflowCompleted,
@@ -203,20 +203,24 @@ def test_show_tells_stages_attempts_a_short_log_and_totals(aif: Terminal) -> Non
     assert "Cost       $0.0123\n" in said.out
 
 
-def test_show_fits_100_columns(aif: Terminal) -> None:
+def test_on_a_terminal_of_100_columns_no_line_is_longer(aif: Terminal) -> None:
+    long_words = "the course has no modules and the reasons for that are many, as this sentence shows at length"
     aif.gateway.answers_with(
         f"GET {PIPELINES}/{EXECUTION}/history",
         history(
-            attempts=(FAILED_ATTEMPT, GOOD_ATTEMPT),
-            events=(event(1, StepFailed(step_name="course", attempt=1, code="output_invalid", message="no modules")),),
-            calls=(CALL,),
+            attempts=(msgspec.structs.replace(FAILED_ATTEMPT, message=long_words), GOOD_ATTEMPT),
+            events=(event(1, ApprovalRequested(step_name="course", message=long_words)),),
+            calls=(msgspec.structs.replace(CALL, error=long_words),),
         ),
     )
 
     for options in ((), ("--attempts",), ("--events",), ("--calls",)):
-        said = aif("show", EXECUTION, *options)
+        said = aif("show", EXECUTION, *options, TTY_COMPATIBLE="1", TERM="xterm")
 
-        assert max(len(line) for line in said.out.splitlines()) <= 110, said.out
+        lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in said.out.splitlines()]
+        assert "\x1b[1m" in said.out
+        assert max(len(line) for line in lines) <= 100, said.out
+        assert long_words.replace(" ", "") in re.sub(r"\s", "", "".join(lines)) or not options
 
 
 def test_attempts_are_shown_with_grant_worker_process_and_failure(aif: Terminal) -> None:

@@ -17,17 +17,30 @@ KEYS = FactoryKeys(key_pepper="p", client_id="local", client_key="own-client", a
 LONG = Columns(("ID", "WORDS"), (("exec_0123456789", "one two three four five six seven"), ("x", "")))
 
 
-def printed(columns: Columns, *, is_terminal: bool) -> list[str]:
+def printed(columns: Columns, *, is_terminal: bool, width: int = 50) -> list[str]:
     written = StringIO()
-    Console(file=written, width=40, color_system=None, force_terminal=is_terminal).print(columns, soft_wrap=True)
+    Console(file=written, width=width, color_system=None, force_terminal=is_terminal).print(columns, soft_wrap=True)
     return written.getvalue().splitlines()
 
 
 def test_on_a_terminal_the_last_column_goes_on_under_itself() -> None:
     assert printed(LONG, is_terminal=True) == [
         "ID               WORDS",
-        "exec_0123456789  one two three four five",
-        "                 six seven",
+        "exec_0123456789  one two three four five six seven",
+        "x",
+    ]
+    assert printed(LONG, is_terminal=True, width=47)[1:3] == [
+        "exec_0123456789  one two three four five six",
+        "                 seven",
+    ]
+
+
+def test_where_little_room_is_left_the_last_column_goes_below() -> None:
+    assert printed(LONG, is_terminal=True, width=30) == [
+        "ID",
+        "exec_0123456789",
+        "    one two three four five",
+        "    six seven",
         "x",
     ]
 
@@ -39,7 +52,7 @@ def test_elsewhere_each_row_is_one_whole_line() -> None:
 def test_nothing_is_cut_where_a_terminal_is_too_narrow() -> None:
     wide = Columns(("ID", "WORDS"), (("i" * 50, "one"),))
 
-    assert printed(wide, is_terminal=True)[1] == "i" * 50 + "  one"
+    assert printed(wide, is_terminal=True, width=40)[1:] == ["i" * 50, "    one"]
 
 
 def test_the_operator_has_a_key_and_a_variable_of_its_own(tmp_path: Path) -> None:

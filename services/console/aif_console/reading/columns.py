@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
-from aif_console.reading.hanging import LEAST_WIDTH
 from aif_console.reading.plain_text import plain
 
 GAP = "  "
+LEAST_ROOM = 30
+"""A last column that would be narrower goes below its row instead."""
+BELOW = "    "
 
 
 class Columns:
@@ -25,26 +27,34 @@ class Columns:
             for number, heading in enumerate(before)
         ]
         room = options.max_width - sum(widths) - len(GAP) * len(widths)
-        yield _beginning(before, widths, "bold") + Text(last, style="bold")
+        is_whole = not console.is_terminal
+        head = _row(before, widths, "bold")
+        yield _stripped(head + Text(last, style="bold") if is_whole or room >= LEAST_ROOM else head)
         for line in self._lines:
-            yield from _wrapped(_beginning(line[:-1], widths), line[-1], room if console.is_terminal else None, console)
+            row, words = _row(line[:-1], widths), Text(line[-1])
+            if is_whole or not words:
+                yield _stripped(row + words)
+            elif room < LEAST_ROOM:
+                yield _stripped(row)
+                yield from _wrapped(_unbroken(BELOW), words, options.max_width - len(BELOW), console)
+            else:
+                yield from _wrapped(row, words, room, console)
 
 
-def _beginning(cells: Sequence[str], widths: Sequence[int], style: str = "") -> Text:
-    text = Text(style=style, no_wrap=True, overflow="ignore")
-    for cell, width in zip(cells, widths, strict=True):
-        text.append(cell + " " * (width - Text(cell).cell_len) + GAP)
-    return text
+def _row(cells: Sequence[str], widths: Sequence[int], style: str = "") -> Text:
+    padded = (cell + " " * (width - Text(cell).cell_len) for cell, width in zip(cells, widths, strict=True))
+    return _unbroken("".join(cell + GAP for cell in padded), style)
 
 
-def _wrapped(beginning: Text, words: str, room: int | None, console: Console) -> Iterator[Text]:
-    text = beginning.copy()
-    if room is None or not words:
-        yield _stripped(text + Text(words))
-        return
-    for line in Text(words).wrap(console, max(LEAST_WIDTH, room)):
-        yield _stripped(text + line)
-        text = Text(" " * beginning.cell_len, no_wrap=True, overflow="ignore")
+def _wrapped(beginning: Text, words: Text, room: int, console: Console) -> Iterator[Text]:
+    """Further lines stand under the first one's words."""
+    for line in words.wrap(console, room):
+        yield _stripped(beginning + line)
+        beginning = _unbroken(" " * beginning.cell_len)
+
+
+def _unbroken(text: str, style: str = "") -> Text:
+    return Text(text, style=style, no_wrap=True, overflow="ignore")
 
 
 def _stripped(line: Text) -> Text:
