@@ -16,6 +16,7 @@ from aif_runtime.bus import Bus, Outgoing
 from aif_runtime.counting_blobs import CountingBlobStore
 from aif_runtime.cpu_meter import CpuMeter
 from aif_runtime.failures import BusUnavailable
+from aif_runtime.trace_headers import read_trace_headers
 
 _PARTS = ("ai_generation", "validation", "storage")
 _MESSAGE_CHARACTERS = 500
@@ -68,6 +69,7 @@ class Attempt:
         self.message = "waits until nothing else is under way in its worker" if permission.alone else ""
         self.stop_reason: StopReason | None = None
         self.trace_headers = trace_headers
+        self.trace = read_trace_headers(trace_headers)
         self._permission = permission
         self._bus = bus
         self._monotonic = monotonic

@@ -37,7 +37,6 @@ from aif_runtime.failures import BusUnavailable, MalformedMessage, NoAnswer
 from aif_runtime.lease import Lease
 from aif_runtime.solitude import Solitude
 from aif_runtime.telemetry import Span, SpanKind, Tracing
-from aif_runtime.trace_headers import read_trace_headers
 from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_times import WorkerTimes
 
@@ -227,7 +226,7 @@ class Attendance:
                 monotonic=self._clock.monotonic,
                 trace_headers=headers,
             )
-            _name_in_logs(attempt, headers)
+            _name_in_logs(attempt)
             self._in_hand.add(attempt)
             try:
                 place = self._solitude.alone() if permission.alone else nullcontext()
@@ -269,14 +268,13 @@ class Attendance:
             await asyncio.sleep(_PUBLISH_PAUSE_SECONDS)
 
 
-def _name_in_logs(attempt: Attempt, headers: Mapping[str, str]) -> None:
+def _name_in_logs(attempt: Attempt) -> None:
     # For the rest of this asyncio task, which is the attempt's own.
-    trace = read_trace_headers(headers)
     structlog.contextvars.bind_contextvars(
         execution_id=attempt.execution_id,
         stage_id=attempt.stage_id,
         attempt=attempt.attempt,
-        **({"trace_id": trace.trace_id} if trace else {}),
+        **({"trace_id": attempt.trace.trace_id} if attempt.trace else {}),
     )
 
 

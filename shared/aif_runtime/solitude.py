@@ -7,8 +7,8 @@ begins new work looks at `is_wanted` first, so that the company ends. Nobody wai
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 
 class Solitude:
@@ -29,31 +29,28 @@ class Solitude:
         """True while an attempt is alone or waits for it: begin nothing new."""
         return bool(self._turns)
 
-    @contextmanager
-    def company(self) -> Iterator[None]:
-        """Around everything that may be an attempt; not to be entered while solitude is wanted."""
+    def join_company(self) -> None:
+        """Before anything that may be an attempt; not while solitude is wanted."""
         self._in_company += 1
-        try:
-            yield
-        finally:
-            self._in_company -= 1
-            self._next_turn()
+
+    def leave_company(self) -> None:
+        self._in_company -= 1
+        self._next_turn()
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Inside `company`, which is left meanwhile. It is wanted from now on, and begins when nothing else is under way."""
+        """For somebody in company, who leaves it meanwhile. It is wanted from now on, and begins when nothing else is under way."""
         turn = asyncio.get_running_loop().create_future()
         self._turns.append(turn)
         self.is_over.clear()
         self.begins.set()
-        self._in_company -= 1
-        self._next_turn()
+        self.leave_company()
         try:
             await turn
             yield
         finally:
             self._turns.remove(turn)
-            self._in_company += 1
+            self.join_company()
             if not self._turns:
                 self.begins.clear()
                 self.is_over.set()

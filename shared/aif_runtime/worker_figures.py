@@ -4,7 +4,6 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from aif_contracts.reports import Completed, Failed
 from aif_runtime.attempt import Attempt
-from aif_runtime.trace_headers import read_trace_headers
 
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 
@@ -24,8 +23,7 @@ class WorkerFigures:
     def attempt(self, attempt: Attempt, report: Completed | Failed) -> None:
         outcome = "completed" if isinstance(report, Completed) else report.code
         self._attempts.labels(attempt.worker_name, attempt.action, outcome).inc()
-        trace = read_trace_headers(attempt.trace_headers)
-        exemplar = {"trace_id": trace.trace_id} if trace is not None and trace.sampled else None
+        exemplar = {"trace_id": attempt.trace.trace_id} if attempt.trace is not None and attempt.trace.sampled else None
         self._seconds.labels(attempt.worker_name, attempt.action).observe(attempt.elapsed_seconds(), exemplar)
 
     def packet(self, end: str) -> None:

@@ -249,14 +249,15 @@ class _Intake:
 
     async def _attend(self, rank: int, lease: Lease) -> None:
         again_in: float | None = None
+        self._solitude.join_company()
         try:
-            with self._solitude.company():
-                again_in = await self._attendance.attend(lease)
+            again_in = await self._attendance.attend(lease)
         except BusUnavailable as failure:
             _log.warning("packet_left_to_redelivery", reason=str(failure))
         except Exception:  # noqa: BLE001 the outermost place of a packet: it is delivered again
             _log.error("packet_broke_the_worker", subject=lease.delivery.subject, exc_info=True)
         finally:
+            self._solitude.leave_company()
             if again_in is None:
                 self._in_hand.let_go(lease)
             else:

@@ -268,11 +268,12 @@ async def test_an_attempt_waits_for_the_other_worker_of_its_process_too() -> Non
     rig.answer_claim = alone("exec_1")
 
     async with rig.running():
-        with rig.solitude.company():
-            await rig.offer(await rig.packet(1, attempt=0, grant=None))
-            await eventually(lambda: len(rig.claims) == 1)
-            await rig.fetches_ended()
-            begun_beside_the_other = list(gates.begun)
+        rig.solitude.join_company()
+        await rig.offer(await rig.packet(1, attempt=0, grant=None))
+        await eventually(lambda: len(rig.claims) == 1)
+        await rig.fetches_ended()
+        begun_beside_the_other = list(gates.begun)
+        rig.solitude.leave_company()
         gates.open("exec_1")
         [report] = await rig.reports()
 
@@ -286,12 +287,13 @@ async def test_a_worker_begins_nothing_while_an_attempt_of_the_other_one_is_alon
     gates.open("exec_1")
 
     async with rig.running():
-        with rig.solitude.company():
-            async with rig.solitude.alone():
-                await rig.fetches_ended()
-                await rig.offer(await rig.packet(1))
-                await rig.fetches_ended()
-                begun_beside_the_other = list(gates.begun)
+        rig.solitude.join_company()
+        async with rig.solitude.alone():
+            await rig.fetches_ended()
+            await rig.offer(await rig.packet(1))
+            await rig.fetches_ended()
+            begun_beside_the_other = list(gates.begun)
+        rig.solitude.leave_company()
         [report] = await rig.reports()
 
     assert begun_beside_the_other == []
