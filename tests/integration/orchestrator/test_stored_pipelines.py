@@ -297,6 +297,20 @@ async def test_a_pipeline_comes_back_complete_and_foreign_ones_are_unknown(rig: 
             assert (await rig.acme.refused(subjects.GET_PIPELINE, request)).code == "unknown_pipeline"
 
 
+async def test_a_stored_version_that_this_release_cannot_run_is_refused_and_troubles_no_other_order(rig: Rig) -> None:
+    async with rig.database.transaction() as connection:
+        broken = pipeline(stage("only", input={"x": "{{nowhere.x}}"}), name="older_release")
+        await PipelineStore(load_queries("aif_orchestrator.store")).keep(connection, broken, "acme")
+    async with rig.orchestrator():
+        refusal = await Client(rig.bus, "acme").execute("exec_1", "older_release")
+        accepted = await Client(rig.bus, "acme").execute("exec_2", "house_line")
+
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "invalid_pipeline"
+        assert "stages[0].input" in refusal.message
+        assert isinstance(accepted, Accepted)
+
+
 async def test_a_replica_that_starts_later_knows_what_was_saved_before(rig: Rig) -> None:
     async with rig.orchestrator():
         await rig.acme.saves(TEA)
