@@ -161,8 +161,14 @@ class Story:
         assert isinstance(answer, Granted), answer
         return answer.attempt
 
-    def progress(self, stage_id: str, attempt: int, percent: int, message: str = "", *, by: str = "worker_a") -> Any:
-        self.happens(AttemptProgressed(stage_id=stage_id, attempt=attempt, instance_id=by, percent=percent, message=message))
+    def progress(
+        self, stage_id: str, attempt: int, percent: int, message: str = "", *, by: str = "worker_a", is_waiting: bool = False
+    ) -> Any:
+        self.happens(
+            AttemptProgressed(
+                stage_id=stage_id, attempt=attempt, instance_id=by, percent=percent, message=message, is_waiting=is_waiting
+            )
+        )
         return next(command.answer for command in self.commands if isinstance(command, AnswerProgress))
 
     def completes(

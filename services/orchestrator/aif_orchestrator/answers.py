@@ -185,6 +185,7 @@ class Answers:
             instance_id=report.instance_id,
             percent=report.percent,
             message=report.message,
+            is_waiting=report.is_waiting,
         )
         answer: ProgressAnswer
         try:

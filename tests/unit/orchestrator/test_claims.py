@@ -15,8 +15,9 @@ def claims(story: Story, claim_id: str) -> Any:
 
 
 def killed(story: Story, times: int) -> None:
+    """So many workers take it, begin, and are never heard of again."""
     for _ in range(times):
-        story.granted("one")
+        story.progress("one", story.granted("one"), 0)
         story.wakes()
 
 
@@ -55,9 +56,37 @@ def test_after_two_lost_workers_the_next_one_works_alone() -> None:
     for _ in range(4):
         answer = story.claim("one")
         alone.append(answer.alone)
+        story.progress("one", answer.attempt, 0)
         story.wakes()
 
     assert alone == [False, False, True, True]
+
+
+def test_a_worker_that_is_lost_while_an_attempt_waits_to_be_alone_is_not_held_against_it() -> None:
+    story = Story(pipeline(stage("one")))
+    killed(story, 2)
+
+    for _ in range(6):
+        story.progress("one", story.granted("one"), 0, is_waiting=True)
+        story.wakes()
+
+    assert story.stage("one").losses == 2
+    assert story.attempts()[-1] == ("one", 8, "not_begun")
+    story.made("one")
+    assert story.execution.ended_at is not None
+
+
+def test_the_time_of_an_attempt_that_waits_to_be_alone_begins_when_it_begins() -> None:
+    story = Story(pipeline(stage("one", timeout_seconds=20.0)))
+    killed(story, 2)
+    attempt = story.granted("one")
+    for _ in range(10):
+        story.later(20_000)
+        story.progress("one", attempt, 0, is_waiting=True)
+
+    story.progress("one", attempt, 0)
+
+    assert story.stage("one").times_out_at == story.circumstances.at_ms + 20_000
 
 
 def test_a_packet_that_took_five_workers_down_is_buried_with_the_reason() -> None:

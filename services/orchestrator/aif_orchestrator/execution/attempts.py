@@ -41,6 +41,7 @@ from aif_orchestrator.execution.metering import add_metrics, known_cost, metrics
 from aif_orchestrator.execution.state import StageRun
 
 WORKER_LOST = "worker_lost"
+NOT_BEGUN = "not_begun"
 OUTPUT_INVALID = "output_invalid"
 BUDGET_EXCEEDED = "budget_exceeded"
 BUDGET_LATER_MS = 1_000
@@ -94,6 +95,10 @@ def progress(draft: Draft, happening: AttemptProgressed) -> None:
     _hear_of(draft, stage_id, happening.instance_id)
     run = draft.stages[stage_id]
     news = happening.percent > run.progress_percent or bool(happening.message)
+    if run.is_waiting:
+        # Its time begins when it begins.
+        timeout_ms = int(draft.plan_of(stage_id).stage.timeout_seconds * 1000)
+        run = draft.change(stage_id, is_waiting=happening.is_waiting, times_out_at=draft.at + timeout_ms)
     run = draft.change(
         stage_id,
         heard_at=draft.at,
@@ -313,6 +318,7 @@ def _open_attempt(draft: Draft, happening: AttemptClaimed, grant: Grant) -> None
         started_at=None,
         times_out_at=None,
         claim_id=happening.claim_id,
+        is_waiting=_is_suspect(draft, run),
         grant=grant,
         reserved=run.reserved if grant.max_cost_usd == "0" else {**run.reserved, attempt: grant.max_cost_usd},
     )
@@ -326,8 +332,12 @@ def _granted(draft: Draft, stage_id: str) -> Granted:
         attempt=run.attempt,
         grant=run.grant or readiness.FREE_GRANT,
         timeout_ms=int(draft.plan_of(stage_id).stage.timeout_seconds * 1000),
-        alone=run.losses >= draft.circumstances.patience.suspect_losses,
+        alone=_is_suspect(draft, run),
     )
+
+
+def _is_suspect(draft: Draft, run: StageRun) -> bool:
+    return run.losses >= draft.circumstances.patience.suspect_losses
 
 
 def _hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int = 0) -> None:
@@ -395,9 +405,18 @@ def _silence(draft: Draft, stage_id: str, run: StageRun) -> None:
 
 
 def _lose(draft: Draft, stage_id: str) -> None:
-    """The open attempt fell silent. Its calls stay on the bill; whatever it still reports is late."""
+    """The open attempt fell silent. Its calls stay on the bill; whatever it still reports is late.
+
+    One that waited to be alone had no part in the end of its process, and that is not held against it.
+    """
     run = draft.stages[stage_id]
     message = f"the worker of attempt {run.attempt} of {stage_id} fell silent"
+    if run.is_waiting:
+        message = f"{message} before it began"
+        _record(draft, stage_id, Metrics(), NOT_BEGUN, message)
+        draft.change(stage_id, ended=run.attempt)
+        draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=NOT_BEGUN, message=message, retry_in_ms=0))
+        return
     _record(draft, stage_id, Metrics(), WORKER_LOST, message)
     run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1)
     if run.losses >= draft.circumstances.patience.max_losses:

@@ -28,6 +28,8 @@ class AttemptProgressed(Struct, frozen=True, kw_only=True):
     instance_id: str
     percent: int
     message: str
+    is_waiting: bool = False
+    """It is to be alone in its process, and has not begun because others are under way there."""
 
 
 class AttemptCompleted(Struct, frozen=True, kw_only=True):

@@ -115,6 +115,7 @@ def dispatch(draft: Draft, stage_id: str) -> None:
         heard_at=None,
         holder=None,
         claim_id="",
+        is_waiting=False,
         grant=None,
         progress_percent=0,
         reason=_waiting_reason(draft, worker_of(plan)),

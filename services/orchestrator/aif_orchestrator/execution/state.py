@@ -51,6 +51,8 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the worker of the open attempt last showed itself; None before the first time."""
     holder: str | None = None
     """Instance id of the worker that holds the open attempt."""
+    is_waiting: bool = False
+    """The open attempt is to be alone in its process and has not begun: it cannot be what ends that process."""
     claim_id: str = ""
     """Of the claim that opened the attempt; the same claim again gets the same attempt."""
     grant: Grant | None = None
