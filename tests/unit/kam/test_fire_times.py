@@ -54,6 +54,33 @@ def test_due_times_are_never_in_the_past_and_rise_strictly(cron: str, zone: str,
         due = following
 
 
+CHANGES_OF_THE_CLOCK = st.sampled_from(
+    [
+        ("Europe/Berlin", datetime(2026, 3, 29, 1, tzinfo=UTC)),
+        ("Europe/Berlin", datetime(2026, 10, 25, 1, tzinfo=UTC)),
+        ("America/New_York", datetime(2026, 11, 1, 6, tzinfo=UTC)),
+        ("America/Havana", datetime(2026, 11, 1, 5, tzinfo=UTC)),
+        ("Australia/Lord_Howe", datetime(2026, 4, 4, 15, tzinfo=UTC)),
+        ("Asia/Beirut", datetime(2026, 3, 28, 22, tzinfo=UTC)),
+        ("America/Sao_Paulo", datetime(2018, 11, 4, 3, tzinfo=UTC)),
+    ]
+)
+NIGHTLY = st.tuples(field(0, 59), field(0, 3)).map(lambda pair: f"{pair[0]} {pair[1]} * * *")
+
+
+@settings(max_examples=600, deadline=None)
+@given(NIGHTLY, CHANGES_OF_THE_CLOCK, st.integers(-240, 240))
+def test_nor_do_they_around_a_change_of_the_clock(cron: str, change: tuple[str, datetime], minutes: int) -> None:
+    zone, moment = change
+    due = moment + timedelta(minutes=minutes)
+
+    for _ in range(4):
+        following = next_due(Rhythm(cron=cron, timezone=zone), due)
+        assert following is not None
+        assert due < following <= due + timedelta(hours=27)
+        due = following
+
+
 @settings(max_examples=200, deadline=None)
 @given(CRONS, ZONES, MOMENTS, st.timedeltas(timedelta(), timedelta(days=3)))
 def test_the_newest_due_time_is_the_last_of_all_that_have_passed(

@@ -102,6 +102,7 @@ class BatchStore:
 
     async def cancel(self, connection: Connection, batch_id: str) -> None:
         """What nobody asked for yet is cancelled by this; the others are marked to be cancelled."""
+        await connection.execute(self._sql["lock_batch_requests"], batch_id)
         await connection.execute(self._sql["mark_batch_cancelled"], batch_id)
         await connection.execute(self._sql["cancel_unasked_of_batch"], batch_id)
         await connection.execute(self._sql["want_cancelled_of_batch"], batch_id)

@@ -47,6 +47,10 @@ WHERE request_id IN (
     ORDER BY asked_at NULLS FIRST, request_id LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING *;
 
+-- name: lock_batch_requests
+-- In order of their executions, as everybody who locks several does.
+SELECT 1 FROM client_requests WHERE batch_id = $1 AND status IN ('submitting', 'running') ORDER BY execution_id FOR UPDATE;
+
 -- name: mark_batch_cancelled
 -- Again is harmless.
 UPDATE batches SET cancelled_at = coalesce(cancelled_at, now()) WHERE batch_id = $1;
