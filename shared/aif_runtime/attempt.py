@@ -171,12 +171,11 @@ class Attempt:
         self._limit = limit
 
     def begin(self) -> None:
-        """Its time counts from now on."""
+        """It has waited long enough: its time counts from now on."""
         self.began_at = self._monotonic()
-        if self.is_waiting:
-            self.is_waiting = False
-            self.message = ""
-            self.has_news = True
+        self.is_waiting = False
+        self.message = ""
+        self.has_news = True
         if self._limit is not None and self.stop_reason is None:
             self._limit.reschedule(asyncio.get_running_loop().time() + self.remaining_seconds())
 

@@ -31,18 +31,23 @@ class AttemptWork:
         self._rates = rates
         self._redact = redact
 
-    async def report(self, attempt: Attempt, action: Action, place: AbstractAsyncContextManager[None]) -> Completed | Failed:
+    async def report(
+        self, attempt: Attempt, action: Action, alone: AbstractAsyncContextManager[None] | None = None
+    ) -> Completed | Failed:
         """Work until the attempt ends by itself, by its time limit or because it was stopped.
 
-        It begins, and its time with it, when there is `place`; it can be stopped before.
+        One that is to be `alone` begins, and its time with it, when it is; it can be stopped before.
         """
         try:
-            async with asyncio.timeout(None) as limit:
+            async with asyncio.timeout(None if alone else attempt.remaining_seconds()) as limit:
                 attempt.limited_by(limit)
                 try:
-                    async with place:
-                        attempt.begin()
+                    if alone is None:
                         outcome, ref = await attempt.meter.measure(self._outcome(attempt, action))
+                    else:
+                        async with alone:
+                            attempt.begin()
+                            outcome, ref = await attempt.meter.measure(self._outcome(attempt, action))
                 finally:
                     attempt.limited_by(None)
         except TimeoutError as error:

@@ -6,7 +6,6 @@ the report, so a worker that dies anywhere leaves the packet to another one.
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Protocol
 
 import msgspec
@@ -229,8 +228,8 @@ class Attendance:
             _name_in_logs(attempt)
             self._in_hand.add(attempt)
             try:
-                place = self._solitude.alone() if permission.alone else nullcontext()
-                report = await self._work.report(attempt, action.run, place)
+                alone = self._solitude.alone() if permission.alone else None
+                report = await self._work.report(attempt, action.run, alone)
             finally:
                 self._in_hand.discard(attempt)
             _name_in_span(span, report)

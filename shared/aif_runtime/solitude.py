@@ -39,7 +39,7 @@ class Solitude:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """For somebody in company, who leaves it meanwhile. It is wanted from now on, and begins when nothing else is under way."""
+        """For somebody in company, who leaves it meanwhile. Wanted from now on; it begins when nothing else is under way."""
         turn = asyncio.get_running_loop().create_future()
         self._turns.append(turn)
         self.is_over.clear()
