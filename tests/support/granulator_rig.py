@@ -9,7 +9,7 @@ from aif_ai.openai_provider import OPENAI, OpenAiProvider
 from aif_ai.prices import PriceBook, shipped_prices
 from aif_contracts.blobs import BlobRef
 from aif_contracts.documents import SourceDocument
-from aif_contracts.packets import Grant
+from aif_contracts.packets import Grant, PreviousAttempt
 from aif_granulator.worker import granulator_spec
 from aif_runtime.assignment import Outcome
 from aif_runtime.clock import SystemClock
@@ -35,9 +35,11 @@ class GranulatorRig:
         ref: BlobRef = await self.blobs.put("sources/client_1/s1", msgspec.json.encode(source))
         return dict(msgspec.to_builtins(ref))
 
-    async def run(self, action: str, *, grant: Grant | None = None, **fields: Any) -> Outcome:
+    async def run(
+        self, action: str, *, grant: Grant | None = None, previous: PreviousAttempt | None = None, **fields: Any
+    ) -> Outcome:
         """Run one action over these input fields; `assignment` remembers what it did."""
-        self.assignment = RecordingAssignment(action=action, input=fields, grant=grant, blobs=self.blobs)
+        self.assignment = RecordingAssignment(action=action, input=fields, grant=grant, blobs=self.blobs, previous=previous)
         try:
             return await self.spec.actions[action].run(self.assignment)
         finally:

@@ -225,6 +225,7 @@ async def test_whatever_course_comes_it_never_grows_and_no_point_is_lost(modules
     course = outcome.output
     kept = {point.text for point in key_points_of(course)}
     assert outcome.element_count == element_count(course) <= max(2, min(before, most))
+    assert msgspec.json.decode(msgspec.json.encode(course), type=Course) == course
     assert kept <= said
     assert all(any(_shared(text, other) >= 0.85 for other in kept) for text in said)
 
