@@ -148,6 +148,7 @@ class Intake:
                     retryable=report.retryable,
                     retry_after_ms=report.retry_after_ms,
                     metrics=report.metrics,
+                    instance_id=report.instance_id,
                 )
             case Declined():
                 return PacketDeclined(stage_id=report.stage_id, packet_id=report.packet_id, message=report.message)
@@ -173,6 +174,7 @@ class Intake:
             quality_score=report.quality_score,
             element_count=report.element_count,
             summary=report.output_summary,
+            instance_id=report.instance_id,
         )
 
     async def _read_output(self, output: BlobRef) -> Any:
@@ -200,4 +202,5 @@ def _unusable(report: Completed, code: str, message: str) -> AttemptFailed:
         retryable=True,
         retry_after_ms=None,
         metrics=metrics,
+        instance_id=report.instance_id,
     )

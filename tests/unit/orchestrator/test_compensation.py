@@ -10,9 +10,10 @@ from aif_contracts.events import (
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import ControlAction
 from aif_orchestrator.execution.commands import TellWorkers
+from aif_orchestrator.execution.ending import deliverables
 from aif_orchestrator.execution.happenings import CancelAsked, ResumeAsked
 from aif_pipelines.definition import Compensation, Fail, Pipeline, Stage
-from support.execution_story import Story, pipeline, stage
+from support.execution_story import Story, deliverable, pipeline, stage
 
 
 def undoable(stage_id: str, **changes: object) -> Stage:
@@ -170,6 +171,16 @@ def test_a_compensation_s_attempts_are_accounted_for() -> None:
     story.made("compensate_second")
 
     assert story.attempts()[-1] == ("compensate_second", 1, "success")
+
+
+def test_what_was_undone_is_not_delivered() -> None:
+    story = Story(pipeline(undoable("first"), stage("last", depends_on=("first",)), outputs=(deliverable("first"),)))
+    story.made("first")
+    story.fails("last", story.granted("last"), retryable=False)
+
+    story.made("compensate_first")
+
+    assert deliverables(story.circumstances.plan, story.execution) == ()
 
 
 def test_a_resumed_execution_makes_again_what_was_undone() -> None:

@@ -9,7 +9,7 @@ from aif_contracts.events import CostIncurred, StepSkipped, WorkflowCompleted, W
 from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import Cancelled, Later, Proceed, Superseded
-from aif_orchestrator.execution.commands import LoadOutputs, RecordCall, StoreInput, TellWorkers
+from aif_orchestrator.execution.commands import EmitEvent, LoadOutputs, RecordCall, StoreInput, TellWorkers
 from aif_orchestrator.execution.happenings import (
     CallBooked,
     CancelAsked,
@@ -186,7 +186,7 @@ def test_an_input_that_kills_every_worker_ends_the_stage() -> None:
     story = Story(pipeline(stage("only")))
 
     for _ in range(5):
-        story.granted("only")
+        story.progress("only", story.granted("only"), 0)
         story.wakes()
 
     assert story.execution.status == "failed"
@@ -577,3 +577,12 @@ def test_the_state_survives_its_stored_form(free: bool) -> None:
     again = msgspec.json.decode(msgspec.json.encode(story.execution), type=Execution)
 
     assert again == story.execution
+
+
+def test_a_stage_that_has_completed_counts_in_the_progress_that_is_told_with_it() -> None:
+    story = Story(pipeline(stage("one"), stage("two")))
+
+    story.made("one")
+
+    told = [command.event for command in story.commands if isinstance(command, EmitEvent)]
+    assert [(event.data.__struct_config__.tag, event.progress_percent) for event in told] == [("STEP_COMPLETED", 50)]

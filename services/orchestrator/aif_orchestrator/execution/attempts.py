@@ -123,7 +123,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
     if not _is_current(draft.stages[stage_id], happening.attempt):
         settle(draft, stage_id, happening.attempt, happening.metrics)
         return
-    _hear_of(draft, stage_id, None, ago_ms=happening.metrics.processing_time_ms)
+    _hear_of(draft, stage_id, happening.instance_id, ago_ms=happening.metrics.processing_time_ms)
     settle(draft, stage_id, happening.attempt, happening.metrics)
     plan = draft.plan_of(stage_id)
     check = plan.output_check
@@ -145,6 +145,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         made_at=draft.at,
         quality_score=happening.quality_score,
         element_count=happening.element_count,
+        progress_percent=100,
         next_rule=0,
         due_at=None,
     )
@@ -176,7 +177,7 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
     if not _is_current(draft.stages[stage_id], happening.attempt):
         settle(draft, stage_id, happening.attempt, happening.metrics)
         return
-    _hear_of(draft, stage_id, None, ago_ms=happening.metrics.processing_time_ms)
+    _hear_of(draft, stage_id, happening.instance_id, ago_ms=happening.metrics.processing_time_ms)
     settle(draft, stage_id, happening.attempt, happening.metrics)
     _record(draft, stage_id, happening.metrics, happening.code, happening.message)
     if happening.code == HANDED_BACK:

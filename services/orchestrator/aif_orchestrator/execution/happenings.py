@@ -42,6 +42,8 @@ class AttemptCompleted(Struct, frozen=True, kw_only=True):
     quality_score: float | None
     element_count: int | None
     summary: str
+    instance_id: str | None = None
+    """Who reports; an attempt that came with its packet has not told before."""
 
 
 class AttemptFailed(Struct, frozen=True, kw_only=True):
@@ -52,6 +54,7 @@ class AttemptFailed(Struct, frozen=True, kw_only=True):
     retryable: bool
     retry_after_ms: int | None
     metrics: Metrics
+    instance_id: str | None = None
 
 
 class PacketDeclined(Struct, frozen=True, kw_only=True):

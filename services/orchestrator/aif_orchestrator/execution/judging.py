@@ -54,7 +54,6 @@ def accept(draft: Draft, stage_id: str) -> None:
         input_ref=None,
         previous=None,
         due_at=None,
-        progress_percent=100,
         finished_at=draft.at,
         reason="",
     )

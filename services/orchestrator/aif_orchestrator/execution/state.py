@@ -97,8 +97,8 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def has_result(self) -> bool:
-        """Others may read its output."""
-        return self.output is not None and self.status is StageStatus.COMPLETED
+        """Others may read its output, and it may be delivered."""
+        return self.output is not None and self.status is StageStatus.COMPLETED and not self.is_undone
 
 
 class Verdict(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -120,7 +120,7 @@ def _begin_leg(draft: Draft) -> None:
 def _is_kept(draft: Draft, stage_id: str, run: StageRun, again: set[str]) -> bool:
     if run.status is StageStatus.SKIPPED:
         return run.skipped_by is not None and run.skipped_by not in again
-    if not run.has_result or run.is_undone:
+    if not run.has_result:
         return False
     before = set(draft.plan_of(stage_id).depends_on)
     if run.added_by is not None:
