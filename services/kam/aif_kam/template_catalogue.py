@@ -13,6 +13,8 @@ from aif_runtime.clock import Clock
 KEPT_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 1.0
 """A name that is not known is looked for again when the list is older: it may have been saved through another replica."""
+SETTLING_SECONDS = 5.0
+"""After a change nothing is kept for so long: the orchestrator's replicas hear of it one after the other."""
 CLIENTS_KEPT = 1000
 
 
@@ -26,17 +28,14 @@ class TemplateCatalogue:
         self._orchestrator = orchestrator
         self._clock = clock
         self._offers: OrderedDict[str | None, _Offer] = OrderedDict()
+        self._changed_at = float("-inf")
 
     async def all(self, client_id: str | None, *, kept_seconds: float = KEPT_SECONDS) -> Mapping[str, TemplateView]:
         """What a client may order, by name; for None the factory's alone. Raises Unavailable while none were ever fetched."""
-        offer = self._offers.setdefault(client_id, _Offer())
-        self._offers.move_to_end(client_id)
-        if len(self._offers) > CLIENTS_KEPT:
-            self._offers.popitem(last=False)
+        offer = self._offer(client_id)
         async with offer.fetching:
-            if offer.templates is None or self._clock.monotonic() - offer.fetched_at > kept_seconds:
-                await self._fetch(client_id, offer)
-            assert offer.templates is not None
+            if offer.templates is None or not self._is_kept(offer, kept_seconds):
+                offer.templates = await self._fetched(client_id, offer)
             return offer.templates
 
     async def get(self, name: str, client_id: str | None) -> TemplateView:
@@ -58,28 +57,37 @@ class TemplateCatalogue:
 
     def forget(self, client_id: str | None) -> None:
         """A client's own templates have changed; for None the factory's, which everybody is offered."""
-        for client, offer in self._offers.items():
-            if client_id is None or client == client_id:
-                offer.changes += 1
-                offer.fetched_at = float("-inf")
+        if client_id is None:
+            self._changed_at = self._clock.monotonic()
+        else:
+            self._offer(client_id).changed_at = self._clock.monotonic()
 
     async def _offered(self, name: str, client_id: str | None) -> Mapping[str, TemplateView]:
         templates = await self.all(client_id)
         return templates if name in templates else await self.all(client_id, kept_seconds=LOOK_AGAIN_SECONDS)
 
-    async def _fetch(self, client_id: str | None, offer: "_Offer") -> None:
-        changes, asked_at = offer.changes, self._clock.monotonic()
+    def _offer(self, client_id: str | None) -> "_Offer":
+        offer = self._offers.setdefault(client_id, _Offer())
+        self._offers.move_to_end(client_id)
+        if len(self._offers) > CLIENTS_KEPT:
+            self._offers.popitem(last=False)
+        return offer
+
+    def _is_kept(self, offer: "_Offer", kept_seconds: float) -> bool:
+        settled_at = max(offer.changed_at, self._changed_at) + SETTLING_SECONDS
+        return offer.fetched_at > settled_at and self._clock.monotonic() - offer.fetched_at <= kept_seconds
+
+    async def _fetched(self, client_id: str | None, offer: "_Offer") -> Mapping[str, TemplateView]:
+        asked_at = self._clock.monotonic()
         try:
             answer = await self._orchestrator.templates(client_id)
         except Unavailable:
             if offer.templates is None:
                 raise
-            return
+            return offer.templates
+        offer.fetched_at = asked_at
         own_last = sorted(answer.templates, key=lambda template: template.owner is not None)
-        offer.templates = {template.name: template for template in own_last}
-        # An answer that a change has overtaken may be from before it, and serves only this once.
-        if offer.changes == changes:
-            offer.fetched_at = asked_at
+        return {template.name: template for template in own_last}
 
 
 class _Offer:
@@ -88,5 +96,5 @@ class _Offer:
     def __init__(self) -> None:
         self.templates: Mapping[str, TemplateView] | None = None
         self.fetched_at = float("-inf")
-        self.changes = 0
+        self.changed_at = float("-inf")
         self.fetching = asyncio.Lock()

@@ -124,6 +124,25 @@ async def test_what_changed_for_the_factory_is_asked_for_again_for_all(rig: Rig)
     assert rig.offers.asked == ["alice", None, "alice", None]
 
 
+@pytest.mark.parametrize("changed", ["alice", None])
+async def test_nothing_is_kept_until_every_replica_of_the_orchestrator_can_have_heard_of_a_change(
+    rig: Rig, changed: str | None
+) -> None:
+    rig.catalogue.forget(changed)
+    assert await rig.names("alice") == ["course"]
+    rig.offers.templates.append(template("bees", owner="alice"))
+    rig.clock.advance(4)
+    assert await rig.names("alice") == ["course", "bees"]
+    rig.clock.advance(1.1)
+    assert await rig.names("alice") == ["course", "bees"]
+    assert rig.offers.asked == ["alice"] * 3
+
+    rig.clock.advance(29)
+    await rig.names("alice")
+
+    assert rig.offers.asked == ["alice"] * 3
+
+
 async def test_an_answer_that_a_change_has_overtaken_is_not_kept(rig: Rig) -> None:
     rig.offers.may_go.clear()
     first = asyncio.create_task(rig.names("alice"))
