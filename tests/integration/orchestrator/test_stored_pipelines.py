@@ -138,6 +138,16 @@ async def test_the_clients_own_pipeline_comes_before_a_later_one_of_the_factory(
         assert await rig.rival.templates() == {"house_line": None, "tea_line": None}
 
 
+async def test_who_had_a_name_before_the_factory_may_go_on_saving_under_it(rig: Rig) -> None:
+    async with rig.orchestrator():
+        await rig.acme.saves(TEA)
+        await rig.operator.saves(DOCUMENT.format(version="7.0.0"))
+
+        saved = await rig.acme.saves(DOCUMENT.format(version="1.1.0"))
+
+        assert (saved.owner, saved.version) == ("acme", "1.1.0")
+
+
 async def test_a_name_of_the_factorys_is_not_for_clients(rig: Rig) -> None:
     async with rig.orchestrator():
         refusal = await rig.acme.refused_to_save(TEA.replace("tea_line", "house_line"))

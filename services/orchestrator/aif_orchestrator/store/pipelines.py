@@ -87,7 +87,7 @@ class PipelineStore:
         return {row["pipeline_id"]: _stored(row) for row in rows}
 
     async def _check_name(self, connection: Connection, name: str, owner: str) -> None:
-        if owner != FACTORY and await connection.fetchval(self._queries["has_factory_pipeline"], name):
+        if owner != FACTORY and await connection.fetchval(self._queries["is_factory_name"], name, owner):
             raise PipelineNameTaken(name)
 
     async def _check_digest(self, connection: Connection, pipeline: Pipeline, owner: str) -> str | None:

@@ -8,9 +8,10 @@ RETURNING true;
 -- To compare with a definition of the same name and version.
 SELECT digest FROM pipelines WHERE owner = $1 AND name = $2 AND version = $3;
 
--- name: has_factory_pipeline
--- A name of the factory's is not for clients: they would hide it from themselves.
-SELECT EXISTS (SELECT 1 FROM pipelines WHERE owner = '' AND name = $1);
+-- name: is_factory_name
+-- A name of the factory's is not for clients: they would hide it from themselves. Who had the name first may go on using it.
+SELECT EXISTS (SELECT 1 FROM pipelines WHERE owner = '' AND name = $1)
+    AND NOT EXISTS (SELECT 1 FROM pipelines WHERE owner = $2 AND name = $1);
 
 -- name: list_unknown_pipelines
 -- What a replica does not know yet. By ids and not by the highest one: a lower id may be committed after a higher one.
