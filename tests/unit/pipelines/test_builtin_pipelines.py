@@ -52,8 +52,8 @@ def test_the_educational_pipeline_researches_structures_and_asks() -> None:
         "quiz": ("content_granulator", "structure_quiz"),
     }
     assert [(output.name, output.stage) for output in plan.pipeline.outputs] == [
-        ("course", "course"),
         ("optimised_course", "optimised"),
+        ("course", "course"),
         ("quiz", "quiz"),
         ("research", "research"),
     ]
