@@ -66,7 +66,7 @@ class Attempt:
         """When progress was last sent; None before the first time."""
         self.has_news = False
         self.percent = 0
-        self.message = "waits until nothing else is under way in its worker" if permission.alone else ""
+        self.message = ""
         self.stop_reason: StopReason | None = None
         self.trace_headers = trace_headers
         self.trace = read_trace_headers(trace_headers)
@@ -174,8 +174,6 @@ class Attempt:
         """It has waited long enough: its time counts from now on."""
         self.began_at = self._monotonic()
         self.is_waiting = False
-        self.message = ""
-        self.has_news = True
         if self._limit is not None and self.stop_reason is None:
             self._limit.reschedule(asyncio.get_running_loop().time() + self.remaining_seconds())
 

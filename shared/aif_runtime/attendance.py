@@ -5,7 +5,8 @@ the report, so a worker that dies anywhere leaves the packet to another one.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import msgspec
@@ -34,6 +35,7 @@ from aif_runtime.dead_letters import bury
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, MalformedMessage, NoAnswer
 from aif_runtime.lease import Lease
+from aif_runtime.pulse import Pulse
 from aif_runtime.solitude import Solitude
 from aif_runtime.telemetry import Span, SpanKind, Tracing
 from aif_runtime.worker_figures import WorkerFigures
@@ -77,6 +79,7 @@ class Attendance:
         in_hand: AttemptsInHand,
         claim_ids: ClaimIds,
         solitude: Solitude,
+        pulse: Pulse,
         times: WorkerTimes,
     ) -> None:
         self._spec = spec
@@ -90,6 +93,7 @@ class Attendance:
         self._in_hand = in_hand
         self._claim_ids = claim_ids
         self._solitude = solitude
+        self._pulse = pulse
         self._times = times
 
     async def attend(self, lease: Lease) -> float | None:
@@ -228,12 +232,22 @@ class Attendance:
             _name_in_logs(attempt)
             self._in_hand.add(attempt)
             try:
-                alone = self._solitude.alone() if permission.alone else None
+                alone = self._alone(attempt) if permission.alone else None
                 report = await self._work.report(attempt, action.run, alone)
             finally:
                 self._in_hand.discard(attempt)
             _name_in_span(span, report)
         await self._settle(lease, attempt, report)
+
+    @asynccontextmanager
+    async def _alone(self, attempt: Attempt) -> AsyncIterator[None]:
+        """The orchestrator knows that it begins before it does: one that ends the process at once leaves no later word."""
+        async with self._solitude.alone():
+            while True:
+                if await self._pulse.tell(attempt, is_waiting=False):
+                    break
+                await asyncio.sleep(self._times.claim_again)
+            yield
 
     async def _settle(self, lease: Lease, attempt: Attempt, report: Completed | Failed) -> None:
         messages = attempt.unbooked_calls()

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from aif_contracts import subjects
-from aif_contracts.packets import Cancelled, ProgressAnswer, Superseded
+from aif_contracts.packets import Cancelled, Proceed, ProgressAnswer, Superseded
 from aif_contracts.reports import Progress
 from aif_runtime.attempt import Attempt, StopReason
 from aif_runtime.bus import Bus
@@ -21,6 +21,7 @@ from aif_runtime.lease import Lease
 from aif_runtime.worker_times import WorkerTimes
 
 _ANSWER_SECONDS = 5.0
+_WAITS = "waits until nothing else is under way in its worker"
 
 _answers: msgspec.json.Decoder[ProgressAnswer] = msgspec.json.Decoder(ProgressAnswer)
 _encoder = msgspec.json.Encoder()
@@ -66,7 +67,7 @@ class Pulse:
         self._instance_id = instance_id
         self._monotonic = monotonic
         self._times = times
-        self._telling: dict[Attempt, asyncio.Task[None]] = {}
+        self._telling: dict[Attempt, asyncio.Task[bool]] = {}
 
     async def beat(self) -> None:
         """Until cancelled."""
@@ -79,7 +80,7 @@ class Pulse:
                 now = self._monotonic()
                 for attempt in tuple(self._in_hand.attempts):
                     if attempt not in self._telling and self._is_due(attempt, now):
-                        self._telling[attempt] = group.create_task(self._tell(attempt))
+                        self._telling[attempt] = group.create_task(self.tell(attempt, is_waiting=attempt.is_waiting))
 
     async def _keep_leases(self) -> None:
         while True:
@@ -101,7 +102,8 @@ class Pulse:
         wait = self._times.between_progress if attempt.has_news else self._times.heartbeat
         return silent_for >= wait
 
-    async def _tell(self, attempt: Attempt) -> None:
+    async def tell(self, attempt: Attempt, *, is_waiting: bool) -> bool:
+        """How far it is; true when the orchestrator knows, and wants it to go on."""
         attempt.told_at = self._monotonic()
         attempt.has_news = False
         progress = Progress(
@@ -112,8 +114,8 @@ class Pulse:
             worker_name=attempt.worker_name,
             instance_id=self._instance_id,
             percent=attempt.percent,
-            message=attempt.message,
-            is_waiting=attempt.is_waiting,
+            message=_WAITS if is_waiting else attempt.message,
+            is_waiting=is_waiting,
         )
         try:
             reply = await self._bus.ask(
@@ -123,11 +125,12 @@ class Pulse:
         except (NoAnswer, BusUnavailable, MalformedMessage) as failure:
             # The work goes on: its report is what counts, and the next beat tells again.
             _log.info("progress_not_answered", reason=str(failure))
-            return
+            return False
         if isinstance(answer, Superseded):
             attempt.stop(StopReason.SUPERSEDED)
         elif isinstance(answer, Cancelled):
             attempt.stop(StopReason.CANCELLED)
+        return isinstance(answer, Proceed)
 
     def _forget_ended(self) -> None:
         for attempt, task in tuple(self._telling.items()):

@@ -66,6 +66,7 @@ async def run_worker(
     rhythm = times or WorkerTimes(heartbeat=ack_wait / 3, lease_look=ack_wait / 30)
     in_hand = InHand()
     solitude = solitude or Solitude()
+    pulse = Pulse(bus=bus, in_hand=in_hand, instance_id=instance_id, monotonic=clock.monotonic, times=rhythm)
     attendance = Attendance(
         spec=spec,
         bus=bus,
@@ -78,6 +79,7 @@ async def run_worker(
         in_hand=in_hand,
         claim_ids=ClaimIds(id_mint(clock=clock)),
         solitude=solitude,
+        pulse=pulse,
         times=rhythm,
     )
     intake = _Intake(
@@ -91,7 +93,6 @@ async def run_worker(
         monotonic=clock.monotonic,
         stop=stop_event,
     )
-    pulse = Pulse(bus=bus, in_hand=in_hand, instance_id=instance_id, monotonic=clock.monotonic, times=rhythm)
     description = describe(spec, instance_id=instance_id, version=version())
     async with asyncio.TaskGroup() as group:
         beside = [

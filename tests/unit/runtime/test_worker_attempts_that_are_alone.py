@@ -16,6 +16,7 @@ from aif_contracts.packets import (
     Granted,
     Later,
     Proceed,
+    Superseded,
 )
 from aif_contracts.reports import Completed, Failed
 from aif_runtime.assignment import Assignment, Outcome
@@ -186,6 +187,37 @@ async def test_it_is_told_that_an_attempt_waits_to_be_alone_and_when_it_has_begu
 
     assert (waiting[0].is_waiting, waiting[0].message) == (True, "waits until nothing else is under way in its worker")
     assert (begun[0].is_waiting, begun[0].message) == (False, "")
+
+
+async def test_an_attempt_that_is_alone_begins_only_when_the_orchestrator_knows_that_it_does() -> None:
+    told_before: list[tuple[str, bool]] = []
+
+    async def look(assignment: Assignment) -> Outcome:
+        told_before.extend((told.execution_id, told.is_waiting) for told in rig.told)
+        return Outcome(output={})
+
+    rig = WorkerRig(look)
+    rig.answer_claim = alone("exec_1")
+
+    async with rig.running():
+        await rig.offer(await rig.packet(1, attempt=0, grant=None))
+        await rig.reports()
+
+    assert told_before == [("exec_1", False)]
+
+
+async def test_an_attempt_that_is_alone_and_no_longer_wanted_never_begins() -> None:
+    gates = Gates()
+    rig = WorkerRig(gates)
+    rig.answer_claim = alone("exec_1")
+    rig.answer_progress = lambda _: Superseded()
+
+    async with rig.running():
+        await rig.offer(await rig.packet(1, attempt=0, grant=None))
+        [report] = await rig.reports()
+
+    assert isinstance(report, Failed)
+    assert (report.code, gates.begun) == ("superseded", [])
 
 
 async def test_packets_that_wait_for_a_slot_go_to_other_workers_when_an_attempt_is_to_be_alone() -> None:
