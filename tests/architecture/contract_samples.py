@@ -125,6 +125,7 @@ EXECUTION_VIEW = orders.ExecutionView(
     failure_message="the optional stage quiz failed",
     leg=2,
     start_at="2026-05-01T09:29:59.000Z",
+    max_cost_usd="0.75",
 )
 TEMPLATE_VIEW = orders.TemplateView(
     name="course",
@@ -376,6 +377,7 @@ SAMPLES: tuple[Struct, ...] = (
         idempotency_key="order-7",
         workspace_id="ws_1",
         start_at="2026-05-02T06:00:00+02:00",
+        max_cost_usd="0.75",
     ),
     orders.Execute(
         execution_id="exec_1",
@@ -388,6 +390,7 @@ SAMPLES: tuple[Struct, ...] = (
         workspace_id="ws_1",
         tier="premium",
         start_at="2026-05-02T04:00:00.000Z",
+        max_cost_usd="0.75",
     ),
     STAGE_VIEW,
     EXECUTION_VIEW,
