@@ -15,6 +15,7 @@ from aif_contracts.metering import Metrics, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.orders import ExecutionStatus, ExecutionView, StageStatus, StageView
 from aif_contracts.packets import Priority
 from aif_contracts.performance import Recommendation, RecommendationType, RollingFigures, WorkerInsights
+from aif_contracts.research import Origin, OriginKind, Research, Subtopic
 from aif_contracts.structures import Course, KeyPoint, Lesson, Module, Question, Quiz
 
 
@@ -111,6 +112,25 @@ def test_a_quiz_marks_the_key_of_each_question() -> None:
         "     a) a drone\n"
         "   * b) the queen\n"
         "        Only she can.\n"
+    )
+
+
+def test_research_is_an_outline_that_says_what_it_rests_on() -> None:
+    point = KeyPoint(text="A colony has one queen.")
+    research = Research(
+        topic="Bees",
+        research_summary="Bees live in colonies.",
+        key_points=(point,),
+        subtopics=(Subtopic(title="The colony", summary="s", key_points=(point,)),),
+        sources=(Origin(kind=OriginKind.MODEL_KNOWLEDGE, title="openai/gpt-5", note="Nothing was looked up."),),
+        made_by="openai/gpt-5",
+    )
+
+    assert shown(rendered_structure(msgspec.json.encode(research))) == (
+        "Bees\nBees live in colonies.\n1 key point, 1 subtopic, made by openai/gpt-5\n\n"
+        "1  The colony\n"
+        "   - A colony has one queen.\n\n"
+        "From openai/gpt-5. Nothing was looked up.\n"
     )
 
 

@@ -1,4 +1,6 @@
-"""A course as an outline, a quiz with its keys."""
+"""A course and research as outlines, a quiz with its keys."""
+
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
@@ -7,7 +9,8 @@ from rich.text import Text
 
 from aif_console.reading.hanging import Hanging
 from aif_console.reading.plain_text import counted, plain
-from aif_contracts.structures import Course, Lesson, Module, Question, Quiz
+from aif_contracts.research import Research
+from aif_contracts.structures import Course, KeyPoint, Lesson, Module, Question, Quiz
 
 STEP = 3
 
@@ -24,6 +27,8 @@ def rendered_structure(structure: bytes) -> RenderableType:
                 return rendered_course(msgspec.json.decode(structure, type=Course))
             case "quiz":
                 return rendered_quiz(msgspec.json.decode(structure, type=Quiz))
+            case "research":
+                return rendered_research(msgspec.json.decode(structure, type=Research))
     except msgspec.ValidationError:
         # Made by a newer factory: its fields say more than we know how to print.
         pass
@@ -59,6 +64,27 @@ def rendered_quiz(quiz: Quiz) -> RenderableType:
     return Group(*lines)
 
 
+def rendered_research(research: Research) -> RenderableType:
+    """Its summary, its outline, and what it rests on; the weightiest points stand below their subtopics."""
+    lines: list[RenderableType] = [
+        Text(plain(research.topic), style="bold underline"),
+        Text(plain(research.research_summary)),
+        Text(
+            f"{counted(len(research.key_points), 'key point')}, {counted(len(research.subtopics), 'subtopic')}"
+            f"{_made_by(research.made_by)}",
+            style="dim",
+        ),
+    ]
+    for number, subtopic in enumerate(research.subtopics, 1):
+        lines += [Text(""), Text(f"{number}  {plain(subtopic.title)}", style="bold"), *_points(subtopic.key_points, STEP)]
+    if not research.subtopics:
+        lines += _points(research.key_points, STEP)
+    lines.append(Text(""))
+    for origin in research.sources:
+        lines.append(Hanging(Text(plain(f"{origin.title}. {origin.note}"), style="dim"), marker="From "))
+    return Group(*lines)
+
+
 def _module(number: int, module: Module) -> list[RenderableType]:
     lines: list[RenderableType] = [Text(""), Text(f"{number}  {plain(module.title)}", style="bold")]
     for position, lesson in enumerate(module.lessons, 1):
@@ -69,10 +95,14 @@ def _module(number: int, module: Module) -> list[RenderableType]:
 def _lesson(number: str, lesson: Lesson, indent: int) -> list[RenderableType]:
     head = Text.assemble((plain(lesson.title), "cyan"), (f"  {_minutes(lesson.estimated_minutes)}", "dim"))
     lines: list[RenderableType] = [Hanging(head, indent=indent, marker=f"{number}  ")]
-    lines += [Hanging(Text(plain(point.text)), indent=indent + STEP, marker="- ") for point in lesson.key_points]
+    lines += _points(lesson.key_points, indent + STEP)
     for position, section in enumerate(lesson.sections, 1):
         lines += _lesson(f"{number}.{position}", section, indent + STEP)
     return lines
+
+
+def _points(points: Sequence[KeyPoint], indent: int) -> list[RenderableType]:
+    return [Hanging(Text(plain(point.text)), indent=indent, marker="- ") for point in points]
 
 
 def _question(number: int, question: Question) -> list[RenderableType]:
