@@ -198,7 +198,7 @@ class Attendance:
     async def _put_off(self, lease: Lease, seconds: float) -> float | None:
         """Have it delivered again later, by anybody; or, when it has come often, keep it: gives the seconds until it is due.
 
-        Waiting for a grant, for hours while an execution is paused, is no sign of poison, but the broker counts its deliveries
+        Waiting for a grant is no sign of poison, but the broker counts its deliveries
         like any others.
         """
         self._figures.packet("put_off")

@@ -74,10 +74,22 @@ def test_a_paused_execution_lets_attempts_end_and_offers_nothing_new() -> None:
     assert story.execution.status is ExecutionStatus.PAUSED
 
 
-def test_a_packet_that_was_out_is_not_granted_during_a_pause() -> None:
+def test_a_packet_that_was_out_is_dropped_during_a_pause_and_the_stage_offered_anew_after_it() -> None:
     story = paused(Story(TWO))
 
-    assert story.claim("one") == Later(retry_after_ms=5000, reason="the execution is paused")
+    assert story.claim("one") == Superseded()
+    assert story.stage("one").status is StageStatus.WAITING
+    story.happens(ResumeAsked())
+    assert [packet.packet_id for packet in story.packets()] == ["packet_1.one.2"]
+
+
+def test_an_attempt_that_is_alive_keeps_its_packet_during_a_pause() -> None:
+    story = Story(TWO)
+    story.granted("one")
+    paused(story)
+
+    assert isinstance(story.claim("one", by="worker_b"), Later)
+    assert story.stage("one").status is StageStatus.RUNNING
 
 
 def test_going_on_offers_what_was_held_back() -> None:

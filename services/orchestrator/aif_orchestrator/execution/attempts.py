@@ -56,9 +56,6 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
     if happening.packet_id != newest:
         draft.command(AnswerClaim(answer=Superseded()))
         return
-    if draft.execution.status is ExecutionStatus.PAUSED:
-        draft.command(AnswerClaim(answer=Later(retry_after_ms=LATER_AT_MOST_MS, reason="the execution is paused")))
-        return
     if happening.claim_id and happening.claim_id == run.claim_id and _has_open_attempt(run):
         # The answer was lost on its way, and its worker asks again.
         draft.change(stage_id, heard_at=draft.at, due_at=_lease_end(draft, run))
@@ -74,6 +71,11 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         if draft.stages[stage_id].status.is_final:
             draft.command(AnswerClaim(answer=Superseded()))
             return
+    if draft.execution.status is ExecutionStatus.PAUSED:
+        # The packet may go: a pause can last for weeks, and the stage is offered anew after it.
+        readiness.park(draft, stage_id)
+        draft.command(AnswerClaim(answer=Superseded()))
+        return
     grant = _affordable(draft, stage_id)
     if grant is not None:
         _open_attempt(draft, happening, grant)

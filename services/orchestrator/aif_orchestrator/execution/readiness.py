@@ -97,8 +97,7 @@ def dispatch(draft: Draft, stage_id: str) -> None:
     A stage that costs nothing carries its grant and opens its attempt here; any other is claimed first.
     """
     if draft.execution.status is ExecutionStatus.PAUSED:
-        # Its input is put together again when the execution goes on.
-        draft.change(stage_id, status=StageStatus.WAITING, due_at=None, progress_percent=0, reason="the execution is paused")
+        park(draft, stage_id)
         return
     plan = draft.plan_of(stage_id)
     run = draft.stages[stage_id]
@@ -121,6 +120,11 @@ def dispatch(draft: Draft, stage_id: str) -> None:
         reason=_waiting_reason(draft, worker_of(plan)),
     )
     draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, FREE_GRANT if free else None)))
+
+
+def park(draft: Draft, stage_id: str) -> None:
+    """Offer the stage after the pause; its input is put together again then."""
+    draft.change(stage_id, status=StageStatus.WAITING, due_at=None, progress_percent=0, reason="the execution is paused")
 
 
 def resend(draft: Draft, stage_id: str) -> None:
