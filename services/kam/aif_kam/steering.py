@@ -1,7 +1,7 @@
 """Executions steered by people: paused, resumed, approved, rejected.
 
-The orchestrator decides what is possible, and refuses what was done already: a second pause, a second resume, a second
-decision. With an Idempotency-Key a repeated call gets the first one's answer in place of that refusal.
+The orchestrator decides what is possible. A second pause is harmless; a second resume or decision is refused, because the
+first was heard. With an Idempotency-Key a repeated call gets the first one's answer in place of that refusal.
 """
 
 from collections.abc import Awaitable, Callable

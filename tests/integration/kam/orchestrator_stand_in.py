@@ -281,6 +281,8 @@ class OrchestratorStandIn:
         found = self._visible(question.execution_id, question.client_id)
         if isinstance(found, Refusal):
             return found
+        if found.status is ExecutionStatus.PAUSED:
+            return found
         if found.status not in (ExecutionStatus.SCHEDULED, ExecutionStatus.RUNNING, ExecutionStatus.AWAITING_APPROVAL):
             return Refusal(code="not_pausable", message=f"the execution is {found.status}")
         self._change(question.execution_id, status=ExecutionStatus.PAUSED)

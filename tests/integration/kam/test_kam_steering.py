@@ -147,6 +147,15 @@ async def test_what_is_not_possible_now_is_a_conflict(
     assert refused.json()["instance"] == steer(execution_id, verb)
 
 
+async def test_a_second_pause_changes_nothing(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    _, execution_id = await started(alice)
+
+    answers = [await alice.post(steer(execution_id, "pause")) for _ in range(2)]
+
+    assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [(200, "paused")] * 2
+    assert len(kam.orchestrator.events[execution_id]) == 2
+
+
 async def test_a_second_resume_is_no_second_leg(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     _, execution_id = await started(alice)
     await kam.orchestrator.fail(execution_id, "output_invalid", "no modules")
