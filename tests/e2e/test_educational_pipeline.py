@@ -94,6 +94,7 @@ async def test_poor_research_is_repeated_twice_and_then_used(factory: Factory, m
     started = [data["attempt"] for data in of_type(events, "STEP_STARTED") if data["step_name"] == "research"]
     assert len(retrying) == 2
     assert started == [1, 2, 3]
+    assert "course" in [data["step_name"] for data in of_type(events, "STEP_STARTED")]
 
 
 async def test_a_document_of_the_older_style_runs_as_written_without_a_model(factory: Factory) -> None:
