@@ -149,6 +149,8 @@ class StepStarted(Struct, frozen=True, kw_only=True, tag="STEP_STARTED", tag_fie
 
 
 class StepCompleted(Struct, frozen=True, kw_only=True, tag="STEP_COMPLETED", tag_field="event_type"):
+    """An attempt has made a valid result. A rule of the stage may still ask for a better one, or for a person."""
+
     step_name: str
     attempt: int
     tokens_used: Tokens
@@ -249,7 +251,7 @@ class ExecutionEvent(
     sequence: int
     client_id: str
     progress_percent: int
-    """Of the whole execution, 0 to 100; never falls."""
+    """Of the whole execution, 0 to 100; never falls, but begins anew with each leg."""
     data: EventData
     request_id: str | None = None
     source: str = "/aif/orchestrator"

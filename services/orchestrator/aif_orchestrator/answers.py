@@ -152,10 +152,11 @@ class Answers:
             seen = await self._executions.find(connection, request.execution_id, request.client_id)
             if seen is None:
                 return unknown_execution(request.execution_id)
-            events = await self._executions.list_events(connection, request.execution_id, request.after, request.limit)
+            stored = await self._executions.list_events(connection, request.execution_id, request.after, request.limit)
+        events = fitting(stored)
         last = events[-1].sequence if events else request.after
         is_final = seen.execution.is_final and last >= seen.execution.sequence
-        return EventPage(events=tuple(events), is_final=is_final)
+        return EventPage(events=events, is_final=is_final)
 
     async def _templates(self, request: ListTemplates, question: Question) -> TemplateList:
         return TemplateList(templates=self._plans.templates(request.client_id))
