@@ -210,3 +210,14 @@ def test_a_second_failure_undoes_again() -> None:
     assert packet.data_ref.inline == b'{"what":"other room"}'
     assert story.execution.status is ExecutionStatus.FAILED
     assert story.stage("compensate_first").attempt == 2
+
+
+def test_who_is_told_to_stop_is_told_which_attempt_so_that_its_undoing_is_not_stopped() -> None:
+    story = Story(booking())
+    story.made("first")
+    attempt = story.granted("second")
+
+    story.happens(CancelAsked(reason="changed my mind"))
+
+    told = [command.message for command in story.commands if isinstance(command, TellWorkers)]
+    assert [(message.stage_id, message.attempt) for message in told] == [("second", attempt)]

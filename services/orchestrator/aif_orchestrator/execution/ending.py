@@ -98,13 +98,10 @@ def _end(draft: Draft, status: ExecutionStatus) -> None:
 
 
 def _stop_everything(draft: Draft, reason: str) -> None:
-    workers: set[str] = set()
     for stage_id, run in list(draft.stages.items()):
         if run.status.is_final:
             continue
-        if is_open(run):
-            workers.add(worker_of(draft.plan_of(stage_id)))
+        if is_open(run) and run.attempt > run.ended:
+            # By its number: the message may arrive when what it did is being undone, or after the execution was resumed.
+            stop_worker_of(draft, stage_id)
         draft.change(stage_id, status=StageStatus.CANCELLED, reason=reason, due_at=None, finished_at=draft.at)
-    for worker in sorted(workers):
-        message = ControlMessage(execution_id=draft.execution.execution_id, action=ControlAction.CANCEL)
-        draft.command(TellWorkers(worker_name=worker, message=message))
