@@ -31,8 +31,9 @@ from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable,
 from aif_runtime.nats_bus import NatsBus
 from aif_runtime.nats_connection import header
 from aif_runtime.nats_direct import StreamMissing, latest, read_batch
-from aif_runtime.nats_publishing import EXPECT_UNUSED, Prepared, SubjectTaken
+from aif_runtime.nats_publishing import EXPECT_UNUSED, SubjectTaken
 from aif_runtime.nats_topology import bucket_stream, object_stream
+from aif_runtime.prepared_message import Prepared
 
 CHUNK_BYTES = 256 * 1024
 CHUNKS_AT_ONCE = 64

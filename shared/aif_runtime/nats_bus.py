@@ -17,8 +17,9 @@ from aif_runtime.failures import BusUnavailable, NoAnswer
 from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection, status_of
 from aif_runtime.nats_consumer import NatsDeliveries
 from aif_runtime.nats_direct import StreamMissing, latest_of_each
-from aif_runtime.nats_publishing import Prepared, Publisher
+from aif_runtime.nats_publishing import Publisher
 from aif_runtime.nats_topology import bucket_stream, declare
+from aif_runtime.prepared_message import Prepared
 from aif_runtime.topology import Topology, factory_topology
 
 PUBLISH_LIMIT_SECONDS = 5.0
@@ -66,7 +67,8 @@ class NatsBus:
         self._connection = connection
         self._topology = topology
         self._may_declare = may_declare
-        self._publisher = Publisher(connection, self.heal, publish_limit_seconds)
+        batched = [subject for stream in topology.streams for subject in stream.subjects]
+        self._publisher = Publisher(connection, self.heal, publish_limit_seconds, batched)
         self._declaring = asyncio.Lock()
         self._declared_at = 0.0
         self._answer_subscriptions: list[Subscription] = []

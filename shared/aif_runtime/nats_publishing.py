@@ -7,7 +7,7 @@ sent, and a repeated one is dropped by the stream's duplicate window.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from msgspec import Struct
 from nats.aio.msg import Msg
@@ -15,6 +15,8 @@ from nats.aio.msg import Msg
 from aif_runtime.bus import Outgoing
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.nats_connection import NO_RESPONDERS, ApiError, NatsConnection, refusal_in, status_of
+from aif_runtime.nats_fast_ingest import WORTH_A_BATCH, FastIngest
+from aif_runtime.prepared_message import Prepared
 
 MESSAGE_ID = "Nats-Msg-Id"
 UNCONFIRMED_MESSAGES = 512
@@ -42,14 +44,6 @@ class SubjectTaken(Exception):
 _logger = logging.getLogger(__name__)
 
 
-class Prepared(Struct, frozen=True, kw_only=True):
-    """A message with the headers under which it may be sent any number of times."""
-
-    subject: str
-    payload: bytes
-    headers: dict[str, str]
-
-
 class Unconfirmed(Struct, frozen=True, kw_only=True):
     message: Prepared
     error: ApiError | None = None
@@ -70,6 +64,8 @@ class _Window:
 
     async def send(self, messages: Sequence[Prepared], limit_seconds: float) -> list[Unconfirmed]:
         """Those that were not confirmed, in their order."""
+        if not messages:
+            return []
         self._open = len(messages)
         self._failed = {index: Unconfirmed(message=message) for index, message in enumerate(messages)}
         try:
@@ -110,8 +106,17 @@ class _Window:
 class Publisher:
     """Stores messages over one connection."""
 
-    def __init__(self, connection: NatsConnection, heal: Callable[[float], Awaitable[None]], limit_seconds: float) -> None:
+    def __init__(
+        self,
+        connection: NatsConnection,
+        heal: Callable[[float], Awaitable[None]],
+        limit_seconds: float,
+        batched_subjects: Iterable[str] = (),
+    ) -> None:
+        """`batched_subjects` are those of streams that take fast-ingest batches, each of a stream of its own."""
         self._connection = connection
+        self._fast = FastIngest(connection)
+        self._batched = frozenset(_family(subject) for subject in batched_subjects)
         self._heal = heal
         self._limit_seconds = limit_seconds
         self._own_ids = connection.new_inbox().rpartition(".")[2]
@@ -129,11 +134,13 @@ class Publisher:
     async def _store_window(self, messages: list[Prepared]) -> None:
         ends_at = time.monotonic() + self._limit_seconds
         pause_seconds = FIRST_PAUSE_SECONDS
+        send = self._send_in_batches
         while True:
             await self._connection.until_up(ends_at - time.monotonic())
             sent_at = time.monotonic()
             remaining = ends_at - sent_at
-            unconfirmed = await _Window(self._connection).send(messages, min(remaining, CONFIRMATION_LIMIT_SECONDS))
+            unconfirmed = await send(messages, min(remaining, CONFIRMATION_LIMIT_SECONDS))
+            send = self._send_one_by_one
             if not unconfirmed:
                 return
             first = unconfirmed[0]
@@ -149,6 +156,43 @@ class Publisher:
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             messages = [one.message for one in unconfirmed]
+
+    async def _send_one_by_one(self, messages: Sequence[Prepared], limit_seconds: float) -> list[Unconfirmed]:
+        return await _Window(self._connection).send(messages, limit_seconds)
+
+    async def _send_in_batches(self, messages: Sequence[Prepared], limit_seconds: float) -> list[Unconfirmed]:
+        """Batches where many messages go to one stream. Of a batch that fails nobody knows which message was stored."""
+        batches, rest = self._batches_of(messages)
+        if not batches:
+            return await self._send_one_by_one(messages, limit_seconds)
+        sent = await asyncio.gather(
+            self._send_one_by_one(rest, limit_seconds), *(self._send_batch(batch, limit_seconds) for batch in batches)
+        )
+        return [unconfirmed for each in sent for unconfirmed in each]
+
+    async def _send_batch(self, batch: Sequence[Prepared], limit_seconds: float) -> list[Unconfirmed]:
+        try:
+            async with asyncio.timeout(limit_seconds):
+                if await self._fast.store(batch):
+                    return []
+        except TimeoutError:
+            pass
+        return [Unconfirmed(message=message) for message in batch]
+
+    def _batches_of(self, messages: Sequence[Prepared]) -> tuple[list[list[Prepared]], list[Prepared]]:
+        if len(messages) < WORTH_A_BATCH:
+            return [], list(messages)
+        families: dict[str, list[Prepared]] = {}
+        for message in messages:
+            families.setdefault(_family(message.subject), []).append(message)
+        batches: list[list[Prepared]] = []
+        rest: list[Prepared] = []
+        for family, of_family in families.items():
+            if len(of_family) >= WORTH_A_BATCH and family in self._batched:
+                batches.append(of_family)
+            else:
+                rest += of_family
+        return batches, rest
 
     async def _mend(self, noticed_at: float) -> None:
         """Declare the streams again. That this fails shows when the messages are sent again."""
@@ -179,6 +223,12 @@ class Publisher:
         return f"{count} were not confirmed within {self._limit_seconds:g} s and may be stored" + (
             f": {self._connection.trouble}" if self._connection.trouble else ""
         )
+
+
+def _family(subject: str) -> str:
+    """The first two tokens of a subject. Each stream of ours takes one family."""
+    second = subject.find(".", subject.find(".") + 1)
+    return subject if second < 0 else subject[:second]
 
 
 def _windows(messages: list[Prepared]) -> list[list[Prepared]]:

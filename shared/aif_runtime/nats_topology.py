@@ -56,6 +56,7 @@ def _stream(spec: StreamSpec) -> dict[str, Any]:
         "retention": "workqueue" if spec.retention is Retention.WORK_QUEUE else "limits",
         "duplicate_window": _nanoseconds(spec.duplicate_window_seconds),
         "allow_direct": True,
+        "allow_batched": True,
         **_limits(spec),
     }
 

@@ -18,8 +18,8 @@ from aif_runtime.failures import BlobCorrupt, BlobMissing
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
-from aif_runtime.nats_publishing import Prepared
 from aif_runtime.obstore_blobs import ObstoreBlobStore
+from aif_runtime.prepared_message import Prepared
 from conformance.bus_rigs import NatsRig
 
 KEY = "data/exec_1/stage_1/output"
