@@ -14,7 +14,7 @@ from msgspec import Struct
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from aif_runtime.nats_connection import ApiError, NatsConnection
+from aif_runtime.nats_connection import NatsConnection
 from aif_runtime.prepared_message import Prepared
 
 WORTH_A_BATCH = 8
@@ -30,7 +30,7 @@ class _Answer(Struct, frozen=True, kw_only=True):
 
     type: str = ""
     count: int = 0
-    error: ApiError | None = None
+    """Absent from a refusal."""
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -86,7 +86,7 @@ class FastIngest:
         if taken is None or taken.done():
             return
         answer = _ANSWER.decode(message.data) if message.data else _Answer(type="err")
-        if answer.error is not None or answer.type in ("err", "gap"):
+        if answer.type in ("err", "gap"):
             taken.set_result(0)
         elif not answer.type:
             taken.set_result(answer.count)
