@@ -34,7 +34,7 @@ class Decided(Struct, frozen=True, kw_only=True):
     changed: Sequence[Execution]
     new: Sequence[Execution]
     events: Sequence[Sequence[EmitEvent]]
-    """Each group holds consecutive events of one execution."""
+    """Each group holds consecutive events of one execution. Each is among the messages, under its id."""
     attempts: Sequence[RecordAttempt]
     calls: Sequence[ProviderCall]
     messages: Sequence[Outgoing]
@@ -70,6 +70,8 @@ class BatchStore:
         # A row belongs to one leg, so that a constraint can hold that each leg has one end.
         events = [list(of_leg) for group in decided.events for _, of_leg in groupby(group, key=lambda each: each.leg)]
         attempts = [each.record for each in decided.attempts]
+        # Events are stored as they are published, and written once.
+        published = {message.message_id: message.payload for message in decided.messages}
         row = await connection.fetchrow(
             self._queries["commit_batch"],
             list(decided.checked),
@@ -95,7 +97,7 @@ class BatchStore:
             [group[-1].event.sequence for group in events],
             [group[0].leg for group in events],
             [group[-1].event.data.__struct_config__.tag in FINAL_EVENT_TYPES for group in events],
-            [_json_encoder.encode([each.event for each in group]) for group in events],
+            [b"[" + b",".join([published[each.event.id] for each in group]) + b"]" for group in events],
             [each.execution_id for each in attempts],
             [each.stage_id for each in attempts],
             [each.attempt for each in attempts],
