@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field
 
 from aif_contracts.events import Deliverable, ExecutionEvent, Kept, Totals
-from aif_contracts.metering import Metrics
+from aif_contracts.metering import CostLines, Metrics, Tokens
 from aif_contracts.money import UsdText
 from aif_contracts.packets import Priority
 
@@ -125,6 +125,23 @@ class StageView(Struct, frozen=True, kw_only=True):
     """The stage that this one undoes; None for work."""
 
 
+class WorkerShare(Struct, frozen=True, kw_only=True):
+    """What one worker's attempts have used, failed ones and compensations included."""
+
+    attempts: int
+    tokens_used: Tokens
+    cost_usd: UsdText
+    """The known part; a lower bound when `cost_is_complete` of the totals is false."""
+    busy_time_ms: int
+
+
+class Breakdown(Struct, frozen=True, kw_only=True):
+    """The totals of an execution, taken apart."""
+
+    by_worker: dict[str, WorkerShare]
+    by_resource: CostLines
+
+
 class ExecutionView(Struct, frozen=True, kw_only=True):
     """An execution as its client may see it."""
 
@@ -151,6 +168,8 @@ class ExecutionView(Struct, frozen=True, kw_only=True):
     """When a delayed execution starts; None for one that started at once."""
     max_cost_usd: UsdText = "0"
     """What its attempts may spend at AI providers, all together."""
+    breakdown: Breakdown | None = None
+    """None from a writer that does not tell."""
 
 
 class GetExecution(Struct, frozen=True, kw_only=True):

@@ -106,6 +106,12 @@ STAGE_VIEW = orders.StageView(
     added_by="review",
     compensates="publish",
 )
+BREAKDOWN_OF_EXECUTION = orders.Breakdown(
+    by_worker={
+        "content_granulator": orders.WorkerShare(attempts=2, tokens_used=TOKENS, cost_usd="0.00130105", busy_time_ms=1900)
+    },
+    by_resource=COST_LINES,
+)
 EXECUTION_VIEW = orders.ExecutionView(
     execution_id="exec_1",
     client_id="acme",
@@ -126,6 +132,7 @@ EXECUTION_VIEW = orders.ExecutionView(
     leg=2,
     start_at="2026-05-01T09:29:59.000Z",
     max_cost_usd="0.75",
+    breakdown=BREAKDOWN_OF_EXECUTION,
 )
 TEMPLATE_VIEW = orders.TemplateView(
     name="course",
@@ -393,6 +400,8 @@ SAMPLES: tuple[Struct, ...] = (
         max_cost_usd="0.75",
     ),
     STAGE_VIEW,
+    BREAKDOWN_OF_EXECUTION,
+    BREAKDOWN_OF_EXECUTION.by_worker["content_granulator"],
     EXECUTION_VIEW,
     orders.GetExecution(execution_id="exec_1", client_id="acme"),
     orders.CancelExecution(execution_id="exec_1", client_id="acme", reason="ordered twice"),

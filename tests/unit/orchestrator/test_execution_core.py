@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from aif_contracts.events import CostIncurred, StepSkipped, WorkflowCompleted, WorkflowFailed
-from aif_contracts.metering import Metrics, Tokens
-from aif_contracts.orders import StageStatus
+from aif_contracts.metering import CostLines, Metrics, Tokens
+from aif_contracts.orders import Breakdown, StageStatus, WorkerShare
 from aif_contracts.packets import Cancelled, Later, Proceed, Superseded
 from aif_orchestrator.execution.commands import EmitEvent, LoadOutputs, RecordCall, StoreInput, TellWorkers
 from aif_orchestrator.execution.happenings import (
@@ -20,6 +20,7 @@ from aif_orchestrator.execution.happenings import (
 from aif_orchestrator.execution.machine import ACTS, LATE, StageHappening
 from aif_orchestrator.execution.metering import execution_totals
 from aif_orchestrator.execution.state import Execution, wake_at
+from aif_orchestrator.execution.views import view
 from aif_pipelines.definition import OutputValidation, Retry
 from support.execution_story import START_MS, Story, call, deliverable, inline, pipeline, schema_of, stage, stored
 
@@ -586,3 +587,24 @@ def test_a_stage_that_has_completed_counts_in_the_progress_that_is_told_with_it(
 
     told = [command.event for command in story.commands if isinstance(command, EmitEvent)]
     assert [(event.data.__struct_config__.tag, event.progress_percent) for event in told] == [("STEP_COMPLETED", 50)]
+
+
+def test_the_totals_are_told_by_worker_and_by_what_was_paid_for() -> None:
+    definition = pipeline(stage("one"), stage("two", worker="other", depends_on=("one",)), stage("three", depends_on=("two",)))
+    story = Story(definition)
+    lines = CostLines(ai_generation_usd="0.2", storage_usd="0.05")
+    spent = Metrics(tokens_used=Tokens(total_tokens=10), cost_usd="0.25", cost_lines=lines, processing_time_ms=100)
+    story.fails("one", story.granted("one"), metrics=spent)
+    story.wakes()
+    story.made("one", metrics=spent)
+    story.made("two", metrics=spent)
+
+    told = view(story.circumstances.plan, story.execution, story.circumstances.at_ms).breakdown
+
+    assert told == Breakdown(
+        by_worker={
+            "maker": WorkerShare(attempts=2, tokens_used=Tokens(total_tokens=20), cost_usd="0.5", busy_time_ms=200),
+            "other": WorkerShare(attempts=1, tokens_used=Tokens(total_tokens=10), cost_usd="0.25", busy_time_ms=100),
+        },
+        by_resource=CostLines(ai_generation_usd="0.6", storage_usd="0.15"),
+    )

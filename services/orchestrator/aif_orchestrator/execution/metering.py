@@ -1,11 +1,13 @@
 """Sums of what was used. A cost that is unknown stays unknown: the known part is a lower bound and says so."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 from aif_contracts.events import Totals
 from aif_contracts.metering import CostLines, Metrics, ProviderCall, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.money import ZERO, usd, usd_text
+from aif_contracts.orders import Breakdown, WorkerShare
 from aif_orchestrator.execution.state import Execution, StageRun
 
 _NO_COST = CostLines()
@@ -71,6 +73,35 @@ def execution_totals(execution: Execution, at_ms: int) -> Totals:
         breakdown=total.breakdown,
         resource_usage=total.resource_usage,
         attempts=attempts,
+    )
+
+
+def breakdown_of(execution: Execution, worker_of: Callable[[str, StageRun], str]) -> Breakdown:
+    """The totals by worker and by what was paid for. `worker_of` names the worker of a stage and its run."""
+    by_worker: dict[str, Metrics] = {}
+    attempts: Counter[str] = Counter()
+    costs: dict[str, Decimal] = {}
+    lines = _NO_COST
+    for stage_id, run in execution.stages.items():
+        if run.attempt == 0:
+            continue
+        worker = worker_of(stage_id, run)
+        used = stage_metrics(run)
+        by_worker[worker] = add_metrics(by_worker.get(worker, Metrics()), used)
+        attempts[worker] += run.attempt
+        costs[worker] = costs.get(worker, ZERO) + known_cost(run)
+        lines = _add_lines(lines, used.cost_lines)
+    return Breakdown(
+        by_worker={
+            worker: WorkerShare(
+                attempts=attempts[worker],
+                tokens_used=used.tokens_used,
+                cost_usd=usd_text(costs[worker]),
+                busy_time_ms=used.processing_time_ms,
+            )
+            for worker, used in by_worker.items()
+        },
+        by_resource=lines,
     )
 
 

@@ -4,7 +4,7 @@ from aif_contracts.orders import ExecutionView, StageView
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.draft import rfc3339
 from aif_orchestrator.execution.ending import deliverables
-from aif_orchestrator.execution.metering import execution_totals, stage_metrics
+from aif_orchestrator.execution.metering import breakdown_of, execution_totals, stage_metrics
 from aif_orchestrator.execution.state import Execution
 from aif_pipelines.plan import Plan
 
@@ -46,5 +46,6 @@ def view(plan: Plan, execution: Execution, at_ms: int) -> ExecutionView:
         failure_message=execution.failure_message,
         leg=execution.leg,
         max_cost_usd=execution.max_cost_usd,
+        breakdown=breakdown_of(execution, lambda stage_id, run: worker_of(plan.stage_plan(run.follows or stage_id))),
         start_at=rfc3339(execution.start_at) if execution.start_at is not None else None,
     )
