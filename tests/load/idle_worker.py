@@ -17,7 +17,6 @@ from aif_runtime.worker_settings import WorkerSettings
 
 
 class IdleWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
-    idle_paid: Annotated[bool, Meta(description="Say that the actions cost money, so that each attempt is claimed")] = False
     idle_slots: Annotated[int, Meta(ge=1)] = 64
 
 
@@ -27,7 +26,7 @@ async def echo(assignment: Assignment) -> Outcome:
 
 
 async def nap(assignment: Assignment) -> Outcome:
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(float(assignment.input["seconds"]))
     return Outcome(output=dict(assignment.input))
 
 
@@ -37,8 +36,10 @@ async def wire(surroundings: Surroundings[IdleWorkerSettings]) -> AsyncIterator[
     spec = WorkerSpec(
         worker_name="idle_worker",
         actions={
-            "echo": ActionSpec(run=echo, paid=settings.idle_paid),
-            "nap": ActionSpec(run=nap, paid=settings.idle_paid),
+            "echo": ActionSpec(run=echo, paid=False),
+            # The same, but every attempt is claimed first, as one that may spend money is.
+            "paid_echo": ActionSpec(run=echo, paid=True),
+            "nap": ActionSpec(run=nap, paid=False),
         },
         slots=settings.idle_slots,
     )

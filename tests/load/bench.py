@@ -1,0 +1,42 @@
+"""The workloads on our factory and on the floor, both on the same servers."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from load.floor.floor import running_floor
+from load.ours import Replicas, prepare_database, running_factory
+from load.rounds import play_rounds
+from load.servers import running_servers
+from load.targets import Judged, judge
+from load.telling import tell_results
+from load.workloads import WARM_UP, WORKLOADS, in_small
+
+
+class Scale(Struct, frozen=True, kw_only=True):
+    repeat: int
+    finished: int
+    """Executions in the database when the effect of growth is measured."""
+    waiting: int
+    """Executions that nobody works on."""
+    idle_seconds: float
+    """How long those are watched."""
+    in_small: bool
+    """Only to see that everything works."""
+
+
+async def bench(
+    folder: Path, keys: Sequence[str], *, replicas: Replicas, scale: Scale, say: Callable[[str], None]
+) -> list[Judged]:
+    """Play the workloads named and tell the results; gives what is to stand beside the targets."""
+    workloads = [in_small(each) if scale.in_small else each for each in WORKLOADS if each.key in keys]
+    async with running_servers(folder) as servers:
+        say(f"{servers.durability}; {replicas.orchestrators} orchestrator(s), {replicas.workers} worker(s) of {replicas.slots} slots\n")
+        database_url = await prepare_database(servers)
+        async with running_floor(servers) as floor, running_factory(servers, database_url, replicas) as ours:
+            for side in (floor, ours):
+                await (in_small(WARM_UP) if scale.in_small else WARM_UP).play(side)
+            results = await play_rounds(workloads, ours=ours, floor=floor, repeat=scale.repeat, say=say)
+    tell_results(workloads, results, say)
+    return judge(workloads, results)

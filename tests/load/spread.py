@@ -1,0 +1,29 @@
+"""A figure that was measured a few times."""
+
+import statistics
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+
+class Spread(Struct, frozen=True):
+    median: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        if self.least == self.most:
+            return figure(self.median)
+        return f"{figure(self.median)} ({figure(self.least)} to {figure(self.most)})"
+
+
+def spread(values: Iterable[float]) -> Spread:
+    listed = list(values)
+    return Spread(statistics.median(listed), min(listed), max(listed))
+
+
+def figure(value: float) -> str:
+    """With three digits, or all before the point."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
