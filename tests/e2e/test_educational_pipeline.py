@@ -140,6 +140,23 @@ async def test_with_a_model_a_topic_alone_goes_all_the_way_and_nothing_is_said_t
     )
 
 
+async def test_a_reader_sees_how_far_a_model_is_at_25_points_and_more(factory_dir: Path) -> None:
+    async with (
+        provider_double() as provider,
+        running_factory(factory_dir, model_settings(provider)) as factory,
+        client_of(factory) as client,
+    ):
+        provider.seconds_for_an_answer = 3.0
+        accepted = await client.order(PIPELINE, {"topic": "Machine Learning Fundamentals", "questionCount": 2})
+        events = await client.events(accepted["request_id"])
+
+    points = [event["progresspercent"] for _, event in events]
+    assert len(points) >= 25
+    assert points == sorted(points)
+    assert len(set(points)) >= 15
+    assert points[-1] == 100
+
+
 async def deliverables(client: FactoryClient, request: dict[str, Any]) -> dict[str, bytes]:
     """By name."""
     return {each["name"]: (await client.http.get(each["href"])).content for each in request["deliverables"]}

@@ -41,6 +41,8 @@ class ProviderDouble:
         self.cache_read_tokens = 0
         """Reported and billed with every answer from now on."""
         self.cache_write_tokens = 0
+        self.seconds_for_an_answer = 0.0
+        """Over which the pieces of a stream are spread: a model takes its time."""
         self.holding = asyncio.Event()
         """Set when a call is held in the middle."""
         self.release = asyncio.Event()
@@ -106,6 +108,7 @@ class ProviderDouble:
             opening = []
         for name, event in opening[: len(opening) // 2 + 1] if breaks else [*opening, *closing]:
             await _event(send, name, json.dumps(event))
+            await asyncio.sleep(self.seconds_for_an_answer / len(opening) if opening else 0)
         if answer.fault is FaultKind.HELD_STREAM:
             await self._hold(receive)
             return
