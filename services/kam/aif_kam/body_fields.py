@@ -1,6 +1,7 @@
 """JSON bodies to structs, strictly, with every wrong field named as the caller wrote it."""
 
 import difflib
+import json
 from typing import Any, TypeVar
 
 import msgspec
@@ -101,6 +102,9 @@ def _wanted(kind: msgspec.inspect.Type) -> str:
     match kind:
         case msgspec.inspect.UnionType(types=types):
             return _wanted(next(each for each in types if not isinstance(each, msgspec.inspect.NoneType)))
+        case msgspec.inspect.Metadata(type=inner, extra_json_schema=extra):
+            examples = (extra or {}).get("examples")
+            return f"send a text such as {json.dumps(examples[0])}" if examples else _wanted(inner)
         case msgspec.inspect.EnumType(cls=cls):
             return "send one of: " + ", ".join(str(member.value) for member in cls)
         case msgspec.inspect.LiteralType(values=values):

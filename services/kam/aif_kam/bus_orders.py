@@ -90,7 +90,11 @@ class BusOrders:
             workspace_id=order.workspace_id,
         )
         execution = WishedExecution(
-            template=order.template, parameters=order.parameters, start_at=order.start_at, template_field="template"
+            template=order.template,
+            parameters=order.parameters,
+            start_at=order.start_at,
+            max_cost_usd=order.max_cost_usd,
+            template_field="template",
         )
         call = _call(client_id, delivery, order.idempotency_key)
         try:

@@ -27,7 +27,7 @@ _OPEN = (
 )
 _KEYED = (
     ("POST /api/kam/sources", "Upload a document: Markdown, text, HTML, PDF or DOCX"),
-    ("POST /api/kam/orders", "Order in one call"),
+    ("POST /api/kam/orders", "Order in one call; start_at says when, max_cost_usd for how much at most"),
     ("POST /api/kam/batches", "Order up to a thousand in one call"),
     ("POST /api/kam/schedules", "Order again and again"),
     ("GET /api/kam/requests", "What was ordered, and how far it is"),

@@ -5,12 +5,15 @@ What a call stores and its idempotency key are written in one transaction; the o
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
 
+from aif_contracts.money import UsdText
 from aif_contracts.packets import Priority
 from aif_kam import problems
+from aif_kam.cost_limits import cost_limit
 from aif_kam.failures import Conflict, KamFailure, NotFound
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, KeyUse, checked_use, in_flight
 from aif_kam.order_parameters import OrderParameters, PreparedOrder, digest_of
@@ -40,6 +43,7 @@ class WishedExecution(Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, Any]
     start_at: str | None = None
     """As the client wrote it."""
+    max_cost_usd: UsdText | None = None
     template_confidence_score: float | None = None
     template_field: str = "selected_template"
     parameters_field: str = "parameters"
@@ -47,8 +51,9 @@ class WishedExecution(Struct, frozen=True, kw_only=True):
 
 class _Beginning(Struct, frozen=True, kw_only=True):
     start_at: datetime | None
+    max_cost_usd: Decimal | None
     given_digest: str
-    """Of parameters and time as the client wrote them."""
+    """Of parameters, time and limit as the client wrote them."""
 
 
 Alongside = Callable[[Connection, ClientRequest], Awaitable[None]]
@@ -116,8 +121,9 @@ class OrderDesk:
         call: KeyedCall | None,
         *,
         start_at: str | None = None,
+        max_cost_usd: UsdText | None = None,
     ) -> Answer:
-        """Begin the execution of a request; again with the same parameters and time, it is the same execution.
+        """Begin the execution of a request; again with the same parameters, time and limit, it is the same execution.
 
         Raises NotFound, InvalidInput, Conflict, Unavailable.
         """
@@ -127,11 +133,12 @@ class OrderDesk:
             request = await self._requests.find(connection, request_id, client_id)
         if request is None:
             raise _no_request(request_id)
-        digest = digest_of(given, start_at)
+        limit = cost_limit(max_cost_usd)
+        digest = digest_of(given, start_at, limit)
         if request.execution_id is not None and request.parameters_digest == digest:
             return await self._again(request.execution_id)
         template = _executable(request)
-        begins = _Beginning(start_at=start_time(start_at, now=self._clock.now()), given_digest=digest)
+        begins = _Beginning(start_at=start_time(start_at, now=self._clock.now()), max_cost_usd=limit, given_digest=digest)
         prepared = await self._parameters.prepare(
             request.client_id, template, given, template_field="selected_template", field="parameters"
         )
@@ -150,9 +157,11 @@ class OrderDesk:
         """Create, choose and execute in one. Raises InvalidInput, Conflict, Unavailable, and what `alongside` raises."""
         if call is not None and (use := await self._use(call)):
             return await self._repeat(use, call)
+        limit = cost_limit(execution.max_cost_usd)
         begins = _Beginning(
             start_at=start_time(execution.start_at, now=self._clock.now()),
-            given_digest=digest_of(execution.parameters, execution.start_at),
+            max_cost_usd=limit,
+            given_digest=digest_of(execution.parameters, execution.start_at, limit),
         )
         prepared = await self._parameters.prepare(
             wish.client_id,
@@ -218,6 +227,7 @@ class OrderDesk:
             parameters=prepared.parameters,
             parameters_digest=begins.given_digest,
             start_at=begins.start_at,
+            max_cost_usd=begins.max_cost_usd,
         )
         if submitting is None or submitting.execution_id is None:
             raise _already_executed(request_id)

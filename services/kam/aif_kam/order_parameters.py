@@ -6,12 +6,14 @@ never writes a reference: it could name another client's bytes.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from aif_contracts.blobs import BlobRef
+from aif_contracts.money import usd_text
 from aif_contracts.orders import FieldMistake, TemplateView
 from aif_kam.failures import InvalidInput
 from aif_kam.source_intake import SourceIntake
@@ -122,9 +124,12 @@ def as_offered(template: TemplateView) -> TemplateView:
     return msgspec.structs.replace(template, parameters={**template.parameters, "properties": offered})
 
 
-def digest_of(given: Mapping[str, Any], start_at: str | None = None) -> str:
+def digest_of(given: Mapping[str, Any], start_at: str | None = None, max_cost_usd: Decimal | None = None) -> str:
     """Of an order as the client wrote it: the same one is the same execution."""
     content = msgspec.json.encode(given, order="deterministic") + (start_at or "").encode()
+    if max_cost_usd is not None:
+        # Behind a character that no time can hold.
+        content += b"\x00" + usd_text(max_cost_usd).encode()
     return hashlib.sha256(content).hexdigest()
 
 

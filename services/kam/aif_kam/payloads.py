@@ -16,6 +16,14 @@ RequestType = Literal["pipeline_execution"]
 Message = Annotated[str, Meta(max_length=4000)]
 Confidence = Annotated[float, Meta(ge=0, le=1)]
 StartAt = Annotated[str, Meta(max_length=40, description="Not before this time: RFC 3339 with an offset, a year ahead at most")]
+MaxCost = Annotated[
+    UsdText,
+    Meta(
+        description="What an execution may spend at AI providers, US dollars as decimal text; "
+        "left out for the operator's limit, which is also the highest",
+        examples=["0.50"],
+    ),
+]
 
 
 class CreateRequest(Struct, frozen=True, kw_only=True):
@@ -38,6 +46,7 @@ class ExecuteRequest(Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any] = field(default_factory=dict)
     """As the template's schema says. `source` is the id of an uploaded document, `source_text` a document itself."""
     start_at: StartAt | None = None
+    max_cost_usd: MaxCost | None = None
 
 
 class PlaceOrder(Struct, frozen=True, kw_only=True):
@@ -52,6 +61,7 @@ class PlaceOrder(Struct, frozen=True, kw_only=True):
     template_confidence_score: Confidence | None = None
     workspace_id: ClientId | None = None
     start_at: StartAt | None = None
+    max_cost_usd: MaxCost | None = None
 
 
 class ExecutePipeline(Struct, frozen=True, kw_only=True):
@@ -62,6 +72,7 @@ class ExecutePipeline(Struct, frozen=True, kw_only=True):
     urgency_level: Priority = Priority.NORMAL
     workspace_id: ClientId | None = None
     start_at: StartAt | None = None
+    max_cost_usd: MaxCost | None = None
 
 
 class ExecutionStarted(Struct, frozen=True, kw_only=True):
@@ -119,6 +130,8 @@ class RequestView(Struct, frozen=True, kw_only=True):
     """Why it was refused or failed."""
     start_at: str | None
     """When a delayed execution starts; None for at once."""
+    max_cost_usd: UsdText | None
+    """What the execution may spend, as far as the order says; None for the operator's limit."""
     created_at: str
     updated_at: str
     completed_at: str | None
@@ -246,6 +259,7 @@ def request_view(request: ClientRequest) -> RequestView:
         deliverables=deliverable_views(request),
         problem=request.problem,
         start_at=None if request.start_at is None else rfc3339(request.start_at),
+        max_cost_usd=None if request.max_cost_usd is None else usd_text(request.max_cost_usd),
         created_at=rfc3339(request.created_at),
         updated_at=rfc3339(request.updated_at),
         completed_at=None if request.completed_at is None else rfc3339(request.completed_at),

@@ -74,6 +74,8 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
     parameters_digest: str | None
     start_at: datetime | None
     """Not before; None for at once."""
+    max_cost_usd: Decimal | None
+    """What the execution may spend; None for the operator's limit."""
     schedule_id: str | None
     batch_id: str | None
     batch_index: int | None
@@ -199,6 +201,7 @@ class RequestStore:
         parameters: Mapping[str, Any],
         parameters_digest: str,
         start_at: datetime | None,
+        max_cost_usd: Decimal | None,
     ) -> ClientRequest | None:
         """None when the request was executed before."""
         row = await connection.fetchrow(
@@ -209,6 +212,7 @@ class RequestStore:
             msgspec.json.encode(parameters),
             parameters_digest,
             start_at,
+            max_cost_usd,
         )
         return _request_or_none(row)
 

@@ -4,6 +4,7 @@ The execution's id is stored before the first question. An answer that does not 
 says "unknown", and the same question under the same id is put again: by the caller who retries, else by the sweeper.
 """
 
+from aif_contracts.money import usd_text
 from aif_contracts.orders import Accepted, Execute, Refusal
 from aif_kam import problems
 from aif_kam.failures import KamFailure, Refused, Unavailable
@@ -84,6 +85,7 @@ class Submissions:
             workspace_id=request.workspace_id,
             tier=client.tier if client is not None else "standard",
             start_at=None if request.start_at is None else rfc3339(request.start_at),
+            max_cost_usd=None if request.max_cost_usd is None else usd_text(request.max_cost_usd),
         )
 
     async def _settle(self, request: ClientRequest, execution_id: str, reply: Accepted | Refusal) -> Answer:

@@ -375,4 +375,5 @@ def _new_view(order: Execute) -> ExecutionView:
         totals=msgspec.structs.replace(TOTALS, cost_usd="0", tokens_used=Tokens()),
         deliverables=(),
         last_sequence=0,
+        max_cost_usd=order.max_cost_usd or "25",
     )

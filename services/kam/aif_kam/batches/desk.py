@@ -6,6 +6,7 @@ transaction. From then on it is finished by whichever gateway lives: see `dispat
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 
 import msgspec
 
@@ -13,8 +14,10 @@ from aif_kam import problems
 from aif_kam.batches.inputs import BatchInputs, PreparedInputs
 from aif_kam.batches.payloads import BatchWish, batch_view
 from aif_kam.batches.store import Batch, BatchStore, NewBatch, NewItem
+from aif_kam.cost_limits import cost_limit
 from aif_kam.failures import NotFound
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
+from aif_kam.order_parameters import digest_of
 from aif_kam.request_store import ClientRequest, RequestStatus
 from aif_kam.source_intake import SourceIntake
 from aif_kam.start_times import start_time
@@ -50,6 +53,7 @@ class BatchDesk:
         if call is not None and (earlier := await self._earlier(call)):
             return earlier
         start_at = start_time(wish.start_at, now=self._clock.now())
+        limit = cost_limit(wish.max_cost_usd)
         prepared = await self._inputs.prepare(client_id, wish.selected_template, wish.parameters, wish.inputs)
         new = NewBatch(
             batch_id=self._new_id("batch"),
@@ -59,9 +63,10 @@ class BatchDesk:
             urgency_level=wish.urgency_level,
             workspace_id=wish.workspace_id,
             start_at=start_at,
+            max_cost_usd=limit,
             total=len(prepared.inputs),
         )
-        items = self._items(prepared)
+        items = self._items(prepared, wish.start_at, limit)
         async with self._database.transaction() as connection:
             if earlier := await self._keys.earlier_answer(connection, call):
                 return earlier
@@ -102,13 +107,13 @@ class BatchDesk:
         self._work.set()
         return batch
 
-    def _items(self, prepared: PreparedInputs) -> list[NewItem]:
+    def _items(self, prepared: PreparedInputs, start_at: str | None, limit: Decimal | None) -> list[NewItem]:
         return [
             NewItem(
                 request_id=self._new_id("req"),
                 execution_id=self._new_id("exec"),
                 parameters=msgspec.json.encode(each.parameters),
-                digest=each.given_digest,
+                digest=digest_of(each.given, start_at, limit),
             )
             for each in prepared.inputs
         ]

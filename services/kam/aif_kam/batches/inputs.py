@@ -18,7 +18,6 @@ from aif_kam.order_parameters import (
     SOURCE_TEXT,
     CheckedWishes,
     check_wishes,
-    digest_of,
     no_source,
     with_source,
     wrong_parameters,
@@ -37,7 +36,8 @@ _NAME = re.compile(r"[^.\[]+")
 class PreparedInput(Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any]
     """Complete, as the orchestrator takes them."""
-    given_digest: str
+    given: Mapping[str, Any]
+    """As the client wrote it, with what it shares."""
 
 
 class PreparedInputs(Struct, frozen=True, kw_only=True):
@@ -85,7 +85,7 @@ class BatchInputs:
             inputs=tuple(
                 PreparedInput(
                     parameters=with_source(each.checked.values, _blob(each.checked, blobs, read)),
-                    given_digest=digest_of(each.whole),
+                    given=each.whole,
                 )
                 for each in given
             ),

@@ -8,7 +8,7 @@ from aif_contracts.money import UsdText, usd_text
 from aif_contracts.orders import ClientId, Name
 from aif_contracts.packets import Priority
 from aif_kam.batches.store import Batch
-from aif_kam.payloads import Message, RequestView, StartAt, request_view
+from aif_kam.payloads import MaxCost, Message, RequestView, StartAt, request_view
 from aif_kam.request_store import ClientRequest, RequestStatus
 from aif_runtime.clock import rfc3339
 
@@ -26,6 +26,8 @@ class BatchWish(Struct, frozen=True, kw_only=True):
     urgency_level: Priority = Priority.NORMAL
     message: Message = ""
     start_at: StartAt | None = None
+    max_cost_usd: MaxCost | None = None
+    """Of each execution."""
     workspace_id: ClientId | None = None
     client_id: ClientId | None = None
 
@@ -40,6 +42,8 @@ class BatchView(Struct, frozen=True, kw_only=True):
     urgency_level: Priority
     workspace_id: str | None
     start_at: str | None
+    max_cost_usd: UsdText | None
+    """What each execution may spend; None for the operator's limit."""
     total: int
     ended: int
     counts: dict[RequestStatus, int]
@@ -88,6 +92,7 @@ def batch_view(batch: Batch) -> BatchView:
         urgency_level=batch.urgency_level,
         workspace_id=batch.workspace_id,
         start_at=None if batch.start_at is None else rfc3339(batch.start_at),
+        max_cost_usd=None if batch.max_cost_usd is None else usd_text(batch.max_cost_usd),
         total=batch.total,
         ended=ended,
         counts=dict(batch.counts),

@@ -22,6 +22,8 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     urgency_level: Priority
     workspace_id: str | None
     start_at: datetime | None
+    max_cost_usd: Decimal | None
+    """Of each execution."""
     total: int
 
 
@@ -43,6 +45,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     urgency_level: Priority
     workspace_id: str | None
     start_at: datetime | None
+    max_cost_usd: Decimal | None
+    """Of each execution."""
     total: int
     counts: Mapping[RequestStatus, int]
     percent_sum: int
@@ -69,6 +73,7 @@ class BatchStore:
             new.urgency_level,
             new.workspace_id,
             new.start_at,
+            new.max_cost_usd,
             new.total,
         )
         await connection.execute(
@@ -124,6 +129,7 @@ def _batch(row: Record) -> Batch:
         urgency_level=Priority(row["urgency_level"]),
         workspace_id=row["workspace_id"],
         start_at=row["start_at"],
+        max_cost_usd=row["max_cost_usd"],
         total=row["total"],
         counts=_COUNTS.decode(row["counts"]),
         percent_sum=row["percent"],

@@ -57,6 +57,7 @@ def pipeline_routes(parts: Parts) -> Router:
             template=data.pipeline_name,
             parameters=data.input_data,
             start_at=data.start_at,
+            max_cost_usd=data.max_cost_usd,
             template_field="pipeline_name",
             parameters_field="input_data",
         )

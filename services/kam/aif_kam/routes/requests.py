@@ -75,7 +75,14 @@ def request_routes(parts: Parts) -> Router:
     ) -> Response[bytes]:
         found = await parts.tracker.find(known_id(request_id), request.auth.sees)
         call = keyed(request, found.client_id, idempotency_key, await request.body())
-        answer = await parts.desk.execute(request_id, request.auth.sees, data.parameters, call, start_at=data.start_at)
+        answer = await parts.desk.execute(
+            request_id,
+            request.auth.sees,
+            data.parameters,
+            call,
+            start_at=data.start_at,
+            max_cost_usd=data.max_cost_usd,
+        )
         return problems.response_of(answer)
 
     @post(
@@ -95,6 +102,7 @@ def request_routes(parts: Parts) -> Router:
             template=data.selected_template,
             parameters=data.parameters,
             start_at=data.start_at,
+            max_cost_usd=data.max_cost_usd,
             template_confidence_score=data.template_confidence_score,
         )
         call = keyed(request, wish.client_id, idempotency_key, await request.body())

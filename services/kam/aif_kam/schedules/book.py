@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
 from aif_kam import problems
+from aif_kam.cost_limits import cost_limit
 from aif_kam.failures import InvalidInput, NotFound
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
 from aif_kam.order_parameters import SOURCE, SOURCE_TEXT, OrderParameters
@@ -112,6 +113,7 @@ class ScheduleBook:
 
     async def _prepared(self, client_id: str, wish: ScheduleWish) -> _Prepared:
         rhythm = checked_rhythm(wish.cron, wish.timezone, now=self._clock.now())
+        limit = cost_limit(wish.max_cost_usd)
         checked = await self._parameters.prepare(
             client_id, wish.selected_template, wish.parameters, template_field="selected_template", field="parameters"
         )
@@ -128,6 +130,7 @@ class ScheduleBook:
             message=wish.message,
             workspace_id=wish.workspace_id,
             overlap=wish.overlap,
+            max_cost_usd=limit,
         )
         return _Prepared(order=order, new_source=checked.new_source)
 

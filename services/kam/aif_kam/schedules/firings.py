@@ -17,6 +17,7 @@ from functools import partial
 import structlog
 from msgspec import Struct
 
+from aif_contracts.money import usd_text
 from aif_kam.failures import FiringGone, KamFailure, KeyInFlight, NotFound, Unavailable
 from aif_kam.idempotency import KeyedCall
 from aif_kam.orchestrator_client import OrchestratorClient
@@ -128,7 +129,11 @@ class Firings:
             workspace_id=order.workspace_id,
             schedule_id=firing.schedule_id,
         )
-        execution = WishedExecution(template=order.selected_template, parameters=order.parameters)
+        execution = WishedExecution(
+            template=order.selected_template,
+            parameters=order.parameters,
+            max_cost_usd=None if order.max_cost_usd is None else usd_text(order.max_cost_usd),
+        )
         await self._desk.order(wish, execution, _call(firing), alongside=partial(self._enter, firing))
 
     async def _enter(self, firing: Firing, connection: Connection, request: ClientRequest) -> None:

@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from aif_contracts.money import UsdText, usd_text
 from aif_contracts.orders import ClientId, Name
 from aif_contracts.packets import Priority
-from aif_kam.payloads import Message, request_path
+from aif_kam.payloads import MaxCost, Message, request_path
 from aif_kam.request_store import StoredProblem
 from aif_kam.schedules.store import Outcome, Overlap, Schedule
 from aif_runtime.clock import rfc3339
@@ -28,6 +29,8 @@ class ScheduleWish(Struct, frozen=True, kw_only=True):
     overlap: Overlap = Overlap.SKIP
     """`skip`: not ordered while the execution before has not ended."""
     workspace_id: ClientId | None = None
+    max_cost_usd: MaxCost | None = None
+    """Of each execution."""
     client_id: ClientId | None = None
     """The key's own client when left out; an admin key names one for a new schedule."""
 
@@ -45,6 +48,8 @@ class ScheduleView(Struct, frozen=True, kw_only=True):
     message: str
     overlap: Overlap
     workspace_id: str | None
+    max_cost_usd: UsdText | None
+    """What each execution may spend; None for the operator's limit."""
     next_at: str | None
     """None while paused."""
     last_outcome: Outcome | None
@@ -91,6 +96,7 @@ def schedule_view(schedule: Schedule) -> ScheduleView:
         message=order.message,
         overlap=order.overlap,
         workspace_id=order.workspace_id,
+        max_cost_usd=None if order.max_cost_usd is None else usd_text(order.max_cost_usd),
         next_at=None if schedule.next_at is None else rfc3339(schedule.next_at),
         last_outcome=history.last_outcome,
         last_fired_at=None if history.last_fired_at is None else rfc3339(history.last_fired_at),

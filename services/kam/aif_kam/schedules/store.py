@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -47,6 +48,7 @@ class ScheduledOrder(Struct, frozen=True, kw_only=True):
     message: str
     workspace_id: str | None
     overlap: Overlap
+    max_cost_usd: Decimal | None
 
 
 class History(Struct, frozen=True, kw_only=True):
@@ -162,6 +164,7 @@ def _values(order: ScheduledOrder) -> Sequence[Any]:
         order.message,
         order.workspace_id,
         order.overlap,
+        order.max_cost_usd,
     )
 
 
@@ -175,6 +178,7 @@ def _order(row: Record) -> ScheduledOrder:
         message=row["message"],
         workspace_id=row["workspace_id"],
         overlap=Overlap(row["overlap"]),
+        max_cost_usd=row["max_cost_usd"],
     )
 
 
