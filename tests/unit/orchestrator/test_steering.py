@@ -359,3 +359,21 @@ def test_an_output_that_has_been_made_anew_since_it_was_read_is_read_again() -> 
     assert story.stage("two").status is StageStatus.PREPARING
     story.loads("two", one={"made": "new"})
     assert story.last_packet("two").data_ref.inline == b'{"from":"new"}'
+
+
+def test_what_was_made_from_the_absence_of_an_added_stage_is_made_anew_with_it() -> None:
+    rule = AddStage(condition="true", stage=stage("polish", optional=True))
+    definition = pipeline(
+        stage("one", rules=(rule,)), stage("end", input={"text": "{{polish.made ?? one.made}}"}), outputs=(deliverable("end"),)
+    )
+    story = Story(definition)
+    story.made("one", {"made": "rough"})
+    story.fails("polish", story.granted("polish"), retryable=False)
+    story.made("end")
+    assert story.execution.status is ExecutionStatus.PARTIALLY_COMPLETED
+
+    story.happens(ResumeAsked())
+    assert [packet.stage_id for packet in story.packets()] == ["polish"]
+    story.made("polish", {"made": "smooth"})
+
+    assert story.last_packet("end").data_ref.inline == b'{"text":"smooth"}'

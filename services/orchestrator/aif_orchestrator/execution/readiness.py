@@ -31,7 +31,7 @@ def advance(draft: Draft) -> None:
     while progressing and draft.execution.status in _BEGINS:
         progressing = False
         for stage_id in list(draft.stages):
-            if draft.stages[stage_id].status is StageStatus.WAITING and _dependencies_ended(draft, stage_id):
+            if draft.stages[stage_id].status is StageStatus.WAITING and _may_start(draft, stage_id):
                 prepare(draft, stage_id)
                 progressing = progressing or draft.stages[stage_id].status.is_final
             if draft.execution.status not in _BEGINS:
@@ -186,19 +186,22 @@ def packet_id(execution_id: str, stage_id: str, dispatches: int) -> str:
     return f"packet_{execution_id.removeprefix('exec_')}.{stage_id}.{dispatches}"
 
 
-def _dependencies_ended(draft: Draft, stage_id: str) -> bool:
-    """Whether everything has ended that the stage waits for, what rules have added on the way included."""
+def _may_start(draft: Draft, stage_id: str) -> bool:
+    return all(draft.stages[name].status.is_final for name in awaited(draft, stage_id))
+
+
+def awaited(draft: Draft, stage_id: str) -> set[str]:
+    """What the stage waits for, what rules have added on the way included."""
     plan = draft.plan_of(stage_id)
     run = draft.stages[stage_id]
     if run.added_by is not None:
-        before = {run.added_by, *plan.depends_on}
-        return all(draft.stages[name].status.is_final for name in before if name in draft.stages)
+        return {name for name in (run.added_by, *plan.depends_on) if name in draft.stages}
     before = set(plan.depends_on)
     for name, other in draft.stages.items():
         # An added stage stands behind its owner, so that one pass finds those that were added by added ones too.
         if other.added_by in before:
             before.add(name)
-    return all(draft.stages[name].status.is_final for name in before)
+    return before
 
 
 def _wait_for_preparation(draft: Draft, stage_id: str) -> None:

@@ -122,10 +122,7 @@ def _is_kept(draft: Draft, stage_id: str, run: StageRun, again: set[str]) -> boo
         return run.skipped_by is not None and run.skipped_by not in again
     if not run.has_result:
         return False
-    before = set(draft.plan_of(stage_id).depends_on)
-    if run.added_by is not None:
-        before.add(run.added_by)
-    if not before & again:
+    if not readiness.awaited(draft, stage_id) & again:
         return True
     # Made from something that is made anew. Only what has an effect that nobody has taken back is not done twice.
     return draft.plan_of(stage_id).compensation is not None
