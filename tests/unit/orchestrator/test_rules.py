@@ -354,3 +354,16 @@ def test_a_stage_is_left_out_once_however_many_rules_say_so() -> None:
     story.made("draft")
 
     assert story.event_types().count("STEP_SKIPPED") == 1
+
+
+def test_what_an_added_stage_adds_reads_the_very_one_that_added_it() -> None:
+    inner = AddStage(condition="polish.element_count > 1", stage=stage("check", input={"what": "{{polish.made}}"}))
+    rule = AddStage(condition="draft.element_count > 1", stage=stage("polish", rules=(inner,)), max_times=2)
+    story = Story(pipeline(drafting(rule, RetryStage(condition="draft.quality_score < 0.7"))))
+    story.made("draft", quality=0.1, elements=2)
+    story.made("draft", quality=0.9, elements=2)
+
+    story.made("polish", {"made": "the first"}, elements=2)
+
+    assert story.execution.status is ExecutionStatus.RUNNING
+    assert story.last_packet("check").data_ref.inline == b'{"what":"the first"}'

@@ -26,11 +26,12 @@ def outputs_of(
     """
     own = draft.stages[stage_id]
     itself = own.compensates or stage_id
+    line = _line_of(draft, itself)
     own_name = draft.stages[itself].follows or itself
     values: dict[str, Any] = {}
     to_load: dict[str, BlobRef] = {}
     for name in names:
-        run = draft.stages[itself] if name == own_name else draft.newest(name)
+        run = line.get(name) or draft.newest(name)
         if run is None or run.output is None or not (run.has_result or name == own_name):
             continue
         if run.output.inline is None and run.output.media_type == JSON_MEDIA_TYPE:
@@ -82,3 +83,14 @@ def stage_value(run: StageRun, loaded: Any) -> Any:
         "tokens": used.tokens_used.total_tokens,
         "processing_time_ms": used.processing_time_ms,
     }
+
+
+def _line_of(draft: Draft, stage_id: str) -> dict[str, StageRun]:
+    """The stage and those whose rules have led to it, by the names that mean them there: not the newest, but these."""
+    line: dict[str, StageRun] = {}
+    name: str | None = stage_id
+    while name is not None:
+        run = draft.stages[name]
+        line[run.follows or name] = run
+        name = run.added_by
+    return line
