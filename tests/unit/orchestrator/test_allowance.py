@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from aif_contracts.metering import Metrics
+from aif_contracts.metering import CostLines, Metrics
 from aif_contracts.packets import Granted, Later, Superseded
 from aif_orchestrator.execution.allowance import allowance_of
 from aif_orchestrator.execution.happenings import CallBooked
@@ -96,3 +96,13 @@ def test_rules_see_what_is_left(spent: str, fails: bool) -> None:
     story.made("one", metrics=Metrics(cost_usd=spent))
 
     assert (story.execution.failure_code == "failed_by_rule") is fails
+
+
+def test_what_a_call_without_an_answer_may_have_cost_stays_reserved() -> None:
+    story = cheap(limit="3", stages=1)
+    attempt = story.granted("stage_1")
+
+    known = CostLines(ai_generation_usd="0.25")
+    story.fails("stage_1", attempt, metrics=Metrics(cost_usd=None, cost_lines=known))
+
+    assert remaining(story) == 2

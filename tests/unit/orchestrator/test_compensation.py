@@ -221,3 +221,14 @@ def test_who_is_told_to_stop_is_told_which_attempt_so_that_its_undoing_is_not_st
 
     told = [command.message for command in story.commands if isinstance(command, TellWorkers)]
     assert [(message.stage_id, message.attempt) for message in told] == [("second", attempt)]
+
+
+def test_what_was_made_from_something_is_undone_before_it_although_a_clock_was_behind() -> None:
+    story = Story(booking())
+    story.made("first")
+    story.later(-1_000)
+    story.made("second")
+
+    story.fails("last", story.granted("last"), retryable=False)
+
+    assert story.packets()[0].stage_id == "compensate_second"

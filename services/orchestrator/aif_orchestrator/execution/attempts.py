@@ -19,7 +19,7 @@ from aif_contracts.packets import Grant, Granted, Later, PreviousAttempt, Procee
 from aif_contracts.performance import PerformanceRecord
 from aif_contracts.reports import HANDED_BACK
 from aif_orchestrator.execution import ending, judging, readiness, saga, steering
-from aif_orchestrator.execution.allowance import allowance_of
+from aif_orchestrator.execution.allowance import allowance_of, still_reserved
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import (
     AnswerClaim,
@@ -144,7 +144,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         stage_id,
         ended=happening.attempt,
         output=happening.output,
-        made_at=draft.at,
+        made_at=_after_all_that_was_made(draft),
         quality_score=happening.quality_score,
         element_count=happening.element_count,
         progress_percent=100,
@@ -276,7 +276,7 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
         stage_id,
         spent=add_metrics(run.spent, metrics),
         settled=(*run.settled, attempt),
-        reserved={number: amount for number, amount in run.reserved.items() if number != attempt} if run.reserved else {},
+        reserved=still_reserved(run.reserved, attempt, metrics),
         unreported_calls=tuple(call for call in run.unreported_calls if call.attempt != attempt),
     )
     if metrics.cost_usd is None:
@@ -285,6 +285,11 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
     difference = usd(metrics.cost_usd) - already
     if difference != ZERO:
         _emit_cost(draft, stage_id, attempt, usd_text(difference), metrics.provider, metrics.model)
+
+
+def _after_all_that_was_made(draft: Draft) -> int:
+    """Now; or later, when another replica's clock was ahead: what is made from something is never older than that."""
+    return max(draft.at, *((run.made_at or 0) + 1 for run in draft.stages.values()))
 
 
 def _undone(draft: Draft, stage_id: str, happening: AttemptCompleted) -> None:
