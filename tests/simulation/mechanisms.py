@@ -4,15 +4,16 @@ The core stays as it is: what a mechanism would have prevented is done to what g
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import Grant, Granted
-from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptCompleted, AttemptFailed, Happening
+from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptCompleted, AttemptFailed, Happening, OutputsLoaded
 from aif_orchestrator.execution.readiness import packet_id
-from aif_orchestrator.execution.state import Execution
+from aif_orchestrator.execution.state import Execution, newest_instance
 
 
 class Mechanism(enum.StrEnum):
@@ -32,23 +33,69 @@ class Mechanism(enum.StrEnum):
     """Without them, a replica stores what it made of a state that another one has changed meanwhile."""
     ACK_AFTER_COMMIT = "ack after commit"
     """Without it, reports and usage are acknowledged when they arrive."""
+    RESERVATION = "reservation"
+    """Without it, every claim is granted all that has not been spent, whatever others may still spend."""
+    COMPENSATION_ORDER = "compensation order"
+    """Without it, what was made first is undone first."""
+    PACKET_FENCE = "packet fence"
+    """Without it, every packet of a stage can be claimed, also one of an earlier leg."""
+    DIGESTS = "digests"
+    """Without them, what was read of an output counts for the one that was made since."""
 
 
-def with_newest_attempt(happening: Happening, execution: Execution | None) -> Happening:
+def _with_newest_attempt(happening: Happening, execution: Execution) -> Happening:
     """A report under the number of the newest attempt, as a door without a fence sees it."""
-    if not isinstance(happening, AttemptCompleted | AttemptFailed) or execution is None:
+    if not isinstance(happening, AttemptCompleted | AttemptFailed):
         return happening
     run = execution.stages.get(happening.stage_id)
     return happening if run is None else replace(happening, attempt=run.attempt)
 
 
-def without_settlements(executions: Mapping[str, Execution]) -> dict[str, Execution]:
-    return {
-        execution_id: replace(
-            execution, stages={stage_id: replace(run, settled=()) for stage_id, run in execution.stages.items()}
-        )
-        for execution_id, execution in executions.items()
-    }
+def _with_newest_packet(happening: Happening, execution: Execution) -> Happening:
+    if not isinstance(happening, AttemptClaimed):
+        return happening
+    run = execution.stages.get(happening.stage_id)
+    if run is None:
+        return happening
+    return replace(happening, packet_id=packet_id(execution.execution_id, happening.stage_id, run.dispatches))
+
+
+def _with_newest_digests(happening: Happening, execution: Execution) -> Happening:
+    if not isinstance(happening, OutputsLoaded):
+        return happening
+    return replace(
+        happening,
+        outputs={
+            name: replace(loaded, sha256=run.output.sha256) if run is not None and run.output is not None else loaded
+            for name, loaded in happening.outputs.items()
+            for run in [newest_instance(execution.stages, name)]
+        },
+    )
+
+
+def _each_stage(**changes: Any) -> Callable[[Execution], Execution]:
+    def change(execution: Execution) -> Execution:
+        return replace(execution, stages={key: replace(run, **changes) for key, run in execution.stages.items()})
+
+    return change
+
+
+def _made_the_other_way_round(execution: Execution) -> Execution:
+    return replace(
+        execution, stages={key: replace(run, made_at=-abs(run.made_at or 0)) for key, run in execution.stages.items()}
+    )
+
+
+CHANGES_HAPPENINGS: Mapping[Mechanism | None, Callable[[Happening, Execution], Happening]] = {
+    Mechanism.FENCING: _with_newest_attempt,
+    Mechanism.PACKET_FENCE: _with_newest_packet,
+    Mechanism.DIGESTS: _with_newest_digests,
+}
+CHANGES_STATES: Mapping[Mechanism | None, Callable[[Execution], Execution]] = {
+    Mechanism.SETTLING_ONCE: _each_stage(settled=()),
+    Mechanism.RESERVATION: _each_stage(reserved={}),
+    Mechanism.COMPENSATION_ORDER: _made_the_other_way_round,
+}
 
 
 def granted_again(happening: Happening, execution: Execution | None) -> Granted | None:

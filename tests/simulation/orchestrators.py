@@ -12,7 +12,10 @@ import msgspec
 
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
+from aif_contracts.events import CompensationStarted, ExecutionEvent, WorkflowPaused, WorkflowResumed
+from aif_contracts.orders import ExecutionStatus
 from aif_contracts.packets import ControlMessage, Granted, Priority, Proceed, WorkPacket
+from aif_contracts.performance import PerformanceRecord
 from aif_contracts.reports import Accepted, Completed, Declined, Failed, Progress, Report
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
 from aif_orchestrator.engine.batch import (
@@ -27,7 +30,7 @@ from aif_orchestrator.engine.batch import (
 )
 from aif_orchestrator.engine.remembered import Remembered
 from aif_orchestrator.execution.attempts import WORKER_LOST
-from aif_orchestrator.execution.commands import LoadOutputs, StoreInput, TellWorkers
+from aif_orchestrator.execution.commands import DispatchPacket, EmitEvent, LoadOutputs, StoreInput, TellWorkers
 from aif_orchestrator.execution.happenings import (
     AttemptClaimed,
     AttemptCompleted,
@@ -49,7 +52,7 @@ from aif_orchestrator.store.batches import Committed, Decided
 from aif_orchestrator.store.executions import Versioned
 from aif_runtime.bus import Outgoing
 from simulation.broker import Broker, Delivery, Queue
-from simulation.mechanisms import Mechanism, granted_again, with_newest_attempt, without_settlements
+from simulation.mechanisms import CHANGES_HAPPENINGS, CHANGES_STATES, Mechanism, granted_again
 from simulation.record import ConstraintBroken, Record
 from simulation.shapes import FREE, PAID, WORKER, Shapes
 from simulation.timeline import Timeline
@@ -73,8 +76,9 @@ Then = Callable[[Applied | None], None]
 
 _PACKETS = msgspec.json.Decoder(WorkPacket)
 _WORK = subjects.work(WORKER, Priority.NORMAL)
-_PATIENCE = Patience()
+PATIENCE = Patience(compensating_ms=240_000, most_held_ms=120_000)
 _LIVE_WORKERS = frozenset({WORKER})
+_WORKS = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.COMPENSATING})
 _PERFORMANCE = subjects.performance(WORKER)
 
 
@@ -256,7 +260,9 @@ class Replica:
         for execution_id, follow_up in follow_ups_of(worked):
             if self.crashes():
                 return
-            self._cluster.timeline.after(self._cluster.timeline.between(1, 50), self._perform, execution_id, follow_up)
+            slow = self._cluster.timeline.happens(self._cluster.weather.slow)
+            delay = self._cluster.timeline.between(1, 45_000 if slow else 50)
+            self._cluster.timeline.after(delay, self._perform, execution_id, follow_up)
 
     def _perform(self, execution_id: str, follow_up: FollowUp) -> None:
         """The end of a follow-up; nothing comes of it when the replica has died meanwhile, or a store was away."""
@@ -296,6 +302,7 @@ class Cluster:
         self.truth = truth
         self.blobs: dict[str, Any] = {}
         self.tell_workers: Callable[[ControlMessage], None] = _nothing
+        self.tell_clients: Callable[[ExecutionEvent, int], None] = _nothing
         self._broker = broker
         self._shapes = shapes
         self._without = without
@@ -336,12 +343,15 @@ class Cluster:
         if self.timeline.is_traced:
             for errand in batch:
                 self.timeline.note(f"step {errand.execution_id} {_told(errand.happening)}")
-        if self._without is Mechanism.SETTLING_ONCE:
-            found = without_settlements(found)
-        if self._without is Mechanism.FENCING:
+        if self._without in CHANGES_STATES:
+            change = CHANGES_STATES[self._without]
+            found = {execution_id: change(execution) for execution_id, execution in found.items()}
+        if self._without in CHANGES_HAPPENINGS:
+            forge = CHANGES_HAPPENINGS[self._without]
             for errand in batch:
-                if not isinstance(errand.happening, ExecutionOrdered):
-                    errand.happening = with_newest_attempt(errand.happening, found.get(errand.execution_id))
+                execution = found.get(errand.execution_id)
+                if execution is not None and not isinstance(errand.happening, ExecutionOrdered):
+                    errand.happening = forge(errand.happening, execution)
         if self._without is Mechanism.CLAIM_LEASE:
             batch = [errand for errand in batch if not self._granted_again(errand, found.get(errand.execution_id))]
         return batch, work_out(batch, found, self._circumstances_at(at_ms))
@@ -353,8 +363,12 @@ class Cluster:
         for errand in batch:
             if errand.committed is not None:
                 errand.committed()
+        for emitted in decided.events:
+            for told in emitted:
+                self.tell_clients(told.event, told.leg)
         for each in worked:
             self._note_signs_of_life(each)
+            self._must_offer_nothing_while_paused(each)
             if each.execution is not None:
                 self._must_wait_for_something(each.execution)
                 self._sweep_when_due(each.execution_id)
@@ -401,7 +415,7 @@ class Cluster:
                 free_actions=self._free_actions,
                 live_workers=_LIVE_WORKERS,
                 max_attempt_cost_usd=MAX_ATTEMPT_COST_USD,
-                patience=_PATIENCE,
+                patience=PATIENCE,
             )
 
         return circumstances_of
@@ -410,10 +424,11 @@ class Cluster:
         """Losses first: a claim that takes a silent attempt's place is itself a sign of the next one."""
         for ended in attempts_of([worked]):
             record = ended.record
+            self._must_have_begun(record)
             if record.failure_code == WORKER_LOST:
                 attempt = (record.execution_id, record.stage_id, record.attempt)
-                longest_ms = (record.timeout_ms or 0) + _PATIENCE.timeout_slack_ms - TOLERANCE_MS
-                lease_ms = _PATIENCE.lease_ms - TOLERANCE_MS
+                longest_ms = (record.timeout_ms or 0) + PATIENCE.timeout_slack_ms - TOLERANCE_MS
+                lease_ms = PATIENCE.lease_ms - TOLERANCE_MS
                 self.truth.was_lost(attempt, self.timeline.now, lease_ms=lease_ms, longest_ms=longest_ms)
         for arrival, applied in worked.applied:
             happening = arrival.happening
@@ -424,9 +439,31 @@ class Cluster:
                 attempt = (arrival.execution_id, happening.stage_id, applied.answer.attempt)
                 self.truth.showed_itself(attempt, self.timeline.now)
 
+    def _must_have_begun(self, record: PerformanceRecord) -> None:
+        """What waits to be alone is neither blamed for its worker's end nor for the time that it waits."""
+        if record.failure_code in (WORKER_LOST, "timeout"):
+            attempt = (record.execution_id, record.stage_id, record.attempt)
+            if attempt in self.truth.waiting:
+                self.truth.violated("alone", f"{attempt} ended by {record.failure_code} before it began")
+
+    def _must_offer_nothing_while_paused(self, worked: Worked) -> None:
+        is_paused = worked.before is not None and worked.before.status is ExecutionStatus.PAUSED
+        for command in worked.commands:
+            if isinstance(command, DispatchPacket):
+                if is_paused:
+                    self.truth.violated("paused", f"{command.packet.packet_id} is offered during a pause")
+            elif isinstance(command, EmitEvent):
+                data = command.event.data
+                if isinstance(data, WorkflowPaused):
+                    is_paused = True
+                elif is_paused and isinstance(data, WorkflowResumed | CompensationStarted):
+                    is_paused = False
+
     def _must_wait_for_something(self, execution: Execution) -> None:
-        """An execution whose only hope is its deadline has been forgotten."""
-        if not execution.is_final and all(run.due_at is None or run.status.is_final for run in execution.stages.values()):
+        """An execution whose only hope is its deadline has been forgotten, unless it is held."""
+        if execution.status not in _WORKS:
+            return
+        if all(run.due_at is None or run.status.is_final for run in execution.stages.values()):
             self.truth.violated("waits", f"{execution.execution_id} waits for nothing but its deadline")
 
     def _granted_again(self, errand: Errand, execution: Execution | None) -> bool:

@@ -7,8 +7,7 @@ import msgspec
 
 from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
 from aif_contracts.metering import ProviderCall
-from aif_contracts.performance import PerformanceRecord
-from aif_orchestrator.execution.commands import EmitEvent
+from aif_orchestrator.execution.commands import EmitEvent, RecordAttempt
 from aif_orchestrator.execution.state import Execution, wake_at
 from aif_orchestrator.store.batches import Committed, Decided
 from aif_orchestrator.store.executions import Versioned
@@ -23,17 +22,18 @@ class ConstraintBroken(Exception):
 
 
 class Record:
-    def __init__(self, *, in_stored_form: bool, checks_versions: bool) -> None:
+    def __init__(self, *, in_stored_form: bool, checks_versions: bool, most_held_ms: int) -> None:
         self.rows: dict[str, Versioned] = {}
         self.wakes: dict[str, int] = {}
         """When each living execution is to be looked at."""
         self.events: dict[str, list[ExecutionEvent]] = {}
         self.ended_legs: set[tuple[str, int]] = set()
-        self.attempts: dict[tuple[str, str, int], PerformanceRecord] = {}
+        self.attempts: dict[tuple[str, str, int], RecordAttempt] = {}
         self.calls: dict[str, ProviderCall] = {}
         self.outbox: dict[int, Sequence[Outgoing]] = {}
         self._in_stored_form = in_stored_form
         self._checks_versions = checks_versions
+        self._most_held_ms = most_held_ms
         self._outbox_rows = 0
 
     def read(self, execution_ids: Iterable[str]) -> dict[str, Versioned]:
@@ -47,8 +47,7 @@ class Record:
         )
         if stale:
             return Committed(stale=stale, outbox_id=None, at_ms=now)
-        records = [attempt.record for attempt in decided.attempts]
-        ended = {(record.execution_id, record.stage_id, record.attempt): record for record in records}
+        ended = {(each.record.execution_id, each.record.stage_id, each.record.attempt): each for each in decided.attempts}
         if len(ended) < len(decided.attempts) or not self.attempts.keys().isdisjoint(ended):
             raise ConstraintBroken(f"an attempt ends a second time: {sorted(ended)}")
         for emitted in decided.events:
@@ -84,7 +83,7 @@ class Record:
         version = self.rows[key].version + 1 if key in self.rows else 1
         stored = _DECODER.decode(_ENCODER.encode(execution)) if self._in_stored_form else execution
         self.rows[key] = Versioned(version, stored)
-        wake = wake_at(execution, at_ms)
+        wake = wake_at(execution, at_ms, self._most_held_ms)
         if wake is None:
             self.wakes.pop(key, None)
         else:

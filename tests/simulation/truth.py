@@ -1,6 +1,8 @@
 """What really happened, kept beside the factory and never read by it: the providers' bill, and who was told what."""
 
+from collections import Counter
 from decimal import Decimal
+from typing import Any
 
 from msgspec import Struct
 
@@ -31,6 +33,16 @@ class Truth:
         self.signs: dict[AttemptKey, tuple[int, int]] = {}
         """When an attempt first and last showed itself, as the orchestrator stored it."""
         self.accepted: list[str] = []
+        self.limits: dict[str, Decimal] = {}
+        """What each execution may cost, in USD."""
+        self.billed: dict[str, Decimal] = {}
+        """What providers have billed for each execution, also what nobody was told of, in USD."""
+        self.made: dict[str, dict[str, Any]] = {}
+        """Every result that was ever reported, as rules see it, by its storage key."""
+        self.waiting: set[AttemptKey] = set()
+        """Attempts that wait to be alone: their time has not begun."""
+        self.seen: Counter[str] = Counter()
+        """How often what happens only now and then did."""
 
     def violated(self, rule: str, story: str) -> None:
         self.violations.append(Violation(rule=rule, story=story))
@@ -53,13 +65,18 @@ class Truth:
         if len(holders) > 1:
             self.violated("one holder", f"{attempt} is granted to {sorted(holders)}")
 
-    def was_billed(self, call: ProviderCall, instance_id: str, allowed_usd: str) -> None:
+    def was_billed(self, call: ProviderCall, cost: Decimal, instance_id: str, allowed_usd: str) -> None:
+        """`cost` in USD is the provider's, who may not have said so."""
         attempt = (call.execution_id, call.stage_id, call.attempt)
         if instance_id not in self.holders.get(attempt, ()) or usd(allowed_usd) == ZERO:
             self.violated("paid by grant", f"{call.call_key} was paid for by {instance_id}, which has no grant for it")
         if call.call_key in self.bill:
             self.violated("one call per key", f"{call.call_key} names two calls")
         self.bill[call.call_key] = call
+        total = self.billed[call.execution_id] = self.billed.get(call.execution_id, ZERO) + cost
+        limit = self.limits.get(call.execution_id)
+        if limit is not None and total > limit:
+            self.violated("budget", f"{call.call_key} brings the bill to {total}, and {limit} is the limit")
 
     def call_was_told(self, call: ProviderCall) -> None:
         self.told_calls.add(call.call_key)

@@ -31,6 +31,17 @@ class Weather(Struct, frozen=True, kw_only=True):
     failure: float = 0.0
     """An attempt fails, or makes something that breaks its validation."""
     cancels: bool = False
+    """Clients change their minds, at any time."""
+    pauses: float = 0.0
+    """An order is paused, once for certain and then perhaps again."""
+    resumes: float = 0.0
+    """What has failed, was cancelled or completed in part is tried again."""
+    inattention: float = 0.0
+    """A person forgets what waits for them."""
+    thrift: float = 0.0
+    """An order may cost very little."""
+    delays: float = 0.0
+    """An order is to start later."""
     wipes_at: tuple[int, ...] = ()
     """Milliseconds after the start at which the broker loses all that it stores."""
     forgets_at: tuple[int, ...] = ()
@@ -41,7 +52,7 @@ class Weather(Struct, frozen=True, kw_only=True):
     @property
     def means_failures(self) -> bool:
         """Executions may end without success although the factory does all it should."""
-        return self.failure > 0 or self.cancels
+        return self.failure > 0 or self.cancels or self.thrift > 0 or self.inattention > 0
 
 
 def weather_of(chance: random.Random) -> Weather:
@@ -69,7 +80,12 @@ def weather_of(chance: random.Random) -> Weather:
         hand_back=some(often / 4, 0.1),
         decline=some(often / 4, 0.1),
         failure=some(often, 0.4),
-        cancels=chance.random() < 0.15,
+        cancels=chance.random() < 0.2,
+        pauses=some(0.25, 1.0),
+        resumes=some(0.6, 1.0),
+        inattention=some(often / 4, 0.5),
+        thrift=some(0.2, 1.0),
+        delays=some(0.2, 1.0),
         wipes_at=moments(often / 2),
         forgets_at=moments(often / 2),
         replays_at=moments(often / 2),

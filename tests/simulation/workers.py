@@ -1,6 +1,7 @@
 """The workers: they claim, call, beat, report and acknowledge as the worker runtime does, and die or freeze at any step."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -11,10 +12,11 @@ from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.packets import Cancelled, ControlMessage, Granted, Later, Superseded, WorkPacket
 from aif_contracts.reports import HANDED_BACK, Completed, Declined, Failed, Report
 from aif_orchestrator.engine.arrivals import Applied
+from aif_orchestrator.execution.attempts import BUDGET_EXCEEDED
 from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CallBooked
 from simulation.broker import ACK_WAIT_MS, Broker, Delivery, Queue
 from simulation.orchestrators import Cluster, ReportTold, UsageTold
-from simulation.shapes import PAID, WORKER
+from simulation.shapes import HIGHEST_MARK, PAID, WORKER
 from simulation.timeline import Timeline
 from simulation.truth import Truth
 from simulation.weather import Weather
@@ -23,6 +25,9 @@ WORKERS = 3
 SLOTS = 3
 BEAT_MS = 10_000
 FIRST_PROGRESS_MS = 200
+CLAIM_AGAIN_MS = 500
+ALONE_MS = 300
+MOST_CALL_USD = Decimal("0.1")
 MOST_DELIVERIES = 5
 
 Step = Callable[["Hand"], None]
@@ -39,6 +44,10 @@ class Hand:
         """Let go: nothing more is done for it."""
         self.attempt = 0
         self.allowed_usd = "0"
+        self.left = ZERO
+        """What the attempt may still spend, in USD."""
+        self.is_waiting = False
+        """To be alone."""
         self.ends_at = 0
         """When the attempt's time is over, by the worker's clock."""
         self.steps: list[tuple[int, Step]] = []
@@ -47,6 +56,10 @@ class Hand:
         self.calls: list[ProviderCall] = []
         self.percent = 0
         self.stopped_by: str | None = None
+        self.claim_id = ""
+        """While it is being asked for."""
+        self.is_alone = False
+        """Or is to be."""
 
 
 class Worker:
@@ -58,9 +71,12 @@ class Worker:
         self._life = life
         self._shop = workshop
         self._frozen_until = 0
+        self._claims: dict[str, str] = {}
+        """Names of claims that have not been answered for good, to be used again, by packet."""
+        self._claimed_so_far = 0
 
     def take(self, delivery: Delivery) -> bool:
-        if not self.is_alive or len(self.hands) >= SLOTS:
+        if not self.is_alive or len(self.hands) >= SLOTS or any(hand.is_alone for hand in self.hands):
             return False
         hand = Hand(delivery, self._now)
         self.hands.append(hand)
@@ -121,14 +137,42 @@ class Worker:
         elif packet.grant is not None and packet.attempt > 0 and number == 1:
             self._begin(hand, packet.attempt, packet.grant.max_cost_usd, packet.control.timeout_ms)
         else:
-            claim = AttemptClaimed(stage_id=packet.stage_id, packet_id=packet.packet_id, instance_id=self.instance_id)
-            self._shop.cluster.ask(packet.execution_id, claim, lambda applied: self._soon(0, self._claimed, hand, applied))
+            self._claim(hand, 1)
 
-    def _claimed(self, hand: Hand, applied: Applied | None) -> None:
-        match applied.answer if applied is not None else None:
-            case Granted(attempt=attempt, grant=grant, timeout_ms=timeout_ms):
+    def _claim(self, hand: Hand, times: int) -> None:
+        """Ask, and once more under the same name when no answer comes: the attempt may be ours already."""
+        packet = hand.packet
+        if not hand.claim_id:
+            # Another delivery of the packet that is being asked for here is not to get the same attempt.
+            hand.claim_id = self._claims.pop(packet.packet_id, "") or self._new_claim_id()
+        claim = AttemptClaimed(
+            stage_id=packet.stage_id,
+            packet_id=packet.packet_id,
+            instance_id=self.instance_id,
+            claim_id=hand.claim_id,
+        )
+        self._shop.cluster.ask(packet.execution_id, claim, lambda applied: self._soon(0, self._claimed, hand, applied, times))
+
+    def _new_claim_id(self) -> str:
+        self._claimed_so_far += 1
+        return f"claim_{self._claimed_so_far}_of_{self.instance_id}"
+
+    def _claimed(self, hand: Hand, applied: Applied | None, times: int) -> None:
+        answer = applied.answer if applied is not None else None
+        if answer is None and times == 1:
+            self._soon(CLAIM_AGAIN_MS, self._claim, hand, 2)
+            return
+        if isinstance(answer, Later | None):
+            self._claims[hand.packet.packet_id] = hand.claim_id
+        hand.claim_id = ""
+        match answer:
+            case Granted(attempt=attempt, grant=grant, timeout_ms=timeout_ms, alone=alone):
                 self._shop.truth.was_granted((hand.packet.execution_id, hand.packet.stage_id, attempt), self.instance_id)
-                self._begin(hand, attempt, grant.max_cost_usd, timeout_ms)
+                hand.attempt = attempt
+                if alone:
+                    self._wait_to_be_alone(hand, grant.max_cost_usd, timeout_ms)
+                else:
+                    self._begin(hand, attempt, grant.max_cost_usd, timeout_ms)
             case Later(retry_after_ms=wait_ms):
                 self._put_off(hand, wait_ms)
             case Superseded() | Cancelled():
@@ -136,10 +180,40 @@ class Worker:
             case _:
                 self._put_off(hand, min(1_000 * 2 ** (hand.delivery.number - 1), 30_000))
 
+    def _wait_to_be_alone(self, hand: Hand, allowed_usd: str, timeout_ms: int) -> None:
+        """Nothing new is taken any more. When what is under way has ended and the orchestrator knows, the attempt begins."""
+        if hand.stopped_by is not None:
+            return
+        attempt = (hand.packet.execution_id, hand.packet.stage_id, hand.attempt)
+        if not hand.is_alone:
+            self._shop.truth.seen["alone"] += 1
+            self._shop.truth.waiting.add(attempt)
+            hand.is_alone = hand.is_waiting = True
+            hand.began_at = self._now
+        if any(other.attempt and not other.is_waiting for other in self.hands):
+            self._soon(ALONE_MS, self._wait_to_be_alone, hand, allowed_usd, timeout_ms)
+            return
+
+        self._shop.truth.waiting.discard(attempt)
+
+        def told(applied: Applied | None) -> None:
+            self._soon(0, self._alone, hand, applied, allowed_usd, timeout_ms)
+
+        self._shop.cluster.ask(hand.packet.execution_id, self._progress_of(hand, is_waiting=False), told)
+
+    def _alone(self, hand: Hand, applied: Applied | None, allowed_usd: str, timeout_ms: int) -> None:
+        self._told(hand, applied)
+        if applied is None or any(other.attempt and not other.is_waiting for other in self.hands):
+            self._soon(ALONE_MS, self._wait_to_be_alone, hand, allowed_usd, timeout_ms)
+        elif hand.stopped_by is None:
+            hand.is_waiting = False
+            self._begin(hand, hand.attempt, allowed_usd, timeout_ms)
+
     def _begin(self, hand: Hand, attempt: int, allowed_usd: str, timeout_ms: int) -> None:
         self._timeline.note(f"{self.instance_id} begins attempt {attempt} of {hand.packet.execution_id}.{hand.packet.stage_id}")
         hand.attempt = attempt
         hand.allowed_usd = allowed_usd
+        hand.left = usd(allowed_usd)
         hand.began_at = self._now
         duration = self._shop.duration_ms(timeout_ms)
         hand.ends_at = self._now + timeout_ms
@@ -173,14 +247,18 @@ class Worker:
 
     def _progress(self, hand: Hand) -> None:
         hand.percent = min(99, hand.percent + self._timeline.between(0, 30))
-        news = AttemptProgressed(
+        news = self._progress_of(hand, is_waiting=hand.is_waiting)
+        self._shop.cluster.ask(hand.packet.execution_id, news, lambda applied: self._soon(0, self._told, hand, applied))
+
+    def _progress_of(self, hand: Hand, *, is_waiting: bool) -> AttemptProgressed:
+        return AttemptProgressed(
             stage_id=hand.packet.stage_id,
             attempt=hand.attempt,
             instance_id=self.instance_id,
             percent=hand.percent,
             message="",
+            is_waiting=is_waiting,
         )
-        self._shop.cluster.ask(hand.packet.execution_id, news, lambda applied: self._soon(0, self._told, hand, applied))
 
     def _told(self, hand: Hand, applied: Applied | None) -> None:
         answer = applied.answer if applied is not None else None
@@ -191,17 +269,21 @@ class Worker:
 
     def _stop(self, hand: Hand, reason: str) -> None:
         """What is left of the work is dropped, and the end is reported."""
-        if hand.attempt and hand.steps and hand.stopped_by is None:
+        if hand.attempt and (hand.steps or hand.is_waiting) and hand.stopped_by is None:
             hand.stopped_by = reason
             hand.steps = []
             self._soon(1, self._finish, hand)
 
     def _call(self, hand: Hand) -> None:
+        """Not beyond what is granted: then the attempt ends, and says why."""
         if hand.stopped_by is not None:
             return
-        packet = hand.packet
-        call = self._shop.call(hand.attempt, len(hand.calls) + 1, packet)
-        self._shop.truth.was_billed(call, self.instance_id, hand.allowed_usd)
+        if hand.left < MOST_CALL_USD:
+            self._stop(hand, BUDGET_EXCEEDED)
+            return
+        call, cost = self._shop.call(hand.attempt, len(hand.calls) + 1, hand.packet)
+        hand.left -= cost if call.cost_usd is not None else MOST_CALL_USD
+        self._shop.truth.was_billed(call, cost, self.instance_id, hand.allowed_usd)
         hand.calls.append(call)
         if self._dies():
             return
@@ -288,11 +370,11 @@ class Workshop:
         least, most = self.timeline.chance.choice(((5, 500), (5, 500), (500, 9_000), (500, 9_000), (9_000, 50_000)))
         return self.timeline.between(least, min(most, timeout_ms * 4 // 5))
 
-    def call(self, attempt: int, number: int, packet: WorkPacket) -> ProviderCall:
-        """A provider is asked and bills; now and then no answer arrives, and what it billed stays in doubt."""
+    def call(self, attempt: int, number: int, packet: WorkPacket) -> tuple[ProviderCall, Decimal]:
+        """A provider is asked and bills so much; now and then no answer arrives, and what it billed stays in doubt."""
         cost = f"0.{self.timeline.between(1, 99_999):06d}"
         is_answered = not self.timeline.happens(self.weather.failure / 10)
-        return ProviderCall(
+        call = ProviderCall(
             call_key=f"{packet.execution_id}.{packet.stage_id}.{attempt}.{number}",
             execution_id=packet.execution_id,
             client_id=packet.context.client_id,
@@ -305,8 +387,9 @@ class Workshop:
             outcome=CallOutcome.ANSWERED if is_answered else CallOutcome.IN_DOUBT,
             tokens=Tokens(prompt_tokens=10, completion_tokens=5, total_tokens=15),
             cost_usd=cost if is_answered else None,
-            upper_bound_usd="0.2",
+            upper_bound_usd=usd_text(MOST_CALL_USD),
         )
+        return call, usd(cost)
 
     def report(self, hand: Hand, instance_id: str, now: int) -> Report:
         packet = hand.packet
@@ -332,11 +415,14 @@ class Workshop:
             "made": f"{packet.stage_id}.{hand.attempt}.{self._made}",
             "attempt": hand.attempt,
             "from": self._read(packet.data_ref),
+            "mark": self.timeline.between(0, HIGHEST_MARK),
         }
         if self.timeline.happens(self.weather.failure * 0.3):
             value["made"] = ""
         quality = self.timeline.between(30, 100) / 100
-        return Completed(**names, output=self._store(packet, value), quality_score=quality)
+        output = self._store(packet, value)
+        self.truth.made[output.storage_key] = {**value, "quality_score": quality}
+        return Completed(**names, output=output, quality_score=quality)
 
     def _read(self, ref: BlobRef) -> Any:
         given = msgspec.json.decode(ref.inline) if ref.inline is not None else self.cluster.blobs[ref.storage_key]
@@ -352,7 +438,7 @@ class Workshop:
             storage_type=StorageType.INLINE if inline else StorageType.OBJECT,
             storage_key=key,
             size_bytes=len(content),
-            sha256="0" * 64,
+            sha256=f"{self._made:064x}",
             inline=content if inline else None,
         )
 

@@ -1,0 +1,60 @@
+"""What must be so of compensations: each thing that was made is undone once, the newest first, or named as not undone."""
+
+from collections.abc import Iterator, Sequence
+
+from aif_contracts.events import (
+    CompensationCompleted,
+    CompensationFailed,
+    CompensationStarted,
+    StepCompleted,
+    WorkflowCancelled,
+    WorkflowFailed,
+    WorkflowResumed,
+)
+from aif_orchestrator.execution.state import Execution
+from aif_pipelines.plan import Plan, compensation_id
+from simulation.legs import Leg
+
+
+def undoing_mistakes(execution: Execution, plan: Plan, legs: Sequence[Leg]) -> Iterator[tuple[str, str]]:
+    """The rules that are broken, and how."""
+    made: dict[str, int] = {}
+    """When each thing that stands was made, by the number of the event that told so."""
+    remain: set[str] = set()
+    """What could not be undone, on an earlier leg perhaps."""
+    for leg in legs:
+        first = leg.events[0].data
+        if leg.number > 1 and isinstance(first, WorkflowResumed):
+            made = {stage_id: sequence for stage_id, sequence in made.items() if stage_id in first.kept.stages}
+        begun: list[str] = []
+        undone: list[str] = []
+        failed: list[str] = []
+        for event in leg.events:
+            match event.data:
+                case StepCompleted(step_name=stage_id):
+                    made[stage_id] = event.sequence
+                case CompensationStarted(step_name=stage_id):
+                    begun.append(stage_id)
+                case CompensationCompleted(step_name=stage_id):
+                    undone.append(stage_id)
+                case CompensationFailed(step_name=stage_id):
+                    failed.append(stage_id)
+                case _:
+                    pass
+        last = leg.events[-1].data
+        if not isinstance(last, WorkflowFailed | WorkflowCancelled):
+            if begun or undone or failed:
+                yield "compensation", f"leg {leg.number} ended as {type(last).__name__} and undid {begun}"
+            continue
+        wanted = [
+            stage_id
+            for stage_id in sorted(made, key=lambda name: made[name], reverse=True)
+            if compensation_id(execution.stages[stage_id].follows or stage_id) in plan.extra
+        ]
+        if begun != wanted[: len(begun)]:
+            yield "compensation order", f"leg {leg.number} undid {begun}, and made {wanted[::-1]}"
+        if sorted(undone + failed) != sorted(wanted):
+            yield "compensation", f"leg {leg.number} made {wanted}, undid {undone}, failed to undo {failed}"
+        remain = (remain - set(undone)) | set(failed)
+        if set(last.not_undone) != remain or len(last.not_undone) != len(remain):
+            yield "compensation", f"leg {leg.number} did not undo {remain} and says {last.not_undone}"
