@@ -146,7 +146,7 @@ async def test_a_reader_sees_how_far_a_model_is_at_25_points_and_more(factory_di
         running_factory(factory_dir, model_settings(provider)) as factory,
         client_of(factory) as client,
     ):
-        provider.seconds_for_an_answer = 3.0
+        provider.seconds_for_an_answer = 1.5
         accepted = await client.order(PIPELINE, {"topic": "Machine Learning Fundamentals", "questionCount": 2})
         events = await client.events(accepted["request_id"])
 
