@@ -22,8 +22,13 @@ class Scale(Struct, frozen=True, kw_only=True):
     """Executions that nobody works on."""
     idle_seconds: float
     """How long those are watched."""
-    in_small: bool
+    settle_seconds: float = 3.0
+    """How long what comes after the work is let pass before idleness is watched."""
+    in_small: bool = False
     """Only to see that everything works."""
+
+
+SMALL = Scale(repeat=1, finished=500, waiting=20, idle_seconds=0.2, settle_seconds=0.2, in_small=True)
 
 
 async def bench(
@@ -31,8 +36,8 @@ async def bench(
 ) -> list[Judged]:
     """Play the workloads named and tell the results; gives what is to stand beside the targets."""
     workloads = [in_small(each) if scale.in_small else each for each in WORKLOADS if each.key in keys]
-    async with running_servers(folder) as servers:
-        say(f"{servers.durability}; {replicas.orchestrators} orchestrator(s), {replicas.workers} worker(s) of {replicas.slots} slots\n")
+    async with running_servers(folder, durable=not scale.in_small) as servers:
+        say(f"{servers.durability}; {replicas.words}\n")
         database_url = await prepare_database(servers)
         async with running_floor(servers) as floor, running_factory(servers, database_url, replicas) as ours:
             for side in (floor, ours):

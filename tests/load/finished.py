@@ -1,12 +1,12 @@
 """A database as it is after a million executions: the rows of a real one, multiplied set by set.
 
-Ids, times and clients differ as they do in life; whatever else a row holds is as long and as wide as the real one's. Foreign keys
-are not looked up for each row, and nothing is logged: the tables are emptied in the same transaction, so Postgres only has to
-bring the files to the disk.
+Ids, times and clients differ as they do in life; whatever else a row holds is as long as in the real one. Foreign keys are not
+looked up for each row, and nothing is logged: the tables are emptied in the same transaction, so Postgres only has to bring the
+files to the disk.
 """
 
-from typing import Any
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 from msgspec import Struct
@@ -73,7 +73,7 @@ async def read_rows(admin_url: str, schema: str, execution_id: str) -> RealRows:
 
 
 async def multiply(admin_url: str, schema: str, real: RealRows, count: int) -> int:
-    """Leave `count` ended executions in the tables and nothing else, vacuumed and analysed; gives the database's size in bytes."""
+    """Leave `count` ended executions in the tables and nothing else, vacuumed and analysed; the database's size in bytes."""
     connection = await _connect(admin_url, schema)
     try:
         # No triggers: each row's foreign key is right by the way it is made.

@@ -1,7 +1,7 @@
 """What a long life costs: new executions beside a million finished ones, and ten thousand that wait for a worker nobody runs.
 
-Two factories run side by side, each with servers of its own, and the one with a past differs from the other in nothing else. The
-workload goes over both in turn, so that a noisy neighbour meets both.
+Two factories run side by side, each with servers of its own, and the one with a past differs from the other in nothing else.
+The workload goes over both in turn, so that a noisy neighbour meets both.
 """
 
 import asyncio
@@ -22,7 +22,6 @@ from load.workloads import IN_FLIGHT, WARM_UP, WORKLOADS, Workload, in_small
 ROUNDS_FOR_EACH_REPEAT = 2
 """A few percent are looked for; that takes more rounds than a factor does."""
 ORDERS_AT_ONCE = 100
-SETTLE_SECONDS = 3.0
 SENT_AGAIN_AFTER_SECONDS = 60.0
 """The orchestrator's setting for packets that nobody takes, as it is by default."""
 SENDING_SECONDS = 30.0
@@ -36,7 +35,11 @@ async def growth_trial(folder: Path, *, replicas: Replicas, scale: Scale, say: S
     if scale.in_small:
         workload, warm_up = in_small(workload), in_small(warm_up)
     folder.mkdir(mode=0o711)
-    async with running_servers(folder / "young") as young_servers, running_servers(folder / "old") as old_servers:
+    durable = not scale.in_small
+    async with (
+        running_servers(folder / "young", durable=durable) as young_servers,
+        running_servers(folder / "old", durable=durable) as old_servers,
+    ):
         young_url = await prepare_database(young_servers)
         old_url = await prepare_database(old_servers)
         async with running_factory(young_servers, young_url, replicas) as young:
@@ -82,7 +85,7 @@ def _tell_growth(rounds: Sequence[tuple[Measured, Measured]], finished: int, say
 
 async def _wait(factory: Factory, scale: Scale, say: Say) -> None:
     """CPU time that executions cost which wait for a worker."""
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(scale.settle_seconds)
     without = await cpu_during(factory.pids, asyncio.sleep(scale.idle_seconds))
     remaining = iter(range(scale.waiting))
 
@@ -93,7 +96,7 @@ async def _wait(factory: Factory, scale: Scale, say: Say) -> None:
     began = time.perf_counter()
     await asyncio.gather(*(lane() for _ in range(ORDERS_AT_ONCE)))
     ordered_in = time.perf_counter() - began
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(scale.settle_seconds)
     beside = await cpu_during(factory.pids, asyncio.sleep(scale.idle_seconds))
     say(f"\n{scale.waiting:,} executions wait for a worker that nobody runs (ordered within {ordered_in:.1f} s)")
     say(f"  CPU ms in {figure(scale.idle_seconds)} idle seconds, without to with them: {_side_by_side(without, beside)}")

@@ -44,6 +44,10 @@ class Replicas(Struct, frozen=True, kw_only=True):
     slots: int = 1000
     """Of each worker."""
 
+    @property
+    def words(self) -> str:
+        return f"{self.orchestrators} orchestrator(s), {self.workers} worker(s) of {self.slots:,} slots"
+
 
 class Factory:
     """Made by `running_factory`."""
@@ -82,9 +86,7 @@ class Factory:
             template_name=shape.name,
             parameters={"text": TEXT, "seconds": seconds},
         )
-        reply = _reply.decode(
-            await self._bus.ask(subjects.EXECUTE, msgspec.json.encode(order), wait_seconds=REPLY_SECONDS)
-        )
+        reply = _reply.decode(await self._bus.ask(subjects.EXECUTE, msgspec.json.encode(order), wait_seconds=REPLY_SECONDS))
         if isinstance(reply, Refusal):
             raise OrderRefused(reply.message)
 

@@ -1,7 +1,8 @@
 """What is executed: stages that do nothing, or sleep, with about 1 KB in and 1 KB out."""
 
-from aif_pipelines.definition import Pipeline, Stage
 from msgspec import Struct
+
+from aif_pipelines.definition import Pipeline, Stage
 
 WORKER = "idle_worker"
 ABSENT_WORKER = "absent_worker"

@@ -20,7 +20,9 @@ class ProgramDidNotStart(Exception):
 
 
 @asynccontextmanager
-async def running_program(folder: Path, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[int]:
+async def running_program(
+    folder: Path, name: str, arguments: Sequence[str], environment: Mapping[str, str]
+) -> AsyncIterator[int]:
     """A Python process that writes AIF_READY_FILE when it is ready; gives its process id, and ends it."""
     ready = folder / f"{name}.ready"
     log_path = folder / f"{name}.log"

@@ -17,7 +17,7 @@ GROWTH = "growth"
 
 
 async def play(options: argparse.Namespace, names: list[str], folder: Path) -> None:
-    from load.bench import Scale, bench
+    from load.bench import SMALL, Scale, bench
     from load.growth_trial import growth_trial
     from load.ours import Replicas
     from load.telling import IDLE_WORKERS, tell_judged
@@ -28,8 +28,9 @@ async def play(options: argparse.Namespace, names: list[str], folder: Path) -> N
         finished=options.finished,
         waiting=options.waiting,
         idle_seconds=options.idle_seconds,
-        in_small=options.smoke,
     )
+    if options.smoke:
+        scale = SMALL
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     say(f"{os.cpu_count()} cores, load {load} at the start (1, 5 and 15 minutes); other work on the machine is in the figures.")
     say(IDLE_WORKERS)
@@ -56,7 +57,9 @@ def _be_quiet() -> None:
 def _options(known: list[str], paid: tuple[str, ...]) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(description=__doc__)
     default = [name for name in known if name != GROWTH]
-    parser.add_argument("--only", default=",".join(default), help=f"of {', '.join(known)}, by comma; all but growth if left out")
+    parser.add_argument(
+        "--only", default=",".join(default), help=f"of {', '.join(known)}, by comma; all but growth if left out"
+    )
     parser.add_argument("--repeat", type=int, default=3, help="rounds of each workload")
     parser.add_argument(
         "--paid", action=argparse.BooleanOptionalAction, default=True, help="W1a and W1b with every attempt claimed, too"

@@ -1,4 +1,4 @@
-"""The servers that are measured on, durable as in production: what Postgres has committed is on the disk."""
+"""The servers that are measured on."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -39,13 +39,14 @@ class Servers(Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def running_servers(folder: Path) -> AsyncIterator[Servers]:
+async def running_servers(folder: Path, *, durable: bool) -> AsyncIterator[Servers]:
+    """What a durable Postgres has committed is on the disk, as in production."""
     folder.mkdir(mode=0o711)
     async with AsyncExitStack() as stack:
         nats = EmbeddedNats(folder / "nats", sync_interval=SYNC_INTERVAL)
         await nats.start()
         stack.push_async_callback(nats.stop)
-        postgres = EmbeddedPostgres(folder / "postgres", durable=True)
+        postgres = EmbeddedPostgres(folder / "postgres", durable=durable)
         await postgres.start()
         stack.push_async_callback(postgres.stop)
         assert nats.pid is not None, "it has started"

@@ -36,9 +36,7 @@ ONE_AT_A_TIME, IN_FLIGHT, AT_ONCE, FAN_OUT, PAID_ONE, PAID_IN_FLIGHT = "a", "b",
 WORKLOADS = (
     Workload(key=ONE_AT_A_TIME, title="W1a one at a time", shape=CHAIN, executions=300, in_flight=1),
     Workload(key=IN_FLIGHT, title="W1b 200 in flight", shape=CHAIN, executions=2000, in_flight=200),
-    Workload(
-        key=AT_ONCE, title="W1c 1,000 at once, stages of 1 s", shape=NAPS, executions=1000, in_flight=1000, seconds=1.0
-    ),
+    Workload(key=AT_ONCE, title="W1c 1,000 at once, stages of 1 s", shape=NAPS, executions=1000, in_flight=1000, seconds=1.0),
     Workload(key=FAN_OUT, title=f"W2 fan-out of {FAN_WIDTH} and a join", shape=FAN, executions=50, in_flight=1),
     Workload(
         key=PAID_ONE,

@@ -103,7 +103,5 @@ async def _make_queue(client: Client, stream: str, subject: str, consumer: str) 
     )
     await jetstream.add_consumer(
         stream,
-        ConsumerConfig(
-            durable_name=consumer, ack_policy=AckPolicy.EXPLICIT, ack_wait=30, max_ack_pending=MOST_UNACKNOWLEDGED
-        ),
+        ConsumerConfig(durable_name=consumer, ack_policy=AckPolicy.EXPLICIT, ack_wait=30, max_ack_pending=MOST_UNACKNOWLEDGED),
     )

@@ -1,7 +1,7 @@
 """The floor's orchestrator: orders and reports in, packets out, one commit for whatever has arrived.
 
-No claims, no events, no ledger, no checks, no second replica. What is left is what any durable orchestrator of this shape has to
-do: commit a step before the next one is sent, and send it before the report is acknowledged.
+No claims, no events, no ledger, no checks, no second replica, no recovery. What is left is what any durable orchestrator of
+this shape has to do: commit a step before the next one is sent, and send it before the report is acknowledged.
 """
 
 import asyncio

@@ -1,0 +1,56 @@
+"""The benchmark is run by people, seldom: this shows that it still can be. Its figures are looked at by nobody."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+RUN = Path(__file__).parents[2] / "load" / "run.py"
+EVERYTHING = "a,b,c,w2,paid-a,paid-b,growth"
+
+
+async def test_every_workload_of_the_benchmark_can_be_played_and_told() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(RUN),
+        "--smoke",
+        "--only",
+        EVERYTHING,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+    said, complained = await process.communicate()
+
+    words = said.decode()
+    assert process.returncode == 0, complained.decode()
+    assert complained.decode() == ""
+    for workload in (
+        "W1a one at a time",
+        "W1b 200 in flight",
+        "W1c 1,000 at once",
+        "W2 fan-out of 50",
+        "every attempt claimed",
+    ):
+        assert workload in words
+    assert words.count("ours to floor: executions/s") == 6
+    assert "500 finished executions take" in words
+    assert "20 executions wait for a worker that nobody runs" in words
+    assert "Growth: W1b slower by" in words
+
+
+async def test_a_workload_that_there_is_not_is_refused_with_the_names_of_those_that_there_are() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(RUN),
+        "--only",
+        "z",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+    _, complained = await process.communicate()
+
+    assert process.returncode == 2
+    assert "there is no workload z; there are a, b, c, w2, paid-a, paid-b, growth" in complained.decode()
