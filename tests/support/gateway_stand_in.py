@@ -101,6 +101,9 @@ def gateway_stand_in() -> Iterator[GatewayStandIn]:
         def do_POST(self) -> None:
             self.do_GET()
 
+        def do_PUT(self) -> None:
+            self.do_GET()
+
         def do_DELETE(self) -> None:
             self.do_GET()
 

@@ -31,6 +31,7 @@ from aif_console.reading.columns import Columns
 from aif_console.reading.hanging import rows
 from aif_console.reading.json_output import print_json
 from aif_console.reading.plain_text import counted, dollars, plain
+from aif_contracts.money import UsdText
 
 KIND = "batch"
 LISTED_BY = "aif batches"
@@ -50,6 +51,8 @@ class BatchWish(Struct, frozen=True, kw_only=True):
     urgency: str = "normal"
     start_at: str | None = None
     """RFC 3339; None for at once."""
+    max_cost_usd: UsdText | None = None
+    """Of each execution; None for the operator's limit."""
 
 
 async def run_batch(wish: BatchWish, reach: Reach, output: Output, *, wait: bool) -> int:
@@ -68,6 +71,7 @@ async def run_batch(wish: BatchWish, reach: Reach, output: Output, *, wait: bool
                 message=f"{wish.template} from {wish.file.name}"[:4000],
                 urgency_level=wish.urgency,
                 start_at=wish.start_at,
+                max_cost_usd=wish.max_cost_usd,
             ),
         )
         _say(output.progress, f"{batch.batch_id}: {counted(batch.total, 'order')} placed")
@@ -116,6 +120,7 @@ async def run_show_batch(
                 ("Template", batch.selected_template),
                 ("Ordered", local_time(batch.created_at)),
                 ("State", progress_words(batch)),
+                ("Limit", "" if batch.max_cost_usd is None else f"{dollars(batch.max_cost_usd)} for each order"),
             )
         )
     )

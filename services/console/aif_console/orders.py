@@ -25,6 +25,7 @@ from aif_console.reading.figures import rendered_totals
 from aif_console.reading.json_output import print_json
 from aif_console.reading.outline import rendered_structure
 from aif_console.reading.plain_text import plain, short_path
+from aif_contracts.money import UsdText
 from aif_runtime.clock import Clock
 
 TEMPLATES = {"course": "content_granulation_course", "quiz": "content_granulation_quiz"}
@@ -47,6 +48,8 @@ class OrderWish(Struct, frozen=True, kw_only=True):
     urgency: str = "normal"
     start_at: str | None = None
     """RFC 3339; None for at once."""
+    max_cost_usd: UsdText | None = None
+    """None for the operator's limit."""
 
     @property
     def kind(self) -> str:
@@ -102,7 +105,12 @@ async def run_order(wish: OrderWish, reach: Reach, output: Output, *, watch: boo
             parameters[SOURCE] = source.source_id
             _say(output, f"{wish.source.name}: {source.title}, {source.words} words, {source.headings} headings")
         ordered = await gateway.order(
-            wish.template, parameters, message=_message(wish), urgency=wish.urgency, start_at=wish.start_at
+            wish.template,
+            parameters,
+            message=_message(wish),
+            urgency=wish.urgency,
+            start_at=wish.start_at,
+            max_cost_usd=wish.max_cost_usd,
         )
         _say(output, f"{ordered.request_id} ordered, execution {ordered.execution_id}")
         if wish.start_at is not None:

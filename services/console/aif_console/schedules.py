@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from rich.console import Console
 from rich.text import Text
 
 from aif_console.exit_codes import DONE
+from aif_console.failures import BadInput
 from aif_console.gateway.gateway import Gateway
 from aif_console.gateway.ids import checked_id, checked_name
 from aif_console.gateway.reach import Reach
@@ -20,6 +21,7 @@ from aif_console.gateway.schedules import (
     pause_schedule,
     read_schedule,
     remove_schedule,
+    replace_schedule,
     resume_schedule,
 )
 from aif_console.moments import local_time
@@ -27,7 +29,8 @@ from aif_console.parameters import SOURCE, SourceUploads, schema_of, typed
 from aif_console.reading.columns import Columns
 from aif_console.reading.hanging import rows
 from aif_console.reading.json_output import print_json
-from aif_console.reading.plain_text import counted, plain
+from aif_console.reading.plain_text import counted, dollars, plain
+from aif_contracts.money import UsdText
 
 KIND = "sched"
 LISTED_BY = "aif schedules"
@@ -46,6 +49,39 @@ class ScheduleWish(Struct, frozen=True, kw_only=True):
     source: Path | None
     urgency: str
     overlap: str
+    max_cost_usd: UsdText | None
+    """Of each execution; None for the operator's limit."""
+
+
+class ScheduleChange(Struct, frozen=True, kw_only=True):
+    """What the command line of `aif schedules change` asks for. None leaves something as it is."""
+
+    name: str | None = None
+    template: str | None = None
+    cron: str | None = None
+    timezone: str | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Parameters to set, as they were typed; the others stay."""
+    without: frozenset[str] = frozenset()
+    """Parameters to leave to the template."""
+    source: Path | None = None
+    urgency: str | None = None
+    overlap: str | None = None
+    max_cost_usd: UsdText | None = None
+    without_limit: bool = False
+    """Back to the operator's limit."""
+
+    def check(self) -> None:
+        """Raises BadInput for what changes nothing, or cannot be meant."""
+        if self == ScheduleChange():
+            raise BadInput("change", "nothing is to be changed", "name what, such as --cron; `aif schedules change --help`")
+        if self.template is not None:
+            checked_name(self.template, "--template")
+        both = sorted(self.without & ({*self.texts} | ({SOURCE} if self.source is not None else set())))
+        if both:
+            raise BadInput("--without", f"{both[0]} is given, too", "keep one of them")
+        if self.without_limit and self.max_cost_usd is not None:
+            raise BadInput("--no-max-cost", "--max-cost is given, too", "keep one of them")
 
 
 async def run_schedules(reach: Reach, console: Console, *, limit: int, as_json: bool) -> int:
@@ -89,6 +125,40 @@ async def run_add_schedule(wish: ScheduleWish, reach: Reach, console: Console, *
                 urgency_level=wish.urgency,
                 message=wish.name,
                 overlap=wish.overlap,
+                max_cost_usd=wish.max_cost_usd,
+            ),
+        )
+    return _told(schedule, console, as_json=as_json)
+
+
+async def run_change_schedule(
+    schedule_id: str, change: ScheduleChange, reach: Reach, console: Console, *, as_json: bool
+) -> int:
+    """Another order or rhythm; what is not named stays as it is."""
+    change.check()
+    async with Gateway(reach.url, reach.key) as gateway:
+        before = await read_schedule(gateway, checked_id(schedule_id, KIND, LISTED_BY))
+        template = _chosen(change.template, before.selected_template)
+        parameters = {name: value for name, value in before.parameters.items() if name not in change.without}
+        if change.texts:
+            parameters |= typed(change.texts, await schema_of(gateway, template))
+        if change.source is not None:
+            parameters[SOURCE] = await SourceUploads(gateway).id_of(change.source, "--source")
+        name = _chosen(change.name, before.name)
+        schedule = await replace_schedule(
+            gateway,
+            schedule_id,
+            NewSchedule(
+                name=name,
+                selected_template=template,
+                parameters=parameters,
+                cron=_chosen(change.cron, before.cron),
+                timezone=_chosen(change.timezone, before.timezone),
+                urgency_level=_chosen(change.urgency, before.urgency_level),
+                message=name if before.message == before.name else before.message,
+                overlap=_chosen(change.overlap, before.overlap),
+                max_cost_usd=None if change.without_limit else change.max_cost_usd or before.max_cost_usd,
+                workspace_id=before.workspace_id,
             ),
         )
     return _told(schedule, console, as_json=as_json)
@@ -119,6 +189,10 @@ async def run_remove_schedule(schedule_id: str, reach: Reach, console: Console, 
     return DONE
 
 
+def _chosen(new: str | None, old: str) -> str:
+    return old if new is None else new
+
+
 def _told(schedule: ScheduleAnswer, console: Console, *, as_json: bool) -> int:
     if as_json:
         print_json(console, schedule)
@@ -146,6 +220,7 @@ def _facts(schedule: ScheduleAnswer) -> list[tuple[str, str]]:
         ("Template", schedule.selected_template),
         ("Parameters", msgspec.json.encode(schedule.parameters).decode()),
         ("Cron", f"{schedule.cron} in {schedule.timezone}; overlapping orders: {schedule.overlap}"),
+        ("Limit", "" if schedule.max_cost_usd is None else f"{dollars(schedule.max_cost_usd)} for each order"),
         ("Next", local_time(schedule.next_at)),
         ("Last", f"{local_time(schedule.last_fired_at)} {schedule.last_request_id or ''}".strip()),
         ("Outcome", schedule.last_outcome or ""),

@@ -5,6 +5,7 @@ from msgspec import Struct
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from aif_console.cost_limits import limit_words
 from aif_console.exit_codes import DONE
 from aif_console.gateway.answers import History
 from aif_console.gateway.executions import all_attempts, all_calls, history_of
@@ -15,6 +16,7 @@ from aif_console.reading.figures import rendered_stages, rendered_totals
 from aif_console.reading.hanging import rows
 from aif_console.reading.history import attempts_in_full, attempts_in_short, calls_in_full, events_in_full, events_in_short
 from aif_console.reading.json_output import print_json
+from aif_contracts.money import UsdText
 from aif_contracts.orders import ExecutionStatus, ExecutionView, StageStatus
 
 
@@ -36,10 +38,11 @@ async def run_show(some_id: str, wish: ShowWish, reach: Reach, console: Console,
         history = await history_of(gateway, await gateway.execution_id_of(some_id))
         if history.truncated:
             history = await _completed(gateway, history, wish)
-    if as_json:
-        print_json(console, history)
-        return DONE
-    _print_head(history.execution, console)
+        if as_json:
+            print_json(console, history)
+            return DONE
+        limit = await _ordered_limit(gateway, history.execution)
+    _print_head(history, limit, console)
     if wish.is_overview:
         _print_overview(history, console)
     else:
@@ -57,7 +60,13 @@ async def _completed(gateway: Gateway, history: History, wish: ShowWish) -> Hist
     return history
 
 
-def _print_head(execution: ExecutionView, console: Console) -> None:
+async def _ordered_limit(gateway: Gateway, execution: ExecutionView) -> UsdText | None:
+    """What its order says; the execution itself does not tell that from the operator's limit."""
+    return None if execution.request_id is None else (await gateway.request(execution.request_id)).max_cost_usd
+
+
+def _print_head(history: History, limit: UsdText | None, console: Console) -> None:
+    execution = history.execution
     why = f": {execution.failure_code}: {execution.failure_message}" if execution.failure_code else ""
     console.print(
         rows(
@@ -68,6 +77,7 @@ def _print_head(execution: ExecutionView, console: Console) -> None:
                 ("Status", f"{execution.status.value}, {execution.progress_percent} %{why}"),
                 ("Ordered", f"{local_time(execution.created_at)}, priority {execution.priority.value}"),
                 ("Starts", local_time(execution.start_at)),
+                ("Limit", "" if limit is None else limit_words(limit, execution, history.attempts)),
                 ("Ended", local_time(execution.completed_at)),
                 ("Gave", ", ".join(f"{item.title} ({item.deliverable_id})" for item in execution.deliverables)),
                 ("Next", "; ".join(_answers(execution))),

@@ -125,6 +125,30 @@ def test_a_delayed_order_is_not_watched_and_says_when_it_starts(aif: Terminal) -
     assert aif.gateway.last("POST /api/kam/orders").json["start_at"] == "2026-05-01T09:00:00.000Z"
 
 
+def test_an_order_a_batch_and_a_schedule_say_what_an_execution_may_spend(aif: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text("{}")
+    aif.gateway.answers_with("POST /api/kam/batches", batch(submitting=3), status=202)
+    aif.gateway.answers_with("POST /api/kam/schedules", SCHEDULE, status=201)
+
+    aif("order", "quiz", "--topic", "Bees", "--max-cost", "0.50", "--no-watch")
+    aif("batch", "bees", str(folder / "in.jsonl"), "--max-cost", "$1", "--no-wait")
+    aif("schedules", "add", "weekly quiz", "bees", "--cron", "0 6 * * 1", "--max-cost", "2.25")
+
+    assert aif.gateway.last("POST /api/kam/orders").json["max_cost_usd"] == "0.5"
+    assert aif.gateway.last("POST /api/kam/batches").json["max_cost_usd"] == "1"
+    assert aif.gateway.last("POST /api/kam/schedules").json["max_cost_usd"] == "2.25"
+
+
+def test_a_limit_above_the_operators_is_told_with_its_mend(aif: Terminal) -> None:
+    mistake = {"field": "max_cost_usd", "message": "at most 25 USD, not 26", "mend": "Leave it out."}
+    aif.gateway.refuses("POST /api/kam/orders", 422, "wrong", mistake)
+
+    said = aif("order", "quiz", "--topic", "Bees", "--max-cost", "26")
+
+    assert said.code == 2
+    assert "max_cost_usd: at most 25 USD, not 26\n  -> Leave it out." in said.err
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -134,6 +158,17 @@ def test_a_delayed_order_is_not_watched_and_says_when_it_starts(aif: Terminal) -
         (("order", "--pipeline", "bees", "--param", "topic"), "--param name=value"),
         (("order", "--pipeline", "bees", "--param", "a=1", "--param", "a=2"), "a is given twice"),
         (("order", "quiz", "--topic", "Bees", "--at", "soon"), "--at: 'soon' is no time"),
+        (("order", "quiz", "--topic", "Bees", "--max-cost", "cheap"), "--max-cost: 'cheap' is no amount"),
+        (
+            ("schedules", "add", "x", "bees", "--cron", "0 6 * * 1", "--max-cost", "0"),
+            "--max-cost: an execution that may spend",
+        ),
+        (("schedules", "change", "sched_1"), "nothing is to be changed"),
+        (("schedules", "change", "sched_1", "--param", "a=1", "--without", "a"), "--without: a is given, too"),
+        (("schedules", "change", "sched_1", "--source", "bees.md", "--without", "source"), "--without: source is given, too"),
+        (("schedules", "change", "sched_1", "--max-cost", "1", "--no-max-cost"), "--no-max-cost: --max-cost is given, too"),
+        (("schedules", "change", "sched_1", "--template", "../x"), "no pipeline's name"),
+        (("schedules", "change", "req_1", "--name", "x"), "sched_…"),
         (("batches", "show", "req_1"), "batch_…"),
         (("schedules", "pause", "x"), "sched_…"),
     ],
@@ -251,6 +286,8 @@ def test_batches_are_listed_shown_and_cancelled(aif: Terminal) -> None:
 
     assert "batch_1  05-01 09:00  0 of 3  $0.012  bees\n" in aif("batches").out
     assert aif("batches", "show", "batch_1").out.endswith("0      req_1    scheduled\n")
+    aif.gateway.answers_with("GET /api/kam/batches/batch_1", {**batch(running=3), "max_cost_usd": "0.5"})
+    assert "Limit     $0.50 for each order\n" in aif("batches", "show", "batch_1").out
     assert aif("batches", "cancel", "batch_1").out == "batch_1: 3 of 3 ended, 40 %, $0.012: 3 cancelled\n"
 
 
@@ -312,6 +349,73 @@ def test_schedules_are_listed_and_shown(aif: Terminal) -> None:
 
     assert "sched_1   0 6 * * 1 Europe/Vienna  2026-05-04 04:00  refused  weekly quiz: bees\n" in listed.out
     assert "Problem     order_refused: the template is gone\nSo far      4 orders, 1 skipped\n" in shown.out
+
+
+KEPT = {
+    "name": "weekly quiz",
+    "selected_template": "bees",
+    "parameters": {"topic": "Bees"},
+    "cron": "0 6 * * 1",
+    "timezone": "Europe/Vienna",
+    "urgency_level": "high",
+    "message": "for class 4b",
+    "overlap": "skip",
+    "max_cost_usd": "0.5",
+    "workspace_id": "school",
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [
+        (("--cron", "0 7 * * 2"), {"cron": "0 7 * * 2"}),
+        (
+            ("--timezone", "UTC", "--overlap", "allow", "--urgency", "low"),
+            {"timezone": "UTC", "overlap": "allow", "urgency_level": "low"},
+        ),
+        (("--name", "daily quiz"), {"name": "daily quiz"}),
+        (("--template", "wasps"), {"selected_template": "wasps"}),
+        (("--param", "questionCount=5"), {"parameters": {"topic": "Bees", "questionCount": 5}}),
+        (("--param", "year=2026", "--without", "topic"), {"parameters": {"year": "2026"}}),
+        (("--max-cost", "0.75"), {"max_cost_usd": "0.75"}),
+        (("--cron", ""), {"cron": ""}),
+    ],
+)
+def test_a_schedule_is_changed_in_what_is_named_alone(aif: Terminal, words: tuple[str, ...], changed: dict[str, Any]) -> None:
+    aif.gateway.answers_with("GET /api/kam/schedules/sched_1", {**SCHEDULE, **KEPT})
+    aif.gateway.answers_with("PUT /api/kam/schedules/sched_1", SCHEDULE)
+
+    said = aif("schedules", "change", "sched_1", *words)
+
+    assert said.code == 0, said.err
+    assert said.out == "sched_1 (weekly quiz) is active, next at 2026-05-04 04:00:00\n"
+    assert aif.gateway.last("PUT /api/kam/schedules/sched_1").json == {**KEPT, **changed}
+
+
+def test_a_schedule_can_have_another_document_and_the_operators_limit_again(aif: Terminal, folder: Path) -> None:
+    aif.gateway.answers_with("GET /api/kam/schedules/sched_1", {**SCHEDULE, **KEPT})
+    aif.gateway.answers_with("PUT /api/kam/schedules/sched_1", SCHEDULE)
+
+    aif("schedules", "change", "sched_1", "--source", str(folder / "bees.md"), "--no-max-cost")
+
+    sent = aif.gateway.last("PUT /api/kam/schedules/sched_1").json
+    assert sent["parameters"] == {"topic": "Bees", "source": "src_1"}
+    assert "max_cost_usd" not in sent
+
+
+def test_what_a_schedule_says_about_itself_follows_its_name(aif: Terminal) -> None:
+    aif.gateway.answers_with("GET /api/kam/schedules/sched_1", {**SCHEDULE, **KEPT, "message": "weekly quiz"})
+    aif.gateway.answers_with("PUT /api/kam/schedules/sched_1", SCHEDULE)
+
+    aif("schedules", "change", "sched_1", "--name", "daily quiz")
+
+    assert aif.gateway.last("PUT /api/kam/schedules/sched_1").json["message"] == "daily quiz"
+
+
+def test_the_limit_of_a_schedule_is_shown(aif: Terminal) -> None:
+    aif.gateway.answers_with("GET /api/kam/schedules/sched_1", {**SCHEDULE, "max_cost_usd": "0.5"})
+
+    assert "Limit       $0.50 for each order\n" in aif("schedules", "show", "sched_1").out
 
 
 def test_schedules_are_paused_resumed_and_removed(aif: Terminal) -> None:

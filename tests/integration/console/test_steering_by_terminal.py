@@ -160,9 +160,13 @@ CALL = ProviderCall(
 )
 
 
+ASKED_FOR = {"request_id": REQUEST, "status": "running", "client_id": "local", "created_at": "2026-05-01T09:00:00Z"}
+
+
 @pytest.fixture
 def aif(capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
     with gateway_stand_in() as gateway:
+        gateway.answers_with(f"GET /api/kam/requests/{REQUEST}", ASKED_FOR)
         yield Terminal(gateway, capsys)
 
 
@@ -270,8 +274,7 @@ def test_a_history_too_long_for_one_answer_is_read_page_by_page(aif: Terminal) -
 
 
 def test_show_finds_the_execution_of_a_request_and_prints_json_on_request(aif: Terminal) -> None:
-    request = {"request_id": REQUEST, "status": "running", "client_id": "local", "created_at": "2026-05-01T09:00:00Z"}
-    aif.gateway.answers_with(f"GET /api/kam/requests/{REQUEST}", {**request, "execution": {"execution_id": EXECUTION}})
+    aif.gateway.answers_with(f"GET /api/kam/requests/{REQUEST}", {**ASKED_FOR, "execution": {"execution_id": EXECUTION}})
     aif.gateway.answers_with(f"GET {PIPELINES}/{EXECUTION}/history", history(calls=(CALL,)))
 
     said = aif("show", REQUEST, "--json")
@@ -279,6 +282,41 @@ def test_show_finds_the_execution_of_a_request_and_prints_json_on_request(aif: T
     shown = json.loads(said.out)
     assert shown["execution"]["execution_id"] == EXECUTION
     assert shown["calls"][0]["outcome"] == "in_doubt"
+
+
+RUNNING_ATTEMPT = msgspec.structs.replace(
+    GOOD_ATTEMPT,
+    outcome=AttemptOutcome.RUNNING,
+    ended_at=None,
+    grant=Grant(max_cost_usd="0.1"),
+    metrics=Metrics(cost_usd="0.04"),
+)
+
+
+@pytest.mark.parametrize(
+    ("limit", "attempts", "totals", "words"),
+    [
+        ("0.5", (FAILED_ATTEMPT,), {}, "$0.50, $0.4877 left"),
+        ("0.5", (FAILED_ATTEMPT, RUNNING_ATTEMPT), {}, "$0.50, $0.4877 left, up to $0.06 of it for attempts under way"),
+        ("0.05", (RUNNING_ATTEMPT,), {}, "$0.05, $0.0377 left, up to $0.0377 of it for attempts under way"),
+        ("0.5", (), {"cost_is_complete": False}, "$0.50, at most $0.4877 left"),
+        ("0.01", (), {}, "$0.01, $0.00 left"),
+    ],
+)
+def test_show_tells_what_is_left_of_the_limit_that_the_order_named(
+    aif: Terminal, limit: str, attempts: tuple[AttemptView, ...], totals: dict[str, Any], words: str
+) -> None:
+    spent = execution(totals=msgspec.structs.replace(TOTALS, **totals), max_cost_usd=limit)
+    aif.gateway.answers_with(f"GET /api/kam/requests/{REQUEST}", {**ASKED_FOR, "max_cost_usd": limit})
+    aif.gateway.answers_with(f"GET {PIPELINES}/{EXECUTION}/history", history(execution=spent, attempts=attempts))
+
+    assert f"Limit      {words}\n" in aif("show", EXECUTION).out
+
+
+def test_show_tells_no_limit_when_the_order_named_none(aif: Terminal) -> None:
+    aif.gateway.answers_with(f"GET {PIPELINES}/{EXECUTION}/history", history(execution=execution(max_cost_usd="25")))
+
+    assert "Limit" not in aif("show", EXECUTION).out
 
 
 def test_a_stage_that_waits_for_a_person_is_shown_with_the_command_that_answers(aif: Terminal) -> None:

@@ -108,7 +108,11 @@ async def test_a_refused_order_that_is_replayed_gets_a_new_answer_once(
     for _ in range(2):
         await publish(kam, "alice", order, replay_id("dead_1"))
     await publish(kam, "alice", ORDER, "m-2")
-    await eventually(lambda: len(kam.orchestrator.orders) >= 2, 10)
+
+    async def are_answered() -> bool:
+        return [request["status"] for request in await requests_of(alice)].count("running") == 2
+
+    await eventually(are_answered, 10)
 
     assert [request["status"] for request in await requests_of(alice)] == ["running", "running", "refused"]
     assert len(kam.orchestrator.orders) == 2

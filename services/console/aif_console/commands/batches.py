@@ -6,6 +6,7 @@ import rich_click as click
 
 from aif_console.commands.running import (
     AT,
+    MAX_COST,
     PARAMS,
     URGENCY,
     ListsByDefault,
@@ -26,6 +27,7 @@ _STATUSES = ("submitting", "running", "completed", "partially_completed", "faile
 @PARAMS
 @URGENCY
 @AT
+@MAX_COST
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Follow it until all orders have ended.")
 @asks_a_factory
 def batch(
@@ -34,6 +36,7 @@ def batch(
     params: tuple[str, ...],
     urgency: str,
     at: str | None,
+    max_cost: str | None,
     wait: bool,
     as_json: bool,
     where: Where,
@@ -44,6 +47,7 @@ def batch(
     file, as seen from FILE, is uploaded.
     """
     from aif_console.batches import BatchWish, run_batch
+    from aif_console.cost_limits import cost_limit
     from aif_console.moments import coming_moment
     from aif_console.parameters import named_texts
     from aif_runtime.clock import SystemClock
@@ -54,6 +58,7 @@ def batch(
         texts=named_texts(params),
         urgency=urgency,
         start_at=coming_moment(at, "--at", SystemClock().now()),
+        max_cost_usd=cost_limit(max_cost, "--max-cost"),
     )
     finish(run_batch(wish, where.reach(), output_of(as_json, None), wait=wait))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from aif_console.commands.running import AT, PARAMS, URGENCY, Where, asks_a_factory, finish, output_of
+from aif_console.commands.running import AT, MAX_COST, PARAMS, URGENCY, Where, asks_a_factory, finish, output_of
 
 _OUT = click.option("--out", type=click.Path(dir_okay=False), help="Save the deliverable here instead of the data folder.")
 
@@ -20,6 +20,7 @@ _OUT = click.option("--out", type=click.Path(dir_okay=False), help="Save the del
 @PARAMS
 @URGENCY
 @AT
+@MAX_COST
 @click.option(
     "--watch/--no-watch", default=None, help="Follow it to the end and print what came out; so it is unless --at is given."
 )
@@ -36,12 +37,14 @@ def order(
     params: tuple[str, ...],
     urgency: str,
     at: str | None,
+    max_cost: str | None,
     watch: bool | None,
     out: str | None,
     as_json: bool,
     where: Where,
 ) -> None:
     """Order a course or a quiz from a document or a topic, or what any other pipeline makes."""
+    from aif_console.cost_limits import cost_limit
     from aif_console.moments import coming_moment
     from aif_console.orders import OrderWish, run_order, template_of
     from aif_console.parameters import named_texts
@@ -57,6 +60,7 @@ def order(
         texts=named_texts(params),
         urgency=urgency,
         start_at=coming_moment(at, "--at", SystemClock().now()),
+        max_cost_usd=cost_limit(max_cost, "--max-cost"),
     )
     finish(run_order(wish, where.reach(), output_of(as_json, out), watch=at is None if watch is None else watch))
 

@@ -35,6 +35,9 @@ PARAMS = click.option(
     "--param", "params", metavar="NAME=VALUE", multiple=True, help="A parameter by the template's own name; may be repeated."
 )
 AT = click.option("--at", metavar="TIME", help="Start then: 2026-05-01T09:00, 09:00, or 2h for in two hours.")
+MAX_COST = click.option(
+    "--max-cost", metavar="USD", help="What an execution may spend at AI providers, such as 0.50; else the operator's limit."
+)
 URGENCY = click.option(
     "--urgency", type=click.Choice(["low", "normal", "high", "critical"]), default="normal", show_default=True, help="How soon."
 )

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import rich_click as click
 
-from aif_console.commands.running import PARAMS, URGENCY, ListsByDefault, Where, asks_a_factory, finish, on_stdout
+from aif_console.commands.running import MAX_COST, PARAMS, URGENCY, ListsByDefault, Where, asks_a_factory, finish, on_stdout
 
 _ID = click.argument("schedule_id", metavar="ID")
 
 
 @click.group(cls=ListsByDefault)
 def schedules() -> None:
-    """Orders that repeat: list, show, add, pause, resume, remove."""
+    """Orders that repeat: list, show, add, change, pause, resume, remove."""
 
 
 @schedules.command(name="list")
@@ -47,6 +47,7 @@ def show(schedule_id: str, as_json: bool, where: Where) -> None:
 @click.option("--source", type=click.Path(dir_okay=False, path_type=Path), help="Document: .md .txt .html .pdf .docx")
 @PARAMS
 @URGENCY
+@MAX_COST
 @click.option(
     "--overlap",
     type=click.Choice(["skip", "allow"]),
@@ -63,11 +64,13 @@ def add(
     source: Path | None,
     params: tuple[str, ...],
     urgency: str,
+    max_cost: str | None,
     overlap: str,
     as_json: bool,
     where: Where,
 ) -> None:
     """Order something again and again."""
+    from aif_console.cost_limits import cost_limit
     from aif_console.parameters import named_texts
     from aif_console.schedules import ScheduleWish, run_add_schedule
 
@@ -80,8 +83,60 @@ def add(
         source=source,
         urgency=urgency,
         overlap=overlap,
+        max_cost_usd=cost_limit(max_cost, "--max-cost"),
     )
     finish(run_add_schedule(wish, where.reach(), on_stdout(), as_json=as_json))
+
+
+@schedules.command()
+@_ID
+@click.option("--name", help="Another name.")
+@click.option("--template", metavar="NAME", help="Another template.")
+@click.option("--cron", metavar="FIELDS", help="Another rhythm.")
+@click.option("--timezone", help="Another clock, such as Europe/Vienna.")
+@click.option("--source", type=click.Path(dir_okay=False, path_type=Path), help="Another document.")
+@PARAMS
+@click.option("--without", metavar="NAME", multiple=True, help="A parameter to leave to the template; may be repeated.")
+@click.option("--urgency", type=click.Choice(["low", "normal", "high", "critical"]), help="How soon.")
+@MAX_COST
+@click.option("--no-max-cost", is_flag=True, help="Back to the operator's limit.")
+@click.option("--overlap", type=click.Choice(["skip", "allow"]), help="What to do when the execution before has not ended.")
+@asks_a_factory
+def change(
+    schedule_id: str,
+    name: str | None,
+    template: str | None,
+    cron: str | None,
+    timezone: str | None,
+    source: Path | None,
+    params: tuple[str, ...],
+    without: tuple[str, ...],
+    urgency: str | None,
+    max_cost: str | None,
+    no_max_cost: bool,
+    overlap: str | None,
+    as_json: bool,
+    where: Where,
+) -> None:
+    """Change what is ordered or when; what is not named stays as it is."""
+    from aif_console.cost_limits import cost_limit
+    from aif_console.parameters import named_texts
+    from aif_console.schedules import ScheduleChange, run_change_schedule
+
+    wanted = ScheduleChange(
+        name=name,
+        template=template,
+        cron=cron,
+        timezone=timezone,
+        texts=named_texts(params),
+        without=frozenset(without),
+        source=source,
+        urgency=urgency,
+        overlap=overlap,
+        max_cost_usd=cost_limit(max_cost, "--max-cost"),
+        without_limit=no_max_cost,
+    )
+    finish(run_change_schedule(schedule_id, wanted, where.reach(), on_stdout(), as_json=as_json))
 
 
 @schedules.command()

@@ -70,6 +70,8 @@ class RequestAnswer(Struct, frozen=True, kw_only=True):
     total_cost_usd: UsdText | None = None
     deliverables: tuple[DeliverableAnswer, ...] = ()
     problem: WhyNot | None = None
+    max_cost_usd: UsdText | None = None
+    """What its execution may spend, as far as the order says; None for the operator's limit."""
 
     @property
     def is_final(self) -> bool:

@@ -26,6 +26,8 @@ class BatchAnswer(Struct, frozen=True, kw_only=True):
     total_cost_usd: UsdText
     """Of the executions that have ended."""
     total_tokens_used: int = 0
+    max_cost_usd: UsdText | None = None
+    """What each execution may spend; None for the operator's limit."""
 
     @property
     def has_ended(self) -> bool:
@@ -59,6 +61,8 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     message: str
     urgency_level: str
     start_at: str | None = None
+    max_cost_usd: UsdText | None = None
+    """Of each execution."""
 
 
 async def place_batch(gateway: Gateway, batch: NewBatch) -> BatchAnswer:
@@ -72,6 +76,8 @@ async def place_batch(gateway: Gateway, batch: NewBatch) -> BatchAnswer:
     }
     if batch.start_at is not None:
         body["start_at"] = batch.start_at
+    if batch.max_cost_usd is not None:
+        body["max_cost_usd"] = batch.max_cost_usd
     return await gateway.ask("POST", BATCHES, BatchAnswer, headers=once(), json=body, timeout=UPLOAD_SECONDS)
 
 

@@ -24,6 +24,7 @@ from aif_console.gateway.answers import (
 from aif_console.gateway.event_source import read_events
 from aif_console.gateway.ids import kind_of
 from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
+from aif_contracts.money import UsdText
 from aif_contracts.orders import ExecutionView
 from aif_contracts.performance import WorkerInsights
 from aif_contracts.workers import WorkerList
@@ -88,6 +89,7 @@ class Gateway:
         message: str,
         urgency: str = "normal",
         start_at: str | None = None,
+        max_cost_usd: UsdText | None = None,
     ) -> OrderAnswer:
         """One execution, however often it has to be sent."""
         body: dict[str, Any] = {
@@ -98,6 +100,8 @@ class Gateway:
         }
         if start_at is not None:
             body["start_at"] = start_at
+        if max_cost_usd is not None:
+            body["max_cost_usd"] = max_cost_usd
         return await self.ask(
             "POST",
             "/api/kam/orders",

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct, structs
+import msgspec
+from msgspec import Struct
 
 from aif_console.gateway.answers import WhyNot
 from aif_console.gateway.gateway import Gateway, once, without_none
+from aif_contracts.money import UsdText
 
 SCHEDULES = "/api/kam/schedules"
 
 
-class NewSchedule(Struct, frozen=True, kw_only=True):
+class NewSchedule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """As it is sent."""
 
     name: str
@@ -23,6 +25,9 @@ class NewSchedule(Struct, frozen=True, kw_only=True):
     message: str
     overlap: str
     """`skip`: not ordered while the execution before has not ended; `allow`: ordered all the same."""
+    max_cost_usd: UsdText | None = None
+    """What each execution may spend; None for the operator's limit."""
+    workspace_id: str | None = None
 
 
 class ScheduleAnswer(Struct, frozen=True, kw_only=True):
@@ -34,6 +39,10 @@ class ScheduleAnswer(Struct, frozen=True, kw_only=True):
     cron: str
     timezone: str
     overlap: str
+    urgency_level: str = "normal"
+    message: str = ""
+    workspace_id: str | None = None
+    max_cost_usd: UsdText | None = None
     next_at: str | None = None
     """None while paused."""
     last_outcome: str | None = None
@@ -61,7 +70,12 @@ async def read_schedule(gateway: Gateway, schedule_id: str) -> ScheduleAnswer:
 
 async def add_schedule(gateway: Gateway, schedule: NewSchedule) -> ScheduleAnswer:
     """One schedule, however often it has to be sent."""
-    return await gateway.ask("POST", SCHEDULES, ScheduleAnswer, headers=once(), json=structs.asdict(schedule))
+    return await gateway.ask("POST", SCHEDULES, ScheduleAnswer, headers=once(), json=_body(schedule))
+
+
+async def replace_schedule(gateway: Gateway, schedule_id: str, schedule: NewSchedule) -> ScheduleAnswer:
+    """In place of what it was; what is due next is reckoned anew."""
+    return await gateway.ask("PUT", f"{SCHEDULES}/{schedule_id}", ScheduleAnswer, json=_body(schedule))
 
 
 async def pause_schedule(gateway: Gateway, schedule_id: str) -> ScheduleAnswer:
@@ -76,3 +90,7 @@ async def resume_schedule(gateway: Gateway, schedule_id: str) -> ScheduleAnswer:
 async def remove_schedule(gateway: Gateway, schedule_id: str) -> ScheduleAnswer:
     """Its requests stay."""
     return await gateway.ask("DELETE", f"{SCHEDULES}/{schedule_id}", ScheduleAnswer)
+
+
+def _body(schedule: NewSchedule) -> Any:
+    return msgspec.to_builtins(schedule)
