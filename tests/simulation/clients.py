@@ -48,7 +48,7 @@ class Clients:
             template_version=pipeline.version,
             parameters=parameters_of(timeline.chance),
             start_at=rfc3339(timeline.now + timeline.between(0, 30_000)) if timeline.happens(weather.delays) else None,
-            max_cost_usd=timeline.chance.choice(("0.1", "0.25", "0.5")) if timeline.happens(weather.thrift) else None,
+            max_cost_usd=timeline.chance.choice(("0.15", "0.25", "0.4")) if timeline.happens(weather.thrift) else None,
         )
         if order.max_cost_usd is not None:
             self._truth.limits[execution_id] = usd(order.max_cost_usd)

@@ -144,6 +144,9 @@ class _Case:
             self._must(stopped == 0, "stopped in error", f"{stage_id} lost {stopped} attempts to words that were not for them")
             told = successes[stage_id]
             self._must(codes[None] == told, "one success", f"{stage_id} told of {told} successes and had {codes[None]}")
+            for number, ended in records.items():
+                given = self._truth.packets.get((self._id, stage_id, number), ended.account.packet_id)
+                self._must(given == ended.account.packet_id, "packet fence", f"{given} was good for attempt {number} of {stage_id}")
             self._counts_since_it_began(stage_id, run, records)
 
     def _counts_since_it_began(self, stage_id: str, run: StageRun, records: Mapping[int, RecordAttempt]) -> None:

@@ -14,7 +14,7 @@ from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.events import CompensationStarted, ExecutionEvent, WorkflowPaused, WorkflowResumed
 from aif_contracts.orders import ExecutionStatus
-from aif_contracts.packets import ControlMessage, Granted, Priority, Proceed, WorkPacket
+from aif_contracts.packets import ControlMessage, Grant, Granted, Priority, Proceed, WorkPacket
 from aif_contracts.performance import PerformanceRecord
 from aif_contracts.reports import Accepted, Completed, Declined, Failed, Progress, Report
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
@@ -76,7 +76,7 @@ Then = Callable[[Applied | None], None]
 
 _PACKETS = msgspec.json.Decoder(WorkPacket)
 _WORK = subjects.work(WORKER, Priority.NORMAL)
-PATIENCE = Patience(compensating_ms=240_000, most_held_ms=120_000)
+PATIENCE = Patience(preparing_ms=4_000, compensating_ms=240_000, most_held_ms=120_000)
 _LIVE_WORKERS = frozenset({WORKER})
 _WORKS = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.COMPENSATING})
 _PERFORMANCE = subjects.performance(WORKER)
@@ -260,9 +260,7 @@ class Replica:
         for execution_id, follow_up in follow_ups_of(worked):
             if self.crashes():
                 return
-            slow = self._cluster.timeline.happens(self._cluster.weather.slow)
-            delay = self._cluster.timeline.between(1, 45_000 if slow else 50)
-            self._cluster.timeline.after(delay, self._perform, execution_id, follow_up)
+            self._cluster.timeline.after(self._cluster.follow_up_ms(), self._perform, execution_id, follow_up)
 
     def _perform(self, execution_id: str, follow_up: FollowUp) -> None:
         """The end of a follow-up; nothing comes of it when the replica has died meanwhile, or a store was away."""
@@ -385,6 +383,8 @@ class Cluster:
             assert message.message_id is not None
             if message.subject == _WORK:
                 packet = _PACKETS.decode(message.payload)
+                if self._without is Mechanism.CLAIMS and packet.action == PAID:
+                    packet = msgspec.structs.replace(packet, grant=Grant(max_cost_usd=MAX_ATTEMPT_COST_USD))
                 self.timeline.note(f"publish {packet.packet_id} with {'a' if packet.grant else 'no'} grant")
                 self._broker.publish(Queue.WORK, packet, message.message_id)
             elif message.subject != _PERFORMANCE:
@@ -402,6 +402,11 @@ class Cluster:
             stage_id=stage_id,
             outputs={name: LoadedOutput(sha256=ref.sha256, value=self.blobs[ref.storage_key]) for name, ref in refs.items()},
         )
+
+    def follow_up_ms(self) -> int:
+        """How long a store takes; on a bad day so long that it is asked again meanwhile, and then answers both."""
+        slow = self.timeline.happens(self.weather.slow_store)
+        return self.timeline.between(1, 20_000 if slow else 50)
 
     def _anybody(self) -> Replica | None:
         alive = [replica for replica in self._replicas if replica.is_alive]

@@ -126,7 +126,7 @@ def _grown(chance: random.Random, plain: Sequence[Stage]) -> list[Stage]:
 def _rules(chance: random.Random, stage_id: str, after: Sequence[str]) -> tuple[Rule, ...]:
     rules: list[Rule] = []
     if chance.random() < 0.4:
-        judged = chance.choice((f"{stage_id}.quality_score < 0.55", f"{stage_id}.mark < 4"))
+        judged = chance.choice((f"{stage_id}.quality_score < 0.55", f"{stage_id}.mark < 5", f"{stage_id}.mark < 5"))
         rules.append(RetryStage(condition=judged, max_retries=chance.choice((1, 2))))
     if chance.random() < 0.45:
         often = chance.choice((1, 1, 2))

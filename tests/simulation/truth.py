@@ -39,6 +39,8 @@ class Truth:
         """What providers have billed for each execution, also what nobody was told of, in USD."""
         self.made: dict[str, dict[str, Any]] = {}
         """Every result that was ever reported, as rules see it, by its storage key."""
+        self.packets: dict[AttemptKey, str] = {}
+        """The packet for which each attempt was granted."""
         self.waiting: set[AttemptKey] = set()
         """Attempts that wait to be alone: their time has not begun."""
         self.seen: Counter[str] = Counter()
@@ -59,7 +61,8 @@ class Truth:
         if now - last < lease_ms and now - first < longest_ms:
             self.violated("live attempts are kept", f"{attempt} was given away {now - last} ms after a sign of life")
 
-    def was_granted(self, attempt: AttemptKey, instance_id: str) -> None:
+    def was_granted(self, attempt: AttemptKey, packet_id: str, instance_id: str) -> None:
+        self.packets[attempt] = packet_id
         holders = self.holders.setdefault(attempt, set())
         holders.add(instance_id)
         if len(holders) > 1:

@@ -25,6 +25,10 @@ class Weather(Struct, frozen=True, kw_only=True):
     """A message is delivered again although it is in somebody's hands, or published again because its confirmation was lost."""
     slow: float = 0.0
     """A message is under way for up to a minute."""
+    large: float = 0.2
+    """What is made is too large for a report, and is stored."""
+    slow_store: float = 0.0
+    """Reading or storing takes many seconds."""
     hand_back: float = 0.0
     """A worker process ends in an orderly way and gives its packet back."""
     decline: float = 0.0
@@ -67,6 +71,7 @@ def weather_of(chance: random.Random) -> Weather:
         return tuple(int(chance.random() ** 2 * 120_000) for _ in range(1 + int(chance.random() * 2)))
 
     often = 0.15 if chance.random() < 0.25 else 0.7
+    slow_store = some(often / 2, 0.9)
     return Weather(
         crash=some(often, 0.06),
         refused_commit=some(often / 2, 0.2),
@@ -77,6 +82,8 @@ def weather_of(chance: random.Random) -> Weather:
         freeze=some(often, 0.05),
         twice=some(often, 0.3),
         slow=some(often, 0.1),
+        large=0.8 if slow_store else 0.2,
+        slow_store=slow_store,
         hand_back=some(often / 4, 0.1),
         decline=some(often / 4, 0.1),
         failure=some(often, 0.4),
@@ -84,7 +91,7 @@ def weather_of(chance: random.Random) -> Weather:
         pauses=some(0.25, 1.0),
         resumes=some(0.6, 1.0),
         inattention=some(often / 4, 0.5),
-        thrift=some(0.2, 1.0),
+        thrift=some(0.35, 1.0),
         delays=some(0.2, 1.0),
         wipes_at=moments(often / 2),
         forgets_at=moments(often / 2),

@@ -167,7 +167,8 @@ class Worker:
         hand.claim_id = ""
         match answer:
             case Granted(attempt=attempt, grant=grant, timeout_ms=timeout_ms, alone=alone):
-                self._shop.truth.was_granted((hand.packet.execution_id, hand.packet.stage_id, attempt), self.instance_id)
+                key = (hand.packet.execution_id, hand.packet.stage_id, attempt)
+                self._shop.truth.was_granted(key, hand.packet.packet_id, self.instance_id)
                 hand.attempt = attempt
                 if alone:
                     self._wait_to_be_alone(hand, grant.max_cost_usd, timeout_ms)
@@ -430,7 +431,7 @@ class Workshop:
 
     def _store(self, packet: WorkPacket, value: dict[str, Any]) -> BlobRef:
         content = msgspec.json.encode(value)
-        inline = packet.inline_limit_bytes >= INLINE_LIMIT_BYTES and not self.timeline.happens(0.2)
+        inline = packet.inline_limit_bytes >= INLINE_LIMIT_BYTES and not self.timeline.happens(self.weather.large)
         key = f"data/{packet.execution_id}/{packet.stage_id}/output/{self._made}"
         if not inline:
             self.cluster.blobs[key] = value
