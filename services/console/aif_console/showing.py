@@ -12,12 +12,13 @@ from aif_console.gateway.executions import all_attempts, all_calls, history_of
 from aif_console.gateway.gateway import Gateway
 from aif_console.gateway.reach import Reach
 from aif_console.moments import local_time
+from aif_console.next_commands import next_commands
 from aif_console.reading.figures import rendered_stages, rendered_totals
 from aif_console.reading.hanging import rows
 from aif_console.reading.history import attempts_in_full, attempts_in_short, calls_in_full, events_in_full, events_in_short
 from aif_console.reading.json_output import print_json
 from aif_contracts.money import UsdText
-from aif_contracts.orders import ExecutionStatus, ExecutionView, StageStatus
+from aif_contracts.orders import ExecutionView
 
 
 class ShowWish(Struct, frozen=True, kw_only=True):
@@ -80,22 +81,10 @@ def _print_head(history: History, limit: UsdText | None, console: Console) -> No
                 ("Limit", "" if limit is None else limit_words(limit, execution, history.attempts)),
                 ("Ended", local_time(execution.completed_at)),
                 ("Gave", ", ".join(f"{item.title} ({item.deliverable_id})" for item in execution.deliverables)),
-                ("Next", "; ".join(_answers(execution))),
+                ("Next", "; ".join(next_commands(execution))),
             )
         )
     )
-
-
-def _answers(execution: ExecutionView) -> list[str]:
-    """Commands that this execution waits for."""
-    some_id = execution.execution_id
-    match execution.status:
-        case ExecutionStatus.PAUSED | ExecutionStatus.FAILED | ExecutionStatus.CANCELLED | ExecutionStatus.PARTIALLY_COMPLETED:
-            return [f"aif resume {some_id}"]
-        case ExecutionStatus.COMPLETED | ExecutionStatus.COMPENSATING | ExecutionStatus.SCHEDULED:
-            return []
-    waiting = [stage.stage_id for stage in execution.stages if stage.status is StageStatus.AWAITING_APPROVAL]
-    return [f"aif approve {some_id} --stage {stage}" for stage in waiting]
 
 
 def _print_overview(history: History, console: Console) -> None:

@@ -7,6 +7,7 @@ from aif_console.exit_codes import DONE
 from aif_console.gateway import executions
 from aif_console.gateway.gateway import Gateway
 from aif_console.gateway.reach import Reach
+from aif_console.next_commands import next_words
 from aif_console.reading.figures import kept_words
 from aif_console.reading.json_output import print_json
 from aif_console.reading.plain_text import plain
@@ -21,7 +22,7 @@ async def run_pause(some_id: str, reason: str | None, reach: Reach, console: Con
         print_json(console, execution)
         return DONE
     _say(_state(execution), console)
-    _say(f"to go on: aif resume {execution.execution_id}", console)
+    _say_next(execution, console)
     return DONE
 
 
@@ -36,7 +37,7 @@ async def run_resume(some_id: str, reach: Reach, console: Console, *, as_json: b
     if resumed.kept.stages or execution.leg > 1:
         _say(kept_words(resumed.kept), console)
     _say(_state(execution), console)
-    _say(f"watch it: aif watch {execution.execution_id}", console)
+    _say_next(execution, console)
     return DONE
 
 
@@ -58,6 +59,7 @@ async def run_decide(
         print_json(console, execution)
         return DONE
     _say(f"{stage_id or 'the stage that waited'} is {'approved' if approved else 'rejected'}; {_state(execution)}", console)
+    _say_next(execution, console)
     return DONE
 
 
@@ -74,6 +76,11 @@ async def run_cancel(some_id: str, reach: Reach, console: Console, *, as_json: b
 
 def _state(execution: ExecutionView) -> str:
     return f"{execution.execution_id} is {execution.status.value}, {execution.progress_percent} %"
+
+
+def _say_next(execution: ExecutionView, console: Console) -> None:
+    for words in next_words(execution):
+        _say(words, console)
 
 
 def _say(words: str, console: Console) -> None:

@@ -383,6 +383,28 @@ def test_pause_says_how_to_go_on(aif: Terminal) -> None:
     assert asked.headers["Idempotency-Key"]
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (ExecutionStatus.AWAITING_APPROVAL, f"to agree: aif approve {EXECUTION} --stage course\n"),
+        (ExecutionStatus.RUNNING, f"to agree: aif approve {EXECUTION} --stage course\n"),
+        (ExecutionStatus.PAUSED, f"to go on: aif resume {EXECUTION}\n"),
+        (ExecutionStatus.FAILED, f"to try again: aif resume {EXECUTION}\n"),
+        (ExecutionStatus.COMPENSATING, f"watch it: aif watch {EXECUTION}\n"),
+        (ExecutionStatus.COMPLETED, ""),
+    ],
+)
+def test_what_an_execution_waits_for_is_told_after_every_change_of_its_course(
+    aif: Terminal, status: ExecutionStatus, words: str
+) -> None:
+    found = execution(status, stages=(stage("course", StageStatus.AWAITING_APPROVAL),))
+    aif.gateway.answers_with(f"POST {PIPELINES}/{EXECUTION}/resume", {"execution": found, "kept": NOTHING_KEPT})
+    aif.gateway.answers_with(f"POST {PIPELINES}/{EXECUTION}/reject", found)
+
+    assert aif("resume", EXECUTION).out == f"{EXECUTION} is {status.value}, 60 %\n{words}"
+    assert aif("reject", EXECUTION, "--stage", "quiz").out.endswith(f"is {status.value}, 60 %\n{words}")
+
+
 def test_resume_prints_what_it_saved(aif: Terminal) -> None:
     resumed = {"execution": execution(ExecutionStatus.RUNNING, leg=2), "kept": KEPT}
     aif.gateway.answers_with(f"POST {PIPELINES}/{EXECUTION}/resume", resumed)
@@ -444,7 +466,7 @@ def test_a_decision_is_sent_with_stage_and_comment(
 
     said = aif(*words)
 
-    assert said.out == f"{told}; {EXECUTION} is running, 60 %\n"
+    assert said.out == f"{told}; {EXECUTION} is running, 60 %\nwatch it: aif watch {EXECUTION}\n"
     assert aif.gateway.last(f"POST {PIPELINES}/{EXECUTION}/{verb}").json == sent
 
 
