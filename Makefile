@@ -55,8 +55,8 @@ faults: $(TESTS_READY) ## the fault matrix over real processes, as a table with 
 simulate: $(TESTS_READY) ## thousands of seeded histories of crashes and losses through the pure core
 	@PYTHONPATH=tests $(PY) tests/simulation/run.py --seeds 20000
 
-bench: $(TESTS_READY) ## workloads of executions over real servers: throughput, latency, CPU per execution, memory
-	@$(PY) tests/load/workloads.py
+bench: $(TESTS_READY) ## workloads of executions beside a floor: throughput, latency, CPU, memory (ONLY=a,b,… | growth, REPEAT=3)
+	@$(PY) tests/load/run.py $(if $(ONLY),--only $(ONLY)) $(if $(REPEAT),--repeat $(REPEAT))
 
 image: ## container image of one service (SERVICE=kam|orchestrator|granulator|researcher|classifier)
 	@test -n "$(SERVICE)" || { echo "say which: make image SERVICE=kam"; exit 2; }

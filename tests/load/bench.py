@@ -8,7 +8,7 @@ from msgspec import Struct
 from load.floor.floor import running_floor
 from load.ours import Replicas, prepare_database, running_factory
 from load.rounds import play_rounds
-from load.servers import running_servers
+from load.servers import Disks, running_servers
 from load.targets import Judged, judge
 from load.telling import tell_results
 from load.workloads import WARM_UP, WORKLOADS, in_small
@@ -24,11 +24,20 @@ class Scale(Struct, frozen=True, kw_only=True):
     """How long those are watched."""
     settle_seconds: float = 3.0
     """How long what comes after the work is let pass before idleness is watched."""
+    disks: Disks = Disks()
     in_small: bool = False
     """Only to see that everything works."""
 
 
-SMALL = Scale(repeat=1, finished=500, waiting=20, idle_seconds=0.2, settle_seconds=0.2, in_small=True)
+SMALL = Scale(
+    repeat=1,
+    finished=500,
+    waiting=20,
+    idle_seconds=0.2,
+    settle_seconds=0.2,
+    disks=Disks(postgres_is_durable=False),
+    in_small=True,
+)
 
 
 async def bench(
@@ -36,7 +45,7 @@ async def bench(
 ) -> list[Judged]:
     """Play the workloads named and tell the results; gives what is to stand beside the targets."""
     workloads = [in_small(each) if scale.in_small else each for each in WORKLOADS if each.key in keys]
-    async with running_servers(folder, durable=not scale.in_small) as servers:
+    async with running_servers(folder, scale.disks) as servers:
         say(f"{servers.durability}; {replicas.words}\n")
         database_url = await prepare_database(servers)
         async with running_floor(servers) as floor, running_factory(servers, database_url, replicas) as ours:

@@ -72,8 +72,8 @@ async def read_rows(admin_url: str, schema: str, execution_id: str) -> RealRows:
     return RealRows({table: [tuple(row) for row in rows] for table, rows in found.items()})
 
 
-async def multiply(admin_url: str, schema: str, real: RealRows, count: int) -> int:
-    """Leave `count` ended executions in the tables and nothing else, vacuumed and analysed; the database's size in bytes."""
+async def multiply(admin_url: str, schema: str, real: RealRows, count: int) -> str:
+    """Leave `count` ended executions in the tables and nothing else, vacuumed and analysed; tells the tables' sizes."""
     connection = await _connect(admin_url, schema)
     try:
         # No triggers: each row's foreign key is right by the way it is made.
@@ -87,10 +87,10 @@ async def multiply(admin_url: str, schema: str, real: RealRows, count: int) -> i
         # What autovacuum would have done on the way; and what is to be measured is not the disk catching up.
         await connection.execute("VACUUM (ANALYZE)")
         await connection.execute("CHECKPOINT")
-        size: int = await connection.fetchval("SELECT pg_database_size(current_database())")
+        sizes = {table: await connection.fetchval("SELECT pg_total_relation_size($1::regclass)", table) for table in TABLES}
     finally:
         await connection.close()
-    return size
+    return ", ".join(f"{table} {size / 1e9:.1f} GB" for table, size in sizes.items())
 
 
 async def _connect(admin_url: str, schema: str) -> "asyncpg.Connection[asyncpg.Record]":

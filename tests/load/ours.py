@@ -90,9 +90,10 @@ class Factory:
         if isinstance(reply, Refusal):
             raise OrderRefused(reply.message)
 
-    async def hear(self, event_type: str) -> None:
-        """Note the executions that end with this event, until cancelled."""
+    async def hear(self, event_type: str, hears: asyncio.Event) -> None:
+        """Note the executions that end with this event, until cancelled; `hears` is set when none is missed any more."""
         async with self._bus.listen(subjects.event(CLIENT, "*", event_type)) as heard:
+            hears.set()
             while True:
                 broadcast = await heard.next(LISTEN_SECONDS)
                 if broadcast is not None:
@@ -138,8 +139,15 @@ async def running_factory(servers: Servers, database_url: str, replicas: Replica
             pids[name] = await stack.enter_async_context(program)
         factory = Factory(bus, pids)
         for event_type in sorted(FINAL_EVENT_TYPES):
-            stack.callback(asyncio.create_task(factory.hear(event_type)).cancel)
+            hears = asyncio.Event()
+            stack.push_async_callback(_cancel, asyncio.create_task(factory.hear(event_type, hears)))
+            await hears.wait()
         yield factory
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _until_registered(bus: NatsBus, workers: int) -> None:

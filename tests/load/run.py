@@ -20,7 +20,9 @@ async def play(options: argparse.Namespace, names: list[str], folder: Path) -> N
     from load.bench import SMALL, Scale, bench
     from load.growth_trial import growth_trial
     from load.ours import Replicas
+    from load.servers import Disks
     from load.telling import IDLE_WORKERS, tell_judged
+    from load.waiting_trial import waiting_trial
 
     replicas = Replicas(orchestrators=options.orchestrators, workers=options.workers, slots=options.slots)
     scale = Scale(
@@ -28,6 +30,7 @@ async def play(options: argparse.Namespace, names: list[str], folder: Path) -> N
         finished=options.finished,
         waiting=options.waiting,
         idle_seconds=options.idle_seconds,
+        disks=Disks(nats_sync_interval=options.sync_interval),
     )
     if options.smoke:
         scale = SMALL
@@ -39,6 +42,7 @@ async def play(options: argparse.Namespace, names: list[str], folder: Path) -> N
         judged += await bench(folder / "bench", workloads, replicas=replicas, scale=scale, say=say)
     if GROWTH in names:
         judged += await growth_trial(folder / "growth", replicas=replicas, scale=scale, say=say)
+        await waiting_trial(folder / "waiting", replicas=replicas, scale=scale, say=say)
     tell_judged(judged, say)
     if options.smoke:
         say("A smoke run shows that the benchmark works; its figures mean nothing.")
@@ -67,6 +71,7 @@ def _options(known: list[str], paid: tuple[str, ...]) -> tuple[argparse.Namespac
     parser.add_argument("--orchestrators", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--slots", type=int, default=1000, help="of each worker")
+    parser.add_argument("--sync-interval", default="2m", help="of NATS: 2m as is its own default, or always")
     parser.add_argument("--finished", type=int, default=1_000_000, help="executions in the database, for growth")
     parser.add_argument("--waiting", type=int, default=10_000, help="executions that nobody works on, for growth")
     parser.add_argument("--idle-seconds", type=float, default=20.0, help="how long those are watched")

@@ -12,8 +12,14 @@ from aif_console.embedded.nats_server import EmbeddedNats
 from aif_console.embedded.postgres_server import EmbeddedPostgres
 from aif_console.embedded.service_roles import ensure_role_and_schema, with_database
 
-SYNC_INTERVAL = "2m"
-"""Of the broker. Postgres is the record, so a message that the broker loses is sent again from there."""
+
+class Disks(Struct, frozen=True, kw_only=True):
+    """How careful the servers are."""
+
+    postgres_is_durable: bool = True
+    """What it has committed is on the disk, as in production."""
+    nats_sync_interval: str = "2m"
+    """NATS's own default. Postgres is the record of what is measured: a message that the broker loses is sent again."""
 
 
 class Servers(Struct, frozen=True, kw_only=True):
@@ -39,14 +45,13 @@ class Servers(Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def running_servers(folder: Path, *, durable: bool) -> AsyncIterator[Servers]:
-    """What a durable Postgres has committed is on the disk, as in production."""
+async def running_servers(folder: Path, disks: Disks) -> AsyncIterator[Servers]:
     folder.mkdir(mode=0o711)
     async with AsyncExitStack() as stack:
-        nats = EmbeddedNats(folder / "nats", sync_interval=SYNC_INTERVAL)
+        nats = EmbeddedNats(folder / "nats", sync_interval=disks.nats_sync_interval)
         await nats.start()
         stack.push_async_callback(nats.stop)
-        postgres = EmbeddedPostgres(folder / "postgres", durable=durable)
+        postgres = EmbeddedPostgres(folder / "postgres", durable=disks.postgres_is_durable)
         await postgres.start()
         stack.push_async_callback(postgres.stop)
         assert nats.pid is not None, "it has started"
@@ -56,7 +61,7 @@ async def running_servers(folder: Path, *, durable: bool) -> AsyncIterator[Serve
             nats_url=nats.url,
             postgres_admin_url=postgres.admin_url,
             pids={"nats": nats.pid, "postgres": postgres.pid},
-            durability=await _durability(postgres.admin_url),
+            durability=f"{await _durability(postgres.admin_url)}; NATS with sync_interval {disks.nats_sync_interval}",
         )
 
 
@@ -68,4 +73,4 @@ async def _durability(admin_url: str) -> str:
         version = await connection.fetchval("SHOW server_version")
     finally:
         await connection.close()
-    return f"Postgres {version} with fsync {fsync}, synchronous_commit {commit}; NATS with sync_interval {SYNC_INTERVAL}"
+    return f"Postgres {version} with fsync {fsync}, synchronous_commit {commit}"

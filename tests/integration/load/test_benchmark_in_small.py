@@ -34,7 +34,7 @@ async def test_every_workload_of_the_benchmark_can_be_played_and_told() -> None:
     ):
         assert workload in words
     assert words.count("ours to floor: executions/s") == 6
-    assert "500 finished executions take" in words
+    assert "Growth: 500 finished executions" in words
     assert "20 executions wait for a worker that nobody runs" in words
     assert "Growth: W1b slower by" in words
 
