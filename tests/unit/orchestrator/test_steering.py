@@ -263,7 +263,7 @@ def test_an_optional_stage_that_failed_is_tried_again_with_what_was_made_from_it
     story.made("base")
     story.fails("extra", story.granted("extra"), retryable=False)
     story.made("end")
-    assert story.execution.status is ExecutionStatus.PARTIALLY_COMPLETED
+    assert story.event_types()[-1] == "WORKFLOW_COMPLETED"
 
     story.happens(ResumeAsked())
     assert [packet.stage_id for packet in story.packets()] == ["extra"]
@@ -370,7 +370,7 @@ def test_what_was_made_from_the_absence_of_an_added_stage_is_made_anew_with_it()
     story.made("one", {"made": "rough"})
     story.fails("polish", story.granted("polish"), retryable=False)
     story.made("end")
-    assert story.execution.status is ExecutionStatus.PARTIALLY_COMPLETED
+    assert story.event_types()[-1] == "WORKFLOW_COMPLETED"
 
     story.happens(ResumeAsked())
     assert [packet.stage_id for packet in story.packets()] == ["polish"]

@@ -81,7 +81,7 @@ def test_the_quiz_is_made_from_the_smaller_course_where_there_is_one(stages: dic
     pipeline = educational()
     params = check_parameters(pipeline.parameters, {"source": SOURCE}).values
 
-    order = compile_pipeline(pipeline).stages["quiz"].input.resolve({"params": params, **stages})
+    order: Any = compile_pipeline(pipeline).stages["quiz"].input.resolve({"params": params, **stages})
 
     assert order["course"] == {"title": title}
     assert (order["source"], order["questionCount"]) == (SOURCE, 10)
