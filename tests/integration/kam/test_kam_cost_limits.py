@@ -201,3 +201,14 @@ async def fire(kam: GatewayUnderTest, at: datetime) -> None:
     await kam.rows("UPDATE schedules SET firing_at = $1, next_at = '2099-01-01', look_at = $1 RETURNING 1", at)
     for firing in await kam.gateway.firings.take():
         await kam.gateway.firings.fire(firing)
+
+
+async def test_the_description_of_the_api_tells_what_the_limit_is(alice: httpx.AsyncClient) -> None:
+    described = (await alice.get("/schema")).json()["components"]["schemas"]
+
+    for name in ("ExecuteRequest", "PlaceOrder", "ExecutePipeline", "BatchWish", "ScheduleWish"):
+        limit = described[name]["properties"]["max_cost_usd"]
+        assert "What an execution may spend at AI providers" in limit["description"]
+        assert limit["examples"] == ["0.50"]
+    for name in ("RequestView", "BatchView", "ScheduleView", "ExecutionView"):
+        assert "max_cost_usd" in described[name]["properties"]
