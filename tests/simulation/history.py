@@ -13,6 +13,7 @@ from simulation.mechanisms import Mechanism
 from simulation.orchestrators import PATIENCE, Cluster
 from simulation.record import Record
 from simulation.shapes import Shapes
+from simulation.sightings import rare
 from simulation.timeline import Timeline
 from simulation.truth import Truth, Violation
 from simulation.weather import weather_of
@@ -58,11 +59,13 @@ def live_through(
     )
     Workshop(timeline=timeline, weather=weather, broker=broker, cluster=cluster, truth=truth)
     clients = Clients(timeline, weather, cluster, truth, shapes)
-    for number in range(timeline.chance.choice((1, 1, 2))):
+    for number in range(timeline.chance.choice((1, 1, 1, 2))):
         clients.order(f"exec_{seed}_{number}")
 
     drained = timeline.run(most_acts=MOST_ACTS)
 
+    for events in record.events.values():
+        truth.seen.update(name for event in events for name in rare(event))
     examine(record=record, broker=broker, truth=truth, shapes=shapes, blobs=cluster.blobs, drained=drained)
     return Outcome(
         seed=seed,

@@ -146,14 +146,18 @@ class _Case:
             self._must(codes[None] == told, "one success", f"{stage_id} told of {told} successes and had {codes[None]}")
             for number, ended in records.items():
                 given = self._truth.packets.get((self._id, stage_id, number), ended.account.packet_id)
-                self._must(given == ended.account.packet_id, "packet fence", f"{given} was good for attempt {number} of {stage_id}")
+                self._must(
+                    given == ended.account.packet_id, "packet fence", f"{given} was good for attempt {number} of {stage_id}"
+                )
             self._counts_since_it_began(stage_id, run, records)
 
     def _counts_since_it_began(self, stage_id: str, run: StageRun, records: Mapping[int, RecordAttempt]) -> None:
         """Losses and failures are counted anew on each leg that does not keep the stage, failures after each success, too."""
         newest = max((ended.account.leg for ended in records.values()), default=0)
         codes = {number: ended.record.failure_code for number, ended in records.items() if ended.account.leg == newest}
-        is_anew = newest < self._execution.leg and run.status is not StageStatus.COMPLETED and not run.losses and not run.failures
+        is_anew = (
+            newest < self._execution.leg and run.status is not StageStatus.COMPLETED and not run.losses and not run.failures
+        )
         if not is_anew:
             lost = sum(code == WORKER_LOST for code in codes.values())
             self._must(lost == run.losses, "losses", f"{stage_id} counts {run.losses}, {lost} were")

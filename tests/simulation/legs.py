@@ -1,5 +1,6 @@
-"""The legs of an execution, as its events tell them, and the rules for each: one final event, in time, with pauses counted out."""
+"""The legs of an execution, as its events tell them. Each has one final event, and ends in time, with pauses counted out."""
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -36,6 +37,10 @@ class Leg(Struct, frozen=True, kw_only=True):
     @property
     def is_over(self) -> bool:
         return bool(self.events) and is_final_event(self.events[-1])
+
+
+_IN_ORDER = re.compile("(CR)*C?F?|S")
+"""On one leg a stage is skipped; or it completes, again after each time that a rule wanted it better, and may fail at last."""
 
 
 def legs_of(events: Sequence[ExecutionEvent]) -> list[Leg]:
@@ -134,9 +139,8 @@ def _milliseconds(text: str) -> int:
 
 
 def _ends_in_order(leg: Leg) -> Iterator[tuple[str, str]]:
-    """On one leg a stage is skipped, or fails, or completes: again after a rule had it tried again, or before it fails by one."""
     for stage_id, story in stories_of(leg).items():
-        if not _is_in_order(story):
+        if not _IN_ORDER.fullmatch(story):
             yield "one end per stage", f"{stage_id} told {story} on leg {leg.number}"
 
 
@@ -157,14 +161,6 @@ def stories_of(leg: Leg) -> dict[str, str]:
                 continue
         stories[stage_id] = stories.get(stage_id, "") + letter
     return stories
-
-
-def _is_in_order(story: str) -> bool:
-    rest = story.lstrip("CR") if story[:1] == "C" else story
-    tries = story[: len(story) - len(rest)]
-    return tries in ("C" if len(tries) % 2 else "", "CR" * (len(tries) // 2), "CR" * (len(tries) // 2) + "C") and (
-        rest in ("", "F") or (rest == "S" and not tries)
-    )
 
 
 def last_words_fit(status: StageStatus, legs: Sequence[str]) -> bool:

@@ -82,7 +82,9 @@ class Rulings:
 
     def _forgotten(self, leg: Leg) -> Iterator[Broken]:
         """Things that rules ask for of results that stand, and that were not done."""
-        given_up = {event.data.step_name for event in leg.events if isinstance(event.data, ProgressUpdate) and _stands(event.data)}
+        given_up = {
+            event.data.step_name for event in leg.events if isinstance(event.data, ProgressUpdate) and _stands(event.data)
+        }
         agreed = {event.data.step_name for event in leg.events if isinstance(event.data, ApprovalDecided)}
         ran = {event.data.step_name for event in leg.events if isinstance(event.data, StepCompleted)}
         added = {run.follows for run in self._execution.stages.values() if not run.withdrawn}
@@ -113,7 +115,8 @@ class Rulings:
 
     def _holds(self, stage_id: str, kind: type[Rule]) -> bool:
         return any(
-            isinstance(rule, kind) and self._condition_holds(stage_id, index) for index, rule in enumerate(self._rules(stage_id))
+            isinstance(rule, kind) and self._condition_holds(stage_id, index)
+            for index, rule in enumerate(self._rules(stage_id))
         )
 
     def _condition_holds(self, stage_id: str, index: int) -> bool:

@@ -10,6 +10,7 @@ from aif_contracts.orders import ExecutionStatus
 from simulation.history import Outcome, live_through
 from simulation.mechanisms import Mechanism
 from simulation.shapes import Shapes
+from simulation.sightings import RARE
 
 MOST_SEEDS_SHOWN = 20
 MOST_SHOWN_OF_EACH = 3
@@ -43,6 +44,8 @@ def _summary(outcomes: Sequence[Outcome], seconds: float) -> Iterator[str]:
     yield f"events      {sum(outcome.events for outcome in outcomes)}"
     yield f"executions  {_counted(ended)}"
     yield f"            where nothing was meant to fail: {_counted(meant_well)}"
+    seen: Counter[str] = sum((outcome.seen for outcome in outcomes), Counter())
+    yield f"seen        {', '.join(f'{seen[name]} {name}' for name in RARE)}"
     yield f"untold      {len(untold)} billed calls that only a dead worker or a lost message knew of"
     yield f"seconds     {seconds:.1f}"
     yield f"violations  {sum(len(outcome.violations) for outcome in bad)} in {len(bad)} histories"

@@ -9,6 +9,7 @@ from aif_contracts.orders import ExecutionStatus
 from simulation.history import Outcome, live_through
 from simulation.mechanisms import Mechanism
 from simulation.shapes import Shapes
+from simulation.sightings import RARE
 
 SEEDS = 2_000
 CAUGHT_WITHIN = 200
@@ -45,6 +46,12 @@ def test_histories_see_every_kind_of_end_and_some_untold_calls(outcomes: list[Ou
     assert {status for status in ExecutionStatus if status.is_final} == set(ended)
     assert min(ended.values()) > 50
     assert any(outcome.untold_calls for outcome in outcomes)
+
+
+def test_three_hundred_histories_see_everything_that_may_happen(outcomes: list[Outcome]) -> None:
+    seen: Counter[str] = sum((outcome.seen for outcome in outcomes[:300]), Counter())
+
+    assert not set(RARE) - set(seen)
 
 
 @pytest.mark.parametrize("mechanism", Mechanism)

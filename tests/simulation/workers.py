@@ -222,7 +222,7 @@ class Worker:
         if duration > FIRST_PROGRESS_MS:
             steps.append((FIRST_PROGRESS_MS, self._tell))
         if hand.packet.action == PAID:
-            for _ in range(self._timeline.between(1, 3)):
+            for _ in range(self._timeline.chance.choice((1, 1, 2, 3))):
                 steps.append((self._timeline.between(0, min(duration, timeout_ms) - 1), self._call))
         hand.steps = sorted(steps, key=lambda step: step[0], reverse=True)
         self._continue(hand)
@@ -368,7 +368,7 @@ class Workshop:
     def duration_ms(self, timeout_ms: int) -> int:
         if self.timeline.happens(self.weather.failure / 10):
             return timeout_ms + 1
-        least, most = self.timeline.chance.choice(((5, 500), (5, 500), (500, 9_000), (500, 9_000), (9_000, 50_000)))
+        least, most = self.timeline.chance.choice(((5, 500), (5, 500), (500, 9_000), (500, 9_000), (9_000, 40_000)))
         return self.timeline.between(least, min(most, timeout_ms * 4 // 5))
 
     def call(self, attempt: int, number: int, packet: WorkPacket) -> tuple[ProviderCall, Decimal]:
