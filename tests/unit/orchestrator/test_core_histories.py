@@ -167,8 +167,8 @@ class CoreHistories(RuleBasedStateMachine):
         self._read_news()
 
     @precondition(lambda self: not self.story.execution.is_final)
-    @rule(by=WORKERS)
-    def do_as_one_should(self, by: str) -> None:
+    @rule(by=WORKERS, quality=st.sampled_from((0.5, 0.5, 0.9)))
+    def do_as_one_should(self, by: str, quality: float) -> None:
         """Wait until the stage at work is offered, take it and complete it."""
         stage_id = self._stage("at work")
         if self._run(stage_id).status is StageStatus.RETRYING:
@@ -183,7 +183,7 @@ class CoreHistories(RuleBasedStateMachine):
             self.prepare(stage_id, "stored")
         if self._run(stage_id).status is StageStatus.QUEUED:
             self.claim(stage_id, "newest", by)
-            self.complete(stage_id, "newest", "0.25", 0.9, is_empty=False, large=True)
+            self.complete(stage_id, "newest", "0.25", quality, is_empty=False, large=True)
 
     @rule(
         stage_id=STAGES,
