@@ -27,6 +27,8 @@ from simulation.weather import Weather
 AGAIN_MS = 1_000
 MOST_LEGS = 3
 PEOPLE = ("ada", "bob")
+_CHANGES = (CompensationStarted, ApprovalRequested, WorkflowPaused, WorkflowScheduled)
+_HEEDED = frozenset({*_CHANGES, WorkflowFailed, WorkflowCancelled, WorkflowCompleted})
 
 
 class Clients:
@@ -70,6 +72,8 @@ class Clients:
         self._cluster.ask(order.execution_id, ExecutionOrdered(order=order, trace={}), answered)
 
     def _hear(self, event: ExecutionEvent, leg: int) -> None:
+        if type(event.data) not in _HEEDED:
+            return
         timeline, weather, execution_id = self._timeline, self._weather, event.subject
         match event.data:
             case WorkflowPaused():
@@ -82,8 +86,7 @@ class Clients:
                 self._perhaps_try_again(execution_id, leg)
             case _:
                 pass
-        changing = isinstance(event.data, CompensationStarted | ApprovalRequested | WorkflowPaused | WorkflowScheduled)
-        if changing and weather.cancels and timeline.happens(0.2):
+        if isinstance(event.data, _CHANGES) and weather.cancels and timeline.happens(0.2):
             timeline.after(timeline.between(0, 2_000), self._cancel, execution_id)
 
     def _pause(self, execution_id: str) -> None:
