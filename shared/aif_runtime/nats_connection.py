@@ -269,13 +269,19 @@ class NatsConnection:
     async def flush(self) -> None:
         """Return when the broker has read all that was sent. Raises BusUnavailable.
 
-        Twice, because the client's ping overtakes what it has not yet written; only the second comes behind it.
+        It goes on when the caller is cancelled: a ping whose waiter is gone would break the client when its answer comes.
         """
+        flushing = asyncio.ensure_future(self._flush())
+        flushing.add_done_callback(_heeded)
         try:
-            await self._client.flush(FLUSH_LIMIT_SECONDS)
-            await self._client.flush(FLUSH_LIMIT_SECONDS)
+            await asyncio.shield(flushing)
         except (nats.errors.Error, OSError) as failed:
             raise BusUnavailable(f"the broker does not answer: {self.trouble or failed}") from failed
+
+    async def _flush(self) -> None:
+        # Twice, because the client's ping overtakes what it has not yet written; only the second comes behind it.
+        await self._client.flush(FLUSH_LIMIT_SECONDS)
+        await self._client.flush(FLUSH_LIMIT_SECONDS)
 
     async def close(self) -> None:
         """Send what is pending and leave, within about four seconds."""
@@ -345,6 +351,12 @@ class NatsConnection:
     def _tell_watchers(self) -> None:
         for watcher in tuple(self._watchers):
             watcher()
+
+
+def _heeded(flushing: "asyncio.Future[None]") -> None:
+    """Nobody may be left to see how it ended."""
+    if not flushing.cancelled():
+        flushing.exception()
 
 
 def status_of(message: Msg) -> str | None:

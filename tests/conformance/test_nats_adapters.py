@@ -407,3 +407,24 @@ async def _put_object(client: nats.aio.client.Client, content: bytes) -> BlobRef
     await objects.put(name, content)
     digest = hashlib.sha256(content).hexdigest()
     return BlobRef(storage_type=StorageType.OBJECT, storage_key=name, size_bytes=len(content), sha256=digest)
+
+
+async def test_listeners_that_are_cancelled_while_they_begin_leave_the_connection_whole(fresh_nats: str) -> None:
+    async with await NatsBus.connect(fresh_nats, name="one") as bus:
+        await bus.declare_topology()
+
+        async def listen() -> None:
+            async with bus.listen("aif.control.nobody"):
+                await asyncio.Event().wait()
+
+        losses: list[bool] = []
+        bus.connection.watch(lambda: losses.append(bus.connection.is_up))
+        for turns in range(20):
+            listening = asyncio.create_task(listen())
+            for _ in range(turns % 4):
+                await asyncio.sleep(0)
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        await bus.publish(work(b"still here"))
+
+        assert losses == []

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from aif_orchestrator.dead_letters.intake import DeadLetterIntake
 from aif_orchestrator.engine.engine import Engine
@@ -16,6 +16,7 @@ from aif_orchestrator.retention import Retention
 from aif_runtime.failures import DatabaseUnavailable
 
 WORK_OFF_SECONDS = 10.0
+CANCEL_AGAIN_SECONDS = 0.5
 
 
 class Line:
@@ -56,24 +57,27 @@ class Line:
         async with asyncio.TaskGroup() as group:
             inner = [group.create_task(part()) for part in works_off]
             outer = [group.create_task(part()) for part in takes_in]
-            group.create_task(self._stop_in_order(stop, outer, inner))
-
-    async def _stop_in_order(
-        self, stop: asyncio.Event, outer: list[asyncio.Task[None]], inner: list[asyncio.Task[None]]
-    ) -> None:
-        await stop.wait()
-        for task in outer:
-            task.cancel()
-        await _within(WORK_OFF_SECONDS, self._worked_off)
-        await self._follow_ups.close()
-        for task in inner:
-            task.cancel()
+            await stop.wait()
+            ending = group.create_task(_cancelled(outer))
+            await _within(WORK_OFF_SECONDS, self._worked_off)
+            await self._follow_ups.close()
+            await ending
+            await _cancelled(inner)
 
     async def _worked_off(self) -> None:
         await self._engine.idle()
         await self._relay.idle()
         with contextlib.suppress(DatabaseUnavailable):
             await self._relay.delete_published()
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: `wait_for` of Python 3.11 loses a cancellation that meets its result."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def _within(seconds: float, wait: Callable[[], Awaitable[None]]) -> None:

@@ -43,5 +43,5 @@ RETURNING (extract(epoch FROM decided_at) * 1000)::bigint;
 -- Those that wait for a person stay, however old.
 DELETE FROM dead_letters WHERE dead_letter_id IN (
     SELECT dead_letter_id FROM dead_letters
-    WHERE decided_at < clock_timestamp() - make_interval(days => $1) ORDER BY decided_at LIMIT $2
+    WHERE decided_at < now() - make_interval(days => $1) ORDER BY decided_at LIMIT $2
 );

@@ -12,8 +12,8 @@ SELECT stale, outbox_row, at_ms FROM commit_batch(
 );
 
 -- name: list_due_executions
--- Whatever wants attention now, the longest waiting first.
-SELECT execution_id FROM executions WHERE wake_at <= clock_timestamp() ORDER BY wake_at LIMIT $1;
+-- Whatever wants attention now, the longest waiting first. `now()`, because an index is searched by what stands still only.
+SELECT execution_id FROM executions WHERE wake_at <= now() ORDER BY wake_at LIMIT $1;
 
 -- name: find_execution
 -- A client sees its own; the operator, who gives no client, sees all.
@@ -50,8 +50,8 @@ ORDER BY executions.execution_id DESC;
 -- created before it, and that has an index. Another replica's chunk is skipped.
 WITH old AS (
     SELECT execution_id FROM executions
-    WHERE created_at < clock_timestamp() - make_interval(secs => $1)
-      AND ended_at < clock_timestamp() - make_interval(secs => $1)
+    WHERE created_at < now() - make_interval(secs => $1)
+      AND ended_at < now() - make_interval(secs => $1)
     ORDER BY created_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
