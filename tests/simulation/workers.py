@@ -368,7 +368,7 @@ class Workshop:
     def duration_ms(self, timeout_ms: int) -> int:
         if self.timeline.happens(self.weather.failure / 10):
             return timeout_ms + 1
-        least, most = self.timeline.chance.choice(((5, 500), (5, 500), (500, 9_000), (500, 9_000), (9_000, 40_000)))
+        least, most = self.timeline.chance.choice(((5, 150), (5, 150), (5, 150), (500, 9_000), (9_000, 30_000)))
         return self.timeline.between(least, min(most, timeout_ms * 4 // 5))
 
     def call(self, attempt: int, number: int, packet: WorkPacket) -> tuple[ProviderCall, Decimal]:
