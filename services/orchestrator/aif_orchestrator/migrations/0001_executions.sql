@@ -63,7 +63,7 @@ CREATE INDEX executions_by_time ON executions (created_at);
 
 -- What happened, in order and without gaps; several events of one step share a row.
 CREATE TABLE execution_events (
-    execution_id text NOT NULL REFERENCES executions,
+    execution_id text NOT NULL,
     first_sequence int NOT NULL,
     last_sequence int NOT NULL CHECK (last_sequence >= first_sequence),
     -- 1, and one more for every time that the execution was resumed after it had ended.
@@ -82,7 +82,7 @@ CREATE UNIQUE INDEX one_final_event ON execution_events (execution_id, leg) WHER
 
 -- One row per ended attempt.
 CREATE TABLE stage_attempts (
-    execution_id text NOT NULL REFERENCES executions,
+    execution_id text NOT NULL,
     stage_id text NOT NULL,
     attempt int NOT NULL CHECK (attempt >= 1),
     worker_name text NOT NULL,
