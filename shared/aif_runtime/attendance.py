@@ -166,17 +166,21 @@ class Attendance:
 
     async def _claim(self, lease: Lease, packet: WorkPacket) -> ClaimAnswer | None:
         """The orchestrator's answer, None when there was none that we understand, although it was asked twice."""
-        answer = await self._ask(lease, packet)
-        if answer is None:
-            # An orchestrator that died over its answer may have granted the attempt: only we can still get it, under the same
-            # claim id, and the next delivery may be somebody else's.
-            await asyncio.sleep(self._times.claim_again)
-            answer = await self._ask(lease, packet)
-        if not isinstance(answer, Later | None):
-            self._claim_ids.forget(packet.packet_id)
+        claim_id = self._claim_ids.lend(packet.packet_id)
+        answer: ClaimAnswer | None = None
+        try:
+            answer = await self._ask(lease, packet, claim_id)
+            if answer is None:
+                # An orchestrator that died over its answer may have granted the attempt: only we can still get it, under the
+                # same claim id, and the next delivery may be somebody else's.
+                await asyncio.sleep(self._times.claim_again)
+                answer = await self._ask(lease, packet, claim_id)
+        finally:
+            if isinstance(answer, Later | None):
+                self._claim_ids.give_back(packet.packet_id, claim_id)
         return answer
 
-    async def _ask(self, lease: Lease, packet: WorkPacket) -> ClaimAnswer | None:
+    async def _ask(self, lease: Lease, packet: WorkPacket, claim_id: str) -> ClaimAnswer | None:
         request = ClaimRequest(
             packet_id=packet.packet_id,
             execution_id=packet.execution_id,
@@ -184,7 +188,7 @@ class Attendance:
             instance_id=self._instance_id,
             num_delivered=lease.delivery.num_delivered,
             models=self._spec.models,
-            claim_id=self._claim_ids.of(packet.packet_id),
+            claim_id=claim_id,
         )
         try:
             reply = await self._bus.ask(

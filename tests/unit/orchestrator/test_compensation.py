@@ -7,8 +7,9 @@ from aif_contracts.events import (
     WorkflowCancelled,
     WorkflowFailed,
 )
+from aif_contracts.metering import Metrics
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_contracts.packets import ControlAction
+from aif_contracts.packets import ControlAction, Granted, Later
 from aif_orchestrator.execution.commands import TellWorkers
 from aif_orchestrator.execution.ending import deliverables
 from aif_orchestrator.execution.happenings import CancelAsked, ResumeAsked
@@ -232,3 +233,28 @@ def test_what_was_made_from_something_is_undone_before_it_although_a_clock_was_b
     story.fails("last", story.granted("last"), retryable=False)
 
     assert story.packets()[0].stage_id == "compensate_second"
+
+
+def test_a_compensation_waits_for_what_the_stopped_attempts_had_reserved() -> None:
+    definition = pipeline(undoable("first"), stage("left", depends_on=("first",)), stage("right", depends_on=("first",)))
+    story = Story(definition, max_cost_usd="2")
+    story.made("first")
+    attempt = story.granted("left")
+    story.fails("right", story.granted("right"), retryable=False, metrics=Metrics(cost_usd="1"))
+
+    assert isinstance(story.claim("compensate_first"), Later)
+    story.fails("left", attempt, "cancelled", metrics=Metrics(cost_usd="0.5"))
+    assert isinstance(story.claim("compensate_first"), Granted)
+
+
+def test_a_compensation_does_not_wait_for_ever_for_a_worker_that_says_nothing() -> None:
+    definition = pipeline(undoable("first"), stage("left", depends_on=("first",)), stage("right", depends_on=("first",)))
+    story = Story(definition, max_cost_usd="2")
+    story.made("first")
+    story.granted("left")
+    story.fails("right", story.granted("right"), retryable=False, metrics=Metrics(cost_usd="1"))
+    story.later(30_000)
+
+    story.claim("compensate_first")
+
+    assert any(isinstance(data, CompensationFailed) and data.code == "budget_exceeded" for data in story.events())

@@ -7,8 +7,16 @@ from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import Later, Superseded
 from aif_orchestrator.execution.commands import AnswerResume
-from aif_orchestrator.execution.happenings import CancelAsked, LoadedOutput, OutputsLoaded, PauseAsked, ResumeAsked, TimePassed
-from aif_pipelines.definition import AddStage, SkipStage
+from aif_orchestrator.execution.happenings import (
+    CancelAsked,
+    InputUnavailable,
+    LoadedOutput,
+    OutputsLoaded,
+    PauseAsked,
+    ResumeAsked,
+    TimePassed,
+)
+from aif_pipelines.definition import AddStage, RetryStage, SkipStage
 from support.execution_story import Story, deliverable, pipeline, stage, stored
 
 TWO = pipeline(stage("one"), stage("two", input={"from": "{{one.made}}"}), outputs=(deliverable("two"),))
@@ -377,3 +385,19 @@ def test_what_was_made_from_the_absence_of_an_added_stage_is_made_anew_with_it()
     story.made("polish", {"made": "smooth"})
 
     assert story.last_packet("end").data_ref.inline == b'{"text":"smooth"}'
+
+
+def test_a_stage_that_was_to_be_bettered_keeps_its_result_when_its_input_is_gone_after_a_pause() -> None:
+    better = RetryStage(condition="two.quality_score < 0.7", max_retries=2)
+    story = Story(pipeline(stage("one"), stage("two", input={"from": "{{one.made}}"}, rules=(better,))))
+    story.made("one", output=stored())
+    story.loads("two", one={"made": "it"})
+    story.made("two", quality=0.5)
+    paused(story)
+    story.claim("two")
+    story.happens(ResumeAsked())
+
+    story.happens(InputUnavailable(stage_id="two", code="blob_missing", message="it is gone"))
+
+    assert story.execution.status is ExecutionStatus.COMPLETED
+    assert story.stage("two").quality_score == 0.5

@@ -269,9 +269,21 @@ def test_of_many_packets_the_oldest_claim_ids_are_forgotten() -> None:
     numbers = itertools.count(1)
     claim_ids = ClaimIds(lambda prefix: f"{prefix}_{next(numbers)}", most_remembered=2)
 
-    minted = [claim_ids.of(packet_id) for packet_id in ("a", "b", "a", "c", "b", "a")]
+    for packet_id in ("a", "b", "c"):
+        claim_ids.give_back(packet_id, claim_ids.lend(packet_id))
 
-    assert minted == ["claim_1", "claim_2", "claim_1", "claim_3", "claim_2", "claim_4"]
+    assert [claim_ids.lend(packet_id) for packet_id in ("c", "b", "a")] == ["claim_3", "claim_2", "claim_4"]
+
+
+def test_two_deliveries_of_a_packet_in_one_process_never_have_the_same_claim_id_at_once() -> None:
+    numbers = itertools.count(1)
+    claim_ids = ClaimIds(lambda prefix: f"{prefix}_{next(numbers)}")
+
+    first, second = claim_ids.lend("a"), claim_ids.lend("a")
+    claim_ids.give_back("a", first)
+
+    assert (first, second) == ("claim_1", "claim_2")
+    assert claim_ids.lend("a") == "claim_1"
 
 
 async def test_without_an_orchestrator_the_packet_waits_a_second_and_then_longer() -> None:

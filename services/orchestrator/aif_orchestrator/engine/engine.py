@@ -45,7 +45,6 @@ from aif_runtime.telemetry import Tracing
 
 LANES = 2
 LARGEST_BATCH = 256
-MOST_WAITING = 10_000
 MOST_OVERTAKEN = 10
 """Times that a batch is worked out again because others were quicker, before its arrivals are put off."""
 DATABASE_PAUSE_SECONDS = 0.2
@@ -65,7 +64,9 @@ class _Stored(Struct, frozen=True, kw_only=True):
 
 class _Lane:
     def __init__(self) -> None:
-        self.inbox: asyncio.Queue[Arrival] = asyncio.Queue(MOST_WAITING)
+        self.inbox: list[Arrival] = []
+        """Bounded by those who fill it: what is under way at the broker, and questions that wait for their answers."""
+        self.something = asyncio.Event()
         self.idle = asyncio.Event()
         self.idle.set()
 
@@ -114,7 +115,8 @@ class Engine:
         done: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         lane = self._lanes[hash(execution_id) % len(self._lanes)]
         lane.idle.clear()
-        await lane.inbox.put(Arrival(execution_id, happening, done))
+        lane.inbox.append(Arrival(execution_id, happening, done))
+        lane.something.set()
         return await done
 
     async def run(self) -> None:
@@ -130,11 +132,11 @@ class Engine:
 
     async def _run(self, lane: _Lane) -> None:
         while True:
-            batch = [await lane.inbox.get()]
-            while len(batch) < LARGEST_BATCH and not lane.inbox.empty():
-                batch.append(lane.inbox.get_nowait())
+            await lane.something.wait()
+            batch, lane.inbox = lane.inbox[:LARGEST_BATCH], lane.inbox[LARGEST_BATCH:]
             await self._process(batch)
-            if lane.inbox.empty():
+            if not lane.inbox:
+                lane.something.clear()
                 lane.idle.set()
 
     async def _process(self, batch: list[Arrival]) -> None:

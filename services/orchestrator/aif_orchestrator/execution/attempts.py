@@ -79,7 +79,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
     grant = _affordable(draft, stage_id)
     if grant is not None:
         _open_attempt(draft, happening, grant)
-    elif any(_has_open_attempt(other) and other.reserved for other in draft.stages.values()):
+    elif any(_may_give_back(draft, other) for other in draft.stages.values()):
         reason = "the execution's budget is reserved by its other attempts"
         draft.command(AnswerClaim(answer=Later(retry_after_ms=BUDGET_LATER_MS, reason=reason)))
     else:
@@ -300,6 +300,14 @@ def _undone(draft: Draft, stage_id: str, happening: AttemptCompleted) -> None:
     draft.change(run.compensates, is_undone=True)
     draft.emit(CompensationCompleted(step_name=run.compensates, attempt=happening.attempt, summary=happening.summary))
     saga.advance(draft)
+
+
+def _may_give_back(draft: Draft, run: StageRun) -> bool:
+    """Some of what its attempts have reserved may be free soon: one is open, or was stopped and may not have said so yet."""
+    if not run.reserved:
+        return False
+    lease_ms = draft.circumstances.patience.lease_ms
+    return _has_open_attempt(run) or (run.finished_at is not None and draft.at - run.finished_at < lease_ms)
 
 
 def _affordable(draft: Draft, stage_id: str) -> Grant | None:

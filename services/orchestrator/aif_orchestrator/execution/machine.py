@@ -184,7 +184,10 @@ def _apply(draft: Draft, happening: StageHappening) -> None:
         case InputStored():
             readiness.use_input(draft, happening.stage_id, happening.input_ref)
         case InputUnavailable():
-            readiness.end_without_result(draft, happening.stage_id, happening.code, happening.message)
+            if run.status is StageStatus.JUDGING:
+                readiness.end_without_result(draft, happening.stage_id, happening.code, happening.message)
+            else:
+                readiness.give_up(draft, happening.stage_id, happening.code, happening.message)
         case _:
             assert_never(happening)
 

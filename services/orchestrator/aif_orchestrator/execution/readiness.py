@@ -66,7 +66,7 @@ def use_outputs(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput])
         content = msgspec.json.encode(plan.input.resolve(whole))
     except (ExpressionFailed, TemplateFailed) as failure:
         message = f"the input of {stage_id} cannot be put together: {failure}"
-        end_without_result(draft, stage_id, "input_unresolvable", message)
+        give_up(draft, stage_id, "input_unresolvable", message)
         return
     storage_key = f"data/{draft.execution.execution_id}/{stage_id}/input"
     if len(content) > INLINE_LIMIT_BYTES:
@@ -147,7 +147,7 @@ def resend(draft: Draft, stage_id: str) -> None:
 
 
 def give_up(draft: Draft, stage_id: str, code: str, message: str) -> None:
-    """No more attempts. A result that a rule wanted bettered stands; without one the stage ends so."""
+    """No more attempts. A result that a rule wanted bettered stands; without one the stage ends as failed."""
     run = draft.stages[stage_id]
     if run.output is None:
         end_without_result(draft, stage_id, code, message)
