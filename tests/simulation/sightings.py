@@ -16,7 +16,7 @@ from aif_contracts.events import (
     WorkflowResumed,
     WorkflowScheduled,
 )
-from aif_orchestrator.execution.attempts import BUDGET_EXCEEDED
+from aif_orchestrator.execution.claims import BUDGET_EXCEEDED
 from aif_orchestrator.execution.judging import RETRY_RULE
 from aif_orchestrator.execution.steering import NOTHING_KEPT
 

@@ -12,7 +12,7 @@ from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.packets import Cancelled, ControlMessage, Granted, Later, Superseded, WorkPacket
 from aif_contracts.reports import HANDED_BACK, Completed, Declined, Failed, Report
 from aif_orchestrator.engine.arrivals import Applied
-from aif_orchestrator.execution.attempts import BUDGET_EXCEEDED
+from aif_orchestrator.execution.claims import BUDGET_EXCEEDED
 from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CallBooked
 from simulation.broker import ACK_WAIT_MS, Broker, Delivery, Queue
 from simulation.orchestrators import Cluster, ReportTold, UsageTold

@@ -25,7 +25,7 @@ from typing import assert_never
 from aif_contracts.events import WorkflowScheduled
 from aif_contracts.orders import Execute, ExecutionStatus, StageStatus
 from aif_contracts.packets import Cancelled, Superseded
-from aif_orchestrator.execution import attempts, ending, judging, readiness, steering
+from aif_orchestrator.execution import attempts, charging, claims, ending, judging, readiness, steering, waking
 from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, Command
 from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.failures import IllegalHappening
@@ -137,9 +137,9 @@ def step(execution: Execution, happening: Happening, circumstances: Circumstance
         case CancelAsked():
             ending.cancel(draft, happening.reason)
         case TimePassed():
-            attempts.time_passed(draft)
+            waking.time_passed(draft)
         case CallBooked():
-            attempts.book_call(draft, happening.call)
+            charging.book_call(draft, happening.call)
         case PauseAsked():
             steering.pause(draft, happening.reason)
         case ResumeAsked():
@@ -165,7 +165,7 @@ def _apply(draft: Draft, happening: StageHappening) -> None:
         raise IllegalHappening(run.status, kind.__name__)
     match happening:
         case AttemptClaimed():
-            attempts.claim(draft, happening)
+            claims.claim(draft, happening)
         case AttemptProgressed():
             attempts.progress(draft, happening)
         case AttemptCompleted():
@@ -199,7 +199,7 @@ def _turn_away(draft: Draft, happening: StageHappening) -> None:
         case AttemptProgressed():
             draft.command(AnswerProgress(answer=_refusal(draft)))
         case AttemptCompleted() | AttemptFailed():
-            attempts.settle(draft, happening.stage_id, happening.attempt, happening.metrics)
+            charging.settle(draft, happening.stage_id, happening.attempt, happening.metrics)
         case _:
             pass
 

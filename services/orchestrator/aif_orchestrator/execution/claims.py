@@ -1,0 +1,110 @@
+"""A worker asks for the attempt that a packet offers: who gets it, what it may spend, who has to wait."""
+
+from aif_contracts.money import ZERO, usd, usd_text
+from aif_contracts.orders import ExecutionStatus, StageStatus
+from aif_contracts.packets import Grant, Granted, Later, Superseded
+from aif_orchestrator.execution import attempts, readiness
+from aif_orchestrator.execution.allowance import allowance_of
+from aif_orchestrator.execution.assignee import action_of, worker_of
+from aif_orchestrator.execution.commands import AnswerClaim
+from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.happenings import AttemptClaimed
+from aif_orchestrator.execution.state import StageRun
+
+BUDGET_EXCEEDED = "budget_exceeded"
+BUDGET_LATER_MS = 1_000
+LATER_AT_MOST_MS = 5_000
+
+
+def claim(draft: Draft, happening: AttemptClaimed) -> None:
+    """Give the stage's next attempt to the worker that asks, unless another one holds it or the packet is an old one."""
+    stage_id = happening.stage_id
+    run = draft.stages[stage_id]
+    newest = readiness.packet_id(draft.execution.execution_id, stage_id, run.dispatches)
+    if happening.packet_id != newest:
+        draft.command(AnswerClaim(answer=Superseded()))
+        return
+    if happening.claim_id and happening.claim_id == run.claim_id and attempts.has_open_attempt(run):
+        # The answer was lost on its way, and its worker asks again.
+        draft.change(stage_id, heard_at=draft.at, due_at=attempts.lease_end(draft, run))
+        draft.command(AnswerClaim(answer=_granted(draft, stage_id)))
+        return
+    if run.status is StageStatus.RUNNING and run.due_at is not None and draft.at < run.due_at:
+        wait_ms = max(100, min(run.due_at - draft.at, LATER_AT_MOST_MS))
+        draft.command(AnswerClaim(answer=Later(retry_after_ms=wait_ms, reason="another worker holds this attempt")))
+        return
+    if attempts.has_open_attempt(run):
+        # The packet came again although its attempt was opened: whoever had it is gone.
+        attempts.lose(draft, stage_id)
+        if draft.stages[stage_id].status.is_final:
+            draft.command(AnswerClaim(answer=Superseded()))
+            return
+    if draft.execution.status is ExecutionStatus.PAUSED:
+        # The packet may go: a pause can last for weeks, and the stage is offered anew after it.
+        readiness.park(draft, stage_id)
+        draft.command(AnswerClaim(answer=Superseded()))
+        return
+    grant = _affordable(draft, stage_id)
+    if grant is not None:
+        _open_attempt(draft, happening, grant)
+    elif any(_may_give_back(draft, other) for other in draft.stages.values()):
+        reason = "the execution's budget is reserved by its other attempts"
+        draft.command(AnswerClaim(answer=Later(retry_after_ms=BUDGET_LATER_MS, reason=reason)))
+    else:
+        draft.command(AnswerClaim(answer=Superseded()))
+        message = f"nothing is left of the {draft.execution.max_cost_usd} USD that the execution may spend"
+        readiness.give_up(draft, stage_id, BUDGET_EXCEEDED, message)
+
+
+def _may_give_back(draft: Draft, run: StageRun) -> bool:
+    """Some of what its attempts have reserved may be free soon: one is open, or was stopped and may not have said so yet."""
+    if not run.reserved:
+        return False
+    lease_ms = draft.circumstances.patience.lease_ms
+    return attempts.has_open_attempt(run) or (run.finished_at is not None and draft.at - run.finished_at < lease_ms)
+
+
+def _affordable(draft: Draft, stage_id: str) -> Grant | None:
+    """What the next attempt may spend; None when nothing is left."""
+    plan = draft.plan_of(stage_id)
+    if (worker_of(plan), action_of(plan)) in draft.circumstances.free_actions:
+        return readiness.FREE_GRANT
+    remaining = allowance_of(draft.execution, draft.stages.values()).remaining
+    if remaining == ZERO:
+        return None
+    amount = min(usd(draft.circumstances.max_attempt_cost_usd), remaining)
+    return Grant(max_cost_usd=usd_text(amount), cache=plan.stage.cache)
+
+
+def _open_attempt(draft: Draft, happening: AttemptClaimed, grant: Grant) -> None:
+    """Give the stage's next attempt to the worker that asks, and reserve what it may spend."""
+    stage_id = happening.stage_id
+    run = draft.stages[stage_id]
+    attempt = run.attempt + 1
+    draft.change(
+        stage_id,
+        attempt=attempt,
+        heard_at=None,
+        started_at=None,
+        times_out_at=None,
+        claim_id=happening.claim_id,
+        is_waiting=_is_suspect(draft, run),
+        grant=grant,
+        reserved=run.reserved if grant.max_cost_usd == "0" else {**run.reserved, attempt: grant.max_cost_usd},
+    )
+    attempts.hear_of(draft, stage_id, happening.instance_id)
+    draft.command(AnswerClaim(answer=_granted(draft, stage_id)))
+
+
+def _granted(draft: Draft, stage_id: str) -> Granted:
+    run = draft.stages[stage_id]
+    return Granted(
+        attempt=run.attempt,
+        grant=run.grant or readiness.FREE_GRANT,
+        timeout_ms=int(draft.plan_of(stage_id).stage.timeout_seconds * 1000),
+        alone=_is_suspect(draft, run),
+    )
+
+
+def _is_suspect(draft: Draft, run: StageRun) -> bool:
+    return run.losses >= draft.circumstances.patience.suspect_losses

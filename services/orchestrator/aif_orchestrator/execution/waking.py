@@ -1,0 +1,51 @@
+"""What is due when an execution's time has come: its start, its limits, silent attempts, waiting retries, lost packets."""
+
+from aif_contracts.orders import ExecutionStatus, StageStatus
+from aif_orchestrator.execution import attempts, ending, judging, readiness, saga, steering
+from aif_orchestrator.execution.draft import Draft
+
+
+def time_passed(draft: Draft) -> None:
+    """Attend to everything that is due: the execution's deadline, silent attempts, waiting retries, packets presumed lost."""
+    execution = draft.execution
+    if execution.is_final:
+        return
+    if execution.status is ExecutionStatus.SCHEDULED:
+        if execution.start_at is not None and execution.start_at <= draft.at:
+            steering.start(draft)
+        return
+    if _limit_passed(draft):
+        return
+    for stage_id, run in list(draft.stages.items()):
+        if run.due_at is None or run.due_at > draft.at or draft.execution.is_final:
+            continue
+        run = draft.stages[stage_id]
+        if run.status is StageStatus.RUNNING:
+            attempts.fall_silent(draft, stage_id, run)
+        elif run.status is StageStatus.QUEUED and execution.status is not ExecutionStatus.PAUSED:
+            readiness.resend(draft, stage_id)
+        elif run.status is StageStatus.RETRYING:
+            readiness.dispatch(draft, stage_id)
+        elif run.status is StageStatus.PREPARING:
+            readiness.prepare(draft, stage_id)
+        elif run.status is StageStatus.JUDGING:
+            judging.judge(draft, stage_id, {})
+
+
+def _limit_passed(draft: Draft) -> bool:
+    """End, or stop undoing, what has had its time as a whole."""
+    execution = draft.execution
+    if execution.compensate_until is not None:
+        if execution.compensate_until <= draft.at:
+            saga.run_out_of_time(draft)
+            return True
+    elif execution.held_since is not None:
+        if execution.held_since + draft.circumstances.patience.most_held_ms <= draft.at:
+            days = draft.circumstances.patience.most_held_ms / 86_400_000
+            ending.fail(draft, None, "held_too_long", f"it was paused, or waited for a person, for {days:g} days")
+            return True
+    elif execution.deadline_at <= draft.at:
+        limit = draft.circumstances.plan.pipeline.timeout_seconds
+        ending.fail(draft, None, "deadline_exceeded", f"the execution did not end within its {limit:g} s")
+        return True
+    return False
