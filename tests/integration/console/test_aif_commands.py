@@ -212,11 +212,11 @@ output: [{name: course, stage: course}]
 """
 
 
-def until_listed(status: str, up: Running) -> str:
-    """The one execution of the pipeline above, once it has the status."""
+def until_listed(status: str, up: Running, template: str = "own_lesson") -> str:
+    """The one execution of the pipeline, once it has the status."""
     deadline = time.monotonic() + END_SECONDS
     while True:
-        listed = aif("list", "--template", "own_lesson", "--status", status, data_dir=up.data_dir)
+        listed = aif("list", "--template", template, "--status", status, data_dir=up.data_dir)
         if found := re.search(r"exec_\w+", listed.stdout):
             return found.group()
         assert time.monotonic() < deadline, f"it was never {status}"
@@ -258,6 +258,25 @@ def test_an_own_pipeline_is_saved_ordered_approved_cancelled_and_resumed(up: Run
     assert "course 1 completed by content_granulator structure_course" in attempts
     assert "grant local providers only" in attempts
     assert aif("cancel", execution_id, data_dir=up.data_dir).returncode == 0
+
+
+def test_the_sample_pipeline_runs_as_its_head_says(up: Running) -> None:
+    document = SAMPLE.with_name("reviewed_course.yaml")
+
+    checked = aif("pipelines", "check", str(document), data_dir=up.data_dir)
+    saved = aif("pipelines", "save", str(document), data_dir=up.data_dir)
+    assert (checked.returncode, saved.returncode) == (0, 0), checked.stderr + saved.stderr
+    source = SAMPLE.with_name("beekeeping.md")
+    order = ("order", "--pipeline", "reviewed_course", "--source", str(source), "--no-watch")
+    assert aif(*order, data_dir=up.data_dir).returncode == 0
+    execution_id = until_listed("awaiting_approval", up, "reviewed_course")
+    approved = aif("approve", execution_id, data_dir=up.data_dir)
+
+    assert approved.returncode == 0, approved.stderr
+    assert until_listed("completed", up, "reviewed_course") == execution_id
+    shown = aif("show", execution_id, data_dir=up.data_dir).stdout
+    assert "smaller" in shown
+    assert "quiz" in shown
 
 
 def test_a_batch_of_documents_is_ordered_from_csv(up: Running, tmp_path: Path) -> None:
