@@ -324,7 +324,7 @@ async def test_the_packet_of_a_stage_that_lost_five_workers_is_a_dead_letter(rig
         await rig.client.execute("exec_1", "one_stage")
         for _ in range(5):
             delivery, packet = await worker.take()
-            await worker.granted(packet)
+            await worker.beats(packet, await worker.granted(packet))
             await delivery.discard()
         await eventually(lambda: rig.client.has_ended("exec_1"))
 
