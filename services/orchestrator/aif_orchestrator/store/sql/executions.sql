@@ -5,10 +5,14 @@ FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms) AS
 LEFT JOIN executions ON executions.execution_id = ANY ($1::text[]);
 
 -- name: commit_batch
--- See the function: all or nothing, in one round trip.
+-- See the function: all or nothing, in one round trip. Arrays of numbers, times and a pipeline's own names come as text.
 SELECT stale, outbox_row, at_ms FROM commit_batch(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-    $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45
+    $1, $2::text::int[], $3, $4::text::text[], $5, $6::text::bigint[], $7::text::bigint[], $8, $9, $10, $11, $12,
+    $13::text::text[], $14, $15::text::bigint[], $16::text::bigint[], $17::text::bigint[], $18, $19, $20::text::int[],
+    $21::text::int[], $22::text::int[], $23::text::boolean[], $24, $25, $26::text::text[], $27::text::int[],
+    $28::text::text[], $29::text::text[], $30::text::boolean[], $31, $32::text::bigint[], $33::text::bigint[],
+    $34::text::bigint[], $35::text::numeric[], $36::text::bigint[], $37::text::bigint[], $38, $39, $40,
+    $41::text::double precision[], $42::text::timestamptz[], $43, $44::text::bigint[], $45
 );
 
 -- name: list_due_executions
