@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from aif_contracts import subjects
 from aif_contracts.orders import Accepted, Execute, ExecutionView, Refusal, Resumed
-from aif_contracts.packets import ControlAction
+from aif_contracts.packets import ControlAction, WorkPacket
 from aif_pipelines.definition import AddStage, Approve, Compensation, RetryStage
+from aif_runtime.bus import ConsumerSpec, Delivery
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
@@ -19,6 +22,7 @@ from support.waiting import eventually
 
 UNDO = Compensation(worker="maker", action="make", input={"undo": "{{first.made}}"})
 PIPELINES = (
+    pipeline(stage("only", worker="null", action="null"), name="odd"),
     pipeline(stage("only"), name="plain", outputs=(deliverable("only"),)),
     pipeline(stage("first"), stage("second", input={"from": "{{first.made}}"}), name="two", outputs=(deliverable("second"),)),
     pipeline(stage("first", compensate=UNDO), stage("second", depends_on=("first",)), name="booked"),
@@ -182,6 +186,20 @@ async def test_an_order_with_an_impossible_start_or_limit_is_refused(client: Cli
     assert [mistake.field for mistake in answer.mistakes] == [field]
 
 
+async def test_a_worker_may_be_called_what_means_nothing_to_a_database(
+    client: Client, broker: MemoryBroker, database: Database
+) -> None:
+    await client.execute("exec_1", "odd")
+    delivery = (await _packets(MemoryBus(broker), "null"))[0]
+    packet = msgspec.json.decode(delivery.payload, type=WorkPacket)
+    hand = HandWorker(MemoryBus(broker))
+    await hand.completes(packet, packet.attempt or await hand.granted(packet), {"made": "it"})
+    await ended(client, "exec_1")
+
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT worker_name FROM stage_attempts") == "null"
+
+
 async def test_what_cannot_be_done_now_is_refused_by_name(client: Client, worker: HandWorker) -> None:
     await client.execute("exec_1", "plain")
     running = [await client.resume("exec_1"), await client.decide("exec_1", approved=True)]
@@ -200,6 +218,14 @@ async def test_another_client_steers_nothing(client: Client, worker: HandWorker,
     answers = [await other.pause("exec_1"), await other.resume("exec_1"), await other.decide("exec_1", approved=True)]
 
     assert [each.code for each in answers if isinstance(each, Refusal)] == ["unknown_execution"] * 3
+
+
+async def _packets(bus: MemoryBus, worker: str) -> list[Delivery]:
+    durable, subject = subjects.work_consumer(worker, "normal"), subjects.work(worker, "normal")
+    deliveries = await bus.open_consumer(
+        ConsumerSpec(stream=subjects.STREAM_WORK, durable=durable, filter_subject=subject, ack_wait_seconds=30)
+    )
+    return list(await deliveries.fetch(1, 5))
 
 
 async def _is(client: Client, status: str) -> bool:

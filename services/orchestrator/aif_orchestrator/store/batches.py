@@ -74,7 +74,7 @@ class BatchStore:
             list(decided.checked),
             _literal(decided.checked.values()),
             [each.execution_id for each in changed],
-            _literal(each.status for each in changed),
+            _names(each.status for each in changed),
             [_state_encoder.encode(each) for each in changed],
             _literal(each.ended_at for each in changed),
             _literal(wake_at(each, decided.at_ms) for each in changed),
@@ -83,7 +83,7 @@ class BatchStore:
             [each.request_id for each in new],
             [each.template for each in new],
             [each.template_version for each in new],
-            _literal(each.status for each in new),
+            _names(each.status for each in new),
             [_state_encoder.encode(each) for each in new],
             _literal(each.created_at for each in new),
             _literal(each.ended_at for each in new),
@@ -96,10 +96,10 @@ class BatchStore:
             _literal(group[-1].event.data.__struct_config__.tag in FINAL_EVENT_TYPES for group in events),
             [b"[" + b",".join([published[each.event.id] for each in group]) + b"]" for group in events],
             [each.execution_id for each in attempts],
-            _literal(each.stage_id for each in attempts),
+            _names(each.stage_id for each in attempts),
             _literal(each.attempt for each in attempts),
-            _literal(each.worker_name for each in attempts),
-            _literal(each.action for each in attempts),
+            _names(each.worker_name for each in attempts),
+            _names(each.action for each in attempts),
             _literal(each.success for each in attempts),
             [each.failure_code for each in attempts],
             _literal(each.metrics.tokens_used.total_tokens for each in attempts),
@@ -122,6 +122,13 @@ class BatchStore:
 
 
 def _literal(values: Iterable[object]) -> str:
-    """An array in Postgres' own words, of numbers, times and the names in a checked pipeline: the driver looks at each item of a list, and that
-    would be half of what a commit costs here."""
+    """An array of numbers or times in Postgres' own words.
+
+    The driver looks at each item of a list, and that would be half of what a commit costs here.
+    """
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+def _names(values: Iterable[str]) -> str:
+    """The same of names that hold nothing but letters, digits and _: of states, and of a pipeline that has been checked."""
+    return "{" + ",".join([f'"{value}"' for value in values]) + "}"
