@@ -5,8 +5,8 @@ from msgspec import Struct
 from aif_ai.anthropic_provider import AnthropicProvider
 from aif_ai.door import Door
 from aif_ai.openai_provider import COMPATIBLE, OPENAI, OpenAiProvider
-from aif_ai.prices import PriceBook, shipped_prices
 from aif_ai.provider import Provider
+from aif_prices.book import PriceBook, shipped_prices
 from aif_runtime.clock import Clock
 
 

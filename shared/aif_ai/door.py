@@ -26,11 +26,11 @@ from aif_ai.failures import (
     ProviderNotConfigured,
     ProviderTimeout,
 )
-from aif_ai.prices import FREE_VERSION, Price, PriceBook
 from aif_ai.provider import ModelCall, Provider
 from aif_ai.requests import Answer, CallTrace, Finish, Generation, GenerationRequest, Message, Role
-from aif_contracts.metering import CallOutcome, ProviderCall, Tokens
+from aif_contracts.metering import CallOutcome, ProviderCall, Purpose, Tokens
 from aif_contracts.money import usd_text
+from aif_prices.book import FREE_VERSION, Price, PriceBook
 from aif_runtime.clock import Clock
 from aif_runtime.cpu_meter import run_in_thread
 
@@ -74,14 +74,14 @@ class Door:
         candidates = self._candidates(ledger, self._clock.now().date())
         if not candidates:
             return await self._locally(request, ledger)
-        purpose = "first_try"
+        purpose = Purpose.FIRST_TRY
         for position, candidate in enumerate(candidates):
             try:
                 output = await self._corrected(request, candidate, ledger, purpose)
             except AiFailure as failure:
                 if not failure.retryable or position == len(candidates) - 1:
                     raise
-                purpose = "fallback"
+                purpose = Purpose.FALLBACK
                 continue
             return Generation(
                 output=output, provider=candidate.provider.name, model=candidate.model, calls=ledger.calls[already:]
@@ -106,7 +106,7 @@ class Door:
             ledger,
             provider=self._extractive.name,
             model=self._extractive.model,
-            purpose="first_try",
+            purpose=Purpose.FIRST_TRY,
             outcome=CallOutcome.ANSWERED,
             cost_usd="0",
             price_version=FREE_VERSION,
@@ -127,7 +127,9 @@ class Door:
             output=output, provider=self._extractive.name, model=self._extractive.model, calls=(booked,), is_local=True
         )
 
-    async def _corrected(self, request: GenerationRequest, candidate: _Candidate, ledger: AttemptLedger, purpose: str) -> bytes:
+    async def _corrected(
+        self, request: GenerationRequest, candidate: _Candidate, ledger: AttemptLedger, purpose: Purpose
+    ) -> bytes:
         """Ask, and ask again with what was wrong, up to two times."""
         messages = request.messages
         for corrections in range(_MOST_CORRECTIONS + 1):
@@ -147,7 +149,7 @@ class Door:
             await ledger.book(msgspec.structs.replace(call, outcome=CallOutcome.REJECTED, error=MalformedOutput.code))
             if corrections == _MOST_CORRECTIONS:
                 break
-            purpose = "correction"
+            purpose = Purpose.CORRECTION
             messages = (
                 *request.messages,
                 Message(role=Role.ASSISTANT, text=answer.text or "(nothing)"),
@@ -161,7 +163,7 @@ class Door:
         messages: tuple[Message, ...],
         candidate: _Candidate,
         ledger: AttemptLedger,
-        purpose: str,
+        purpose: Purpose,
     ) -> tuple[Answer, ProviderCall]:
         """One call. A call that gives no answer is booked here, one that gives an answer by the judge of the answer."""
         model_call = ModelCall(
@@ -222,7 +224,7 @@ class Door:
         *,
         provider: str,
         model: str,
-        purpose: str,
+        purpose: Purpose,
         outcome: CallOutcome,
         cost_usd: str | None,
         price_version: str | None,

@@ -13,8 +13,7 @@ AiFailure
 ├── ProviderNotConfigured nothing here can serve the request
 ├── GrantExceeded         the call could cost more than the grant has left
 ├── PriceUnknown          a bound on money cannot be kept for a model without a price
-├── SourceTooThin         the local provider has too little text to work from
-└── PriceBookInvalid      the shipped price data contradicts itself
+└── SourceTooThin         the local provider has too little text to work from
 """
 
 
@@ -88,7 +87,3 @@ class PriceUnknown(AiFailure):
 
 class SourceTooThin(AiFailure):
     code = "source_too_thin"
-
-
-class PriceBookInvalid(AiFailure):
-    code = "price_book_invalid"

@@ -61,12 +61,39 @@ class Metrics(Struct, frozen=True, kw_only=True):
     cost_usd: UsdText | None = "0"
     """None when a provider call's price is unknown; never 0 in its place."""
     cost_lines: CostLines = field(default_factory=CostLines)
+    unanswered: dict[str, UsdText] = field(default_factory=dict)
+    """What each call without an answer can have cost at most, by its key. It is not part of `cost_usd`, which is None then."""
+    saved_usd: UsdText = "0"
+    """What the response cache and cheaper models saved."""
     processing_time_ms: int = 0
     breakdown: TimeBreakdown = field(default_factory=TimeBreakdown)
     resource_usage: ResourceUsage = field(default_factory=ResourceUsage)
 
 
+class Purpose(enum.StrEnum):
+    """Why a provider call was made."""
+
+    FIRST_TRY = "first_try"
+    RETRY = "retry"
+    """The same again, after a failure that may pass."""
+    CORRECTION = "correction"
+    """The answer before broke its schema or its rules, and the model was told."""
+    CONTINUATION = "continuation"
+    """The answer before was cut off at the output limit."""
+    FALLBACK = "fallback"
+    """Another model, because the one before failed."""
+
+
+class Saving(enum.StrEnum):
+    CACHE = "cache"
+    DOWNGRADE = "downgrade"
+    """A cheaper model than the one preferred, because of the client's tier or its energy."""
+
+
 class CallOutcome(enum.StrEnum):
+    STARTED = "started"
+    """Announced before the provider is asked. A later message under the same key says how it ended; when none comes, its worker
+    was lost and the call is in doubt."""
     ANSWERED = "answered"
     FAILED = "failed"
     """The provider answered with an error and bills nothing."""
@@ -77,10 +104,26 @@ class CallOutcome(enum.StrEnum):
     CANCELLED = "cancelled"
     IN_DOUBT = "in_doubt"
     """No answer arrived. The provider may have billed up to `upper_bound_usd`."""
+    CACHED = "cached"
+    """Answered by the response cache; nobody was called."""
+
+
+class Basis(enum.StrEnum):
+    """What a call's cost rests on."""
+
+    USAGE = "usage"
+    """On the usage that the provider told with its answer, or on its telling of an error."""
+    ESTIMATE = "estimate"
+    """On its upper bound, because no answer came and nobody could say more in time."""
+    STATEMENT = "statement"
+    """On the provider's bill."""
 
 
 class ProviderCall(Struct, frozen=True, kw_only=True):
-    """One call to one provider; the smallest thing that costs money. Published on the usage subject as soon as it ends."""
+    """One call to one provider; the smallest thing that costs money.
+
+    Published on the usage subject twice: as `started` before a provider that costs money is asked, and as soon as it ends.
+    """
 
     call_key: str
     """Unique: `<execution>.<stage>.<attempt>.<number>`. Settled once under this key, whatever is delivered twice."""
@@ -91,15 +134,30 @@ class ProviderCall(Struct, frozen=True, kw_only=True):
     worker_name: str
     provider: str
     model: str
-    purpose: str
-    """Why it was made: `first_try`, `retry`, `correction` or `fallback`."""
+    purpose: Purpose
     outcome: CallOutcome
+    reason: str = ""
+    """Code of the failure that a retry, a correction or a fallback follows."""
+    fallback_from: str | None = None
+    """The model that failed before, for a fallback."""
+    workspace_id: str | None = None
+    action: str = ""
+    """The worker's action."""
+    capability: str = ""
     tokens: Tokens = field(default_factory=Tokens)
+    audio_ms: int = 0
+    """Length of the audio that was transcribed."""
+    characters: int = 0
+    """Characters that were worked through, for providers that charge by them."""
     cost_usd: UsdText | None = None
     """None when unknown: the model has no price, or no usage arrived."""
     upper_bound_usd: UsdText | None = None
     """What the call can have cost at most, for calls without usage."""
+    basis: Basis = Basis.USAGE
     price_version: str | None = None
+    saved_usd: UsdText | None = None
+    """Against the same call to the model that was preferred, and without the cache; None when nothing was saved."""
+    saving: Saving | None = None
     response_id: str | None = None
     """The provider's own id of the answer, to find it on the bill."""
     latency_ms: int = 0

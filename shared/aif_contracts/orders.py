@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, field
 from aif_contracts.events import Deliverable, ExecutionEvent, Kept, Totals
 from aif_contracts.metering import CostLines, Metrics, Tokens
 from aif_contracts.money import UsdText
-from aif_contracts.packets import Priority
+from aif_contracts.packets import CeilingReason, Priority, QualityTier
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ClientId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
@@ -168,6 +168,15 @@ class ExecutionView(Struct, frozen=True, kw_only=True):
     """When a delayed execution starts; None for one that started at once."""
     max_cost_usd: UsdText = "0"
     """What its attempts may spend at AI providers, all together."""
+    remaining_usd: UsdText = "0"
+    """What is left of it, and not reserved by attempts under way or for calls without an answer."""
+    reserved_usd: UsdText = "0"
+    """What it holds of its client's budget beside what is spent."""
+    quality_ceiling: QualityTier | None = None
+    """The best models that it may use; None for no ceiling."""
+    quality_reason: CeilingReason | None = None
+    energy_spent: int = 0
+    energy_reserved: int = 0
     breakdown: Breakdown | None = None
     """None from a writer that does not tell."""
 

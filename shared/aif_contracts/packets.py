@@ -32,6 +32,21 @@ class Control(Struct, frozen=True, kw_only=True):
     """When the execution as a whole ends, RFC 3339, for people and logs; no process decides by it."""
 
 
+class QualityTier(enum.StrEnum):
+    """How good and how dear a model is, in words that outlast its name. Better ones come later."""
+
+    ECONOMY = "economy"
+    STANDARD = "standard"
+    PREMIUM = "premium"
+
+
+class CeilingReason(enum.StrEnum):
+    TIER = "tier"
+    """The client's tier allows no better model."""
+    ENERGY = "energy"
+    """The client's energy no longer suffices for a better one."""
+
+
 class Grant(Struct, frozen=True, kw_only=True):
     """What the orchestrator allocated to one attempt. Without a grant nothing is paid for."""
 
@@ -42,7 +57,17 @@ class Grant(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     """Output tokens over all calls of the attempt; None for no bound of its own."""
     energy: int = 0
-    cache: bool = True
+    """Units that the stage takes from its client's energy when it calls a provider that costs money."""
+    quality: QualityTier | None = None
+    """The best tier that may be used; None for no ceiling."""
+    quality_reason: CeilingReason | None = None
+    """Why there is a ceiling."""
+    prefer_providers: tuple[str, ...] = ()
+    """Providers to try first, best first; others follow."""
+    max_fallbacks: int | None = None
+    """Models tried after the first one; 0 turns fallback off, None leaves it to the configuration."""
+    cache: bool = False
+    """Whether answers may come from the response cache."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """Tuned parameters, by name."""
 

@@ -10,6 +10,8 @@
 | `aif.report.<execution_id>` | `AIF_REPORTS` | how an attempt ended |
 | `aif.usage.<execution_id>` | `AIF_USAGE` | one message per provider call |
 | `aif.event.<client_id>.<execution_id>.<type>` | `AIF_EVENTS` | what happened, for clients |
+| `aif.alert.<client_id>` | `AIF_EVENTS` | a budget has passed a mark |
+| `aif.audit.<origin>` | `AIF_AUDIT` | what has to be provable later, for the audit log |
 | `aif.performance.<worker>` | `AIF_PERFORMANCE` | one per ended attempt, for the classifier |
 | `aif.dead.<origin>` | `AIF_DEAD` | messages that could not be processed |
 """
@@ -20,9 +22,14 @@ STREAM_REPORTS = "AIF_REPORTS"
 STREAM_USAGE = "AIF_USAGE"
 STREAM_EVENTS = "AIF_EVENTS"
 STREAM_PERFORMANCE = "AIF_PERFORMANCE"
+STREAM_AUDIT = "AIF_AUDIT"
 STREAM_DEAD = "AIF_DEAD"
 
 BUCKET_REGISTRY = "aif_registry"
+BUCKET_CONFIG = "aif_config"
+"""What people configure while the factory runs; every process that cares watches it."""
+BUCKET_RESPONSES = "aif_responses"
+"""The response cache; key: `<client_id>.<digest>`."""
 BUCKET_BLOBS_KV = "aif_blobs_kv"
 BUCKET_BLOBS = "aif_blobs"
 
@@ -31,6 +38,8 @@ ALL_WORK = "aif.work.>"
 ALL_REPORTS = "aif.report.*"
 ALL_USAGE = "aif.usage.*"
 ALL_EVENTS = "aif.event.>"
+ALL_ALERTS = "aif.alert.*"
+ALL_AUDIT = "aif.audit.*"
 ALL_PERFORMANCE = "aif.performance.*"
 ALL_DEAD = "aif.dead.*"
 
@@ -39,6 +48,7 @@ CONSUMER_REPORTS = "orchestrator_reports"
 CONSUMER_USAGE = "orchestrator_usage"
 CONSUMER_KAM_EVENTS = "kam_events"
 CONSUMER_PERFORMANCE = "classifier_performance"
+CONSUMER_AUDIT = "orchestrator_audit"
 CONSUMER_DEAD = "orchestrator_dead"
 
 ORCHESTRATOR_GROUP = "orchestrator"
@@ -63,6 +73,15 @@ LIST_DEAD_LETTERS = "aif.orchestrator.list_dead_letters"
 GET_DEAD_LETTER = "aif.orchestrator.get_dead_letter"
 REPLAY_DEAD_LETTER = "aif.orchestrator.replay_dead_letter"
 DISMISS_DEAD_LETTER = "aif.orchestrator.dismiss_dead_letter"
+GET_BUDGET = "aif.orchestrator.get_budget"
+SET_BUDGET = "aif.orchestrator.set_budget"
+LIST_BUDGETS = "aif.orchestrator.list_budgets"
+REPORT_USAGE = "aif.orchestrator.report_usage"
+SIMULATE = "aif.orchestrator.simulate"
+SEARCH_CALLS = "aif.orchestrator.search_calls"
+SETTLE_CALL = "aif.orchestrator.settle_call"
+LIST_AUDIT = "aif.orchestrator.list_audit"
+VERIFY_AUDIT = "aif.orchestrator.verify_audit"
 CLAIM = "aif.orchestrator.claim"
 PROGRESS = "aif.orchestrator.progress"
 
@@ -104,6 +123,15 @@ def event(client_id: str, execution_id: str, event_type: str) -> str:
 
 def events_of_execution(client_id: str, execution_id: str) -> str:
     return f"aif.event.{client_id}.{execution_id}.*"
+
+
+def alert(client_id: str) -> str:
+    return f"aif.alert.{client_id}"
+
+
+def audit(origin: str) -> str:
+    """`origin` is the worker or service that says it."""
+    return f"aif.audit.{origin}"
 
 
 def performance(worker: str) -> str:

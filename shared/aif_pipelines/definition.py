@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
+from aif_contracts.money import UsdText
+
 Name = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}\\Z")]
 StageId = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,39}\\Z")]
 ConditionText = Annotated[str, Meta(min_length=1, max_length=1000)]
@@ -116,6 +118,8 @@ class Stage(Struct, frozen=True, kw_only=True, rename={"timeout_seconds": "timeo
     retry: Retry = Retry()
     timeout_seconds: Seconds = DEFAULT_STAGE_TIMEOUT
     """For one attempt, provider fallbacks included."""
+    max_cost_usd: UsdText | None = None
+    """What all attempts at the stage may spend at providers together. None: twice what the operator allows one attempt."""
     optional: bool = False
     """Its failure makes the execution partially completed, not failed."""
     fallback: Fallback | None = None

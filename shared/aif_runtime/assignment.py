@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from aif_contracts.audit import Severity
 from aif_contracts.metering import ProviderCall
 from aif_contracts.packets import Context, Grant, PreviousAttempt
 from aif_runtime.blobs import BlobStore
@@ -80,6 +81,17 @@ class Assignment(Protocol):
 
     async def progress(self, percent: int, message: str) -> None:
         """Tell how far the work is. Cheap: reports are merged, at most a few a second leave the process."""
+        ...
+
+    async def announce_call(self, call: ProviderCall) -> None:
+        """Tell, durably, that a call with outcome `started` is about to be made: should this process die, it stays on the bill.
+
+        Raises BusUnavailable: nobody would know of the call, so it must not be made.
+        """
+        ...
+
+    async def audit(self, action: str, severity: Severity, details: Mapping[str, Any]) -> None:
+        """Have something kept in the audit log; it reaches the log even when the broker is away for a while."""
         ...
 
     async def record_call(self, call: ProviderCall) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import enum
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from aif_contracts import reports, subjects
+from aif_contracts.audit import SOC2, AuditEntry, Severity
 from aif_contracts.metering import CallOutcome, ProviderCall
 from aif_contracts.packets import Context, ControlAction, Grant, PreviousAttempt, WorkPacket
 from aif_runtime.blobs import BlobStore
@@ -74,7 +76,8 @@ class Attempt:
         self._bus = bus
         self._monotonic = monotonic
         self._input: Mapping[str, Any] = {}
-        self._unbooked: dict[str, Outgoing] = {}
+        self._unconfirmed: dict[str, Outgoing] = {}
+        self._audited = 0
         self._limit: asyncio.Timeout | None = None
         self._calls_numbered = 0
 
@@ -131,21 +134,52 @@ class Attempt:
         self.message = message[:_MESSAGE_CHARACTERS]
         self.has_news = True
 
+    async def announce_call(self, call: ProviderCall) -> None:
+        await self._bus.publish([self._usage_message(call, f"{call.call_key}.started")])
+
     async def record_call(self, call: ProviderCall) -> None:
         """A call that the broker does not confirm now goes out again with the report, under the same message id."""
         self.calls.append(call)
-        message = Outgoing(
+        await self._publish_or_keep(self._usage_message(call, call.call_key))
+
+    async def audit(self, action: str, severity: Severity, details: Mapping[str, Any]) -> None:
+        self._audited += 1
+        entry = AuditEntry(
+            audit_id=f"{self.execution_id}.{self.stage_id}.{self.attempt}.{self._audited}",
+            action=action,
+            severity=severity,
+            actor=f"worker:{self.worker_name}",
+            occurred_at=datetime.now(UTC).isoformat(),
+            details=dict(details),
+            compliance=(SOC2,),
+            client_id=self.context.client_id,
+            execution_id=self.execution_id,
+        )
+        await self._publish_or_keep(
+            Outgoing(
+                subject=subjects.audit(self.worker_name),
+                payload=_encoder.encode(entry),
+                message_id=f"audit.{entry.audit_id}",
+                headers=self.trace_headers,
+            )
+        )
+
+    def _usage_message(self, call: ProviderCall, message_id: str) -> Outgoing:
+        return Outgoing(
             subject=subjects.usage(call.execution_id),
             payload=_encoder.encode(call),
-            message_id=call.call_key,
+            message_id=message_id,
             headers=self.trace_headers,
         )
-        self._unbooked[call.call_key] = message
+
+    async def _publish_or_keep(self, message: Outgoing) -> None:
+        assert message.message_id is not None, "what must not get lost has a name"
+        self._unconfirmed[message.message_id] = message
         try:
             await self._bus.publish([message])
         except BusUnavailable:
             return
-        del self._unbooked[call.call_key]
+        del self._unconfirmed[message.message_id]
 
     def next_call_number(self) -> int:
         self._calls_numbered += 1
@@ -159,9 +193,9 @@ class Attempt:
     def take_input(self, stage_input: Mapping[str, Any]) -> None:
         self._input = stage_input
 
-    def unbooked_calls(self) -> list[Outgoing]:
-        """Calls whose message the broker has not confirmed."""
-        return list(self._unbooked.values())
+    def unconfirmed_messages(self) -> list[Outgoing]:
+        """Calls and audit entries that the broker has not confirmed."""
+        return list(self._unconfirmed.values())
 
     def elapsed_seconds(self) -> float:
         return 0.0 if self.is_waiting else self._monotonic() - self.began_at

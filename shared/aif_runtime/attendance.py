@@ -254,7 +254,7 @@ class Attendance:
             yield
 
     async def _settle(self, lease: Lease, attempt: Attempt, report: Completed | Failed) -> None:
-        messages = attempt.unbooked_calls()
+        messages = attempt.unconfirmed_messages()
         messages.append(self._outgoing(report, str(report.attempt) + ".report", attempt.trace_headers))
         if not await self._confirmed(messages):
             _log.error("report_not_confirmed", packet_id=report.packet_id)

@@ -71,6 +71,7 @@ def _bucket(spec: BucketSpec) -> dict[str, Any]:
         "allow_msg_ttl": True,
         "deny_delete": True,
         **_limits(spec),
+        "discard": "old" if spec.drops_oldest else "new",
     }
 
 

@@ -39,6 +39,8 @@ class BucketSpec(Struct, frozen=True, kw_only=True):
     max_bytes: int
     max_age_seconds: float | None = None
     replicas: int = 1
+    drops_oldest: bool = False
+    """Whether a full bucket makes room by itself, as a cache should, in place of refusing."""
 
 
 class ObjectStoreSpec(Struct, frozen=True, kw_only=True):
@@ -62,6 +64,9 @@ class StoreLimits(Struct, frozen=True, kw_only=True):
     stream_max_bytes: int = GIB
     """Each stream."""
     registry_max_bytes: int = 64 * 1024**2
+    config_max_bytes: int = 64 * 1024**2
+    responses_max_bytes: int = 256 * 1024**2
+    responses_max_age_seconds: float = DAY_SECONDS
     blobs_kv_max_bytes: int = GIB
     blobs_max_bytes: int = 2 * GIB
     events_max_age_seconds: float = 7 * DAY_SECONDS
@@ -82,12 +87,21 @@ def factory_topology(limits: StoreLimits | None = None) -> Topology:
             _work_queue(subjects.STREAM_WORK, subjects.ALL_WORK, chosen),
             _work_queue(subjects.STREAM_REPORTS, subjects.ALL_REPORTS, chosen),
             _work_queue(subjects.STREAM_USAGE, subjects.ALL_USAGE, chosen),
-            _kept(subjects.STREAM_EVENTS, subjects.ALL_EVENTS, chosen.events_max_age_seconds, chosen),
-            _kept(subjects.STREAM_PERFORMANCE, subjects.ALL_PERFORMANCE, chosen.performance_max_age_seconds, chosen),
-            _kept(subjects.STREAM_DEAD, subjects.ALL_DEAD, chosen.dead_max_age_seconds, chosen),
+            _work_queue(subjects.STREAM_AUDIT, subjects.ALL_AUDIT, chosen),
+            _kept(subjects.STREAM_EVENTS, (subjects.ALL_EVENTS, subjects.ALL_ALERTS), chosen.events_max_age_seconds, chosen),
+            _kept(subjects.STREAM_PERFORMANCE, (subjects.ALL_PERFORMANCE,), chosen.performance_max_age_seconds, chosen),
+            _kept(subjects.STREAM_DEAD, (subjects.ALL_DEAD,), chosen.dead_max_age_seconds, chosen),
         ),
         buckets=(
             BucketSpec(name=subjects.BUCKET_REGISTRY, max_bytes=chosen.registry_max_bytes, replicas=chosen.replicas),
+            BucketSpec(name=subjects.BUCKET_CONFIG, max_bytes=chosen.config_max_bytes, replicas=chosen.replicas),
+            BucketSpec(
+                name=subjects.BUCKET_RESPONSES,
+                max_bytes=chosen.responses_max_bytes,
+                max_age_seconds=chosen.responses_max_age_seconds,
+                replicas=chosen.replicas,
+                drops_oldest=True,
+            ),
             BucketSpec(
                 name=subjects.BUCKET_BLOBS_KV,
                 max_bytes=chosen.blobs_kv_max_bytes,
@@ -116,10 +130,10 @@ def _work_queue(name: str, subject: str, limits: StoreLimits) -> StreamSpec:
     )
 
 
-def _kept(name: str, subject: str, max_age_seconds: float, limits: StoreLimits) -> StreamSpec:
+def _kept(name: str, listened: tuple[str, ...], max_age_seconds: float, limits: StoreLimits) -> StreamSpec:
     return StreamSpec(
         name=name,
-        subjects=(subject,),
+        subjects=listened,
         retention=Retention.LIMITS,
         max_bytes=limits.stream_max_bytes,
         max_age_seconds=max_age_seconds,

@@ -9,7 +9,7 @@ from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.dead_letters import DeadLetter, DeadLetterStatus
 from aif_contracts.documents import Block, BlockKind, SourceDocument, Span
 from aif_contracts.events import Deliverable, ExecutionEvent, Kept, Totals
-from aif_contracts.metering import CallOutcome, CostLines, Metrics, ProviderCall, ResourceUsage, TimeBreakdown, Tokens
+from aif_contracts.metering import CallOutcome, CostLines, Metrics, ProviderCall, Purpose, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.orders import ExecutionStatus, FieldMistake, StageStatus
 from aif_contracts.packets import ControlAction, Priority
 from aif_contracts.performance import (
@@ -242,7 +242,7 @@ PROVIDER_CALL = ProviderCall(
     worker_name="content_granulator",
     provider="openai",
     model="gpt-5-mini",
-    purpose="fallback",
+    purpose=Purpose.FALLBACK,
     outcome=CallOutcome.IN_DOUBT,
     tokens=TOKENS,
     cost_usd="0.0012",

@@ -59,16 +59,16 @@ def test_the_import_rules_hold() -> None:
 
 
 BAD: list[tuple[Rule, str, str]] = [
-    (no_float_money, "shared/aif_ai/prices.py", "max_cost_usd: float = 0"),
-    (no_float_money, "shared/aif_ai/prices.py", "total_cost: float | None"),
-    (no_float_money, "shared/aif_ai/prices.py", "def charge(price: float) -> None: ..."),
-    (no_float_money, "shared/aif_ai/prices.py", "def total_cost(calls: list[str]) -> float: ..."),
-    (no_float_money, "shared/aif_ai/prices.py", "async def total_cost(calls: list[str]) -> float: ..."),
-    (no_float_money, "shared/aif_ai/prices.py", "x = float(call.cost_usd)"),
-    (no_float_money, "shared/aif_ai/prices.py", "x = float(row['price'])"),
-    (no_float_money, "shared/aif_ai/prices.py", "cost = 0.0"),
-    (no_float_money, "shared/aif_ai/prices.py", "Call(cost_usd=0.1)"),
-    (no_float_money, "shared/aif_ai/prices.py", "Decimal(0.1)"),
+    (no_float_money, "shared/aif_prices/book.py", "max_cost_usd: float = 0"),
+    (no_float_money, "shared/aif_prices/book.py", "total_cost: float | None"),
+    (no_float_money, "shared/aif_prices/book.py", "def charge(price: float) -> None: ..."),
+    (no_float_money, "shared/aif_prices/book.py", "def total_cost(calls: list[str]) -> float: ..."),
+    (no_float_money, "shared/aif_prices/book.py", "async def total_cost(calls: list[str]) -> float: ..."),
+    (no_float_money, "shared/aif_prices/book.py", "x = float(call.cost_usd)"),
+    (no_float_money, "shared/aif_prices/book.py", "x = float(row['price'])"),
+    (no_float_money, "shared/aif_prices/book.py", "cost = 0.0"),
+    (no_float_money, "shared/aif_prices/book.py", "Call(cost_usd=0.1)"),
+    (no_float_money, "shared/aif_prices/book.py", "Decimal(0.1)"),
     (subjects_are_spelled_in_one_place, "services/kam/aif_kam/orders.py", "listen('aif.request.submit.*')"),
     (subjects_are_spelled_in_one_place, "services/kam/aif_kam/orders.py", "listen(f'aif.event.{client}.>')"),
     (pure_rooms_have_no_clock_and_no_chance, "shared/aif_pipelines/checks.py", "import time"),
@@ -96,9 +96,9 @@ BAD: list[tuple[Rule, str, str]] = [
 ]
 
 GOOD: list[tuple[Rule, str, str]] = [
-    (no_float_money, "shared/aif_ai/prices.py", "cost_usd: Decimal\nlatency_seconds: float\nuse(quality_score=0.5)"),
-    (no_float_money, "shared/aif_ai/prices.py", "def cost_of(price: Decimal, share: float) -> Decimal: ..."),
-    (no_float_money, "shared/aif_ai/prices.py", "histogram.observe(float(totals.cost_usd))"),
+    (no_float_money, "shared/aif_prices/book.py", "cost_usd: Decimal\nlatency_seconds: float\nuse(quality_score=0.5)"),
+    (no_float_money, "shared/aif_prices/book.py", "def cost_of(price: Decimal, share: float) -> Decimal: ..."),
+    (no_float_money, "shared/aif_prices/book.py", "histogram.observe(float(totals.cost_usd))"),
     (subjects_are_spelled_in_one_place, "shared/aif_contracts/subjects.py", "ALL = 'aif.event.>'"),
     (subjects_are_spelled_in_one_place, "shared/aif_contracts/orders.py", "'aif.work.a carries packets.'"),
     (subjects_are_spelled_in_one_place, "services/kam/aif_kam/orders.py", "kind = 'aif.step_completed'; other = f'aif.{kind}'"),

@@ -17,7 +17,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from aif_contracts.metering import CallOutcome, ProviderCall
+from aif_contracts.metering import CallOutcome, ProviderCall, Purpose
 from aif_runtime.assignment import ActionSpec, Assignment, Outcome, WorkerSpec
 from aif_runtime.connections import open_connections
 from aif_runtime.process import Assembled, Part, Surroundings, run_service
@@ -85,7 +85,7 @@ def _call(assignment: Assignment, call_key: str, latency_ms: int) -> ProviderCal
         worker_name=assignment.worker_name,
         provider="paper",
         model="digest",
-        purpose="first_try",
+        purpose=Purpose.FIRST_TRY,
         outcome=CallOutcome.ANSWERED,
         cost_usd=PRICE_USD,
         price_version="2026-01",

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
-from aif_contracts.metering import CallOutcome, Metrics, ProviderCall
+from aif_contracts.metering import CallOutcome, Metrics, ProviderCall, Purpose
 from aif_contracts.packets import Context, Control, Priority, WorkPacket
 from aif_contracts.reports import Completed, Report
 from aif_runtime.decoding import decode
@@ -90,7 +90,7 @@ def _call(execution_id: str) -> tuple[str, Struct, msgspec.json.Decoder[Any]]:
         worker_name=WORKER,
         provider="paper",
         model="digest",
-        purpose="first_try",
+        purpose=Purpose.FIRST_TRY,
         outcome=CallOutcome.ANSWERED,
         cost_usd="0.01",
     )

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
-from aif_contracts.metering import CallOutcome, CostLines, Metrics, ProviderCall, Tokens
+from aif_contracts.metering import CallOutcome, CostLines, Metrics, ProviderCall, Purpose, Tokens
 from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.packets import Cancelled, ControlMessage, Granted, Later, Superseded, WorkPacket
 from aif_contracts.reports import HANDED_BACK, Completed, Declined, Failed, Report
@@ -384,7 +384,7 @@ class Workshop:
             worker_name=WORKER,
             provider="oracle",
             model="oracle-1",
-            purpose="first_try",
+            purpose=Purpose.FIRST_TRY,
             outcome=CallOutcome.ANSWERED if is_answered else CallOutcome.IN_DOUBT,
             tokens=Tokens(prompt_tokens=10, completion_tokens=5, total_tokens=15),
             cost_usd=cost if is_answered else None,

@@ -6,11 +6,11 @@ import msgspec
 
 from aif_ai.door import Door
 from aif_ai.openai_provider import OPENAI, OpenAiProvider
-from aif_ai.prices import PriceBook, shipped_prices
 from aif_contracts.blobs import BlobRef
 from aif_contracts.documents import SourceDocument
 from aif_contracts.packets import Grant, PreviousAttempt
 from aif_granulator.worker import granulator_spec
+from aif_prices.book import PriceBook, shipped_prices
 from aif_runtime.assignment import Outcome
 from aif_runtime.clock import SystemClock
 from aif_runtime.memory_blobs import MemoryBlobStore

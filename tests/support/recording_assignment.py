@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from aif_contracts.audit import Severity
 from aif_contracts.metering import ProviderCall
 from aif_contracts.packets import Context, Grant, PreviousAttempt
 from aif_runtime.blobs import BlobStore
@@ -33,6 +34,8 @@ class RecordingAssignment:
         self.previous = previous
         self.is_compensation = is_compensation
         self.calls: list[ProviderCall] = []
+        self.announced: list[ProviderCall] = []
+        self.audited: list[tuple[str, Severity, dict[str, Any]]] = []
         self.messages: list[tuple[int, str]] = []
         self.seconds: dict[str, float] = {}
         self._numbers = 0
@@ -42,6 +45,12 @@ class RecordingAssignment:
 
     async def progress(self, percent: int, message: str) -> None:
         self.messages.append((percent, message))
+
+    async def announce_call(self, call: ProviderCall) -> None:
+        self.announced.append(call)
+
+    async def audit(self, action: str, severity: Severity, details: Mapping[str, Any]) -> None:
+        self.audited.append((action, severity, dict(details)))
 
     async def record_call(self, call: ProviderCall) -> None:
         self.calls.append(call)

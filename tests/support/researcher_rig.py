@@ -6,9 +6,9 @@ import msgspec
 
 from aif_ai.door import Door
 from aif_ai.openai_provider import OPENAI, OpenAiProvider
-from aif_ai.prices import PriceBook, shipped_prices
 from aif_contracts.documents import SourceDocument
 from aif_contracts.packets import PreviousAttempt
+from aif_prices.book import PriceBook, shipped_prices
 from aif_researcher.worker import researcher_spec
 from aif_runtime.assignment import Outcome
 from aif_runtime.clock import SystemClock

@@ -31,7 +31,7 @@ from aif_contracts.events import (
     WorkflowStarted,
 )
 from aif_contracts.history import AttemptOutcome, AttemptView
-from aif_contracts.metering import CallOutcome, Metrics, ProviderCall, ResourceUsage, TimeBreakdown, Tokens
+from aif_contracts.metering import CallOutcome, Metrics, ProviderCall, Purpose, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.orders import ExecutionStatus, ExecutionView, StageStatus, StageView
 from aif_contracts.packets import Grant, Priority
 from support.gateway_stand_in import Terminal, gateway_stand_in
@@ -152,7 +152,7 @@ CALL = ProviderCall(
     worker_name="content_granulator",
     provider="anthropic",
     model="claude-x",
-    purpose="first_try",
+    purpose=Purpose.FIRST_TRY,
     outcome=CallOutcome.IN_DOUBT,
     upper_bound_usd="0.02",
     latency_ms=30_000,

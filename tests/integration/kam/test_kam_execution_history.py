@@ -5,7 +5,7 @@ import pytest
 
 from aif_contracts.events import ProgressUpdate
 from aif_contracts.history import AttemptOutcome, AttemptView
-from aif_contracts.metering import CallOutcome, Metrics, ProviderCall, Tokens
+from aif_contracts.metering import CallOutcome, Metrics, ProviderCall, Purpose, Tokens
 from aif_contracts.packets import Grant
 from aif_contracts.workers import ActionDescription, WorkerDescription
 from integration.kam.gateway_under_test import GatewayUnderTest
@@ -44,7 +44,7 @@ def call(execution_id: str, number: int) -> ProviderCall:
         worker_name="content_granulator",
         provider="openai",
         model="small",
-        purpose="first_try",
+        purpose=Purpose.FIRST_TRY,
         outcome=CallOutcome.ANSWERED,
         cost_usd="0.000000150",
     )

@@ -8,10 +8,10 @@ from aif_ai.anthropic_provider import AnthropicProvider
 from aif_ai.attempt_ledger import AttemptLedger
 from aif_ai.door import Door
 from aif_ai.openai_provider import OpenAiProvider
-from aif_ai.prices import PriceBook, shipped_prices
 from aif_ai.provider import Provider
 from aif_ai.requests import Capability, GenerationRequest, Message, Role
 from aif_contracts.packets import Grant
+from aif_prices.book import PriceBook, shipped_prices
 from aif_runtime.clock import SystemClock
 from support.provider_double.bill import BillEntry
 from support.provider_double.server import ProviderDouble

@@ -9,7 +9,6 @@ import pytest
 from aif_ai.attempt_ledger import AttemptLedger
 from aif_ai.door import Door
 from aif_ai.failures import AuthenticationFailed, ProviderNotConfigured, ProviderOverloaded, SourceTooThin
-from aif_ai.prices import PriceBook, shipped_prices
 from aif_ai.provider import Listener, ModelCall
 from aif_ai.requests import (
     Answer,
@@ -25,6 +24,7 @@ from aif_ai.requests import (
 from aif_contracts.documents import SourceDocument
 from aif_contracts.metering import CallOutcome, Tokens
 from aif_contracts.packets import Grant
+from aif_prices.book import PriceBook, shipped_prices
 from aif_runtime.clock import SystemClock
 from support.recording_assignment import RecordingAssignment
 from support.source_documents import beekeeping, from_markdown

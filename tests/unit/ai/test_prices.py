@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from aif_ai.failures import PriceBookInvalid
-from aif_ai.prices import PriceBook, PricedModel, PriceFile, PriceVersion, shipped_prices
 from aif_contracts.metering import Tokens
+from aif_prices.book import PriceBook, PricedModel, PriceFile, PriceVersion, shipped_prices
+from aif_prices.failures import PriceBookInvalid
 
 TODAY = date(2026, 11, 21)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from aif_contracts.metering import CallOutcome, ProviderCall, Tokens
+from aif_contracts.metering import CallOutcome, ProviderCall, Purpose, Tokens
 from aif_contracts.money import usd, usd_text
 from aif_runtime.postgres import Connection, Record
 from aif_runtime.sql_files import Queries
@@ -59,7 +59,7 @@ def _call(row: Record) -> ProviderCall:
         worker_name=row["worker_name"],
         provider=row["provider"],
         model=row["model"],
-        purpose=row["purpose"],
+        purpose=Purpose(row["purpose"]),
         outcome=CallOutcome(row["outcome"]),
         tokens=Tokens(
             prompt_tokens=row["prompt_tokens"],

@@ -1,6 +1,6 @@
 """What a token costs: dated price versions per model, exact decimals.
 
-The book ships as JSON beside this module, one file for each provider, each naming its source and the day it was read. A model
+The book ships as JSON in `data/`, one file for each provider, each naming its source and the day it was read. A model
 that is not in it has no price, and its calls cost `None`: unknown, never nothing.
 """
 
@@ -13,9 +13,9 @@ from importlib.resources import files
 import msgspec
 from msgspec import Struct
 
-from aif_ai.failures import PriceBookInvalid
 from aif_contracts.metering import Tokens
 from aif_contracts.money import ZERO
+from aif_prices.failures import PriceBookInvalid
 
 _DATED_NAME = re.compile(r"^(?P<name>.+?)-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
 FREE_VERSION = "free"
@@ -133,14 +133,14 @@ class PriceBook:
 
 def shipped_prices() -> tuple[PriceFile, ...]:
     """The price files of this package. Raises PriceBookInvalid."""
-    folder = files("aif_ai") / "prices"
+    folder = files("aif_prices") / "data"
     found: list[PriceFile] = []
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith(".json"):
             try:
                 found.append(msgspec.json.decode(entry.read_bytes(), type=PriceFile))
             except msgspec.MsgspecError as wrong:
-                raise PriceBookInvalid(f"prices/{entry.name}: {wrong}") from wrong
+                raise PriceBookInvalid(f"data/{entry.name}: {wrong}") from wrong
     return tuple(found)
 
 

@@ -1,0 +1,1 @@
+"""What providers charge: dated price versions as data, and exact arithmetic over them."""
