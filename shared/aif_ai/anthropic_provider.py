@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from aif_ai.answer_size import longest_answer
 from aif_ai.failures import InvalidRequest, MalformedOutput, ProviderTimeout, ProviderUnreachable, Refused
-from aif_ai.provider import Listener, ModelCall
-from aif_ai.requests import Answer, CallTrace, Finish, Role
+from aif_ai.provider import Listener, ModelCall, Offer
+from aif_ai.requests import Answer, CallTrace, Capability, Finish, Role
 from aif_ai.strict_schema import Dialect, translate
 from aif_ai.transport_failures import failure_of_status
 from aif_contracts.metering import Tokens
@@ -24,7 +24,7 @@ class AnthropicProvider:
         self, *, models: tuple[str, ...], api_key: str, base_url: str | None = None, silence_seconds: float = 60.0
     ) -> None:
         self.name = ANTHROPIC
-        self.models = models
+        self.offers = (Offer(capability=Capability.LLM_GENERATION, models=models, continues=True),)
         self._api_key = api_key
         self._base_url = base_url
         self._silence_seconds = silence_seconds
@@ -86,7 +86,7 @@ class AnthropicProvider:
                     trace.characters += len(event.delta.text)
                     if trace.characters > longest_answer(call.max_output_tokens):
                         raise MalformedOutput(f"{self.name} sent far more than it was asked for", maybe_billed=True)
-                    await heard(trace.characters)
+                    await heard(event.delta.text)
                 elif event.type == "message_delta":
                     stop = event.delta.stop_reason or stop
                     trace.tokens = _tokens(opening, event.usage)

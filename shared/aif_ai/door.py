@@ -27,7 +27,7 @@ from aif_ai.failures import (
     ProviderTimeout,
 )
 from aif_ai.provider import ModelCall, Provider
-from aif_ai.requests import Answer, CallTrace, Finish, Generation, GenerationRequest, Message, Role
+from aif_ai.requests import Answer, CallTrace, Finish, Generation, GenerationRequest, Message, Role, StructuringTask
 from aif_contracts.metering import CallOutcome, ProviderCall, Purpose, Tokens
 from aif_contracts.money import usd_text
 from aif_prices.book import FREE_VERSION, Price, PriceBook
@@ -62,7 +62,7 @@ class Door:
     @property
     def models(self) -> tuple[str, ...]:
         """Models of all configured providers, the preferred one first."""
-        return tuple(model for provider in self._providers for model in provider.models)
+        return tuple(model for provider in self._providers for offer in provider.offers for model in offer.models)
 
     async def close(self) -> None:
         for provider in self._providers:
@@ -89,7 +89,9 @@ class Door:
         raise AssertionError("the last candidate returns or raises")
 
     def _candidates(self, ledger: AttemptLedger, today: date) -> list[_Candidate]:
-        offered = {model: provider for provider in reversed(self._providers) for model in provider.models}
+        offered = {
+            model: provider for provider in reversed(self._providers) for offer in provider.offers for model in offer.models
+        }
         allowed = ledger.port.grant.models
         wanted = self.models if allowed is None else allowed
         return [
@@ -99,11 +101,12 @@ class Door:
         ]
 
     async def _locally(self, request: GenerationRequest, ledger: AttemptLedger) -> Generation:
-        if request.structuring is None:
+        if not isinstance(request.input, StructuringTask):
             raise ProviderNotConfigured(f"no provider for {request.action}: {WHAT_TO_CONFIGURE}")
         began = self._clock.monotonic()
         call = self._row(
             ledger,
+            call_key=ledger.call_key(),
             provider=self._extractive.name,
             model=self._extractive.model,
             purpose=Purpose.FIRST_TRY,
@@ -112,7 +115,7 @@ class Door:
             price_version=FREE_VERSION,
         )
         try:
-            output = await self._extractive.structure(request.structuring)
+            output = await self._extractive.structure(request.input)
         except asyncio.CancelledError:
             await ledger.book(_ended(call, self._since(began), CallOutcome.CANCELLED, "cancelled"))
             raise
@@ -167,6 +170,7 @@ class Door:
     ) -> tuple[Answer, ProviderCall]:
         """One call. A call that gives no answer is booked here, one that gives an answer by the judge of the answer."""
         model_call = ModelCall(
+            call_key=ledger.call_key(),
             model=candidate.model,
             messages=messages,
             schema_name=request.schema_name,
@@ -178,6 +182,7 @@ class Door:
         began = self._clock.monotonic()
         row = self._row(
             ledger,
+            call_key=model_call.call_key,
             provider=candidate.provider.name,
             model=candidate.model,
             purpose=purpose,
@@ -186,7 +191,8 @@ class Door:
             price_version=candidate.price.version if candidate.price else None,
         )
 
-        async def heard(characters: int) -> None:
+        async def heard(_: str) -> None:
+            characters = trace.characters
             # An answer has about four characters for each token of its limit; mostly it ends well before.
             share = min(1.0, characters / (model_call.max_output_tokens * 2))
             percent = _FIRST_PERCENT + int((_LAST_PERCENT - _FIRST_PERCENT) * share)
@@ -222,6 +228,7 @@ class Door:
         self,
         ledger: AttemptLedger,
         *,
+        call_key: str,
         provider: str,
         model: str,
         purpose: Purpose,
@@ -231,7 +238,7 @@ class Door:
     ) -> ProviderCall:
         port = ledger.port
         return ProviderCall(
-            call_key=ledger.call_key(),
+            call_key=call_key,
             execution_id=port.execution_id,
             client_id=port.context.client_id,
             stage_id=port.stage_id,

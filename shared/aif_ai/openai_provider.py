@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from aif_ai.answer_size import longest_answer
 from aif_ai.failures import InvalidRequest, MalformedOutput, ProviderTimeout, ProviderUnreachable, Refused
-from aif_ai.provider import Listener, ModelCall
-from aif_ai.requests import Answer, CallTrace, Finish
+from aif_ai.provider import Listener, ModelCall, Offer
+from aif_ai.requests import Answer, CallTrace, Capability, Finish
 from aif_ai.strict_schema import Dialect, translate
 from aif_ai.transport_failures import failure_of_status
 from aif_contracts.metering import Tokens
@@ -34,7 +34,7 @@ class OpenAiProvider:
     ) -> None:
         self.name = name
         """`OPENAI`, or `COMPATIBLE` for other servers."""
-        self.models = models
+        self.offers = (Offer(capability=Capability.LLM_GENERATION, models=models, continues=name == OPENAI),)
         self._api_key = api_key or _KEY_OF_SERVERS_WITHOUT_KEYS
         self._base_url = base_url
         self._silence_seconds = silence_seconds
@@ -93,7 +93,7 @@ class OpenAiProvider:
                         trace.characters += len(choice.delta.content)
                         if trace.characters > longest_answer(call.max_output_tokens):
                             raise MalformedOutput(f"{self.name} sent far more than it was asked for", maybe_billed=True)
-                        await heard(trace.characters)
+                        await heard(choice.delta.content)
         if finish is None:
             # A stream that is cut off cleanly raises nothing in the SDK.
             raise ProviderUnreachable(f"{self.name} ended its answer before it was complete", maybe_billed=trace.tokens is None)

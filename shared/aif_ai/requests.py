@@ -2,9 +2,9 @@
 
 import enum
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from aif_contracts.documents import SourceDocument
 from aif_contracts.metering import ProviderCall, Tokens
@@ -14,6 +14,12 @@ class Capability(enum.StrEnum):
     STRUCTURING = "structuring"
     RESEARCH = "research"
     LLM_GENERATION = "llm_generation"
+    TRANSCRIPTION = "transcription"
+    TRANSCRIPTION_DIARIZATION = "transcription_diarization"
+    """With who said it."""
+    PII_REDACTION = "pii_redaction"
+    SENTIMENT_ANALYSIS = "sentiment_analysis"
+    SUMMARIZATION = "summarization"
 
 
 class StructureKind(enum.StrEnum):
@@ -47,20 +53,59 @@ class StructuringTask(Struct, frozen=True, kw_only=True):
     question_count: int = 10
 
 
+class AudioInput(Struct, frozen=True, kw_only=True):
+    data: bytes
+    media_type: str
+    """For example `audio/wav`."""
+    diarize: bool = False
+    """Tell the speakers apart."""
+    language: str | None = None
+    """BCP 47, such as `en`; None to let the provider find out."""
+    duration_ms: int | None = None
+    """When the audio's own headers tell it. Only bounds the cost; what is paid for is what the provider measured."""
+
+
+class TextInput(Struct, frozen=True, kw_only=True):
+    text: str
+    language: str | None = None
+    """BCP 47; None when unknown."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """What the capability may be told besides, by name; every provider of a capability knows the same names."""
+
+
+CapabilityInput = AudioInput | TextInput | StructuringTask
+
+
+class AnswerListener(Protocol):
+    """Somebody who reads along."""
+
+    async def piece(self, text: str) -> None: ...
+
+    async def restart(self) -> None:
+        """Forget all pieces so far: the answer begins anew, by the same model or by another."""
+        ...
+
+
 class GenerationRequest(Struct, frozen=True, kw_only=True):
     capability: Capability
     action: str
     """The worker's action, for logs and figures."""
-    messages: tuple[Message, ...]
-    max_output_tokens: int
+    messages: tuple[Message, ...] = ()
+    """For language models; empty when only providers of the capability itself may serve the request."""
+    max_output_tokens: int = 0
+    """Needed with messages."""
     schema_name: str = "answer"
     schema: dict[str, Any] | None = None
     """JSON Schema of the answer; None for free text."""
     check: Callable[[bytes], tuple[str, ...]] | None = None
     """Rules beyond the schema: complaints about an answer that keeps the schema, to be told to the model. Called in a
     thread; empty when there is nothing to complain about."""
-    structuring: StructuringTask | None = None
-    """Set when a local provider may serve the request."""
+    input: CapabilityInput | None = None
+    """Set when providers of the capability itself may serve the request."""
+    audit_name: str = "AI_GENERATION"
+    """First part of the audit log's actions for it, such as WORKFLOW_GENERATION."""
+    listener: AnswerListener | None = None
+    """Follows the answer while it is written."""
 
 
 class Generation(Struct, frozen=True, kw_only=True):
@@ -82,7 +127,10 @@ class Answer(Struct, frozen=True, kw_only=True):
     """One provider's answer to one call."""
 
     text: str
-    finish: Finish
+    """Free text, or JSON where the call has a schema or an input."""
+    finish: Finish = Finish.COMPLETE
+    finished: bool = False
+    """True when it is the end product of rules of our own, to which the request's schema and check do not apply."""
 
 
 class CallTrace(Struct, kw_only=True):
@@ -95,3 +143,5 @@ class CallTrace(Struct, kw_only=True):
     """The provider's final usage. None until it has arrived; a count of our own never stands in for it."""
     characters: int = 0
     """Received so far."""
+    audio_ms: int | None = None
+    """Length of the audio by the provider's own measure, for those that charge by it. None until it has arrived."""

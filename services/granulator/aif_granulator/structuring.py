@@ -83,7 +83,7 @@ class Structuring:
             schema_name=kind.value,
             schema=answer_schema(kind),
             check=lambda output: complaints(_drafted(output, kind, order, to_quote), order, to_quote),
-            structuring=StructuringTask(
+            input=StructuringTask(
                 kind=kind,
                 target_audience=order.target_audience,
                 source=material.document if material else None,

@@ -57,7 +57,7 @@ class Researching:
             schema_name="research",
             schema=answer_schema(),
             check=lambda output: complaints(_drafted(output, order, source), order, source),
-            structuring=StructuringTask(
+            input=StructuringTask(
                 kind=StructureKind.RESEARCH, target_audience=order.target_audience, source=source, topic=order.topic
             ),
         )

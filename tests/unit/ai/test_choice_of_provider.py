@@ -9,7 +9,7 @@ import pytest
 from aif_ai.attempt_ledger import AttemptLedger
 from aif_ai.door import Door
 from aif_ai.failures import AuthenticationFailed, ProviderNotConfigured, ProviderOverloaded, SourceTooThin
-from aif_ai.provider import Listener, ModelCall
+from aif_ai.provider import Listener, ModelCall, Offer
 from aif_ai.requests import (
     Answer,
     CallTrace,
@@ -36,7 +36,7 @@ class ScriptedProvider:
 
     def __init__(self, model: str, *failures: Exception) -> None:
         self.name = "openai"
-        self.models = (model,)
+        self.offers = (Offer(capability=Capability.LLM_GENERATION, models=(model,)),)
         self._failures = list(failures)
         self.asked = 0
 
@@ -58,7 +58,7 @@ def _request(source: SourceDocument | None = None) -> GenerationRequest:
         action="structure_course",
         messages=(Message(role=Role.USER, text="Go."),),
         max_output_tokens=100,
-        structuring=StructuringTask(kind=StructureKind.COURSE, target_audience="all", source=source, topic="Bees"),
+        input=StructuringTask(kind=StructureKind.COURSE, target_audience="all", source=source, topic="Bees"),
     )
 
 
