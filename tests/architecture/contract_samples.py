@@ -5,6 +5,19 @@ from typing import Any
 from msgspec import Struct
 
 from aif_contracts import dead_letters, events, history, orders, packets, pipelines, reports, subjects
+from aif_contracts.analysis import (
+    Mood,
+    PiiEntity,
+    PiiKind,
+    Redaction,
+    Sentiment,
+    SentimentAnalysis,
+    SentimentPart,
+    Summary,
+    SummarySentence,
+    Transcript,
+    Turn,
+)
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.dead_letters import DeadLetter, DeadLetterStatus
 from aif_contracts.documents import Block, BlockKind, SourceDocument, Span
@@ -299,6 +312,23 @@ DEAD_LETTER_VIEW = dead_letters.DeadLetterView(
 )
 TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 
+TURN = Turn(text="Hello.", span=Span(start=0, end=6), start_ms=200, end_ms=900, speaker="speaker_1", confidence=0.97)
+PII_ENTITY = PiiEntity(
+    kind=PiiKind.EMAIL,
+    source=Span(start=9, end=24),
+    span=Span(start=9, end=16),
+    replacement="[EMAIL]",
+    found_by="rule:email",
+)
+SENTIMENT = Sentiment(label=Mood.NEGATIVE, score=-0.4)
+SENTIMENT_PART = SentimentPart(
+    text="It was late.",
+    span=Span(start=0, end=12),
+    sentiment=SENTIMENT,
+    speaker="speaker_1",
+    turn=0,
+)
+SUMMARY_SENTENCE = SummarySentence(text="It was late.", source=Span(start=0, end=12))
 SAMPLES: tuple[Struct, ...] = (
     INLINE_BLOB,
     DeadLetter(
@@ -542,6 +572,53 @@ SAMPLES: tuple[Struct, ...] = (
     CHANGE,
     SUBTOPIC,
     ORIGIN,
+    TURN,
+    PII_ENTITY,
+    SENTIMENT,
+    SENTIMENT_PART,
+    SUMMARY_SENTENCE,
+    Transcript(
+        text="Hello.\nGood day.",
+        turns=(
+            TURN,
+            Turn(
+                text="Good day.", span=Span(start=7, end=16), start_ms=1400, end_ms=2100, speaker="speaker_2", confidence=0.93
+            ),
+        ),
+        duration_ms=2500,
+        language="en",
+        speakers=("speaker_1", "speaker_2"),
+        is_diarized=True,
+        confidence=0.943,
+        note="Each channel is one speaker.",
+        made_by="local_speech/pocketsphinx-5",
+    ),
+    Redaction(
+        text="Write to [EMAIL].",
+        entities=(PII_ENTITY,),
+        counts={"email": 1},
+        characters=25,
+        turns=(Turn(text="Write to [EMAIL].", span=Span(start=0, end=17), speaker="speaker_1"),),
+        looked_for=(PiiKind.EMAIL,),
+        note="Places were not looked for.",
+        made_by="local_pii/rules-1",
+    ),
+    SentimentAnalysis(
+        text="Negative.",
+        overall=SENTIMENT,
+        parts=(SENTIMENT_PART,),
+        turns=(SENTIMENT,),
+        by_speaker={"speaker_1": SENTIMENT},
+        note="Judged sentence by sentence.",
+        made_by="local_sentiment/vader-3",
+    ),
+    Summary(
+        text="It was late.",
+        sentences=(SUMMARY_SENTENCE,),
+        words=3,
+        source_words=40,
+        made_by="local_summary/textrank-1",
+    ),
     Research(
         topic="Beekeeping",
         research_summary="A colony has one queen.",
