@@ -591,6 +591,7 @@ SAMPLES: tuple[Struct, ...] = (
         is_diarized=True,
         confidence=0.943,
         note="Each channel is one speaker.",
+        structure_type="interview",
         made_by="local_speech/pocketsphinx-5",
     ),
     Redaction(
@@ -601,6 +602,7 @@ SAMPLES: tuple[Struct, ...] = (
         turns=(Turn(text="Write to [EMAIL].", span=Span(start=0, end=17), speaker="speaker_1"),),
         looked_for=(PiiKind.EMAIL,),
         note="Places were not looked for.",
+        structure_type="clearing",
         made_by="local_pii/rules-1",
     ),
     SentimentAnalysis(
@@ -610,6 +612,7 @@ SAMPLES: tuple[Struct, ...] = (
         turns=(SENTIMENT,),
         by_speaker={"speaker_1": SENTIMENT},
         note="Judged sentence by sentence.",
+        structure_type="mood",
         made_by="local_sentiment/vader-3",
     ),
     Summary(
@@ -617,6 +620,7 @@ SAMPLES: tuple[Struct, ...] = (
         sentences=(SUMMARY_SENTENCE,),
         words=3,
         source_words=40,
+        structure_type="abstract",
         made_by="local_summary/textrank-1",
     ),
     Research(
