@@ -102,6 +102,16 @@ class Broadcasts(Protocol):
         ...
 
 
+def entry_subject(bucket: str, key: str) -> str:
+    """The subject under which an entry is written and told to its watchers."""
+    return f"$KV.{bucket}.{key}"
+
+
+def watched_key(message: Broadcast) -> str:
+    """The key of the entry that a watched bucket tells of."""
+    return message.subject.split(".", 2)[2]
+
+
 class Bus(Protocol):
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """Store all messages, in order per subject; return when the broker has confirmed every one. Raises BusUnavailable
@@ -133,8 +143,22 @@ class Bus(Protocol):
         """Write an entry of a bucket; with a time to live it vanishes unless written again."""
         ...
 
+    async def delete_entry(self, bucket: str, key: str) -> None:
+        """Take an entry out of a bucket; nothing happens when there is none."""
+        ...
+
+    async def entry(self, bucket: str, key: str) -> bytes | None:
+        """One live entry; None when there is none."""
+        ...
+
     async def entries(self, bucket: str) -> Mapping[str, bytes]:
         """All live entries of a bucket."""
+        ...
+
+    def watch(self, bucket: str) -> AbstractAsyncContextManager[Broadcasts]:
+        """Every entry written or deleted while the context lasts, as a message whose subject `watched_key` reads; an empty
+        payload says that the entry is gone. What changes while the broker is out of reach is not told, nor is the end of a
+        time to live: whoever must not miss anything reads the entries again from time to time."""
         ...
 
     @property

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from aif_runtime.broker_rules import takes
-from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing
+from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, entry_subject
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.memory_streams import MemoryConsumer, MemoryStream
 from aif_runtime.topology import StreamSpec, Topology, factory_topology
@@ -150,6 +150,13 @@ class MemoryBroker:
         self._check_bucket(bucket)
         expires_at = None if ttl_seconds is None else self._clock() + ttl_seconds
         self._entries.setdefault(bucket, {})[key] = _Entry(value=value, expires_at=expires_at)
+        self._show(Broadcast(subject=entry_subject(bucket, key), payload=value, headers={}))
+
+    def delete_entry(self, bucket: str, key: str) -> None:
+        self.check_up()
+        self._check_bucket(bucket)
+        self._entries.get(bucket, {}).pop(key, None)
+        self._show(Broadcast(subject=entry_subject(bucket, key), payload=b"", headers={}))
 
     def entries(self, bucket: str) -> dict[str, bytes]:
         self.check_up()

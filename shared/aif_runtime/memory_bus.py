@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Self
 
 from aif_runtime.broker_rules import check_batch, check_sendable
-from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, Question
+from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, Question, entry_subject
 from aif_runtime.failures import BusUnavailable, NoAnswer
 from aif_runtime.memory_broker import Listener, Member, MemoryBroker
 from aif_runtime.memory_streams import MemoryConsumer, StoredMessage
@@ -185,8 +185,22 @@ class MemoryBus:
             self._broker.remove_listener(listener)
 
     async def put_entry(self, bucket: str, key: str, value: bytes, *, ttl_seconds: float | None = None) -> None:
+        check_sendable(entry_subject(bucket, key), value)
         self._check_open()
         self._broker.put_entry(bucket, key, value, ttl_seconds)
+
+    async def delete_entry(self, bucket: str, key: str) -> None:
+        check_sendable(entry_subject(bucket, key), b"")
+        self._check_open()
+        self._broker.delete_entry(bucket, key)
+
+    async def entry(self, bucket: str, key: str) -> bytes | None:
+        check_sendable(entry_subject(bucket, key), b"")
+        self._check_open()
+        return self._broker.entries(bucket).get(key)
+
+    def watch(self, bucket: str) -> AbstractAsyncContextManager[MemoryBroadcasts]:
+        return self.listen(entry_subject(bucket, ">"))
 
     async def entries(self, bucket: str) -> Mapping[str, bytes]:
         self._check_open()

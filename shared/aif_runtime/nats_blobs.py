@@ -202,7 +202,8 @@ class NatsBlobStore:
         return None if meta.deleted else meta
 
     async def _latest(self, stream: str, subject: str) -> bytes | None:
-        return await latest(self._bus.connection, stream, subject)
+        found = await latest(self._bus.connection, stream, subject)
+        return None if found is None else found.payload
 
     async def _read(self, read: Callable[[], Awaitable[T]]) -> T | None:
         """None when the bucket itself is gone with all that was in it; then it is made again for those who write."""

@@ -5,18 +5,18 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Self
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from aif_runtime.broker_rules import check_sendable
-from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, Question
+from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, Question, entry_subject
 from aif_runtime.failures import BusUnavailable, NoAnswer
 from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection, status_of
 from aif_runtime.nats_consumer import NatsDeliveries
-from aif_runtime.nats_direct import StreamMissing, latest_of_each
+from aif_runtime.nats_direct import StreamMissing, latest, latest_of_each
 from aif_runtime.nats_publishing import Publisher
 from aif_runtime.nats_topology import bucket_stream, declare
 from aif_runtime.prepared_message import Prepared
@@ -29,6 +29,10 @@ CLOSE_LIMIT_SECONDS = 2.0
 LISTENER_BACKLOG = 10_000
 SHORTEST_TTL_SECONDS = 1.0
 """NATS keeps no entry for a shorter time."""
+
+ENTRY_OPERATION = "KV-Operation"
+DELETION_MARK_SECONDS = 3600.0
+"""How long a deleted entry's mark takes its place."""
 
 SERVICE_ERROR = "Nats-Service-Error"
 SERVICE_ERROR_CODE = "Nats-Service-Error-Code"
@@ -205,7 +209,7 @@ class NatsBus:
             await self._connection.unsubscribe(subscription)
 
     async def put_entry(self, bucket: str, key: str, value: bytes, *, ttl_seconds: float | None = None) -> None:
-        subject = f"$KV.{bucket}.{key}"
+        subject = entry_subject(bucket, key)
         check_sendable(subject, value)
         self._check_open()
         headers = {}
@@ -213,20 +217,37 @@ class NatsBus:
             headers["Nats-TTL"] = f"{int(max(ttl_seconds, SHORTEST_TTL_SECONDS) * 1000)}ms"
         await self.store([Prepared(subject=subject, payload=value, headers=headers)])
 
+    async def delete_entry(self, bucket: str, key: str) -> None:
+        subject = entry_subject(bucket, key)
+        check_sendable(subject, b"")
+        self._check_open()
+        # The mark takes the entry's place, for those who watch as for those who read, and goes by itself.
+        headers = {ENTRY_OPERATION: "DEL", "Nats-TTL": f"{int(DELETION_MARK_SECONDS * 1000)}ms"}
+        await self.store([Prepared(subject=subject, payload=b"", headers=headers)])
+
+    async def entry(self, bucket: str, key: str) -> bytes | None:
+        subject = entry_subject(bucket, key)
+        check_sendable(subject, b"")
+        self._check_open()
+        try:
+            found = await latest(self._connection, bucket_stream(bucket), subject)
+        except StreamMissing:
+            await self.heal(time.monotonic())
+            return None
+        return None if found is None or _says_gone(found.headers) else found.payload
+
     async def entries(self, bucket: str) -> Mapping[str, bytes]:
         self._check_open()
-        prefix = f"$KV.{bucket}."
+        prefix = entry_subject(bucket, "")
         try:
             found = await latest_of_each(self._connection, bucket_stream(bucket), f"{prefix}>")
         except StreamMissing:
             await self.heal(time.monotonic())
             found = []
-        return {
-            entry.subject.removeprefix(prefix): entry.payload
-            for entry in found
-            # Other clients mark an entry as deleted instead of removing it.
-            if "KV-Operation" not in entry.headers and "Nats-Marker-Reason" not in entry.headers
-        }
+        return {entry.subject.removeprefix(prefix): entry.payload for entry in found if not _says_gone(entry.headers)}
+
+    def watch(self, bucket: str) -> AbstractAsyncContextManager[NatsBroadcasts]:
+        return self.listen(entry_subject(bucket, ">"))
 
     async def close(self) -> None:
         if self._closed:
@@ -272,3 +293,8 @@ class NatsBus:
         started_at = time.monotonic()
         await declare(self._connection, self._topology)
         self._declared_at = started_at
+
+
+def _says_gone(headers: Mapping[str, str]) -> bool:
+    """Whether a message marks the end of an entry: a deletion, this bus's or another client's, or a time to live."""
+    return ENTRY_OPERATION in headers or "Nats-Marker-Reason" in headers

@@ -36,8 +36,8 @@ class _SubjectList(Struct, frozen=True):
     state: _SubjectState
 
 
-async def latest(connection: NatsConnection, stream: str, subject: str) -> bytes | None:
-    """The payload of the latest message of a subject; None when there is none. Raises StreamMissing, BusUnavailable."""
+async def latest(connection: NatsConnection, stream: str, subject: str) -> Latest | None:
+    """The latest message of a subject; None when there is none. Raises StreamMissing, BusUnavailable."""
     try:
         message = await connection.request(
             f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", wait_seconds=connection.reply_limit_seconds
@@ -49,7 +49,7 @@ async def latest(connection: NatsConnection, stream: str, subject: str) -> bytes
         raise StreamMissing(stream)
     if status == NOT_FOUND:
         return None
-    return message.data
+    return Latest(subject=subject, payload=message.data, headers=message.headers or {})
 
 
 async def latest_of_each(connection: NatsConnection, stream: str, pattern: str) -> list[Latest]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from aif_contracts import subjects
-from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Outgoing, Question
+from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Outgoing, Question, watched_key
 from aif_runtime.failures import BusUnavailable, NoAnswer
 from conformance.bus_rigs import WORK, BusRig, FragileRig, fetch_one, fetch_payloads, work, work_consumer
 from support.waiting import eventually
@@ -495,6 +495,72 @@ async def test_an_entry_with_a_time_to_live_vanishes_unless_it_is_written_again(
     await eventually(only_the_renewed_is_left, within_seconds=10.0)
 
 
+async def test_a_single_entry_is_read_by_its_key(rig: BusRig) -> None:
+    bus, other = await rig.connect("one"), await rig.connect("two")
+    assert await other.entry(subjects.BUCKET_CONFIG, "system.prices") is None
+
+    await bus.put_entry(subjects.BUCKET_CONFIG, "system.prices", b"old")
+    await bus.put_entry(subjects.BUCKET_CONFIG, "system.prices", b"new")
+    await bus.put_entry(subjects.BUCKET_REGISTRY, "system.prices", b"of another bucket")
+
+    assert await other.entry(subjects.BUCKET_CONFIG, "system.prices") == b"new"
+    assert await other.entry(subjects.BUCKET_CONFIG, "system") is None
+
+
+async def test_an_entry_whose_time_to_live_is_over_is_not_read(rig: BusRig) -> None:
+    bus = await rig.connect("one")
+    await bus.put_entry(subjects.BUCKET_CONFIG, "short", b"x", ttl_seconds=1.0)
+
+    async def it_is_gone() -> bool:
+        return await bus.entry(subjects.BUCKET_CONFIG, "short") is None
+
+    await eventually(it_is_gone, within_seconds=10.0)
+
+
+async def test_a_deleted_entry_is_gone_until_it_is_written_again(rig: BusRig) -> None:
+    bus, other = await rig.connect("one"), await rig.connect("two")
+    await bus.put_entry(subjects.BUCKET_CONFIG, "a", b"1")
+    await bus.put_entry(subjects.BUCKET_CONFIG, "b", b"2")
+
+    await bus.delete_entry(subjects.BUCKET_CONFIG, "a")
+    await bus.delete_entry(subjects.BUCKET_CONFIG, "never-written")
+
+    assert await other.entry(subjects.BUCKET_CONFIG, "a") is None
+    assert await other.entries(subjects.BUCKET_CONFIG) == {"b": b"2"}
+    await bus.put_entry(subjects.BUCKET_CONFIG, "a", b"3")
+    assert await other.entries(subjects.BUCKET_CONFIG) == {"a": b"3", "b": b"2"}
+
+
+async def test_whoever_watches_a_bucket_is_told_of_every_later_change_of_it(rig: BusRig) -> None:
+    bus, other = await rig.connect("one"), await rig.connect("two")
+    await bus.put_entry(subjects.BUCKET_CONFIG, "client.acme.profile", b"before")
+
+    async with other.watch(subjects.BUCKET_CONFIG) as changes:
+        await bus.put_entry(subjects.BUCKET_CONFIG, "client.acme.profile", b"after")
+        await bus.put_entry(subjects.BUCKET_REGISTRY, "granulator.1", b"of another bucket")
+        await bus.delete_entry(subjects.BUCKET_CONFIG, "client.acme.profile")
+        await bus.put_entry(subjects.BUCKET_CONFIG, "system", b"last")
+        seen = [await changes.next(5.0) for _ in range(3)]
+
+    assert [(watched_key(change), change.payload) for change in seen if change is not None] == [
+        ("client.acme.profile", b"after"),
+        ("client.acme.profile", b""),
+        ("system", b"last"),
+    ]
+
+
+async def test_a_key_that_no_broker_takes_is_the_callers_mistake(rig: BusRig) -> None:
+    bus = await rig.connect("one")
+
+    for key in ("", "a..b", "a.*", "a b"):
+        with pytest.raises(ValueError, match="cannot be sent to"):
+            await bus.put_entry(subjects.BUCKET_CONFIG, key, b"x")
+        with pytest.raises(ValueError, match="cannot be sent to"):
+            await bus.entry(subjects.BUCKET_CONFIG, key)
+        with pytest.raises(ValueError, match="cannot be sent to"):
+            await bus.delete_entry(subjects.BUCKET_CONFIG, key)
+
+
 async def test_a_closed_bus_does_nothing_more(rig: BusRig) -> None:
     bus, other = await rig.connect("closing"), await rig.connect("other")
 
@@ -627,6 +693,22 @@ async def test_entries_can_be_written_and_read_after_the_loss_of_everything(frag
     assert await bus.entries(subjects.BUCKET_REGISTRY) == {}
     await bus.put_entry(subjects.BUCKET_REGISTRY, "new", b"y")
     assert await bus.entries(subjects.BUCKET_REGISTRY) == {"new": b"y"}
+
+
+async def test_a_watch_goes_on_after_the_loss_of_everything(fragile: FragileRig) -> None:
+    bus, other = await fragile.connect("one"), await fragile.connect("two")
+    await bus.put_entry(subjects.BUCKET_CONFIG, "old", b"x")
+
+    async with other.watch(subjects.BUCKET_CONFIG) as changes:
+        await fragile.wipe()
+        await eventually(lambda: bus.is_connected and other.is_connected, within_seconds=10.0)
+
+        assert await bus.entry(subjects.BUCKET_CONFIG, "old") is None
+        await bus.put_entry(subjects.BUCKET_CONFIG, "new", b"y")
+        seen = await changes.next(5.0)
+
+    assert seen is not None
+    assert (watched_key(seen), seen.payload) == ("new", b"y")
 
 
 async def test_without_a_broker_everything_says_so_and_works_again_when_it_is_back(fragile: FragileRig) -> None:
