@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from aif_contracts.blobs import BlobRef
-from aif_contracts.metering import ResourceUsage, TimeBreakdown, Tokens
+from aif_contracts.metering import CallOutcome, Purpose, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.money import SignedUsdText, UsdText
 
 
@@ -20,6 +20,8 @@ class Totals(Struct, frozen=True, kw_only=True):
     cost_usd: UsdText
     cost_is_complete: bool
     """False while some provider call's price is unknown; `cost_usd` is then a lower bound."""
+    in_doubt_usd: UsdText = "0"
+    """What calls without an answer can have cost at most, beside `cost_usd`."""
     wall_time_ms: int
     """From acceptance to now or to the end."""
     busy_time_ms: int
@@ -206,6 +208,22 @@ class CostIncurred(Struct, frozen=True, kw_only=True, tag="COST_INCURRED", tag_f
     model: str | None = None
 
 
+class AiGenerationCompleted(Struct, frozen=True, kw_only=True, tag="AI_GENERATION_COMPLETED", tag_field="event_type"):
+    """A provider call has ended, well or not."""
+
+    step_name: str
+    attempt: int
+    action: str
+    provider: str
+    model: str
+    purpose: Purpose
+    outcome: CallOutcome
+    tokens_used: int
+    cost_usd: UsdText | None
+    """None when nobody knows it yet."""
+    latency_ms: int
+
+
 EventData = (
     WorkflowScheduled
     | WorkflowStarted
@@ -227,6 +245,7 @@ EventData = (
     | StepRetrying
     | ProgressUpdate
     | CostIncurred
+    | AiGenerationCompleted
 )
 
 FINAL_EVENT_TYPES = frozenset({"WORKFLOW_COMPLETED", "WORKFLOW_FAILED", "WORKFLOW_CANCELLED"})

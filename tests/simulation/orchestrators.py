@@ -26,6 +26,8 @@ from aif_orchestrator.engine.batch import (
     calls_of,
     follow_ups_of,
     messages_of,
+    moves_of,
+    settlements_of,
     work_out,
 )
 from aif_orchestrator.engine.remembered import Remembered
@@ -422,7 +424,7 @@ class Cluster:
         return alive[int(self.timeline.chance.random() * len(alive))] if alive else None
 
     def _circumstances_at(self, at_ms: int) -> CircumstancesOf:
-        def circumstances_of(owner: str, name: str, version: str) -> Circumstances:
+        def circumstances_of(owner: str, name: str, version: str, client_id: str) -> Circumstances:
             return Circumstances(
                 at_ms=at_ms,
                 plan=self._shapes.plans.of_execution(owner, name, version),
@@ -612,6 +614,8 @@ def _decided(
         events=[events for each in worked if (events := each.events)],
         attempts=attempts_of(worked),
         calls=calls_of(worked),
+        settlements=settlements_of(worked),
+        moves=moves_of(worked),
         messages=messages,
         published=published,
     )

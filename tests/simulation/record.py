@@ -46,7 +46,7 @@ class Record:
             + [new.execution_id for new in decided.new if new.execution_id in self.rows]
         )
         if stale:
-            return Committed(stale=stale, outbox_id=None, at_ms=now)
+            return Committed(stale=stale, denied={}, outbox_id=None, at_ms=now)
         ended = {(each.record.execution_id, each.record.stage_id, each.record.attempt): each for each in decided.attempts}
         if len(ended) < len(decided.attempts) or not self.attempts.keys().isdisjoint(ended):
             raise ConstraintBroken(f"an attempt ends a second time: {sorted(ended)}")
@@ -65,10 +65,10 @@ class Record:
         for row in decided.published:
             self.outbox.pop(row, None)
         if not decided.messages:
-            return Committed(stale=frozenset(), outbox_id=None, at_ms=now)
+            return Committed(stale=frozenset(), denied={}, outbox_id=None, at_ms=now)
         self._outbox_rows += 1
         self.outbox[self._outbox_rows] = decided.messages
-        return Committed(stale=frozenset(), outbox_id=self._outbox_rows, at_ms=now)
+        return Committed(stale=frozenset(), denied={}, outbox_id=self._outbox_rows, at_ms=now)
 
     def _check(self, emitted: Sequence[EmitEvent]) -> None:
         execution_id = emitted[0].event.subject

@@ -1,8 +1,10 @@
 """The questions that any orchestrator replica answers over the bus, one method each."""
 
 import msgspec
+from msgspec.structs import replace
 
 from aif_contracts import subjects
+from aif_contracts.budgets import ENERGY_EXCEEDED
 from aif_contracts.orders import (
     Accepted,
     CancelExecution,
@@ -25,6 +27,7 @@ from aif_contracts.packets import ClaimAnswer, ClaimRequest, Later, Proceed, Pro
 from aif_contracts.reports import Progress
 from aif_orchestrator.admission import Admission
 from aif_orchestrator.answering import AWAY_RETRY_MS, answer_questions, unknown_execution
+from aif_orchestrator.denials import denial
 from aif_orchestrator.engine.arrivals import ExecutionOrdered
 from aif_orchestrator.engine.engine import Engine, NotApplied
 from aif_orchestrator.engine.plans import Plans
@@ -37,6 +40,7 @@ from aif_orchestrator.execution.happenings import (
     PauseAsked,
     ResumeAsked,
 )
+from aif_orchestrator.execution.terms import EnergyPrices, on_less_energy, terms_of
 from aif_orchestrator.listing import wanted_executions
 from aif_orchestrator.pages import fitting
 from aif_orchestrator.store.executions import ExecutionStore, Seen
@@ -57,6 +61,7 @@ class Answers:
         engine: Engine,
         plans: Plans,
         admission: Admission,
+        energy_prices: EnergyPrices,
         tracing: Tracing,
     ) -> None:
         self._bus = bus
@@ -65,6 +70,7 @@ class Answers:
         self._engine = engine
         self._plans = plans
         self._admission = admission
+        self._energy_prices = energy_prices
         self._tracing = tracing
 
     async def open(self) -> None:
@@ -92,8 +98,15 @@ class Answers:
             if isinstance(admitted, Refusal):
                 span.fail(admitted.code)
                 return admitted
-            ordered = ExecutionOrdered(order=admitted.order, trace=dict(span.headers), owner=admitted.owner)
+            terms = terms_of(order.tier, self._energy_prices)
+            ordered = ExecutionOrdered(order=admitted.order, trace=dict(span.headers), owner=admitted.owner, terms=terms)
             applied = await self._engine.apply(order.execution_id, ordered)
+            cheaper = on_less_energy(terms, self._energy_prices)
+            if applied.denied == ENERGY_EXCEEDED and cheaper is not None:
+                applied = await self._engine.apply(order.execution_id, replace(ordered, terms=cheaper))
+            if applied.denied is not None:
+                span.fail(applied.denied)
+                return denial(applied.denied)
         if applied.client_id != order.client_id or applied.status is None:
             return Refusal(code="execution_id_taken", message=f"{order.execution_id} names another client's execution")
         return Accepted(execution_id=order.execution_id, template_version=applied.template_version, status=applied.status)
@@ -108,6 +121,8 @@ class Answers:
         if await self._find(request.execution_id, request.client_id) is None:
             return unknown_execution(request.execution_id)
         applied = await self._engine.apply(request.execution_id, ResumeAsked())
+        if applied.denied is not None:
+            return denial(applied.denied)
         if applied.refusal is not None:
             return Refusal(code=applied.refusal.code, message=applied.refusal.message)
         view = await self._view(request.execution_id, request.client_id)

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Collection
 
 from aif_orchestrator.dead_letters.intake import DeadLetterIntake
+from aif_orchestrator.engine.blocked_clients import BlockedClients
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.inputs import FollowUps
 from aif_orchestrator.engine.plan_news import PlanNews
@@ -29,6 +30,7 @@ class Line:
         relay: Relay,
         sweeper: Sweeper,
         workforce: Workforce,
+        blocked: BlockedClients,
         follow_ups: FollowUps,
         news: PlanNews,
         retention: Retention,
@@ -39,6 +41,7 @@ class Line:
         self._relay = relay
         self._sweeper = sweeper
         self._workforce = workforce
+        self._blocked = blocked
         self._follow_ups = follow_ups
         self._news = news
         self._retention = retention
@@ -50,6 +53,7 @@ class Line:
             self._dead_letters.run,
             self._sweeper.run,
             self._workforce.run,
+            self._blocked.run,
             self._news.run,
             self._retention.run,
         )

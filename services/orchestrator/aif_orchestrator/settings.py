@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from aif_contracts.budgets import BudgetPolicy
 from aif_contracts.money import UsdText
 from aif_runtime.process_settings import CommonSettings
 from aif_runtime.settings import Secret
@@ -31,6 +32,29 @@ class OrchestratorSettings(CommonSettings, frozen=True, kw_only=True):
     orchestrator_max_attempt_cost_usd: Annotated[
         UsdText, Meta(description="What one attempt may spend at AI providers at most, in US dollars")
     ] = "1"
+    orchestrator_default_budget_usd: Annotated[
+        UsdText,
+        Meta(
+            description="What a client may spend in a calendar month, where nobody has said anything else, in US dollars",
+            extra={"env": "AI_DEFAULT_MONTHLY_BUDGET_USD"},
+        ),
+    ] = "100"
+    orchestrator_budget_policy: Annotated[
+        BudgetPolicy,
+        Meta(
+            description="What happens at that limit: warn, soft_block or hard_block",
+            extra={"env": "AI_BUDGET_POLICY"},
+        ),
+    ] = BudgetPolicy.SOFT_BLOCK
+    orchestrator_default_energy: Annotated[
+        int | None, Meta(ge=0, description="Units of energy that a client has in a month; empty for no limit")
+    ] = None
+    orchestrator_energy_economy: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Energy that a stage takes when it may use cheap models only")
+    ] = 1
+    orchestrator_energy_premium: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Energy that a stage takes when it may use any model")
+    ] = 10
     orchestrator_max_execution_cost_usd: Annotated[
         UsdText, Meta(description="What one execution may spend at AI providers at most, in US dollars")
     ] = "25"

@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 
 from aif_orchestrator.admission import Admission
 from aif_orchestrator.answers import Answers
+from aif_orchestrator.budget_answers import BudgetAnswers
 from aif_orchestrator.dead_letters.answers import DeadLetterAnswers
 from aif_orchestrator.dead_letters.intake import DeadLetterIntake
+from aif_orchestrator.engine.blocked_clients import BlockedClients
 from aif_orchestrator.engine.database_clock import DatabaseClock
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.figures import Figures
@@ -17,14 +19,17 @@ from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.engine.sweeper import Sweeper
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.execution.happenings import Patience
+from aif_orchestrator.execution.terms import EnergyPrices
 from aif_orchestrator.history_answers import HistoryAnswers
 from aif_orchestrator.intake import Intake
 from aif_orchestrator.line import Line
 from aif_orchestrator.pipeline_answers import PipelineAnswers
 from aif_orchestrator.retention import Retention
 from aif_orchestrator.settings import OrchestratorSettings
+from aif_orchestrator.store.accounts import AccountStore, DefaultBudget
 from aif_orchestrator.store.attempts import AttemptStore
 from aif_orchestrator.store.batches import BatchStore
+from aif_orchestrator.store.budgets import BudgetStore
 from aif_orchestrator.store.calls import CallStore
 from aif_orchestrator.store.dead_letters import DeadLetterStore
 from aif_orchestrator.store.executions import ExecutionStore
@@ -78,10 +83,19 @@ async def assemble(
     workforce = Workforce(bus)
     relay = Relay(bus=bus, database=database, outbox=outbox)
     follow_ups = FollowUps(bus=bus, blobs=blobs)
+    default_budget = DefaultBudget(
+        limit_usd=settings.orchestrator_default_budget_usd,
+        policy=settings.orchestrator_budget_policy,
+        energy_limit=settings.orchestrator_default_energy,
+    )
+    energy_prices = EnergyPrices(economy=settings.orchestrator_energy_economy, premium=settings.orchestrator_energy_premium)
+    accounts = AccountStore(queries, default_budget)
+    blocked = BlockedClients(database=database, accounts=accounts)
     engine = Engine(
         database=database,
         executions=executions,
-        batches=BatchStore(queries),
+        batches=BatchStore(queries, accounts),
+        blocked=blocked,
         relay=relay,
         follow_ups=follow_ups,
         plans=plans,
@@ -94,6 +108,7 @@ async def assemble(
         database_clock=DatabaseClock(surroundings.clock),
     )
     await workforce.refresh()
+    await blocked.refresh()
     answers = Answers(
         bus=bus,
         database=database,
@@ -103,9 +118,11 @@ async def assemble(
         admission=Admission(
             plans=plans, workforce=workforce, max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd
         ),
+        energy_prices=energy_prices,
         tracing=surroundings.tracing,
     )
     await answers.open()
+    await BudgetAnswers(bus=bus, database=database, budgets=BudgetStore(queries, default_budget), blocked=blocked).open()
     await PipelineAnswers(bus=bus, database=database, pipelines=stored_pipelines, workforce=workforce, news=news).open()
     await HistoryAnswers(
         bus=bus,
@@ -133,6 +150,7 @@ async def assemble(
             hearing_seconds=settings.orchestrator_lease_seconds / 2,
         ),
         workforce=workforce,
+        blocked=blocked,
         follow_ups=follow_ups,
         news=news,
         retention=Retention(database=database, executions=executions, keep_days=settings.orchestrator_keep_days),

@@ -8,7 +8,8 @@ from aif_contracts.events import Kept
 from aif_contracts.orders import Execute, ExecutionStatus
 from aif_contracts.packets import ClaimAnswer, ProgressAnswer
 from aif_orchestrator.execution.commands import Refuse
-from aif_orchestrator.execution.happenings import Happening
+from aif_orchestrator.execution.happenings import Happening, ResumeAsked
+from aif_orchestrator.execution.terms import NO_CEILING, Terms
 
 
 class ExecutionOrdered(Struct, frozen=True, kw_only=True):
@@ -18,6 +19,7 @@ class ExecutionOrdered(Struct, frozen=True, kw_only=True):
     trace: dict[str, str]
     owner: str = ""
     """The client whose own pipeline it names; empty for one of the factory's."""
+    terms: Terms = NO_CEILING
 
 
 class Applied(Struct, frozen=True, kw_only=True):
@@ -26,6 +28,8 @@ class Applied(Struct, frozen=True, kw_only=True):
     answer: ClaimAnswer | ProgressAnswer | None = None
     refusal: Refuse | None = None
     """Why nothing was done, to somebody who asked for something."""
+    denied: str | None = None
+    """Code of why the client's budget does not allow it; nothing was stored then."""
     kept: Kept | None = None
     """What a resumed execution does not pay for again."""
     client_id: str | None = None
@@ -51,3 +55,8 @@ class Arrival:
     def fail(self, failure: Exception) -> None:
         if not self.done.done():
             self.done.set_exception(failure)
+
+
+def asks_for_money(arrival: Arrival) -> bool:
+    """Whether its client's budget has to allow it."""
+    return isinstance(arrival.happening, ExecutionOrdered | ResumeAsked)

@@ -8,6 +8,7 @@ import msgspec
 from aif_contracts import subjects
 from aif_contracts.events import Kept
 from aif_contracts.metering import ProviderCall
+from aif_contracts.money import ZERO
 from aif_contracts.packets import ClaimAnswer, ProgressAnswer, Superseded, WorkPacket
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
 from aif_orchestrator.execution.commands import (
@@ -19,9 +20,11 @@ from aif_orchestrator.execution.commands import (
     DispatchPacket,
     EmitEvent,
     LoadOutputs,
+    MoveAccount,
     RecordAttempt,
     RecordCall,
     Refuse,
+    SettleCall,
     StoreInput,
     TellWorkers,
 )
@@ -37,8 +40,8 @@ FollowUp = LoadOutputs | StoreInput | TellWorkers
 """Commands that are performed after the commit, and come again by their timers if they are lost."""
 
 
-CircumstancesOf = Callable[[str, str, str], Circumstances]
-"""By owner, name and version of a pipeline."""
+CircumstancesOf = Callable[[str, str, str, str], Circumstances]
+"""By owner, name and version of a pipeline, and the client."""
 
 
 class Worked:
@@ -74,7 +77,7 @@ def work_out(
 ) -> list[Worked]:
     """Step every arrival, in order within its execution; executions come out in id order.
 
-    `circumstances_of` takes the owner, name and version of a pipeline. Nothing is stored and nothing is sent here.
+    Nothing is stored and nothing is sent here.
     """
     ordered = sorted(arrivals, key=lambda arrival: arrival.execution_id)
     return [
@@ -89,6 +92,33 @@ def attempts_of(worked: Sequence[Worked]) -> list[RecordAttempt]:
 
 def calls_of(worked: Sequence[Worked]) -> list[ProviderCall]:
     return [command.call for each in worked for command in each.commands if isinstance(command, RecordCall)]
+
+
+def settlements_of(worked: Sequence[Worked]) -> list[SettleCall]:
+    return [command for each in worked for command in each.commands if isinstance(command, SettleCall)]
+
+
+def moves_of(worked: Sequence[Worked]) -> list[MoveAccount]:
+    """One for each execution: what its arrivals have moved together."""
+    moves: list[MoveAccount] = []
+    for each in worked:
+        own = [command for command in each.commands if isinstance(command, MoveAccount)]
+        by_window = {move.window: [other for other in own if other.window == move.window] for move in own}
+        moves += [_together(of_window) for of_window in by_window.values()]
+    return moves
+
+
+def _together(moves: Sequence[MoveAccount]) -> MoveAccount:
+    if len(moves) == 1:
+        return moves[0]
+    return msgspec.structs.replace(
+        moves[0],
+        is_admission=any(move.is_admission for move in moves),
+        spent_usd=sum((move.spent_usd for move in moves), ZERO),
+        reserved_usd=sum((move.reserved_usd for move in moves), ZERO),
+        energy_spent=sum(move.energy_spent for move in moves),
+        energy_reserved=sum(move.energy_reserved for move in moves),
+    )
 
 
 def follow_ups_of(worked: Sequence[Worked]) -> list[tuple[str, FollowUp]]:
@@ -157,8 +187,9 @@ def _work_out_one(
         if isinstance(happening, ExecutionOrdered):
             if worked.execution is None:
                 order = happening.order
-                circumstances = circumstances_of(happening.owner, order.template_name, order.template_version or "")
-                worked.execution, commands = begin(order, circumstances, happening.trace, happening.owner)
+                version = order.template_version or ""
+                circumstances = circumstances_of(happening.owner, order.template_name, version, order.client_id)
+                worked.execution, commands = begin(order, circumstances, happening.trace, happening.owner, happening.terms)
                 worked.commands += commands
             worked.applied.append((arrival, _applied(worked.execution, ())))
             continue
@@ -170,7 +201,9 @@ def _work_out_one(
             worked.applied.append((arrival, Applied(answer=Superseded() if asks else None)))
             continue
         execution = worked.execution
-        circumstances = circumstances_of(execution.template_owner, execution.template, execution.template_version)
+        circumstances = circumstances_of(
+            execution.template_owner, execution.template, execution.template_version, execution.client_id
+        )
         worked.execution, commands = step(execution, happening, circumstances)
         worked.commands += commands
         worked.applied.append((arrival, _applied(worked.execution, commands)))

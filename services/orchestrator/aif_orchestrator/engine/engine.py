@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import structlog
 from msgspec import Struct
 
-from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
+from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered, asks_for_money
 from aif_orchestrator.engine.batch import (
     CircumstancesOf,
     Worked,
@@ -26,8 +26,11 @@ from aif_orchestrator.engine.batch import (
     calls_of,
     follow_ups_of,
     messages_of,
+    moves_of,
+    settlements_of,
     work_out,
 )
+from aif_orchestrator.engine.blocked_clients import BlockedClients
 from aif_orchestrator.engine.database_clock import DatabaseClock
 from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.inputs import FollowUps
@@ -60,6 +63,8 @@ class _Stored(Struct, frozen=True, kw_only=True):
     worked: list[Worked]
     messages: Sequence[Outgoing]
     outbox_id: int | None
+    denied: list[tuple[Arrival, str]]
+    """What their clients' budgets do not allow, with the code of the reason."""
 
 
 class _Lane:
@@ -88,6 +93,7 @@ class Engine:
         figures: Figures,
         tracing: Tracing,
         database_clock: DatabaseClock,
+        blocked: BlockedClients,
         lanes: int = LANES,
     ) -> None:
         self._database = database
@@ -103,6 +109,7 @@ class Engine:
         self._figures = figures
         self._tracing = tracing
         self._clock = database_clock
+        self._blocked = blocked
         self._remembered = Remembered()
         self._lanes = [_Lane() for _ in range(lanes)]
 
@@ -161,6 +168,8 @@ class Engine:
         for each in stored.worked:
             for arrival, applied in each.applied:
                 arrival.succeed(applied)
+        for arrival, code in stored.denied:
+            arrival.succeed(Applied(denied=code))
         self._follow_ups.perform(follow_ups_of(stored.worked), self.apply)
         self._figures.count(stored.worked)
         for each in stored.worked:
@@ -169,6 +178,7 @@ class Engine:
     async def _store(self, batch: list[Arrival], published: list[int]) -> _Stored:
         """Work the batch out and commit it, again and again while other replicas are quicker."""
         orders_are_new = True
+        denied: list[tuple[Arrival, str]] = []
         for _ in range(MOST_OVERTAKEN):
             try:
                 async with self._database.connection() as connection:
@@ -184,9 +194,16 @@ class Engine:
                 orders_are_new = False
                 continue
             self._clock.seen(committed.at_ms)
+            if committed.denied:
+                asked = [arrival for arrival in batch if arrival.execution_id in committed.denied and asks_for_money(arrival)]
+                denied += [(arrival, committed.denied[arrival.execution_id]) for arrival in asked]
+                batch = [arrival for arrival in batch if arrival not in asked]
+                if not asked:
+                    raise NotApplied(f"nobody asked for what was denied to {', '.join(committed.denied)}")
+                continue
             if not committed.stale:
                 self._remember(worked, known)
-                return _Stored(worked=worked, messages=messages, outbox_id=committed.outbox_id)
+                return _Stored(worked=worked, messages=messages, outbox_id=committed.outbox_id, denied=denied)
             self._remembered.forget(committed.stale)
             orders_are_new = False
         raise DatabaseUnavailable(f"other replicas were quicker {MOST_OVERTAKEN} times")
@@ -217,11 +234,14 @@ class Engine:
 
     def _circumstances(self, at_ms: int) -> CircumstancesOf:
         workforce = self._workforce.present()
-        known: dict[tuple[str, str, str], Circumstances] = {}
+        blocked = self._blocked.clients
+        known: dict[tuple[str, str, str, bool], Circumstances] = {}
 
-        def circumstances_of(owner: str, name: str, version: str) -> Circumstances:
-            if (owner, name, version) not in known:
-                known[owner, name, version] = Circumstances(
+        def circumstances_of(owner: str, name: str, version: str, client_id: str) -> Circumstances:
+            is_blocked = client_id in blocked
+            key = (owner, name, version, is_blocked)
+            if key not in known:
+                known[key] = Circumstances(
                     at_ms=at_ms,
                     plan=self._plans.of_execution(owner, name, version),
                     free_actions=workforce.free_actions,
@@ -229,8 +249,9 @@ class Engine:
                     max_attempt_cost_usd=self._max_attempt_cost_usd,
                     max_execution_cost_usd=self._max_execution_cost_usd,
                     patience=self._patience,
+                    is_blocked=is_blocked,
                 )
-            return known[owner, name, version]
+            return known[key]
 
         return circumstances_of
 
@@ -278,6 +299,8 @@ def _decided(
         events=[events for each in worked if (events := each.events)],
         attempts=attempts_of(worked),
         calls=calls_of(worked),
+        settlements=settlements_of(worked),
+        moves=moves_of(worked),
         messages=messages,
         published=published,
     )

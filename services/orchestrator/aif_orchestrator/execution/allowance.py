@@ -1,17 +1,18 @@
 """What an execution may spend. Each attempt reserves the most that it can cost before it begins: together they never pass it.
 
-A reservation is given back when the attempt's report tells what was really spent. One of a worker that fell silent stays: its
-calls may have been billed, and nobody can say. The same is so of what a report cannot tell, because an answer never came.
+A reservation is given back when the attempt's report tells what was really spent. One of a worker that fell silent stays until
+that worker can no longer be at it; then only the calls count that were announced. A call that nobody answered stays reserved at
+the most that it can have cost, until somebody decides what it did.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from decimal import Decimal
 
 from msgspec import Struct
 
-from aif_contracts.metering import Metrics
-from aif_contracts.money import ZERO, UsdText, usd, usd_text
-from aif_orchestrator.execution.metering import known_cost_of, metrics_of_call, sum_usd
+from aif_contracts.metering import ProviderCall
+from aif_contracts.money import ZERO, usd
+from aif_orchestrator.execution.metering import known_cost_of, sum_usd
 from aif_orchestrator.execution.state import Execution, StageRun
 
 
@@ -20,9 +21,9 @@ class Allowance(Struct, frozen=True, kw_only=True):
 
     limit: Decimal
     spent: Decimal
-    """By attempts that have reported."""
+    """Charged for good."""
     reserved: Decimal
-    """By attempts that have not, or never will, and for calls whose cost nobody knows."""
+    """By attempts that have not reported, and for calls whose cost nobody knows."""
 
     @property
     def remaining(self) -> Decimal:
@@ -33,18 +34,35 @@ def allowance_of(execution: Execution, stages: Iterable[StageRun]) -> Allowance:
     spent = ZERO
     reserved = ZERO
     for run in stages:
-        spent += known_cost_of(run.spent)
-        for attempt, amount in run.reserved.items():
-            told = sum_usd(metrics_of_call(call).cost_usd or "0" for call in run.unreported_calls if call.attempt == attempt)
-            reserved += max(usd(amount), told)
+        spent_here, reserved_here = _used(run)
+        spent += spent_here
+        reserved += reserved_here
     return Allowance(limit=usd(execution.max_cost_usd), spent=spent, reserved=reserved)
 
 
-def still_reserved(reserved: Mapping[int, UsdText], attempt: int, metrics: Metrics) -> dict[int, UsdText]:
-    """What stays reserved, by attempt, after this one has reported."""
-    left = {number: amount for number, amount in reserved.items() if number != attempt}
-    if metrics.cost_usd is None and attempt in reserved:
-        unknown = usd(reserved[attempt]) - known_cost_of(metrics)
-        if unknown > ZERO:
-            left[attempt] = usd_text(unknown)
-    return left
+def stage_allowance(run: StageRun, limit: Decimal) -> Allowance:
+    """Of one stage, all its attempts together."""
+    spent, reserved = _used(run)
+    return Allowance(limit=limit, spent=spent, reserved=reserved)
+
+
+def _used(run: StageRun) -> tuple[Decimal, Decimal]:
+    """What the stage has spent and reserved."""
+    spent = known_cost_of(run.spent)
+    reserved = sum_usd(run.spent.unanswered.values())
+    told: dict[int, Decimal] = {}
+    for call in run.unreported_calls:
+        if call.attempt in run.reserved:
+            told[call.attempt] = told.get(call.attempt, ZERO) + most_of(call)
+        elif call.cost_usd is not None:
+            spent += usd(call.cost_usd)
+        else:
+            reserved += most_of(call)
+    for attempt, reservation in run.reserved.items():
+        reserved += max(usd(reservation.amount), told.get(attempt, ZERO))
+    return spent, reserved
+
+
+def most_of(call: ProviderCall) -> Decimal:
+    """The most that the call has cost."""
+    return usd(call.cost_usd or call.upper_bound_usd or "0")

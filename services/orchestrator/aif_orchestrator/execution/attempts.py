@@ -2,6 +2,8 @@
 
 from hashlib import sha256
 
+from msgspec.structs import replace
+
 from aif_contracts.events import (
     CompensationCompleted,
     ProgressUpdate,
@@ -46,6 +48,9 @@ def progress(draft: Draft, happening: AttemptProgressed) -> None:
         # Its time begins when it begins.
         timeout_ms = int(draft.plan_of(stage_id).stage.timeout_seconds * 1000)
         run = draft.change(stage_id, is_waiting=happening.is_waiting, times_out_at=draft.at + timeout_ms)
+        if run.attempt in run.reserved:
+            begins_anew = replace(run.reserved[run.attempt], until=reserved_until(draft, stage_id))
+            run = draft.change(stage_id, reserved={**run.reserved, run.attempt: begins_anew})
     run = draft.change(
         stage_id,
         heard_at=draft.at,
@@ -224,6 +229,13 @@ def lease_end(draft: Draft, run: StageRun) -> int:
     patience = draft.circumstances.patience
     lease_end = draft.at + patience.lease_ms
     return lease_end if run.times_out_at is None else min(lease_end, run.times_out_at + patience.timeout_slack_ms)
+
+
+def reserved_until(draft: Draft, stage_id: str) -> int:
+    """By when a worker that begins now has ended, whatever became of it: its time, our slack, and a lease for its last word."""
+    patience = draft.circumstances.patience
+    timeout_ms = int(draft.plan_of(stage_id).stage.timeout_seconds * 1000)
+    return draft.at + timeout_ms + patience.timeout_slack_ms + patience.lease_ms
 
 
 def has_open_attempt(run: StageRun) -> bool:

@@ -2,34 +2,53 @@
 
 from msgspec.structs import replace
 
-from aif_contracts.events import CostIncurred
-from aif_contracts.metering import Metrics, ProviderCall
-from aif_contracts.money import ZERO, usd, usd_text
+from aif_contracts.events import AiGenerationCompleted, CostIncurred
+from aif_contracts.metering import Basis, CallOutcome, Metrics, ProviderCall
+from aif_contracts.money import ZERO, UsdText, usd, usd_text
 from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.execution import readiness
-from aif_orchestrator.execution.allowance import still_reserved
 from aif_orchestrator.execution.assignee import action_of, worker_of
-from aif_orchestrator.execution.commands import AttemptAccount, RecordAttempt, RecordCall
+from aif_orchestrator.execution.commands import AttemptAccount, RecordAttempt, RecordCall, SettleCall
 from aif_orchestrator.execution.draft import Draft, rfc3339
-from aif_orchestrator.execution.happenings import AttemptCompleted
-from aif_orchestrator.execution.metering import add_metrics, known_cost, metrics_of_call, sum_usd
+from aif_orchestrator.execution.happenings import AttemptCompleted, CallSettled
+from aif_orchestrator.execution.metering import add_metrics, known_cost, known_cost_of, sum_usd
+from aif_orchestrator.execution.state import StageRun
 
 
 def book_call(draft: Draft, call: ProviderCall) -> None:
     """Charge a provider call. Until its attempt reports, it counts by itself; the report then includes it.
 
-    One of an attempt that nobody was given is kept, and not counted: no report will ever settle it.
+    It is told of twice, when it begins and when it ends; the end replaces the beginning. One of an attempt that nobody was
+    given is kept, and not counted: no report will ever settle it.
     """
     draft.command(RecordCall(call=call))
     run = draft.stages.get(call.stage_id)
     if run is None or not 1 <= call.attempt <= run.attempt or call.attempt in run.settled:
         return
-    if any(known.call_key == call.call_key for known in run.unreported_calls):
+    known = next((each for each in run.unreported_calls if each.call_key == call.call_key), None)
+    if known is not None and (known.outcome is not CallOutcome.STARTED or call.outcome is CallOutcome.STARTED):
         return
-    run = draft.change(call.stage_id, unreported_calls=(*run.unreported_calls, call))
-    cost = metrics_of_call(call).cost_usd
-    if cost is None or usd(cost) > ZERO:
-        _emit_cost(draft, call.stage_id, call.attempt, cost, call.provider, call.model)
+    others = tuple(each for each in run.unreported_calls if each is not known)
+    draft.change(call.stage_id, unreported_calls=(*others, call))
+    draft.money_moved()
+    if call.outcome is CallOutcome.STARTED:
+        return
+    draft.emit(
+        AiGenerationCompleted(
+            step_name=call.stage_id,
+            attempt=call.attempt,
+            action=call.action,
+            provider=call.provider,
+            model=call.model,
+            purpose=call.purpose,
+            outcome=call.outcome,
+            tokens_used=call.tokens.total_tokens,
+            cost_usd=call.cost_usd,
+            latency_ms=call.latency_ms,
+        )
+    )
+    if call.cost_usd is None or usd(call.cost_usd) > ZERO:
+        _emit_cost(draft, call.stage_id, call.attempt, call.cost_usd, call.provider, call.model)
 
 
 def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
@@ -38,19 +57,74 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
     if run is None or attempt in run.settled or attempt > run.attempt:
         return
     booked = [call for call in run.unreported_calls if call.attempt == attempt]
-    draft.change(
+    run = draft.change(
         stage_id,
         spent=add_metrics(run.spent, metrics),
         settled=(*run.settled, attempt),
-        reserved=still_reserved(run.reserved, attempt, metrics),
+        reserved={number: amount for number, amount in run.reserved.items() if number != attempt},
         unreported_calls=tuple(call for call in run.unreported_calls if call.attempt != attempt),
     )
-    if metrics.cost_usd is None:
-        return
-    already = sum_usd(metrics_of_call(call).cost_usd or "0" for call in booked)
-    difference = usd(metrics.cost_usd) - already
+    for call in booked:
+        # Decided while the attempt was silent; its report still takes it for unanswered.
+        if call.call_key in metrics.unanswered and call.cost_usd is not None:
+            run = _with_cost(draft, stage_id, run, call.call_key, call.cost_usd)
+    if metrics.cost_usd != "0" or metrics.unanswered or booked or draft.execution.max_cost_usd != "0":
+        draft.money_moved()
+    already = sum_usd(call.cost_usd or "0" for call in booked)
+    difference = known_cost_of(metrics) - already
     if difference != ZERO:
         _emit_cost(draft, stage_id, attempt, usd_text(difference), metrics.provider, metrics.model)
+
+
+def settle_call(draft: Draft, decision: CallSettled) -> None:
+    """Charge a call without an answer with what it was decided to have cost, or correct an earlier decision."""
+    run = draft.stages.get(decision.stage_id)
+    if run is None:
+        return
+    key = decision.call_key
+    waiting = next((call for call in run.unreported_calls if call.call_key == key), None)
+    if waiting is not None:
+        if waiting.cost_usd is not None and waiting.basis is Basis.USAGE:
+            return
+        before = waiting.cost_usd
+        tokens = decision.tokens or waiting.tokens
+        settled = replace(waiting, cost_usd=decision.cost_usd, basis=decision.basis, tokens=tokens)
+        draft.change(
+            decision.stage_id,
+            unreported_calls=tuple(settled if call is waiting else call for call in run.unreported_calls),
+        )
+    elif key in run.spent.unanswered or key in run.decided:
+        before = run.decided.get(key)
+        _with_cost(draft, decision.stage_id, run, key, decision.cost_usd)
+    else:
+        return
+    draft.money_moved()
+    draft.command(
+        SettleCall(call_key=key, cost_usd=decision.cost_usd, basis=decision.basis, note=decision.note, tokens=decision.tokens)
+    )
+    difference = usd(decision.cost_usd) - usd(before or "0")
+    if difference != ZERO:
+        _emit_cost(draft, decision.stage_id, decision.attempt, usd_text(difference), None, None)
+
+
+def forget_the_silent(draft: Draft) -> None:
+    """Give back what attempts reserved that nobody can be working on any more; the calls that they announced stay."""
+    for stage_id, run in list(draft.stages.items()):
+        over = [number for number, each in run.silent.items() if each.until <= draft.at]
+        if over:
+            draft.change(stage_id, reserved={number: each for number, each in run.reserved.items() if number not in over})
+            draft.money_moved()
+
+
+def _with_cost(draft: Draft, stage_id: str, run: StageRun, call_key: str, cost_usd: UsdText) -> StageRun:
+    """The stage with the cost of one of its unanswered calls known, or known better."""
+    unanswered = {key: bound for key, bound in run.spent.unanswered.items() if key != call_key}
+    lines = run.spent.cost_lines
+    ai = usd(lines.ai_generation_usd) + usd(cost_usd) - usd(run.decided.get(call_key, "0"))
+    lines = replace(lines, ai_generation_usd=usd_text(ai))
+    total = sum_usd((lines.ai_generation_usd, lines.api_calls_usd, lines.storage_usd, lines.compute_usd))
+    spent = replace(run.spent, cost_lines=lines, unanswered=unanswered, cost_usd=None if unanswered else usd_text(total))
+    return draft.change(stage_id, spent=spent, decided={**run.decided, call_key: cost_usd})
 
 
 def _emit_cost(draft: Draft, stage_id: str, attempt: int, cost: str | None, provider: str | None, model: str | None) -> None:

@@ -4,12 +4,13 @@ from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import Grant, Granted, Later, Superseded
 from aif_orchestrator.execution import attempts, readiness
-from aif_orchestrator.execution.allowance import allowance_of
+from aif_orchestrator.execution.allowance import allowance_of, stage_allowance
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import AnswerClaim
 from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.envelope import stage_limit
 from aif_orchestrator.execution.happenings import AttemptClaimed
-from aif_orchestrator.execution.state import StageRun
+from aif_orchestrator.execution.state import Reservation, StageRun
 
 BUDGET_EXCEEDED = "budget_exceeded"
 BUDGET_LATER_MS = 1_000
@@ -44,6 +45,11 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         readiness.park(draft, stage_id)
         draft.command(AnswerClaim(answer=Superseded()))
         return
+    if draft.circumstances.is_blocked and not _is_free(draft, stage_id):
+        draft.command(AnswerClaim(answer=Superseded()))
+        message = "the client's budget is passed, and nothing that costs money begins any more"
+        readiness.give_up(draft, stage_id, BUDGET_EXCEEDED, message)
+        return
     grant = _affordable(draft, stage_id)
     if grant is not None:
         _open_attempt(draft, happening, grant)
@@ -52,8 +58,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         draft.command(AnswerClaim(answer=Later(retry_after_ms=BUDGET_LATER_MS, reason=reason)))
     else:
         draft.command(AnswerClaim(answer=Superseded()))
-        message = f"nothing is left of the {draft.execution.max_cost_usd} USD that the execution may spend"
-        readiness.give_up(draft, stage_id, BUDGET_EXCEEDED, message)
+        readiness.give_up(draft, stage_id, BUDGET_EXCEEDED, _what_is_spent(draft, stage_id))
 
 
 def _may_give_back(draft: Draft, run: StageRun) -> bool:
@@ -67,13 +72,36 @@ def _may_give_back(draft: Draft, run: StageRun) -> bool:
 def _affordable(draft: Draft, stage_id: str) -> Grant | None:
     """What the next attempt may spend; None when nothing is left."""
     plan = draft.plan_of(stage_id)
-    if (worker_of(plan), action_of(plan)) in draft.circumstances.free_actions:
+    if _is_free(draft, stage_id):
         return readiness.FREE_GRANT
-    remaining = allowance_of(draft.execution, draft.stages.values()).remaining
-    if remaining == ZERO:
+    execution = draft.execution
+    remaining = allowance_of(execution, draft.stages.values()).remaining
+    of_stage = stage_allowance(draft.stages[stage_id], stage_limit(draft.circumstances, plan)).remaining
+    amount = min(usd(draft.circumstances.max_attempt_cost_usd), remaining, of_stage)
+    if amount == ZERO:
         return None
-    amount = min(usd(draft.circumstances.max_attempt_cost_usd), remaining)
-    return Grant(max_cost_usd=usd_text(amount), cache=plan.stage.cache)
+    fallback = plan.stage.fallback
+    return Grant(
+        max_cost_usd=usd_text(amount),
+        energy=execution.account.energy_per_stage,
+        quality=execution.quality,
+        quality_reason=execution.quality_reason,
+        prefer_providers=plan.stage.prefer_providers,
+        max_fallbacks=fallback.max_fallbacks if fallback is not None else None,
+        cache=plan.stage.cache,
+    )
+
+
+def _what_is_spent(draft: Draft, stage_id: str) -> str:
+    if allowance_of(draft.execution, draft.stages.values()).remaining == ZERO:
+        return f"nothing is left of the {draft.execution.max_cost_usd} USD that the execution may spend"
+    limit = stage_limit(draft.circumstances, draft.plan_of(stage_id))
+    return f"nothing is left of the {usd_text(limit)} USD that {stage_id} may spend"
+
+
+def _is_free(draft: Draft, stage_id: str) -> bool:
+    plan = draft.plan_of(stage_id)
+    return (worker_of(plan), action_of(plan)) in draft.circumstances.free_actions
 
 
 def _open_attempt(draft: Draft, happening: AttemptClaimed, grant: Grant) -> None:
@@ -90,10 +118,18 @@ def _open_attempt(draft: Draft, happening: AttemptClaimed, grant: Grant) -> None
         claim_id=happening.claim_id,
         is_waiting=_is_suspect(draft, run),
         grant=grant,
-        reserved=run.reserved if grant.max_cost_usd == "0" else {**run.reserved, attempt: grant.max_cost_usd},
+        reserved=_with_reservation(draft, stage_id, grant),
     )
     attempts.hear_of(draft, stage_id, happening.instance_id)
     draft.command(AnswerClaim(answer=_granted(draft, stage_id)))
+
+
+def _with_reservation(draft: Draft, stage_id: str, grant: Grant) -> dict[int, Reservation]:
+    run = draft.stages[stage_id]
+    if grant.max_cost_usd == "0":
+        return run.reserved
+    reservation = Reservation(amount=grant.max_cost_usd, until=attempts.reserved_until(draft, stage_id))
+    return {**run.reserved, run.attempt + 1: reservation}
 
 
 def _granted(draft: Draft, stage_id: str) -> Granted:

@@ -1,10 +1,13 @@
 """What follows from a happening: the shell performs these after (or together with) storing the new state."""
 
+from decimal import Decimal
+
 from msgspec import Struct
 
 from aif_contracts.blobs import BlobRef
 from aif_contracts.events import ExecutionEvent, Kept
-from aif_contracts.metering import ProviderCall
+from aif_contracts.metering import Basis, ProviderCall, Tokens
+from aif_contracts.money import UsdText
 from aif_contracts.packets import ClaimAnswer, ControlMessage, Grant, ProgressAnswer, WorkPacket
 from aif_contracts.performance import PerformanceRecord
 
@@ -55,6 +58,30 @@ class RecordCall(Struct, frozen=True, kw_only=True):
     call: ProviderCall
 
 
+class SettleCall(Struct, frozen=True, kw_only=True):
+    """What a call without an answer has cost is decided, or corrected."""
+
+    call_key: str
+    cost_usd: UsdText
+    basis: Basis
+    note: str
+    tokens: Tokens | None = None
+
+
+class MoveAccount(Struct, frozen=True, kw_only=True):
+    """What the execution has spent, and what it holds of its client's budget, has changed by so much."""
+
+    execution_id: str
+    client_id: str
+    window: str
+    is_admission: bool
+    """It has to fit into the budget, or nothing of the step counts."""
+    spent_usd: Decimal
+    reserved_usd: Decimal
+    energy_spent: int
+    energy_reserved: int
+
+
 class LoadOutputs(Struct, frozen=True, kw_only=True):
     """Read stored outputs for a stage's input or its rules, then say `OutputsLoaded` or `InputUnavailable`."""
 
@@ -100,6 +127,8 @@ Command = (
     | EmitEvent
     | RecordAttempt
     | RecordCall
+    | SettleCall
+    | MoveAccount
     | LoadOutputs
     | StoreInput
     | TellWorkers

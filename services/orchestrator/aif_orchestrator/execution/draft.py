@@ -26,6 +26,9 @@ class Draft:
         self.commands: list[Command] = []
         self._original = execution
         self._stages_changed = False
+        self.has_money_moved = False
+        self.is_admission = False
+        """What the execution reserves has to fit into its client's budget."""
 
     @property
     def at(self) -> int:
@@ -61,6 +64,10 @@ class Draft:
     def append(self, stage_id: str, run: StageRun) -> None:
         self.stages[stage_id] = run
         self._stages_changed = True
+
+    def money_moved(self) -> None:
+        """What is spent or reserved may have changed; the books are brought up to date at the end of the step."""
+        self.has_money_moved = True
 
     def command(self, command: Command) -> None:
         self.commands.append(command)

@@ -95,6 +95,8 @@ def _end(draft: Draft, status: ExecutionStatus) -> None:
     draft.execution = replace(
         draft.execution, status=status, ended_at=draft.at, verdict=None, compensate_until=None, held_since=None
     )
+    if draft.execution.max_cost_usd != "0":
+        draft.money_moved()
 
 
 def _stop_everything(draft: Draft, reason: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from aif_contracts.blobs import BlobRef
-from aif_contracts.metering import Metrics, ProviderCall
+from aif_contracts.metering import Basis, Metrics, ProviderCall, Tokens
 from aif_contracts.money import UsdText
 from aif_orchestrator.execution.state import MOST_HELD_MS
 from aif_pipelines.plan import Plan
@@ -71,6 +71,20 @@ class CallBooked(Struct, frozen=True, kw_only=True):
     call: ProviderCall
 
 
+class CallSettled(Struct, frozen=True, kw_only=True):
+    """What a call without an answer has cost is decided: by the provider's bill, or by its bound when nobody can say."""
+
+    call_key: str
+    stage_id: str
+    attempt: int
+    cost_usd: UsdText
+    basis: Basis
+    note: str
+    """Who decided, and by what."""
+    tokens: Tokens | None = None
+    """None when nobody knows."""
+
+
 class LoadedOutput(Struct, frozen=True, kw_only=True):
     sha256: str
     """Of the bytes that were read; an output that has been made anew since has another one."""
@@ -132,6 +146,7 @@ Happening = (
     | AttemptFailed
     | PacketDeclined
     | CallBooked
+    | CallSettled
     | OutputsLoaded
     | InputStored
     | InputUnavailable
@@ -174,4 +189,6 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     """What one attempt may spend at providers at most."""
     max_execution_cost_usd: UsdText = "25"
     """What an execution may spend when its order sets no lower limit."""
+    is_blocked: bool = False
+    """The client's budget is passed and its policy is HARD_BLOCK: no attempt that may cost something begins."""
     patience: Patience = Patience()

@@ -25,7 +25,7 @@ from typing import assert_never
 from aif_contracts.events import WorkflowScheduled
 from aif_contracts.orders import Execute, ExecutionStatus, StageStatus
 from aif_contracts.packets import Cancelled, Superseded
-from aif_orchestrator.execution import attempts, charging, claims, ending, judging, readiness, steering, waking
+from aif_orchestrator.execution import attempts, books, charging, claims, ending, judging, readiness, steering, waking
 from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, Command
 from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.failures import IllegalHappening
@@ -36,6 +36,7 @@ from aif_orchestrator.execution.happenings import (
     AttemptFailed,
     AttemptProgressed,
     CallBooked,
+    CallSettled,
     CancelAsked,
     Circumstances,
     Happening,
@@ -48,6 +49,7 @@ from aif_orchestrator.execution.happenings import (
     TimePassed,
 )
 from aif_orchestrator.execution.state import Execution, StageRun
+from aif_orchestrator.execution.terms import NO_CEILING, Terms
 
 StageHappening = (
     AttemptClaimed
@@ -90,7 +92,11 @@ LATE: dict[type[StageHappening], frozenset[StageStatus]] = {
 
 
 def begin(
-    order: Execute, circumstances: Circumstances, trace: dict[str, str], owner: str = ""
+    order: Execute,
+    circumstances: Circumstances,
+    trace: dict[str, str],
+    owner: str = "",
+    terms: Terms = NO_CEILING,
 ) -> tuple[Execution, list[Command]]:
     """A new execution and its first commands. The order has been checked and admitted.
 
@@ -116,14 +122,15 @@ def begin(
         stages={stage_id: StageRun() for stage_id in circumstances.plan.order},
         status=ExecutionStatus.RUNNING if start_at is None else ExecutionStatus.SCHEDULED,
         start_at=start_at,
-        max_cost_usd=order.max_cost_usd or circumstances.max_execution_cost_usd,
         trace=trace,
     )
     draft = Draft(execution, circumstances)
+    books.open_account(draft, order.max_cost_usd, terms)
     if start_at is None:
         steering.start(draft)
     else:
         draft.emit(WorkflowScheduled(template=pipeline.name, version=pipeline.version, start_at=rfc3339(start_at)))
+    books.bring_up_to_date(draft)
     return draft.finish(), draft.commands
 
 
@@ -140,6 +147,8 @@ def step(execution: Execution, happening: Happening, circumstances: Circumstance
             waking.time_passed(draft)
         case CallBooked():
             charging.book_call(draft, happening.call)
+        case CallSettled():
+            charging.settle_call(draft, happening)
         case PauseAsked():
             steering.pause(draft, happening.reason)
         case ResumeAsked():
@@ -148,6 +157,7 @@ def step(execution: Execution, happening: Happening, circumstances: Circumstance
             steering.decide(draft, happening)
         case _:
             _apply(draft, happening)
+    books.bring_up_to_date(draft)
     return draft.finish(), draft.commands
 
 

@@ -21,6 +21,8 @@ def add_metrics(total: Metrics, more: Metrics) -> Metrics:
         model=more.model or total.model,
         cost_usd=_add_costs(total.cost_usd, more.cost_usd),
         cost_lines=_add_lines(total.cost_lines, more.cost_lines),
+        unanswered={**total.unanswered, **more.unanswered} if more.unanswered else total.unanswered,
+        saved_usd=_add_amounts(total.saved_usd, more.saved_usd),
         processing_time_ms=total.processing_time_ms + more.processing_time_ms,
         breakdown=_add_times(total.breakdown, more.breakdown),
         resource_usage=_add_resources(total.resource_usage, more.resource_usage),
@@ -38,14 +40,15 @@ def stage_metrics(run: StageRun) -> Metrics:
 
 
 def metrics_of_call(call: ProviderCall) -> Metrics:
-    """A single call as metrics. A call without usage counts with its upper bound, if it has one."""
-    cost = call.cost_usd if call.cost_usd is not None else call.upper_bound_usd
+    """A single call as metrics."""
     return Metrics(
         tokens_used=call.tokens,
         provider=call.provider,
         model=call.model,
-        cost_usd=cost,
-        cost_lines=CostLines(ai_generation_usd=cost or "0"),
+        cost_usd=call.cost_usd,
+        cost_lines=CostLines(ai_generation_usd=call.cost_usd or "0"),
+        unanswered={} if call.cost_usd is not None else {call.call_key: call.upper_bound_usd or "0"},
+        saved_usd=call.saved_usd or "0",
         breakdown=TimeBreakdown(ai_generation_ms=call.latency_ms),
         resource_usage=ResourceUsage(api_calls=1),
     )
@@ -68,6 +71,7 @@ def execution_totals(execution: Execution, at_ms: int) -> Totals:
         tokens_used=total.tokens_used,
         cost_usd=usd_text(known),
         cost_is_complete=complete,
+        in_doubt_usd=usd_text(sum_usd(total.unanswered.values())),
         wall_time_ms=max(0, ended_at - execution.created_at),
         busy_time_ms=total.processing_time_ms,
         breakdown=total.breakdown,
@@ -134,11 +138,11 @@ def add_tokens(total: Tokens, more: Tokens) -> Tokens:
 
 
 def _add_costs(total: str | None, more: str | None) -> str | None:
-    if total is None or more is None:
-        return None
-    if more == "0":
-        return total
-    return usd_text(usd(total) + usd(more))
+    return None if total is None or more is None else _add_amounts(total, more)
+
+
+def _add_amounts(total: str, more: str) -> str:
+    return total if more == "0" else usd_text(usd(total) + usd(more))
 
 
 def _add_lines(total: CostLines, more: CostLines) -> CostLines:

@@ -105,6 +105,8 @@ def begun_anew(run: StageRun) -> StageRun:
         settled=run.settled,
         reserved=run.reserved,
         unreported_calls=run.unreported_calls,
+        decided=run.decided,
+        energy=run.energy,
         follows=run.follows,
         added_by=run.added_by,
         compensates=run.compensates,

@@ -11,12 +11,20 @@ from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.money import UsdText
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_contracts.packets import Grant, PreviousAttempt, Priority
+from aif_contracts.packets import CeilingReason, Grant, PreviousAttempt, Priority, QualityTier
 
 FAR_AWAY_MS = 10_000
 MOST_HELD_MS = 30 * 24 * 3_600_000
 """A pause or a wait for a person that lasts longer ends the execution."""
 GRID_MS = 2_000
+
+
+class Reservation(Struct, frozen=True, kw_only=True):
+    """What an attempt that has not reported may still cost."""
+
+    amount: UsdText
+    until: int
+    """By then its worker has ended it, whatever became of it: only calls that are known of count after that."""
 
 
 class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -72,10 +80,14 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Sum over the attempts that have reported."""
     settled: tuple[int, ...] = ()
     """Attempts whose report is in `spent`."""
-    reserved: dict[int, str] = field(default_factory=dict)
-    """What each attempt that has not reported may still cost, in USD, by its number."""
+    reserved: dict[int, Reservation] = field(default_factory=dict)
+    """Of each attempt that has not reported, by its number."""
     unreported_calls: tuple[ProviderCall, ...] = ()
     """Provider calls of attempts that have not reported (yet, or never); they count beside `spent`."""
+    decided: dict[str, UsdText] = field(default_factory=dict)
+    """What calls without an answer have cost by somebody's decision, by key, of attempts that have reported."""
+    energy: int = 0
+    """Taken from the client's energy, once, when an attempt has called a provider."""
     finished_at: int | None = None
     reason: str = ""
     follows: str | None = None
@@ -96,9 +108,29 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often each retry_stage rule, by its index, has had the stage tried again."""
 
     @property
+    def silent(self) -> dict[int, Reservation]:
+        """Reservations of attempts that are over for us and have not reported."""
+        return {number: each for number, each in self.reserved.items() if number <= self.ended or self.status.is_final}
+
+    @property
     def has_result(self) -> bool:
         """Others may read its output, and it may be delivered."""
         return self.output is not None and self.status is StageStatus.COMPLETED and not self.is_undone
+
+
+class Account(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the execution has in its client's books; amounts in USD."""
+
+    window: str = ""
+    """The month that it is charged to, as `2026-11`."""
+    spent: UsdText = "0"
+    held: UsdText = "0"
+    """Of the client's budget, beside what is spent."""
+    energy_limit: int = 0
+    """What its stages may take at most."""
+    energy_spent: int = 0
+    energy_held: int = 0
+    energy_per_stage: int = 0
 
 
 class Verdict(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -126,7 +158,11 @@ class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deadline_at: int
     stages: dict[str, StageRun]
     max_cost_usd: UsdText = "0"
-    """What its attempts may spend at providers, all together."""
+    """What its attempts may spend at providers, all together; as much of the client's budget is reserved for it."""
+    quality: QualityTier | None = None
+    """The best models that it may use; None for no ceiling."""
+    quality_reason: CeilingReason | None = None
+    account: Account = Account()
     status: ExecutionStatus = ExecutionStatus.RUNNING
     sequence: int = 0
     """Number of the newest event."""
@@ -163,20 +199,21 @@ def newest_instance(stages: Mapping[str, StageRun], plan_id: str) -> StageRun | 
 
 
 def wake_at(execution: Execution, at_ms: int, most_held_ms: int = MOST_HELD_MS) -> int | None:
-    """When the execution needs attention if nothing happens before; None when it has ended.
+    """When the execution needs attention if nothing happens before; None when it has ended, and holds no more money.
 
     What is far away is put off to the next mark of a coarse grid, so that the steps of a short execution do not each move it:
     a row whose indexed columns stay as they are is written much more cheaply.
     """
+    kept = [each.until for run in execution.stages.values() if run.reserved for each in run.silent.values()]
     if execution.is_final:
-        return None
+        return min(kept, default=None)
     paused = execution.status is ExecutionStatus.PAUSED
     due = [
         run.due_at
         for run in execution.stages.values()
         if run.due_at is not None and not run.status.is_final and not (paused and run.status in _HELD_BY_A_PAUSE)
     ]
-    earliest = min([_limit(execution, most_held_ms), *due])
+    earliest = min([_limit(execution, most_held_ms), *due, *kept])
     if earliest - at_ms < FAR_AWAY_MS:
         return earliest
     return -(-earliest // GRID_MS) * GRID_MS

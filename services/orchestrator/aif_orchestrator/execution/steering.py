@@ -6,7 +6,7 @@ from aif_contracts.events import ApprovalDecided, Kept, WorkflowPaused, Workflow
 from aif_contracts.metering import Tokens
 from aif_contracts.money import ZERO, usd_text
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_orchestrator.execution import holding, judging, readiness
+from aif_orchestrator.execution import books, holding, judging, readiness
 from aif_orchestrator.execution.commands import AnswerResume, Refuse
 from aif_orchestrator.execution.draft import Draft
 from aif_orchestrator.execution.happenings import ApprovalDecisionMade
@@ -115,6 +115,7 @@ def _begin_leg(draft: Draft) -> None:
         progress_percent=0,
         deadline_at=draft.at + int(pipeline.timeout_seconds * 1000),
     )
+    books.reopen_account(draft)
 
 
 def _is_kept(draft: Draft, stage_id: str, run: StageRun, again: set[str]) -> bool:

@@ -1,6 +1,8 @@
 """An execution as its client may see it."""
 
+from aif_contracts.money import usd_text
 from aif_contracts.orders import ExecutionView, StageView
+from aif_orchestrator.execution.allowance import allowance_of
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.draft import rfc3339
 from aif_orchestrator.execution.ending import deliverables
@@ -46,6 +48,12 @@ def view(plan: Plan, execution: Execution, at_ms: int) -> ExecutionView:
         failure_message=execution.failure_message,
         leg=execution.leg,
         max_cost_usd=execution.max_cost_usd,
+        remaining_usd=usd_text(allowance_of(execution, execution.stages.values()).remaining),
+        reserved_usd=execution.account.held,
+        quality_ceiling=execution.quality,
+        quality_reason=execution.quality_reason,
+        energy_spent=execution.account.energy_spent,
+        energy_reserved=execution.account.energy_held,
         breakdown=breakdown_of(execution, lambda stage_id, run: worker_of(plan.stage_plan(run.follows or stage_id))),
         start_at=rfc3339(execution.start_at) if execution.start_at is not None else None,
     )

@@ -1,13 +1,14 @@
 """What is due when an execution's time has come: its start, its limits, silent attempts, waiting retries, lost packets."""
 
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_orchestrator.execution import attempts, ending, judging, readiness, saga, steering
+from aif_orchestrator.execution import attempts, charging, ending, judging, readiness, saga, steering
 from aif_orchestrator.execution.draft import Draft
 
 
 def time_passed(draft: Draft) -> None:
     """Attend to everything that is due: the execution's deadline, silent attempts, waiting retries, packets presumed lost."""
     execution = draft.execution
+    charging.forget_the_silent(draft)
     if execution.is_final:
         return
     if execution.status is ExecutionStatus.SCHEDULED:

@@ -37,7 +37,8 @@ CREATE TABLE executions (
     searched text NOT NULL CHECK (length(searched) <= 500),
     CONSTRAINT ended_if_and_only_if_final
         CHECK ((status IN ('completed', 'partially_completed', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
-    CONSTRAINT only_the_living_wake CHECK ((ended_at IS NULL) = (wake_at IS NOT NULL))
+    -- One that has ended wakes only while it still holds money for calls that may come to light.
+    CONSTRAINT the_living_wake CHECK (ended_at IS NOT NULL OR wake_at IS NOT NULL)
     -- No foreign key to pipelines: none is ever deleted, and the check would have every new execution of a template lock the
     -- same row of it.
 );
@@ -107,33 +108,186 @@ CREATE TABLE stage_attempts (
 );
 ALTER TABLE stage_attempts SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
--- One row per provider call, whatever its end. No foreign key: a call is kept even when its execution is unknown.
+-- One row per provider call, whatever its end, kept for ever. No foreign key: a call is kept even when its execution is unknown.
 CREATE TABLE provider_calls (
     call_key text PRIMARY KEY,
     execution_id text NOT NULL,
     client_id text NOT NULL,
+    workspace_id text,
     stage_id text NOT NULL,
     attempt int NOT NULL,
     worker_name text NOT NULL,
+    action text NOT NULL,
+    capability text NOT NULL,
     provider text NOT NULL,
     model text NOT NULL,
     purpose text NOT NULL,
+    reason text NOT NULL,
+    fallback_from text,
+    -- 'started' until its end is told; a row that stays so belongs to a worker that was lost.
     outcome text NOT NULL,
     prompt_tokens bigint NOT NULL,
     completion_tokens bigint NOT NULL,
     cache_read_tokens bigint NOT NULL,
     cache_write_tokens bigint NOT NULL,
     reasoning_tokens bigint NOT NULL,
+    audio_ms bigint NOT NULL,
+    characters bigint NOT NULL,
     -- NULL when unknown, never 0 in its place.
     cost_usd numeric CHECK (cost_usd >= 0),
     upper_bound_usd numeric CHECK (upper_bound_usd >= 0),
+    -- What the cost rests on: the provider's usage, an estimate, the provider's bill.
+    basis text NOT NULL,
     price_version text,
+    saved_usd numeric CHECK (saved_usd >= 0),
+    saving text,
     response_id text,
     latency_ms bigint NOT NULL,
     error text,
-    booked_at timestamptz NOT NULL DEFAULT now()
+    -- When it was first told of: as it was announced, or ended.
+    booked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- When somebody decided what it has cost, because no answer had told; and why so.
+    settled_at timestamptz,
+    settled_note text,
+    CONSTRAINT settled_with_a_note CHECK ((settled_at IS NULL) = (settled_note IS NULL))
 );
 CREATE INDEX provider_calls_by_execution ON provider_calls (execution_id, call_key);
+CREATE INDEX provider_calls_by_time ON provider_calls (booked_at);
+-- What nobody knows the cost of.
+CREATE INDEX provider_calls_in_doubt ON provider_calls (booked_at) WHERE cost_usd IS NULL;
+
+-- What a client may spend in a month, where somebody has said so; for the others the operator's default holds.
+CREATE TABLE budgets (
+    client_id text PRIMARY KEY,
+    limit_usd numeric CHECK (limit_usd >= 0),
+    policy text CHECK (policy IN ('warn', 'soft_block', 'hard_block')),
+    -- NULL for no limit of energy.
+    energy_limit bigint CHECK (energy_limit >= 0),
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    changed_by text NOT NULL
+);
+
+-- One row per client and month, made by the first execution that costs something. The sums of ledger_entries, kept at hand: every
+-- reservation is decided by this row, under its lock.
+CREATE TABLE budget_windows (
+    client_id text NOT NULL,
+    -- As in 2026-11.
+    budget_window text NOT NULL,
+    limit_usd numeric NOT NULL CHECK (limit_usd >= 0),
+    policy text NOT NULL CHECK (policy IN ('warn', 'soft_block', 'hard_block')),
+    energy_limit bigint CHECK (energy_limit >= 0),
+    spent_usd numeric NOT NULL DEFAULT 0,
+    reserved_usd numeric NOT NULL DEFAULT 0,
+    -- How far spent and reserved may lie above the limit without anybody having been admitted beyond it: because the limit was
+    -- lowered, or a provider charged more than a call could cost.
+    excess_usd numeric NOT NULL DEFAULT 0 CHECK (excess_usd >= 0),
+    energy_spent bigint NOT NULL DEFAULT 0,
+    energy_reserved bigint NOT NULL DEFAULT 0,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (client_id, budget_window),
+    CONSTRAINT nobody_spends_beyond_the_limit CHECK (policy = 'warn' OR spent_usd + reserved_usd <= limit_usd + excess_usd)
+);
+ALTER TABLE budget_windows SET (fillfactor = 50);
+
+-- Every reservation, charge and release, in money and in energy. Rows are added and never changed.
+CREATE TABLE ledger_entries (
+    entry_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    entered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    client_id text NOT NULL,
+    budget_window text NOT NULL,
+    execution_id text NOT NULL,
+    -- 'admission' for what had to fit into the budget, 'settlement' for the rest.
+    kind text NOT NULL CHECK (kind IN ('admission', 'settlement')),
+    spent_usd numeric NOT NULL,
+    reserved_usd numeric NOT NULL,
+    energy_spent bigint NOT NULL,
+    energy_reserved bigint NOT NULL
+);
+CREATE INDEX ledger_entries_by_window ON ledger_entries (client_id, budget_window);
+CREATE INDEX ledger_entries_by_execution ON ledger_entries (execution_id);
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END
+$$;
+CREATE TRIGGER ledger_entries_are_final BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_entries
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- What a batch has moved. `refused` names the executions whose admission does not fit, with why; the caller then takes everything
+-- back. Windows are locked in the order of their keys, so that two batches never wait for each other.
+CREATE FUNCTION move_accounts(
+    default_limit_usd numeric, default_policy text, default_energy_limit bigint,
+    execution_ids text[], client_ids text[], windows text[], admissions boolean[],
+    spent numeric[], reserved numeric[], spent_energy bigint[], reserved_energy bigint[],
+    OUT refused_ids text[], OUT refused_codes text[]
+) LANGUAGE plpgsql AS $$
+DECLARE
+    move record;
+    account budget_windows%ROWTYPE;
+    code text;
+BEGIN
+    refused_ids := '{}';
+    refused_codes := '{}';
+    INSERT INTO budget_windows (client_id, budget_window, limit_usd, policy, energy_limit)
+    SELECT DISTINCT moved.client_id, moved.budget_window,
+           coalesce(budgets.limit_usd, default_limit_usd), coalesce(budgets.policy, default_policy),
+           CASE WHEN budgets.client_id IS NULL THEN default_energy_limit ELSE budgets.energy_limit END
+    FROM unnest(client_ids, windows) AS moved (client_id, budget_window)
+    LEFT JOIN budgets ON budgets.client_id = moved.client_id
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING;
+    PERFORM 1 FROM budget_windows
+    WHERE (budget_windows.client_id, budget_windows.budget_window) IN (SELECT * FROM unnest(client_ids, windows))
+    ORDER BY budget_windows.client_id, budget_windows.budget_window
+    FOR UPDATE;
+    -- What only settles comes first: it may make room.
+    FOR move IN
+        SELECT * FROM unnest(execution_ids, client_ids, windows, admissions, spent, reserved, spent_energy, reserved_energy)
+            AS moved (execution_id, client_id, budget_window, admission, spent, reserved, spent_energy, reserved_energy)
+        ORDER BY admission, client_id, budget_window, execution_id
+    LOOP
+        SELECT * INTO STRICT account FROM budget_windows
+        WHERE budget_windows.client_id = move.client_id AND budget_windows.budget_window = move.budget_window;
+        IF move.admission THEN
+            code := CASE
+                WHEN account.policy <> 'warn' AND account.spent_usd + move.spent + move.reserved > account.limit_usd
+                    THEN 'budget_exceeded'
+                WHEN account.policy <> 'warn'
+                    AND account.spent_usd + account.reserved_usd + move.spent + move.reserved > account.limit_usd
+                    THEN 'budget_reserved'
+                WHEN account.energy_spent + account.energy_reserved + move.spent_energy + move.reserved_energy
+                    > account.energy_limit
+                    THEN 'insufficient_energy'
+            END;
+            IF code IS NOT NULL THEN
+                refused_ids := refused_ids || move.execution_id;
+                refused_codes := refused_codes || code;
+                CONTINUE;
+            END IF;
+        END IF;
+        UPDATE budget_windows
+        SET spent_usd = spent_usd + move.spent, reserved_usd = reserved_usd + move.reserved,
+            excess_usd = greatest(
+                0, least(
+                    CASE WHEN move.spent + move.reserved > 0 AND NOT move.admission
+                         THEN 'infinity'::numeric ELSE excess_usd END,
+                    spent_usd + move.spent + reserved_usd + move.reserved - limit_usd
+                )
+            ),
+            energy_spent = energy_spent + move.spent_energy, energy_reserved = energy_reserved + move.reserved_energy,
+            changed_at = clock_timestamp()
+        WHERE budget_windows.client_id = move.client_id AND budget_windows.budget_window = move.budget_window;
+        INSERT INTO ledger_entries (
+            client_id, budget_window, execution_id, kind, spent_usd, reserved_usd, energy_spent, energy_reserved
+        )
+        VALUES (
+            move.client_id, move.budget_window, move.execution_id,
+            CASE WHEN move.admission THEN 'admission' ELSE 'settlement' END,
+            move.spent, move.reserved, move.spent_energy, move.reserved_energy
+        );
+    END LOOP;
+END
+$$;
 
 -- Messages that were decided together and wait to be published together: one row per batch.
 CREATE TABLE outbox (

@@ -5,11 +5,13 @@ from itertools import groupby
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from aif_contracts.events import FINAL_EVENT_TYPES
 from aif_contracts.metering import ProviderCall
-from aif_orchestrator.execution.commands import EmitEvent, RecordAttempt
+from aif_orchestrator.execution.commands import EmitEvent, MoveAccount, RecordAttempt, SettleCall
 from aif_orchestrator.execution.state import Execution, wake_at
+from aif_orchestrator.store.accounts import AccountStore
 from aif_orchestrator.store.attempts import packed_account
 from aif_orchestrator.store.calls import CallStore
 from aif_orchestrator.store.searched import searched_text
@@ -34,6 +36,8 @@ class Decided(Struct, frozen=True, kw_only=True):
     """Each group holds consecutive events of one execution. Each is among the messages, under its id."""
     attempts: Sequence[RecordAttempt]
     calls: Sequence[ProviderCall]
+    settlements: Sequence[SettleCall]
+    moves: Sequence[MoveAccount]
     messages: Sequence[Outgoing]
     published: Sequence[int]
     """Outbox rows to delete."""
@@ -42,24 +46,46 @@ class Decided(Struct, frozen=True, kw_only=True):
 class Committed(Struct, frozen=True, kw_only=True):
     stale: frozenset[str]
     """Executions that another writer has changed; nothing was stored when there are any."""
+    denied: Mapping[str, str]
+    """Executions that their client's budget does not admit, with the code of the reason; nothing was stored either."""
     outbox_id: int | None
     at_ms: int
     """The database's clock."""
 
 
+class _TakenBack(Exception):
+    """Ends the transaction with nothing stored."""
+
+    def __init__(self, committed: Committed) -> None:
+        super().__init__()
+        self.committed = committed
+
+
 class BatchStore:
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, queries: Queries, accounts: AccountStore) -> None:
         self._queries = queries
         self._calls = CallStore(queries)
+        self._accounts = accounts
 
     async def commit(self, connection: Connection, decided: Decided) -> Committed:
         """Raises DatabaseUnavailable: whether anything was stored is then unknown, and the batch may be worked out again."""
-        if not decided.calls:
+        if not decided.calls and not decided.settlements and not decided.moves:
             return await self._commit(connection, decided)
-        async with connection.transaction():
-            committed = await self._commit(connection, decided)
-            if not committed.stale:
-                await self._calls.keep(connection, decided.calls)
+        try:
+            async with connection.transaction():
+                committed = await self._commit(connection, decided)
+                if committed.stale:
+                    return committed
+                if decided.calls:
+                    await self._calls.keep(connection, decided.calls)
+                if decided.settlements:
+                    await self._calls.settle(connection, decided.settlements)
+                if decided.moves:
+                    denied = await self._accounts.move(connection, decided.moves)
+                    if denied:
+                        raise _TakenBack(replace(committed, denied=denied, outbox_id=None))
+        except _TakenBack as taken_back:
+            return taken_back.committed
         return committed
 
     async def _commit(self, connection: Connection, decided: Decided) -> Committed:
@@ -118,7 +144,7 @@ class BatchStore:
             msgspec.msgpack.encode(decided.messages) if decided.messages else None,
         )
         assert row is not None, "the function always gives one row"
-        return Committed(stale=frozenset(row["stale"] or ()), outbox_id=row["outbox_row"], at_ms=row["at_ms"])
+        return Committed(stale=frozenset(row["stale"] or ()), denied={}, outbox_id=row["outbox_row"], at_ms=row["at_ms"])
 
 
 def _literal(values: Iterable[object]) -> str:

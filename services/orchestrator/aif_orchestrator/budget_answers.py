@@ -1,0 +1,47 @@
+"""The questions about budgets that any orchestrator replica answers over the bus."""
+
+from msgspec import UNSET
+
+from aif_contracts import subjects
+from aif_contracts.budgets import BudgetPage, BudgetView, GetBudget, ListBudgets, SetBudget
+from aif_contracts.orders import FieldMistake, Refusal
+from aif_orchestrator.answering import answer_questions
+from aif_orchestrator.engine.blocked_clients import BlockedClients
+from aif_orchestrator.store.budgets import BudgetStore
+from aif_runtime.bus import Bus, Question
+from aif_runtime.postgres import Database
+
+
+class BudgetAnswers:
+    def __init__(self, *, bus: Bus, database: Database, budgets: BudgetStore, blocked: BlockedClients) -> None:
+        self._bus = bus
+        self._database = database
+        self._budgets = budgets
+        self._blocked = blocked
+
+    async def open(self) -> None:
+        """Begin to answer; ends when the bus closes."""
+        await answer_questions(self._bus, subjects.GET_BUDGET, GetBudget, self._get)
+        await answer_questions(self._bus, subjects.SET_BUDGET, SetBudget, self._set)
+        await answer_questions(self._bus, subjects.LIST_BUDGETS, ListBudgets, self._list)
+
+    async def _get(self, request: GetBudget, question: Question) -> BudgetView:
+        async with self._database.connection() as connection:
+            return await self._budgets.find(connection, request.client_id)
+
+    async def _set(self, request: SetBudget, question: Question) -> BudgetView | Refusal:
+        if request.limit_usd is None and request.policy is None and request.energy_limit is UNSET:
+            message = "nothing is said of the budget"
+            mistake = FieldMistake(field="limit_usd", message=message, mend="Give limit_usd, policy or energy_limit.")
+            return Refusal(code="nothing_to_change", message=message, mistakes=(mistake,))
+        async with self._database.transaction() as connection:
+            await self._budgets.save(connection, request)
+            view = await self._budgets.find(connection, request.client_id)
+        await self._blocked.refresh()
+        return view
+
+    async def _list(self, request: ListBudgets, question: Question) -> BudgetPage:
+        async with self._database.connection() as connection:
+            found = await self._budgets.list_page(connection, request.cursor or "", request.limit + 1)
+        page = tuple(found[: request.limit])
+        return BudgetPage(budgets=page, next_cursor=page[-1].client_id if len(found) > len(page) else None)
