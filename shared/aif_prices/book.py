@@ -1,157 +1,164 @@
-"""What a token costs: dated price versions per model, exact decimals.
+"""Which price holds for a model on a day.
 
-The book ships as JSON in `data/`, one file for each provider, each naming its source and the day it was read. A model
-that is not in it has no price, and its calls cost `None`: unknown, never nothing.
+Lists ship as JSON in `data/`, one for each provider, each naming its source and the day it was read; an operator's own prices
+stand before them. A model that is in neither has no price, and its calls cost `None`: unknown, never nothing.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
-from decimal import Decimal
-from importlib.resources import files
+from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Struct
 
-from aif_contracts.metering import Tokens
-from aif_contracts.money import ZERO
-from aif_prices.failures import PriceBookInvalid
+from aif_prices.listing import PricedModel, PriceFile, PriceVersion, check_price_file, shipped_prices
+from aif_prices.overrides import PER_TOKENS, PriceOverrides, check_overrides, version_of
+from aif_prices.rates import FREE, FREE_VERSION, LongInputRates, Price, Rates
+
+__all__ = [
+    "FREE",
+    "FREE_VERSION",
+    "EffectivePrice",
+    "LongInputRates",
+    "Price",
+    "PriceBook",
+    "PriceFile",
+    "PriceVersion",
+    "PricedModel",
+    "Rates",
+    "shipped_prices",
+]
 
 _DATED_NAME = re.compile(r"^(?P<name>.+?)-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
-FREE_VERSION = "free"
+_OPERATOR = "operator"
 
 
-class Rates(Struct, frozen=True, kw_only=True):
-    """US dollars for `per_tokens` tokens."""
+class EffectivePrice(Struct, frozen=True, kw_only=True):
+    """The price of one listed model on one day."""
 
-    input: Decimal
-    output: Decimal
-    cache_read: Decimal | None = None
-    """None when reading a cache costs as much as any input."""
-    cache_write: Decimal | None = None
-    """None when writing a cache costs as much as any input."""
-
-
-class LongInputRates(Rates, frozen=True, kw_only=True):
-    """Rates for the whole call when its input is longer than `above_tokens`."""
-
-    above_tokens: int
-
-
-class PriceVersion(Rates, frozen=True, kw_only=True):
-    valid_from: date | None = None
+    provider: str
+    model: str
+    price: Price
+    since: date | None
     """None for the first price known."""
-    long_input: LongInputRates | None = None
+    source: str
+    """Where it was read; `operator` for one that the operator has set."""
 
 
-class PricedModel(Struct, frozen=True, kw_only=True):
+class _Listed(Struct, frozen=True, kw_only=True):
     model: str
     versions: tuple[PriceVersion, ...]
-    aliases: tuple[str, ...] = ()
-
-
-class PriceFile(Struct, frozen=True, kw_only=True):
-    provider: str
-    currency: str
     per_tokens: int
     source: str
-    read_on: date
-    models: tuple[PricedModel, ...]
-
-
-class Price(Struct, frozen=True, kw_only=True):
-    """The price of one model on one day."""
-
-    version: str
-    """Names provider, model and the first day of validity; booked with every call."""
-    rates: Rates
-    per_tokens: int
-    long_input: LongInputRates | None = None
-
-    def cost(self, tokens: Tokens) -> Decimal:
-        """Exact US dollars for a call's usage. Cached tokens are part of the prompt tokens."""
-        rates = self._rates(tokens.prompt_tokens)
-        plain = tokens.prompt_tokens - tokens.cache_read_tokens - tokens.cache_write_tokens
-        total = (
-            plain * rates.input
-            + tokens.cache_read_tokens * (rates.input if rates.cache_read is None else rates.cache_read)
-            + tokens.cache_write_tokens * (rates.input if rates.cache_write is None else rates.cache_write)
-            + tokens.completion_tokens * rates.output
-        )
-        return total / self.per_tokens
-
-    def upper_bound(self, *, input_tokens: int, output_tokens: int) -> Decimal:
-        """The most that a call can cost with at most so many tokens."""
-        candidates = [self.rates] if self.long_input is None else [self.rates, self.long_input]
-        return max(
-            (input_tokens * max(r.input, r.cache_write or ZERO, r.cache_read or ZERO) + output_tokens * r.output)
-            / self.per_tokens
-            for r in candidates
-        )
-
-    def _rates(self, input_tokens: int) -> Rates:
-        if self.long_input is not None and input_tokens > self.long_input.above_tokens:
-            return self.long_input
-        return self.rates
-
-
-FREE = Price(version=FREE_VERSION, rates=Rates(input=ZERO, output=ZERO), per_tokens=1)
+    unknown_start: str
+    """Stands in a price version for the day that a price without `valid_from` has."""
 
 
 class PriceBook:
-    """Finds the price of a model. `free_models` are those that the operator declares to cost nothing."""
+    """Finds the price of a model. `free_models` are those that the operator declares to cost nothing, wherever they run."""
 
-    def __init__(self, price_files: Iterable[PriceFile], *, free_models: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        price_files: Iterable[PriceFile],
+        *,
+        free_models: Iterable[str] = (),
+        overrides: PriceOverrides | None = None,
+    ) -> None:
+        """Raises PriceBookInvalid, OverridesInvalid."""
         self._free = frozenset(free_models)
-        self._models: dict[tuple[str, str], tuple[PricedModel, PriceFile]] = {}
+        self._listed: dict[tuple[str, str], _Listed] = {}
+        self._set_by_operator: dict[tuple[str, str], _Listed] = {}
+        self._hosts: dict[str, str] = {}
         for price_file in price_files:
-            _check(price_file)
-            for model in price_file.models:
-                for name in (model.model, *model.aliases):
-                    self._models[price_file.provider, name] = (model, price_file)
+            check_price_file(price_file)
+            self._take(price_file)
+        if overrides is not None:
+            check_overrides(overrides)
+            self._set_by_operator = dict(_operators(overrides))
 
     def price(self, provider: str, model: str, on: date) -> Price | None:
         """None when the price is unknown. A dated model name has the price of its family unless it is listed itself."""
         if model in self._free:
             return FREE
-        dated = _DATED_NAME.match(model)
-        entry = self._models.get((provider, model)) or (self._models.get((provider, dated["name"])) if dated else None)
-        if entry is None:
-            return None
-        priced, price_file = entry
-        version = max(
-            (v for v in priced.versions if v.valid_from is None or v.valid_from <= on), key=lambda v: v.valid_from or date.min
-        )
-        since = f"{version.valid_from}" if version.valid_from else f"read-{price_file.read_on}"
-        return Price(
-            version=f"{provider}/{priced.model}@{since}",
-            rates=version,
-            per_tokens=price_file.per_tokens,
-            long_input=version.long_input,
-        )
+        for name in _names(model):
+            found = self._effective(provider, name, on)
+            if found is not None:
+                return found.price
+        return None
 
+    def provider_at(self, base_url: str) -> str | None:
+        """The provider whose OpenAI-compatible API has this address; None when no list knows the host."""
+        host = urlsplit(base_url).hostname
+        return None if host is None else self._hosts.get(host.lower())
 
-def shipped_prices() -> tuple[PriceFile, ...]:
-    """The price files of this package. Raises PriceBookInvalid."""
-    folder = files("aif_prices") / "data"
-    found: list[PriceFile] = []
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(".json"):
-            try:
-                found.append(msgspec.json.decode(entry.read_bytes(), type=PriceFile))
-            except msgspec.MsgspecError as wrong:
-                raise PriceBookInvalid(f"data/{entry.name}: {wrong}") from wrong
-    return tuple(found)
+    def effective(self, on: date) -> tuple[EffectivePrice, ...]:
+        """Every listed model that has a price on that day, by provider and name, without aliases."""
+        keys = {(key[0], listed.model) for key, listed in (*self._listed.items(), *self._set_by_operator.items())}
+        found = (self._effective(provider, model, on) for provider, model in sorted(keys))
+        return tuple(each for each in found if each is not None)
 
+    def _take(self, price_file: PriceFile) -> None:
+        if price_file.api_host is not None:
+            self._hosts[price_file.api_host] = price_file.provider
+        for model in price_file.models:
+            listed = _Listed(
+                model=model.model,
+                versions=model.versions,
+                per_tokens=price_file.per_tokens,
+                source=f"{price_file.source}, read on {price_file.read_on}",
+                unknown_start=f"read-{price_file.read_on}",
+            )
+            for name in (model.model, *model.aliases):
+                self._listed[price_file.provider, name] = listed
 
-def _check(price_file: PriceFile) -> None:
-    if price_file.currency != "USD":
-        raise PriceBookInvalid(f"{price_file.provider}: prices in {price_file.currency}, only USD is understood")
-    for model in price_file.models:
-        if sum(version.valid_from is None for version in model.versions) != 1:
-            raise PriceBookInvalid(f"{model.model}: exactly one version, the first, has no valid_from")
-        for rates in model.versions:
-            if rates.input <= 0 or rates.output <= 0:
-                raise PriceBookInvalid(
-                    f"{model.model}: a price of zero; leave the model out or declare it free in the settings"
+    def _effective(self, provider: str, name: str, on: date) -> EffectivePrice | None:
+        shipped = self._listed.get((provider, name))
+        # An operator names a model as the list does, or by an alias of it.
+        names = (name,) if shipped is None else (name, shipped.model)
+        for listed in (*(self._set_by_operator.get((provider, each)) for each in names), shipped):
+            version = None if listed is None else _version_on(listed.versions, on)
+            if listed is not None and version is not None:
+                return EffectivePrice(
+                    provider=provider,
+                    model=listed.model,
+                    price=_price(provider, listed, version),
+                    since=version.valid_from,
+                    source=listed.source,
                 )
+        return None
+
+
+def _operators(overrides: PriceOverrides) -> Iterator[tuple[tuple[str, str], _Listed]]:
+    versions: dict[tuple[str, str], list[PriceVersion]] = {}
+    for price in overrides.prices:
+        versions.setdefault((price.provider, price.model), []).append(version_of(price))
+    for (provider, model), found in versions.items():
+        yield (
+            (provider, model),
+            _Listed(
+                model=model, versions=tuple(found), per_tokens=PER_TOKENS, source=_OPERATOR, unknown_start=f"by-{_OPERATOR}"
+            ),
+        )
+
+
+def _names(model: str) -> Sequence[str]:
+    dated = _DATED_NAME.match(model)
+    return (model,) if dated is None else (model, dated["name"])
+
+
+def _version_on(versions: Iterable[PriceVersion], on: date) -> PriceVersion | None:
+    begun = [version for version in versions if version.valid_from is None or version.valid_from <= on]
+    return max(begun, key=lambda version: version.valid_from or date.min, default=None)
+
+
+def _price(provider: str, listed: _Listed, version: PriceVersion) -> Price:
+    if version.free:
+        return FREE
+    since = listed.unknown_start if version.valid_from is None else f"{version.valid_from}"
+    whose = "-operator" if listed.source == _OPERATOR and version.valid_from is not None else ""
+    return Price(
+        version=f"{provider}/{listed.model}@{since}{whose}",
+        rates=Rates(**{kind: getattr(version, kind) for kind in Rates.__struct_fields__}),
+        per_tokens=listed.per_tokens,
+        long_input=version.long_input,
+    )

@@ -106,3 +106,33 @@ def test_the_upper_bound_is_never_below_the_cost() -> None:
 def test_a_book_that_contradicts_itself_is_refused(price_file: PriceFile, complaint: str) -> None:
     with pytest.raises(PriceBookInvalid, match=complaint):
         PriceBook([price_file])
+
+
+def test_speech_is_charged_by_its_length() -> None:
+    price = PriceBook(shipped_prices()).price("deepgram", "nova-2-meeting", TODAY)
+
+    assert price is not None
+    assert price.cost(Tokens(), audio_ms=600_000) == Decimal("0.043")
+    assert price.upper_bound(audio_ms=600_001) == Decimal("0.043000071667")
+
+
+def test_reasoning_has_a_price_of_its_own_where_the_list_has_one() -> None:
+    version = PriceVersion(input=Decimal(1), output=Decimal(2), reasoning=Decimal(10))
+    price = PriceBook([_file(PricedModel(model="m", versions=(version,)))]).price("acme", "m", TODAY)
+
+    assert price is not None
+    assert price.cost(Tokens(completion_tokens=1_000, reasoning_tokens=400)) == Decimal("0.0052")
+
+
+def test_every_shipped_list_says_where_and_when_it_was_read() -> None:
+    lists = shipped_prices()
+
+    assert {each.provider for each in lists} >= {"openai", "anthropic", "deepgram", "groq", "mistral"}
+    assert all(each.source and each.read_on for each in lists)
+
+
+def test_an_address_tells_the_provider_behind_it() -> None:
+    book = PriceBook(shipped_prices())
+
+    assert book.provider_at("https://api.groq.com/openai/v1") == "groq"
+    assert book.provider_at("http://127.0.0.1:11434/v1") is None
