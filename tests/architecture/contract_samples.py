@@ -36,6 +36,7 @@ from aif_contracts.performance import (
 from aif_contracts.research import Origin, OriginKind, Research, Subtopic
 from aif_contracts.structures import Change, ChangeKind, Course, KeyPoint, Lesson, Module, Question, Quiz
 from aif_contracts.workers import ActionDescription, ListWorkers, WorkerDescription, WorkerList
+from architecture.usage_samples import USAGE_SAMPLES
 
 INLINE_BLOB = BlobRef(
     storage_type=StorageType.INLINE,
@@ -656,4 +657,5 @@ SAMPLES: tuple[Struct, ...] = (
     pipelines.PipelinePage(pipelines=(PIPELINE_VIEW,), next_cursor="bee_course:1.2.0"),
     pipelines.GetPipeline(client_id="acme", name="bee_course", version="1.2.0"),
     pipelines.PipelineDocument(pipeline=PIPELINE_VIEW, document={"name": "bee_course", "timeout": "10m"}),
+    *USAGE_SAMPLES,
 )
