@@ -1,24 +1,35 @@
 """What the double's provider would invoice: its own books, kept apart from everything under test."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from msgspec import Struct
 
-RATES = {
-    "gpt-4o-mini": {
-        "input": Decimal("0.15"),
-        "cache_read": Decimal("0.075"),
-        "cache_write": Decimal("0.15"),
-        "output": Decimal("0.6"),
-    },
-    "claude-sonnet-5-5": {
-        "input": Decimal(2),
-        "cache_read": Decimal("0.1"),
-        "cache_write": Decimal("2.5"),
-        "output": Decimal(10),
-    },
+
+class TokenRates(Struct, frozen=True, kw_only=True):
+    """US dollars for a million tokens."""
+
+    input: Decimal
+    cache_read: Decimal
+    cache_write: Decimal
+    output: Decimal
+
+
+def _rates(input: str, cache_read: str, cache_write: str, output: str) -> TokenRates:
+    return TokenRates(
+        input=Decimal(input), cache_read=Decimal(cache_read), cache_write=Decimal(cache_write), output=Decimal(output)
+    )
+
+
+TOKEN_RATES = {
+    "gpt-4o-mini": _rates("0.15", "0.075", "0.15", "0.6"),
+    "gpt-4o": _rates("2.5", "1.25", "2.5", "10"),
+    "gpt-5-mini": _rates("0.25", "0.025", "0.25", "2"),
+    "claude-sonnet-5-5": _rates("2", "0.1", "2.5", "10"),
+    "claude-haiku-4-5": _rates("1", "0.1", "1.25", "5"),
 }
-"""US dollars for a million tokens, written down here a second time on purpose."""
+"""Written down here a second time on purpose."""
+AUDIO_MINUTE_USD = {"nova-3": Decimal("0.0043"), "nova-2": Decimal("0.0043")}
 
 
 class BillEntry(Struct, frozen=True, kw_only=True):
@@ -26,10 +37,17 @@ class BillEntry(Struct, frozen=True, kw_only=True):
 
     response_id: str
     model: str
-    input_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
+    provider: str = "openai"
+    client_request_id: str | None = None
+    """The client's own name of the call, when it sent one."""
+    at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    """Reasoning included."""
+    reasoning_tokens: int = 0
+    audio_ms: int = 0
 
     @property
     def prompt_tokens(self) -> int:
@@ -37,10 +55,20 @@ class BillEntry(Struct, frozen=True, kw_only=True):
 
     @property
     def cost_usd(self) -> Decimal:
-        rates = RATES[self.model]
-        return (
-            self.input_tokens * rates["input"]
-            + self.cache_read_tokens * rates["cache_read"]
-            + self.cache_write_tokens * rates["cache_write"]
-            + self.output_tokens * rates["output"]
-        ) / 1_000_000
+        """Nothing for a model that the double has no price for: such a one stands on a machine of the operator's own."""
+        return sum(self.cost_lines.values(), Decimal(0))
+
+    @property
+    def cost_lines(self) -> dict[str, Decimal]:
+        """US dollars for each kind of usage."""
+        if self.model in AUDIO_MINUTE_USD:
+            return {"audio": AUDIO_MINUTE_USD[self.model] * self.audio_ms / 60_000}
+        rates = TOKEN_RATES.get(self.model)
+        if rates is None:
+            return {}
+        return {
+            "input": self.input_tokens * rates.input / 1_000_000,
+            "cache_read": self.cache_read_tokens * rates.cache_read / 1_000_000,
+            "cache_write": self.cache_write_tokens * rates.cache_write / 1_000_000,
+            "output": self.output_tokens * rates.output / 1_000_000,
+        }
