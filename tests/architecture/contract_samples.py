@@ -19,6 +19,16 @@ from aif_contracts.analysis import (
     Turn,
 )
 from aif_contracts.blobs import BlobRef, StorageType
+from aif_contracts.configuration import (
+    AiSettings,
+    Company,
+    ConfigurationEntry,
+    Product,
+    Products,
+    Profile,
+    SystemValues,
+    Workspace,
+)
 from aif_contracts.dead_letters import DeadLetter, DeadLetterStatus
 from aif_contracts.documents import Block, BlockKind, SourceDocument, Span
 from aif_contracts.events import Deliverable, ExecutionEvent, Kept, Totals
@@ -38,6 +48,15 @@ from aif_contracts.structures import Change, ChangeKind, Course, KeyPoint, Lesso
 from aif_contracts.workers import ActionDescription, ListWorkers, WorkerDescription, WorkerList
 from architecture.usage_samples import USAGE_SAMPLES
 
+PRODUCT = Product(
+    product_id="prod_1",
+    name="Hive",
+    description="A house for bees.",
+    price_usd="120.50",
+    url="https://acme.example/hive",
+    tags=("wood",),
+    is_offered=False,
+)
 INLINE_BLOB = BlobRef(
     storage_type=StorageType.INLINE,
     storage_key="data/exec_1/outline/input-e2b371f41306cf95",
@@ -657,5 +676,21 @@ SAMPLES: tuple[Struct, ...] = (
     pipelines.PipelinePage(pipelines=(PIPELINE_VIEW,), next_cursor="bee_course:1.2.0"),
     pipelines.GetPipeline(client_id="acme", name="bee_course", version="1.2.0"),
     pipelines.PipelineDocument(pipeline=PIPELINE_VIEW, document={"name": "bee_course", "timeout": "10m"}),
+    ConfigurationEntry(revision=7, content={"name": "Acme"}),
+    SystemValues(values={"orchestrator_primary_model": "gpt-4o-mini"}),
+    Profile(tier="free", coins=12, display_name="Acme", contact_email="bees@acme.example", timezone="Europe/Vienna"),
+    Company(
+        name="Acme", industry="Beekeeping", brand_voice="Warm.", description="Sells hives.", website="https://acme.example"
+    ),
+    PRODUCT,
+    Products(products=(PRODUCT,)),
+    Workspace(
+        workspace_id="spring",
+        name="Spring",
+        branding={"colour": "yellow"},
+        ai_behaviour={"greets": True},
+        funnels={"steps": ["visit", "order"]},
+    ),
+    AiSettings(language="de-AT", tone="friendly", preferred_models=("gpt-4o-mini",), enable_fallback=True),
     *USAGE_SAMPLES,
 )
