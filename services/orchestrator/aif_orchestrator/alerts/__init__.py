@@ -1,0 +1,1 @@
+"""Budgets that run out, said in time and once."""
