@@ -1,11 +1,15 @@
 """The questions about budgets that any orchestrator replica answers over the bus."""
 
+from typing import Any
+
 from msgspec import UNSET
 
 from aif_contracts import subjects
+from aif_contracts.audit import BUDGET_CHANGED
 from aif_contracts.budgets import BudgetPage, BudgetView, GetBudget, ListBudgets, SetBudget
 from aif_contracts.orders import FieldMistake, Refusal
 from aif_orchestrator.answering import answer_questions
+from aif_orchestrator.audit.log import AuditLog
 from aif_orchestrator.engine.blocked_clients import BlockedClients
 from aif_orchestrator.store.budgets import BudgetStore
 from aif_runtime.bus import Bus, Question
@@ -13,11 +17,12 @@ from aif_runtime.postgres import Database
 
 
 class BudgetAnswers:
-    def __init__(self, *, bus: Bus, database: Database, budgets: BudgetStore, blocked: BlockedClients) -> None:
+    def __init__(self, *, bus: Bus, database: Database, budgets: BudgetStore, blocked: BlockedClients, audit: AuditLog) -> None:
         self._bus = bus
         self._database = database
         self._budgets = budgets
         self._blocked = blocked
+        self._audit = audit
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
@@ -35,8 +40,16 @@ class BudgetAnswers:
             mistake = FieldMistake(field="limit_usd", message=message, mend="Give limit_usd, policy or energy_limit.")
             return Refusal(code="nothing_to_change", message=message, mistakes=(mistake,))
         async with self._database.transaction() as connection:
+            before = await self._budgets.find(connection, request.client_id)
             await self._budgets.save(connection, request)
             view = await self._budgets.find(connection, request.client_id)
+            await self._audit.tell(
+                connection,
+                BUDGET_CHANGED,
+                request.decided_by,
+                {"before": _terms_of(before), "after": _terms_of(view)},
+                client_id=request.client_id,
+            )
         await self._blocked.refresh()
         return view
 
@@ -45,3 +58,7 @@ class BudgetAnswers:
             found = await self._budgets.list_page(connection, request.cursor or "", request.limit + 1)
         page = tuple(found[: request.limit])
         return BudgetPage(budgets=page, next_cursor=page[-1].client_id if len(found) > len(page) else None)
+
+
+def _terms_of(view: BudgetView) -> dict[str, Any]:
+    return {"limit_usd": view.limit_usd, "policy": str(view.policy), "energy_limit": view.energy_limit}

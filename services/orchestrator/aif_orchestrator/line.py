@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection
 
+from aif_orchestrator.audit.intake import AuditIntake
+from aif_orchestrator.calls.doubt import Doubt
 from aif_orchestrator.dead_letters.intake import DeadLetterIntake
 from aif_orchestrator.engine.blocked_clients import BlockedClients
 from aif_orchestrator.engine.engine import Engine
@@ -26,6 +28,8 @@ class Line:
         *,
         intake: Intake,
         dead_letters: DeadLetterIntake,
+        audit: AuditIntake,
+        doubt: Doubt,
         engine: Engine,
         relay: Relay,
         sweeper: Sweeper,
@@ -37,6 +41,8 @@ class Line:
     ) -> None:
         self._intake = intake
         self._dead_letters = dead_letters
+        self._audit = audit
+        self._doubt = doubt
         self._engine = engine
         self._relay = relay
         self._sweeper = sweeper
@@ -51,6 +57,8 @@ class Line:
         takes_in = (
             self._intake.run,
             self._dead_letters.run,
+            self._audit.run,
+            self._doubt.run,
             self._sweeper.run,
             self._workforce.run,
             self._blocked.run,

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from aif_contracts import subjects
+from aif_contracts.audit import PIPELINE_SAVED
 from aif_contracts.orders import Refusal
 from aif_contracts.pipelines import (
     GetPipeline,
@@ -17,6 +18,7 @@ from aif_contracts.pipelines import (
     SavePipeline,
 )
 from aif_orchestrator.answering import answer_questions
+from aif_orchestrator.audit.log import AuditLog
 from aif_orchestrator.engine.plan_news import PlanNews
 from aif_orchestrator.engine.versions import version_rank
 from aif_orchestrator.engine.workforce import Workforce
@@ -41,12 +43,22 @@ MOST_MISTAKES = 100
 
 
 class PipelineAnswers:
-    def __init__(self, *, bus: Bus, database: Database, pipelines: PipelineStore, workforce: Workforce, news: PlanNews) -> None:
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        database: Database,
+        pipelines: PipelineStore,
+        workforce: Workforce,
+        news: PlanNews,
+        audit: AuditLog,
+    ) -> None:
         self._bus = bus
         self._database = database
         self._pipelines = pipelines
         self._workforce = workforce
         self._news = news
+        self._audit = audit
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
@@ -84,7 +96,16 @@ class PipelineAnswers:
         async with self._database.transaction() as connection:
             if dry_run:
                 return await self._pipelines.would_be_new(connection, pipeline, owner)
-            return await self._pipelines.keep(connection, pipeline, owner)
+            is_new = await self._pipelines.keep(connection, pipeline, owner)
+            if is_new:
+                await self._audit.tell(
+                    connection,
+                    PIPELINE_SAVED,
+                    "operator" if owner == FACTORY else f"client:{owner}",
+                    {"name": pipeline.name, "version": pipeline.version, "digest": pipeline_digest(pipeline)},
+                    client_id=None if owner == FACTORY else owner,
+                )
+            return is_new
 
     async def _list(self, request: ListPipelines, question: Question) -> PipelinePage | Refusal:
         async with self._database.connection() as connection:

@@ -58,3 +58,18 @@ class OrchestratorSettings(CommonSettings, frozen=True, kw_only=True):
     orchestrator_max_execution_cost_usd: Annotated[
         UsdText, Meta(description="What one execution may spend at AI providers at most, in US dollars")
     ] = "25"
+    orchestrator_in_doubt_hours: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=8_760,
+            description="A provider call that nobody can say anything about for so long is charged with its upper bound",
+        ),
+    ] = 24.0
+    orchestrator_audit_keys: Annotated[
+        Secret | None,
+        Meta(
+            description="Seals the audit log; to change it, put the new key in front of the old one, with a comma between. "
+            "Without a key only accidental changes of the log are found, so keep its head somewhere else"
+        ),
+    ] = None

@@ -5,7 +5,16 @@ from contextlib import asynccontextmanager
 
 from aif_orchestrator.admission import Admission
 from aif_orchestrator.answers import Answers
+from aif_orchestrator.audit.answers import AuditAnswers
+from aif_orchestrator.audit.intake import AuditIntake
+from aif_orchestrator.audit.log import AuditLog
+from aif_orchestrator.audit.seals import Seals, keys_in
+from aif_orchestrator.audit.store import AuditStore
 from aif_orchestrator.budget_answers import BudgetAnswers
+from aif_orchestrator.calls.answers import CallAnswers
+from aif_orchestrator.calls.doubt import Doubt
+from aif_orchestrator.calls.settling import Settling
+from aif_orchestrator.calls.store import BookedCallStore
 from aif_orchestrator.dead_letters.answers import DeadLetterAnswers
 from aif_orchestrator.dead_letters.intake import DeadLetterIntake
 from aif_orchestrator.engine.blocked_clients import BlockedClients
@@ -107,6 +116,17 @@ async def assemble(
         tracing=surroundings.tracing,
         database_clock=DatabaseClock(surroundings.clock),
     )
+    seals = _seals(settings)
+    audit_store = AuditStore(load_queries("aif_orchestrator.audit"))
+    audit = AuditLog(
+        store=audit_store,
+        seals=seals,
+        redactor=surroundings.redactor,
+        clock=surroundings.clock,
+        new_id=surroundings.new_id,
+    )
+    booked_calls = BookedCallStore(load_queries("aif_orchestrator.calls"))
+    settling = Settling(database=database, store=booked_calls, engine=engine, audit=audit)
     await workforce.refresh()
     await blocked.refresh()
     answers = Answers(
@@ -122,8 +142,12 @@ async def assemble(
         tracing=surroundings.tracing,
     )
     await answers.open()
-    await BudgetAnswers(bus=bus, database=database, budgets=BudgetStore(queries, default_budget), blocked=blocked).open()
-    await PipelineAnswers(bus=bus, database=database, pipelines=stored_pipelines, workforce=workforce, news=news).open()
+    await BudgetAnswers(
+        bus=bus, database=database, budgets=BudgetStore(queries, default_budget), blocked=blocked, audit=audit
+    ).open()
+    await PipelineAnswers(
+        bus=bus, database=database, pipelines=stored_pipelines, workforce=workforce, news=news, audit=audit
+    ).open()
     await HistoryAnswers(
         bus=bus,
         database=database,
@@ -133,10 +157,14 @@ async def assemble(
         plans=plans,
         workforce=workforce,
     ).open()
-    await DeadLetterAnswers(bus=bus, database=database, letters=letters, executions=executions).open()
+    await DeadLetterAnswers(bus=bus, database=database, letters=letters, executions=executions, audit=audit).open()
+    await AuditAnswers(bus=bus, database=database, store=audit_store, seals=seals).open()
+    await CallAnswers(bus=bus, database=database, store=booked_calls, settling=settling).open()
     return Line(
         intake=Intake(bus=bus, blobs=blobs, engine=engine, lease_seconds=settings.orchestrator_lease_seconds),
         dead_letters=DeadLetterIntake(bus=bus, database=database, letters=letters, clock=surroundings.clock),
+        audit=AuditIntake(bus=bus, database=database, audit=audit),
+        doubt=Doubt(database=database, store=booked_calls, settling=settling, after_hours=settings.orchestrator_in_doubt_hours),
         engine=engine,
         relay=relay,
         sweeper=Sweeper(
@@ -187,3 +215,8 @@ def _patience(settings: OrchestratorSettings) -> Patience:
         unclaimed_ms=int(settings.orchestrator_unclaimed_seconds * 1000),
         lease_ms=int(settings.orchestrator_lease_seconds * 1000),
     )
+
+
+def _seals(settings: OrchestratorSettings) -> Seals:
+    given = settings.orchestrator_audit_keys
+    return Seals(() if given is None else keys_in(given.reveal()))

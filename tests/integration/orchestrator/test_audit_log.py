@@ -29,6 +29,7 @@ from aif_orchestrator.audit.store import AuditStore
 from aif_runtime.bus import ConsumerSpec, Outgoing
 from aif_runtime.clock import SystemClock, rfc3339
 from aif_runtime.failures import DatabaseUnavailable
+from aif_runtime.ids import id_mint
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.migrations import load_migrations, migrate
@@ -49,7 +50,13 @@ class AuditRig:
         self.bus = MemoryBus(self.broker)
         self.store = AuditStore(load_queries("aif_orchestrator.audit"))
         self.seals = Seals(keys)
-        self.log = AuditLog(store=self.store, seals=self.seals, redactor=Redactor([CANARY]))
+        self.log = AuditLog(
+            store=self.store,
+            seals=self.seals,
+            redactor=Redactor([CANARY]),
+            clock=SystemClock(),
+            new_id=id_mint(),
+        )
         self.answers = AuditAnswers(bus=self.bus, database=database, store=self.store, seals=self.seals, at_once=at_once)
 
     def intake(self) -> AuditIntake:

@@ -1,22 +1,52 @@
 """Appends to the audit log, in the transaction that does the thing which is told of."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from aif_contracts.audit import AuditEntry
+from aif_contracts.audit import SOC2, AuditEntry, Severity
 from aif_orchestrator.audit.seals import Place, Sealed, Seals, sealed_bytes
 from aif_orchestrator.audit.store import AuditStore, NewRow
-from aif_runtime.clock import rfc3339
+from aif_runtime.clock import Clock, rfc3339
+from aif_runtime.ids import NewId
 from aif_runtime.postgres import Connection
 from aif_runtime.redaction import Redactor
 
 
 class AuditLog:
-    def __init__(self, *, store: AuditStore, seals: Seals, redactor: Redactor) -> None:
+    def __init__(self, *, store: AuditStore, seals: Seals, redactor: Redactor, clock: Clock, new_id: NewId) -> None:
         self._store = store
         self._seals = seals
         self._redactor = redactor
+        self._now = clock.now
+        self._new_id = new_id
+
+    async def tell(
+        self,
+        connection: Connection,
+        action: str,
+        actor: str,
+        details: dict[str, Any],
+        *,
+        audit_id: str | None = None,
+        severity: Severity = Severity.INFO,
+        client_id: str | None = None,
+        execution_id: str | None = None,
+    ) -> None:
+        """As `append`, for one thing that is being done now. An id of its own makes it one row, however often it is told."""
+        entry = AuditEntry(
+            audit_id=audit_id or self._new_id("audit"),
+            action=action,
+            severity=severity,
+            actor=actor,
+            occurred_at=rfc3339(self._now()),
+            details=details,
+            compliance=(SOC2,),
+            client_id=client_id,
+            execution_id=execution_id,
+        )
+        await self.append(connection, [entry])
 
     async def append(self, connection: Connection, entries: Sequence[AuditEntry]) -> set[str]:
         """Append those whose id is new, in order; returns their ids.

@@ -3,6 +3,7 @@
 import structlog
 
 from aif_contracts import subjects
+from aif_contracts.audit import DEAD_LETTER_DISMISSED, DEAD_LETTER_REPLAYED
 from aif_contracts.dead_letters import (
     DeadLetterContent,
     DeadLetterPage,
@@ -15,6 +16,7 @@ from aif_contracts.dead_letters import (
 )
 from aif_contracts.orders import FieldMistake, Refusal
 from aif_orchestrator.answering import answer_questions
+from aif_orchestrator.audit.log import AuditLog
 from aif_orchestrator.dead_letters.replay import is_work, message_again, packet_in, refusal_of_letter, refusal_of_packet
 from aif_orchestrator.execution.draft import rfc3339
 from aif_orchestrator.store.dead_letters import DeadLetterStore, KeptLetter, LetterContent
@@ -29,11 +31,14 @@ log = structlog.get_logger()
 
 
 class DeadLetterAnswers:
-    def __init__(self, *, bus: Bus, database: Database, letters: DeadLetterStore, executions: ExecutionStore) -> None:
+    def __init__(
+        self, *, bus: Bus, database: Database, letters: DeadLetterStore, executions: ExecutionStore, audit: AuditLog
+    ) -> None:
         self._bus = bus
         self._database = database
         self._letters = letters
         self._executions = executions
+        self._audit = audit
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
@@ -74,6 +79,7 @@ class DeadLetterAnswers:
                 return refusal
             await self._bus.publish([message_again(content)])
             decided = await self._letters.decide(connection, content.letter, DeadLetterStatus.REPLAYED, request.decided_by)
+            await self._audit_decision(connection, DEAD_LETTER_REPLAYED, decided, request.decided_by)
         _tell(decided)
         return _view(decided)
 
@@ -83,8 +89,18 @@ class DeadLetterAnswers:
             if isinstance(content, Refusal):
                 return content
             decided = await self._letters.decide(connection, content.letter, DeadLetterStatus.DISMISSED, request.decided_by)
+            await self._audit_decision(connection, DEAD_LETTER_DISMISSED, decided, request.decided_by)
         _tell(decided)
         return _view(decided)
+
+    async def _audit_decision(self, connection: Connection, action: str, letter: KeptLetter, decided_by: str) -> None:
+        await self._audit.tell(
+            connection,
+            action,
+            decided_by,
+            {"dead_letter_id": letter.dead_letter_id, "origin": letter.origin, "subject": letter.subject},
+            execution_id=letter.execution_id,
+        )
 
     async def _lock_waiting(self, connection: Connection, dead_letter_id: str) -> LetterContent | Refusal:
         content = await self._letters.lock(connection, dead_letter_id)

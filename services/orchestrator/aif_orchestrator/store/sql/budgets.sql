@@ -63,6 +63,7 @@ ON CONFLICT (client_id) DO UPDATE SET
     changed_at = clock_timestamp(), changed_by = $6;
 
 -- name: apply_budget
+-- To the month that is running; what lies above the new limit already is excess.
 UPDATE budget_windows AS account
 SET limit_usd = coalesce(budgets.limit_usd, $2), policy = coalesce(budgets.policy, $3),
     energy_limit = CASE WHEN budgets.client_id IS NULL THEN $4::bigint ELSE budgets.energy_limit END,

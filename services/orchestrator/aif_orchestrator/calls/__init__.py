@@ -1,0 +1,1 @@
+"""The bill across executions: provider calls searched, and those without an answer settled."""
