@@ -26,6 +26,8 @@ class Shape:
 
     def _check(self, value: Any, kind: inspect.Type, path: str) -> None:
         match kind:
+            case inspect.Metadata():
+                self._check(value, kind.type, path)
             case inspect.StructType():
                 self._check_struct(value, kind, path)
             case inspect.VarTupleType():
@@ -139,6 +141,8 @@ def _within(value: float, kind: inspect.IntType | inspect.FloatType) -> bool:
 def wanted(kind: inspect.Type) -> str:
     """What a field takes, in words."""
     match kind:
+        case inspect.Metadata():
+            return wanted(kind.type)
         case inspect.StrType():
             return _wanted_text(kind)
         case inspect.BoolType():
@@ -156,6 +160,8 @@ def wanted(kind: inspect.Type) -> str:
 
 
 def _wanted_text(kind: inspect.StrType) -> str:
+    if kind.pattern is not None and kind.pattern.startswith("^[0-9]"):
+        return 'an amount as text, such as "0.25"'
     if kind.pattern is not None and "/" in kind.pattern:
         return "a media type such as application/json"
     if kind.pattern is not None:

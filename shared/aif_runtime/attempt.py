@@ -39,6 +39,8 @@ class Permission(Struct, frozen=True, kw_only=True):
     attempt: int
     grant: Grant
     timeout_ms: int
+    asked_at: float
+    """When it was asked for, by the monotonic clock; nobody else gets the attempt for a lease from then on."""
     alone: bool = False
     """It may begin only when nothing else is under way in the process."""
 
@@ -55,6 +57,7 @@ class Attempt:
         blobs: BlobStore,
         monotonic: Callable[[], float],
         trace_headers: Mapping[str, str],
+        lease_seconds: float,
     ) -> None:
         self.packet = packet
         self.meter = CpuMeter()
@@ -78,6 +81,10 @@ class Attempt:
         self._input: Mapping[str, Any] = {}
         self._unconfirmed: dict[str, Outgoing] = {}
         self._audited = 0
+        self._lease_seconds = lease_seconds
+        """At most the orchestrator's: an attempt that it has heard nothing of for so long may be somebody else's."""
+        self._confirmed_at = permission.asked_at
+        self._is_confirmed_anew = asyncio.Event()
         self._limit: asyncio.Timeout | None = None
         self._calls_numbered = 0
 
@@ -135,7 +142,24 @@ class Attempt:
         self.has_news = True
 
     async def announce_call(self, call: ProviderCall) -> None:
-        await self._bus.publish([self._usage_message(call, f"{call.call_key}.started")])
+        """Also waits until the attempt is known to be ours still: a process that was frozen must not pay for what another one
+        does by now."""
+        message = self._usage_message(call, f"{call.call_key}.started")
+        while True:
+            while not self._is_surely_ours():
+                self._is_confirmed_anew.clear()
+                await self._is_confirmed_anew.wait()
+            await self._bus.publish([message])
+            if self._is_surely_ours():
+                return
+
+    def confirm(self, told_at: float) -> None:
+        """The orchestrator has answered that the attempt is ours, to what it was told at that time (monotonic)."""
+        self._confirmed_at = max(self._confirmed_at, told_at)
+        self._is_confirmed_anew.set()
+
+    def _is_surely_ours(self) -> bool:
+        return self._monotonic() - self._confirmed_at < self._lease_seconds
 
     async def record_call(self, call: ProviderCall) -> None:
         """A call that the broker does not confirm now goes out again with the report, under the same message id."""

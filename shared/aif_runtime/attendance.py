@@ -144,14 +144,24 @@ class Attendance:
 
     async def _claim_and_make(self, lease: Lease, packet: WorkPacket, action: ActionSpec) -> float | None:
         if packet.grant is not None and packet.attempt > 0 and lease.delivery.num_delivered == 1:
-            permission = Permission(attempt=packet.attempt, grant=packet.grant, timeout_ms=packet.control.timeout_ms)
+            permission = Permission(
+                attempt=packet.attempt,
+                grant=packet.grant,
+                timeout_ms=packet.control.timeout_ms,
+                asked_at=self._clock.monotonic(),
+            )
             await self._make(lease, packet, action, permission)
             return None
+        asked_at = self._clock.monotonic()
         answer = await self._claim(lease, packet)
         match answer:
             case Granted():
                 permission = Permission(
-                    attempt=answer.attempt, grant=answer.grant, timeout_ms=answer.timeout_ms, alone=answer.alone
+                    attempt=answer.attempt,
+                    grant=answer.grant,
+                    timeout_ms=answer.timeout_ms,
+                    asked_at=asked_at,
+                    alone=answer.alone,
                 )
                 await self._make(lease, packet, action, permission)
             case Later():
@@ -232,6 +242,7 @@ class Attendance:
                 blobs=self._blobs,
                 monotonic=self._clock.monotonic,
                 trace_headers=headers,
+                lease_seconds=self._times.lease,
             )
             _name_in_logs(attempt)
             self._in_hand.add(attempt)

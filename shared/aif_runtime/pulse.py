@@ -104,7 +104,7 @@ class Pulse:
 
     async def tell(self, attempt: Attempt, *, is_waiting: bool) -> bool:
         """How far it is; true when the orchestrator knows, and wants it to go on."""
-        attempt.told_at = self._monotonic()
+        attempt.told_at = told_at = self._monotonic()
         attempt.has_news = False
         progress = Progress(
             packet_id=attempt.packet.packet_id,
@@ -126,7 +126,9 @@ class Pulse:
             # The work goes on: its report is what counts, and the next beat tells again.
             _log.info("progress_not_answered", reason=str(failure))
             return False
-        if isinstance(answer, Superseded):
+        if isinstance(answer, Proceed):
+            attempt.confirm(told_at)
+        elif isinstance(answer, Superseded):
             attempt.stop(StopReason.SUPERSEDED)
         elif isinstance(answer, Cancelled):
             attempt.stop(StopReason.CANCELLED)

@@ -63,7 +63,7 @@ async def run_worker(
     A process may run several workers side by side; they share its `figures` and one `solitude`.
     """
     ack_wait = settings.ack_wait_seconds
-    rhythm = times or WorkerTimes(heartbeat=ack_wait / 3, lease_look=ack_wait / 30)
+    rhythm = times or WorkerTimes(heartbeat=ack_wait / 3, lease=ack_wait, lease_look=ack_wait / 30)
     in_hand = InHand()
     solitude = solitude or Solitude()
     pulse = Pulse(bus=bus, in_hand=in_hand, instance_id=instance_id, monotonic=clock.monotonic, times=rhythm)

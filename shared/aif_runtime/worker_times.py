@@ -13,6 +13,8 @@ class WorkerTimes(Struct, frozen=True, kw_only=True):
     between_progress: float = 0.25
     heartbeat: float = 10.0
     """An action that says nothing is told to be alive so often."""
+    lease: float = 30.0
+    """An attempt that the orchestrator has not confirmed for so long makes no call that costs money."""
     claim_again: float = 1.0
     """After a claim without an answer."""
     fetch: float = 1.0

@@ -6,9 +6,9 @@ import msgspec
 
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.events import EventData
-from aif_contracts.metering import Metrics, ProviderCall
+from aif_contracts.metering import CallOutcome, Metrics, ProviderCall, Purpose
 from aif_contracts.orders import Execute
-from aif_contracts.packets import Granted, WorkPacket
+from aif_contracts.packets import Granted, Later, WorkPacket
 from aif_orchestrator.execution.commands import (
     AnswerClaim,
     AnswerProgress,
@@ -124,6 +124,12 @@ class Story:
         self.later(max(0, due - self.circumstances.at_ms))
         return self.happens(TimePassed())
 
+    def falls_silent(self, stage_id: str) -> None:
+        """Nothing more is heard of the stage's worker."""
+        ended = self.stage(stage_id).ended
+        while self.stage(stage_id).ended == ended:
+            self.wakes()
+
     def stage(self, stage_id: str) -> StageRun:
         return self.execution.stages[stage_id]
 
@@ -157,7 +163,12 @@ class Story:
         return next(command.answer for command in self.commands if isinstance(command, AnswerClaim))
 
     def granted(self, stage_id: str, *, by: str = "worker_a") -> int:
+        """The attempt's number. What a worker that was lost had reserved is waited for."""
         answer = self.claim(stage_id, by=by)
+        if isinstance(answer, Later) and self.stage(stage_id).silent:
+            self.later(self.circumstances.patience.timeout_slack_ms)
+            self.happens(TimePassed())
+            answer = self.claim(stage_id, by=by)
         assert isinstance(answer, Granted), answer
         return answer.attempt
 
@@ -242,8 +253,8 @@ def call(stage_id: str, attempt: int, number: int, cost_usd: str | None, **chang
         "worker_name": "maker",
         "provider": "openai",
         "model": "gpt-4o-mini",
-        "purpose": "first_try",
-        "outcome": "answered",
+        "purpose": Purpose.FIRST_TRY,
+        "outcome": CallOutcome.ANSWERED,
         "cost_usd": cost_usd,
     }
     return ProviderCall(**{**given, **changes})

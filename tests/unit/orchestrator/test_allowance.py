@@ -3,12 +3,15 @@
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
-from aif_contracts.metering import CostLines, Metrics
+from aif_contracts.events import CostIncurred
+from aif_contracts.metering import Basis, CallOutcome, CostLines, Metrics, ProviderCall, Tokens
+from aif_contracts.money import usd_text
 from aif_contracts.packets import Granted, Later, Superseded
 from aif_orchestrator.execution.allowance import allowance_of
-from aif_orchestrator.execution.happenings import CallBooked
-from aif_pipelines.definition import Fail
+from aif_orchestrator.execution.happenings import CallBooked, CallSettled, TimePassed
+from aif_pipelines.definition import AddStage, Fail, RetryStage
 from support.execution_story import Story, call, pipeline, stage
 
 
@@ -58,20 +61,88 @@ def test_when_all_is_spent_the_stage_ends_and_says_so() -> None:
     assert story.execution.failure_message == "nothing is left of the 1 USD that the execution may spend"
 
 
-def test_the_reservation_of_a_silent_worker_stays_until_it_reports() -> None:
+def test_the_reservation_of_a_silent_worker_stays_until_its_last_word_must_have_come() -> None:
     story = cheap(limit="1.5", stages=1)
     story.granted("stage_1")
     story.wakes()
 
     assert granted_usd(story, "stage_1") == "0.5"
+    story.later(5_000)
+    story.happens(TimePassed())
+    assert remaining(story) == 1
+
+
+def test_of_a_silent_worker_the_calls_stay_that_it_had_announced() -> None:
+    story = cheap(limit="1.5", stages=1)
+    story.granted("stage_1")
+    story.happens(CallBooked(call=call("stage_1", 1, 1, "0.1")))
+    story.happens(CallBooked(call=announced("stage_1", 1, 2, "0.3")))
+    story.wakes()
+    story.later(5_000)
+
+    story.happens(TimePassed())
+
+    allowance = allowance_of(story.execution, story.execution.stages.values())
+    assert (allowance.spent, allowance.reserved) == (Decimal("0.1"), Decimal("0.3"))
+
+
+def test_a_late_report_of_a_silent_worker_counts_with_what_it_says() -> None:
+    story = cheap(limit="1.5", stages=1)
+    story.granted("stage_1")
+    story.happens(CallBooked(call=announced("stage_1", 1, 1, "0.3")))
+    story.wakes()
+    story.granted("stage_1")
+
     story.completes("stage_1", 1, metrics=Metrics(cost_usd="0.2"))
     assert remaining(story) == Decimal("0.8")
     story.completes("stage_1", 2, metrics=Metrics(cost_usd="0.1"))
     assert remaining(story) == Decimal("1.2")
 
 
+def test_a_stage_may_cost_as_much_as_two_attempts_unless_it_says_otherwise() -> None:
+    defaults = Story(pipeline(stage("one"), stage("two")))
+    own = Story(pipeline(stage("one", max_cost_usd="0.4"), stage("two")))
+
+    assert defaults.execution.max_cost_usd == "4"
+    assert own.execution.max_cost_usd == "2.4"
+    assert granted_usd(own, "one") == "0.4"
+
+
+def test_when_a_stage_has_spent_its_own_limit_it_ends_and_says_so() -> None:
+    story = Story(pipeline(stage("one", max_cost_usd="0.4", optional=True), stage("two")))
+
+    story.fails("one", story.granted("one"), metrics=Metrics(cost_usd="0.4"))
+    story.wakes()
+
+    assert story.claim("one") == Superseded()
+    assert story.stage("one").reason == "nothing is left of the 0.4 USD that one may spend"
+
+
+def test_what_rules_may_add_and_repeat_is_part_of_what_is_reserved() -> None:
+    again = RetryStage(condition="one.quality_score < 0.5", max_retries=2)
+    more = AddStage(condition="one.element_count > 3", stage=stage("extra"), max_times=3)
+
+    story = Story(pipeline(stage("one", rules=(again, more))))
+
+    assert story.execution.max_cost_usd == "10"
+
+
+def test_an_operators_limit_bounds_what_is_reserved() -> None:
+    story = Story(pipeline(*(stage(f"stage_{number}") for number in range(20))))
+
+    assert story.execution.max_cost_usd == "25"
+
+
+def test_nothing_that_costs_money_begins_for_a_client_whose_budget_was_lowered_below_what_is_spent() -> None:
+    story = cheap(stages=1)
+    story.circumstances = replace(story.circumstances, is_blocked=True)
+
+    assert story.claim("stage_1") == Superseded()
+    assert story.execution.failure_code == "budget_exceeded"
+
+
 def test_a_call_that_cost_more_than_was_reserved_counts_with_all_it_cost() -> None:
-    story = cheap(limit="3", stages=1)
+    story = cheap(limit="3", stages=2)
     story.granted("stage_1")
 
     story.happens(CallBooked(call=call("stage_1", 1, 1, "1.75")))
@@ -85,7 +156,7 @@ def test_work_that_costs_nothing_reserves_nothing() -> None:
     story.wakes()
     story.claim("one")
 
-    assert remaining(story) == 1
+    assert (story.execution.max_cost_usd, remaining(story)) == ("0", 0)
 
 
 @pytest.mark.parametrize(("spent", "fails"), [("0.4", False), ("0.6", True)])
@@ -99,10 +170,68 @@ def test_rules_see_what_is_left(spent: str, fails: bool) -> None:
 
 
 def test_what_a_call_without_an_answer_may_have_cost_stays_reserved() -> None:
-    story = cheap(limit="3", stages=1)
+    story = cheap(limit="3", stages=2)
+    doubtful(story, "stage_1")
+
+    assert remaining(story) == Decimal("2.15")
+
+
+@pytest.mark.parametrize("cost", ["0", "0.4", "0.6"])
+def test_what_a_call_without_an_answer_has_cost_can_be_decided_and_corrected(cost: str) -> None:
+    story = cheap(limit="3", stages=2)
+    doubtful(story, "stage_1")
+
+    story.happens(settled("stage_1", "0.6", Basis.ESTIMATE))
+    story.happens(settled("stage_1", cost, Basis.STATEMENT))
+
+    spent = story.stage("stage_1").spent
+    assert remaining(story) == Decimal("2.75") - Decimal(cost)
+    assert (spent.cost_usd, spent.unanswered) == (usd_text(Decimal("0.25") + Decimal(cost)), {})
+
+
+def test_a_decision_that_was_made_while_the_worker_was_silent_outlasts_its_late_report() -> None:
+    story = cheap(limit="3", stages=2)
     attempt = story.granted("stage_1")
+    story.happens(CallBooked(call=announced("stage_1", attempt, 1, "0.6")))
+    story.happens(settled("stage_1", "0.5", Basis.STATEMENT, number=1))
 
+    story.fails("stage_1", attempt, metrics=Metrics(cost_usd=None, unanswered={f"exec_1.stage_1.{attempt}.1": "0.6"}))
+
+    assert remaining(story) == Decimal("2.5")
+
+
+def test_a_call_that_nobody_knows_cannot_be_settled() -> None:
+    story = cheap(limit="3", stages=2)
+
+    assert story.happens(settled("stage_1", "0.5", Basis.STATEMENT, number=1)) == []
+
+
+def test_the_end_of_a_call_replaces_its_announcement_and_nothing_replaces_its_end() -> None:
+    story = cheap(limit="3", stages=2)
+    attempt = story.granted("stage_1")
+    end = call("stage_1", attempt, 1, "0.2")
+
+    for told in (announced("stage_1", attempt, 1, "0.6"), end, announced("stage_1", attempt, 1, "0.6"), end):
+        story.happens(CallBooked(call=told))
+
+    assert story.stage("stage_1").unreported_calls == (end,)
+    assert [event.cost_usd for event in story.events() if isinstance(event, CostIncurred)] == ["0.2"]
+
+
+def doubtful(story: Story, stage_id: str) -> None:
+    """An attempt that knows of 0.25 USD, and of a call without an answer that can have cost 0.6."""
+    attempt = story.granted(stage_id)
     known = CostLines(ai_generation_usd="0.25")
-    story.fails("stage_1", attempt, metrics=Metrics(cost_usd=None, cost_lines=known))
+    metrics = Metrics(cost_usd=None, cost_lines=known, unanswered={f"exec_1.{stage_id}.1.2": "0.6"})
+    story.fails(stage_id, attempt, metrics=metrics)
 
-    assert remaining(story) == 2
+
+def settled(stage_id: str, cost: str, basis: Basis, *, number: int = 2) -> CallSettled:
+    return CallSettled(
+        call_key=f"exec_1.{stage_id}.1.{number}", stage_id=stage_id, attempt=1, cost_usd=cost, basis=basis, note="by hand"
+    )
+
+
+def announced(stage_id: str, attempt: int, number: int, bound: str) -> ProviderCall:
+    told = call(stage_id, attempt, number, "0")
+    return replace(told, outcome=CallOutcome.STARTED, cost_usd=None, upper_bound_usd=bound, tokens=Tokens())

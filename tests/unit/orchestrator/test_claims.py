@@ -18,7 +18,7 @@ def killed(story: Story, times: int) -> None:
     """So many workers take it, begin, and are never heard of again."""
     for _ in range(times):
         story.progress("one", story.granted("one"), 0)
-        story.wakes()
+        story.falls_silent("one")
 
 
 def test_a_claim_that_is_repeated_gets_the_same_attempt() -> None:
@@ -54,10 +54,10 @@ def test_after_two_lost_workers_the_next_one_works_alone() -> None:
 
     alone = []
     for _ in range(4):
-        answer = story.claim("one")
-        alone.append(answer.alone)
-        story.progress("one", answer.attempt, 0)
-        story.wakes()
+        attempt = story.granted("one")
+        alone += [command.answer.alone for command in story.commands if isinstance(command, AnswerClaim)]
+        story.progress("one", attempt, 0)
+        story.falls_silent("one")
 
     assert alone == [False, False, True, True]
 
@@ -68,7 +68,7 @@ def test_a_worker_that_is_lost_while_an_attempt_waits_to_be_alone_is_not_held_ag
 
     for _ in range(6):
         story.progress("one", story.granted("one"), 0, is_waiting=True)
-        story.wakes()
+        story.falls_silent("one")
 
     assert story.stage("one").losses == 2
     assert story.attempts()[-1] == ("one", 8, "not_begun")

@@ -12,7 +12,7 @@ from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import ControlAction, Granted, Later
 from aif_orchestrator.execution.commands import TellWorkers
 from aif_orchestrator.execution.ending import deliverables
-from aif_orchestrator.execution.happenings import CancelAsked, ResumeAsked
+from aif_orchestrator.execution.happenings import CancelAsked, ResumeAsked, TimePassed
 from aif_pipelines.definition import Compensation, Fail, Pipeline, Stage
 from support.execution_story import Story, deliverable, pipeline, stage
 
@@ -253,8 +253,7 @@ def test_a_compensation_does_not_wait_for_ever_for_a_worker_that_says_nothing() 
     story.made("first")
     story.granted("left")
     story.fails("right", story.granted("right"), retryable=False, metrics=Metrics(cost_usd="1"))
-    story.later(30_000)
+    story.later(35_000)
+    story.happens(TimePassed())
 
-    story.claim("compensate_first")
-
-    assert any(isinstance(data, CompensationFailed) and data.code == "budget_exceeded" for data in story.events())
+    assert isinstance(story.claim("compensate_first"), Granted)

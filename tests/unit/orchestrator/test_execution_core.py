@@ -188,7 +188,7 @@ def test_an_input_that_kills_every_worker_ends_the_stage() -> None:
 
     for _ in range(5):
         story.progress("only", story.granted("only"), 0)
-        story.wakes()
+        story.falls_silent("only")
 
     assert story.execution.status == "failed"
     assert story.execution.failure_code == "worker_lost"

@@ -128,11 +128,12 @@ async def test_an_attempt_that_is_stopped_in_the_moment_it_may_begin_stays_stopp
     rig = WorkerRig()
     attempt = Attempt(
         packet=await rig.packet(),
-        permission=Permission(attempt=2, grant=Grant(), timeout_ms=60_000, alone=True),
+        permission=Permission(attempt=2, grant=Grant(), timeout_ms=60_000, asked_at=rig.clock.monotonic(), alone=True),
         bus=rig.orchestrator,
         blobs=rig.blobs,
         monotonic=rig.clock.monotonic,
         trace_headers={},
+        lease_seconds=30.0,
     )
 
     async def stopped_and_then_begun() -> None:

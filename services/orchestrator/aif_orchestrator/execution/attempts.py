@@ -28,7 +28,7 @@ from aif_orchestrator.execution.happenings import (
     AttemptProgressed,
     PacketDeclined,
 )
-from aif_orchestrator.execution.state import StageRun
+from aif_orchestrator.execution.state import StageRun, reserved_until
 
 WORKER_LOST = "worker_lost"
 NOT_BEGUN = "not_begun"
@@ -49,7 +49,7 @@ def progress(draft: Draft, happening: AttemptProgressed) -> None:
         timeout_ms = int(draft.plan_of(stage_id).stage.timeout_seconds * 1000)
         run = draft.change(stage_id, is_waiting=happening.is_waiting, times_out_at=draft.at + timeout_ms)
         if run.attempt in run.reserved:
-            begins_anew = replace(run.reserved[run.attempt], until=reserved_until(draft, stage_id))
+            begins_anew = replace(run.reserved[run.attempt], until=ended_by(draft, stage_id))
             run = draft.change(stage_id, reserved={**run.reserved, run.attempt: begins_anew})
     run = draft.change(
         stage_id,
@@ -184,11 +184,15 @@ def lose(draft: Draft, stage_id: str) -> None:
     if run.is_waiting:
         message = f"{message} before it began"
         charging.record_attempt(draft, stage_id, Metrics(), NOT_BEGUN, message)
-        draft.change(stage_id, ended=run.attempt)
+        # Nobody begins without having said so and been answered.
+        nothing_of_it = {number: each for number, each in run.reserved.items() if number != run.attempt}
+        draft.change(stage_id, ended=run.attempt, reserved=nothing_of_it)
         draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=NOT_BEGUN, message=message, retry_in_ms=0))
         return
     charging.record_attempt(draft, stage_id, Metrics(), WORKER_LOST, message)
-    run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1)
+    # Its worker begins no call any more, since it has not been confirmed for a lease; what it announced last is on its way.
+    last_word = draft.at + draft.circumstances.patience.timeout_slack_ms
+    run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1, reserved=reserved_until(run, last_word))
     if run.losses >= draft.circumstances.patience.max_losses:
         before = run.losses - 1
         message = f"{message}, as {before} others did before; the input may be what kills them"
@@ -231,7 +235,7 @@ def lease_end(draft: Draft, run: StageRun) -> int:
     return lease_end if run.times_out_at is None else min(lease_end, run.times_out_at + patience.timeout_slack_ms)
 
 
-def reserved_until(draft: Draft, stage_id: str) -> int:
+def ended_by(draft: Draft, stage_id: str) -> int:
     """By when a worker that begins now has ended, whatever became of it: its time, our slack, and a lease for its last word."""
     patience = draft.circumstances.patience
     timeout_ms = int(draft.plan_of(stage_id).stage.timeout_seconds * 1000)

@@ -62,11 +62,8 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
 
 
 def _may_give_back(draft: Draft, run: StageRun) -> bool:
-    """Some of what its attempts have reserved may be free soon: one is open, or was stopped and may not have said so yet."""
-    if not run.reserved:
-        return False
-    lease_ms = draft.circumstances.patience.lease_ms
-    return attempts.has_open_attempt(run) or (run.finished_at is not None and draft.at - run.finished_at < lease_ms)
+    """Some of what its attempts have reserved will be free in time: when they report, or can no longer be at it."""
+    return bool(run.reserved)
 
 
 def _affordable(draft: Draft, stage_id: str) -> Grant | None:
@@ -128,7 +125,7 @@ def _with_reservation(draft: Draft, stage_id: str, grant: Grant) -> dict[int, Re
     run = draft.stages[stage_id]
     if grant.max_cost_usd == "0":
         return run.reserved
-    reservation = Reservation(amount=grant.max_cost_usd, until=attempts.reserved_until(draft, stage_id))
+    reservation = Reservation(amount=grant.max_cost_usd, until=attempts.ended_by(draft, stage_id))
     return {**run.reserved, run.attempt + 1: reservation}
 
 

@@ -10,7 +10,7 @@ from aif_orchestrator.execution.assignee import worker_of
 from aif_orchestrator.execution.commands import TellWorkers
 from aif_orchestrator.execution.draft import Draft, is_open
 from aif_orchestrator.execution.metering import execution_totals
-from aif_orchestrator.execution.state import Execution, Verdict, newest_instance
+from aif_orchestrator.execution.state import Execution, Verdict, newest_instance, reserved_until
 from aif_pipelines.plan import Plan
 
 
@@ -106,4 +106,9 @@ def _stop_everything(draft: Draft, reason: str) -> None:
         if is_open(run) and run.attempt > run.ended:
             # By its number: the message may arrive when what it did is being undone, or after the execution was resumed.
             stop_worker_of(draft, stage_id)
-        draft.change(stage_id, status=StageStatus.CANCELLED, reason=reason, due_at=None, finished_at=draft.at)
+        patience = draft.circumstances.patience
+        # It is told, or hears nothing and begins no call for a lease: then only what it announced counts.
+        reserved = reserved_until(run, draft.at + patience.lease_ms + patience.timeout_slack_ms)
+        draft.change(
+            stage_id, status=StageStatus.CANCELLED, reason=reason, due_at=None, finished_at=draft.at, reserved=reserved
+        )
