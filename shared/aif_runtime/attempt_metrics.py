@@ -14,7 +14,7 @@ from aif_contracts.metering import (
     TimeBreakdown,
     Tokens,
 )
-from aif_contracts.money import ZERO, usd, usd_text
+from aif_contracts.money import ZERO, UsdText, usd, usd_text
 from aif_runtime.assignment import Outcome
 from aif_runtime.attempt import Attempt
 from aif_runtime.worker_settings import CostRates
@@ -42,6 +42,8 @@ def metrics_of(attempt: Attempt, rates: CostRates, outcome: Outcome | None) -> M
         model=(outcome.model if outcome else None) or (last.model if last else None),
         cost_usd=total,
         cost_lines=lines,
+        unanswered=_unanswered(calls),
+        saved_usd=_text(sum((usd(call.saved_usd) for call in calls if call.saved_usd is not None), ZERO)),
         processing_time_ms=round(attempt.elapsed_seconds() * 1000),
         breakdown=TimeBreakdown(
             ai_generation_ms=_milliseconds(attempt, "ai_generation"),
@@ -63,7 +65,7 @@ def _tokens(calls: Sequence[ProviderCall]) -> Tokens:
 
 
 def _cost(calls: Sequence[ProviderCall], usage: ResourceUsage, rates: CostRates) -> tuple[CostLines, str | None]:
-    """The lines, and their sum or None when a call's price is unknown."""
+    """The lines, and their sum or None when a call's cost is unknown."""
     generation = sum((usd(call.cost_usd) for call in calls if call.cost_usd is not None), ZERO)
     api_calls = rates.api_call * usage.api_calls
     storage = rates.kv_operation * usage.kv_operations + rates.object_operation * usage.r2_operations
@@ -74,8 +76,16 @@ def _cost(calls: Sequence[ProviderCall], usage: ResourceUsage, rates: CostRates)
         storage_usd=_text(storage),
         compute_usd=_text(compute),
     )
-    is_known = all(call.cost_usd is not None or call.outcome is CallOutcome.FAILED for call in calls)
-    return lines, _text(generation + api_calls + storage + compute) if is_known else None
+    return lines, None if _unanswered(calls) else _text(generation + api_calls + storage + compute)
+
+
+def _unanswered(calls: Sequence[ProviderCall]) -> dict[str, UsdText]:
+    """Bounds of the calls whose cost nobody knows, by key."""
+    return {
+        call.call_key: call.upper_bound_usd or "0"
+        for call in calls
+        if call.cost_usd is None and call.outcome is not CallOutcome.FAILED
+    }
 
 
 def _text(amount: Decimal) -> str:
