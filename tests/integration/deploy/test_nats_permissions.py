@@ -81,6 +81,14 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     ("granulator", "$JS.ACK.AIF_DEAD.orchestrator_dead.1.1.1.1.0"),
     ("granulator", subjects.REPLAY_DEAD_LETTER),
     ("client_acme", subjects.REPLAY_DEAD_LETTER),
+    # What others have done, and what calls have cost.
+    ("granulator", "aif.audit.kam"),
+    ("granulator", "aif.audit.topic_researcher"),
+    ("granulator", subjects.SETTLE_CALL),
+    ("kam", "aif.audit.content_granulator"),
+    ("kam", "$JS.API.CONSUMER.MSG.NEXT.AIF_AUDIT.orchestrator_audit"),
+    ("kam", "$JS.API.STREAM.PURGE.AIF_AUDIT"),
+    ("granulator", "$JS.ACK.AIF_AUDIT.orchestrator_audit.1.1.1.1.0"),
     # Forged replies.
     ("kam", "_INBOX.granulator.x"),
     ("granulator", "_INBOX.kam.x"),
@@ -225,6 +233,8 @@ async def test_a_packet_reaches_the_worker_and_its_report_comes_back(
         *(("kam", subject, "orchestrator") for subject in (subjects.LIST, subjects.EVENTS, subjects.TEMPLATES)),
         *(("kam", subject, "orchestrator") for subject in (subjects.LIST_DEAD_LETTERS, subjects.GET_DEAD_LETTER)),
         *(("kam", subject, "orchestrator") for subject in (subjects.REPLAY_DEAD_LETTER, subjects.DISMISS_DEAD_LETTER)),
+        *(("kam", subject, "orchestrator") for subject in (subjects.SEARCH_CALLS, subjects.SETTLE_CALL)),
+        *(("kam", subject, "orchestrator") for subject in (subjects.LIST_AUDIT, subjects.VERIFY_AUDIT)),
         ("granulator", subjects.CLAIM, "orchestrator"),
         ("granulator", subjects.PROGRESS, "orchestrator"),
         ("researcher", subjects.CLAIM, "orchestrator"),
@@ -270,6 +280,24 @@ async def test_a_cancel_reaches_the_workers_of_its_kind(broker_url: str, user: s
 
     assert cancel is not None
     assert cancel.payload == b"cancel"
+
+
+@pytest.mark.parametrize(
+    ("user", "origin"),
+    [
+        ("kam", "kam"),
+        ("researcher", "topic_researcher"),
+        ("granulator", "content_granulator"),
+        ("granulator", "content_optimizer"),
+    ],
+)
+async def test_what_has_to_be_provable_reaches_the_orchestrator(broker_url: str, user: str, origin: str) -> None:
+    async with _bus(broker_url, user) as service, _bus(broker_url, "orchestrator") as orchestrator:
+        await service.publish([Outgoing(subject=subjects.audit(origin), payload=b"entry")])
+        told = await _fetch_and_ack(orchestrator, subjects.STREAM_AUDIT, subjects.CONSUMER_AUDIT, subjects.ALL_AUDIT)
+
+        assert told == [b"entry"]
+        assert orchestrator.trouble is None
 
 
 async def test_measurements_reach_the_classifier(broker_url: str) -> None:
