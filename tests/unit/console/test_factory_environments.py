@@ -14,6 +14,7 @@ KEYS = FactoryKeys(
     client_key="client-key",
     admin_key="admin-key",
     nats_passwords={"kam": "k", "orchestrator": "o", "granulator": "g", "researcher": "r", "classifier": "c", "operator": "op"},
+    audit_key="audit-key",
 )
 REACHED = Reached(
     nats_url="nats://127.0.0.1:20000",
@@ -46,6 +47,16 @@ def test_the_gateways_secrets_go_to_the_gateway_alone() -> None:
     assert secrets <= environment("kam").keys()
     for other in ("orchestrator", "granulator", "researcher", "classifier"):
         assert not secrets & environment(other).keys()
+
+
+def test_only_the_orchestrator_seals_the_audit_log_by_the_operators_key_if_there_is_one() -> None:
+    name = "AIF_ORCHESTRATOR_AUDIT_KEYS"
+
+    assert environment("orchestrator")[name] == "audit-key"
+    assert environment("orchestrator", {name: "own"})[name] == "own"
+    assert name not in environment("orchestrator", {f"{name}_FILE": "/key"})
+    for other in ("kam", "granulator", "researcher", "classifier"):
+        assert name not in environment(other)
 
 
 def test_each_service_reaches_the_database_in_its_own_role_only() -> None:

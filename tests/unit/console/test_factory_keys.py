@@ -36,6 +36,18 @@ async def test_a_factory_older_than_one_of_its_services_keeps_its_keys_and_gets_
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+async def test_a_factory_from_before_the_audit_log_gets_a_key_for_it_and_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    made = await ensure_keys(path)
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(made, audit_key="")))
+
+    completed = await ensure_keys(path)
+
+    assert len(completed.audit_key) > 20
+    assert completed.audit_key != made.audit_key
+    assert await ensure_keys(path) == completed
+
+
 async def test_only_the_owner_may_read_them(tmp_path: Path) -> None:
     await ensure_keys(tmp_path / "keys.json")
 

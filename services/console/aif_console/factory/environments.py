@@ -8,6 +8,8 @@ from aif_console.factory.plan import DataFolder, FactoryPlan, ServiceKind, reada
 # Two arenas instead of eight per core: measured, a service of ours keeps a quarter less memory.
 INTERPRETER = {"MALLOC_ARENA_MAX": "2", "PYTHONUTF8": "1"}
 
+AUDIT_KEYS = "AIF_ORCHESTRATOR_AUDIT_KEYS"
+
 
 class Reached(Struct, frozen=True, kw_only=True):
     """Where the servers are, once they run."""
@@ -38,6 +40,8 @@ def environment_of(
     operators = readable_by(service, plan.settings)
     # A setting is refused when both it and its _FILE twin are there.
     theirs = {name: value for name, value in operators.items() if name.removesuffix("_FILE") not in ours}
+    if service.name == "orchestrator" and not theirs.keys() & {AUDIT_KEYS, f"{AUDIT_KEYS}_FILE"}:
+        ours[AUDIT_KEYS] = keys.audit_key
     if not theirs.keys() & {"AIF_BLOBS_URL", "AIF_BLOBS_URL_FILE"}:
         ours["AIF_BLOBS_URL"] = folder.blobs.as_uri()
     return {**INTERPRETER, **theirs, **ours}

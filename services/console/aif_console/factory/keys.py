@@ -23,6 +23,8 @@ class FactoryKeys(Struct, frozen=True, kw_only=True):
     admin_key: str
     nats_passwords: dict[str, str]
     """By user. Each service has its own, people use `operator`."""
+    audit_key: str = ""
+    """Seals the audit log. Empty in a file from before there was one."""
 
 
 def find_keys(path: Path) -> FactoryKeys | None:
@@ -48,9 +50,11 @@ async def ensure_keys(path: Path) -> FactoryKeys:
 
 
 def _completed(keys: FactoryKeys) -> FactoryKeys:
-    """With a password for every user of the broker."""
+    """With a password for every user of the broker, and a key for the audit log."""
     missing = {user: _password() for user in NATS_USERS if user not in keys.nats_passwords}
-    return msgspec.structs.replace(keys, nats_passwords={**keys.nats_passwords, **missing}) if missing else keys
+    return msgspec.structs.replace(
+        keys, nats_passwords={**keys.nats_passwords, **missing}, audit_key=keys.audit_key or _password()
+    )
 
 
 def _password() -> str:
@@ -73,6 +77,7 @@ async def _mint() -> FactoryKeys:
             client_key=made["AIF_BOOTSTRAP_CLIENT_KEY"],
             admin_key=made["AIF_BOOTSTRAP_ADMIN_KEY"],
             nats_passwords={user: _password() for user in NATS_USERS},
+            audit_key=_password(),
         )
     except KeyError as missing:
         raise KeysNotMade(f"{missing} is missing. {complaint.decode().strip()[-400:]}".strip()) from missing
