@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection
 
+from aif_orchestrator.alerts.lookout import Lookout
 from aif_orchestrator.audit.intake import AuditIntake
 from aif_orchestrator.calls.doubt import Doubt
 from aif_orchestrator.dead_letters.intake import DeadLetterIntake
@@ -30,6 +31,7 @@ class Line:
         dead_letters: DeadLetterIntake,
         audit: AuditIntake,
         doubt: Doubt,
+        lookout: Lookout,
         engine: Engine,
         relay: Relay,
         sweeper: Sweeper,
@@ -43,6 +45,7 @@ class Line:
         self._dead_letters = dead_letters
         self._audit = audit
         self._doubt = doubt
+        self._lookout = lookout
         self._engine = engine
         self._relay = relay
         self._sweeper = sweeper
@@ -59,6 +62,7 @@ class Line:
             self._dead_letters.run,
             self._audit.run,
             self._doubt.run,
+            self._lookout.run,
             self._sweeper.run,
             self._workforce.run,
             self._blocked.run,

@@ -49,6 +49,13 @@ class OrchestratorSettings(CommonSettings, frozen=True, kw_only=True):
     orchestrator_default_energy: Annotated[
         int | None, Meta(ge=0, description="Units of energy that a client has in a month; empty for no limit")
     ] = None
+    orchestrator_weekly_alert_usd: Annotated[
+        UsdText,
+        Meta(description="A client that spends more than this in a calendar week is told of, in US dollars; 0 for never"),
+    ] = "50"
+    orchestrator_alert_seconds: Annotated[
+        float, Meta(ge=0.05, le=3600, description="How often budgets are looked at for alerts")
+    ] = 15.0
     orchestrator_energy_economy: Annotated[
         int, Meta(ge=0, le=1_000_000, description="Energy that a stage takes when it may use cheap models only")
     ] = 1

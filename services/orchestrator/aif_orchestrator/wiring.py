@@ -3,7 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from aif_contracts.money import usd
 from aif_orchestrator.admission import Admission
+from aif_orchestrator.alerts.lookout import Lookout
+from aif_orchestrator.alerts.store import AlertStore
 from aif_orchestrator.answers import Answers
 from aif_orchestrator.audit.answers import AuditAnswers
 from aif_orchestrator.audit.intake import AuditIntake
@@ -35,6 +38,8 @@ from aif_orchestrator.line import Line
 from aif_orchestrator.pipeline_answers import PipelineAnswers
 from aif_orchestrator.retention import Retention
 from aif_orchestrator.settings import OrchestratorSettings
+from aif_orchestrator.simulation.answers import SimulationAnswers
+from aif_orchestrator.simulation.store import PastStore
 from aif_orchestrator.store.accounts import AccountStore, DefaultBudget
 from aif_orchestrator.store.attempts import AttemptStore
 from aif_orchestrator.store.batches import BatchStore
@@ -44,11 +49,14 @@ from aif_orchestrator.store.dead_letters import DeadLetterStore
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import OutboxStore
 from aif_orchestrator.store.pipelines import PipelineStore, StoredPipeline
+from aif_orchestrator.usage.answers import UsageAnswers
+from aif_orchestrator.usage.store import UsageStore
 from aif_pipelines.definition import Pipeline
 from aif_pipelines.library import builtin_pipelines
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus
 from aif_runtime.connections import open_connections
+from aif_runtime.failures import SettingsInvalid
 from aif_runtime.migrations import load_migrations, migrate
 from aif_runtime.postgres import Database
 from aif_runtime.process import Assembled, Part, Surroundings
@@ -127,24 +135,36 @@ async def assemble(
     )
     booked_calls = BookedCallStore(load_queries("aif_orchestrator.calls"))
     settling = Settling(database=database, store=booked_calls, engine=engine, audit=audit)
+    alerts = AlertStore(load_queries("aif_orchestrator.alerts"))
     await workforce.refresh()
     await blocked.refresh()
+    admission = Admission(plans=plans, workforce=workforce, max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd)
     answers = Answers(
         bus=bus,
         database=database,
         executions=executions,
         engine=engine,
         plans=plans,
-        admission=Admission(
-            plans=plans, workforce=workforce, max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd
-        ),
+        admission=admission,
         energy_prices=energy_prices,
         tracing=surroundings.tracing,
     )
     await answers.open()
-    await BudgetAnswers(
-        bus=bus, database=database, budgets=BudgetStore(queries, default_budget), blocked=blocked, audit=audit
+    await SimulationAnswers(
+        bus=bus,
+        database=database,
+        admission=admission,
+        plans=plans,
+        workforce=workforce,
+        past=PastStore(load_queries("aif_orchestrator.simulation")),
+        clock=surroundings.clock,
+        max_attempt_cost_usd=settings.orchestrator_max_attempt_cost_usd,
+        max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd,
     ).open()
+    await BudgetAnswers(
+        bus=bus, database=database, budgets=BudgetStore(queries, default_budget), blocked=blocked, audit=audit, alerts=alerts
+    ).open()
+    await UsageAnswers(bus=bus, database=database, usage=UsageStore(load_queries("aif_orchestrator.usage"))).open()
     await PipelineAnswers(
         bus=bus, database=database, pipelines=stored_pipelines, workforce=workforce, news=news, audit=audit
     ).open()
@@ -165,6 +185,14 @@ async def assemble(
         dead_letters=DeadLetterIntake(bus=bus, database=database, letters=letters, clock=surroundings.clock),
         audit=AuditIntake(bus=bus, database=database, audit=audit),
         doubt=Doubt(database=database, store=booked_calls, settling=settling, after_hours=settings.orchestrator_in_doubt_hours),
+        lookout=Lookout(
+            database=database,
+            alerts=alerts,
+            relay=relay,
+            registry=surroundings.registry,
+            weekly_mark_usd=usd(settings.orchestrator_weekly_alert_usd),
+            every_seconds=settings.orchestrator_alert_seconds,
+        ),
         engine=engine,
         relay=relay,
         sweeper=Sweeper(
@@ -219,4 +247,7 @@ def _patience(settings: OrchestratorSettings) -> Patience:
 
 def _seals(settings: OrchestratorSettings) -> Seals:
     given = settings.orchestrator_audit_keys
-    return Seals(() if given is None else keys_in(given.reveal()))
+    try:
+        return Seals(() if given is None else keys_in(given.reveal()))
+    except ValueError as mistake:
+        raise SettingsInvalid((f"AIF_ORCHESTRATOR_AUDIT_KEYS: {mistake}",)) from mistake

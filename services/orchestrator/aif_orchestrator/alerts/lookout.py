@@ -61,7 +61,7 @@ class Lookout:
             if self._weekly_mark_usd:
                 reached += await self._alerts.dear_weeks(connection, self._weekly_mark_usd)
             # Replicas insert in one order, so that none waits for another that waits for it.
-            reached.sort(key=lambda each: each.alert_id)
+            reached.sort(key=lambda each: (each.client_id, each.window, each.kind, each.threshold_percent))
             said = [alert for each in reached if (alert := await self._alerts.raise_once(connection, each)) is not None]
             messages = [_message(alert) for alert in said]
             outbox_id = await self._alerts.insert_messages(connection, messages) if messages else None

@@ -1,5 +1,5 @@
--- What was used and what it cost, for people with a database client and for the usage answers. Everything is read from the bill, the
--- attempts and the executions themselves, so no figure can differ from them. Days and weeks are those of UTC.
+-- What was used and what it cost, for people with a database client and for the usage answers. Everything is read from the
+-- bill, the attempts and the executions themselves, so no figure can differ from them. Days and weeks are those of UTC.
 
 -- A client's bill of a time is read without a visit to the calls of others.
 CREATE INDEX provider_calls_by_client ON provider_calls (client_id, booked_at);
@@ -94,7 +94,8 @@ SELECT worker_name,
        count(*) FILTER (WHERE outcome <> 'cached') AS calls,
        count(*) FILTER (WHERE outcome = 'answered') AS answered,
        sum(prompt_tokens + completion_tokens) AS tokens_total,
-       coalesce(sum(prompt_tokens + completion_tokens) FILTER (WHERE outcome NOT IN ('answered', 'cached')), 0) AS tokens_wasted,
+       coalesce(sum(prompt_tokens + completion_tokens) FILTER (WHERE outcome NOT IN ('answered', 'cached')), 0)
+           AS tokens_wasted,
        coalesce(sum(cost_usd), 0) AS cost_usd,
        coalesce(sum(cost_usd) FILTER (WHERE outcome NOT IN ('answered', 'cached')), 0) AS cost_wasted_usd,
        coalesce(sum(saved_usd) FILTER (WHERE saving = 'cache'), 0) AS saved_by_cache_usd,
@@ -102,8 +103,8 @@ SELECT worker_name,
 FROM provider_calls
 GROUP BY 1, 2, 3;
 
--- How executions ended, as their last event says it: what was delivered and what the attempts reported beside the bill. Events are
--- read as json and not as jsonb, which does not hold every text.
+-- How executions ended, as their last event says it: what was delivered and what the attempts reported beside the bill. Events
+-- are read as json and not as jsonb, which does not hold every text.
 CREATE VIEW execution_ends AS
 SELECT executions.execution_id,
        executions.client_id,
@@ -126,8 +127,8 @@ CROSS JOIN LATERAL (
 ) AS ended
 WHERE executions.ended_at IS NOT NULL;
 
--- By what calls are put together, for a dimension's name. Inlined, so that a query pays for the dimensions that it names alone; and
--- compared byte by byte, which is several times as fast as by a language's rules.
+-- By what calls are put together, for a dimension's name. Inlined, so that a query pays for the dimensions that it names
+-- alone; and compared byte by byte, which is several times as fast as by a language's rules.
 CREATE FUNCTION usage_key(
     dimension text, client_id text, workspace_id text, worker_name text, action text, model text, provider text,
     stage_id text, template text, purpose text, outcome text, execution_id text, booked_at timestamptz
@@ -150,8 +151,8 @@ CREATE FUNCTION usage_key(
     END) COLLATE "C"
 $$;
 
--- What the alerts' loop has said, once for each client, window, kind and threshold: whoever inserts the row says it. It is said when
--- the message is in the outbox, which the same transaction writes.
+-- What the alerts' loop has said, once for each client, window, kind and threshold: whoever inserts the row says it. It is
+-- said when the message is in the outbox, which the same transaction writes.
 CREATE TABLE budget_alerts (
     client_id text NOT NULL,
     -- A month as 2026-11, or a week as 2026-W47.

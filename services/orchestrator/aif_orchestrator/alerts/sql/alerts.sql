@@ -1,6 +1,6 @@
 -- name: list_accounts_to_look_at
--- Of this month and of the one before, which executions that were admitted then are still charged to. Only accounts that may have
--- reached something: with half of a limit used, or a pace that does not last until the month's end.
+-- Of this month and of the one before, which executions that were admitted then are still charged to. Only accounts that may
+-- have reached something: with half of a limit used, or a pace that does not last until the month's end.
 SELECT account.client_id, account.budget_window, account.limit_usd, account.spent_usd, account.energy_limit,
        account.energy_spent, CASE WHEN account.budget_window = clock.this_month THEN clock.elapsed_share END AS elapsed_share,
        ARRAY(
@@ -22,8 +22,8 @@ WHERE (account.spent_usd > 0 AND account.spent_usd * 2 >= account.limit_usd)
    OR (account.budget_window = clock.this_month AND account.spent_usd > account.limit_usd * clock.elapsed_share);
 
 -- name: list_dear_weeks
--- Clients whose calls of this calendar week cost more than a mark, and of whom that was not said yet. The accounts tell cheaply who
--- cannot be among them.
+-- Clients whose calls of this calendar week cost more than a mark, and of whom that was not said yet. The accounts tell
+-- cheaply who cannot be among them.
 SELECT spender.client_id, week.name AS budget_window, bill.spent_usd
 FROM (
     SELECT date_trunc('week', utc) AT TIME ZONE 'UTC' AS begin, to_char(utc, 'IYYY-"W"IW') AS name,

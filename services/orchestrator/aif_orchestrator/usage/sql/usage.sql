@@ -68,8 +68,8 @@ SELECT true, NULL, NULL, NULL, sum(calls)::bigint, sum(answered)::bigint, sum(fa
 FROM grouped;
 
 -- name: plan_by_values
--- A condition that is not given must cost nothing, which a plan made for all values cannot see; and a year of a busy client takes
--- longer to add up than other questions may, and more memory. For one transaction.
+-- A condition that is not given must cost nothing, which a plan made for all values cannot see; and a year of a busy client
+-- takes longer to add up than other questions may, and more memory. For one transaction.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('statement_timeout', $1, true),
        set_config('work_mem', '64MB', true);
 
