@@ -1,0 +1,130 @@
+"""Simulations, asked for over the bus: an order is checked as if it were meant, and nothing of it is kept."""
+
+import asyncio
+
+import msgspec
+import structlog
+
+from aif_contracts import subjects
+from aif_contracts.configuration import PRICES, SYSTEM, SystemValues
+from aif_contracts.money import UsdText
+from aif_contracts.orders import Execute, Refusal
+from aif_contracts.simulation import SimulateExecution, Simulation
+from aif_orchestrator.admission import Admission, Admitted
+from aif_orchestrator.answering import answer_questions
+from aif_orchestrator.engine.plans import Plans
+from aif_orchestrator.engine.workforce import Present, Workforce
+from aif_orchestrator.execution.envelope import envelope_of, stage_limit
+from aif_orchestrator.execution.happenings import Circumstances
+from aif_orchestrator.simulation.forecast import Surroundings, simulate
+from aif_orchestrator.simulation.store import PastStore
+from aif_pipelines.plan import Plan
+from aif_prices.book import PriceBook, shipped_prices
+from aif_prices.failures import OverridesInvalid
+from aif_prices.overrides import PriceOverrides, read_overrides
+from aif_runtime.bus import Bus, Question
+from aif_runtime.clock import Clock
+from aif_runtime.postgres import Database
+
+_SYSTEM = msgspec.json.Decoder(SystemValues)
+_NOBODY = "exec_simulated"
+
+log = structlog.get_logger()
+
+
+class SimulationAnswers:
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        database: Database,
+        admission: Admission,
+        plans: Plans,
+        workforce: Workforce,
+        past: PastStore,
+        clock: Clock,
+        max_attempt_cost_usd: UsdText,
+        max_execution_cost_usd: UsdText,
+    ) -> None:
+        self._bus = bus
+        self._database = database
+        self._admission = admission
+        self._plans = plans
+        self._workforce = workforce
+        self._past = past
+        self._clock = clock
+        self._max_attempt_cost_usd = max_attempt_cost_usd
+        self._max_execution_cost_usd = max_execution_cost_usd
+        self._shipped = shipped_prices()
+
+    async def open(self) -> None:
+        """Begin to answer; ends when the bus closes."""
+        await answer_questions(self._bus, subjects.SIMULATE, SimulateExecution, self._simulate)
+
+    async def _simulate(self, question: SimulateExecution, _asked: Question) -> Simulation | Refusal:
+        admitted = await self._admission.admit(_as_order(question))
+        if isinstance(admitted, Refusal):
+            return admitted
+        order = admitted.order
+        plan = self._plans.of_execution(admitted.owner, order.template_name, order.template_version or "")
+        book = await self._book()
+        async with self._database.transaction() as connection:
+            past = await self._past.list_past(
+                connection, client_id=order.client_id, owner=admitted.owner, template=order.template_name
+            )
+        surroundings = self._surroundings(plan, admitted)
+        return await asyncio.to_thread(simulate, plan, order.parameters, past, surroundings, book)
+
+    def _surroundings(self, plan: Plan, admitted: Admitted) -> Surroundings:
+        present = self._workforce.present()
+        circumstances = Circumstances(
+            at_ms=0,
+            plan=plan,
+            free_actions=present.free_actions,
+            max_attempt_cost_usd=self._max_attempt_cost_usd,
+            max_execution_cost_usd=self._max_execution_cost_usd,
+        )
+        return Surroundings(
+            free_actions=present.free_actions,
+            models=_models(present),
+            stage_limits={name: stage_limit(circumstances, stage) for name, stage in plan.stages.items()},
+            bound_usd=envelope_of(circumstances, admitted.order.max_cost_usd),
+            today=self._clock.now().date(),
+        )
+
+    async def _book(self) -> PriceBook:
+        """The shipped prices and the operator's own as they are now. Raises BusUnavailable."""
+        entry = await self._bus.entry(subjects.BUCKET_CONFIG, SYSTEM)
+        return PriceBook(self._shipped, overrides=_overrides(entry))
+
+
+def _as_order(question: SimulateExecution) -> Execute:
+    return Execute(
+        execution_id=_NOBODY,
+        client_id=question.client_id,
+        template_name=question.template_name,
+        template_version=question.template_version,
+        parameters=question.parameters,
+        priority=question.priority,
+        tier=question.tier,
+        max_cost_usd=question.max_cost_usd,
+    )
+
+
+def _models(present: Present) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for worker in present.workers:
+        found.setdefault(worker.worker_name, worker.models)
+    return found
+
+
+def _overrides(entry: bytes | None) -> PriceOverrides | None:
+    """None when there are none; wrong ones were refused where they were set, and the shipped prices serve."""
+    if entry is None:
+        return None
+    try:
+        set_by_operator = _SYSTEM.decode(entry).values.get(PRICES)
+        return None if set_by_operator is None else read_overrides(msgspec.json.encode(set_by_operator))
+    except (msgspec.DecodeError, OverridesInvalid) as wrong:
+        log.warning("price_overrides_not_read", reason=str(wrong))
+        return None
