@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from aif_contracts import subjects
+from aif_contracts.audit import AuditPage, AuditVerdict, ListAudit, VerifyAudit
 from aif_contracts.dead_letters import (
     DeadLetterContent,
     DeadLetterPage,
@@ -36,6 +37,7 @@ from aif_contracts.orders import (
 )
 from aif_contracts.performance import InsightsQuery, WorkerInsights
 from aif_contracts.pipelines import GetPipeline, ListPipelines, PipelineDocument, PipelinePage, PipelineSaved, SavePipeline
+from aif_contracts.reconciliation import BookedCall, BookedCallPage, SearchCalls, SettleCall
 from aif_contracts.workers import ListWorkers, WorkerList
 from aif_kam.failures import Refused, Unavailable
 from aif_runtime.bus import Bus
@@ -72,6 +74,10 @@ _WORKERS = msgspec.json.Decoder(WorkerList)
 _PIPELINE_SAVED = msgspec.json.Decoder(PipelineSaved)
 _PIPELINES = msgspec.json.Decoder(PipelinePage)
 _PIPELINE = msgspec.json.Decoder(PipelineDocument)
+_BOOKED_CALL = msgspec.json.Decoder(BookedCall)
+_BOOKED_CALLS = msgspec.json.Decoder(BookedCallPage)
+_AUDIT = msgspec.json.Decoder(AuditPage)
+_AUDIT_VERDICT = msgspec.json.Decoder(AuditVerdict)
 _DEAD_LETTERS = msgspec.json.Decoder(DeadLetterPage)
 _DEAD_LETTER = msgspec.json.Decoder(DeadLetterView)
 _DEAD_LETTER_CONTENT = msgspec.json.Decoder(DeadLetterContent)
@@ -147,6 +153,18 @@ class OrchestratorClient:
 
     async def dismiss_dead_letter(self, question: DismissDeadLetter) -> DeadLetterView:
         return await self._view(subjects.DISMISS_DEAD_LETTER, question, _DEAD_LETTER)
+
+    async def search_calls(self, query: SearchCalls) -> BookedCallPage:
+        return await self._view(subjects.SEARCH_CALLS, query, _BOOKED_CALLS)
+
+    async def settle_call(self, question: SettleCall) -> BookedCall:
+        return await self._view(subjects.SETTLE_CALL, question, _BOOKED_CALL)
+
+    async def list_audit(self, query: ListAudit) -> AuditPage:
+        return await self._view(subjects.LIST_AUDIT, query, _AUDIT)
+
+    async def verify_audit(self, question: VerifyAudit) -> AuditVerdict:
+        return await self._view(subjects.VERIFY_AUDIT, question, _AUDIT_VERDICT)
 
     async def insights(self, query: InsightsQuery) -> WorkerInsights:
         return await self._view(subjects.INSIGHTS, query, _INSIGHTS)

@@ -57,6 +57,8 @@ _STATUS_OF_REFUSAL: Mapping[str, HTTPStatus] = {
     "unknown_execution": HTTPStatus.NOT_FOUND,
     "unknown_pipeline": HTTPStatus.NOT_FOUND,
     "unknown_dead_letter": HTTPStatus.NOT_FOUND,
+    "unknown_call": HTTPStatus.NOT_FOUND,
+    "call_has_answer": HTTPStatus.CONFLICT,
     "not_pausable": HTTPStatus.CONFLICT,
     "not_resumable": HTTPStatus.CONFLICT,
     "nothing_to_approve": HTTPStatus.CONFLICT,

@@ -20,12 +20,14 @@ CONFLICTS = [
     "stage_has_ended",
     "packet_superseded",
     "execution_id_taken",
+    "call_has_answer",
 ]
 STATUSES = [
     *((code, 409) for code in CONFLICTS),
     ("unknown_execution", 404),
     ("unknown_pipeline", 404),
     ("unknown_dead_letter", 404),
+    ("unknown_call", 404),
     ("budget_exceeded", 402),
     ("too_many_executions", 429),
     ("parameters_too_large", 413),
