@@ -13,8 +13,10 @@ from aif_kam import problems
 from aif_kam.access import Access
 from aif_kam.failures import KamFailure
 from aif_kam.parts import Parts
+from aif_kam.routes.audit import audit_routes
 from aif_kam.routes.batches import batch_routes
 from aif_kam.routes.calling import API_KEY_HEADER, key_guard
+from aif_kam.routes.calls import call_routes
 from aif_kam.routes.dead_letters import dead_letter_routes
 from aif_kam.routes.documents import document_routes
 from aif_kam.routes.events import event_routes, event_socket
@@ -44,6 +46,8 @@ def create_app(parts: Parts) -> AsgiApp:
             stored_pipeline_routes(parts),
             worker_routes(parts),
             dead_letter_routes(parts),
+            call_routes(parts),
+            audit_routes(parts),
             schedule_routes(parts),
             batch_routes(parts),
             event_routes(parts),
