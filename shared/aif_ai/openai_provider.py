@@ -1,14 +1,15 @@
 """OpenAI's chat completions by its official SDK, and every server that speaks the same: Ollama, vLLM, llama.cpp and others."""
 
-import json
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from aif_ai.answer_size import longest_answer
-from aif_ai.failures import InvalidRequest, MalformedOutput, ProviderTimeout, ProviderUnreachable, Refused
+from aif_ai.failures import InvalidRequest, MalformedOutput, ProviderUnreachable, Refused
 from aif_ai.provider import Listener, ModelCall, Offer
 from aif_ai.requests import Answer, CallTrace, Capability, Finish
+from aif_ai.sdk_streams import http_client, malformed_event, sdk_events
 from aif_ai.strict_schema import Dialect, translate
-from aif_ai.transport_failures import failure_of_status
+from aif_ai.told_usage import credible_tokens, is_same_model
 from aif_contracts.metering import Tokens
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 OPENAI = "openai"
 COMPATIBLE = "openai_compatible"
-_CONNECT_SECONDS = 5.0
 _KEY_OF_SERVERS_WITHOUT_KEYS = "not-needed"
 
 
@@ -43,63 +43,38 @@ class OpenAiProvider:
 
     async def answer(self, call: ModelCall, trace: CallTrace, heard: Listener) -> Answer:
         # The SDK takes most of a second and 40 MB to import; a process that uses no model never pays for it.
-        import httpx2
         import openai
 
-        try:
-            return await self._answer(call, trace, heard)
-        except openai.APIStatusError as error:
-            trace.sent = False
-            raise failure_of_status(self.name, error.status_code, error.message, error.response.headers) from error
-        except openai.APITimeoutError as error:
-            trace.sent = not isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout)
-            raise ProviderTimeout(f"{self.name} did not answer in time", maybe_billed=trace.sent) from error
-        except openai.APIConnectionError as error:
-            trace.sent = not isinstance(error.__cause__, httpx2.ConnectError)
-            raise ProviderUnreachable(
-                f"no connection to {self.name}: {error.__cause__ or error}", maybe_billed=trace.sent
-            ) from error
-        except httpx2.TimeoutException as error:
-            raise ProviderTimeout(f"{self.name} fell silent in the middle of its answer", maybe_billed=True) from error
-        except httpx2.TransportError as error:
-            raise ProviderUnreachable(f"the connection to {self.name} broke: {error}", maybe_billed=True) from error
-        except json.JSONDecodeError as error:
-            raise MalformedOutput(f"{self.name} sent a piece of its answer that is no JSON", maybe_billed=True) from error
-        except openai.APIError as error:
-            raise ProviderUnreachable(f"{self.name} broke off its answer: {error.message}", maybe_billed=True) from error
+        client, request, reading = self._connected(), self._request(call), _Reading()
+        chunks = sdk_events(client.chat.completions.create, request, call=call, provider=self.name, sdk=openai, trace=trace)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                try:
+                    text = reading.take(chunk)
+                except (AttributeError, TypeError) as error:
+                    malformed_event(self.name, error)
+                trace.response_id = trace.response_id or reading.response_id
+                if reading.tokens is not None:
+                    trace.tokens = credible_tokens(reading.tokens, request, call.max_output_tokens)
+                if text:
+                    trace.characters += len(text)
+                    if trace.characters > longest_answer(call.max_output_tokens):
+                        raise MalformedOutput(f"{self.name} sent far more than it was asked for", maybe_billed=True)
+                    await heard(text)
+        if self.name == OPENAI and not is_same_model(call.model, reading.model or call.model):
+            # It is priced as the model that was asked, and nobody knows what another one costs.
+            trace.tokens = None
+        if reading.finish is None:
+            # A stream that is cut off cleanly raises nothing in the SDK.
+            raise ProviderUnreachable(f"{self.name} ended its answer before it was complete", maybe_billed=trace.tokens is None)
+        if reading.refusal or reading.finish == "content_filter":
+            raise Refused(f"the model declined: {reading.refusal[:300] or 'content filter'}")
+        return Answer(text="".join(reading.pieces), finish=Finish.TRUNCATED if reading.finish == "length" else Finish.COMPLETE)
 
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()
             self._client = None
-
-    async def _answer(self, call: ModelCall, trace: CallTrace, heard: Listener) -> Answer:
-        pieces: list[str] = []
-        refusal: list[str] = []
-        finish: str | None = None
-        client = self._connected()
-        trace.sent = True
-        stream = await client.chat.completions.create(**self._request(call))
-        async with stream:
-            async for chunk in stream:
-                trace.response_id = trace.response_id or chunk.id
-                if chunk.usage is not None:
-                    trace.tokens = _tokens(chunk.usage)
-                for choice in chunk.choices:
-                    finish = choice.finish_reason or finish
-                    refusal.append(choice.delta.refusal or "")
-                    if choice.delta.content:
-                        pieces.append(choice.delta.content)
-                        trace.characters += len(choice.delta.content)
-                        if trace.characters > longest_answer(call.max_output_tokens):
-                            raise MalformedOutput(f"{self.name} sent far more than it was asked for", maybe_billed=True)
-                        await heard(choice.delta.content)
-        if finish is None:
-            # A stream that is cut off cleanly raises nothing in the SDK.
-            raise ProviderUnreachable(f"{self.name} ended its answer before it was complete", maybe_billed=trace.tokens is None)
-        if any(refusal) or finish == "content_filter":
-            raise Refused(f"the model declined: {''.join(refusal)[:300] or 'content filter'}")
-        return Answer(text="".join(pieces), finish=Finish.TRUNCATED if finish == "length" else Finish.COMPLETE)
 
     def _request(self, call: ModelCall) -> dict[str, Any]:
         request: dict[str, Any] = {
@@ -118,39 +93,67 @@ class OpenAiProvider:
         return request
 
     def _connected(self) -> "AsyncOpenAI":
-        import httpx2
         import openai
 
         if self._client is None:
-            timeout = httpx2.Timeout(self._silence_seconds, connect=_CONNECT_SECONDS)
             try:
                 self._client = openai.AsyncOpenAI(
                     api_key=self._api_key,
                     base_url=self._base_url,
                     max_retries=0,
-                    timeout=timeout,
-                    http_client=httpx2.AsyncClient(timeout=timeout, follow_redirects=False),
+                    http_client=http_client(silence_seconds=self._silence_seconds),
                 )
             except openai.OpenAIError as error:
                 raise InvalidRequest(f"the OpenAI client cannot be made: {error}") from error
         return self._client
 
 
+class _Reading:
+    """What the chunks have told so far. The SDK checks no shapes: `take` raises AttributeError or
+    TypeError for foreign ones."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.refusal = ""
+        self.finish: str | None = None
+        self.response_id: str | None = None
+        self.model: str | None = None
+        self.tokens: Tokens | None = None
+
+    def take(self, chunk: Any) -> str:
+        """The text of one chunk."""
+        self.response_id = _text(chunk.id) or self.response_id
+        self.model = _text(chunk.model) or self.model
+        if chunk.usage is not None:
+            self.tokens = _tokens(chunk.usage)
+        new = ""
+        for choice in chunk.choices:
+            self.finish = _text(choice.finish_reason) or self.finish
+            self.refusal = (self.refusal + _text(choice.delta.refusal))[:1_000]
+            new += _text(choice.delta.content)
+        if new:
+            self.pieces.append(new)
+        return new
+
+
+def _text(value: Any) -> str:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} in place of text")
+    return value or ""
+
+
 def _tokens(usage: Any) -> Tokens | None:
-    """Prompt tokens include the cached ones here, completion tokens the reasoning. Impossible counts are no counts."""
-    prompt, completion = usage.prompt_tokens, usage.completion_tokens
-    in_detail, out_detail = usage.prompt_tokens_details, usage.completion_tokens_details
-    read = (in_detail.cached_tokens if in_detail else None) or 0
-    written = (getattr(in_detail, "cache_write_tokens", None) if in_detail else None) or 0
-    reasoning = (out_detail.reasoning_tokens if out_detail else None) or 0
-    counts = (prompt, completion, read, written, reasoning)
-    if any(not isinstance(count, int) or count < 0 for count in counts) or read + written > prompt:
+    """Prompt tokens include the cached ones here, completion tokens the reasoning and what is spoken."""
+    in_detail, out_detail = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
+    prompt, completion = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    if prompt is None or completion is None:
         return None
+    total = getattr(usage, "total_tokens", None)
     return Tokens(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        total_tokens=prompt + completion,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-        reasoning_tokens=reasoning,
+        total_tokens=prompt + completion if total is None else total,
+        cache_read_tokens=getattr(in_detail, "cached_tokens", None) or 0,
+        cache_write_tokens=getattr(in_detail, "cache_write_tokens", None) or 0,
+        reasoning_tokens=getattr(out_detail, "reasoning_tokens", None) or 0,
     )

@@ -31,7 +31,8 @@ def error(kind: FaultKind, request_id: str) -> tuple[int, dict[str, Any]]:
 
 
 def is_wrong_key(headers: dict[str, str]) -> bool:
-    return headers.get("x-api-key", "").startswith("sk-wrong")
+    """Either header holds the key."""
+    return "sk-wrong" in (headers.get("x-api-key", ""), headers.get("authorization", "").removeprefix("Bearer "))
 
 
 def prompt(body: bytes) -> tuple[Prompt, dict[str, Any]]:

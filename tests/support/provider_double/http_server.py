@@ -75,8 +75,8 @@ async def http_server(respond: Callable[[HttpRequest, Reply], Awaitable[None]]) 
         connections.add(task)
         try:
             await _requests(reader, writer, respond)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # The client has gone, or the server ends: nobody else cancels.
         finally:
             connections.discard(task)
             writer.close()

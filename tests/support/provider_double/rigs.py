@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from aif_ai.anthropic_provider import AnthropicProvider
 from aif_ai.attempt_ledger import AttemptLedger
+from aif_ai.call_policy import CallPolicy
 from aif_ai.door import Door
 from aif_ai.openai_provider import OpenAiProvider
 from aif_ai.provider import Provider
@@ -79,7 +80,7 @@ def rig(
         providers=(adapter,),
         prices=PriceBook(shipped_prices(), free_models=free_models),
         clock=SystemClock(),
-        call_timeout_seconds=call_timeout_seconds,
+        policy=CallPolicy(call_timeout_seconds=call_timeout_seconds, most_tries=1),
     )
     assignment = RecordingAssignment(grant=grant)
     return Rig(

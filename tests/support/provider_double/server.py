@@ -6,8 +6,8 @@ answered well. The bill can be had as it is (`bill`, or `GET /bill`), and in the
 """
 
 import asyncio
-import gzip
 import json
+import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -95,7 +95,7 @@ class ProviderDouble:
             return
         self.headers.append(request.headers)
         number = len(self.headers)
-        name = request.headers.get(CLIENT_REQUEST_ID) or next(iter(request.query.get("tag", [])), None)
+        name = request.headers.get(CLIENT_REQUEST_ID) or _named_in(request.query)
         fault = self._fault(name or str(number))
         ids = [(wire.REQUEST_ID_HEADER, f"req-{number}")]
         if wire is deepgram_wire:
@@ -178,7 +178,7 @@ class ProviderDouble:
         elif kind is FaultKind.HUGE_BODY:
             await self._flood(reply, status=200)
         elif kind is FaultKind.GZIP_BOMB:
-            bomb = gzip.compress(bytes(_FLOOD_BYTES), compresslevel=1)
+            bomb = _bomb()
             self.sent_bytes += len(bomb)
             await reply.whole(200, bomb, [("content-encoding", "gzip")], media_type="text/event-stream")
         else:
@@ -201,7 +201,7 @@ class ProviderDouble:
             await self._send_in_halves(opening, reply)
             opening = []
         if answer.fault in _BREAKS:
-            await self._broken_stream(wire, answer.fault, opening[: len(opening) // 2 + 1], reply)
+            await self._broken_stream(wire, answer.fault, opening, reply)
             return
         lines = [_event(*event) for event in [*opening, *closing]] + [wire.LAST_LINE]
         if self.seconds_for_an_answer:
@@ -218,7 +218,7 @@ class ProviderDouble:
         await reply.end()
 
     async def _broken_stream(self, wire: ModuleType, fault: FaultKind | None, opening: list[Any], reply: Reply) -> None:
-        for event in opening:
+        for event in opening[: len(opening) // 2 + 1]:
             await reply.piece(_event(*event))
         if fault is FaultKind.HELD_STREAM:
             await self._hold(reply)
@@ -298,6 +298,19 @@ async def provider_double(now: Callable[[], datetime] | None = None) -> AsyncIte
     async with http_server(double.respond) as url:
         double.url = url
         yield double
+
+
+def _bomb() -> bytes:
+    """A hundred megabytes, packed as gzip does."""
+    packer = zlib.compressobj(1, wbits=31)
+    packed = [packer.compress(_FLOOD_PIECE) for _ in range(_FLOOD_BYTES // len(_FLOOD_PIECE))]
+    return b"".join([*packed, packer.flush()])
+
+
+def _named_in(query: dict[str, list[str]]) -> str | None:
+    """What Deepgram calls extra metadata: `extra=call_key:…`."""
+    pairs = [pair.partition(":") for pair in query.get("extra", [])]
+    return next((value for key, _, value in pairs if key == "call_key"), None)
 
 
 async def _json(reply: Reply, status: int, body: dict[str, Any], headers: list[tuple[str, str]] | None = None) -> None:

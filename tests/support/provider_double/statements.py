@@ -75,7 +75,7 @@ def openai_costs(request: HttpRequest, bill: Iterable[BillEntry], now: datetime)
 
 def anthropic_usage(request: HttpRequest, bill: Iterable[BillEntry], now: datetime) -> dict[str, Any]:
     """`GET /v1/organizations/usage_report/messages`."""
-    _admin(request.headers.get("x-api-key", "").startswith("sk-ant-admin"))
+    _admin(_anthropic_key(request).startswith("sk-ant-admin"))
     models = _many(request, "models")
     entries = [entry for entry in bill if entry.provider == "anthropic" and (not models or entry.model in models)]
     page = _anthropic_page(request, entries, now, _width(request))
@@ -85,7 +85,7 @@ def anthropic_usage(request: HttpRequest, bill: Iterable[BillEntry], now: dateti
 
 def anthropic_costs(request: HttpRequest, bill: Iterable[BillEntry], now: datetime) -> dict[str, Any]:
     """`GET /v1/organizations/cost_report`."""
-    _admin(request.headers.get("x-api-key", "").startswith("sk-ant-admin"))
+    _admin(_anthropic_key(request).startswith("sk-ant-admin"))
     page = _anthropic_page(request, [entry for entry in bill if entry.provider == "anthropic"], now, "1d")
     described = "description" in _many(request, "group_by")
     return _anthropic_shape(page, lambda bucket: _anthropic_cost_rows(bucket, described=described))
@@ -94,6 +94,10 @@ def anthropic_costs(request: HttpRequest, bill: Iterable[BillEntry], now: dateti
 def _admin(is_admin: bool) -> None:
     if not is_admin:
         raise Refusal(401, "an admin key is needed")
+
+
+def _anthropic_key(request: HttpRequest) -> str:
+    return request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
 
 
 def _many(request: HttpRequest, name: str) -> list[str]:
