@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from aif_analyst.settings import AnalystSettings
 from aif_classifier.settings import ClassifierSettings
 from aif_granulator.settings import GranulatorSettings
 from aif_kam.settings import KamSettings
@@ -22,6 +23,7 @@ SETTINGS: Mapping[str, type[Struct]] = {
     "orchestrator": OrchestratorSettings,
     "granulator": GranulatorSettings,
     "researcher": ResearcherSettings,
+    "analyst": AnalystSettings,
     "classifier": ClassifierSettings,
 }
 

@@ -22,9 +22,14 @@ from aif_runtime.nats_bus import NatsBus
 from support.waiting import eventually
 
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nats.conf"
-USERS = ["kam", "orchestrator", "granulator", "researcher", "classifier", "operator", "client_acme"]
-SERVICES = ["kam", "orchestrator", "granulator", "researcher", "classifier"]
-WORKERS = [("granulator", "content_granulator"), ("granulator", "content_optimizer"), ("researcher", "topic_researcher")]
+USERS = ["kam", "orchestrator", "granulator", "researcher", "analyst", "classifier", "operator", "client_acme"]
+SERVICES = ["kam", "orchestrator", "granulator", "researcher", "analyst", "classifier"]
+WORKERS = [
+    ("granulator", "content_granulator"),
+    ("granulator", "content_optimizer"),
+    ("researcher", "topic_researcher"),
+    ("analyst", "analyst"),
+]
 
 STREAM_ABUSES = [
     "$JS.API.STREAM.DELETE.AIF_WORK",
@@ -70,6 +75,7 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     # Packets, orders and reports of others: fetched or acknowledged.
     ("granulator", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.topic_researcher_normal"),
     ("researcher", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.content_granulator_normal"),
+    ("analyst", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.content_granulator_normal"),
     ("researcher", "$JS.ACK.AIF_WORK.content_optimizer_normal.1.1.1.1.0"),
     ("granulator", "$JS.API.CONSUMER.MSG.NEXT.AIF_REPORTS.orchestrator_reports"),
     ("granulator", "$JS.ACK.AIF_REPORTS.orchestrator_reports.1.1.1.1.0"),
@@ -124,6 +130,8 @@ HEARING_ABUSES: list[tuple[str, str]] = [
     ("granulator", "aif.control.topic_researcher"),
     ("researcher", "aif.control.content_granulator"),
     ("researcher", "aif.event.>"),
+    ("analyst", "aif.control.topic_researcher"),
+    ("analyst", "aif.event.>"),
     ("classifier", "aif.event.>"),
     ("kam", "aif.report.*"),
     ("client_acme", "aif.event.acme.>"),
@@ -239,6 +247,8 @@ async def test_a_packet_reaches_the_worker_and_its_report_comes_back(
         ("granulator", subjects.PROGRESS, "orchestrator"),
         ("researcher", subjects.CLAIM, "orchestrator"),
         ("researcher", subjects.PROGRESS, "orchestrator"),
+        ("analyst", subjects.CLAIM, "orchestrator"),
+        ("analyst", subjects.PROGRESS, "orchestrator"),
         ("kam", subjects.INSIGHTS, "classifier"),
         ("operator", subjects.LIST, "orchestrator"),
         ("operator", subjects.INSIGHTS, "classifier"),

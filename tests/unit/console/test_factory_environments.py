@@ -13,7 +13,15 @@ KEYS = FactoryKeys(
     client_id="local",
     client_key="client-key",
     admin_key="admin-key",
-    nats_passwords={"kam": "k", "orchestrator": "o", "granulator": "g", "researcher": "r", "classifier": "c", "operator": "op"},
+    nats_passwords={
+        "kam": "k",
+        "orchestrator": "o",
+        "granulator": "g",
+        "researcher": "r",
+        "analyst": "a",
+        "classifier": "c",
+        "operator": "op",
+    },
     audit_key="audit-key",
 )
 REACHED = Reached(
@@ -36,7 +44,7 @@ def environment(name: str, settings: dict[str, str] | None = None, *, nats_url: 
 def test_only_workers_get_the_keys_of_providers(service: str) -> None:
     settings = {"OPENAI_API_KEY": "sk-1", "ANTHROPIC_API_KEY_FILE": "/key", "AIF_OPENAI_BASE_URL": "http://models"}
 
-    for worker in ("granulator", "researcher"):
+    for worker in ("granulator", "researcher", "analyst"):
         assert settings.items() <= environment(worker, settings).items()
     assert not settings.keys() & environment(service, settings).keys()
 
@@ -45,7 +53,7 @@ def test_the_gateways_secrets_go_to_the_gateway_alone() -> None:
     secrets = {"AIF_KEY_PEPPER", "AIF_BOOTSTRAP_CLIENT_KEY", "AIF_BOOTSTRAP_ADMIN_KEY"}
 
     assert secrets <= environment("kam").keys()
-    for other in ("orchestrator", "granulator", "researcher", "classifier"):
+    for other in ("orchestrator", "granulator", "researcher", "analyst", "classifier"):
         assert not secrets & environment(other).keys()
 
 
@@ -68,6 +76,7 @@ def test_each_service_reaches_the_database_in_its_own_role_only() -> None:
         "classifier": ["AIF_CLASSIFIER_DATABASE_URL"],
         "granulator": [],
         "researcher": [],
+        "analyst": [],
     }
 
 

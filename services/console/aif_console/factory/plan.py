@@ -51,6 +51,11 @@ SERVICES = (
     ),
     ServiceKind(name="granulator", arguments=("-m", "aif_granulator"), reads=("AIF_GRANULATOR_*", "AIF_OPTIMIZER_*", *WORKER)),
     ServiceKind(name="researcher", arguments=("-m", "aif_researcher"), reads=("AIF_RESEARCHER_*", *WORKER)),
+    ServiceKind(
+        name="analyst",
+        arguments=("-m", "aif_analyst"),
+        reads=("AIF_ANALYST_*", "WHISPER_MODEL_DIR*", "DEEPGRAM_API_KEY*", "AIF_DEEPGRAM_*", *WORKER),
+    ),
     ServiceKind(name="classifier", arguments=("-m", "aif_classifier"), has_database=True, reads=("AIF_CLASSIFIER_*",)),
     ServiceKind(name="kam", arguments=("-m", "aif_kam"), has_database=True, reads=("AIF_KAM_*", *BUCKET)),
 )
