@@ -35,6 +35,7 @@ ModelName = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,200}$", description="A 
 RequestsPerMinute = Annotated[int, Meta(ge=1, le=1_000_000)]
 ShortText = Annotated[str, Meta(max_length=200)]
 LongText = Annotated[str, Meta(max_length=4000)]
+WebAddress = Annotated[str, Meta(max_length=500, pattern=r"^(https?://[^\s]+)?$", description="https://… or empty")]
 LanguageTag = Annotated[
     str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", description="A language by its tag, for example de-AT")
 ]
@@ -103,7 +104,7 @@ class Company(Struct, frozen=True, kw_only=True):
     brand_voice: LongText = ""
     """How the company speaks, in its own words."""
     description: LongText = ""
-    website: Annotated[str, Meta(max_length=500)] = ""
+    website: WebAddress = ""
 
 
 class Product(Struct, frozen=True, kw_only=True):
@@ -112,7 +113,7 @@ class Product(Struct, frozen=True, kw_only=True):
     description: LongText = ""
     price_usd: UsdText | None = None
     """What the client asks for it; None when it does not say."""
-    url: Annotated[str, Meta(max_length=500)] = ""
+    url: WebAddress = ""
     tags: Annotated[tuple[ShortText, ...], Meta(max_length=20)] = ()
     is_offered: bool = True
 

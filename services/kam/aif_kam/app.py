@@ -17,6 +17,8 @@ from aif_kam.routes.audit import audit_routes
 from aif_kam.routes.batches import batch_routes
 from aif_kam.routes.calling import API_KEY_HEADER, key_guard
 from aif_kam.routes.calls import call_routes
+from aif_kam.routes.client_configuration import client_configuration_routes
+from aif_kam.routes.configuration import configuration_routes
 from aif_kam.routes.dead_letters import dead_letter_routes
 from aif_kam.routes.documents import document_routes
 from aif_kam.routes.events import event_routes, event_socket
@@ -53,6 +55,8 @@ def create_app(parts: Parts) -> AsgiApp:
             event_routes(parts),
             document_routes(parts),
             insight_routes(parts),
+            configuration_routes(parts),
+            client_configuration_routes(parts),
         ],
         guards=[key_guard(parts.identity)],
     )

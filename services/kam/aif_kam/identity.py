@@ -38,6 +38,11 @@ class Caller(Struct, frozen=True, kw_only=True):
         whose = "the operator" if self.client_id is None else self.client_id
         return f"key_{self.key_id} of {whose}"
 
+    @property
+    def actor(self) -> str:
+        """Who did something, for the audit log."""
+        return f"api_key:{self.key_id}"
+
     def owner(self, named: str | None, *, field: str = "client_id") -> str | None:
         """Whose things a call is about: the caller's own client, or whom the operator names; None for the factory itself."""
         return None if self.client_id is None and named is None else self.acting_for(named, field=field)

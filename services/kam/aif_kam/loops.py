@@ -8,6 +8,7 @@ import structlog
 
 from aif_kam.batches.dispatch import BatchDispatch
 from aif_kam.bus_orders import REQUESTS_CONSUMER, BusOrders
+from aif_kam.configuration.push import ConfigurationPush
 from aif_kam.failures import Unavailable
 from aif_kam.request_tracker import EVENTS_CONSUMER, RequestTracker
 from aif_kam.schedules.firings import Firings
@@ -22,6 +23,8 @@ ORDERS_AT_ONCE = 16
 SWEEP_SECONDS = 2.0
 DUE_SECONDS = 1.0
 """Schedules are due on whole minutes, and ordered so much later at most."""
+LOOK_SECONDS = 1.0
+"""How long configuration that another gateway left unpushed, or that the broker lost, waits at most."""
 PAUSE_SECONDS = 1.0
 """After a failure; what failed comes again."""
 _log = structlog.get_logger()
@@ -93,6 +96,17 @@ async def run_batches(
         went_well = [await _guarded("cancel", cancel), await _guarded("submit", submit)]
         if not done or not all(went_well):
             await _pause(stop, sweep_seconds, work)
+
+
+async def run_configuration(
+    stop: asyncio.Event, *, push: ConfigurationPush, work: asyncio.Event, look_seconds: float = LOOK_SECONDS
+) -> None:
+    """What is configured to the bucket: at once when `work` is set, and what a dead gateway or the broker lost, soon."""
+    while not stop.is_set():
+        work.clear()
+        await _guarded("configuration", push.follow)
+        await _guarded("configuration_mending", push.mend)
+        await _pause(stop, look_seconds, work)
 
 
 async def _consume(

@@ -4,6 +4,8 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from aif_kam.batches.desk import BatchDesk
+from aif_kam.configuration.client_desk import ClientDesk
+from aif_kam.configuration.system_desk import SystemDesk
 from aif_kam.event_stream import EventStream
 from aif_kam.execution_history import HistoryReader
 from aif_kam.identity import Identity
@@ -27,6 +29,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     history: HistoryReader
     schedules: ScheduleBook
     batches: BatchDesk
+    system_configuration: SystemDesk
+    client_configuration: ClientDesk
     intake: SourceIntake
     catalogue: TemplateCatalogue
     orchestrator: OrchestratorClient

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 
 from aif_kam.api_keys import KeyDigest
@@ -15,11 +15,16 @@ from aif_kam.batches.dispatch import BatchDispatch
 from aif_kam.batches.inputs import BatchInputs
 from aif_kam.batches.store import BatchStore
 from aif_kam.bus_orders import BusOrders
+from aif_kam.configuration.book import ConfigurationBook
+from aif_kam.configuration.client_desk import ClientDesk
+from aif_kam.configuration.push import ConfigurationPush
+from aif_kam.configuration.store import ConfigurationStore
+from aif_kam.configuration.system_desk import SystemDesk
 from aif_kam.event_stream import SILENCE_SECONDS, EventStream
 from aif_kam.execution_history import HistoryReader
 from aif_kam.idempotency import KeyStore
 from aif_kam.identity import Identity
-from aif_kam.loops import run_batches, run_events, run_orders, run_schedules, run_sweeps
+from aif_kam.loops import run_batches, run_configuration, run_events, run_orders, run_schedules, run_sweeps
 from aif_kam.orchestrator_client import ANSWER_SECONDS, OrchestratorClient
 from aif_kam.order_desk import OrderDesk
 from aif_kam.order_parameters import OrderParameters
@@ -46,6 +51,7 @@ from aif_runtime.ids import NewId
 from aif_runtime.migrations import load_migrations, migrate
 from aif_runtime.postgres import Database
 from aif_runtime.process import Assembled, Face, Part, Surroundings
+from aif_runtime.redaction import Redactor
 from aif_runtime.settings import Secret
 from aif_runtime.sql_files import load_queries
 from aif_runtime.telemetry import Tracing
@@ -70,6 +76,7 @@ class Resources(Struct, frozen=True, kw_only=True):
     drain: asyncio.Event
     answer_seconds: float = ANSWER_SECONDS
     silence_seconds: float = SILENCE_SECONDS
+    redactor: Redactor = field(default_factory=Redactor)
 
 
 class Gateway(Struct, frozen=True, kw_only=True):
@@ -80,6 +87,9 @@ class Gateway(Struct, frozen=True, kw_only=True):
     dispatch: BatchDispatch
     batch_work: asyncio.Event
     """Set when there is something to dispatch."""
+    push: ConfigurationPush
+    push_work: asyncio.Event
+    """Set when there is configuration to push."""
 
 
 def assemble(on: Resources) -> Gateway:
@@ -107,6 +117,15 @@ def assemble(on: Resources) -> Gateway:
     )
     tracker = RequestTracker(database=on.database, bus=on.bus, orchestrator=orchestrator, requests=requests)
     schedules, batches, batch_work = ScheduleStore(queries), BatchStore(queries), asyncio.Event()
+    configuration, push_work = ConfigurationStore(queries), asyncio.Event()
+    book = ConfigurationBook(
+        database=on.database,
+        store=configuration,
+        redact=on.redactor.value,
+        work=push_work,
+        clock=on.clock,
+        new_id=on.new_id,
+    )
     parts = Parts(
         identity=identity,
         desk=desk,
@@ -132,6 +151,8 @@ def assemble(on: Resources) -> Gateway:
         ),
         steering=Steering(database=on.database, orchestrator=orchestrator, tracker=tracker, keys=keys),
         history=HistoryReader(orchestrator),
+        system_configuration=SystemDesk(book),
+        client_configuration=ClientDesk(database=on.database, book=book, keys=keys, new_id=on.new_id),
         intake=intake,
         catalogue=catalogue,
         orchestrator=orchestrator,
@@ -148,7 +169,14 @@ def assemble(on: Resources) -> Gateway:
         database=on.database, batches=batches, submissions=submissions, tracker=tracker, orchestrator=orchestrator
     )
     return Gateway(
-        parts=parts, orders=orders, submissions=submissions, firings=firings, dispatch=dispatch, batch_work=batch_work
+        parts=parts,
+        orders=orders,
+        submissions=submissions,
+        firings=firings,
+        dispatch=dispatch,
+        batch_work=batch_work,
+        push=ConfigurationPush(database=on.database, store=configuration, bus=on.bus, clock=on.clock),
+        push_work=push_work,
     )
 
 
@@ -199,6 +227,7 @@ async def _assembled(surroundings: Surroundings[KamSettings], database: Database
         health=surroundings.health,
         version=surroundings.version,
         drain=surroundings.stop,
+        redactor=surroundings.redactor,
     )
     gateway = assemble(resources)
     await keep_first_keys(gateway.parts.identity, settings)
@@ -208,6 +237,7 @@ async def _assembled(surroundings: Surroundings[KamSettings], database: Database
             Part(name="orders", run=partial(run_orders, bus=connections.bus, orders=gateway.orders)),
             Part(name="schedules", run=partial(run_schedules, firings=gateway.firings)),
             Part(name="batches", run=partial(run_batches, dispatch=gateway.dispatch, work=gateway.batch_work)),
+            Part(name="configuration", run=partial(run_configuration, push=gateway.push, work=gateway.push_work)),
             Part(name="events", run=partial(run_events, bus=connections.bus, tracker=gateway.parts.tracker)),
             Part(
                 name="sweeps",

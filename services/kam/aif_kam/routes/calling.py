@@ -116,6 +116,13 @@ def named_client(text: str | None) -> str | None:
     return text
 
 
+def named_workspace(text: str) -> str:
+    """A workspace's id out of an address. Raises NotFound for what can be none."""
+    if _CLIENT_ID.fullmatch(text) is None:
+        raise NotFound(f"{text[:80]!r} is no id of anything here")
+    return text
+
+
 def without_nul(text: str | None, *, field: str) -> str | None:
     """A text out of a query. Raises InvalidInput: Postgres has no NUL character."""
     if text is not None and "\x00" in text:
