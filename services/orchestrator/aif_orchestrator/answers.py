@@ -30,6 +30,7 @@ from aif_orchestrator.answering import AWAY_RETRY_MS, answer_questions, unknown_
 from aif_orchestrator.denials import denial
 from aif_orchestrator.engine.arrivals import ExecutionOrdered
 from aif_orchestrator.engine.engine import Engine, NotApplied
+from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.plans import Plans
 from aif_orchestrator.execution.happenings import (
     ApprovalDecisionMade,
@@ -62,6 +63,7 @@ class Answers:
         plans: Plans,
         admission: Admission,
         energy_prices: EnergyPrices,
+        figures: Figures,
         tracing: Tracing,
     ) -> None:
         self._bus = bus
@@ -71,6 +73,7 @@ class Answers:
         self._plans = plans
         self._admission = admission
         self._energy_prices = energy_prices
+        self._figures = figures
         self._tracing = tracing
 
     async def open(self) -> None:
@@ -106,10 +109,14 @@ class Answers:
                 applied = await self._engine.apply(order.execution_id, replace(ordered, terms=cheaper))
             if applied.denied is not None:
                 span.fail(applied.denied)
-                return denial(applied.denied)
+                return self._denial(applied.denied)
         if applied.client_id != order.client_id or applied.status is None:
             return Refusal(code="execution_id_taken", message=f"{order.execution_id} names another client's execution")
         return Accepted(execution_id=order.execution_id, template_version=applied.template_version, status=applied.status)
+
+    def _denial(self, code: str) -> Refusal:
+        self._figures.count_denied(code)
+        return denial(code)
 
     async def _cancel(self, request: CancelExecution, question: Question) -> ExecutionView | Refusal:
         return await self._steer(request.execution_id, request.client_id, CancelAsked(reason=request.reason))
@@ -122,7 +129,7 @@ class Answers:
             return unknown_execution(request.execution_id)
         applied = await self._engine.apply(request.execution_id, ResumeAsked())
         if applied.denied is not None:
-            return denial(applied.denied)
+            return self._denial(applied.denied)
         if applied.refusal is not None:
             return Refusal(code=applied.refusal.code, message=applied.refusal.message)
         view = await self._view(request.execution_id, request.client_id)

@@ -63,6 +63,7 @@ from aif_runtime.process import Assembled, Part, Surroundings
 from aif_runtime.sql_files import load_queries
 
 SERVICE = "orchestrator"
+LAST_WORD_SECONDS = 5.0
 
 
 @asynccontextmanager
@@ -108,6 +109,7 @@ async def assemble(
     energy_prices = EnergyPrices(economy=settings.orchestrator_energy_economy, premium=settings.orchestrator_energy_premium)
     accounts = AccountStore(queries, default_budget)
     blocked = BlockedClients(database=database, accounts=accounts)
+    figures = Figures(surroundings.registry)
     engine = Engine(
         database=database,
         executions=executions,
@@ -120,7 +122,7 @@ async def assemble(
         patience=_patience(settings),
         max_attempt_cost_usd=settings.orchestrator_max_attempt_cost_usd,
         max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd,
-        figures=Figures(surroundings.registry),
+        figures=figures,
         tracing=surroundings.tracing,
         database_clock=DatabaseClock(surroundings.clock),
     )
@@ -147,6 +149,7 @@ async def assemble(
         plans=plans,
         admission=admission,
         energy_prices=energy_prices,
+        figures=figures,
         tracing=surroundings.tracing,
     )
     await answers.open()
@@ -242,6 +245,7 @@ def _patience(settings: OrchestratorSettings) -> Patience:
     return Patience(
         unclaimed_ms=int(settings.orchestrator_unclaimed_seconds * 1000),
         lease_ms=int(settings.orchestrator_lease_seconds * 1000),
+        last_word_ms=int(min(LAST_WORD_SECONDS, settings.orchestrator_lease_seconds / 2) * 1000),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from aif_contracts.budgets import BUDGET_EXCEEDED, BUDGET_RESERVED, ENERGY_EXCEEDED
 from aif_contracts.events import Totals, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
 from aif_orchestrator.engine.batch import Worked, attempts_of
 from aif_orchestrator.execution.state import Execution
@@ -30,12 +31,24 @@ class Figures:
         self._steps = Counter(
             "ai_step_executions", "Attempts that have ended", ["worker", "action", "status"], registry=registry
         )
+        self._exceeded = Counter(
+            "ai_budget_exceeded",
+            "Executions refused because of a budget, by the refusal's code",
+            ["code"],
+            registry=registry,
+        )
+        for code in (BUDGET_EXCEEDED, BUDGET_RESERVED, ENERGY_EXCEEDED):
+            self._exceeded.labels(code)
         self._batches = Histogram(
             "aif_engine_batch_executions",
             "Executions per committed batch",
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
             registry=registry,
         )
+
+    def count_denied(self, code: str) -> None:
+        """A client's budget or energy did not allow an execution to begin or to be resumed."""
+        self._exceeded.labels(code).inc()
 
     def count(self, worked: Sequence[Worked]) -> None:
         self._batches.observe(len(worked))
