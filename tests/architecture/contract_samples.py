@@ -46,6 +46,7 @@ from aif_contracts.performance import (
 from aif_contracts.research import Origin, OriginKind, Research, Subtopic
 from aif_contracts.structures import Change, ChangeKind, Course, KeyPoint, Lesson, Module, Question, Quiz
 from aif_contracts.workers import ActionDescription, ListWorkers, WorkerDescription, WorkerList
+from architecture.audit_samples import AUDIT_SAMPLES
 from architecture.simulation_samples import SIMULATION_SAMPLES
 from architecture.usage_samples import USAGE_SAMPLES
 
@@ -693,6 +694,7 @@ SAMPLES: tuple[Struct, ...] = (
         funnels={"steps": ["visit", "order"]},
     ),
     AiSettings(language="de-AT", tone="friendly", preferred_models=("gpt-4o-mini",), enable_fallback=True),
+    *AUDIT_SAMPLES,
     *SIMULATION_SAMPLES,
     *USAGE_SAMPLES,
 )
