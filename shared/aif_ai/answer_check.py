@@ -1,28 +1,59 @@
 """Whether a model's answer is the JSON that was asked for, said so that the model can mend it."""
 
 import re
+from collections import OrderedDict
 from typing import Any
 
 import jsonschema_rs
 import msgspec
 
+from aif_ai.requests import Answer, GenerationRequest
 from aif_ai.strict_schema import without_nulls
 
 _MOST_COMPLAINTS = 8
+_MOST_VALIDATORS = 64
 _FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
 
 
-def checked_json(text: str, schema: dict[str, Any]) -> tuple[bytes, tuple[str, ...]]:
-    """The answer as JSON bytes, and what is wrong with it; the bytes are empty when it is no JSON at all."""
-    fenced = _FENCE.match(text)
-    try:
-        value = without_nulls(msgspec.json.decode(fenced.group(1) if fenced else text))
-    except msgspec.DecodeError as wrong:
-        return b"", (f"the answer is not valid JSON: {wrong}",)
-    complaints: list[str] = []
-    for error in jsonschema_rs.validator_for(schema).iter_errors(value):
-        place = "/".join(str(part) for part in error.instance_path) or "the answer"
-        complaints.append(f"{place}: {error.message[:300]}")
-        if len(complaints) == _MOST_COMPLAINTS:
-            break
-    return msgspec.json.encode(value), tuple(complaints)
+class AnswerCheck:
+    """Judges answers by the request's schema and its own check. Keeps the validators of the schemas it met last; usable from
+    several threads."""
+
+    def __init__(self) -> None:
+        self._validators: OrderedDict[bytes, jsonschema_rs.Validator] = OrderedDict()
+
+    def judge(self, request: GenerationRequest, answer: Answer) -> tuple[bytes, tuple[str, ...]]:
+        """The output, and what is wrong with it; the output is empty when it is no JSON and should be."""
+        complaints: tuple[str, ...] = ()
+        if answer.finished or request.schema is None:
+            output = answer.text.encode()
+        else:
+            output, complaints = self.checked_json(answer.text, request.schema)
+        if not complaints and request.check is not None and not answer.finished:
+            complaints = request.check(output)
+        return output, complaints
+
+    def checked_json(self, text: str, schema: dict[str, Any]) -> tuple[bytes, tuple[str, ...]]:
+        fenced = _FENCE.match(text)
+        try:
+            value = without_nulls(msgspec.json.decode(fenced.group(1) if fenced else text))
+        except msgspec.DecodeError as wrong:
+            return b"", (f"the answer is not valid JSON: {wrong}",)
+        complaints: list[str] = []
+        for error in self._validator(schema).iter_errors(value):
+            place = "/".join(str(part) for part in error.instance_path) or "the answer"
+            complaints.append(f"{place}: {error.message[:300]}")
+            if len(complaints) == _MOST_COMPLAINTS:
+                break
+        return msgspec.json.encode(value), tuple(complaints)
+
+    def _validator(self, schema: dict[str, Any]) -> jsonschema_rs.Validator:
+        """Making one costs far more than using it."""
+        key = msgspec.json.encode(schema)
+        validator = self._validators.get(key)
+        if validator is None:
+            validator = jsonschema_rs.validator_for(schema)
+            self._validators[key] = validator
+            if len(self._validators) > _MOST_VALIDATORS:
+                self._validators.popitem(last=False)
+        return validator

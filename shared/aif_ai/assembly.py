@@ -1,11 +1,17 @@
 """From what an operator configured to a door with its providers."""
 
+from collections.abc import Mapping, Sequence
+
 from msgspec import Struct
 
 from aif_ai.anthropic_provider import AnthropicProvider
+from aif_ai.call_policy import CallPolicy
 from aif_ai.door import Door
+from aif_ai.model_switches import ModelSwitches
 from aif_ai.openai_provider import COMPATIBLE, OPENAI, OpenAiProvider
 from aif_ai.provider import Provider
+from aif_ai.response_cache import ResponseCache
+from aif_contracts.packets import QualityTier
 from aif_prices.book import PriceBook, shipped_prices
 from aif_runtime.clock import Clock
 
@@ -20,17 +26,32 @@ class ModelAccess(Struct, frozen=True, kw_only=True):
     anthropic_base_url: str | None = None
     anthropic_models: tuple[str, ...] = ()
     free_models: tuple[str, ...] = ()
-    call_timeout_seconds: float = 300.0
+    policy: CallPolicy = CallPolicy()
     silence_seconds: float = 60.0
+    quality_overrides: Mapping[str, QualityTier] = {}
+    """Tiers of models by the operator's word."""
+    requests_per_minute: Mapping[str, int] = {}
+    """By provider; for those that are not named there is no limit but the provider's own."""
 
 
-def open_door(access: ModelAccess, clock: Clock) -> Door:
-    """A door over every provider that is configured, OpenAI's first; over the local one alone when none is."""
+def open_door(
+    access: ModelAccess,
+    clock: Clock,
+    *,
+    switches: ModelSwitches | None = None,
+    cache: ResponseCache | None = None,
+    local: Sequence[Provider] = (),
+) -> Door:
+    """A door over every provider that is configured, OpenAI's first, and after them the given local ones.
+
+    `switches` is what an operator changes at run time, `cache` where answers are kept; None for none of it.
+    """
+    prices = PriceBook(shipped_prices(), free_models=access.free_models)
     providers: list[Provider] = []
     if access.openai_models and (access.openai_api_key or access.openai_base_url):
         providers.append(
             OpenAiProvider(
-                name=COMPATIBLE if access.openai_base_url else OPENAI,
+                name=_name_at(access.openai_base_url, prices),
                 models=access.openai_models,
                 api_key=access.openai_api_key,
                 base_url=access.openai_base_url,
@@ -47,8 +68,17 @@ def open_door(access: ModelAccess, clock: Clock) -> Door:
             )
         )
     return Door(
-        providers=providers,
-        prices=PriceBook(shipped_prices(), free_models=access.free_models),
+        providers=(*providers, *local),
+        prices=prices,
         clock=clock,
-        call_timeout_seconds=access.call_timeout_seconds,
+        policy=access.policy,
+        switches=switches,
+        cache=cache,
+        quality_overrides=access.quality_overrides,
+        requests_per_minute=access.requests_per_minute,
     )
+
+
+def _name_at(base_url: str | None, prices: PriceBook) -> str:
+    """Under which a server's calls are booked and priced."""
+    return OPENAI if base_url is None else prices.provider_at(base_url) or COMPATIBLE

@@ -12,7 +12,11 @@ AiFailure
 ├── InvalidRequest        the provider does not accept what we sent
 ├── ProviderNotConfigured nothing here can serve the request
 ├── GrantExceeded         the call could cost more than the grant has left
-├── PriceUnknown          a bound on money cannot be kept for a model without a price
+├── PriceUnknown          the model has no price and is not declared free
+├── NoModelAllowed        the grant leaves no model that may serve the request
+├── CircuitOpen           the provider has only failed lately and is left alone for a while
+├── NoTimeLeft            the attempt's time is over before a call could be made
+├── LedgerUnreachable     the call could not be announced, so it was not made
 └── SourceTooThin         the local provider has too little text to work from
 """
 
@@ -83,6 +87,25 @@ class GrantExceeded(AiFailure):
 
 class PriceUnknown(AiFailure):
     code = "price_unknown"
+
+
+class NoModelAllowed(AiFailure):
+    code = "no_model_allowed"
+
+
+class CircuitOpen(AiFailure):
+    code = "circuit_open"
+    retryable = True
+
+
+class NoTimeLeft(AiFailure):
+    code = "no_time_left"
+    retryable = True
+
+
+class LedgerUnreachable(AiFailure):
+    code = "ledger_unreachable"
+    retryable = True
 
 
 class SourceTooThin(AiFailure):

@@ -5,6 +5,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from aif_ai.assembly import ModelAccess
+from aif_ai.call_policy import CallPolicy
+from aif_contracts.packets import QualityTier
 from aif_runtime.settings import Secret
 from aif_runtime.worker_settings import WorkerSettings
 
@@ -30,6 +32,20 @@ class ModelSettings(WorkerSettings, frozen=True, kw_only=True):
     free_models: Annotated[
         tuple[str, ...], Meta(description="Models that cost nothing, such as those on a server of your own")
     ] = ()
+    model_quality: Annotated[
+        tuple[str, ...],
+        Meta(description="Tiers of models whose names do not tell, as model=economy, model=standard or model=premium"),
+    ] = ()
+    provider_requests_per_minute: Annotated[
+        tuple[str, ...],
+        Meta(description="Most requests per minute of this process, as provider=number, for example openai=500"),
+    ] = ()
+    max_fallbacks: Annotated[
+        int, Meta(ge=0, le=10, description="Other models tried when one fails, where an order does not say more; 0 for none")
+    ] = 1
+    response_cache: Annotated[
+        bool, Meta(description="Keep the answers of models, and give them again where a pipeline's stage allows it")
+    ] = True
     provider_timeout_seconds: Annotated[float, Meta(gt=0, le=3600, description="Longest that one provider call may take")] = (
         300.0
     )
@@ -39,6 +55,11 @@ class ModelSettings(WorkerSettings, frozen=True, kw_only=True):
     source_budget_characters: Annotated[
         int, Meta(ge=1_000, le=2_000_000, description="Characters of a source that go into a model's prompt")
     ] = 200_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _tiers(self.model_quality)
+        _rates(self.provider_requests_per_minute)
 
     def model_access(self) -> ModelAccess:
         """What the AI layer may reach."""
@@ -50,6 +71,40 @@ class ModelSettings(WorkerSettings, frozen=True, kw_only=True):
             anthropic_base_url=self.anthropic_base_url,
             anthropic_models=self.anthropic_models,
             free_models=self.free_models,
-            call_timeout_seconds=self.provider_timeout_seconds,
+            policy=CallPolicy(call_timeout_seconds=self.provider_timeout_seconds, max_fallbacks=self.max_fallbacks),
             silence_seconds=self.provider_silence_seconds,
+            quality_overrides=_tiers(self.model_quality),
+            requests_per_minute=_rates(self.provider_requests_per_minute),
         )
+
+
+def _tiers(entries: tuple[str, ...]) -> dict[str, QualityTier]:
+    tiers: dict[str, QualityTier] = {}
+    for model, value in _pairs("AIF_MODEL_QUALITY", entries):
+        try:
+            tiers[model] = QualityTier(value)
+        except ValueError as wrong:
+            known = ", ".join(tier.value for tier in QualityTier)
+            raise ValueError(f"AIF_MODEL_QUALITY says {value!r} for {model}: use one of {known}") from wrong
+    return tiers
+
+
+def _rates(entries: tuple[str, ...]) -> dict[str, int]:
+    rates: dict[str, int] = {}
+    for provider, value in _pairs("AIF_PROVIDER_REQUESTS_PER_MINUTE", entries):
+        if not value.isdecimal() or int(value) == 0:
+            raise ValueError(
+                f"AIF_PROVIDER_REQUESTS_PER_MINUTE says {value!r} for {provider}: a whole number above 0 is needed"
+            )
+        rates[provider] = int(value)
+    return rates
+
+
+def _pairs(variable: str, entries: tuple[str, ...]) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for entry in entries:
+        name, sign, value = (part.strip() for part in entry.rpartition("="))
+        if not name or not sign or not value:
+            raise ValueError(f"{variable} has the entry {entry!r}: write name=value, with commas between the entries")
+        pairs.append((name, value))
+    return pairs

@@ -1,13 +1,15 @@
 """What a worker asks of the AI layer, and what it gets back."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any, Protocol
 
 from msgspec import Struct, field
 
 from aif_contracts.documents import SourceDocument
-from aif_contracts.metering import ProviderCall, Tokens
+from aif_contracts.metering import CallOutcome, ProviderCall, Tokens
+from aif_contracts.money import ZERO, usd
 
 
 class Capability(enum.StrEnum):
@@ -114,8 +116,32 @@ class Generation(Struct, frozen=True, kw_only=True):
     provider: str
     model: str
     calls: tuple[ProviderCall, ...]
-    """All calls made for it, failed ones included, in order."""
+    """All calls made for it, failed ones included, in the order of their ends."""
     is_local: bool = False
+    fallback_from: str | None = None
+    """The model that was to make it and failed."""
+    fallback_reason: str | None = None
+    """Code of its failure."""
+
+    @property
+    def generator_used(self) -> str:
+        return self.model
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """Of all its calls; None when the cost of one is not known."""
+        costs = [call.cost_usd for call in self.calls]
+        return None if None in costs else sum((usd(cost) for cost in costs if cost is not None), ZERO)
+
+    @property
+    def tokens_wasted(self) -> int:
+        """Tokens of the calls whose answers were not used."""
+        return tokens_wasted(self.calls)
+
+
+def tokens_wasted(calls: Iterable[ProviderCall]) -> int:
+    used = (CallOutcome.ANSWERED, CallOutcome.CACHED)
+    return sum(call.tokens.total_tokens for call in calls if call.outcome not in used)
 
 
 class Finish(enum.StrEnum):
@@ -141,6 +167,8 @@ class CallTrace(Struct, kw_only=True):
     response_id: str | None = None
     tokens: Tokens | None = None
     """The provider's final usage. None until it has arrived; a count of our own never stands in for it."""
+    answered: bool = False
+    """Set by the door when the answer is complete."""
     characters: int = 0
     """Received so far."""
     audio_ms: int | None = None

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from aif_ai.call_policy import CallPolicy
 from aif_ai.door import Door
 from aif_ai.openai_provider import OPENAI, OpenAiProvider
 from aif_contracts.blobs import BlobRef
@@ -27,7 +28,12 @@ class GranulatorRig:
             if double
             else None
         )
-        self.door = Door(providers=(provider,) if provider else (), prices=PriceBook(shipped_prices()), clock=SystemClock())
+        self.door = Door(
+            providers=(provider,) if provider else (),
+            prices=PriceBook(shipped_prices()),
+            clock=SystemClock(),
+            policy=CallPolicy(most_tries=1),
+        )
         self.spec = granulator_spec(self.door, SystemClock(), source_budget_characters=source_budget_characters, slots=2)
 
     async def stored(self, source: SourceDocument) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from aif_ai.call_policy import CallPolicy
 from aif_ai.door import Door
 from aif_ai.openai_provider import OPENAI, OpenAiProvider
 from aif_contracts.documents import SourceDocument
@@ -26,7 +27,12 @@ class ResearcherRig:
             if double
             else None
         )
-        self.door = Door(providers=(provider,) if provider else (), prices=PriceBook(shipped_prices()), clock=SystemClock())
+        self.door = Door(
+            providers=(provider,) if provider else (),
+            prices=PriceBook(shipped_prices()),
+            clock=SystemClock(),
+            policy=CallPolicy(most_tries=1),
+        )
         self.spec = researcher_spec(self.door, SystemClock(), source_budget_characters=200_000, slots=2)
 
     async def stored(self, source: SourceDocument) -> dict[str, Any]:

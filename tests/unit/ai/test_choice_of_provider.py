@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aif_ai.attempt_ledger import AttemptLedger
+from aif_ai.call_policy import CallPolicy
 from aif_ai.door import Door
 from aif_ai.failures import AuthenticationFailed, ProviderNotConfigured, ProviderOverloaded, SourceTooThin
 from aif_ai.provider import Listener, ModelCall, Offer
@@ -63,7 +64,7 @@ def _request(source: SourceDocument | None = None) -> GenerationRequest:
 
 
 def _door(*providers: ScriptedProvider) -> Door:
-    return Door(providers=providers, prices=PriceBook(shipped_prices()), clock=SystemClock())
+    return Door(providers=providers, prices=PriceBook(shipped_prices()), clock=SystemClock(), policy=CallPolicy(most_tries=1))
 
 
 async def test_without_a_model_the_local_provider_structures_the_source_for_nothing() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from aif_ai.answer_check import checked_json
+from aif_ai.answer_check import AnswerCheck
 from aif_ai.strict_schema import Dialect, translate
 
 
@@ -53,28 +53,28 @@ def test_the_schema_that_was_given_stays_as_it_is() -> None:
 def test_nulls_that_stand_for_absent_properties_are_taken_out() -> None:
     text = '{"points": [{"text": "abc", "weight": null}, {"text": "def", "weight": 2}], "note": null}'
 
-    output, complaints = checked_json(text, SCHEMA)
+    output, complaints = AnswerCheck().checked_json(text, SCHEMA)
 
     assert complaints == ()
     assert msgspec.json.decode(output) == {"points": [{"text": "abc"}, {"text": "def", "weight": 2}]}
 
 
 def test_bounds_that_the_provider_was_not_told_are_checked_all_the_same() -> None:
-    _, complaints = checked_json('{"points": [{"text": "ab", "weight": 9}, {"text": "def"}]}', SCHEMA)
+    _, complaints = AnswerCheck().checked_json('{"points": [{"text": "ab", "weight": 9}, {"text": "def"}]}', SCHEMA)
 
     assert any(complaint.startswith("points/0/text") for complaint in complaints)
     assert any(complaint.startswith("points/0/weight") for complaint in complaints)
 
 
 def test_json_in_a_fence_is_read_as_json() -> None:
-    output, complaints = checked_json('```json\n{"points": [{"text": "abc"}, {"text": "def"}]}\n```', SCHEMA)
+    output, complaints = AnswerCheck().checked_json('```json\n{"points": [{"text": "abc"}, {"text": "def"}]}\n```', SCHEMA)
 
     assert complaints == ()
     assert output.startswith(b"{")
 
 
 def test_an_answer_that_is_no_json_is_said_to_be_none() -> None:
-    output, (complaint,) = checked_json("Sure! Here is", SCHEMA)
+    output, (complaint,) = AnswerCheck().checked_json("Sure! Here is", SCHEMA)
 
     assert output == b""
     assert "not valid JSON" in complaint
