@@ -6,10 +6,10 @@ of server-sent events, so a reader that was cut off asks for what follows the la
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from aif_contracts.blobs import BlobRef
-from aif_contracts.metering import CallOutcome, Purpose, ResourceUsage, TimeBreakdown, Tokens
+from aif_contracts.metering import CallOutcome, CostLines, Purpose, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.money import SignedUsdText, UsdText
 
 
@@ -22,6 +22,8 @@ class Totals(Struct, frozen=True, kw_only=True):
     """False while some provider call's price is unknown; `cost_usd` is then a lower bound."""
     in_doubt_usd: UsdText = "0"
     """What calls without an answer can have cost at most, beside `cost_usd`."""
+    cost_lines: CostLines = field(default_factory=CostLines)
+    """The known cost by kind."""
     wall_time_ms: int
     """From acceptance to now or to the end."""
     busy_time_ms: int

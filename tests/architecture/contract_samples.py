@@ -99,6 +99,7 @@ TOTALS = Totals(
     tokens_used=TOKENS,
     cost_usd="0.00130105",
     cost_is_complete=False,
+    cost_lines=COST_LINES,
     wall_time_ms=2100,
     busy_time_ms=1900,
     breakdown=BREAKDOWN,

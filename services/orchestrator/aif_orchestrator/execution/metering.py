@@ -72,6 +72,7 @@ def execution_totals(execution: Execution, at_ms: int) -> Totals:
         cost_usd=usd_text(known),
         cost_is_complete=complete,
         in_doubt_usd=usd_text(sum_usd(total.unanswered.values())),
+        cost_lines=total.cost_lines,
         wall_time_ms=max(0, ended_at - execution.created_at),
         busy_time_ms=total.processing_time_ms,
         breakdown=total.breakdown,
