@@ -1,0 +1,292 @@
+"""The bill across executions: calls searched; the unanswered settled by a statement, or after a time by their bound."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from aif_contracts import subjects
+from aif_contracts.audit import AuditPage, ListAudit
+from aif_contracts.budgets import BudgetView, GetBudget
+from aif_contracts.metering import Basis, CallOutcome, Metrics, Tokens
+from aif_contracts.orders import Refusal
+from aif_contracts.reconciliation import BookedCall, BookedCallPage, SearchCalls, SettleCall
+from aif_contracts.reports import Failed
+from aif_orchestrator.calls.store import BookedCallStore
+from aif_runtime.memory_blobs import MemoryBlobStore
+from aif_runtime.memory_broker import MemoryBroker
+from aif_runtime.memory_bus import MemoryBus
+from aif_runtime.postgres import Database
+from aif_runtime.sql_files import load_queries
+from support.execution_story import call, pipeline, stage
+from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
+from support.waiting import eventually
+
+LINE = pipeline(stage("one"), name="line")
+KEY = "exec_1.one.1.1"
+
+
+class CallsRig:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.broker = MemoryBroker()
+        self.bus = MemoryBus(self.broker)
+        self.client = Client(self.bus)
+        self.worker = HandWorker(self.bus)
+
+    @asynccontextmanager
+    async def orchestrator(self, **settings: Any) -> AsyncIterator[None]:
+        await self.worker.register()
+        patient = {"orchestrator_unclaimed_seconds": 60.0, "orchestrator_lease_seconds": 60.0, **settings}
+        async with (
+            MemoryBus(self.broker) as own,
+            running_orchestrator(own, MemoryBlobStore(), self.database, (LINE,), **patient),
+        ):
+            yield
+
+    async def in_doubt(self, **changes: Any) -> BookedCall:
+        """An execution that has failed, with one call that nobody answered."""
+        await self.client.execute("exec_1", "line")
+        delivery, packet = await self.worker.take()
+        attempt = await self.worker.granted(packet)
+        outcome = changes.pop("outcome", CallOutcome.IN_DOUBT)
+        await self.worker.books(call("one", attempt, 1, None, outcome=outcome, upper_bound_usd="0.5", **changes))
+        await self.worker.report(
+            Failed(
+                packet_id=packet.packet_id,
+                execution_id="exec_1",
+                stage_id="one",
+                attempt=attempt,
+                worker_name="maker",
+                instance_id="worker_a",
+                code="provider_silent",
+                message="no answer",
+                retryable=False,
+                metrics=Metrics(cost_usd=None, unanswered={KEY: "0.5"}),
+            )
+        )
+        await delivery.ack()
+        await eventually(lambda: self.client.has_ended("exec_1"))
+        return await eventually(lambda: self.booked(KEY))
+
+    async def booked(self, call_key: str) -> BookedCall:
+        found = [each for each in (await self.search()).calls if each.call.call_key == call_key]
+        assert found, f"{call_key} is not booked yet"
+        return found[0]
+
+    async def search(self, **wanted: Any) -> BookedCallPage:
+        answer = await self._ask(subjects.SEARCH_CALLS, msgspec.convert(wanted, SearchCalls))
+        return msgspec.json.decode(answer, type=BookedCallPage)
+
+    async def settle(self, call_key: str = KEY, **said: Any) -> BookedCall | Refusal:
+        question = SettleCall(call_key=call_key, **{"billed": True, "decided_by": "ada", "note": "statement", **said})
+        answer = await self._ask(subjects.SETTLE_CALL, question)
+        if b'"reply":"refusal"' in answer:
+            return msgspec.json.decode(answer, type=Refusal)
+        return msgspec.json.decode(answer, type=BookedCall)
+
+    async def budget(self) -> BudgetView:
+        return msgspec.json.decode(await self._ask(subjects.GET_BUDGET, GetBudget(client_id="acme")), type=BudgetView)
+
+    async def audited(self) -> list[dict[str, Any]]:
+        """What the log says of settled calls, oldest first."""
+        answer = await self._ask(subjects.LIST_AUDIT, ListAudit(action="CALL_SETTLED"))
+        return [row.entry.details for row in reversed(msgspec.json.decode(answer, type=AuditPage).rows)]
+
+    async def _ask(self, subject: str, question: msgspec.Struct) -> bytes:
+        return await self.bus.ask(subject, msgspec.json.encode(question), wait_seconds=5)
+
+
+@pytest.fixture
+async def rig(fresh_database: str) -> AsyncIterator[CallsRig]:
+    async with orchestrator_database(fresh_database) as database:
+        rig = CallsRig(database)
+        yield rig
+        await rig.bus.close()
+
+
+async def test_a_call_without_an_answer_is_settled_by_the_statement_in_row_execution_budget_and_log(rig: CallsRig) -> None:
+    async with rig.orchestrator():
+        before = await rig.in_doubt()
+        held = await rig.budget()
+
+        settled = await rig.settle(cost_usd="0.125", tokens=Tokens(prompt_tokens=100, completion_tokens=20))
+
+        assert (before.call.cost_usd, before.call.basis) == (None, Basis.USAGE)
+        assert (held.spent_usd, held.reserved_usd) == ("0", "0.5")
+        assert isinstance(settled, BookedCall)
+        assert (settled.call.cost_usd, settled.call.basis, settled.settled_note) == ("0.125", Basis.STATEMENT, "statement")
+        assert (settled.call.tokens.prompt_tokens, settled.call.tokens.completion_tokens) == (100, 20)
+        assert settled.call.outcome is CallOutcome.IN_DOUBT
+        view = await rig.client.get("exec_1")
+        assert (view.totals.cost_usd, view.totals.cost_is_complete) == ("0.125", True)
+        budget = await rig.budget()
+        assert (budget.spent_usd, budget.reserved_usd) == ("0.125", "0")
+        assert [(told["cost_usd"], told["basis"]) for told in await rig.audited()] == [("0.125", "statement")]
+
+
+async def test_a_call_that_was_not_billed_has_cost_nothing(rig: CallsRig) -> None:
+    async with rig.orchestrator():
+        await rig.in_doubt()
+
+        settled = await rig.settle(billed=False)
+
+        assert isinstance(settled, BookedCall)
+        assert (settled.call.cost_usd, settled.call.tokens.total_tokens) == ("0", 0)
+        budget = await rig.budget()
+        assert (budget.spent_usd, budget.reserved_usd) == ("0", "0")
+
+
+async def test_after_a_time_it_is_charged_at_its_bound_and_a_statement_corrects_that(rig: CallsRig) -> None:
+    async with rig.orchestrator():
+        await rig.in_doubt()
+    async with rig.orchestrator(orchestrator_in_doubt_hours=0.0), rig.orchestrator(orchestrator_in_doubt_hours=0.0):
+        estimated = await eventually(lambda: _with_basis(rig, Basis.ESTIMATE))
+        spent = (await rig.budget()).spent_usd
+
+        corrected = await rig.settle(cost_usd="0.0625")
+
+        assert (estimated.call.cost_usd, spent) == ("0.5", "0.5")
+        assert isinstance(corrected, BookedCall)
+        assert (corrected.call.cost_usd, corrected.call.basis) == ("0.0625", Basis.STATEMENT)
+        assert (await rig.budget()).spent_usd == "0.0625"
+        told = await rig.audited()
+        assert [(each["cost_before_usd"], each["cost_usd"], each["basis"]) for each in told] == [
+            (None, "0.5", "estimate"),
+            ("0.5", "0.0625", "statement"),
+        ]
+
+
+async def test_a_call_that_was_only_announced_is_settled_too(rig: CallsRig) -> None:
+    async with rig.orchestrator():
+        await rig.in_doubt(outcome=CallOutcome.STARTED)
+
+        settled = await rig.settle(cost_usd="0.25")
+
+        assert isinstance(settled, BookedCall)
+        assert (settled.call.cost_usd, settled.call.outcome) == ("0.25", CallOutcome.STARTED)
+        assert (await rig.budget()).spent_usd == "0.25"
+
+
+async def test_a_call_whose_execution_is_gone_is_corrected_in_its_row(rig: CallsRig) -> None:
+    async with rig.orchestrator():
+        await rig.worker.books(call("one", 1, 1, None, outcome=CallOutcome.IN_DOUBT, upper_bound_usd="0.5"))
+        await eventually(lambda: rig.booked(KEY))
+
+        settled = await rig.settle(cost_usd="0.125")
+
+        assert isinstance(settled, BookedCall)
+        assert (settled.call.cost_usd, settled.call.basis) == ("0.125", Basis.STATEMENT)
+        assert len(await rig.audited()) == 1
+
+
+async def test_the_same_decision_twice_is_one_correction(rig: CallsRig) -> None:
+    async with rig.orchestrator():
+        await rig.in_doubt()
+
+        await rig.settle(cost_usd="0.125")
+        again = await rig.settle(cost_usd="0.125")
+
+        assert isinstance(again, BookedCall)
+        assert (await rig.budget()).spent_usd == "0.125"
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "field"),
+    [
+        ({"call_key": "exec_9.one.1.1", "cost_usd": "1"}, "unknown_call", None),
+        ({"cost_usd": None}, "invalid_settlement", "cost_usd"),
+        ({"billed": False, "cost_usd": "1"}, "invalid_settlement", "cost_usd"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused(rig: CallsRig, said: dict[str, Any], code: str, field: str | None) -> None:
+    async with rig.orchestrator():
+        refused = await rig.settle(**said)
+
+        assert isinstance(refused, Refusal)
+        assert refused.code == code
+        assert [mistake.field for mistake in refused.mistakes] == ([field] if field else [])
+
+
+async def test_a_call_whose_answer_told_its_usage_is_not_touched(rig: CallsRig) -> None:
+    async with rig.orchestrator():
+        await rig.worker.books(call("one", 1, 1, "0.25"))
+        await eventually(lambda: rig.booked(KEY))
+
+        refused = await rig.settle(cost_usd="1")
+
+        assert isinstance(refused, Refusal)
+        assert refused.code == "call_has_answer"
+        assert (await rig.booked(KEY)).call.cost_usd == "0.25"
+        assert await rig.audited() == []
+
+
+async def test_calls_are_searched_by_what_is_known_of_them_page_for_page(rig: CallsRig) -> None:
+    async with rig.orchestrator():
+        for number in range(1, 6):
+            await rig.worker.books(call("one", 1, number, "0.25"))
+        await rig.worker.books(call("one", 1, 6, None, outcome=CallOutcome.IN_DOUBT, upper_bound_usd="1", client_id="globex"))
+        await rig.worker.books(call("one", 1, 7, "0", provider="local_extractive", model="extractive"))
+        await eventually(lambda: rig.booked("exec_1.one.1.7"))
+
+        async def keys(**wanted: Any) -> list[str]:
+            return sorted(each.call.call_key[-1] for each in (await rig.search(**wanted)).calls)
+
+        assert await keys(in_doubt=True) == await keys(outcome="in_doubt") == await keys(client_id="globex") == ["6"]
+        assert await keys(provider="local_extractive") == await keys(model="extractive") == ["7"]
+        assert await keys(execution_id="exec_2") == await keys(basis="estimate") == []
+        assert await keys(booked_to="2020-01-01T00:00:00Z") == await keys(booked_from="2999-01-01T00:00:00Z") == []
+        found: list[str] = []
+        cursor: str | None = None
+        while True:
+            page = await rig.search(limit=3, cursor=cursor)
+            found += [each.call.call_key for each in page.calls]
+            if (cursor := page.next_cursor) is None:
+                break
+        assert sorted(found) == [f"exec_1.one.1.{number}" for number in range(1, 8)]
+
+
+@pytest.mark.parametrize("question", [b'{"cursor":"x"}', b'{"cursor":"1"}', b'{"booked_from":"today"}'])
+async def test_a_wrong_question_is_refused(rig: CallsRig, question: bytes) -> None:
+    async with rig.orchestrator():
+        answer = await rig.bus.ask(subjects.SEARCH_CALLS, question, wait_seconds=5)
+
+        assert msgspec.json.decode(answer, type=Refusal).code in ("invalid_cursor", "invalid_filter")
+
+
+async def test_an_answer_that_comes_between_is_not_overwritten_by_a_decision(rig: CallsRig) -> None:
+    async with rig.orchestrator():
+        await rig.worker.books(call("one", 1, 1, None, outcome=CallOutcome.STARTED, upper_bound_usd="0.5"))
+        await eventually(lambda: rig.booked(KEY))
+        await rig.settle(cost_usd="0.5")
+
+        await rig.worker.books(call("one", 1, 1, "0.25"))
+
+        answered = await eventually(lambda: _with_outcome(rig, CallOutcome.ANSWERED))
+        assert (answered.call.cost_usd, answered.call.basis) == ("0.25", Basis.USAGE)
+
+
+async def test_no_call_in_doubt_is_old_enough_before_its_time(rig: CallsRig) -> None:
+    async with rig.orchestrator(orchestrator_in_doubt_hours=24.0):
+        await rig.in_doubt()
+    store = BookedCallStore(load_queries("aif_orchestrator.calls"))
+
+    async with rig.database.connection() as connection:
+        young = await store.list_old_in_doubt(connection, older_than_seconds=86_400.0, after=None, limit=10)
+        old = await store.list_old_in_doubt(connection, older_than_seconds=0.0, after=None, limit=10)
+
+    assert (young, [each.booked.call.call_key for each in old]) == ([], [KEY])
+
+
+async def _with_basis(rig: CallsRig, basis: Basis) -> BookedCall:
+    booked = await rig.booked(KEY)
+    assert booked.call.basis is basis
+    return booked
+
+
+async def _with_outcome(rig: CallsRig, outcome: CallOutcome) -> BookedCall:
+    booked = await rig.booked(KEY)
+    assert booked.call.outcome is outcome
+    return booked
