@@ -166,7 +166,7 @@ class Story:
         """The attempt's number. What a worker that was lost had reserved is waited for."""
         answer = self.claim(stage_id, by=by)
         if isinstance(answer, Later) and self.stage(stage_id).silent:
-            self.later(self.circumstances.patience.timeout_slack_ms)
+            self.later(self.circumstances.patience.last_word_ms)
             self.happens(TimePassed())
             answer = self.claim(stage_id, by=by)
         assert isinstance(answer, Granted), answer

@@ -25,7 +25,7 @@ from aif_contracts.orders import (
     Resumed,
     ResumeExecution,
 )
-from aif_contracts.packets import ClaimAnswer, ClaimRequest, Granted, ProgressAnswer, WorkPacket
+from aif_contracts.packets import ClaimAnswer, ClaimRequest, Granted, Later, ProgressAnswer, WorkPacket
 from aif_contracts.reports import Completed, Failed, Progress
 from aif_contracts.workers import ActionDescription, WorkerDescription
 from aif_orchestrator.settings import OrchestratorSettings
@@ -43,6 +43,7 @@ from aif_runtime.process import Surroundings
 from aif_runtime.redaction import Redactor
 from aif_runtime.settings import Secret
 from aif_runtime.telemetry import Tracing, TracingOff
+from support.waiting import eventually
 
 _EXECUTE_ANSWER = msgspec.json.Decoder(Accepted | Refusal)
 _RESUME_ANSWER = msgspec.json.Decoder(Resumed | Refusal)
@@ -206,9 +207,15 @@ class HandWorker:
         return msgspec.json.decode(reply, type=ClaimAnswer)
 
     async def granted(self, packet: WorkPacket) -> int:
-        answer = await self.claim(packet)
+        """The attempt's number. What a worker that was lost had reserved is waited for."""
+        answer = await eventually(lambda: self._granted_or_refused(packet), what="a grant")
         assert isinstance(answer, Granted), answer
         return answer.attempt
+
+    async def _granted_or_refused(self, packet: WorkPacket) -> Any:
+        answer = await self.claim(packet)
+        assert not isinstance(answer, Later) or "reserved" not in answer.reason, answer
+        return answer
 
     async def beats(self, packet: WorkPacket, attempt: int) -> ProgressAnswer:
         """A sign of life."""

@@ -191,7 +191,7 @@ def lose(draft: Draft, stage_id: str) -> None:
         return
     charging.record_attempt(draft, stage_id, Metrics(), WORKER_LOST, message)
     # Its worker begins no call any more, since it has not been confirmed for a lease; what it announced last is on its way.
-    last_word = draft.at + draft.circumstances.patience.timeout_slack_ms
+    last_word = draft.at + draft.circumstances.patience.last_word_ms
     run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1, reserved=reserved_until(run, last_word))
     if run.losses >= draft.circumstances.patience.max_losses:
         before = run.losses - 1
@@ -236,10 +236,10 @@ def lease_end(draft: Draft, run: StageRun) -> int:
 
 
 def ended_by(draft: Draft, stage_id: str) -> int:
-    """By when a worker that begins now has ended, whatever became of it: its time, our slack, and a lease for its last word."""
+    """By when a worker that begins now has ended, whatever became of it: its time, our slack, and its last word."""
     patience = draft.circumstances.patience
     timeout_ms = int(draft.plan_of(stage_id).stage.timeout_seconds * 1000)
-    return draft.at + timeout_ms + patience.timeout_slack_ms + patience.lease_ms
+    return draft.at + timeout_ms + patience.timeout_slack_ms + patience.last_word_ms
 
 
 def has_open_attempt(run: StageRun) -> bool:

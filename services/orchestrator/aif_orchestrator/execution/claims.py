@@ -40,6 +40,17 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         if draft.stages[stage_id].status.is_final:
             draft.command(AnswerClaim(answer=Superseded()))
             return
+        # Whoever asks may have to wait for money; the stage is offered until then, and the lost attempt has ended.
+        draft.change(
+            stage_id,
+            status=StageStatus.QUEUED,
+            due_at=draft.at + draft.circumstances.patience.unclaimed_ms,
+            times_out_at=None,
+            heard_at=None,
+            holder=None,
+            claim_id="",
+            progress_percent=0,
+        )
     if draft.execution.status is ExecutionStatus.PAUSED:
         # The packet may go: a pause can last for weeks, and the stage is offered anew after it.
         readiness.park(draft, stage_id)
@@ -53,17 +64,19 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
     grant = _affordable(draft, stage_id)
     if grant is not None:
         _open_attempt(draft, happening, grant)
-    elif any(_may_give_back(draft, other) for other in draft.stages.values()):
+    elif any(other.reserved for other in draft.stages.values()):
+        # It is free again when they report, or can no longer be at it.
         reason = "the execution's budget is reserved by its other attempts"
-        draft.command(AnswerClaim(answer=Later(retry_after_ms=BUDGET_LATER_MS, reason=reason)))
+        draft.command(AnswerClaim(answer=Later(retry_after_ms=_until_something_is_free(draft), reason=reason)))
     else:
         draft.command(AnswerClaim(answer=Superseded()))
         readiness.give_up(draft, stage_id, BUDGET_EXCEEDED, _what_is_spent(draft, stage_id))
 
 
-def _may_give_back(draft: Draft, run: StageRun) -> bool:
-    """Some of what its attempts have reserved will be free in time: when they report, or can no longer be at it."""
-    return bool(run.reserved)
+def _until_something_is_free(draft: Draft) -> int:
+    """Milliseconds; an attempt that is alive may report at any time."""
+    over = [each.until - draft.at for run in draft.stages.values() for each in run.silent.values()]
+    return min([BUDGET_LATER_MS, *(max(each, 50) for each in over)])
 
 
 def _affordable(draft: Draft, stage_id: str) -> Grant | None:

@@ -108,7 +108,7 @@ def _stop_everything(draft: Draft, reason: str) -> None:
             stop_worker_of(draft, stage_id)
         patience = draft.circumstances.patience
         # It is told, or hears nothing and begins no call for a lease: then only what it announced counts.
-        reserved = reserved_until(run, draft.at + patience.lease_ms + patience.timeout_slack_ms)
+        reserved = reserved_until(run, draft.at + patience.lease_ms + patience.last_word_ms)
         draft.change(
             stage_id, status=StageStatus.CANCELLED, reason=reason, due_at=None, finished_at=draft.at, reserved=reserved
         )

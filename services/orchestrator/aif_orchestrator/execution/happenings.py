@@ -167,6 +167,8 @@ class Patience(Struct, frozen=True, kw_only=True):
     """An attempt that is silent for so long is lost. Workers show themselves three times within it."""
     timeout_slack_ms: int = 5_000
     """The worker ends an attempt at its timeout and reports so; this much later the orchestrator ends it."""
+    last_word_ms: int = 5_000
+    """What an attempt announced before it was lost has arrived by then; the rest of what it reserved is free again."""
     preparing_ms: int = 30_000
     """Reading and storing a stage's input that takes longer is begun anew."""
     max_losses: int = 5
