@@ -38,11 +38,12 @@ SELECT execution_id, 'only', 1, 'maker', 'make', true, 0, 0, 0, 1, 1, '{}', '{}'
 """
 CALLS = """
 INSERT INTO provider_calls (
-    call_key, execution_id, client_id, stage_id, attempt, worker_name, provider, model, purpose, outcome, prompt_tokens,
-    completion_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, latency_ms
+    call_key, execution_id, client_id, stage_id, attempt, worker_name, action, capability, provider, model, purpose, reason,
+    outcome, prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, audio_ms, characters,
+    basis, latency_ms
 )
-SELECT execution_id || '.only.1.1', execution_id, 'acme', 'only', 1, 'maker', 'openai', 'gpt-4o-mini', 'first_try', 'answered',
-       0, 0, 0, 0, 0, 1
+SELECT execution_id || '.only.1.1', execution_id, 'acme', 'only', 1, 'maker', 'make', 'llm_generation', 'openai', 'gpt-4o-mini',
+       'first_try', '', 'answered', 0, 0, 0, 0, 0, 0, 0, 'usage', 1
 FROM executions
 """
 
