@@ -27,6 +27,7 @@ from aif_kam.routes.operations import insight_routes, open_routes
 from aif_kam.routes.pipelines import pipeline_routes
 from aif_kam.routes.requests import request_routes
 from aif_kam.routes.schedules import schedule_routes
+from aif_kam.routes.simulation import simulation_routes
 from aif_kam.routes.steering import steering_routes
 from aif_kam.routes.stored_pipelines import stored_pipeline_routes
 from aif_kam.routes.workers import worker_routes
@@ -45,6 +46,7 @@ def create_app(parts: Parts) -> AsgiApp:
             pipeline_routes(parts),
             steering_routes(parts),
             history_routes(parts),
+            simulation_routes(parts),
             stored_pipeline_routes(parts),
             worker_routes(parts),
             dead_letter_routes(parts),

@@ -38,6 +38,7 @@ from aif_contracts.orders import (
 from aif_contracts.performance import InsightsQuery, WorkerInsights
 from aif_contracts.pipelines import GetPipeline, ListPipelines, PipelineDocument, PipelinePage, PipelineSaved, SavePipeline
 from aif_contracts.reconciliation import BookedCall, BookedCallPage, SearchCalls, SettleCall
+from aif_contracts.simulation import SimulateExecution, Simulation
 from aif_contracts.workers import ListWorkers, WorkerList
 from aif_kam.failures import Refused, Unavailable
 from aif_runtime.bus import Bus
@@ -70,6 +71,7 @@ _INSIGHTS = msgspec.json.Decoder(WorkerInsights)
 _RESUMED = msgspec.json.Decoder(Resumed)
 _ATTEMPTS = msgspec.json.Decoder(AttemptPage)
 _CALLS = msgspec.json.Decoder(CallPage)
+_SIMULATION = msgspec.json.Decoder(Simulation)
 _WORKERS = msgspec.json.Decoder(WorkerList)
 _PIPELINE_SAVED = msgspec.json.Decoder(PipelineSaved)
 _PIPELINES = msgspec.json.Decoder(PipelinePage)
@@ -129,6 +131,9 @@ class OrchestratorClient:
 
     async def templates(self, client_id: str | None) -> TemplateList:
         return await self._view(subjects.TEMPLATES, ListTemplates(client_id=client_id), _TEMPLATES)
+
+    async def simulate(self, question: SimulateExecution) -> Simulation:
+        return await self._view(subjects.SIMULATE, question, _SIMULATION)
 
     async def workers(self) -> WorkerList:
         return await self._view(subjects.WORKERS, ListWorkers(), _WORKERS)

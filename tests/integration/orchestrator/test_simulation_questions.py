@@ -1,0 +1,135 @@
+"""Simulations asked of a running orchestrator: they learn from what the client's own executions cost, and start nothing."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from aif_contracts import subjects
+from aif_contracts.configuration import SYSTEM, SystemValues
+from aif_contracts.orders import Refusal
+from aif_contracts.simulation import Grounds, SimulateExecution, Simulation
+from aif_contracts.workers import ActionDescription, WorkerDescription
+from aif_runtime.memory_blobs import MemoryBlobStore
+from aif_runtime.memory_broker import MemoryBroker
+from aif_runtime.memory_bus import MemoryBus
+from aif_runtime.postgres import Database
+from support.execution_story import pipeline, schema_of, stage
+from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
+from support.orchestrator_questions import Questions
+from support.waiting import eventually
+
+LINE = pipeline(stage("one"), stage("two", depends_on=("one",)), name="line", parameters=schema_of("topic"))
+MODELS = ("gpt-4o-mini",)
+
+
+class Rig:
+    def __init__(self, bus: MemoryBus, database: Database) -> None:
+        self.bus = bus
+        self.database = database
+        self.worker = HandWorker(bus)
+
+    async def runs(self, execution_id: str, costs: tuple[str, str], *, client_id: str = "acme") -> None:
+        client = Client(self.bus, client_id)
+        await client.execute(execution_id, "line", topic="bees")
+        for cost in costs:
+            await self.worker.does_next({"made": True}, cost_usd=cost)
+        await eventually(lambda: client.has_ended(execution_id))
+
+    async def simulation(self, **changes: Any) -> Simulation:
+        payload = await self._ask(**changes)
+        assert b'"reply":"refusal"' not in payload, payload
+        return msgspec.json.decode(payload, type=Simulation)
+
+    async def refusal(self, **changes: Any) -> Refusal:
+        return msgspec.json.decode(await self._ask(**changes), type=Refusal)
+
+    async def _ask(self, **changes: Any) -> bytes:
+        given = {"client_id": "acme", "template_name": "line", "parameters": {"topic": "bees"}}
+        question = SimulateExecution(**{**given, **changes})
+        return await self.bus.ask(subjects.SIMULATE, msgspec.json.encode(question), wait_seconds=5)
+
+
+@pytest.fixture
+async def rig(fresh_database: str) -> AsyncIterator[Rig]:
+    async with orchestrator_database(fresh_database) as database:
+        bus = MemoryBus(MemoryBroker())
+        description = WorkerDescription(
+            worker_name="maker",
+            instance_id="worker_a",
+            version="test",
+            actions=(ActionDescription(name="make", paid=True),),
+            models=MODELS,
+        )
+        await bus.put_entry(subjects.BUCKET_REGISTRY, "maker.worker_a", msgspec.json.encode(description), ttl_seconds=60)
+        # Long patience: nothing here is late.
+        settings: dict[str, Any] = {"orchestrator_unclaimed_seconds": 60.0, "orchestrator_lease_seconds": 60.0}
+        async with running_orchestrator(bus, MemoryBlobStore(), database, (LINE,), **settings):
+            yield Rig(bus, database)
+        await bus.close()
+
+
+async def test_eight_executions_are_a_history_and_others_clients_are_none_of_it(rig: Rig) -> None:
+    for number in range(1, 9):
+        await rig.runs(f"exec_{number}", ("0.001", f"0.01{number}"))
+    for number in range(1, 3):
+        await rig.runs(f"exec_other_{number}", ("0.9", "0.9"), client_id="other")
+
+    own = await rig.simulation()
+    others = await rig.simulation(client_id="other")
+
+    assert own.samples == 8
+    assert [each.grounds for each in own.stages] == [Grounds.HISTORY, Grounds.HISTORY]
+    assert (own.cost_usd.p10, own.cost_usd.p50, own.cost_usd.p90) == ("0.012", "0.0155", "0.019")
+    assert own.stages[1].time_ms.p90 >= own.stages[1].time_ms.p10
+    assert others.samples == 2
+    assert others.stages[0].grounds is Grounds.TOKEN_MODEL
+
+
+async def test_a_cancelled_execution_teaches_nothing(rig: Rig) -> None:
+    client = Client(rig.bus)
+    await client.execute("exec_1", "line", topic="bees")
+    await client.cancel("exec_1")
+    await eventually(lambda: client.has_ended("exec_1"))
+
+    assert (await rig.simulation()).samples == 0
+
+
+async def test_without_history_the_workers_first_model_is_reckoned_with_at_the_operators_own_price(rig: Rig) -> None:
+    shipped = await rig.simulation()
+    prices = {"prices": [{"provider": "openai", "model": "gpt-4o-mini", "rates": {"input": "1.5", "output": "6"}}]}
+    await rig.bus.put_entry(subjects.BUCKET_CONFIG, SYSTEM, msgspec.json.encode(SystemValues(values={"prices": prices})))
+
+    tenfold = await rig.simulation()
+
+    assert shipped.stages[0].model == "gpt-4o-mini"
+    assert float(tenfold.cost_usd.p50) == pytest.approx(10 * float(shipped.cost_usd.p50), rel=1e-6)
+
+
+async def test_the_bound_is_what_would_be_reserved(rig: Rig) -> None:
+    assert (await rig.simulation()).bound_usd == "4"
+    assert (await rig.simulation(max_cost_usd="0.5")).bound_usd == "0.5"
+
+
+async def test_nothing_is_started(rig: Rig) -> None:
+    await rig.simulation()
+
+    page = await Questions(rig.bus).executions()
+    assert page.executions == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"template_name": "lime"}, "unknown_template"),
+        ({"template_version": "9.9.9"}, "unknown_template"),
+        ({"parameters": {"topic": 7}}, "invalid_parameters"),
+        ({"max_cost_usd": "1000"}, "limit_not_allowed"),
+    ],
+)
+async def test_what_could_not_be_ordered_is_refused_with_the_same_words(rig: Rig, changes: dict[str, Any], code: str) -> None:
+    refusal = await rig.refusal(**changes)
+
+    assert refusal.code == code
+    assert refusal.mistakes
