@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aif_ai.assembly import open_door
+from aif_ai.configuration_assembly import open_configuration
 from aif_ai.local.assembly import local_providers
 from aif_ai.local.speech.provider import LocalSpeech, SpeechLimits
 from aif_ai.local.speech.speech_runner import SpeechRunner
 from aif_analyst.settings import AnalystSettings
-from aif_analyst.worker import analyst_spec
+from aif_analyst.worker import ANALYST, analyst_spec
 from aif_runtime.connections import open_connections
 from aif_runtime.process import Assembled, Part, Surroundings
 from aif_runtime.worker_figures import WorkerFigures
@@ -26,7 +27,12 @@ async def wire(surroundings: Surroundings[AnalystSettings]) -> AsyncIterator[Ass
             whisper_model_dir=settings.whisper_model_dir,
             limits=SpeechLimits(cpu_seconds=settings.analyst_speech_cpu_seconds, threads=settings.analyst_speech_threads),
         )
-        door = open_door(settings.model_access(), surroundings.clock, local=local_providers(speech))
+        configured = await open_configuration(
+            connections.bus, surroundings.clock, origin=ANALYST, free_models=settings.free_models
+        )
+        door = open_door(
+            settings.model_access(), surroundings.clock, switches=configured.switches, local=local_providers(speech)
+        )
         spec = analyst_spec(
             door,
             surroundings.clock,
@@ -37,6 +43,7 @@ async def wire(surroundings: Surroundings[AnalystSettings]) -> AsyncIterator[Ass
         try:
             yield Assembled(
                 parts=(
+                    Part(name="configuration", run=configured.entries.run),
                     Part(
                         name=spec.worker_name,
                         run=lambda stop_event: run_worker(

@@ -1,6 +1,7 @@
 """The worker `analyst`, and what it can do with the models that are configured. An action's name is its capability."""
 
 from aif_ai.door import Door
+from aif_ai.local.assembly import LOCAL_PROVIDERS
 from aif_ai.local.speech.speech_runner import SpeechRunner
 from aif_ai.requests import Capability
 from aif_analyst.judging_moods import JudgingMoods
@@ -14,7 +15,7 @@ ANALYST = "analyst"
 
 
 def analyst_spec(door: Door, clock: Clock, runner: SpeechRunner, *, budget_characters: int, slots: int) -> WorkerSpec:
-    """Its actions are paid as soon as a model is configured; without one they cost nothing and need no claim."""
+    """An action is paid as soon as somebody is configured who does it for money; else it costs nothing and needs no claim."""
     transcribing = Transcribing(door=door, clock=clock, runner=runner)
     actions: dict[Capability, Action] = {
         Capability.TRANSCRIPTION: transcribing.transcription,
@@ -25,11 +26,19 @@ def analyst_spec(door: Door, clock: Clock, runner: SpeechRunner, *, budget_chara
         ).sentiment_analysis,
         Capability.SUMMARIZATION: Summarizing(door=door, clock=clock, budget_characters=budget_characters).summarization,
     }
-    has_model = bool(door.models)
+    has_model = bool(door.registry.providers_for(Capability.LLM_GENERATION))
     return WorkerSpec(
         worker_name=ANALYST,
-        actions={capability.value: ActionSpec(run=action, paid=has_model) for capability, action in actions.items()},
-        capabilities=tuple(capability.value for capability in actions),
+        actions={
+            capability.value: ActionSpec(run=action, paid=_is_paid(capability, door, has_model=has_model))
+            for capability, action in actions.items()
+        },
+        capabilities=tuple(capability.value for capability in (*actions, *([Capability.LLM_GENERATION] if has_model else []))),
         models=door.models,
         slots=slots,
     )
+
+
+def _is_paid(capability: Capability, door: Door, *, has_model: bool) -> bool:
+    by_model = has_model and capability not in (Capability.TRANSCRIPTION, Capability.TRANSCRIPTION_DIARIZATION)
+    return by_model or not LOCAL_PROVIDERS.issuperset(door.registry.providers_for(capability))

@@ -103,7 +103,8 @@ async def run_order(wish: OrderWish, reach: Reach, output: Output, *, watch: boo
         if wish.source is not None and content is not None:
             source = await gateway.upload(wish.source.name, content)
             parameters[SOURCE] = source.source_id
-            _say(output, f"{wish.source.name}: {source.title}, {source.words} words, {source.headings} headings")
+            size = f"{source.words} words, {source.headings} headings" if source.words else f"{len(content):,} bytes of sound"
+            _say(output, f"{wish.source.name}: {source.title}, {size}")
         ordered = await gateway.order(
             wish.template,
             parameters,

@@ -19,6 +19,7 @@ from aif_kam.failures import InvalidInput
 from aif_kam.source_intake import SourceIntake
 from aif_kam.source_store import NewSource
 from aif_kam.sources.reading import FileToRead
+from aif_kam.sources.recording import OFFERED_RECORDINGS
 from aif_kam.template_catalogue import TemplateCatalogue
 from aif_pipelines.parameters import check_parameters
 
@@ -35,6 +36,13 @@ _SOURCE_TEXT_SCHEMA = {
     "title": "Source text",
     "description": "In place of source: the document itself, as Markdown or plain text",
 }
+_RECORDING_SCHEMA = {
+    "type": "string",
+    "title": "Recording",
+    "description": "The source_id of a recording (WAV, MP3, OGG, FLAC, M4A) uploaded to /api/kam/sources",
+}
+_DOCUMENT = "application/json"
+"""Media type of a parsed document's blob."""
 _SOMEWHERE = {"storage_type": "OBJECT", "storage_key": "sources/checked", "size_bytes": 0, "sha256": "0" * 64}
 """Stands for a source while the other parameters are checked, before the costly reading of it."""
 
@@ -76,6 +84,8 @@ class OrderParameters:
             blob = await self._intake.find_blob(wishes.source_id, client_id)
             if blob is None:
                 mistakes = [no_source(f"{field}.{SOURCE}", wishes.source_id)]
+            elif wrong := wrong_kind(template, blob, f"{field}.{SOURCE}"):
+                mistakes = [wrong]
         if mistakes:
             raise wrong_parameters(mistakes)
         new_source = None
@@ -93,6 +103,9 @@ def check_wishes(template: TemplateView, given: Mapping[str, Any], field: str) -
     wishes = dict(given)
     source, text = wishes.pop(SOURCE, None), wishes.pop(SOURCE_TEXT, None)
     mistakes = _source_mistakes(source, text, field)
+    if text is not None and _DOCUMENT not in _taken(template):
+        mend = "upload a recording to /api/kam/sources and give its source_id as source"
+        mistakes.append(_mistake(f"{field}.{SOURCE_TEXT}", f"{template.name} works on recordings, not on text", mend))
     values, found = _checked(template, wishes, has_source=source is not None or text is not None, field=field)
     return CheckedWishes(
         values=values,
@@ -110,6 +123,16 @@ def no_source(field: str, source_id: str) -> FieldMistake:
     return _mistake(field, f"there is no source {source_id[:80]!r}", "upload it to /api/kam/sources first")
 
 
+def wrong_kind(template: TemplateView, blob: BlobRef, field: str) -> FieldMistake | None:
+    """A recording where documents are taken, or the other way round; None when it fits."""
+    taken = _taken(template)
+    if blob.media_type in taken:
+        return None
+    if _DOCUMENT in taken:
+        return _mistake(field, f"is a recording, and {template.name} works on documents", "give the source_id of a document")
+    return _mistake(field, f"is no recording, and {template.name} works on recordings", f"upload one as {OFFERED_RECORDINGS}")
+
+
 def wrong_parameters(mistakes: Sequence[FieldMistake]) -> InvalidInput:
     detail = "; ".join(f"{mistake.field}: {mistake.message}" for mistake in mistakes)
     return InvalidInput(detail[:500], mistakes=mistakes)
@@ -120,7 +143,9 @@ def as_offered(template: TemplateView) -> TemplateView:
     properties = template.parameters.get("properties", {})
     if SOURCE not in properties:
         return template
-    offered = {**properties, SOURCE: _SOURCE_SCHEMA, SOURCE_TEXT: _SOURCE_TEXT_SCHEMA}
+    offered = {**properties, SOURCE: _RECORDING_SCHEMA}
+    if _DOCUMENT in _taken(template):
+        offered |= {SOURCE: _SOURCE_SCHEMA, SOURCE_TEXT: _SOURCE_TEXT_SCHEMA}
     return msgspec.structs.replace(template, parameters={**template.parameters, "properties": offered})
 
 
@@ -131,6 +156,13 @@ def digest_of(given: Mapping[str, Any], start_at: str | None = None, max_cost_us
         # Behind a character that no time can hold.
         content += b"\x00" + usd_text(max_cost_usd).encode()
     return hashlib.sha256(content).hexdigest()
+
+
+def _taken(template: TemplateView) -> tuple[str, ...]:
+    """Media types of the blobs that the template takes as its source: those that its schema lists, else documents alone."""
+    source = template.parameters.get("properties", {}).get(SOURCE, {})
+    listed = source.get("properties", {}).get("media_type", {}).get("enum") if isinstance(source, Mapping) else None
+    return tuple(listed) if listed else (_DOCUMENT,)
 
 
 def _source_mistakes(source: Any, text: Any, field: str) -> list[FieldMistake]:
@@ -151,7 +183,8 @@ def _checked(
     if template.structure_type is not None:
         wishes.setdefault(STRUCTURE_TYPE, template.structure_type)
     if has_source:
-        wishes[SOURCE] = _SOMEWHERE
+        taken = _taken(template)
+        wishes[SOURCE] = _SOMEWHERE if _DOCUMENT in taken else {**_SOMEWHERE, "media_type": taken[0]}
     checked = check_parameters(template.parameters, wishes)
     mistakes = [_mistake(_field(mistake.path, field), mistake.message, mistake.mend) for mistake in checked.mistakes]
     values = dict(checked.values)

@@ -1,22 +1,26 @@
-"""Takes source documents in: read by a child process, stored as a blob, then entered in the table."""
+"""Takes sources in: a document read by a child process, a recording as it is; stored as a blob, then entered in the table."""
 
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
 
 from aif_contracts.blobs import BlobRef
 from aif_kam import problems
-from aif_kam.failures import NotFound
+from aif_kam.failures import NotFound, invalid
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use, in_flight
 from aif_kam.payloads import SourceView
 from aif_kam.source_reader import ReadFile, SourceReader
 from aif_kam.source_store import NewSource, SourceStore, StoredDeliverable
 from aif_kam.sources.reading import FileToRead
+from aif_kam.sources.recording import recording_type
+from aif_kam.sources.unreadable import Unreadable
 from aif_runtime.blobs import BlobStore
 from aif_runtime.postgres import Connection, Database
 
 MAX_FILE_BYTES = 50 * 1024 * 1024
 BLOBS_AT_ONCE = 16
+MAX_TITLE_CHARACTERS = 300
 
 
 class SourceIntake:
@@ -55,7 +59,11 @@ class SourceIntake:
         return answer
 
     async def read(self, client_id: str, content: bytes, file: FileToRead, *, field: str) -> NewSource:
-        """Read a file and store its document as a blob; the caller enters it. Without an entry nobody finds the blob."""
+        """Read a file and store its document, or the recording that it is, as a blob; the caller enters it. Without an entry
+        nobody finds the blob."""
+        media_type = None if file.pasted else _recording_type(content, file, field)
+        if media_type is not None:
+            return await self._stored_recording(client_id, content, file.file_name, media_type)
         found = await self._reader.read(content, file, field=field)
         return await self._stored(client_id, content, file.file_name, found)
 
@@ -111,10 +119,34 @@ class SourceIntake:
             blob=blob,
         )
 
+    async def _stored_recording(self, client_id: str, content: bytes, file_name: str | None, media_type: str) -> NewSource:
+        source_id = self._new_id("src")
+        key = f"sources/{client_id}/{source_id}"
+        blob = await self._blobs.put(key, content, media_type=media_type, inline_limit_bytes=0)
+        return NewSource(
+            source_id=source_id,
+            client_id=client_id,
+            title=PurePosixPath(file_name or "Recording").stem[:MAX_TITLE_CHARACTERS],
+            file_name=file_name,
+            media_type=media_type,
+            words=0,
+            headings=0,
+            characters=0,
+            sha256=blob.sha256,
+            blob=blob,
+        )
+
     async def _earlier(self, call: KeyedCall) -> Answer | None:
         async with self._database.connection() as connection:
             use = await self._keys.find(connection, call)
         return None if use is None else checked_use(use, call).answer
+
+
+def _recording_type(content: bytes, file: FileToRead, field: str) -> str | None:
+    try:
+        return recording_type(content, file)
+    except Unreadable as unreadable:
+        raise invalid(field, unreadable.message, unreadable.mend, code=unreadable.code) from unreadable
 
 
 def _view(source: NewSource) -> SourceView:

@@ -2,6 +2,7 @@
 
 from aif_ai.local.pii.detection import PiiOptions, redaction_of
 from aif_ai.local.sentiment import SentimentOptions, sentiment_of
+from aif_ai.local.speech.provider import NAME as SPEECH
 from aif_ai.local.speech.provider import LocalSpeech
 from aif_ai.local.summary import SummaryOptions, summary_of
 from aif_ai.local.text_rules import TextRules
@@ -11,6 +12,7 @@ from aif_ai.requests import Capability
 PII = "local_pii"
 SENTIMENT = "local_sentiment"
 SUMMARY = "local_summary"
+LOCAL_PROVIDERS = frozenset({SPEECH, PII, SENTIMENT, SUMMARY})
 
 
 def local_providers(speech: LocalSpeech) -> tuple[Provider, ...]:

@@ -63,7 +63,7 @@ def analysis_of(parts: list[SentimentPart], weights: list[int], *, turns: int, n
         if part.speaker is not None:
             by_speaker[part.speaker].append((part, weight))
     return SentimentAnalysis(
-        text=f"The mood is {overall.label} ({overall.score:+.2f}) over {len(parts)} sentences.",
+        text=f"The mood is {overall.label} ({overall.score:+.2f}) over {len(parts)} sentence{'s' if len(parts) > 1 else ''}.",
         overall=overall,
         parts=tuple(parts),
         turns=tuple(_mean(by_turn[number]) for number in range(turns)),

@@ -34,11 +34,14 @@ def resolved(kind: str, order: dict[str, Any]) -> Any:
     return compile_pipeline(pipeline).stages["structure"].input.resolve({"params": checked.values})
 
 
-def test_there_are_a_course_a_quiz_and_both_after_research() -> None:
+def test_there_are_structures_from_documents_and_analyses_of_speech_and_text() -> None:
     assert [(p.name, p.version, p.offered) for p in builtin_pipelines()] == [
+        ("call_analysis", "1.0.0", True),
         ("content_granulation_course", "1.0.0", True),
         ("content_granulation_quiz", "1.0.0", True),
         ("educational_content_pipeline", "1.0.0", True),
+        ("pii_detection", "1.0.0", True),
+        ("transcription", "1.0.0", True),
     ]
 
 

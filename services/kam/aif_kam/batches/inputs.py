@@ -20,6 +20,7 @@ from aif_kam.order_parameters import (
     check_wishes,
     no_source,
     with_source,
+    wrong_kind,
     wrong_parameters,
 )
 from aif_kam.source_intake import SourceIntake
@@ -77,6 +78,10 @@ class BatchInputs:
             for each in given
             if each.checked.source_id is not None and each.checked.source_id not in blobs
         ]
+        for each in given:
+            blob = blobs.get(each.checked.source_id or "")
+            if blob is not None and (wrong := wrong_kind(template, blob, each.field(SOURCE))):
+                mistakes.append(wrong)
         if mistakes:
             raise wrong_parameters(_told(mistakes))
         read = await self._read(client_id, given)

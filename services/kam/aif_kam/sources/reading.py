@@ -26,7 +26,7 @@ class FileToRead(Struct, frozen=True, kw_only=True):
     pasted: bool = False
 
 
-OFFERED = ".md, .txt, .html, .pdf or .docx"
+OFFERED = ".md, .txt, .html, .pdf or .docx, or a recording as .wav, .mp3, .ogg, .flac or .m4a"
 _BY_EXTENSION = {
     "md": FileKind.MARKDOWN,
     "markdown": FileKind.MARKDOWN,
