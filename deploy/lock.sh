@@ -21,3 +21,6 @@ for group in installer build; do
     .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
         --custom-compile-command "make lock" --output-file "deploy/locks/$group.lock" --group "pyproject.toml:$group"
 done
+# What the two depend on is another way to run the model, which the tests do without.
+.venv/bin/uv pip compile --quiet --universal --no-deps --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+    --custom-compile-command "make lock" --output-file deploy/locks/llm.lock --group pyproject.toml:llm
