@@ -12,20 +12,20 @@ from aif_runtime.failures import RuntimeFailure
 
 _LARGEST_ENTRY_BYTES = 512 * 1024
 """Below what the broker takes as one message."""
-_PATIENCE_SECONDS = 1.0
-"""A cache that takes longer is of no use."""
 
 _log = structlog.get_logger()
 _decoder = msgspec.json.Decoder(CachedAnswer)
 
 
 class BusResponseCache:
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, *, patience_seconds: float = 1.0) -> None:
         self._bus = bus
+        self._patience_seconds = patience_seconds
+        """A cache that takes longer is of no use."""
 
     async def get(self, key: str) -> CachedAnswer | None:
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(self._patience_seconds):
                 entry = await self._bus.entry(BUCKET_RESPONSES, key)
             return _decoder.decode(entry) if entry else None
         except (RuntimeFailure, TimeoutError, msgspec.DecodeError) as wrong:
@@ -37,7 +37,7 @@ class BusResponseCache:
         if len(entry) > _LARGEST_ENTRY_BYTES:
             return
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(self._patience_seconds):
                 await self._bus.put_entry(BUCKET_RESPONSES, key, entry)
         except (RuntimeFailure, TimeoutError) as wrong:
             _log.warning("response_cache_unwritable", reason=str(wrong))

@@ -1,0 +1,122 @@
+"""When a provider is left alone, and how fast it is asked."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aif_ai.circuit import Circuit, CircuitState
+from aif_ai.pace import Pace
+
+
+def _opened(now: float = 0.0) -> Circuit:
+    circuit = Circuit(failures_to_open=2, open_seconds=10.0, longest_open_seconds=25.0)
+    circuit.failed(now)
+    circuit.failed(now)
+    return circuit
+
+
+def test_failures_in_a_row_open_a_circuit_and_a_success_between_them_does_not() -> None:
+    circuit = Circuit(failures_to_open=2, open_seconds=10.0, longest_open_seconds=25.0)
+
+    circuit.failed(0.0)
+    circuit.succeeded()
+    circuit.failed(0.0)
+    still_closed = circuit.state(0.0)
+    circuit.failed(0.0)
+
+    assert still_closed is CircuitState.CLOSED
+    assert circuit.state(0.0) is CircuitState.OPEN
+    assert not circuit.admits(9.9)
+
+
+def test_after_its_time_one_call_is_on_trial_and_no_second_one() -> None:
+    circuit = _opened()
+
+    assert circuit.state(10.0) is CircuitState.HALF_OPEN
+    assert circuit.admits(10.0)
+    assert not circuit.admits(10.0)
+
+
+def test_a_trial_that_succeeds_closes_the_circuit() -> None:
+    circuit = _opened()
+    circuit.admits(10.0)
+
+    circuit.succeeded()
+
+    assert circuit.state(10.0) is CircuitState.CLOSED
+    assert circuit.failures_in_a_row == 0
+
+
+def test_trials_that_fail_open_it_twice_as_long_up_to_a_bound() -> None:
+    circuit = _opened()
+    waits: list[float] = []
+    now = 10.0
+
+    for _ in range(3):
+        assert circuit.admits(now)
+        circuit.failed(now)
+        waits.append(circuit.seconds_left_open(now))
+        now += waits[-1]
+
+    assert waits == [20.0, 25.0, 25.0]
+
+
+def test_a_trial_that_says_nothing_makes_room_for_the_next() -> None:
+    circuit = _opened()
+    circuit.admits(10.0)
+
+    circuit.give_up_trial()
+
+    assert circuit.admits(10.0)
+
+
+def test_a_late_failure_of_an_older_call_does_not_prolong_the_time() -> None:
+    circuit = _opened()
+
+    circuit.failed(8.0)
+
+    assert circuit.seconds_left_open(8.0) == 2.0
+
+
+def test_without_a_rate_nobody_waits_but_for_a_pause() -> None:
+    pace = Pace()
+
+    at_once = pace.take_place(100.0, requests_per_minute=None, patience_seconds=5.0)
+    pace.pause(103.0)
+    pace.pause(102.0)
+
+    assert at_once == 0.0
+    assert pace.take_place(100.0, requests_per_minute=None, patience_seconds=5.0) == 3.0
+    assert pace.take_place(100.0, requests_per_minute=None, patience_seconds=2.0) is None
+
+
+def test_a_tenth_of_a_minutes_requests_may_go_at_once_and_then_one_by_one() -> None:
+    pace = Pace()
+
+    waits = [pace.take_place(100.0, requests_per_minute=30, patience_seconds=60.0) for _ in range(5)]
+
+    assert waits == [0.0, 0.0, 0.0, 2.0, 4.0]
+
+
+def test_who_cannot_wait_takes_no_place_from_the_others() -> None:
+    pace = Pace()
+    pace.take_place(100.0, requests_per_minute=6, patience_seconds=0.0)
+
+    refused = pace.take_place(100.0, requests_per_minute=6, patience_seconds=1.0)
+
+    assert refused is None
+    assert pace.take_place(100.0, requests_per_minute=6, patience_seconds=60.0) == 10.0
+
+
+@given(st.integers(1, 600), st.lists(st.floats(0, 5), min_size=1, max_size=200))
+def test_no_minute_ever_sees_more_than_its_rate_and_one_burst(per_minute: int, gaps: list[float]) -> None:
+    pace, now, sent = Pace(), 1_000.0, []
+    for gap in gaps:
+        now += gap
+        wait = pace.take_place(now, requests_per_minute=per_minute, patience_seconds=1e9)
+        assert wait is not None
+        sent.append(now + wait)
+
+    sent.sort()
+    for first in sent:
+        in_the_minute = sum(first <= moment < first + 59.999 for moment in sent)
+        assert in_the_minute <= per_minute + max(1, per_minute // 10)
