@@ -66,7 +66,12 @@ class LocalSpeech:
             cpu_seconds=self._limits.cpu_seconds,
             memory_bytes=_WHISPER_MEMORY_BYTES if self._model_dir else _MEMORY_BYTES,
         )
-        transcript = await self._runner.transcribe(task, audio.data, heard)
+
+        async def told(text: str) -> None:
+            trace.characters += len(text)
+            await heard(text)
+
+        transcript = await self._runner.transcribe(task, audio.data, told)
         trace.audio_ms = transcript.duration_ms
         made_by = f"{NAME}/{call.model}"
         return Answer(text=msgspec.json.encode(msgspec.structs.replace(transcript, made_by=made_by)).decode(), finished=True)
