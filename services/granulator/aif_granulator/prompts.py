@@ -9,7 +9,7 @@ from aif_contracts.structures import KeyPoint
 from aif_granulator.granulation_order import GranulationOrder
 from aif_granulator.material import Material
 
-VERSION = "2026-11-2"
+VERSION = "2026-11-3"
 
 _AUTHOR = """\
 You are an experienced author of teaching material. You write clearly and exactly, for the audience that is named, in the
@@ -62,10 +62,14 @@ def messages_for(
     order: GranulationOrder,
     material: Material | None,
     *,
+    wishes: str | None,
     earlier: str | None,
     budget_characters: int,
 ) -> tuple[Message, ...]:
-    """The conversation that asks for a structure; the material is shortened to the budget, `earlier` ends the prompt."""
+    """The conversation that asks for a structure; the material is shortened to the budget.
+
+    `wishes` is what is known of the client; `earlier`, what became of the attempt before, ends the prompt.
+    """
     if kind is StructureKind.COURSE:
         task = _COURSE.format(audience=order.target_audience, grain=_GRAIN[order.granularity_level])
     else:
@@ -82,6 +86,8 @@ def messages_for(
         rules.append(_COURSE_RULES)
     if source is not None:
         parts.append(f"Title of the source: {source.title}\n<source>\n{excerpt(source, budget_characters)}\n</source>")
+    if wishes is not None:
+        parts.append(wishes)
     if earlier is not None:
         parts.append(earlier)
     return (

@@ -5,7 +5,7 @@ from aif_ai.source_excerpt import excerpt
 from aif_contracts.documents import SourceDocument
 from aif_researcher.research_order import ResearchOrder
 
-VERSION = "2026-11-1"
+VERSION = "2026-11-2"
 
 _RESEARCHER = """\
 You prepare material for authors of teaching material. You are exact, you tell what is certain from what is disputed, and you
@@ -33,14 +33,24 @@ summary of two or three sentences and 2 to 5 key points."""
 
 
 def messages_for(
-    order: ResearchOrder, source: SourceDocument | None, *, earlier: str | None, budget_characters: int
+    order: ResearchOrder,
+    source: SourceDocument | None,
+    *,
+    wishes: str | None,
+    earlier: str | None,
+    budget_characters: int,
 ) -> tuple[Message, ...]:
-    """The conversation that asks for research; the source is shortened to the budget, `earlier` ends the prompt."""
+    """The conversation that asks for research; the source is shortened to the budget.
+
+    `wishes` is what is known of the client; `earlier`, what became of the attempt before, ends the prompt.
+    """
     parts = [_TASK.format(audience=order.target_audience)]
     if order.topic:
         parts.append(f"Topic: {order.topic}")
     if source is not None:
         parts.append(f"Title of the source: {source.title}\n<source>\n{excerpt(source, budget_characters)}\n</source>")
+    if wishes is not None:
+        parts.append(wishes)
     if earlier is not None:
         parts.append(earlier)
     rules = _SOURCE_RULES if source is not None else _NO_SOURCE_RULES

@@ -3,6 +3,8 @@
 import msgspec
 
 from aif_ai.attempt_generation import generate_for
+from aif_ai.client_wishes import client_wishes
+from aif_ai.configuration import ClientConfigurations
 from aif_ai.door import Door
 from aif_ai.earlier_attempt import earlier_attempt
 from aif_ai.requests import Capability, Generation, GenerationRequest, StructureKind, StructuringTask
@@ -24,8 +26,11 @@ _MOST_OUTPUT_TOKENS = 8_000
 class Researching:
     """Stateless between assignments."""
 
-    def __init__(self, *, door: Door, clock: Clock, source_budget_characters: int) -> None:
+    def __init__(
+        self, *, door: Door, clock: Clock, source_budget_characters: int, configurations: ClientConfigurations
+    ) -> None:
         self._door = door
+        self._configurations = configurations
         self._clock = clock
         self._source_budget_characters = source_budget_characters
 
@@ -48,6 +53,7 @@ class Researching:
                 messages_for,
                 order,
                 source,
+                wishes=await self._wishes(assignment),
                 earlier=await earlier_attempt(assignment),
                 budget_characters=self._source_budget_characters,
             )
@@ -62,6 +68,11 @@ class Researching:
             ),
         )
         return await generate_for(assignment, self._door, request)
+
+    async def _wishes(self, assignment: Assignment) -> str | None:
+        """What the model is told about the client, in the workspace that the order names."""
+        context = assignment.context
+        return client_wishes(await self._configurations.of(context.client_id, context.workspace_id))
 
     async def _checked(
         self, generation: Generation, order: ResearchOrder, source: SourceDocument | None, assignment: Assignment

@@ -59,7 +59,9 @@ class Rig:
         self.writing = MemoryBus(self.broker)
         self.clock = ManualClock()
         self.complaints = Complaints(origin="content_granulator", clock=self.clock)
-        self.entries = ConfigurationEntries(bus=self.bus, monotonic=self.clock.monotonic, complaints=self.complaints)
+        self.entries = ConfigurationEntries(
+            bus=self.bus, monotonic=self.clock.monotonic, complaints=self.complaints, listen_seconds=0.05
+        )
         self.configurations = Configurations(entries=self.entries, complaints=self.complaints)
 
     async def put(self, entry: str, content: Any, revision: int = 1) -> None:
