@@ -16,10 +16,12 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from aif_contracts.metering import CallOutcome, ProviderCall, Purpose
 from aif_runtime.assignment import ActionSpec, Assignment, Outcome, WorkerSpec
 from aif_runtime.connections import open_connections
+from aif_runtime.failures import BusUnavailable
 from aif_runtime.process import Assembled, Part, Surroundings, run_service
 from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_loop import run_worker
@@ -27,6 +29,9 @@ from aif_runtime.worker_settings import WorkerSettings
 
 WORKER = "billed_worker"
 PRICE_USD = "0.0125"
+BOUND_USD = "0.02"
+"""What a call may cost at most, as far as its worker knows."""
+ANNOUNCE_AGAIN_SECONDS = 0.1
 POISON = "poison"
 """An input that ends the process, until the worker is mended."""
 POISONED_EXIT = 86
@@ -64,15 +69,32 @@ class Provider:
         call_key = ".".join(
             (assignment.execution_id, assignment.stage_id, str(assignment.attempt), str(assignment.next_call_number()))
         )
-        await asyncio.sleep(self._call_ms / 2000)
+        answered = _call(assignment, call_key, self._call_ms)
+        await _announce(assignment, answered)
+        try:
+            await asyncio.sleep(self._call_ms / 2000)
+        except asyncio.CancelledError:
+            await assignment.record_call(replace(answered, outcome=CallOutcome.CANCELLED, cost_usd="0"))
+            raise
         line = BillLine(call_key=call_key, cost_usd=PRICE_USD, billed_at=time.time())
         os.write(self._bill, msgspec.json.encode(line) + b"\n")
         try:
             await asyncio.sleep(self._call_ms / 2000)
         finally:
             # Whoever stops the attempt now, what was begun is paid for.
-            await assignment.record_call(_call(assignment, call_key, self._call_ms))
+            await assignment.record_call(answered)
         return Outcome(output={"text": sha256(text.encode()).hexdigest()})
+
+
+async def _announce(assignment: Assignment, answered: ProviderCall) -> None:
+    started = replace(answered, outcome=CallOutcome.STARTED, cost_usd=None, upper_bound_usd=BOUND_USD)
+    while True:
+        try:
+            await assignment.announce_call(started)
+        except BusUnavailable:
+            await asyncio.sleep(ANNOUNCE_AGAIN_SECONDS)
+            continue
+        return
 
 
 def _call(assignment: Assignment, call_key: str, latency_ms: int) -> ProviderCall:

@@ -20,7 +20,7 @@ from aif_runtime.bus import Broadcast, Outgoing
 from aif_runtime.nats_bus import NatsBus
 from faults.billed_worker import POISON
 from faults.fuzzed_messages import Fuzzed, fuzzed_messages
-from faults.invariants import WORKER_LOST, Books, CallsLost
+from faults.invariants import WORKER_LOST, Books
 from faults.kept_letters import KeptLetters
 from faults.paper_factory import paper_chain
 from faults.trial import Allowed, Outcome, Trial, TrialPlan, trial
@@ -63,7 +63,7 @@ async def everything_said_twice(plan: TrialPlan) -> Outcome:
         for what, changed in _differences(books, await running.books()):
             running.expect(not changed, f"the replay changed {what}")
         running.remarks.append(f"{len(heard)} messages replayed")
-        return await running.verdict(Allowed(calls_lost=CallsLost.WITH_THEIR_WORKER))
+        return await running.verdict(Allowed())
 
 
 async def broken_among_good(plan: TrialPlan) -> Outcome:
@@ -127,7 +127,7 @@ async def packets_that_kill(plan: TrialPlan) -> Outcome:
         with running.noted_as_violation():
             await _check_buried(running, poisoned)
             await _mend_and_resume(running, poisoned)
-        return await running.verdict(Allowed(calls_lost=CallsLost.WITH_THEIR_WORKER))
+        return await running.verdict(Allowed())
 
 
 async def _order_too_early(running: Trial) -> None:

@@ -40,7 +40,7 @@ async def everything_killed_at_random(plan: TrialPlan) -> Outcome:
             if running.factory.kill(name):
                 running.note(f"{name} killed")
         await loading
-        return await running.verdict(Allowed(calls_lost=CallsLost.WITH_THEIR_WORKER))
+        return await running.verdict(Allowed())
 
 
 async def broker_killed_under_publishers(plan: TrialPlan) -> Outcome:

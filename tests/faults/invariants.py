@@ -1,14 +1,15 @@
 """What must hold after every trial, read from Postgres, from the broker and from the provider's bill.
 
     I1  each leg of an accepted execution has exactly one terminal event, and its events are numbered without gaps
-    I2  the ledger is the bill: every call that was billed is booked once, at its price
+    I2  the ledger is the bill: every call that was billed is booked once, at its price, or in doubt with a bound above it
     I3  each stage was applied once at most, and exactly once if its execution completed
     I4  the deliverable is the digest of what was ordered
+    I5  the books balance: what the client is charged and what it still has reserved are the sums over its calls
     I6  nothing is left over: no unpublished message, no packet, no report, no usage
     I8  everything ended, and nearly all of it well
 
-A call that a killed worker had made and not told of is in nobody's books but the provider's; one whose message went down with
-the broker's store is known by its attempt's report alone. Those are counted apart, and excused only where a trial does that.
+A call whose worker was killed before it told of its end stays in doubt. One whose messages went down with the broker's store is
+known by its attempt's report alone, or not at all; those are counted apart, and excused only where a trial does that.
 """
 
 import enum
@@ -31,7 +32,7 @@ from faults.billed_worker import BillLine
 from faults.paced_orders import expected_digest
 from faults.paper_factory import STAGES
 
-CHECKED = ("I1", "I2", "I3", "I4", "I6", "I8")
+CHECKED = ("I1", "I2", "I3", "I4", "I5", "I6", "I8")
 WORKER_LOST = "worker_lost"
 LEAST_SHARE_COMPLETED = 0.95
 QUEUES = (subjects.STREAM_REQUESTS, subjects.STREAM_WORK, subjects.STREAM_REPORTS, subjects.STREAM_USAGE)
@@ -43,10 +44,20 @@ class CallsLost(enum.Enum):
     """Which billed calls may be missing in the ledger."""
 
     NONE = "none"
-    WITH_THEIR_WORKER = "with_their_worker"
-    """Those of attempts whose worker fell silent."""
     WITH_THE_STORE = "with_the_store"
-    """Those, too, whose cost is in the report of their attempt."""
+    """Those of attempts whose worker fell silent, and those whose cost is in the report of their attempt."""
+
+
+class StoredCall(Struct, frozen=True, kw_only=True):
+    cost_usd: Decimal | None
+    upper_bound_usd: Decimal | None = None
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """Of the client, over all its months."""
+
+    spent_usd: Decimal
+    reserved_usd: Decimal
 
 
 class StoredExecution(Struct, frozen=True, kw_only=True):
@@ -71,8 +82,9 @@ class Books(Struct, frozen=True, kw_only=True):
     events: Mapping[str, list[ExecutionEvent]]
     final_events: Mapping[str, int]
     attempts: tuple[StoredAttempt, ...]
-    ledger: Mapping[str, Decimal | None]
-    """Cost by call key."""
+    ledger: Mapping[str, StoredCall]
+    """By call key."""
+    account: Account
 
 
 class Violations:
@@ -104,7 +116,13 @@ async def read_books(database: Database, execution_ids: Collection[str]) -> Book
             "SELECT execution_id, stage_id, attempt, failure_code, cost_usd FROM stage_attempts WHERE execution_id = ANY ($1)",
             wanted,
         )
-        calls = await connection.fetch("SELECT call_key, cost_usd FROM provider_calls WHERE execution_id = ANY ($1)", wanted)
+        calls = await connection.fetch(
+            "SELECT call_key, cost_usd, upper_bound_usd FROM provider_calls WHERE execution_id = ANY ($1)", wanted
+        )
+        account = await connection.fetchrow(
+            "SELECT coalesce(sum(spent_usd), 0) AS spent, coalesce(sum(reserved_usd), 0) AS reserved FROM budget_windows"
+        )
+    assert account is not None, "a sum is always there"
     by_execution: dict[str, list[ExecutionEvent]] = defaultdict(list)
     for row in events:
         by_execution[row["execution_id"]] += _EVENTS.decode(row["events"])
@@ -113,14 +131,20 @@ async def read_books(database: Database, execution_ids: Collection[str]) -> Book
         events=by_execution,
         final_events=Counter(row["execution_id"] for row in events if row["is_final"]),
         attempts=tuple(StoredAttempt(**row) for row in attempts),
-        ledger={row["call_key"]: row["cost_usd"] for row in calls},
+        ledger={row["call_key"]: StoredCall(cost_usd=row["cost_usd"], upper_bound_usd=row["upper_bound_usd"]) for row in calls},
+        account=Account(spent_usd=account["spent"], reserved_usd=account["reserved"]),
     )
 
 
 async def count_left_over(database: Database, bus: NatsBus) -> dict[str, int]:
     """What should have gone, by the place where it lies. Raises DatabaseUnavailable, BusUnavailable."""
     async with database.connection() as connection:
-        left = {"outbox": int(await connection.fetchval("SELECT count(*) FROM outbox"))}
+        left = {
+            "outbox": int(await connection.fetchval("SELECT count(*) FROM outbox")),
+            "executions that hold money for attempts": int(
+                await connection.fetchval("SELECT count(*) FROM executions WHERE ended_at IS NOT NULL AND wake_at IS NOT NULL")
+            ),
+        }
     for stream in QUEUES:
         left[stream] = await count_messages(bus, stream)
     return {place: count for place, count in left.items() if count}
@@ -169,16 +193,31 @@ def check_endings(texts: Mapping[str, str], books: Books, violations: Violations
             violations.add("I1", f"{execution_id} has events {numbers}")
 
 
-def check_money(books: Books, bill: Collection[BillLine], violations: Violations, lost: CallsLost) -> int:
-    """I2. Returns how many calls are on the bill alone and excused."""
+class Unanswered(Struct, frozen=True, kw_only=True):
+    """Billed calls of which the ledger does not know the price."""
+
+    in_doubt: int = 0
+    """Known by their announcement."""
+    unbooked: int = 0
+    """On the bill alone, and excused."""
+
+
+def check_money(books: Books, bill: Collection[BillLine], violations: Violations, lost: CallsLost) -> Unanswered:
+    """I2 and I5."""
     ours = [line for line in bill if line.call_key.split(".", 1)[0] in books.executions]
     for call_key, times in Counter(line.call_key for line in ours).items():
         if times > 1:
             violations.add("I2", f"the provider billed {call_key} {times} times: an attempt was given to two workers")
     prices = {line.call_key: Decimal(line.cost_usd) for line in ours}
-    for call_key, cost in books.ledger.items():
-        if prices.get(call_key) != cost:
-            violations.add("I2", f"the ledger says {cost} for {call_key}, the bill {prices.get(call_key)}")
+    in_doubt = 0
+    for call_key, call in books.ledger.items():
+        price = prices.get(call_key)
+        if call.cost_usd is None and price is not None:
+            in_doubt += 1
+        if call.cost_usd is None and (call.upper_bound_usd is None or (price is not None and call.upper_bound_usd < price)):
+            violations.add("I2", f"{call_key} is in doubt up to {call.upper_bound_usd}, the bill says {price}")
+        if call.cost_usd is not None and call.cost_usd != (price or 0):
+            violations.add("I2", f"the ledger says {call.cost_usd} for {call_key}, the bill {price}")
     attempts = {(each.execution_id, each.stage_id, each.attempt): each for each in books.attempts}
     unbooked = 0
     for call_key in prices.keys() - books.ledger.keys():
@@ -188,13 +227,25 @@ def check_money(books: Books, bill: Collection[BillLine], violations: Violations
             unbooked += 1
         else:
             violations.add("I2", f"{call_key} was billed and is not in the ledger")
-    return unbooked
+    if lost is CallsLost.NONE:
+        _check_account(books, violations)
+    return Unanswered(in_doubt=in_doubt, unbooked=unbooked)
+
+
+def _check_account(books: Books, violations: Violations) -> None:
+    spent = sum((call.cost_usd for call in books.ledger.values() if call.cost_usd is not None), Decimal(0))
+    doubtful = [call.upper_bound_usd for call in books.ledger.values() if call.cost_usd is None]
+    reserved = sum((bound for bound in doubtful if bound is not None), Decimal(0))
+    if books.account.spent_usd != spent:
+        violations.add("I5", f"the client is charged {books.account.spent_usd}, its calls have cost {spent}")
+    if books.account.reserved_usd != reserved:
+        violations.add("I5", f"{books.account.reserved_usd} are reserved, {reserved} are in doubt")
 
 
 def _is_excused(attempt: StoredAttempt, price: Decimal, lost: CallsLost) -> bool:
-    if attempt.failure_code == WORKER_LOST:
-        return lost is not CallsLost.NONE
-    return lost is CallsLost.WITH_THE_STORE and attempt.cost_usd is not None and attempt.cost_usd >= price
+    if lost is CallsLost.NONE:
+        return False
+    return attempt.failure_code == WORKER_LOST or (attempt.cost_usd is not None and attempt.cost_usd >= price)
 
 
 def check_stages(books: Books, violations: Violations) -> None:

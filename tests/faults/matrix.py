@@ -50,13 +50,14 @@ async def play(name: str, plan: TrialPlan) -> Played:
 HEAD = (
     f"{'id':<4} {'seed':>10} {'exec':>5} {'faults':>6} {'done':>5} "
     + " ".join(f"{invariant:>3}" for invariant in CHECKED)
-    + f" {'pass':>4} {'lost':>5} {'again':>5} {'unbk':>4} {'recovery':>8} {'stall':>6} {'seconds':>7}"
+    + f" {'pass':>4} {'lost':>5} {'again':>5} {'doubt':>5} {'unbk':>4} {'recovery':>8} {'stall':>6} {'seconds':>7}"
 )
 
 LEGEND = """
 I1 to I8   violations of each invariant; pass: figures of the trial's own that were missed
 lost       attempts whose worker fell silent; again: paid calls beyond the first one for a stage
-unbk       calls on the provider's bill alone, because their worker or their message was destroyed
+doubt      calls on the provider's bill whose end nobody told: in the ledger at their bound
+unbk       calls on the provider's bill alone, because their messages were destroyed
 recovery   the longest time from a fault until an order that was accepted after it had completed
 stall      the longest time without an execution ending while orders came in"""
 
@@ -67,7 +68,8 @@ def row(played: Played) -> str:
     return (
         f"{played.name:<4} {played.seed:>10} {outcome.executions:>5} {outcome.faults:>6} {outcome.completed:>5} {counts} "
         f"{len(outcome.violations.get('pass', ())):>4} {outcome.lost_attempts:>5} {outcome.repeated_calls:>5} "
-        f"{outcome.unbooked_calls:>4} {outcome.worst_recovery_seconds:>7.1f}s {outcome.stall_seconds:>5.1f}s "
+        f"{outcome.calls_in_doubt:>5} {outcome.unbooked_calls:>4} "
+        f"{outcome.worst_recovery_seconds:>7.1f}s {outcome.stall_seconds:>5.1f}s "
         f"{played.seconds:>6.1f}s"
     )
 

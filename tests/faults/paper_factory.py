@@ -220,6 +220,8 @@ class PaperFactory:
             **SHORT_TIMES,
             "AIF_ORCHESTRATOR_LEASE_SECONDS": "2",
             "AIF_ACK_WAIT_SECONDS": "2",
+            # Every execution reserves what it could cost; here they are not to wait for each other's money.
+            "AI_DEFAULT_MONTHLY_BUDGET_USD": "1000000",
             "AIF_NATS_URL": self.nats.url,
             "AIF_BLOBS_URL": self.blobs_url,
             "AIF_LOG_LEVEL": "warning",

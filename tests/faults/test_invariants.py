@@ -22,10 +22,13 @@ from aif_runtime.memory_blobs import MemoryBlobStore
 from faults.billed_worker import BillLine
 from faults.invariants import (
     WORKER_LOST,
+    Account,
     Books,
     CallsLost,
     StoredAttempt,
+    StoredCall,
     StoredExecution,
+    Unanswered,
     Violations,
     check_endings,
     check_liveness,
@@ -40,6 +43,7 @@ DIGEST_OF_BEES = "45e45b469aa00c9c4359410b3d50ca3bf56477b53841de68957e13a0f081d8
 CALLS = ("exec_1.one.1.1", "exec_1.two.1.1", "exec_1.three.1.1")
 BILL = tuple(BillLine(call_key=key, cost_usd="0.0125", billed_at=0.0) for key in CALLS)
 PRICE = Decimal("0.0125")
+BOOKED = StoredCall(cost_usd=PRICE)
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ATTEMPTS = tuple(
     StoredAttempt(execution_id=EXECUTION, stage_id=stage, attempt=1, failure_code=None, cost_usd=PRICE)
@@ -54,7 +58,7 @@ async def test_a_trial_in_order_breaks_nothing() -> None:
     unbooked = await _check(books, BILL, found)
 
     assert dict(found.found) == {}
-    assert unbooked == 0
+    assert unbooked == Unanswered()
 
 
 async def test_an_accepted_order_that_is_not_stored_breaks_the_first() -> None:
@@ -114,18 +118,23 @@ async def test_an_event_after_the_end_breaks_the_first() -> None:
         ((*BILL, BILL[0]), None, "the provider billed exec_1.one.1.1 2 times: an attempt was given to two workers"),
         (
             BILL,
-            {CALLS[0]: Decimal("0.0125"), CALLS[1]: Decimal("0.0125")},
+            {CALLS[0]: BOOKED, CALLS[1]: BOOKED},
             "exec_1.three.1.1 was billed and is not in the ledger",
         ),
         (
             BILL,
-            dict.fromkeys(CALLS[1:], Decimal("0.0125")) | {CALLS[0]: Decimal("0.01")},
+            dict.fromkeys(CALLS[1:], BOOKED) | {CALLS[0]: StoredCall(cost_usd=Decimal("0.01"))},
             "the ledger says 0.01 for exec_1.one.1.1, the bill 0.0125",
+        ),
+        (
+            BILL,
+            dict.fromkeys(CALLS[1:], BOOKED) | {CALLS[0]: StoredCall(cost_usd=None, upper_bound_usd=Decimal("0.01"))},
+            "exec_1.one.1.1 is in doubt up to 0.01, the bill says 0.0125",
         ),
     ],
 )
 async def test_a_ledger_that_is_not_the_bill_breaks_the_second(
-    bill: tuple[BillLine, ...], ledger: dict[str, Decimal | None] | None, words: str
+    bill: tuple[BillLine, ...], ledger: dict[str, StoredCall] | None, words: str
 ) -> None:
     found = Violations()
     books = await _books()
@@ -135,31 +144,52 @@ async def test_a_ledger_that_is_not_the_bill_breaks_the_second(
     assert found.found["I2"] == [words]
 
 
-async def test_a_call_of_a_lost_attempt_is_excused_only_where_workers_were_destroyed() -> None:
+async def test_a_call_in_doubt_within_its_bound_is_counted_and_breaks_nothing() -> None:
+    doubtful = StoredCall(cost_usd=None, upper_bound_usd=Decimal("0.02"))
+    account = Account(spent_usd=2 * PRICE, reserved_usd=Decimal("0.02"))
+    books = replace(await _books(), ledger=dict.fromkeys(CALLS[1:], BOOKED) | {CALLS[0]: doubtful}, account=account)
+    found = Violations()
+
+    unanswered = check_money(books, BILL, found, CallsLost.NONE)
+
+    assert dict(found.found) == {}
+    assert unanswered == Unanswered(in_doubt=1)
+
+
+@pytest.mark.parametrize(
+    ("account", "words"),
+    [
+        (Account(spent_usd=PRICE, reserved_usd=Decimal(0)), "the client is charged 0.0125, its calls have cost 0.0375"),
+        (Account(spent_usd=3 * PRICE, reserved_usd=PRICE), "0.0125 are reserved, 0 are in doubt"),
+    ],
+)
+async def test_an_account_that_is_not_the_sum_of_its_calls_breaks_the_fifth(account: Account, words: str) -> None:
+    found = Violations()
+
+    check_money(replace(await _books(), account=account), BILL, found, CallsLost.NONE)
+
+    assert found.found["I5"] == [words]
+
+
+async def test_a_call_that_only_its_report_tells_of_is_excused_where_the_brokers_store_was_deleted() -> None:
+    books = replace(await _books(), ledger=dict.fromkeys(CALLS[:2], BOOKED))
+    killed, deleted = Violations(), Violations()
+
+    check_money(books, BILL, killed, CallsLost.NONE)
+    unanswered = check_money(books, BILL, deleted, CallsLost.WITH_THE_STORE)
+
+    assert killed.found["I2"] == ["exec_1.three.1.1 was billed and is not in the ledger"]
+    assert dict(deleted.found) == {}
+    assert unanswered == Unanswered(unbooked=1)
+
+
+async def test_a_call_of_a_lost_attempt_is_excused_where_the_brokers_store_was_deleted() -> None:
     books = await _books()
     lost = StoredAttempt(execution_id=EXECUTION, stage_id="one", attempt=2, failure_code=WORKER_LOST, cost_usd=None)
     books = replace(books, attempts=(*ATTEMPTS, lost))
     bill = (*BILL, BillLine(call_key="exec_1.one.2.1", cost_usd="0.0125", billed_at=0.0))
-    strict, lenient = Violations(), Violations()
 
-    check_money(books, bill, strict, CallsLost.NONE)
-    unbooked = check_money(books, bill, lenient, CallsLost.WITH_THEIR_WORKER)
-
-    assert strict.found["I2"] == ["exec_1.one.2.1 was billed and is not in the ledger"]
-    assert dict(lenient.found) == {}
-    assert unbooked == 1
-
-
-async def test_a_call_that_only_its_report_tells_of_is_excused_where_the_brokers_store_was_deleted() -> None:
-    books = replace(await _books(), ledger=dict.fromkeys(CALLS[:2], PRICE))
-    killed, deleted = Violations(), Violations()
-
-    check_money(books, BILL, killed, CallsLost.WITH_THEIR_WORKER)
-    unbooked = check_money(books, BILL, deleted, CallsLost.WITH_THE_STORE)
-
-    assert killed.found["I2"] == ["exec_1.three.1.1 was billed and is not in the ledger"]
-    assert dict(deleted.found) == {}
-    assert unbooked == 1
+    assert check_money(books, bill, Violations(), CallsLost.WITH_THE_STORE) == Unanswered(unbooked=1)
 
 
 async def test_a_stage_that_was_applied_twice_breaks_the_third() -> None:
@@ -201,7 +231,7 @@ async def test_an_execution_that_never_ends_breaks_the_eighth() -> None:
     ]
 
 
-async def _check(books: Books, bill: tuple[BillLine, ...], found: Violations) -> int:
+async def _check(books: Books, bill: tuple[BillLine, ...], found: Violations) -> Unanswered:
     check_endings(TEXTS, books, found)
     unbooked = check_money(books, bill, found, CallsLost.NONE)
     check_stages(books, found)
@@ -233,7 +263,8 @@ async def _books(delivered: str = DIGEST_OF_BEES) -> Books:
         events={EXECUTION: [_event(number, data) for number, data in enumerate([*steps, end], 1)]},
         final_events={EXECUTION: 1},
         attempts=ATTEMPTS,
-        ledger=dict.fromkeys(CALLS, Decimal("0.0125")),
+        ledger=dict.fromkeys(CALLS, BOOKED),
+        account=Account(spent_usd=3 * PRICE, reserved_usd=Decimal(0)),
     )
 
 

@@ -76,8 +76,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     lost_attempts: int
     repeated_calls: int
     """Paid calls beyond the first one for a stage."""
+    calls_in_doubt: int
+    """Billed calls whose end nobody told; the ledger has their bound."""
     unbooked_calls: int
-    """On the provider's bill alone, because their worker or their message was destroyed."""
+    """On the provider's bill alone, because their messages were destroyed."""
     recovery_seconds: tuple[float, ...]
     """For each fault, until an order that was accepted after it had completed."""
     stall_seconds: float
@@ -149,7 +151,7 @@ class Trial:
         """When all has come to rest."""
         await self.comes_to_rest()
         books, bill = await self.books(), self.factory.bill()
-        unbooked = check_money(books, bill, self.violations, allowed.calls_lost)
+        unanswered = check_money(books, bill, self.violations, allowed.calls_lost)
         await self._check_invariants(books, allowed)
         outcome = Outcome(
             executions=len(self.orders.texts),
@@ -157,7 +159,8 @@ class Trial:
             completed=sum(execution.status == "completed" for execution in books.executions.values()),
             lost_attempts=sum(attempt.failure_code == WORKER_LOST for attempt in books.attempts),
             repeated_calls=_repeated(bill, self.orders.texts),
-            unbooked_calls=unbooked,
+            calls_in_doubt=unanswered.in_doubt,
+            unbooked_calls=unanswered.unbooked,
             recovery_seconds=_recoveries(self.faults, books),
             stall_seconds=_longest_stall(books),
             violations=self.violations.found,

@@ -123,6 +123,8 @@ async def running_factory(servers: Servers, database_url: str, replicas: Replica
         "AIF_ORCHESTRATOR_DATABASE_URL": database_url,
         "AIF_BLOBS_URL": (servers.folder / "blobs").as_uri(),
         "AIF_LOG_LEVEL": "warning",
+        # Every execution of paid work reserves what it could cost; here none is to wait for another one's money.
+        "AI_DEFAULT_MONTHLY_BUDGET_USD": "1000000",
         "AIF_IDLE_SLOTS": str(replicas.slots),
     }
     idle_worker = str(Path(__file__).with_name("idle_worker.py"))
