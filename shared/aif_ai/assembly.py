@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from aif_ai.anthropic_provider import AnthropicProvider
 from aif_ai.call_policy import CallPolicy
+from aif_ai.deepgram_provider import DeepgramProvider
 from aif_ai.door import Door
 from aif_ai.model_switches import ModelSwitches
 from aif_ai.openai_provider import COMPATIBLE, OPENAI, OpenAiProvider
@@ -25,6 +26,9 @@ class ModelAccess(Struct, frozen=True, kw_only=True):
     anthropic_api_key: str | None = None
     anthropic_base_url: str | None = None
     anthropic_models: tuple[str, ...] = ()
+    deepgram_api_key: str | None = None
+    deepgram_base_url: str | None = None
+    deepgram_models: tuple[str, ...] = ()
     free_models: tuple[str, ...] = ()
     policy: CallPolicy = CallPolicy()
     silence_seconds: float = 60.0
@@ -65,6 +69,15 @@ def open_door(
                 api_key=access.anthropic_api_key,
                 base_url=access.anthropic_base_url,
                 silence_seconds=access.silence_seconds,
+            )
+        )
+    if access.deepgram_models and access.deepgram_api_key:
+        providers.append(
+            DeepgramProvider(
+                models=access.deepgram_models,
+                api_key=access.deepgram_api_key,
+                base_url=access.deepgram_base_url,
+                silence_seconds=access.policy.call_timeout_seconds,
             )
         )
     return Door(

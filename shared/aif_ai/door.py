@@ -73,6 +73,12 @@ class Door:
         return tuple(dict.fromkeys(model for models in found for model in models))
 
     @property
+    def language_models(self) -> tuple[str, ...]:
+        """Those of them that answer messages: without one, nobody needs to write a prompt."""
+        found = (o.models for p in self._providers for o in p.offers if o.capability is Capability.LLM_GENERATION)
+        return tuple(dict.fromkeys(model for models in found for model in models))
+
+    @property
     def registry(self) -> CapabilityRegistry:
         return self._registry
 

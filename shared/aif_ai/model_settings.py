@@ -5,8 +5,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from aif_ai.assembly import ModelAccess
+from aif_ai.bus_response_cache import BusResponseCache
 from aif_ai.call_policy import CallPolicy
+from aif_ai.response_cache import ResponseCache
 from aif_contracts.packets import QualityTier
+from aif_runtime.bus import Bus
 from aif_runtime.settings import Secret
 from aif_runtime.worker_settings import WorkerSettings
 
@@ -76,6 +79,10 @@ class ModelSettings(WorkerSettings, frozen=True, kw_only=True):
             quality_overrides=_tiers(self.model_quality),
             requests_per_minute=_rates(self.provider_requests_per_minute),
         )
+
+    def opened_cache(self, bus: Bus) -> ResponseCache | None:
+        """Where answers are kept for all replicas; None when the operator wants none kept."""
+        return BusResponseCache(bus) if self.response_cache else None
 
 
 def _tiers(entries: tuple[str, ...]) -> dict[str, QualityTier]:

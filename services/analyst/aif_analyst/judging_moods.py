@@ -65,7 +65,7 @@ class JudgingMoods:
         return GenerationRequest(
             capability=Capability.SENTIMENT_ANALYSIS,
             action=action,
-            messages=sentiment_messages(sentences, passages) if fits and self._door.models else (),
+            messages=sentiment_messages(sentences, passages) if fits and self._door.language_models else (),
             max_output_tokens=200 + TOKENS_FOR_A_SENTENCE * len(sentences),
             schema_name="scores",
             schema=scores_schema(),

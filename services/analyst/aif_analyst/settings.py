@@ -3,8 +3,11 @@
 from typing import Annotated
 
 from msgspec import Meta
+from msgspec.structs import replace
 
+from aif_ai.assembly import ModelAccess
 from aif_ai.model_settings import ModelSettings
+from aif_runtime.settings import Secret
 
 
 class AnalystSettings(ModelSettings, frozen=True, kw_only=True):
@@ -18,6 +21,13 @@ class AnalystSettings(ModelSettings, frozen=True, kw_only=True):
     analyst_speech_cpu_seconds: Annotated[
         int, Meta(ge=10, le=86_400, description="Processor time that recognising one recording may take")
     ] = 3_600
+    deepgram_api_key: Annotated[
+        Secret | None, Meta(description="Key for Deepgram's transcription", extra={"env": "DEEPGRAM_API_KEY"})
+    ] = None
+    deepgram_base_url: Annotated[str | None, Meta(description="Another address for Deepgram's API, for a proxy")] = None
+    deepgram_models: Annotated[tuple[str, ...], Meta(description="Models to use at Deepgram, the preferred one first")] = (
+        "nova-3",
+    )
     whisper_model_dir: Annotated[
         str | None,
         Meta(
@@ -25,3 +35,12 @@ class AnalystSettings(ModelSettings, frozen=True, kw_only=True):
             extra={"env": "WHISPER_MODEL_DIR"},
         ),
     ] = None
+
+    def model_access(self) -> ModelAccess:
+        """Speech services besides the language models."""
+        return replace(
+            super().model_access(),
+            deepgram_api_key=self.deepgram_api_key.reveal() if self.deepgram_api_key else None,
+            deepgram_base_url=self.deepgram_base_url,
+            deepgram_models=self.deepgram_models,
+        )

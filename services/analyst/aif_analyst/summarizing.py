@@ -65,7 +65,7 @@ class Summarizing:
         )
 
     async def _messages(self, at_hand: TextAtHand, order: SummaryOrder, assignment: Assignment) -> tuple[Message, ...]:
-        if not self._door.models or not at_hand.text.strip():
+        if not self._door.language_models or not at_hand.text.strip():
             return ()
         return await run_in_thread(
             summary_messages,

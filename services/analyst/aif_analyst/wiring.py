@@ -31,7 +31,11 @@ async def wire(surroundings: Surroundings[AnalystSettings]) -> AsyncIterator[Ass
             connections.bus, surroundings.clock, origin=ANALYST, free_models=settings.free_models
         )
         door = open_door(
-            settings.model_access(), surroundings.clock, switches=configured.switches, local=local_providers(speech)
+            settings.model_access(),
+            surroundings.clock,
+            switches=configured.switches,
+            cache=settings.opened_cache(connections.bus),
+            local=local_providers(speech),
         )
         spec = analyst_spec(
             door,

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aif_ai.assembly import open_door
+from aif_ai.configuration_assembly import open_configuration
 from aif_granulator.settings import GranulatorSettings
-from aif_granulator.worker import granulator_spec, optimizer_spec
+from aif_granulator.worker import GRANULATOR, granulator_spec, optimizer_spec
 from aif_runtime.assignment import WorkerSpec
 from aif_runtime.connections import Connections, open_connections
 from aif_runtime.process import Assembled, Part, Surroundings
@@ -19,18 +20,29 @@ async def wire(surroundings: Surroundings[GranulatorSettings]) -> AsyncIterator[
     """Open what one replica needs, and close it again."""
     settings = surroundings.settings
     async with open_connections(surroundings) as connections:
-        door = open_door(settings.model_access(), surroundings.clock)
+        configured = await open_configuration(
+            connections.bus, surroundings.clock, origin=GRANULATOR, free_models=settings.free_models
+        )
+        door = open_door(
+            settings.model_access(),
+            surroundings.clock,
+            switches=configured.switches,
+            cache=settings.opened_cache(connections.bus),
+        )
         figures, solitude = WorkerFigures(surroundings.registry), Solitude()
         granulator = granulator_spec(
             door,
             surroundings.clock,
             source_budget_characters=settings.source_budget_characters,
             slots=settings.granulator_slots,
+            configurations=configured.clients,
         )
         optimizer = optimizer_spec(slots=settings.optimizer_slots)
         try:
             specs = (granulator, optimizer)
-            yield Assembled(parts=tuple(_part(spec, surroundings, connections, figures, solitude) for spec in specs))
+            following = Part(name="configuration", run=configured.entries.run)
+            working = (_part(spec, surroundings, connections, figures, solitude) for spec in specs)
+            yield Assembled(parts=(following, *working))
         finally:
             await door.close()
 

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aif_ai.assembly import open_door
+from aif_ai.configuration_assembly import open_configuration
 from aif_researcher.settings import ResearcherSettings
-from aif_researcher.worker import researcher_spec
+from aif_researcher.worker import RESEARCHER, researcher_spec
 from aif_runtime.connections import open_connections
 from aif_runtime.process import Assembled, Part, Surroundings
 from aif_runtime.worker_figures import WorkerFigures
@@ -17,16 +18,26 @@ async def wire(surroundings: Surroundings[ResearcherSettings]) -> AsyncIterator[
     """Open what one replica needs, and close it again."""
     settings = surroundings.settings
     async with open_connections(surroundings) as connections:
-        door = open_door(settings.model_access(), surroundings.clock)
+        configured = await open_configuration(
+            connections.bus, surroundings.clock, origin=RESEARCHER, free_models=settings.free_models
+        )
+        door = open_door(
+            settings.model_access(),
+            surroundings.clock,
+            switches=configured.switches,
+            cache=settings.opened_cache(connections.bus),
+        )
         spec = researcher_spec(
             door,
             surroundings.clock,
             source_budget_characters=settings.source_budget_characters,
             slots=settings.researcher_slots,
+            configurations=configured.clients,
         )
         try:
             yield Assembled(
                 parts=(
+                    Part(name="configuration", run=configured.entries.run),
                     Part(
                         name=spec.worker_name,
                         run=lambda stop_event: run_worker(
