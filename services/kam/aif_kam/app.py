@@ -15,6 +15,7 @@ from aif_kam.failures import KamFailure
 from aif_kam.parts import Parts
 from aif_kam.routes.audit import audit_routes
 from aif_kam.routes.batches import batch_routes
+from aif_kam.routes.budgets import admin_budget_routes, budget_routes
 from aif_kam.routes.calling import API_KEY_HEADER, key_guard
 from aif_kam.routes.calls import call_routes
 from aif_kam.routes.client_configuration import client_configuration_routes
@@ -30,6 +31,7 @@ from aif_kam.routes.schedules import schedule_routes
 from aif_kam.routes.simulation import simulation_routes
 from aif_kam.routes.steering import steering_routes
 from aif_kam.routes.stored_pipelines import stored_pipeline_routes
+from aif_kam.routes.usage import admin_usage_routes, usage_routes
 from aif_kam.routes.workers import worker_routes
 from aif_runtime.failures import RuntimeFailure
 from aif_runtime.health import AsgiApp
@@ -59,6 +61,10 @@ def create_app(parts: Parts) -> AsgiApp:
             insight_routes(parts),
             configuration_routes(parts),
             client_configuration_routes(parts),
+            usage_routes(parts),
+            admin_usage_routes(parts),
+            budget_routes(parts),
+            admin_budget_routes(parts),
         ],
         guards=[key_guard(parts.identity)],
     )

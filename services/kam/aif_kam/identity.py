@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
 from aif_kam.api_keys import KeyDigest, key_id_of
-from aif_kam.failures import NotAllowed, NotAuthenticated, invalid
+from aif_kam.failures import NotAllowed, NotAuthenticated, NotFound, invalid
 from aif_runtime.postgres import Connection, Database
 
 
@@ -88,6 +88,17 @@ class Identity:
             found = await self.find_client(connection, client_id)
         if found is None:
             raise invalid(field, f"there is no client {client_id!r}", "name a client that exists", code="unknown_client")
+
+    async def client_at(self, client_id: str) -> Client:
+        """The client that an address names. Raises NotFound."""
+        found = None
+        # Postgres has no NUL character.
+        if "\x00" not in client_id:
+            async with self._database.connection() as connection:
+                found = await self.find_client(connection, client_id)
+        if found is None:
+            raise NotFound(f"there is no client {client_id[:80]!r}", code="unknown_client")
+        return found
 
     async def keep_client(self, client_id: str, key: str) -> None:
         """Make sure that the client exists and that the key is its. Raises ValueError for a malformed key."""

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from aif_contracts import subjects
 from aif_contracts.audit import AuditPage, AuditVerdict, ListAudit, VerifyAudit
+from aif_contracts.budgets import BudgetPage, BudgetView, GetBudget, ListBudgets, SetBudget
 from aif_contracts.dead_letters import (
     DeadLetterContent,
     DeadLetterPage,
@@ -39,6 +40,7 @@ from aif_contracts.performance import InsightsQuery, WorkerInsights
 from aif_contracts.pipelines import GetPipeline, ListPipelines, PipelineDocument, PipelinePage, PipelineSaved, SavePipeline
 from aif_contracts.reconciliation import BookedCall, BookedCallPage, SearchCalls, SettleCall
 from aif_contracts.simulation import SimulateExecution, Simulation
+from aif_contracts.usage import MonthlyUsage, MonthlyUsageQuery, UsageQuery, UsageReport
 from aif_contracts.workers import ListWorkers, WorkerList
 from aif_kam.failures import Refused, Unavailable
 from aif_runtime.bus import Bus
@@ -48,6 +50,8 @@ from aif_runtime.telemetry import SpanKind, Tracing
 
 ANSWER_SECONDS = 1.8
 """A caller of ours hears of an orchestrator that is away within two seconds."""
+USAGE_SECONDS = 20.0
+"""A year of a busy factory takes its database some seconds to add up."""
 RETRY_AFTER_SECONDS = 2
 
 NO_ANSWERS = frozenset({"database_unavailable", "internal_error"})
@@ -80,6 +84,10 @@ _BOOKED_CALL = msgspec.json.Decoder(BookedCall)
 _BOOKED_CALLS = msgspec.json.Decoder(BookedCallPage)
 _AUDIT = msgspec.json.Decoder(AuditPage)
 _AUDIT_VERDICT = msgspec.json.Decoder(AuditVerdict)
+_BUDGET = msgspec.json.Decoder(BudgetView)
+_BUDGETS = msgspec.json.Decoder(BudgetPage)
+_USAGE = msgspec.json.Decoder(UsageReport)
+_MONTH = msgspec.json.Decoder(MonthlyUsage)
 _DEAD_LETTERS = msgspec.json.Decoder(DeadLetterPage)
 _DEAD_LETTER = msgspec.json.Decoder(DeadLetterView)
 _DEAD_LETTER_CONTENT = msgspec.json.Decoder(DeadLetterContent)
@@ -174,18 +182,38 @@ class OrchestratorClient:
     async def insights(self, query: InsightsQuery) -> WorkerInsights:
         return await self._view(subjects.INSIGHTS, query, _INSIGHTS)
 
-    async def _view(self, subject: str, question: Struct, decoder: msgspec.json.Decoder[View]) -> View:
-        answer = await self._ask(subject, question, decoder)
+    async def get_budget(self, client_id: str) -> BudgetView:
+        return await self._view(subjects.GET_BUDGET, GetBudget(client_id=client_id), _BUDGET)
+
+    async def set_budget(self, question: SetBudget) -> BudgetView:
+        return await self._view(subjects.SET_BUDGET, question, _BUDGET)
+
+    async def list_budgets(self, query: ListBudgets) -> BudgetPage:
+        return await self._view(subjects.LIST_BUDGETS, query, _BUDGETS)
+
+    async def usage(self, query: UsageQuery) -> UsageReport:
+        return await self._view(subjects.REPORT_USAGE, query, _USAGE, wait_seconds=USAGE_SECONDS)
+
+    async def monthly_usage(self, query: MonthlyUsageQuery) -> MonthlyUsage:
+        return await self._view(subjects.REPORT_MONTH, query, _MONTH, wait_seconds=USAGE_SECONDS)
+
+    async def _view(
+        self, subject: str, question: Struct, decoder: msgspec.json.Decoder[View], *, wait_seconds: float | None = None
+    ) -> View:
+        answer = await self._ask(subject, question, decoder, wait_seconds=wait_seconds)
         if isinstance(answer, Refusal):
             raise Refused(answer)
         return answer
 
-    async def _ask(self, subject: str, question: Struct, decoder: msgspec.json.Decoder[View]) -> View | Refusal:
+    async def _ask(
+        self, subject: str, question: Struct, decoder: msgspec.json.Decoder[View], *, wait_seconds: float | None = None
+    ) -> View | Refusal:
         attributes: dict[str, Any] = {"messaging.system": "nats", "messaging.destination.name": subject}
         with self._tracing.span(f"ask {subject}", attributes=attributes, kind=SpanKind.CLIENT) as span:
             payload = msgspec.json.encode(question)
+            patience = self._answer_seconds if wait_seconds is None else wait_seconds
             try:
-                reply = await self._bus.ask(subject, payload, wait_seconds=self._answer_seconds, headers=span.headers)
+                reply = await self._bus.ask(subject, payload, wait_seconds=patience, headers=span.headers)
             except (NoAnswer, BusUnavailable) as failure:
                 raise _unavailable(subject) from failure
         answer = _decoded(reply, decoder)

@@ -17,6 +17,7 @@ from aif_kam.source_intake import SourceIntake
 from aif_kam.steering import Steering
 from aif_kam.template_catalogue import TemplateCatalogue
 from aif_runtime.blobs import BlobStore
+from aif_runtime.clock import Clock
 from aif_runtime.health import Health
 from aif_runtime.telemetry import Tracing
 
@@ -36,6 +37,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     orchestrator: OrchestratorClient
     events: EventStream
     blobs: BlobStore
+    clock: Clock
     health: Health
     registry: CollectorRegistry
     tracing: Tracing

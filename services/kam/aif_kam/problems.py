@@ -34,6 +34,7 @@ from aif_runtime.failures import RuntimeFailure
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+PROBLEM_TYPE = "urn:aif:problem:"
 MALFORMED = HTTPStatus.BAD_REQUEST
 
 _log = structlog.get_logger()
@@ -51,7 +52,8 @@ _STATUS_OF_FAILURE: tuple[tuple[type[KamFailure], HTTPStatus], ...] = (
 )
 _STATUS_OF_REFUSAL: Mapping[str, HTTPStatus] = {
     "budget_exceeded": HTTPStatus.PAYMENT_REQUIRED,
-    "energy_exceeded": HTTPStatus.PAYMENT_REQUIRED,
+    "budget_reserved": HTTPStatus.PAYMENT_REQUIRED,
+    "insufficient_energy": HTTPStatus.PAYMENT_REQUIRED,
     "too_many_executions": HTTPStatus.TOO_MANY_REQUESTS,
     "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
     "unknown_execution": HTTPStatus.NOT_FOUND,
@@ -74,6 +76,8 @@ _STATUS_OF_REFUSAL: Mapping[str, HTTPStatus] = {
     "execution_id_taken": HTTPStatus.CONFLICT,
     "parameters_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
+_RETRY_AFTER_SECONDS: Mapping[str, int] = {"budget_reserved": 5}
+"""Of refusals that may be a yes later. An answer from the store says it as well, so it goes by the code."""
 _TITLES: Mapping[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The request cannot be read",
     HTTPStatus.UNAUTHORIZED: "An API key is needed",
@@ -114,8 +118,12 @@ def is_problem(answer: Answer) -> bool:
 
 def response_of(answer: Answer) -> Response[bytes]:
     """An answer as it goes out, for the first time or from the store."""
-    media_type = MEDIA_TYPE if is_problem(answer) else "application/json"
-    return Response(answer.body, status_code=answer.status, media_type=media_type)
+    if not is_problem(answer):
+        return Response(answer.body, status_code=answer.status, media_type="application/json")
+    code = msgspec.json.decode(answer.body, type=Problem).type.removeprefix(PROBLEM_TYPE)
+    wait = _RETRY_AFTER_SECONDS.get(code)
+    headers = None if wait is None else {"Retry-After": str(wait)}
+    return Response(answer.body, status_code=answer.status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def unchanged(headers: Mapping[str, str]) -> Response[bytes]:
@@ -264,7 +272,7 @@ def _mistakes(failure: ValidationException) -> tuple[FieldMistake, ...]:
 
 def _problem(status: HTTPStatus, code: str, detail: str, instance: str, errors: tuple[FieldMistake, ...] = ()) -> Problem:
     return Problem(
-        type=f"urn:aif:problem:{code}",
+        type=f"{PROBLEM_TYPE}{code}",
         title=_TITLES.get(status, status.phrase),
         status=int(status),
         detail=detail,

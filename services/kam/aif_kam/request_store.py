@@ -226,6 +226,11 @@ class RequestStore:
     async def release_submission(self, connection: Connection, execution_id: str) -> None:
         await connection.execute(self._sql["release_submission"], execution_id)
 
+    async def put_off_submission(
+        self, connection: Connection, execution_id: str, seconds: float, problem: StoredProblem
+    ) -> None:
+        await connection.execute(self._sql["put_off_submission"], execution_id, seconds, msgspec.json.encode(problem))
+
     async def mark_accepted(
         self, connection: Connection, execution_id: str, template_version: str, status: ExecutionStatus
     ) -> None:

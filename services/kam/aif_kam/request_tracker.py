@@ -81,13 +81,14 @@ class RequestTracker:
             return request
         if request.status.is_final:
             raise Conflict(f"request {request.request_id} has ended as {request.status}", code="already_ended")
-        if request.execution_id is not None:
-            return await self._cancel_execution(request, request.execution_id)
-        async with self._database.transaction() as connection:
-            cancelled = await self._requests.mark_cancelled(connection, request.request_id)
-        if cancelled is None:
-            raise being_submitted()
-        return cancelled
+        if request.execution_id is None or request.status is RequestStatus.SUBMITTING:
+            async with self._database.transaction() as connection:
+                cancelled = await self._requests.mark_cancelled(connection, request.request_id)
+            if cancelled is not None:
+                return cancelled
+            if request.execution_id is None:
+                raise being_submitted()
+        return await self._cancel_execution(request, request.execution_id)
 
     async def reconcile(self, *, unseen_seconds: float = UNSEEN_SECONDS) -> int:
         """Ask the orchestrator for what nobody has looked at for so long. Returns how many were asked for.

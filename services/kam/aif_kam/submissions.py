@@ -2,8 +2,14 @@
 
 The execution's id is stored before the first question. An answer that does not come leaves the request `submitting`, which
 says "unknown", and the same question under the same id is put again: by the caller who retries, else by the sweeper.
+
+An order that nobody sits and waits for (of a batch, a schedule, another system) is not refused when others have reserved what
+is left of its client's budget. It stays `submitting`, says so, and is asked for again when the orchestrator thinks it may fit.
 """
 
+import structlog
+
+from aif_contracts.budgets import BUDGET_RESERVED
 from aif_contracts.money import usd_text
 from aif_contracts.orders import Accepted, Execute, Refusal
 from aif_kam import problems
@@ -12,9 +18,14 @@ from aif_kam.idempotency import Answer, KeyStore
 from aif_kam.identity import Identity
 from aif_kam.orchestrator_client import OrchestratorClient
 from aif_kam.payloads import execution_started, request_path
-from aif_kam.request_store import ClientRequest, RequestStatus, RequestStore, StoredProblem
+from aif_kam.request_store import ClientRequest, Origin, RequestStatus, RequestStore, StoredProblem
 from aif_runtime.clock import rfc3339
 from aif_runtime.postgres import Database
+
+WAIT_SECONDS = 5.0
+"""Until an order that waits for its client's budget is asked for again, when the orchestrator does not say."""
+_PATIENT = frozenset({Origin.BATCH, Origin.SCHEDULE, Origin.BUS})
+_log = structlog.get_logger()
 
 
 class Submissions:
@@ -89,6 +100,8 @@ class Submissions:
         )
 
     async def _settle(self, request: ClientRequest, execution_id: str, reply: Accepted | Refusal) -> Answer:
+        if isinstance(reply, Refusal) and reply.code == BUDGET_RESERVED and request.origin in _PATIENT:
+            return await self._put_off(request, execution_id, Refused(reply))
         if isinstance(reply, Accepted):
             answer = problems.accepted(execution_started(request, reply.template_version))
         else:
@@ -100,6 +113,14 @@ class Submissions:
                 await self._requests.mark_refused(connection, execution_id, stored_problem(Refused(reply)))
             await self._keys.answer_execution(connection, execution_id, answer)
         return answer
+
+    async def _put_off(self, request: ClientRequest, execution_id: str, refused: Refused) -> Answer:
+        """Ask again later. Its key stays without an answer until there is one."""
+        seconds = refused.retry_after_seconds or WAIT_SECONDS
+        async with self._database.connection() as connection:
+            await self._requests.put_off_submission(connection, execution_id, seconds, stored_problem(refused))
+        _log.info("submission_waits_for_budget", request_id=request.request_id, client_id=request.client_id)
+        return problems.accepted(execution_started(request, request.template_version))
 
 
 def stored_problem(failure: KamFailure) -> StoredProblem:

@@ -158,6 +158,7 @@ def assemble(on: Resources) -> Gateway:
         orchestrator=orchestrator,
         events=EventStream(bus=on.bus, orchestrator=orchestrator, drain=on.drain, silence_seconds=on.silence_seconds),
         blobs=on.blobs,
+        clock=on.clock,
         health=on.health,
         registry=on.registry,
         tracing=on.tracing,

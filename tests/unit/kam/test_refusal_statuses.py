@@ -29,6 +29,8 @@ STATUSES = [
     ("unknown_dead_letter", 404),
     ("unknown_call", 404),
     ("budget_exceeded", 402),
+    ("budget_reserved", 402),
+    ("insufficient_energy", 402),
     ("too_many_executions", 429),
     ("parameters_too_large", 413),
     ("invalid_pipeline", 422),

@@ -35,10 +35,14 @@ WHERE batch_id = $1 AND ($2::text IS NULL OR status = $2) AND batch_index > $3
 ORDER BY batch_index LIMIT $4;
 
 -- name: has_batch_submissions
--- So that nobody is asked anything while there is nothing to do.
+-- So that nobody is asked anything while there is nothing to do. One request that waits for its client's budget holds back the
+-- client's others: they would be told the same.
 SELECT EXISTS (
     SELECT 1 FROM client_requests
-    WHERE status = 'submitting' AND batch_id IS NOT NULL AND (asked_at IS NULL OR asked_at < now() - interval '10 seconds'));
+    WHERE status = 'submitting' AND batch_id IS NOT NULL AND (asked_at IS NULL OR asked_at < now() - interval '10 seconds')
+      AND NOT EXISTS (
+          SELECT FROM client_requests AS waiting
+          WHERE waiting.client_id = client_requests.client_id AND waiting.status = 'submitting' AND waiting.wait_until > now()));
 
 -- name: claim_batch_submissions
 -- A few that nobody has asked for, or nobody answered for; another replica takes the next ones.
@@ -46,6 +50,9 @@ UPDATE client_requests SET asked_at = now()
 WHERE request_id IN (
     SELECT request_id FROM client_requests
     WHERE status = 'submitting' AND batch_id IS NOT NULL AND (asked_at IS NULL OR asked_at < now() - interval '10 seconds')
+      AND NOT EXISTS (
+          SELECT FROM client_requests AS waiting
+          WHERE waiting.client_id = client_requests.client_id AND waiting.status = 'submitting' AND waiting.wait_until > now())
     ORDER BY asked_at NULLS FIRST, request_id LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING *;
 

@@ -42,22 +42,31 @@ RETURNING *;
 -- One asker at a time; one that died is followed by another after ten seconds.
 UPDATE client_requests SET asked_at = now()
 WHERE execution_id = $1 AND status = 'submitting' AND (asked_at IS NULL OR asked_at < now() - interval '10 seconds')
+  AND (wait_until IS NULL OR wait_until <= now())
 RETURNING *;
 
 -- name: list_stuck_submissions
 -- For the sweeper, oldest first; those of a batch last, which has its own part.
 SELECT execution_id FROM client_requests
 WHERE status = 'submitting' AND (asked_at IS NULL OR asked_at < now() - interval '10 seconds')
+  AND (wait_until IS NULL OR wait_until <= now())
 ORDER BY batch_id IS NOT NULL, asked_at NULLS FIRST LIMIT 200;
 
 -- name: release_submission
 -- Nobody is asking any more and the outcome is unknown: not NULL, which means that nobody has ever asked.
 UPDATE client_requests SET asked_at = '-infinity' WHERE execution_id = $1 AND status = 'submitting';
 
+-- name: put_off_submission
+-- The orchestrator has said no for now, so there is no execution; the next question comes when the time is over.
+UPDATE client_requests
+SET asked_at = NULL, wait_until = now() + make_interval(secs => $2), problem = $3, updated_at = now()
+WHERE execution_id = $1 AND status = 'submitting';
+
 -- name: mark_accepted
 -- Only from submitting: events may have overtaken the answer, and know more about the execution.
 UPDATE client_requests
-SET status = 'running', template_version = $2, execution_status = coalesce(execution_status, $3), asked_at = NULL, updated_at = now()
+SET status = 'running', template_version = $2, execution_status = coalesce(execution_status, $3), asked_at = NULL,
+    wait_until = NULL, problem = NULL, updated_at = now()
 WHERE execution_id = $1 AND status = 'submitting';
 
 -- name: mark_refused
@@ -66,13 +75,13 @@ UPDATE client_requests
 SET status = CASE origin WHEN 'request' THEN 'template_selected' ELSE 'refused' END,
     execution_id = CASE origin WHEN 'request' THEN NULL ELSE execution_id END,
     completed_at = CASE origin WHEN 'request' THEN NULL ELSE now() END,
-    problem = $2, asked_at = NULL, updated_at = now()
+    problem = $2, asked_at = NULL, wait_until = NULL, updated_at = now()
 WHERE execution_id = $1 AND status = 'submitting';
 
 -- name: mark_cancelled_before_execution
 -- A request without an execution is cancelled here; the others by the orchestrator.
-UPDATE client_requests SET status = 'cancelled', completed_at = now(), updated_at = now()
-WHERE request_id = $1 AND status IN ('created', 'template_selected')
+UPDATE client_requests SET status = 'cancelled', execution_id = NULL, completed_at = now(), updated_at = now()
+WHERE request_id = $1 AND (status IN ('created', 'template_selected') OR (status = 'submitting' AND asked_at IS NULL))
 RETURNING *;
 
 -- name: lock_requests_of_executions
