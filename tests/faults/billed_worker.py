@@ -70,8 +70,8 @@ class Provider:
             (assignment.execution_id, assignment.stage_id, str(assignment.attempt), str(assignment.next_call_number()))
         )
         answered = _call(assignment, call_key, self._call_ms)
-        await _announce(assignment, answered)
         try:
+            await _announce(assignment, answered)
             await asyncio.sleep(self._call_ms / 2000)
         except asyncio.CancelledError:
             await assignment.record_call(replace(answered, outcome=CallOutcome.CANCELLED, cost_usd="0"))
