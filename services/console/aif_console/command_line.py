@@ -2,7 +2,7 @@
 
 import rich_click as click
 
-from aif_console.commands import batches, executions, machine, orders, pipelines, schedules, workers
+from aif_console.commands import batches, executions, machine, orders, pipelines, prices, schedules, workers
 
 COMMANDS: tuple[click.Command, ...] = (
     machine.up,
@@ -20,6 +20,9 @@ COMMANDS: tuple[click.Command, ...] = (
     executions.approve,
     executions.reject,
     executions.cancel,
+    prices.simulate,
+    prices.prices,
+    prices.reprice,
     pipelines.templates,
     pipelines.pipelines,
     workers.workers,
