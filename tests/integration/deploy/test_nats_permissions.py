@@ -330,6 +330,14 @@ async def test_a_worker_registers_and_the_orchestrator_sees_it(broker_url: str, 
         assert process.trouble is None
 
 
+@pytest.mark.parametrize("user", sorted({user for user, _ in WORKERS}))
+async def test_an_answer_that_one_worker_kept_is_found_by_every_replica(broker_url: str, user: str) -> None:
+    async with _bus(broker_url, user) as one, _bus(broker_url, user) as other:
+        await one.put_entry(subjects.BUCKET_RESPONSES, "acme.digest", b"{}")
+
+        assert await other.entry(subjects.BUCKET_RESPONSES, "acme.digest") == b"{}"
+
+
 @pytest.mark.parametrize("writer", ["kam", "orchestrator", "granulator", "researcher"])
 @pytest.mark.parametrize("size_bytes", [100_000, 600_000])
 async def test_a_blob_of_one_service_is_read_by_the_others(broker_url: str, writer: str, size_bytes: int) -> None:
