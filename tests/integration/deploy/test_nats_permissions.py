@@ -16,7 +16,7 @@ from nats.aio.client import Client
 
 from aif_console.embedded.nats_server import find_nats_server
 from aif_contracts import subjects
-from aif_runtime.bus import Bus, ConsumerSpec, Outgoing, Question
+from aif_runtime.bus import Bus, ConsumerSpec, Outgoing, Question, watched_key
 from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
 from support.waiting import eventually
@@ -60,6 +60,10 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     ("granulator", "aif.control.content_granulator"),
     ("granulator", "aif.performance.content_granulator"),
     ("granulator", "$KV.aif_registry.topic_researcher.1"),
+    # What others have configured.
+    *((user, "$KV.aif_config.system") for user in [*SERVICES, "operator", "client_acme"] if user != "kam"),
+    ("client_acme", "$JS.API.DIRECT.GET.KV_aif_config.$KV.aif_config.system"),
+    ("classifier", "$JS.API.DIRECT.GET.KV_aif_config.$KV.aif_config.client.acme.company"),
     ("researcher", "$KV.aif_registry.content_optimizer.1"),
     ("researcher", "aif.work.content_granulator.normal"),
     ("researcher", "aif.orchestrator.execute"),
@@ -136,6 +140,8 @@ HEARING_ABUSES: list[tuple[str, str]] = [
     ("kam", "aif.report.*"),
     ("client_acme", "aif.event.acme.>"),
     ("client_acme", "aif.request.submit.*"),
+    ("client_acme", "$KV.aif_config.>"),
+    ("classifier", "$KV.aif_config.>"),
 ]
 
 
@@ -299,6 +305,7 @@ async def test_a_cancel_reaches_the_workers_of_its_kind(broker_url: str, user: s
         ("researcher", "topic_researcher"),
         ("granulator", "content_granulator"),
         ("granulator", "content_optimizer"),
+        ("analyst", "analyst"),
     ],
 )
 async def test_what_has_to_be_provable_reaches_the_orchestrator(broker_url: str, user: str, origin: str) -> None:
@@ -308,6 +315,25 @@ async def test_what_has_to_be_provable_reaches_the_orchestrator(broker_url: str,
 
         assert told == [b"entry"]
         assert orchestrator.trouble is None
+
+
+@pytest.mark.parametrize("user", ["granulator", "researcher", "analyst"])
+async def test_what_is_configured_reaches_the_workers(broker_url: str, user: str) -> None:
+    async with (
+        _bus(broker_url, "kam") as kam,
+        _bus(broker_url, user) as worker,
+        worker.watch(subjects.BUCKET_CONFIG) as changes,
+    ):
+        await kam.put_entry(subjects.BUCKET_CONFIG, "system", b"{}")
+        change = await changes.next(2)
+
+        assert change is not None
+        assert (watched_key(change), change.payload) == ("system", b"{}")
+        assert await worker.entry(subjects.BUCKET_CONFIG, "system") == b"{}"
+        assert await kam.entries(subjects.BUCKET_CONFIG) == {"system": b"{}"}
+        assert (kam.trouble, worker.trouble) == (None, None)
+        await kam.delete_entry(subjects.BUCKET_CONFIG, "system")
+        assert await worker.entry(subjects.BUCKET_CONFIG, "system") is None
 
 
 async def test_measurements_reach_the_classifier(broker_url: str) -> None:
