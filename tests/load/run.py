@@ -18,6 +18,7 @@ GROWTH = "growth"
 
 async def play(options: argparse.Namespace, names: list[str], folder: Path) -> None:
     from load.bench import SMALL, Scale, bench
+    from load.coverage_trial import COVERAGE, coverage_trial
     from load.growth_trial import growth_trial
     from load.ours import Replicas
     from load.servers import Disks
@@ -38,7 +39,9 @@ async def play(options: argparse.Namespace, names: list[str], folder: Path) -> N
     say(f"{os.cpu_count()} cores, load {load} at the start (1, 5 and 15 minutes); other work on the machine is in the figures.")
     say(IDLE_WORKERS)
     judged = []
-    if workloads := [name for name in names if name != GROWTH]:
+    if COVERAGE in names:
+        coverage_trial(say, in_small=options.smoke)
+    if workloads := [name for name in names if name not in (GROWTH, COVERAGE)]:
         judged += await bench(folder / "bench", workloads, replicas=replicas, scale=scale, say=say)
     if GROWTH in names:
         judged += await growth_trial(folder / "growth", replicas=replicas, scale=scale, say=say)
@@ -87,9 +90,10 @@ def _options(known: list[str], paid: tuple[str, ...]) -> tuple[argparse.Namespac
 
 def main() -> int:
     sys.path.insert(0, str(Path(__file__).parents[1]))
+    from load.coverage_trial import COVERAGE
     from load.workloads import PAID, WORKLOADS
 
-    options, names = _options([*(each.key for each in WORKLOADS), GROWTH], PAID)
+    options, names = _options([*(each.key for each in WORKLOADS), GROWTH, COVERAGE], PAID)
     _be_quiet()
     with tempfile.TemporaryDirectory(prefix="aif-bench-") as name:
         folder = Path(name)
