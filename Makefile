@@ -9,7 +9,7 @@ SOURCE ?= samples/beekeeping.md
 KIND ?= course
 
 .DEFAULT_GOAL := help
-.PHONY: help run order test check unit conformance integration e2e faults test-llm simulate bench image lock clean
+.PHONY: help run order test check unit conformance integration e2e faults statement test-llm simulate bench image lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -57,6 +57,9 @@ e2e: $(TESTS_READY) ## all services as processes: HTTP in, deliverable out
 
 faults: $(TESTS_READY) ## the fault matrix over real processes, as a table with seeds
 	@PYTHONPATH=tests $(PY) tests/faults/run.py
+
+statement: $(TESTS_READY) ## 10,000 provider calls with all faults mixed: the ledger against the provider's bill, to the last token
+	@PYTHONPATH=tests $(PY) tests/faults/bank_statement.py
 
 test-llm: $(TESTS_READY) $(MODEL_READY) ## the AI layer over a real small language model (130 MB are installed for it)
 	@AIF_TEST_LLM_PYTHON=.venv-llm/bin/python $(PY) -m pytest tests/llm

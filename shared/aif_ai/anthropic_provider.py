@@ -45,7 +45,7 @@ class AnthropicProvider:
                     malformed_event(self.name, error)
                 trace.response_id = trace.response_id or reading.response_id
                 if reading.tokens is not None:
-                    trace.tokens = credible_tokens(reading.tokens, request, call.max_output_tokens)
+                    trace.tokens = credible_tokens(reading.tokens, call)
                 if text:
                     trace.characters += len(text)
                     if trace.characters > longest_answer(call.max_output_tokens):

@@ -99,7 +99,7 @@ class DeepgramProvider:
             failure = _failure(response)
             trace.sent = failure.maybe_billed
             raise failure
-        answered = _decoded(response, audio, trace)
+        answered = _decoded(response, call, trace)
         transcript = _transcript(answered, call, audio, trace)
         trace.characters = len(transcript.text)
         await heard(transcript.text)
@@ -164,13 +164,13 @@ def _failure(response: "httpx2.Response") -> AiFailure:
     return failure_of_status(DEEPGRAM, response.status_code, message, response.headers, code=said.err_code or said.category)
 
 
-def _decoded(response: "httpx2.Response", audio: AudioInput, trace: CallTrace) -> _Transcription:
+def _decoded(response: "httpx2.Response", call: ModelCall, trace: CallTrace) -> _Transcription:
     """The answer; whatever else it is, its id and the length of the audio go into the trace."""
     try:
         metadata = msgspec.json.decode(response.content, type=_Told).metadata
         trace.response_id = metadata.request_id or trace.response_id
         if metadata.duration is not None:
-            trace.audio_ms = credible_audio_ms(metadata.duration, size_bytes=len(audio.data), known_ms=audio.duration_ms)
+            trace.audio_ms = credible_audio_ms(metadata.duration, call)
         return msgspec.json.decode(response.content, type=_Transcription)
     except msgspec.DecodeError as error:
         raise MalformedOutput(f"{DEEPGRAM} answered with something that is no transcription", maybe_billed=True) from error

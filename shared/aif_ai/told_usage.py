@@ -5,22 +5,16 @@ at all: the call's cost is then unknown, at most its bound, until the bill tells
 """
 
 import re
-from typing import Any
 
-import msgspec
-
+from aif_ai.call_costs import largest_size, longest_audio_ms
+from aif_ai.provider import ModelCall
 from aif_contracts.metering import Tokens
 
-_ADDED_INPUT_TOKENS = 2_048
-"""That a provider may add of its own: wrappers of messages, instructions for the schema."""
-_ADDED_OUTPUT_TOKENS = 64
-_SHORTEST_AUDIO_MS_PER_BYTE = 12
-"""No speech is packed closer than into 83 bytes for a second."""
 _VERSION = re.compile(r"(?:-0)?(?:-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest|\d{3}))?(?:-v\d+(?::\d+)?)?$")
 
 
-def credible_tokens(tokens: Tokens, request: dict[str, Any], max_output_tokens: int) -> Tokens | None:
-    """The counts, or None when they cannot be true for this request."""
+def credible_tokens(tokens: Tokens, call: ModelCall) -> Tokens | None:
+    """The counts, or None when they cannot be true for this call."""
     parts = (
         tokens.prompt_tokens,
         tokens.completion_tokens,
@@ -36,20 +30,16 @@ def credible_tokens(tokens: Tokens, request: dict[str, Any], max_output_tokens: 
         return None
     if tokens.total_tokens != tokens.prompt_tokens + tokens.completion_tokens:
         return None
-    if tokens.completion_tokens > max_output_tokens + _ADDED_OUTPUT_TOKENS:
-        return None
-    # No token is shorter than a byte, so bytes bound tokens without trusting a tokenizer.
-    if tokens.prompt_tokens > len(msgspec.json.encode(request)) + _ADDED_INPUT_TOKENS:
+    largest = largest_size(call.messages, call.schema, call.input, call.max_output_tokens)
+    if tokens.prompt_tokens > largest.input_tokens or tokens.completion_tokens > largest.output_tokens:
         return None
     return tokens
 
 
-def credible_audio_ms(seconds: float, *, size_bytes: int, known_ms: int | None) -> int | None:
-    """The length in milliseconds, or None when audio of this size cannot be so long."""
-    longest = size_bytes * _SHORTEST_AUDIO_MS_PER_BYTE if known_ms is None else known_ms + known_ms // 20 + 1_000
-    if not 0 <= seconds * 1_000 <= longest:
-        return None
-    return round(seconds * 1_000)
+def credible_audio_ms(seconds: float, call: ModelCall) -> int | None:
+    """The length in milliseconds, or None when the call's audio cannot be so long."""
+    length_ms = seconds * 1_000
+    return round(length_ms) if 0 <= length_ms <= longest_audio_ms(call.input) else None
 
 
 def is_same_model(asked: str, answered: str) -> bool:

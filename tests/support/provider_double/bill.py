@@ -29,6 +29,8 @@ TOKEN_RATES = {
     "claude-haiku-4-5": _rates("1", "0.1", "1.25", "5"),
 }
 """Written down here a second time on purpose."""
+_SMALLEST_USD = Decimal("0.000000000001")
+"""What is charged by time has no end of decimals; it is rounded to the nearest of these."""
 AUDIO_MINUTE_USD = {"nova-3": Decimal("0.0043"), "nova-2": Decimal("0.0043")}
 
 
@@ -62,7 +64,8 @@ class BillEntry(Struct, frozen=True, kw_only=True):
     def cost_lines(self) -> dict[str, Decimal]:
         """US dollars for each kind of usage."""
         if self.model in AUDIO_MINUTE_USD:
-            return {"audio": AUDIO_MINUTE_USD[self.model] * self.audio_ms / 60_000}
+            minutes = AUDIO_MINUTE_USD[self.model] * self.audio_ms / 60_000
+            return {"audio": minutes.quantize(_SMALLEST_USD)}
         rates = TOKEN_RATES.get(self.model)
         if rates is None:
             return {}
