@@ -2,7 +2,7 @@
 
 import rich_click as click
 
-from aif_console.commands import batches, executions, machine, orders, pipelines, prices, schedules, workers
+from aif_console.commands import batches, executions, ledger, machine, orders, pipelines, prices, schedules, workers
 
 COMMANDS: tuple[click.Command, ...] = (
     machine.up,
@@ -28,6 +28,9 @@ COMMANDS: tuple[click.Command, ...] = (
     workers.workers,
     workers.insights,
     workers.dead_letters,
+    ledger.calls,
+    ledger.audit,
+    ledger.reconcile,
 )
 
 

@@ -20,6 +20,7 @@ ConsoleFailure
 ├── FactoryUnreachable        no factory answers
 ├── RequestRefused            the factory answered with a problem
 ├── ExecutionUnknown          there is no execution to look at
+├── ReportUnavailable         a provider does not say what it has billed
 └── CredentialsUnreadable     the credentials file does not hold what it should
 """
 
@@ -253,6 +254,18 @@ class RequestRefused(ConsoleFailure):
                 lines.append(f"  -> {mistake.mend}")
         super().__init__("\n".join(lines))
         self.mistakes = tuple(mistakes)
+
+
+class ReportUnavailable(ConsoleFailure):
+    """No statement, so nothing can be compared."""
+
+    code = "report_unavailable"
+    retryable = True
+    exit_code = REFUSED
+
+    def __init__(self, provider: str, reason: str) -> None:
+        super().__init__(f"{provider} does not say what it has billed: {reason}")
+        self.provider = provider
 
 
 class ExecutionUnknown(ConsoleFailure):
