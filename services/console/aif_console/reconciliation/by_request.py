@@ -58,6 +58,7 @@ def compare_requests(calls: Sequence[LedgerCall], entries: Sequence[StatementEnt
 
 def _match(calls: Sequence[LedgerCall], entries: Sequence[StatementEntry]) -> _Matched:
     differences = list(_twice_in_ledger(calls))
+    repeated = {each.call_keys[-1] for each in differences}
     by_key: dict[str, list[StatementEntry]] = {}
     by_response: dict[str, list[StatementEntry]] = {}
     for entry in entries:
@@ -72,7 +73,8 @@ def _match(calls: Sequence[LedgerCall], entries: Sequence[StatementEntry]) -> _M
         candidates = by_key.get(call.call_key) or by_response.get(call.response_id or "") or []
         free = [entry for entry in candidates if id(entry) not in taken]
         if not free:
-            alone.append(call)
+            if call.call_key not in repeated:
+                alone.append(call)
             continue
         # Where a call was billed twice, the answer that we have is the one that we know of.
         chosen = next((entry for entry in free if entry.response_id == call.response_id), free[0])
