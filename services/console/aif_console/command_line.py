@@ -2,7 +2,19 @@
 
 import rich_click as click
 
-from aif_console.commands import batches, executions, ledger, machine, orders, pipelines, prices, schedules, workers
+from aif_console.commands import (
+    batches,
+    configuration,
+    executions,
+    ledger,
+    machine,
+    orders,
+    pipelines,
+    prices,
+    schedules,
+    spending,
+    workers,
+)
 
 COMMANDS: tuple[click.Command, ...] = (
     machine.up,
@@ -25,9 +37,12 @@ COMMANDS: tuple[click.Command, ...] = (
     prices.reprice,
     pipelines.templates,
     pipelines.pipelines,
+    spending.usage,
+    spending.budget,
     workers.workers,
     workers.insights,
     workers.dead_letters,
+    configuration.config,
     ledger.calls,
     ledger.audit,
     ledger.reconcile,

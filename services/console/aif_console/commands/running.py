@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import rich_click as click
 from msgspec import Struct
@@ -87,13 +87,21 @@ def _with_options(command: Callable[..., None], key_option: Callable[[Any], Any]
 class ListsByDefault(click.RichGroup):
     """A group whose `list` is meant when no command is named."""
 
+    meant = "list"
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         is_help = args[:1] and args[0] in ctx.help_option_names
         names_none = not args or args[0].startswith("-")
-        return super().parse_args(ctx, ["list", *args] if names_none and not is_help else args)
+        return super().parse_args(ctx, [self.meant, *args] if names_none and not is_help else args)
 
 
-def finish(command: Coroutine[None, None, int]) -> None:
+class ShowsByDefault(ListsByDefault):
+    """A group whose `show` is meant when no command is named."""
+
+    meant = "show"
+
+
+def finish(command: Coroutine[None, None, int]) -> NoReturn:
     """Run it and end with its exit code; Ctrl-C has one of its own."""
     try:
         sys.exit(asyncio.run(command))

@@ -49,3 +49,8 @@ def short_path(path: Path) -> str:
     """As short as it can be from here, to be copied into a command."""
     here = Path(os.curdir).resolve()
     return str(path.relative_to(here)) if path.is_relative_to(here) and path != here else str(path)
+
+
+def percent(share: float | None) -> str:
+    """Of 1, in percent with one decimal."""
+    return "-" if share is None else f"{share * 100:.1f} %"
