@@ -106,7 +106,7 @@ def _message(exchange: Exchange) -> dict[str, Any]:
         "id": exchange.entry.response_id,
         "type": "message",
         "role": "assistant",
-        "model": exchange.named_model,
+        "model": exchange.entry.model,
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,

@@ -27,8 +27,17 @@ TOKEN_RATES = {
     "gpt-5-mini": _rates("0.25", "0.025", "0.25", "2"),
     "claude-sonnet-5-5": _rates("2", "0.1", "2.5", "10"),
     "claude-haiku-4-5": _rates("1", "0.1", "1.25", "5"),
+    "gpt-5-nano": _rates("0.05", "0.005", "0.05", "0.4"),
+    "claude-haiku-5-5": _rates("0.1", "0.01", "0.125", "0.5"),
 }
 """Written down here a second time on purpose."""
+CHEAPER_MODELS = {
+    "gpt-4o": "gpt-4o-mini",
+    "gpt-4o-mini": "gpt-5-nano",
+    "claude-sonnet-5-5": "claude-haiku-4-5",
+    "claude-haiku-4-5": "claude-haiku-5-5",
+}
+"""Which model stands in for another when the provider has too few of it."""
 _SMALLEST_USD = Decimal("0.000000000001")
 """What is charged by time has no end of decimals; it is rounded to the nearest of these."""
 AUDIO_MINUTE_USD = {"nova-3": Decimal("0.0043"), "nova-2": Decimal("0.0043")}

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from support.provider_double.answers import answer_text
-from support.provider_double.bill import BillEntry
+from support.provider_double.bill import CHEAPER_MODELS, BillEntry
 from support.provider_double.faults import FaultKind
 
 _IMPOSSIBLE_TOKENS = 1_000_000_000
@@ -40,8 +40,6 @@ class Exchange(Struct, frozen=True, kw_only=True):
     """What is billed."""
     told: BillEntry | None
     """What the answer says was used, None when it says nothing."""
-    named_model: str
-    """The model that the answer claims to be of."""
     fault: FaultKind | None
 
 
@@ -67,7 +65,7 @@ def exchange(
     entry = BillEntry(
         response_id=response_id,
         provider=provider,
-        model=prompt.model,
+        model=CHEAPER_MODELS.get(prompt.model, "another-model") if fault is FaultKind.WRONG_MODEL else prompt.model,
         client_request_id=client_request_id,
         at=at,
         input_tokens=sum(len(part.split()) for part in prompt.texts),
@@ -81,7 +79,6 @@ def exchange(
         is_truncated=is_truncated,
         entry=entry,
         told=_told(entry, fault),
-        named_model="another-model" if fault is FaultKind.WRONG_MODEL else prompt.model,
         fault=fault,
     )
 

@@ -45,7 +45,7 @@ class FaultKind(enum.StrEnum):
     LYING_USAGE = "lying_usage"
     """Nothing wrong to be seen, and not what is billed."""
     WRONG_MODEL = "wrong_model"
-    """The answer names another model than the one that was asked, and billed."""
+    """Another, cheaper model answers, names itself, and is billed."""
     ERROR_BODY = "error_body"
     """Status 200, and an error in place of the answer."""
     WEB_PAGE = "web_page"

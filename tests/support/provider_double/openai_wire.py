@@ -58,7 +58,7 @@ def whole(exchange: Exchange) -> dict[str, Any]:
         "id": exchange.entry.response_id,
         "object": "chat.completion",
         "created": int(exchange.entry.at.timestamp()),
-        "model": exchange.named_model,
+        "model": exchange.entry.model,
         "choices": [
             {
                 "index": 0,
@@ -110,7 +110,7 @@ def _chunk(exchange: Exchange, delta: dict[str, Any], finish: str | None) -> dic
         "id": exchange.entry.response_id,
         "object": "chat.completion.chunk",
         "created": int(exchange.entry.at.timestamp()),
-        "model": exchange.named_model,
+        "model": exchange.entry.model,
         "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}],
         "usage": None,
     }
