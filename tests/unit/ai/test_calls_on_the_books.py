@@ -164,6 +164,28 @@ async def test_a_call_that_never_left_costs_nothing() -> None:
     assert [(c.outcome, c.cost_usd) for c in rig.calls] == [(CallOutcome.FAILED, "0"), (CallOutcome.ANSWERED, "0.00021")]
 
 
+async def test_a_failure_that_may_have_been_billed_is_in_doubt() -> None:
+    steps = (ProviderUnreachable("reset", maybe_billed=True), Says())
+    rig = DoorRig(ScriptedProvider("openai", MINI, steps=steps))
+
+    await rig.door.generate(ask(), rig.ledger)
+
+    assert [(c.outcome, c.cost_usd) for c in rig.calls] == [(CallOutcome.IN_DOUBT, None), (CallOutcome.ANSWERED, "0.00021")]
+    assert rig.calls[0].upper_bound_usd == rig.assignment.announced[0].upper_bound_usd
+
+
+async def test_what_a_call_did_not_use_is_free_for_the_next() -> None:
+    """Bounded by 0.0007 dollars each, costing 0.00021: a thousandth has room for two, one after the other."""
+    rig = DoorRig(ScriptedProvider("openai", MINI), grant=Grant(max_cost_usd="0.001"))
+    await rig.door.generate(ask(), rig.ledger)
+    await rig.door.generate(ask(), rig.ledger)
+
+    with pytest.raises(GrantExceeded):
+        await rig.door.generate(ask(), rig.ledger)
+
+    assert len(rig.calls) == 2
+
+
 async def test_generations_at_once_share_what_the_grant_has_left() -> None:
     """One call is bounded by 0.0007 dollars here, so a thousandth has room for one and not for two."""
     under_way = asyncio.Event()

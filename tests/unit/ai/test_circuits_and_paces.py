@@ -107,6 +107,15 @@ def test_who_cannot_wait_takes_no_place_from_the_others() -> None:
     assert pace.take_place(100.0, requests_per_minute=6, patience_seconds=60.0) == 10.0
 
 
+def test_after_a_pause_the_places_are_as_far_apart_as_ever() -> None:
+    pace = Pace()
+    pace.pause(110.0)
+
+    waits = [pace.take_place(100.0, requests_per_minute=6, patience_seconds=60.0) for _ in range(3)]
+
+    assert waits == [10.0, 20.0, 30.0]
+
+
 @given(st.integers(1, 600), st.lists(st.floats(0, 5), min_size=1, max_size=200))
 def test_no_minute_ever_sees_more_than_its_rate_and_one_burst(per_minute: int, gaps: list[float]) -> None:
     pace, now, sent = Pace(), 1_000.0, []

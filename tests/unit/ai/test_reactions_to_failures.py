@@ -267,6 +267,20 @@ async def test_a_provider_that_only_fails_is_left_alone_and_tried_again_later() 
     assert rig.door.health()[0].circuit == "closed"
 
 
+async def test_a_trial_that_only_met_a_rate_limit_leaves_the_next_call_on_trial() -> None:
+    steps = (ProviderOverloaded("503"), RateLimited("429", retry_after_ms=0), Says())
+    rig = DoorRig(ScriptedProvider("openai", MINI, steps=steps), policy=CallPolicy(most_tries=1, failures_to_open=1))
+    with pytest.raises(ProviderOverloaded):
+        await rig.door.generate(ask(), rig.ledger)
+    rig.clock.advance(60.0)
+    with pytest.raises(RateLimited):
+        await rig.door.generate(ask(), rig.ledger)
+
+    generation = await rig.door.generate(ask(), rig.ledger)
+
+    assert generation.output == b"fine"
+
+
 async def test_while_a_provider_is_left_alone_another_one_serves_and_that_is_on_its_row() -> None:
     first = ScriptedProvider("openai", MINI, steps=(ProviderUnreachable("gone"),))
     rig = DoorRig(
