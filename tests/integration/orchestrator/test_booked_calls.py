@@ -268,6 +268,18 @@ async def test_an_answer_that_comes_between_is_not_overwritten_by_a_decision(rig
         assert (answered.call.cost_usd, answered.call.basis) == ("0.25", Basis.USAGE)
 
 
+async def test_an_end_without_an_answer_leaves_what_was_settled_meanwhile(rig: CallsRig) -> None:
+    async with rig.orchestrator():
+        await rig.worker.books(call("one", 1, 1, None, outcome=CallOutcome.STARTED, upper_bound_usd="0.5"))
+        await eventually(lambda: rig.booked(KEY))
+        await rig.settle(cost_usd="0.25")
+
+        await rig.worker.books(call("one", 1, 1, None, outcome=CallOutcome.IN_DOUBT, upper_bound_usd="0.5"))
+
+        ended = await eventually(lambda: _with_outcome(rig, CallOutcome.IN_DOUBT))
+        assert (ended.call.cost_usd, ended.call.basis) == ("0.25", Basis.STATEMENT)
+
+
 async def test_no_call_in_doubt_is_old_enough_before_its_time(rig: CallsRig) -> None:
     async with rig.orchestrator(orchestrator_in_doubt_hours=24.0):
         await rig.in_doubt()

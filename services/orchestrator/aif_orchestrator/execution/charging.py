@@ -11,7 +11,7 @@ from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import AttemptAccount, RecordAttempt, RecordCall, SettleCall
 from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.happenings import AttemptCompleted, CallSettled
-from aif_orchestrator.execution.metering import add_metrics, known_cost, known_cost_of, sum_usd
+from aif_orchestrator.execution.metering import add_metrics, known_cost, sum_usd
 from aif_orchestrator.execution.state import StageRun
 
 
@@ -28,6 +28,9 @@ def book_call(draft: Draft, call: ProviderCall) -> None:
     known = next((each for each in run.unreported_calls if each.call_key == call.call_key), None)
     if known is not None and (known.outcome is not CallOutcome.STARTED or call.outcome is CallOutcome.STARTED):
         return
+    if known is not None and call.cost_usd is None:
+        # No answer came. What was decided about it meanwhile stays.
+        call = replace(call, cost_usd=known.cost_usd, basis=known.basis)
     others = tuple(each for each in run.unreported_calls if each is not known)
     draft.change(call.stage_id, unreported_calls=(*others, call))
     draft.money_moved()
@@ -47,8 +50,12 @@ def book_call(draft: Draft, call: ProviderCall) -> None:
             latency_ms=call.latency_ms,
         )
     )
-    if call.cost_usd is None or usd(call.cost_usd) > ZERO:
-        _emit_cost(draft, call.stage_id, call.attempt, call.cost_usd, call.provider, call.model)
+    already = usd(known.cost_usd or "0") if known is not None else ZERO
+    if call.cost_usd is None:
+        _emit_cost(draft, call.stage_id, call.attempt, None, call.provider, call.model)
+    elif usd(call.cost_usd) != already:
+        difference = usd_text(usd(call.cost_usd) - already)
+        _emit_cost(draft, call.stage_id, call.attempt, difference, call.provider, call.model)
 
 
 def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
@@ -57,6 +64,7 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
     if run is None or attempt in run.settled or attempt > run.attempt:
         return
     booked = [call for call in run.unreported_calls if call.attempt == attempt]
+    before = known_cost(run)
     run = draft.change(
         stage_id,
         spent=add_metrics(run.spent, metrics),
@@ -70,8 +78,7 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
             run = _with_cost(draft, stage_id, run, call.call_key, call.cost_usd)
     if metrics.cost_usd != "0" or metrics.unanswered or booked or draft.execution.max_cost_usd != "0":
         draft.money_moved()
-    already = sum_usd(call.cost_usd or "0" for call in booked)
-    difference = known_cost_of(metrics) - already
+    difference = known_cost(run) - before
     if difference != ZERO:
         _emit_cost(draft, stage_id, attempt, usd_text(difference), metrics.provider, metrics.model)
 
