@@ -10,7 +10,6 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from aif_contracts.metering import ProviderCall
 from aif_contracts.money import ZERO, usd
 from aif_orchestrator.execution.metering import known_cost_of, sum_usd
 from aif_orchestrator.execution.state import Execution, StageRun
@@ -50,19 +49,15 @@ def _used(run: StageRun) -> tuple[Decimal, Decimal]:
     """What the stage has spent and reserved."""
     spent = known_cost_of(run.spent)
     reserved = sum_usd(run.spent.unanswered.values())
-    told: dict[int, Decimal] = {}
+    charged: dict[int, Decimal] = {}
     for call in run.unreported_calls:
         if call.attempt in run.reserved:
-            told[call.attempt] = told.get(call.attempt, ZERO) + most_of(call)
+            # What is not answered is part of the reservation: the end of the call before may come later than its announcement.
+            charged[call.attempt] = charged.get(call.attempt, ZERO) + usd(call.cost_usd or "0")
         elif call.cost_usd is not None:
             spent += usd(call.cost_usd)
         else:
-            reserved += most_of(call)
+            reserved += usd(call.upper_bound_usd or "0")
     for attempt, reservation in run.reserved.items():
-        reserved += max(usd(reservation.amount), told.get(attempt, ZERO))
+        reserved += max(usd(reservation.amount), charged.get(attempt, ZERO))
     return spent, reserved
-
-
-def most_of(call: ProviderCall) -> Decimal:
-    """The most that the call has cost."""
-    return usd(call.cost_usd or call.upper_bound_usd or "0")
