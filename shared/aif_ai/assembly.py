@@ -1,6 +1,7 @@
 """From what an operator configured to a door with its providers."""
 
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -15,6 +16,8 @@ from aif_ai.response_cache import ResponseCache
 from aif_contracts.packets import QualityTier
 from aif_prices.book import PriceBook, shipped_prices
 from aif_runtime.clock import Clock
+
+_OPENAI_HOST = "api.openai.com"
 
 
 class ModelAccess(Struct, frozen=True, kw_only=True):
@@ -94,4 +97,6 @@ def open_door(
 
 def _name_at(base_url: str | None, prices: PriceBook) -> str:
     """Under which a server's calls are booked and priced."""
-    return OPENAI if base_url is None else prices.provider_at(base_url) or COMPATIBLE
+    if base_url is None or urlsplit(base_url).hostname == _OPENAI_HOST:
+        return OPENAI
+    return prices.provider_at(base_url) or COMPATIBLE

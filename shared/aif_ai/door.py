@@ -57,7 +57,7 @@ class Door:
         self._switches = switches or UnchangedSwitches()
         self._requests_per_minute = dict(requests_per_minute or {})
         self._gates = {
-            provider.name: self._gate(provider.name, sleep)
+            provider.name: self._gate(provider.name, sleep, chance)
             for provider in self._providers
             if not all(offer.local for offer in provider.offers)
         }
@@ -184,13 +184,18 @@ class Door:
             },
         )
 
-    def _gate(self, provider: str, sleep: Sleep) -> ProviderGate:
+    def _gate(self, provider: str, sleep: Sleep, chance: Callable[[], float]) -> ProviderGate:
         def requests_per_minute() -> int | None:
             told = self._switches.requests_per_minute(provider)
             return told if told is not None else self._requests_per_minute.get(provider)
 
         return ProviderGate(
-            provider, policy=self._policy, clock=self._clock, sleep=sleep, requests_per_minute=requests_per_minute
+            provider,
+            policy=self._policy,
+            clock=self._clock,
+            sleep=sleep,
+            chance=chance,
+            requests_per_minute=requests_per_minute,
         )
 
 

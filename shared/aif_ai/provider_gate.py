@@ -61,8 +61,10 @@ class ProviderGate:
         policy: CallPolicy,
         clock: Clock,
         sleep: Sleep,
+        chance: Callable[[], float],
         requests_per_minute: Callable[[], int | None],
     ) -> None:
+        self._chance = chance
         self._provider = provider
         self._policy = policy
         self._clock = clock
@@ -126,7 +128,9 @@ class ProviderGate:
                     f"{self._provider} may not be asked for another {wait:.1f} s, longer than this attempt can wait",
                     retry_after_ms=round(wait * 1_000),
                 )
-            await self._sleep(wait)
+            # Those who wait for the end of the same pause do not all come back at once.
+            paused = self._pace.paused_until > now
+            await self._sleep(wait * (1 + self._chance() / 10) if paused else wait)
             now = self._clock.monotonic()
             # Another call may have been told to slow down in the meantime. The place is kept.
             wait = self._pace.take_place(now, requests_per_minute=None, patience_seconds=give_up_at - now)

@@ -109,6 +109,17 @@ async def test_all_attempts_wait_for_the_pause_that_one_of_them_was_told() -> No
     assert len(provider.asked) == 1
 
 
+async def test_those_who_wait_for_a_pause_come_back_spread() -> None:
+    provider = ScriptedProvider("openai", MINI, steps=(RateLimited("429", retry_after_ms=20_000),))
+    rig = DoorRig(provider, policy=CallPolicy(most_tries=1))
+    with pytest.raises(RateLimited):
+        await rig.door.generate(ask(), rig.ledger)
+
+    await rig.door.generate(ask(), rig.ledger)
+
+    assert rig.slept == [21.0]
+
+
 async def test_a_configured_rate_spaces_the_calls_of_all_attempts() -> None:
     rig = DoorRig(ScriptedProvider("openai", MINI), switches=SetSwitches(per_minute={"openai": 6}))
 

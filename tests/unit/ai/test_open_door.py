@@ -1,0 +1,63 @@
+"""What is configured is what the door offers."""
+
+import pytest
+
+from aif_ai.assembly import ModelAccess, open_door
+from aif_ai.provider import Offer
+from aif_ai.requests import Capability
+from aif_runtime.clock import SystemClock
+from support.door_rig import ScriptedProvider
+
+
+def _providers(access: ModelAccess, capability: Capability) -> tuple[str, ...]:
+    return open_door(access, SystemClock()).registry.providers_for(capability)
+
+
+def test_without_a_key_only_the_extractive_provider_is_there() -> None:
+    door = open_door(ModelAccess(openai_models=("gpt-4o-mini",), anthropic_models=("claude-sonnet-5-5",)), SystemClock())
+
+    assert door.models == ()
+    assert door.registry.capabilities == (Capability.STRUCTURING, Capability.RESEARCH)
+    assert door.health() == ()
+
+
+def test_keys_bring_their_providers_openai_first() -> None:
+    access = ModelAccess(
+        openai_api_key="sk-1",
+        openai_models=("gpt-4o-mini",),
+        anthropic_api_key="sk-2",
+        anthropic_models=("claude-sonnet-5-5",),
+        deepgram_api_key="dg",
+        deepgram_models=("nova-3",),
+    )
+
+    door = open_door(access, SystemClock())
+
+    assert door.models == ("gpt-4o-mini", "claude-sonnet-5-5", "nova-3")
+    assert door.language_models == ("gpt-4o-mini", "claude-sonnet-5-5")
+    assert _providers(access, Capability.TRANSCRIPTION_DIARIZATION) == ("deepgram",)
+    assert [health.provider for health in door.health()] == ["openai", "anthropic", "deepgram"]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "name"),
+    [
+        (None, "openai"),
+        ("https://api.openai.com/v1", "openai"),
+        ("https://api.groq.com/openai/v1", "groq"),
+        ("http://127.0.0.1:11434/v1", "openai_compatible"),
+    ],
+)
+def test_a_server_is_booked_under_the_name_whose_prices_it_has(base_url: str | None, name: str) -> None:
+    access = ModelAccess(openai_api_key="sk-1", openai_base_url=base_url, openai_models=("some-model",))
+
+    assert _providers(access, Capability.LLM_GENERATION) == (name,)
+
+
+def test_local_providers_are_added_by_whoever_has_them_and_have_no_gate() -> None:
+    rules = Offer(capability=Capability.SUMMARIZATION, models=("summary-1",), local=True)
+
+    door = open_door(ModelAccess(), SystemClock(), local=(ScriptedProvider("local_rules", rules),))
+
+    assert door.registry.providers_for(Capability.SUMMARIZATION) == ("local_rules",)
+    assert (door.models, door.health()) == ((), ())
