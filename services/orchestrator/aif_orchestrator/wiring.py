@@ -185,7 +185,9 @@ async def assemble(
     await CallAnswers(bus=bus, database=database, store=booked_calls, settling=settling).open()
     return Line(
         intake=Intake(bus=bus, blobs=blobs, engine=engine, lease_seconds=settings.orchestrator_lease_seconds),
-        dead_letters=DeadLetterIntake(bus=bus, database=database, letters=letters, clock=surroundings.clock),
+        dead_letters=DeadLetterIntake(
+            bus=bus, database=database, letters=letters, redactor=surroundings.redactor, clock=surroundings.clock
+        ),
         audit=AuditIntake(bus=bus, database=database, audit=audit),
         doubt=Doubt(database=database, store=booked_calls, settling=settling, after_hours=settings.orchestrator_in_doubt_hours),
         lookout=Lookout(

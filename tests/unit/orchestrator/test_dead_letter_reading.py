@@ -12,6 +12,8 @@ from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.packets import Context, Control, WorkPacket
 from aif_orchestrator.dead_letters.reading import Owner, new_letter, owner_of
+from aif_orchestrator.store.dead_letters import NewLetter
+from aif_runtime.redaction import Redactor
 
 PACKET = WorkPacket(
     packet_id="packet_1.one.1",
@@ -51,6 +53,10 @@ class Delivered:
     async def still_working(self) -> None: ...
 
 
+def row_of(delivery: Delivered) -> NewLetter:
+    return new_letter(delivery, Redactor(["hunter2-canary"]))
+
+
 def letter(**changes: object) -> bytes:
     fields = {
         "subject": "aif.report.exec_1",
@@ -64,7 +70,7 @@ def letter(**changes: object) -> bytes:
 
 
 def test_a_letter_is_kept_as_it_is() -> None:
-    kept = new_letter(Delivered(letter()))
+    kept = row_of(Delivered(letter()))
 
     assert kept.origin == "reports"
     assert kept.subject == "aif.report.exec_1"
@@ -78,20 +84,36 @@ def test_a_letter_is_kept_as_it_is() -> None:
 
 
 def test_every_delivery_of_a_letter_is_the_same_row_and_another_letter_is_another() -> None:
-    first = new_letter(Delivered(letter()))
+    first = row_of(Delivered(letter()))
 
-    assert new_letter(Delivered(letter(), num_delivered=2)).dead_letter_id == first.dead_letter_id
-    assert new_letter(Delivered(letter(), stream_sequence=8)).dead_letter_id != first.dead_letter_id
-    assert new_letter(Delivered(letter(reason="worse"))).dead_letter_id != first.dead_letter_id
+    assert row_of(Delivered(letter(), num_delivered=2)).dead_letter_id == first.dead_letter_id
+    assert row_of(Delivered(letter(), stream_sequence=8)).dead_letter_id != first.dead_letter_id
+    assert row_of(Delivered(letter(reason="worse"))).dead_letter_id != first.dead_letter_id
     assert first.dead_letter_id.startswith("dead_")
 
 
+@pytest.mark.parametrize(
+    ("payload", "masked"),
+    [
+        (b'{"error":"refused: hunter2-canary"}', b'{"error":"refused: ***"}'),
+        (b'{"Authorization":"Bearer abcdef123456"}\xff', b'{"Authorization":"Bearer ***"}\xff'),
+    ],
+)
+def test_a_secret_is_not_kept_and_the_letter_is_not_the_whole_message_then(payload: bytes, masked: bytes) -> None:
+    kept = row_of(Delivered(letter(payload=payload, reason="hunter2-canary is wrong", headers={"x": "hunter2-canary"})))
+
+    assert kept.payload == masked
+    assert kept.size_bytes > len(kept.payload)
+    assert kept.headers == {"x": "***"}
+    assert kept.reason == "*** is wrong (a secret in it was masked)"
+
+
 def test_the_stream_is_named_without_its_prefix() -> None:
-    assert new_letter(Delivered(letter(), subject="aif.dead.aif_work")).origin == "work"
+    assert row_of(Delivered(letter(), subject="aif.dead.aif_work")).origin == "work"
 
 
 def test_what_is_no_letter_is_kept_with_its_bytes() -> None:
-    kept = new_letter(Delivered(b"\xff{", headers={"a": "b"}, num_delivered=3))
+    kept = row_of(Delivered(b"\xff{", headers={"a": "b"}, num_delivered=3))
 
     assert kept.payload == b"\xff{"
     assert kept.headers == {"a": "b"}
@@ -102,18 +124,18 @@ def test_what_is_no_letter_is_kept_with_its_bytes() -> None:
 
 
 def test_a_letter_that_was_cut_tells_the_size_of_the_whole() -> None:
-    assert new_letter(Delivered(letter(whole_size_bytes=600_000))).size_bytes == 600_000
+    assert row_of(Delivered(letter(whole_size_bytes=600_000))).size_bytes == 600_000
 
 
 def test_a_payload_too_large_for_an_answer_is_cut() -> None:
-    kept = new_letter(Delivered(b"x" * 1_000_000))
+    kept = row_of(Delivered(b"x" * 1_000_000))
 
     assert len(kept.payload) == 524_288
     assert kept.size_bytes == 1_000_000
 
 
 def test_what_postgres_cannot_store_is_replaced() -> None:
-    kept = new_letter(Delivered(letter(subject="a\0b", reason="a\0b", found_by="\0", deliveries=10**12, whole_size_bytes=-5)))
+    kept = row_of(Delivered(letter(subject="a\0b", reason="a\0b", found_by="\0", deliveries=10**12, whole_size_bytes=-5)))
 
     assert kept.subject == "a\N{REPLACEMENT CHARACTER}b"
     assert kept.reason == "a\N{REPLACEMENT CHARACTER}b"
@@ -142,7 +164,7 @@ def test_what_postgres_cannot_store_is_replaced() -> None:
     )
 )
 def test_whatever_the_bytes_are_there_is_a_row_that_can_be_stored(payload: bytes) -> None:
-    kept = new_letter(Delivered(payload))
+    kept = row_of(Delivered(payload))
 
     assert all("\0" not in text for text in (kept.origin, kept.subject, kept.reason, kept.found_by))
     assert 0 <= kept.deliveries < 2**31

@@ -15,6 +15,7 @@ from aif_runtime.bus import Bus, ConsumerSpec, Delivery
 from aif_runtime.clock import Clock
 from aif_runtime.failures import BusUnavailable, DatabaseUnavailable
 from aif_runtime.postgres import Database
+from aif_runtime.redaction import Redactor
 
 AT_ONCE = 16
 """A letter may be as large as a message, so few are in memory together."""
@@ -35,10 +36,11 @@ log = structlog.get_logger()
 
 
 class DeadLetterIntake:
-    def __init__(self, *, bus: Bus, database: Database, letters: DeadLetterStore, clock: Clock) -> None:
+    def __init__(self, *, bus: Bus, database: Database, letters: DeadLetterStore, redactor: Redactor, clock: Clock) -> None:
         self._bus = bus
         self._database = database
         self._letters = letters
+        self._redactor = redactor
         self._monotonic = clock.monotonic
         self._tidy_at = 0.0
 
@@ -60,7 +62,7 @@ class DeadLetterIntake:
             await deliveries.close()
 
     async def _take(self, batch: Sequence[Delivery]) -> None:
-        letters = {letter.dead_letter_id: letter for letter in map(new_letter, batch)}
+        letters = {letter.dead_letter_id: letter for letter in (new_letter(each, self._redactor) for each in batch)}
         try:
             async with self._database.transaction() as connection:
                 new = await self._letters.keep(connection, list(letters.values()))

@@ -1,6 +1,7 @@
 """From a message of the dead letters' stream to the row that is kept of it.
 
-Whatever the bytes are, there is a row: whoever found the poison may have sent poison, and it must end here.
+Whatever the bytes are, there is a row: whoever found the poison may have sent poison, and it must end here. Secrets are not
+kept: a message that holds one is kept without it, and cannot be sent again.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
@@ -20,6 +22,7 @@ from aif_runtime.bus import Delivery
 from aif_runtime.dead_letters import MESSAGE_ID, dead_letter
 from aif_runtime.decoding import decode
 from aif_runtime.failures import MalformedMessage
+from aif_runtime.redaction import Redactor
 
 FOUND_BY = "orchestrator"
 LONGEST_NAME = 200
@@ -30,9 +33,9 @@ _LETTER = msgspec.json.Decoder(DeadLetter)
 _AN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
-def new_letter(delivery: Delivery) -> NewLetter:
+def new_letter(delivery: Delivery, redactor: Redactor) -> NewLetter:
     """The row for one delivery; every delivery of the same message gives the same row."""
-    letter = _letter_in(delivery)
+    letter = _without_secrets(_letter_in(delivery), redactor)
     # Again, because those who send letters may not keep to the limits, and each has to fit into an answer.
     kept = dead_letter(
         subject=letter.subject,
@@ -55,6 +58,21 @@ def new_letter(delivery: Delivery) -> NewLetter:
         size_bytes=_bounded(max(letter.whole_size_bytes or 0, len(letter.payload))),
         execution_id=owner.execution_id,
         client_id=owner.client_id,
+    )
+
+
+def _without_secrets(letter: DeadLetter, redactor: Redactor) -> DeadLetter:
+    """What is masked is shorter than it was, so the row tells that it is not the whole message, and nobody sends it again."""
+    said = letter.payload.decode("utf-8", "surrogateescape")
+    masked = redactor.text(said)
+    letter = replace(letter, reason=redactor.text(letter.reason), headers=dict(redactor.value(letter.headers)))
+    if masked == said:
+        return letter
+    return replace(
+        letter,
+        reason=f"{letter.reason} (a secret in it was masked)",
+        payload=masked.encode("utf-8", "surrogateescape"),
+        whole_size_bytes=max(letter.whole_size_bytes or 0, len(letter.payload), len(masked) + 1),
     )
 
 
