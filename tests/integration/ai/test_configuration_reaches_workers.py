@@ -228,11 +228,11 @@ async def test_the_next_generation_of_running_workers_uses_the_new_model_and_the
         before = await _made_by_both(line)
 
         await running.operator.put(PRIMARY, json={"value": "second-model"})
-        await asyncio.wait_for(_prompted_with(line, "second-model"), timeout=20)
+        await asyncio.wait_for(_switched(line, "second-model", set(before)), timeout=60)
         after = await _made_by_both(line)
 
         await running.operator.delete(PRIMARY)
-        await asyncio.wait_for(_prompted_with(line, "first-model"), timeout=20)
+        await asyncio.wait_for(_switched(line, "first-model", set(before)), timeout=60)
         at_last = await _made_by_both(line)
 
         assert set(before) == set(after) == set(at_last)
@@ -262,12 +262,12 @@ async def _made_by_both(line: Line) -> dict[str, set[str]]:
     return made
 
 
-async def _prompted_with(line: Line, model: str) -> None:
-    """Until both processes go by it."""
-    while True:
+async def _switched(line: Line, model: str, instances: set[str]) -> None:
+    """Until each of the processes goes by it."""
+    waiting = set(instances)
+    while waiting:
         made = await line.models_by_instance(4)
-        if len(made) == 2 and set().union(*made.values()) == {model}:
-            return
+        waiting -= {instance for instance, models in made.items() if models == {model}}
 
 
 def _prompt(request: dict[str, Any]) -> str:
