@@ -113,7 +113,7 @@ def test_speech_is_charged_by_its_length() -> None:
 
     assert price is not None
     assert price.cost(Tokens(), audio_ms=600_000) == Decimal("0.043")
-    assert price.upper_bound(audio_ms=600_001) == Decimal("0.043000071667")
+    assert price.upper_bound(audio_ms=600_002) == Decimal("0.043000143334")
 
 
 def test_reasoning_has_a_price_of_its_own_where_the_list_has_one() -> None:
