@@ -18,6 +18,7 @@ from aif_prices.rates import FREE, FREE_VERSION, LongInputRates, Price, Rates
 __all__ = [
     "FREE",
     "FREE_VERSION",
+    "OPERATOR",
     "EffectivePrice",
     "LongInputRates",
     "Price",
@@ -30,7 +31,8 @@ __all__ = [
 ]
 
 _DATED_NAME = re.compile(r"^(?P<name>.+?)-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
-_OPERATOR = "operator"
+OPERATOR = "operator"
+"""Source of the prices that an operator has set."""
 
 
 class EffectivePrice(Struct, frozen=True, kw_only=True):
@@ -135,9 +137,7 @@ def _operators(overrides: PriceOverrides) -> Iterator[tuple[tuple[str, str], _Li
     for (provider, model), found in versions.items():
         yield (
             (provider, model),
-            _Listed(
-                model=model, versions=tuple(found), per_tokens=PER_TOKENS, source=_OPERATOR, unknown_start=f"by-{_OPERATOR}"
-            ),
+            _Listed(model=model, versions=tuple(found), per_tokens=PER_TOKENS, source=OPERATOR, unknown_start=f"by-{OPERATOR}"),
         )
 
 
@@ -155,7 +155,7 @@ def _price(provider: str, listed: _Listed, version: PriceVersion) -> Price:
     if version.free:
         return FREE
     since = listed.unknown_start if version.valid_from is None else f"{version.valid_from}"
-    whose = "-operator" if listed.source == _OPERATOR and version.valid_from is not None else ""
+    whose = "-operator" if listed.source == OPERATOR and version.valid_from is not None else ""
     return Price(
         version=f"{provider}/{listed.model}@{since}{whose}",
         rates=Rates(**{kind: getattr(version, kind) for kind in Rates.__struct_fields__}),

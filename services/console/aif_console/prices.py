@@ -18,7 +18,7 @@ from aif_console.reading.hanging import rows
 from aif_console.reading.json_output import print_json
 from aif_console.reading.plain_text import counted, plain
 from aif_pipelines.mistakes import did_you_mean
-from aif_prices.book import EffectivePrice
+from aif_prices.book import OPERATOR, EffectivePrice
 from aif_prices.comparison import Difference, PriceDifference, RateChange, compare
 from aif_prices.listing import rates_of
 from aif_prices.rates import Rates
@@ -162,7 +162,7 @@ def _told(each: EffectivePrice) -> list[tuple[str, str]]:
         ("Cache read", _of_a_million(rates.cache_read)),
         ("Output", _of_a_million(rates.output)),
         ("Otherwise", ", ".join(_otherwise(each))),
-        ("Since", f"{each.since}" if each.since is not None else "the first price known"),
+        ("Since", _since(each)),
         ("Source", each.source),
         ("Version", each.price.version),
     ]
@@ -206,6 +206,12 @@ def _change_words(difference: Difference, change: RateChange) -> str:
 def _counts(differences: Sequence[PriceDifference]) -> str:
     counts = {kind: sum(each.difference is kind for each in differences) for kind in Difference}
     return f"{counted(len(differences), 'model')}: " + ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+
+
+def _since(each: EffectivePrice) -> str:
+    if each.since is not None:
+        return f"{each.since}"
+    return "always" if each.source == OPERATOR else "the first price known"
 
 
 def _of_a_million(amount: Decimal | None) -> str:
