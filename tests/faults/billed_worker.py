@@ -19,7 +19,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from aif_contracts.metering import CallOutcome, ProviderCall, Purpose
-from aif_runtime.assignment import ActionSpec, Assignment, Outcome, WorkerSpec
+from aif_contracts.money import usd
+from aif_runtime.assignment import ActionSpec, Assignment, Outcome, WorkerSpec, WorkFailure
 from aif_runtime.connections import open_connections
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.process import Assembled, Part, Surroundings, run_service
@@ -69,6 +70,8 @@ class Provider:
         call_key = ".".join(
             (assignment.execution_id, assignment.stage_id, str(assignment.attempt), str(assignment.next_call_number()))
         )
+        if usd(assignment.grant.max_cost_usd) < usd(BOUND_USD):
+            raise WorkFailure("grant_exceeded", f"a call can cost {BOUND_USD} USD", retryable=False)
         answered = _call(assignment, call_key, self._call_ms)
         try:
             await _announce(assignment, answered)

@@ -24,6 +24,7 @@ from msgspec import Struct
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef
 from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent, StepCompleted, WorkflowCompleted, WorkflowResumed
+from aif_contracts.metering import Basis
 from aif_runtime.blobs import BlobStore
 from aif_runtime.failures import BlobCorrupt, BlobMissing
 from aif_runtime.nats_bus import NatsBus
@@ -51,6 +52,7 @@ class CallsLost(enum.Enum):
 class StoredCall(Struct, frozen=True, kw_only=True):
     cost_usd: Decimal | None
     upper_bound_usd: Decimal | None = None
+    basis: str = Basis.USAGE
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -117,7 +119,7 @@ async def read_books(database: Database, execution_ids: Collection[str]) -> Book
             wanted,
         )
         calls = await connection.fetch(
-            "SELECT call_key, cost_usd, upper_bound_usd FROM provider_calls WHERE execution_id = ANY ($1)", wanted
+            "SELECT call_key, cost_usd, upper_bound_usd, basis FROM provider_calls WHERE execution_id = ANY ($1)", wanted
         )
         account = await connection.fetchrow(
             "SELECT coalesce(sum(spent_usd), 0) AS spent, coalesce(sum(reserved_usd), 0) AS reserved FROM budget_windows"
@@ -131,7 +133,10 @@ async def read_books(database: Database, execution_ids: Collection[str]) -> Book
         events=by_execution,
         final_events=Counter(row["execution_id"] for row in events if row["is_final"]),
         attempts=tuple(StoredAttempt(**row) for row in attempts),
-        ledger={row["call_key"]: StoredCall(cost_usd=row["cost_usd"], upper_bound_usd=row["upper_bound_usd"]) for row in calls},
+        ledger={
+            row["call_key"]: StoredCall(cost_usd=row["cost_usd"], upper_bound_usd=row["upper_bound_usd"], basis=row["basis"])
+            for row in calls
+        },
         account=Account(spent_usd=account["spent"], reserved_usd=account["reserved"]),
     )
 
@@ -212,11 +217,14 @@ def check_money(books: Books, bill: Collection[BillLine], violations: Violations
     in_doubt = 0
     for call_key, call in books.ledger.items():
         price = prices.get(call_key)
-        if call.cost_usd is None and price is not None:
+        is_estimate = call.basis == Basis.ESTIMATE
+        if (call.cost_usd is None or is_estimate) and price is not None:
             in_doubt += 1
+        if is_estimate and call.cost_usd != call.upper_bound_usd:
+            violations.add("I2", f"{call_key} is estimated at {call.cost_usd}, its bound is {call.upper_bound_usd}")
         if call.cost_usd is None and (call.upper_bound_usd is None or (price is not None and call.upper_bound_usd < price)):
             violations.add("I2", f"{call_key} is in doubt up to {call.upper_bound_usd}, the bill says {price}")
-        if call.cost_usd is not None and call.cost_usd != (price or 0):
+        if call.cost_usd is not None and not is_estimate and call.cost_usd != (price or 0):
             violations.add("I2", f"the ledger says {call.cost_usd} for {call_key}, the bill {price}")
     attempts = {(each.execution_id, each.stage_id, each.attempt): each for each in books.attempts}
     unbooked = 0

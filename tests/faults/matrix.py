@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from msgspec import Struct
 
-from faults import broken_messages, broken_processes, troubled_orders
+from faults import broken_messages, broken_processes, scarce_money, troubled_orders
 from faults.invariants import CHECKED
 from faults.trial import Outcome, TrialPlan
 
@@ -22,6 +22,7 @@ MATRIX: Mapping[str, Play] = {
     "F14": broken_messages.broken_among_good,
     "F15": broken_messages.packets_that_kill,
     "F17": broken_processes.everything_drained_in_turn,
+    "F18": scarce_money.budget_for_a_part,
     "F19": troubled_orders.cancelled_at_random,
     "F20": troubled_orders.posted_many_times,
     "F21": broken_processes.orchestrators_more_and_fewer,

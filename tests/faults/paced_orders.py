@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from aif_contracts import subjects
+from aif_contracts.budgets import BUDGET_EXCEEDED, BUDGET_RESERVED
 from aif_contracts.orders import CancelExecution, Execute
 from aif_runtime.bus import Bus
 from aif_runtime.failures import BusUnavailable, NoAnswer
@@ -18,6 +19,8 @@ CLIENT = "faults"
 ANSWER_SECONDS = 2.0
 PAUSE_SECONDS = 0.1
 GIVE_UP_SECONDS = 120.0
+AGAIN = ("database_unavailable", BUDGET_RESERVED)
+"""Codes of refusals that ask for patience."""
 
 
 class Orders:
@@ -30,6 +33,8 @@ class Orders:
         """Of the accepted ones, by execution."""
         self.turned_away: list[str] = []
         """Refused, or never answered."""
+        self.denied: list[str] = []
+        """Refused because the client's budget is spent."""
 
     async def place(self, text: str | None = None) -> str:
         """Order until it is accepted; returns the execution's id. Without a text the id is the text."""
@@ -43,6 +48,8 @@ class Orders:
             return execution_id
         if reply.get("reply") == "accepted":
             self.texts[execution_id] = text
+        elif reply.get("code") == BUDGET_EXCEEDED:
+            self.denied.append(execution_id)
         else:
             self.turned_away.append(f"{execution_id}: {reply.get('message')}")
         return execution_id
@@ -69,7 +76,7 @@ class Orders:
                     await asyncio.sleep(PAUSE_SECONDS)
                     continue
                 answer: dict[str, Any] = msgspec.json.decode(reply)
-                if answer.get("code") != "database_unavailable":
+                if answer.get("code") not in AGAIN:
                     return answer
                 await asyncio.sleep(PAUSE_SECONDS)
 

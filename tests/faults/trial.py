@@ -71,6 +71,8 @@ class Allowed(Struct, frozen=True, kw_only=True):
 
 class Outcome(Struct, frozen=True, kw_only=True):
     executions: int
+    denied: int
+    """Orders refused because the client's budget is spent."""
     faults: int
     completed: int
     lost_attempts: int
@@ -155,6 +157,7 @@ class Trial:
         await self._check_invariants(books, allowed)
         outcome = Outcome(
             executions=len(self.orders.texts),
+            denied=len(self.orders.denied),
             faults=len(self.faults),
             completed=sum(execution.status == "completed" for execution in books.executions.values()),
             lost_attempts=sum(attempt.failure_code == WORKER_LOST for attempt in books.attempts),

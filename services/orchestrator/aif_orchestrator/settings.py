@@ -72,7 +72,7 @@ class OrchestratorSettings(CommonSettings, frozen=True, kw_only=True):
             le=8_760,
             description="A provider call that nobody can say anything about for so long is charged with its upper bound",
         ),
-    ] = 24.0
+    ] = 1.0
     orchestrator_audit_keys: Annotated[
         Secret | None,
         Meta(

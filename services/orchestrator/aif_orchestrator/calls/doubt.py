@@ -16,7 +16,8 @@ from aif_orchestrator.engine.engine import NotApplied
 from aif_runtime.failures import DatabaseUnavailable
 from aif_runtime.postgres import Database
 
-EVERY_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 60.0
+SHORTEST_PAUSE_SECONDS = 1.0
 AT_ONCE = 100
 SECONDS_IN_AN_HOUR = 3600.0
 DECIDED_BY = "service:orchestrator"
@@ -34,13 +35,14 @@ class Doubt:
         store: BookedCallStore,
         settling: Settling,
         after_hours: float,
-        every_seconds: float = EVERY_SECONDS,
     ) -> None:
         self._database = database
         self._store = store
         self._settling = settling
         self._after_hours = after_hours
-        self._every_seconds = every_seconds
+        # A tenth later than said at most, however short that is.
+        tenth = after_hours * SECONDS_IN_AN_HOUR / 10
+        self._every_seconds = min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, tenth))
 
     async def run(self) -> None:
         """Until cancelled."""
