@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from aif_ai.failures import (
     AiFailure,
+    AudioUnreadable,
     AuthenticationFailed,
     CircuitOpen,
     GrantExceeded,
@@ -76,6 +77,7 @@ REACTIONS: dict[type[AiFailure], Reaction] = {
     PriceUnknown: _OTHER_MODEL,
     ProviderNotConfigured: _OTHER_MODEL,  # a local one that cannot do this
     SourceTooThin: _OTHER_MODEL,
+    AudioUnreadable: _OTHER_PROVIDER,  # another decoder may read it
     AuthenticationFailed: _OTHER_PROVIDER,  # the key is the provider's
     InvalidRequest: _OTHER_PROVIDER,  # another dialect may say it well
     CircuitOpen: _OTHER_PROVIDER,

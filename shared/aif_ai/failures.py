@@ -17,7 +17,8 @@ AiFailure
 ├── CircuitOpen           the provider has only failed lately and is left alone for a while
 ├── NoTimeLeft            the attempt's time is over before a call could be made
 ├── LedgerUnreachable     the call could not be announced, so it was not made
-└── SourceTooThin         the local provider has too little text to work from
+├── SourceTooThin         the local provider has too little text to work from
+└── AudioUnreadable       the bytes are no audio that can be decoded, or more of it than is taken
 """
 
 
@@ -110,3 +111,7 @@ class LedgerUnreachable(AiFailure):
 
 class SourceTooThin(AiFailure):
     code = "source_too_thin"
+
+
+class AudioUnreadable(AiFailure):
+    code = "invalid_audio"

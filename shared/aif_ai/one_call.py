@@ -123,7 +123,10 @@ class Caller:
             if not candidate.is_free:
                 await ledger.announce(row)
             began = self._clock.monotonic()
-            limit_seconds = min(self._call_timeout_seconds, ends_at - began)
+            limit_seconds = ends_at - began
+            if not candidate.offer.local:
+                # What works in this process cannot hang like a connection, and an hour of speech takes its time.
+                limit_seconds = min(self._call_timeout_seconds, limit_seconds)
             if limit_seconds <= 0:
                 raise NoTimeLeft(f"no time is left to ask {candidate.model}")
             async with asyncio.timeout(limit_seconds) as limit:

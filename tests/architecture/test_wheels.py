@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-SHARED = {"aif_contracts", "aif_pipelines", "aif_runtime", "aif_ai"}
+SHARED = {"aif_contracts", "aif_prices", "aif_pipelines", "aif_runtime", "aif_ai"}
 SERVICES = ["kam", "orchestrator", "granulator", "researcher", "analyst", "classifier", "console"]
 
 

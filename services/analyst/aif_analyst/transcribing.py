@@ -4,7 +4,7 @@ import msgspec
 
 from aif_ai.attempt_generation import generate_for
 from aif_ai.door import Door
-from aif_ai.local.failures import AudioUnreadable
+from aif_ai.failures import AudioUnreadable
 from aif_ai.local.speech.audio import Recording
 from aif_ai.local.speech.speech_runner import SpeechRunner
 from aif_ai.requests import AudioInput, Capability, GenerationRequest

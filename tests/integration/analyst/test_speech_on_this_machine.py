@@ -11,8 +11,7 @@ import av
 import msgspec
 import pytest
 
-from aif_ai.failures import ProviderNotConfigured
-from aif_ai.local.failures import AudioUnreadable
+from aif_ai.failures import AudioUnreadable, ProviderNotConfigured
 from aif_ai.local.speech.audio import Recording
 from aif_ai.local.speech.provider import LocalSpeech, SpeechLimits
 from aif_ai.local.speech.speech_process import SpeechTask

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from aif_ai.local.failures import AudioUnreadable
+from aif_ai.failures import AudioUnreadable
 
 SAMPLES_PER_SECOND = 16_000
 LONGEST_MS = 4 * 3_600_000

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Struct
 
-from aif_ai.local.failures import AudioUnreadable
+from aif_ai.failures import AudioUnreadable
 from aif_ai.local.speech import pocketsphinx_recogniser
 from aif_ai.local.speech.audio import Recording, examine
 from aif_ai.local.speech.turns import Piece, transcript_of

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from aif_ai.local.failures import AudioUnreadable
+from aif_ai.failures import AudioUnreadable
 from aif_ai.local.speech.audio import Recording
 from aif_ai.local.speech.speech_process import Examined, Heard, SpeechAnswer, SpeechTask, Transcribed, Unreadable
 from aif_contracts.analysis import Transcript
