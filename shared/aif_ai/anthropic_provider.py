@@ -44,7 +44,8 @@ class AnthropicProvider:
                 except (AttributeError, TypeError) as error:
                     malformed_event(self.name, error)
                 trace.response_id = trace.response_id or reading.response_id
-                if reading.tokens is not None:
+                if reading.tokens is not None and reading.stop is not None:
+                    # Some servers count along; only what is told at the end is what is billed.
                     trace.tokens = credible_tokens(reading.tokens, call)
                 if text:
                     trace.characters += len(text)
@@ -56,7 +57,7 @@ class AnthropicProvider:
             trace.tokens = None
         if reading.stop is None:
             # A stream that is cut off cleanly raises nothing in the SDK.
-            raise ProviderUnreachable(f"{self.name} ended its answer before it was complete", maybe_billed=trace.tokens is None)
+            raise ProviderUnreachable(f"{self.name} ended its answer before it was complete", maybe_billed=True)
         if reading.stop == "refusal":
             raise Refused("the model declined to answer")
         return Answer(text="".join(reading.pieces), finish=Finish.TRUNCATED if reading.stop in _CUT_OFF else Finish.COMPLETE)

@@ -54,7 +54,8 @@ class OpenAiProvider:
                 except (AttributeError, TypeError) as error:
                     malformed_event(self.name, error)
                 trace.response_id = trace.response_id or reading.response_id
-                if reading.tokens is not None:
+                if reading.tokens is not None and reading.finish is not None:
+                    # Some servers count along; only what is told at the end is what is billed.
                     trace.tokens = credible_tokens(reading.tokens, call)
                 if text:
                     trace.characters += len(text)
@@ -66,7 +67,7 @@ class OpenAiProvider:
             trace.tokens = None
         if reading.finish is None:
             # A stream that is cut off cleanly raises nothing in the SDK.
-            raise ProviderUnreachable(f"{self.name} ended its answer before it was complete", maybe_billed=trace.tokens is None)
+            raise ProviderUnreachable(f"{self.name} ended its answer before it was complete", maybe_billed=True)
         if reading.refusal or reading.finish == "content_filter":
             raise Refused(f"the model declined: {reading.refusal[:300] or 'content filter'}")
         return Answer(text="".join(reading.pieces), finish=Finish.TRUNCATED if reading.finish == "length" else Finish.COMPLETE)

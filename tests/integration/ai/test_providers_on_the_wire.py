@@ -314,6 +314,30 @@ async def test_foreign_events_end_a_call_and_not_the_worker(body: bytes, provide
     assert caught.value.maybe_billed
 
 
+async def test_counts_along_the_way_are_not_the_usage_of_an_answer_that_breaks_off() -> None:
+    usage = b'{"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}'
+    chunk = b'data: {"id": "x", "model": "m", "choices": [{"index": 0, "delta": {"content": "Be"}}], "usage": %b}\n\n' % usage
+    trace = CallTrace()
+
+    async with serving(lambda reply: _stream_of(reply, chunk)) as url:
+        with pytest.raises(ProviderUnreachable):
+            await asked(provider_at(COMPATIBLE, url), call_for(COMPATIBLE), trace)
+
+    assert (trace.tokens, trace.response_id) == (None, "x")
+
+
+async def test_usage_beside_the_last_piece_is_taken() -> None:
+    usage = b'{"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}'
+    choice = b'{"index": 0, "delta": {"content": "Bees"}, "finish_reason": "stop"}'
+    trace = CallTrace()
+
+    async with serving(lambda reply: _stream_of(reply, b'data: {"choices": [%b], "usage": %b}\n\n' % (choice, usage))) as url:
+        answer = await asked(provider_at(COMPATIBLE, url), call_for(COMPATIBLE), trace)
+
+    assert answer.text == "Bees"
+    assert trace.tokens == Tokens(prompt_tokens=10, completion_tokens=1, total_tokens=11)
+
+
 async def test_a_transcript_has_turns_speakers_and_the_providers_length(double: ProviderDouble) -> None:
     trace = CallTrace()
 
