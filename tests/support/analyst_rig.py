@@ -5,12 +5,14 @@ from typing import Any
 
 import msgspec
 
+from aif_ai.call_policy import CallPolicy
 from aif_ai.door import Door
 from aif_ai.local.assembly import local_providers
 from aif_ai.local.speech.provider import LocalSpeech, SpeechLimits
 from aif_ai.local.speech.speech_runner import SpeechRunner
 from aif_ai.provider import Provider
 from aif_analyst.worker import analyst_spec
+from aif_contracts.packets import Grant
 from aif_prices.book import PriceBook, shipped_prices
 from aif_runtime.assignment import Outcome
 from aif_runtime.clock import SystemClock
@@ -19,7 +21,15 @@ from support.recording_assignment import RecordingAssignment
 
 
 class AnalystRig:
-    def __init__(self, providers: Sequence[Provider] = (), *, budget_characters: int = 200_000) -> None:
+    def __init__(
+        self,
+        providers: Sequence[Provider] = (),
+        *,
+        budget_characters: int = 200_000,
+        grant: Grant | None = None,
+        policy: CallPolicy | None = None,
+    ) -> None:
+        self._grant = grant
         self.blobs = MemoryBlobStore()
         self.assignment = RecordingAssignment()
         runner = SpeechRunner()
@@ -28,6 +38,7 @@ class AnalystRig:
             providers=(*providers, *local_providers(speech)),
             prices=PriceBook(shipped_prices(), free_models=("teacher-1",)),
             clock=SystemClock(),
+            policy=policy,
         )
         self.spec = analyst_spec(self.door, SystemClock(), runner, budget_characters=budget_characters, slots=2)
 
@@ -38,5 +49,5 @@ class AnalystRig:
 
     async def run(self, action: str, **fields: Any) -> Outcome:
         """`assignment` remembers what the action did."""
-        self.assignment = RecordingAssignment(action=action, input=fields, blobs=self.blobs)
+        self.assignment = RecordingAssignment(action=action, input=fields, blobs=self.blobs, grant=self._grant)
         return await self.spec.actions[action].run(self.assignment)

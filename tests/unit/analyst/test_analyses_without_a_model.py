@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from aif_ai.call_policy import CallPolicy
 from aif_ai.local.passages import passages_of
 from aif_contracts.analysis import Redaction, SentimentAnalysis, Summary
 from aif_contracts.documents import SourceDocument
@@ -140,6 +141,14 @@ def test_without_models_nothing_is_paid_and_every_capability_is_an_action() -> N
         "summarization": False,
     }
     assert set(spec.capabilities) == set(spec.actions)
+
+
+async def test_work_on_this_machine_is_not_bounded_like_a_call_over_a_network() -> None:
+    rig = AnalystRig(policy=CallPolicy(call_timeout_seconds=0.000_001))
+
+    outcome = await rig.run("summarization", text="An hour of speech takes its time.")
+
+    assert outcome.output.text == "An hour of speech takes its time."
 
 
 def test_paragraphs_are_what_empty_lines_divide() -> None:
