@@ -19,6 +19,7 @@ GROWTH = "growth"
 async def play(options: argparse.Namespace, names: list[str], folder: Path) -> None:
     from load.bench import SMALL, Scale, bench
     from load.coverage_trial import COVERAGE, coverage_trial
+    from load.door_trial import DOOR, door_trial
     from load.growth_trial import growth_trial
     from load.ours import Replicas
     from load.servers import Disks
@@ -41,7 +42,9 @@ async def play(options: argparse.Namespace, names: list[str], folder: Path) -> N
     judged = []
     if COVERAGE in names:
         coverage_trial(say, in_small=options.smoke)
-    if workloads := [name for name in names if name not in (GROWTH, COVERAGE)]:
+    if DOOR in names:
+        await door_trial(say, in_small=options.smoke)
+    if workloads := [name for name in names if name not in (GROWTH, COVERAGE, DOOR)]:
         judged += await bench(folder / "bench", workloads, replicas=replicas, scale=scale, say=say)
     if GROWTH in names:
         judged += await growth_trial(folder / "growth", replicas=replicas, scale=scale, say=say)
@@ -91,9 +94,10 @@ def _options(known: list[str], paid: tuple[str, ...]) -> tuple[argparse.Namespac
 def main() -> int:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from load.coverage_trial import COVERAGE
+    from load.door_trial import DOOR
     from load.workloads import PAID, WORKLOADS
 
-    options, names = _options([*(each.key for each in WORKLOADS), GROWTH, COVERAGE], PAID)
+    options, names = _options([*(each.key for each in WORKLOADS), GROWTH, COVERAGE, DOOR], PAID)
     _be_quiet()
     with tempfile.TemporaryDirectory(prefix="aif-bench-") as name:
         folder = Path(name)

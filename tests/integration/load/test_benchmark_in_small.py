@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 RUN = Path(__file__).parents[2] / "load" / "run.py"
-EVERYTHING = "a,b,c,w2,paid-a,paid-b,growth"
+EVERYTHING = "a,b,c,w2,paid-a,paid-b,growth,door"
 
 
 async def test_every_workload_of_the_benchmark_can_be_played_and_told() -> None:
@@ -37,6 +37,7 @@ async def test_every_workload_of_the_benchmark_can_be_played_and_told() -> None:
     assert "Growth: 500 finished executions" in words
     assert "20 executions wait for a worker that nobody runs" in words
     assert "Growth: W1b slower by" in words
+    assert "through the door" in words
 
 
 async def test_a_workload_that_there_is_not_is_refused_with_the_names_of_those_that_there_are() -> None:
