@@ -31,12 +31,15 @@ from aif_kam.failures import (
 from aif_kam.idempotency import Answer
 from aif_kam.payloads import Problem
 from aif_runtime.failures import RuntimeFailure
+from aif_runtime.redaction import Redactor
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 PROBLEM_TYPE = "urn:aif:problem:"
 MALFORMED = HTTPStatus.BAD_REQUEST
 
+_SHAPES = Redactor()
+"""A problem repeats what the caller wrote, and ends in other people's logs: what looks like a secret is masked."""
 _log = structlog.get_logger()
 
 _STATUS_OF_FAILURE: tuple[tuple[type[KamFailure], HTTPStatus], ...] = (
@@ -275,9 +278,11 @@ def _problem(status: HTTPStatus, code: str, detail: str, instance: str, errors: 
         type=f"{PROBLEM_TYPE}{code}",
         title=_TITLES.get(status, status.phrase),
         status=int(status),
-        detail=detail,
+        detail=_SHAPES.text(detail),
         instance=instance,
-        errors=errors,
+        errors=tuple(
+            FieldMistake(field=_SHAPES.text(each.field), message=_SHAPES.text(each.message), mend=each.mend) for each in errors
+        ),
     )
 
 
