@@ -1,4 +1,4 @@
-"""A course and research as outlines, a quiz with its keys."""
+"""A structure for a reader: a course and research as outlines, a quiz with its keys, analyses as their own file has it."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,10 @@ from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from aif_console.reading.analysis import rendered_redaction, rendered_sentiment, rendered_summary, rendered_transcript
 from aif_console.reading.hanging import Hanging
 from aif_console.reading.plain_text import counted, plain
+from aif_contracts.analysis import Redaction, SentimentAnalysis, Summary, Transcript
 from aif_contracts.research import Research
 from aif_contracts.structures import Course, KeyPoint, Lesson, Module, Question, Quiz
 
@@ -29,6 +31,14 @@ def rendered_structure(structure: bytes) -> RenderableType:
                 return rendered_quiz(msgspec.json.decode(structure, type=Quiz))
             case "research":
                 return rendered_research(msgspec.json.decode(structure, type=Research))
+            case "transcript":
+                return rendered_transcript(msgspec.json.decode(structure, type=Transcript))
+            case "redaction":
+                return rendered_redaction(msgspec.json.decode(structure, type=Redaction))
+            case "sentiment":
+                return rendered_sentiment(msgspec.json.decode(structure, type=SentimentAnalysis))
+            case "summary":
+                return rendered_summary(msgspec.json.decode(structure, type=Summary))
     except msgspec.ValidationError:
         # Made by a newer factory: its fields say more than we know how to print.
         pass
