@@ -1,6 +1,7 @@
 """Simulations asked of a running orchestrator: they learn from what the client's own executions cost, and start nothing."""
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -8,14 +9,18 @@ import pytest
 
 from aif_contracts import subjects
 from aif_contracts.configuration import SYSTEM, SystemValues
+from aif_contracts.metering import CallOutcome
 from aif_contracts.orders import Refusal
 from aif_contracts.simulation import Grounds, SimulateExecution, Simulation
 from aif_contracts.workers import ActionDescription, WorkerDescription
+from aif_orchestrator.simulation.past import PastExecution
+from aif_orchestrator.simulation.store import PastStore
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.postgres import Database
-from support.execution_story import pipeline, schema_of, stage
+from aif_runtime.sql_files import load_queries
+from support.execution_story import call, pipeline, schema_of, stage
 from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
 from support.orchestrator_questions import Questions
 from support.waiting import eventually
@@ -44,6 +49,12 @@ class Rig:
 
     async def refusal(self, **changes: Any) -> Refusal:
         return msgspec.json.decode(await self._ask(**changes), type=Refusal)
+
+    async def past(self) -> PastExecution:
+        store = PastStore(load_queries("aif_orchestrator.simulation"))
+        async with self.database.transaction() as connection:
+            [found] = await store.list_past(connection, client_id="acme", owner="", template="line")
+        return found
 
     async def _ask(self, **changes: Any) -> bytes:
         given = {"client_id": "acme", "template_name": "line", "parameters": {"topic": "bees"}}
@@ -85,6 +96,23 @@ async def test_eight_executions_are_a_history_and_others_clients_are_none_of_it(
     assert own.stages[1].time_ms.p90 >= own.stages[1].time_ms.p10
     assert others.samples == 2
     assert others.stages[0].grounds is Grounds.TOKEN_MODEL
+
+
+async def test_what_calls_have_cost_counts_where_a_report_tells_less(rig: Rig) -> None:
+    client = Client(rig.bus)
+    await client.execute("exec_1", "line", topic="bees")
+    delivery, packet = await rig.worker.take()
+    attempt = await rig.worker.granted(packet)
+    await rig.worker.books(call("one", attempt, 1, "0.25"))
+    await rig.worker.books(call("one", attempt, 2, None, upper_bound_usd="0.5", outcome=CallOutcome.IN_DOUBT))
+    await rig.worker.completes(packet, attempt, {"made": True}, cost_usd="0.001")
+    await delivery.ack()
+    await rig.worker.does_next({"made": True}, cost_usd="0.002")
+    await eventually(lambda: client.has_ended("exec_1"))
+
+    past = await rig.past()
+
+    assert {name: share.cost_usd for name, share in past.stages.items()} == {"one": Decimal("0.75"), "two": Decimal("0.002")}
 
 
 async def test_a_cancelled_execution_teaches_nothing(rig: Rig) -> None:

@@ -12,17 +12,18 @@ ORDER BY execution_id DESC
 LIMIT $3;
 
 -- name: list_stage_shares
--- What each of their stages has used. An attempt whose cost nobody could tell counts with what its calls have cost, or can have
--- cost at most.
-SELECT execution_id, stage_id, worker_name, action, sum(coalesce(cost_usd, told.usd, 0)) AS cost_usd,
+-- What each of their stages has used. An attempt's report tells what its worker knew, the calls what is known since: of a worker
+-- that was lost, of a call that was settled later. A call whose cost nobody knows counts with the most that it can have cost.
+WITH told AS (
+    SELECT execution_id, stage_id, attempt, sum(coalesce(cost_usd, upper_bound_usd)) AS usd
+    FROM provider_calls
+    WHERE execution_id = ANY ($1::text[])
+    GROUP BY execution_id, stage_id, attempt
+)
+SELECT execution_id, stage_id, worker_name, action, sum(greatest(coalesce(cost_usd, 0), coalesce(told.usd, 0))) AS cost_usd,
        (extract(epoch FROM max(ended_at) - min(ended_at - (execution_time_ms + queue_time_ms) * interval '1 ms')) * 1000)::bigint
            AS time_ms
 FROM stage_attempts
-LEFT JOIN LATERAL (
-    SELECT sum(coalesce(calls.cost_usd, calls.upper_bound_usd)) AS usd
-    FROM provider_calls AS calls
-    WHERE stage_attempts.cost_usd IS NULL AND calls.execution_id = stage_attempts.execution_id
-      AND calls.stage_id = stage_attempts.stage_id AND calls.attempt = stage_attempts.attempt
-) AS told ON true
+LEFT JOIN told USING (execution_id, stage_id, attempt)
 WHERE execution_id = ANY ($1::text[])
 GROUP BY execution_id, stage_id, worker_name, action;
