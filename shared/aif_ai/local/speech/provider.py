@@ -81,7 +81,8 @@ class LocalSpeech:
 
     def _model(self) -> str:
         if self._model_dir is not None:
-            return f"whisper-{Path(self._model_dir).name}"
+            name = Path(self._model_dir).name
+            return name if "whisper" in name else f"whisper-{name}"
         return NOT_INSTALLED if self._missing else pocketsphinx_recogniser.MODEL
 
 

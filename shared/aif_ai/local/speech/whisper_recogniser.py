@@ -32,7 +32,10 @@ class WhisperPieces(Struct, kw_only=True):
                 track.extend(samples)
         for number, track in enumerate(tracks):
             sound = numpy.frombuffer(track, dtype=numpy.int16).astype(numpy.float32) / _FULL_SCALE
-            segments, info = model.transcribe(sound, language=self.language or language, temperature=0.0)
+            # Without the filter silence is heard as words, and what follows it as begun with it.
+            segments, info = model.transcribe(
+                sound, language=self.language or language, temperature=0.0, vad_filter=True, word_timestamps=True
+            )
             self.language = self.language or info.language
             for segment in segments:
                 yield Piece(
