@@ -97,7 +97,7 @@ class Story:
             live_workers=frozenset({"maker"}),
             patience=Patience(),
         )
-        order = Execute(
+        self.order = Execute(
             execution_id="exec_1",
             client_id="acme",
             template_name=definition.name,
@@ -105,7 +105,7 @@ class Story:
             start_at=start_at,
             max_cost_usd=max_cost_usd,
         )
-        self.execution, self.commands = begin(order, self.circumstances, {})
+        self.execution, self.commands = begin(self.order, self.circumstances, {})
         self.history: list[Command] = list(self.commands)
 
     def later(self, milliseconds: int) -> None:
@@ -116,6 +116,9 @@ class Story:
         self.execution, self.commands = step(self.execution, happening, self.circumstances)
         self.history += self.commands
         return self.commands
+
+    def wakes_at(self) -> int | None:
+        return wake_at(self.execution, self.circumstances.at_ms)
 
     def wakes(self) -> list[Command]:
         """Time moves to when the execution wants attention, and it gets it."""

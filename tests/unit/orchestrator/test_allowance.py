@@ -156,7 +156,7 @@ def test_work_that_costs_nothing_reserves_nothing() -> None:
     story.wakes()
     story.claim("one")
 
-    assert (story.execution.max_cost_usd, remaining(story)) == ("0", 0)
+    assert (story.execution.max_cost_usd, remaining(story)) == ("0", Decimal(0))
 
 
 @pytest.mark.parametrize(("spent", "fails"), [("0.4", False), ("0.6", True)])
