@@ -2,8 +2,8 @@
 
 `uv run --no-project --with genai-prices --with msgspec python deploy/write_prices.py`
 
-The library is a tool of this script only. What our ledger cannot count (pictures, pages, audio by the token) is left out, and so
-are models whose price depends on the hour. Deepgram is not in it: `deepgram.json` is written by hand.
+The library is a tool of this script only. What our ledger cannot count (pictures, pages, audio by the token) is left out, and
+so are models whose price depends on the hour. Deepgram is not in it: `deepgram.json` is written by hand.
 """
 
 import sys
