@@ -58,7 +58,9 @@ class Attempt:
         monotonic: Callable[[], float],
         trace_headers: Mapping[str, str],
         lease_seconds: float,
+        note_call: Callable[[ProviderCall], None] | None = None,
     ) -> None:
+        """`note_call` hears of every call that has ended."""
         self.packet = packet
         self.meter = CpuMeter()
         self.calls: list[ProviderCall] = []
@@ -76,6 +78,7 @@ class Attempt:
         self.trace_headers = trace_headers
         self.trace = read_trace_headers(trace_headers)
         self._permission = permission
+        self._note_call = note_call
         self._bus = bus
         self._monotonic = monotonic
         self._input: Mapping[str, Any] = {}
@@ -164,6 +167,8 @@ class Attempt:
     async def record_call(self, call: ProviderCall) -> None:
         """A call that the broker does not confirm now goes out again with the report, under the same message id."""
         self.calls.append(call)
+        if self._note_call is not None:
+            self._note_call(call)
         await self._publish_or_keep(self._usage_message(call, call.call_key))
 
     async def audit(self, action: str, severity: Severity, details: Mapping[str, Any]) -> None:

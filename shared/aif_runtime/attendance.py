@@ -7,12 +7,14 @@ the report, so a worker that dies anywhere leaves the packet to another one.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 import msgspec
 import structlog
 
 from aif_contracts import subjects
+from aif_contracts.metering import ProviderCall
 from aif_contracts.packets import (
     Cancelled,
     ClaimAnswer,
@@ -29,6 +31,7 @@ from aif_runtime.attempt import Attempt, Permission
 from aif_runtime.attempt_work import AttemptWork
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus, Outgoing
+from aif_runtime.call_spans import record_call_span
 from aif_runtime.claim_ids import ClaimIds
 from aif_runtime.clock import Clock
 from aif_runtime.dead_letters import bury
@@ -243,6 +246,7 @@ class Attendance:
                 monotonic=self._clock.monotonic,
                 trace_headers=headers,
                 lease_seconds=self._times.lease,
+                note_call=partial(self._note_call, headers),
             )
             _name_in_logs(attempt)
             self._in_hand.add(attempt)
@@ -253,6 +257,10 @@ class Attendance:
                 self._in_hand.discard(attempt)
             _name_in_span(span, report)
         await self._settle(lease, attempt, report)
+
+    def _note_call(self, headers: Mapping[str, str], call: ProviderCall) -> None:
+        record_call_span(self._tracing, call, ended_ns=int(self._clock.now().timestamp() * 1_000_000_000), parent=headers)
+        self._figures.call(call)
 
     @asynccontextmanager
     async def _alone(self, attempt: Attempt) -> AsyncIterator[None]:
