@@ -15,7 +15,9 @@ import pytest_asyncio
 from msgspec import Struct
 
 from aif_ai.configuration_assembly import Configured, open_configuration
+from aif_console.embedded.nats_server import EmbeddedNats
 from aif_contracts import subjects
+from aif_contracts.configuration import COMPLETE, company_entry
 from aif_contracts.packets import Context, Control, Grant, WorkPacket
 from aif_contracts.reports import Completed, Report
 from aif_kam.api_keys import mint_api_key
@@ -24,6 +26,7 @@ from aif_kam.loops import run_configuration
 from aif_kam.wiring import Resources, assemble, prepare_database
 from aif_runtime.bus import ConsumerSpec, Deliveries, Outgoing
 from aif_runtime.clock import SystemClock
+from aif_runtime.failures import BusUnavailable
 from aif_runtime.health import Health
 from aif_runtime.ids import id_mint
 from aif_runtime.memory_blobs import MemoryBlobStore
@@ -51,11 +54,17 @@ class Running(Struct, frozen=True, kw_only=True):
 
 @pytest_asyncio.fixture
 async def running(fresh_database: str, fresh_nats: str) -> AsyncIterator[Running]:
+    async with gateway_over(fresh_nats, fresh_database) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def gateway_over(nats_url: str, database_url: str) -> AsyncIterator[Running]:
     async with AsyncExitStack() as stack:
-        database = await Database.open(fresh_database, application_name="kam", schema="kam")
+        database = await Database.open(database_url, application_name="kam", schema="kam")
         stack.push_async_callback(database.close)
         await prepare_database(database)
-        bus = await stack.enter_async_context(await NatsBus.connect(fresh_nats, name="kam"))
+        bus = await stack.enter_async_context(await NatsBus.connect(nats_url, name="kam"))
         await bus.declare_topology()
         stop = asyncio.Event()
         gateway = assemble(
@@ -87,9 +96,11 @@ async def running(fresh_database: str, fresh_nats: str) -> AsyncIterator[Running
             )
             for who, key in keys.items()
         }
-        yield Running(nats_url=fresh_nats, operator=clients["operator"], acme=clients["acme"])
-        stop.set()
-        await asyncio.gather(*tasks)
+        try:
+            yield Running(nats_url=nats_url, operator=clients["operator"], acme=clients["acme"])
+        finally:
+            stop.set()
+            await asyncio.gather(*tasks)
 
 
 @asynccontextmanager
@@ -214,6 +225,39 @@ async def test_what_a_client_says_of_itself_is_known_within_a_second_and_only_in
         assert (await one.clients.of("acme")).workspace is None
 
 
+async def test_a_broker_that_lost_its_store_switches_nothing_back_and_is_told_everything_again(
+    fresh_database: str, servers_dir: Path, tmp_path: Path
+) -> None:
+    server = EmbeddedNats(servers_dir / tmp_path.name, sync_interval="2m")
+    await server.start()
+    try:
+        async with (
+            gateway_over(server.url, fresh_database) as running,
+            configured_process(server.url, "one") as one,
+            await NatsBus.connect(server.url, name="test") as bus,
+        ):
+            await running.operator.put(PRIMARY, json={"value": "first-model"})
+            await running.operator.put("/api/admin/config/orchestrator_enable_fallback", json={"value": False})
+            await running.acme.put("/api/kam/company", json={"name": "Acme"})
+            await _known((one,), "first-model")
+            before = await _complete_bucket(bus)
+
+            await server.kill()
+            server.wipe()
+            while_away = await one.switches.switches("structure_course", ACME)
+            await server.start()
+            after = await _complete_bucket(bus)
+
+            found = await one.switches.switches("structure_course", ACME)
+            assert while_away == found
+            assert (found.primary_model, found.enable_fallback) == ("first-model", False)
+            assert after == before
+            await running.operator.put(PRIMARY, json={"value": "second-model"})
+            await _known((one,), "second-model")
+    finally:
+        await server.kill()
+
+
 async def test_the_next_generation_of_running_workers_uses_the_new_model_and_the_clients_voice(
     running: Running, double: ProviderDouble, tmp_path: Path
 ) -> None:
@@ -251,6 +295,19 @@ async def _known(processes: tuple[Configured, ...], model: str) -> None:
         return {each.primary_model for each in found} == {model}
 
     await eventually(is_known, within_seconds=5.0)
+
+
+async def _complete_bucket(bus: NatsBus) -> dict[str, bytes]:
+    """All entries, once the gateway says that none is missing, and the last one that was written is there."""
+
+    async def is_complete() -> bool:
+        try:
+            return {COMPLETE, company_entry("acme")} <= set(await bus.entries(subjects.BUCKET_CONFIG))
+        except BusUnavailable:
+            return False
+
+    await eventually(is_complete, within_seconds=20.0)
+    return dict(await bus.entries(subjects.BUCKET_CONFIG))
 
 
 async def _made_by_both(line: Line) -> dict[str, set[str]]:
