@@ -65,13 +65,16 @@ class ConfiguredSwitches:
 
     async def switches(self, action: str, context: Context) -> Switches:
         settings = await self._configurations.ai_settings(context.client_id)
-        own = self._said(*(agent_key(action, switch) for switch in ("primary_model", "fallback_model", "enable_fallback")))
-        general = self._said(PRIMARY_MODEL, FALLBACK_MODEL, ENABLE_FALLBACK)
+        own, general = self._operators_words(action)
         return Switches(
             primary_model=_first(own.primary, _preferred(settings, 0), general.primary),
             fallback_model=_first(own.fallback, _preferred(settings, 1), general.fallback),
             enable_fallback=_is_enabled(own, general, settings),
         )
+
+    def named_by_operator(self, action: str) -> tuple[str, ...]:
+        said = (word for each in self._operators_words(action) for word in (each.primary, each.fallback))
+        return tuple(word for word in said if isinstance(word, str))
 
     def requests_per_minute(self, provider: str) -> int | None:
         limit: int | UnsetType = self._value(requests_per_minute_key(provider), RequestsPerMinute)
@@ -93,6 +96,11 @@ class ConfiguredSwitches:
         except PriceFailure as wrong:
             self._complaints.note(SYSTEM, entry.revision, PRICES, str(wrong))
             return None
+
+    def _operators_words(self, action: str) -> tuple[_Said, _Said]:
+        """For the action, and for all."""
+        own = self._said(*(agent_key(action, switch) for switch in ("primary_model", "fallback_model", "enable_fallback")))
+        return own, self._said(PRIMARY_MODEL, FALLBACK_MODEL, ENABLE_FALLBACK)
 
     def _said(self, primary: str, fallback: str, enable: str) -> _Said:
         return _Said(

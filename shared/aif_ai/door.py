@@ -15,7 +15,7 @@ from aif_ai.attempt_ledger import AttemptLedger
 from aif_ai.booking import Why
 from aif_ai.cached_answers import CachedAnswers
 from aif_ai.call_policy import REACTIONS, CallPolicy, Then, share_of_time
-from aif_ai.choice import Choice, Wanted, choose, tuned_model
+from aif_ai.choice import Choice, Wanted, choose
 from aif_ai.failures import AiFailure, GrantExceeded
 from aif_ai.local_structuring import LocalStructuring
 from aif_ai.model_switches import ModelSwitches, UnchangedSwitches
@@ -133,12 +133,10 @@ class Door:
         offered: list[Candidate] = []
         if request.messages:
             offered += self._registry.candidates(Capability.LLM_GENERATION, prices, today)
-            named = (tuned_model(grant), *(grant.models or ()), switches.primary_model, switches.fallback_model)
             known = {candidate.model for candidate in offered}
-            for model in dict.fromkeys(named):
-                if model is not None and model not in known:
-                    reachable = self._registry.reachable(model, prices, today)
-                    offered += [reachable] if reachable is not None else []
+            for model in dict.fromkeys(self._switches.named_by_operator(request.action)):
+                reachable = self._registry.reachable(model, prices, today) if model not in known else None
+                offered += [reachable] if reachable is not None else []
         if request.input is not None and request.capability is not Capability.LLM_GENERATION:
             offered += self._registry.candidates(request.capability, prices, today)
         return choose(

@@ -25,6 +25,11 @@ class ModelSwitches(Protocol):
         """What holds for a worker's action and a client: the action's own switches before the general ones."""
         ...
 
+    def named_by_operator(self, action: str) -> tuple[str, ...]:
+        """Models that the operator has named for the action: they may be used though no settings list them. What a client
+        prefers may not."""
+        ...
+
     def requests_per_minute(self, provider: str) -> int | None: ...
 
     def prices(self) -> PriceBook | None:
@@ -37,6 +42,9 @@ class UnchangedSwitches:
 
     async def switches(self, action: str, context: Context) -> Switches:
         return Switches()
+
+    def named_by_operator(self, action: str) -> tuple[str, ...]:
+        return ()
 
     def requests_per_minute(self, provider: str) -> int | None:
         return None

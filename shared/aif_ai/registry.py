@@ -87,7 +87,7 @@ class CapabilityRegistry:
     def reachable(self, model: str, prices: PriceBook, on: date) -> Candidate | None:
         """A language model that no settings name, at the first provider for which the book has a price of it.
 
-        So a model can be named at run time. None when there is no such provider.
+        So an operator can name a model at run time. None when there is no such provider.
         """
         for provider in self._providers:
             for offer in provider.offers:

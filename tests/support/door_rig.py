@@ -87,9 +87,13 @@ class SetSwitches:
         self.now = switches or Switches()
         self.per_minute = dict(per_minute or {})
         self.book: PriceBook | None = None
+        self.operators: tuple[str, ...] = ()
 
     async def switches(self, action: str, context: Context) -> Switches:
         return self.now
+
+    def named_by_operator(self, action: str) -> tuple[str, ...]:
+        return self.operators
 
     def requests_per_minute(self, provider: str) -> int | None:
         return self.per_minute.get(provider)

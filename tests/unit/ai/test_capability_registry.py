@@ -132,9 +132,19 @@ def test_tiers_follow_names(model: str, tier: QualityTier) -> None:
     assert quality_of(model, overrides={}, is_free=False) is tier
 
 
-async def test_a_model_named_at_run_time_is_reached_through_a_provider_that_has_a_price_for_it() -> None:
-    provider = ScriptedProvider("openai", "gpt-4o-mini")
-    rig = DoorRig(provider, switches=SetSwitches(Switches(primary_model="gpt-4o")))
+async def test_a_model_that_the_operator_names_is_reached_through_a_provider_that_has_a_price_for_it() -> None:
+    switches = SetSwitches(Switches(primary_model="gpt-4o"))
+    switches.operators = ("gpt-4o",)
+    rig = DoorRig(ScriptedProvider("openai", "gpt-4o-mini"), switches=switches)
+
+    generation = await rig.door.generate(ask(), rig.ledger)
+
+    assert generation.model == "gpt-4o"
+
+
+async def test_a_model_that_only_a_client_prefers_has_to_be_in_the_settings() -> None:
+    preferred = Switches(primary_model="gpt-5.5-pro", fallback_model="gpt-4o")
+    rig = DoorRig(ScriptedProvider("openai", "gpt-4o-mini", "gpt-4o"), switches=SetSwitches(preferred))
 
     generation = await rig.door.generate(ask(), rig.ledger)
 

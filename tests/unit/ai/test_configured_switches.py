@@ -133,6 +133,13 @@ async def test_a_configuration_that_is_none_switches_nothing(values: Any) -> Non
     assert (switches.requests_per_minute("openai"), switches.prices()) == (None, None)
 
 
+async def test_only_what_the_operator_names_may_be_outside_of_the_settings() -> None:
+    values = GENERAL | {"agent.structure_course.primary_model": "gpt-4o", "agent.structure_quiz.primary_model": "o3"}
+    switches: ModelSwitches = (await Rig().opened(values, {"preferred_models": ["gpt-5.5-pro"]})).switches
+
+    assert switches.named_by_operator("structure_course") == ("gpt-4o", "gpt-4o-mini", "claude-sonnet-4")
+
+
 async def test_requests_per_minute_are_each_providers_own() -> None:
     switches = (await Rig().opened({"provider_requests_per_minute.openai": 90})).switches
 
