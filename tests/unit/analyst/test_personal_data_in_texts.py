@@ -124,6 +124,20 @@ def test_turns_are_redacted_with_their_text() -> None:
     assert [turn.speaker for turn in found.turns] == ["speaker_0", "speaker_0", "speaker_1"]
 
 
+def test_a_finding_that_goes_on_in_the_next_turns_is_replaced_in_the_first_one() -> None:
+    lines = ("here it is -----BEGIN PRIVATE KEY-----", "MIIEvQ", "-----END PRIVATE KEY-----", "bye")
+    text = "\n".join(lines)
+    starts = [text.index(line) for line in lines]
+    turns = tuple(
+        Turn(text=line, span=Span(start=start, end=start + len(line))) for line, start in zip(lines, starts, strict=True)
+    )
+
+    found = redacted(text, turns=turns)
+
+    assert [turn.text for turn in found.turns] == ["here it is [API_KEY]", "", "", "bye"]
+    assert [(turn.span.start, turn.span.end) for turn in found.turns] == [(0, 20), (20, 20), (20, 20), (21, 24)]
+
+
 def test_findings_that_overlap_go_together_under_the_name_of_the_longer_one() -> None:
     short = Finding(kind=PiiKind.PHONE, start=5, end=9, found_by="a")
     long = Finding(kind=PiiKind.IBAN, start=0, end=8, found_by="b")

@@ -77,7 +77,7 @@ def redact(
         entities=tuple(entities),
         counts=dict(sorted(Counter(entity.kind.value for entity in entities).items())),
         characters=len(text),
-        turns=tuple(_moved(turn, places, redacted) for turn in turns),
+        turns=_moved(turns, places, redacted),
         looked_for=tuple(looked_for),
         note=note,
         made_by=made_by,
@@ -88,6 +88,12 @@ def places_of(entities: Sequence[PiiEntity]) -> Places:
     return Places(sources=tuple(entity.source for entity in entities), spans=tuple(entity.span for entity in entities))
 
 
-def _moved(turn: Turn, places: Places, redacted: str) -> Turn:
-    start, end = places.moved(turn.span.start), places.moved(turn.span.end, to_end=True)
-    return msgspec.structs.replace(turn, text=redacted[start:end], span=Span(start=start, end=end))
+def _moved(turns: Sequence[Turn], places: Places, redacted: str) -> tuple[Turn, ...]:
+    """What goes on from one turn to the next stands in the first one's place: turns never overlap."""
+    moved: list[Turn] = []
+    position = 0
+    for turn in turns:
+        start = max(position, places.moved(turn.span.start))
+        position = max(start, places.moved(turn.span.end, to_end=True))
+        moved.append(msgspec.structs.replace(turn, text=redacted[start:position], span=Span(start=start, end=position)))
+    return tuple(moved)
