@@ -12,7 +12,7 @@ from aif_ai.booking import Why, answered_row, broken_row, started_row
 from aif_ai.call_costs import bound_of, largest_size
 from aif_ai.choice import tuned_number
 from aif_ai.failures import AiFailure, GrantExceeded, NoTimeLeft, PriceUnknown, ProviderTimeout
-from aif_ai.provider import ModelCall
+from aif_ai.provider import Listener, ModelCall
 from aif_ai.provider_gate import ProviderGate
 from aif_ai.registry import Candidate
 from aif_ai.requests import Answer, CallTrace, Capability, GenerationRequest, Message
@@ -111,14 +111,8 @@ class Caller:
         outcome, error = CallOutcome.CANCELLED, "interrupted"
         began = self._clock.monotonic()
 
-        async def heard(piece: str) -> None:
-            heard_from()
-            await audience.piece(piece)
-            # An answer has about four characters for each token of its limit; mostly it ends well before.
-            share = min(1.0, trace.characters / (call.max_output_tokens * 2 or 1))
-            percent = _FIRST_PERCENT + int((_LAST_PERCENT - _FIRST_PERCENT) * share)
-            await ledger.port.progress(percent, f"{candidate.model} has written {trace.characters} characters")
-
+        limit: asyncio.Timeout | None = None
+        heard = _telling(subject, call, trace, audience, heard_from)
         try:
             if not candidate.is_free:
                 await ledger.announce(row)
@@ -137,7 +131,7 @@ class Caller:
             raise
         except TimeoutError as late:
             outcome, error = CallOutcome.FAILED, ProviderTimeout.code
-            if not limit.expired():
+            if limit is None or not limit.expired():
                 raise
             raise ProviderTimeout(
                 f"{candidate.model} did not end its answer within {limit_seconds:.3g} s", maybe_billed=trace.sent
@@ -160,6 +154,22 @@ class Caller:
 
 def _nobody() -> None:
     """A local provider has no gate."""
+
+
+def _telling(
+    subject: Subject, call: ModelCall, trace: CallTrace, audience: Audience, heard_from: Callable[[], None]
+) -> Listener:
+    """Passes each piece on to all who want to know that it came."""
+
+    async def heard(piece: str) -> None:
+        heard_from()
+        await audience.piece(piece)
+        # An answer has about four characters for each token of its limit; mostly it ends well before.
+        share = min(1.0, trace.characters / (call.max_output_tokens * 2 or 1))
+        percent = _FIRST_PERCENT + int((_LAST_PERCENT - _FIRST_PERCENT) * share)
+        await subject.ledger.port.progress(percent, f"{call.model} has written {trace.characters} characters")
+
+    return heard
 
 
 def planned_call(subject: Subject, messages: tuple[Message, ...], *, keeps_schema: bool = True) -> ModelCall:
