@@ -55,12 +55,13 @@ def answered_row(
 ) -> ProviderCall:
     """`preferred` is the model that a quality ceiling kept from being used; what that saved is booked."""
     row = replace(started, outcome=CallOutcome.ANSWERED, response_id=trace.response_id)
+    characters = characters_of(request.input) if candidate.cost_unit is CostUnit.CHARACTER else 0
     if candidate.is_free:
-        return replace(row, tokens=trace.tokens or Tokens(), audio_ms=trace.audio_ms or 0, cost_usd="0", upper_bound_usd=None)
+        free = replace(row, tokens=trace.tokens or Tokens(), audio_ms=trace.audio_ms or 0, cost_usd="0", upper_bound_usd=None)
+        return replace(free, characters=characters)
     if not _has_usage(trace, candidate) or candidate.price is None:
         return row
     tokens, audio_ms = trace.tokens or Tokens(), trace.audio_ms or 0
-    characters = characters_of(request.input) if candidate.cost_unit is CostUnit.CHARACTER else 0
     cost = cost_of(candidate.price, tokens, audio_ms=audio_ms, characters=characters)
     row = replace(row, tokens=tokens, audio_ms=audio_ms, characters=characters, cost_usd=usd_text(cost), upper_bound_usd=None)
     if preferred is None or preferred.price is None:

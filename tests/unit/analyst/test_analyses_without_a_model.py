@@ -34,6 +34,7 @@ async def test_a_text_is_redacted_and_the_attempt_costs_nothing() -> None:
         CallOutcome.ANSWERED,
         0,
     )
+    assert call.characters == len(COMPLAINT)
     assert rig.assignment.announced == []
 
 
