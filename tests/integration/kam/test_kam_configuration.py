@@ -13,8 +13,14 @@ import pytest_asyncio
 from aif_contracts import subjects
 from aif_contracts.audit import AuditEntry
 from aif_contracts.configuration import COMPLETE
+from aif_kam.configuration.push import ConfigurationPush
+from aif_kam.configuration.store import ConfigurationStore
 from aif_kam.loops import run_configuration
 from aif_runtime.bus import ConsumerSpec
+from aif_runtime.clock import SystemClock
+from aif_runtime.memory_broker import MemoryBroker
+from aif_runtime.memory_bus import MemoryBus
+from aif_runtime.sql_files import load_queries
 from integration.kam.gateway_under_test import GatewayUnderTest
 from support.waiting import eventually
 
@@ -363,6 +369,43 @@ async def test_nothing_is_lost_while_the_broker_is_away(kam: GatewayUnderTest, a
 
         assert answer.status_code == 200
         await eventually_shown(kam, "system", {"values": {PRIMARY: "claude-sonnet-4"}})
+
+
+class SlowBus(MemoryBus):
+    """Its first entry waits to be let go."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        super().__init__(broker)
+        self.has_begun = asyncio.Event()
+        self.goes_on = asyncio.Event()
+
+    async def put_entry(self, bucket: str, key: str, value: bytes, *, ttl_seconds: float | None = None) -> None:
+        self.has_begun.set()
+        await self.goes_on.wait()
+        await super().put_entry(bucket, key, value, ttl_seconds=ttl_seconds)
+
+
+async def test_a_slow_gateway_puts_no_older_value_over_a_newer_one(kam: GatewayUnderTest, admin: httpx.AsyncClient) -> None:
+    await kam.gateway.push.follow()
+    await admin.put(f"{CONFIG}/{PRIMARY}", json={"value": "older"})
+    bus = SlowBus(kam.broker)
+    store = ConfigurationStore(load_queries("aif_kam"))
+    slow_push = ConfigurationPush(database=kam.database, store=store, bus=bus, clock=SystemClock())
+    slow = asyncio.create_task(slow_push.follow())
+    await bus.has_begun.wait()
+
+    await admin.put(f"{CONFIG}/{PRIMARY}", json={"value": "newer"})
+    fast = asyncio.create_task(kam.gateway.push.follow())
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+    async def fast_waits_or_is_done() -> bool:
+        return fast.done() or bool(await kam.rows(waiting))
+
+    await eventually(fast_waits_or_is_done)
+    bus.goes_on.set()
+    await asyncio.gather(slow, fast)
+
+    assert await shown(kam, "system") == {"values": {PRIMARY: "newer"}}
 
 
 async def test_gateways_that_push_at_once_leave_the_newest_value(kam: GatewayUnderTest, admin: httpx.AsyncClient) -> None:

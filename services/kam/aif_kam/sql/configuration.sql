@@ -50,7 +50,7 @@ SELECT entry, revision FROM configuration_pushes WHERE pushed_revision < revisio
 -- A change that came meanwhile stays pending.
 UPDATE configuration_pushes p SET pushed_revision = done.revision
 FROM unnest($1::text[], $2::bigint[]) AS done (entry, revision)
-WHERE p.entry = done.entry AND p.pushed_revision < done.revision;
+WHERE p.entry = done.entry;
 
 -- name: push_everything_again
 -- The bucket has lost its entries.
