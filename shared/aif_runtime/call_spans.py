@@ -19,7 +19,7 @@ def operation_of(call: ProviderCall) -> str:
 
 def error_of(call: ProviderCall) -> str | None:
     """How it failed, in one of a few words; None when it went well."""
-    return None if call.outcome in _WELL else call.outcome.value
+    return None if call.outcome in _WELL else str(call.outcome)
 
 
 def record_call_span(tracing: Tracing, call: ProviderCall, *, ended_ns: int, parent: Headers) -> None:
@@ -34,8 +34,8 @@ def record_call_span(tracing: Tracing, call: ProviderCall, *, ended_ns: int, par
         "gen_ai.usage.cache_read.input_tokens": call.tokens.cache_read_tokens,
         "gen_ai.usage.cache_creation.input_tokens": call.tokens.cache_write_tokens,
         "aif.call_key": call.call_key,
-        "aif.outcome": call.outcome.value,
-        "aif.purpose": call.purpose.value,
+        "aif.outcome": str(call.outcome),
+        "aif.purpose": str(call.purpose),
     }
     if call.response_id is not None:
         attributes["gen_ai.response.id"] = call.response_id
