@@ -116,6 +116,8 @@ async def _go_wrong(factory: Factory, told: Told) -> None:
             told.take("dead letters", answer.content + base64.b64decode(answer.json()["payload"]))
             told.take("answers", (await admin.post(f"/api/admin/dead-letters/{letter['dead_letter_id']}/replay")).content)
         await eventually(lambda: _audited(admin, told), 20.0, what="the audit log is written")
+        verdict = (await admin.post("/api/admin/audit/verify")).json()
+        assert verdict["fault"] is None
         told.take("answers", (await admin.get("/health")).content + (await admin.get("/metrics")).content)
         told.take("answers", (await admin.get("/api/admin/calls")).content)
 

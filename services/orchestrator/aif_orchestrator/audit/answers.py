@@ -40,7 +40,7 @@ class AuditAnswers:
             return wanted
         if isinstance(before, Refusal):
             return before
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             found = await self._store.list_page(connection, wanted, before=before, limit=request.limit + 1)
         page = fitting(found[: request.limit])
         return AuditPage(rows=page, next_cursor=str(page[-1].sequence) if len(found) > len(page) else None)

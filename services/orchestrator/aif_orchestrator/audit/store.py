@@ -74,7 +74,8 @@ class AuditStore:
         await connection.execute(self._queries["move_audit_head"], rows[-1].sealed.sequence, rows[-1].hash)
 
     async def list_page(self, connection: Connection, wanted: AuditFilter, *, before: int | None, limit: int) -> list[AuditRow]:
-        """Newest first, those before the sequence `before`."""
+        """Newest first, those before the sequence `before`. Only inside of a transaction."""
+        await connection.execute(self._queries["plan_audit_list_anew"])
         rows = await connection.fetch(
             self._queries["list_audit_rows"],
             wanted.action,

@@ -42,7 +42,7 @@ class CallAnswers:
             return wanted
         if isinstance(after, Refusal):
             return after
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             found = await self._store.search(connection, wanted, after, request.limit + 1)
         page = fitting([each.booked for each in found[: request.limit]])
         return BookedCallPage(

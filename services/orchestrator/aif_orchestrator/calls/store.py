@@ -55,7 +55,8 @@ class BookedCallStore:
         self._queries = queries
 
     async def search(self, connection: Connection, wanted: CallFilter, after: Position | None, limit: int) -> list[FoundCall]:
-        """Oldest first, those behind the place `after`."""
+        """Oldest first, those behind the place `after`. Only inside of a transaction."""
+        await connection.execute(self._queries["plan_call_search_anew"])
         rows = await connection.fetch(
             self._queries["search_booked_calls"],
             wanted.provider,

@@ -20,6 +20,10 @@ SELECT * FROM unnest(
 -- To the last row of the batch.
 UPDATE audit_head SET sequence = $1, hash = $2;
 
+-- name: plan_audit_list_anew
+-- A plan made once for all filters would use no index for any.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
 -- name: list_audit_rows
 -- Newest first, those before the sequence of the cursor.
 SELECT sequence, audit_id, actor, recorded_at, content, hash FROM audit_log

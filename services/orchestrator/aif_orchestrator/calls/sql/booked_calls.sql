@@ -1,3 +1,7 @@
+-- name: plan_call_search_anew
+-- A plan made once for all filters would use no index for any.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
 -- name: search_booked_calls
 -- Of all clients, by time. The cursor is time and key of the last one of the page before.
 SELECT call_key, execution_id, client_id, workspace_id, stage_id, attempt, worker_name, action, capability, provider,
