@@ -401,11 +401,13 @@ async def test_a_slow_gateway_puts_no_older_value_over_a_newer_one(kam: GatewayU
     async def fast_waits_or_is_done() -> bool:
         return fast.done() or bool(await kam.rows(waiting))
 
-    await eventually(fast_waits_or_is_done)
-    bus.goes_on.set()
-    await asyncio.gather(slow, fast)
+    async with kam.bus.watch(subjects.BUCKET_CONFIG) as changes:
+        await eventually(fast_waits_or_is_done)
+        bus.goes_on.set()
+        await asyncio.gather(slow, fast)
+        told = [change for _ in range(3) if (change := await changes.next(0.05)) is not None]
 
-    assert await shown(kam, "system") == {"values": {PRIMARY: "newer"}}
+    assert [msgspec.json.decode(change.payload)["content"]["values"][PRIMARY] for change in told] == ["older", "newer"]
 
 
 async def test_gateways_that_push_at_once_leave_the_newest_value(kam: GatewayUnderTest, admin: httpx.AsyncClient) -> None:
