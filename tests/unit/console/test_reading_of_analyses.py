@@ -40,7 +40,7 @@ def shown(structure: Struct) -> str:
             "1 turn in 70.0 s, by local_speech/p\n01:05  speaker_1  Hello.\nSmall model.",
         ),
         (Redaction(text="To [EMAIL].", entities=(), counts={"email": 1}, characters=9), "1 email\nTo [EMAIL]."),
-        (Redaction(text="Bees.", entities=(), counts={}, characters=5), "nothing found\nBees."),
+        (Redaction(text="Bees.\n\nWasps.", entities=(), counts={}, characters=13), "nothing found\nBees.\nWasps."),
         (
             SentimentAnalysis(
                 text="The mood is negative.",
@@ -48,7 +48,7 @@ def shown(structure: Struct) -> str:
                 parts=(SentimentPart(text="It was late.", span=SPAN, sentiment=LOW),),
                 by_speaker={"speaker_1": LOW},
             ),
-            "The mood is negative.\nspeaker_1  negative -0.40\n- negative -0.40  It was late.",
+            "negative -0.40 over 1 sentence\nspeaker_1  negative -0.40\n- negative -0.40  It was late.",
         ),
         (
             Summary(text="It was late.", sentences=(SummarySentence(text="It was late."),), words=3, source_words=40),

@@ -20,7 +20,8 @@ def rendered_transcript(transcript: Transcript) -> RenderableType:
 
 def rendered_redaction(redaction: Redaction) -> RenderableType:
     found = ", ".join(f"{count} {kind}" for kind, count in redaction.counts.items()) or "nothing found"
-    body = _turns(redaction.turns) if redaction.turns else [Text(plain(redaction.text))]
+    paragraphs = [Text(plain(paragraph)) for paragraph in redaction.text.split("\n\n")]
+    body = _turns(redaction.turns) if redaction.turns else paragraphs
     return Group(_head(found, redaction.made_by), *body, *_note(redaction.note))
 
 
@@ -32,7 +33,9 @@ def rendered_sentiment(analysis: SentimentAnalysis) -> RenderableType:
         Hanging(Text.assemble(_mood(part.sentiment.label, part.sentiment.score), "  ", plain(part.text)), marker="- ")
         for part in analysis.parts
     ]
-    return Group(_head(analysis.text, analysis.made_by), *speakers, *parts, *_note(analysis.note))
+    overall = _mood(analysis.overall.label, analysis.overall.score).plain
+    head = f"{overall} over {counted(len(analysis.parts), 'sentence')}"
+    return Group(_head(head, analysis.made_by), *speakers, *parts, *_note(analysis.note))
 
 
 def rendered_summary(summary: Summary) -> RenderableType:
