@@ -32,9 +32,20 @@ from aif_contracts.configuration import (
 from aif_contracts.dead_letters import DeadLetter, DeadLetterStatus
 from aif_contracts.documents import Block, BlockKind, SourceDocument, Span
 from aif_contracts.events import Deliverable, ExecutionEvent, Kept, Totals
-from aif_contracts.metering import CallOutcome, CostLines, Metrics, ProviderCall, Purpose, ResourceUsage, TimeBreakdown, Tokens
+from aif_contracts.metering import (
+    Basis,
+    CallOutcome,
+    CostLines,
+    Metrics,
+    ProviderCall,
+    Purpose,
+    ResourceUsage,
+    Saving,
+    TimeBreakdown,
+    Tokens,
+)
 from aif_contracts.orders import ExecutionStatus, FieldMistake, StageStatus
-from aif_contracts.packets import ControlAction, Priority
+from aif_contracts.packets import CeilingReason, ControlAction, Priority, QualityTier
 from aif_contracts.performance import (
     InsightsQuery,
     PerformanceRecord,
@@ -91,6 +102,8 @@ METRICS = Metrics(
     model="gpt-5-mini",
     cost_usd="0.00130105",
     cost_lines=COST_LINES,
+    unanswered={"exec_1.outline.2.1": "0.002"},
+    saved_usd="0.0004",
     processing_time_ms=1900,
     breakdown=BREAKDOWN,
     resource_usage=RESOURCES,
@@ -99,6 +112,7 @@ TOTALS = Totals(
     tokens_used=TOKENS,
     cost_usd="0.00130105",
     cost_is_complete=False,
+    in_doubt_usd="0.002",
     cost_lines=COST_LINES,
     wall_time_ms=2100,
     busy_time_ms=1900,
@@ -168,6 +182,12 @@ EXECUTION_VIEW = orders.ExecutionView(
     leg=2,
     start_at="2026-05-01T09:29:59.000Z",
     max_cost_usd="0.75",
+    remaining_usd="0.5",
+    reserved_usd="0.002",
+    quality_ceiling=QualityTier.ECONOMY,
+    quality_reason=CeilingReason.ENERGY,
+    energy_spent=2,
+    energy_reserved=1,
     breakdown=BREAKDOWN_OF_EXECUTION,
 )
 TEMPLATE_VIEW = orders.TemplateView(
@@ -181,7 +201,16 @@ TEMPLATE_VIEW = orders.TemplateView(
     owner="acme",
 )
 GRANT = packets.Grant(
-    models=("gpt-5-mini",), max_cost_usd="0.25", max_tokens=8000, energy=3, cache=False, parameters={"temperature": 0.2}
+    models=("gpt-5-mini",),
+    max_cost_usd="0.25",
+    max_tokens=8000,
+    energy=3,
+    quality=QualityTier.ECONOMY,
+    quality_reason=CeilingReason.ENERGY,
+    prefer_providers=("anthropic",),
+    max_fallbacks=1,
+    cache=True,
+    parameters={"max_output_tokens": 4000},
 )
 CONTROL = packets.Control(
     action=ControlAction.COMPENSATE, priority=Priority.CRITICAL, timeout_ms=90_000, deadline="2026-05-01T09:40:00.000Z"
@@ -280,6 +309,16 @@ PROVIDER_CALL = ProviderCall(
     model="gpt-5-mini",
     purpose=Purpose.FALLBACK,
     outcome=CallOutcome.IN_DOUBT,
+    reason="rate_limited",
+    fallback_from="gpt-5",
+    workspace_id="ws_1",
+    action="structure_course",
+    capability="llm_generation",
+    audio_ms=1500,
+    characters=300,
+    basis=Basis.ESTIMATE,
+    saved_usd="0.0004",
+    saving=Saving.DOWNGRADE,
     tokens=TOKENS,
     cost_usd="0.0012",
     upper_bound_usd="0.004",
@@ -421,6 +460,18 @@ SAMPLES: tuple[Struct, ...] = (
         total_cost_usd="0.0026021",
         provider="openai",
         model="gpt-5-mini",
+    ),
+    events.AiGenerationCompleted(
+        step_name="outline",
+        attempt=2,
+        action="structure_course",
+        provider="openai",
+        model="gpt-5-mini",
+        purpose=Purpose.FALLBACK,
+        outcome=CallOutcome.ANSWERED,
+        tokens_used=1540,
+        cost_usd="0.00130105",
+        latency_ms=1800,
     ),
     EVENT,
     TOKENS,

@@ -6,6 +6,7 @@ from aif_console.moments import local_time
 from aif_console.reading.figures import kept_words
 from aif_console.reading.plain_text import dollars, milliseconds, plain
 from aif_contracts.events import (
+    AiGenerationCompleted,
     ApprovalDecided,
     ApprovalRequested,
     CompensationCompleted,
@@ -42,7 +43,7 @@ _STEERING = (
     CompensationCompleted,
     CompensationFailed,
 )
-_CHATTER = (ProgressUpdate, CostIncurred)
+_CHATTER = (ProgressUpdate, CostIncurred, AiGenerationCompleted)
 
 
 def is_steering(event: ExecutionEvent) -> bool:
@@ -100,6 +101,8 @@ def _said(event: ExecutionEvent) -> str:
             return words
         case ProgressUpdate(message=words):
             return words
+        case AiGenerationCompleted(model=model, outcome=outcome, tokens_used=tokens, latency_ms=latency_ms):
+            return f"{model} {outcome.value.replace('_', ' ')} after {milliseconds(latency_ms)}, {tokens} tokens"
         case CostIncurred(cost_usd=cost, total_cost_usd=total):
             return f"{dollars(cost)}, {dollars(total)} in all"
         case unknown:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from aif_contracts.events import (
+    AiGenerationCompleted,
     ApprovalDecided,
     ApprovalRequested,
     CompensationCompleted,
@@ -97,6 +98,8 @@ def advanced(progress: Progress, event: ExecutionEvent) -> Progress:
             return _with_stage(
                 progress, name, status=StageStatus.RUNNING, attempt=attempt, began=_stage(progress, name).began or at, note=""
             )
+        case AiGenerationCompleted():
+            return progress
         case ProgressUpdate() as update:
             return _updated(progress, update)
         case CostIncurred(step_name=name, cost_usd=cost, total_cost_usd=total):
