@@ -167,9 +167,9 @@ class Attempt:
     async def record_call(self, call: ProviderCall) -> None:
         """A call that the broker does not confirm now goes out again with the report, under the same message id."""
         self.calls.append(call)
+        await self._publish_or_keep(self._usage_message(call, call.call_key))
         if self._note_call is not None:
             self._note_call(call)
-        await self._publish_or_keep(self._usage_message(call, call.call_key))
 
     async def audit(self, action: str, severity: Severity, details: Mapping[str, Any]) -> None:
         self._audited += 1

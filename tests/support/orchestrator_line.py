@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+from prometheus_client import CollectorRegistry
 
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
@@ -68,6 +69,7 @@ async def running_orchestrator(
     pipelines: Sequence[Pipeline],
     *,
     tracing: Tracing | None = None,
+    registry: CollectorRegistry | None = None,
     **settings: Any,
 ) -> AsyncIterator[None]:
     """One replica, drained at the end. Patience is short."""
@@ -82,7 +84,7 @@ async def running_orchestrator(
         clock=clock,
         new_id=id_mint(clock=clock),
         redactor=Redactor(()),
-        registry=new_registry(service="orchestrator", version="test"),
+        registry=registry or new_registry(service="orchestrator", version="test"),
         tracing=tracing or TracingOff(),
         health=Health(service="orchestrator", version="test"),
         stop=stop,

@@ -1,0 +1,67 @@
+"""The figures that dashboards read, under exactly the names that they know; and the alerts that a line raises by itself."""
+
+from typing import Any
+
+import msgspec
+
+from aif_contracts import subjects
+from aif_contracts.budgets import BudgetView, GetBudget
+from aif_contracts.orders import Accepted, Execute, Refusal
+from aif_runtime.memory_blobs import MemoryBlobStore
+from aif_runtime.memory_broker import MemoryBroker
+from aif_runtime.memory_bus import MemoryBus
+from aif_runtime.metrics import metrics_page, new_registry
+from support.execution_story import pipeline, stage
+from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
+from support.waiting import eventually
+
+LINE = pipeline(stage("only"), name="tea_line")
+
+
+async def budget(bus: MemoryBus) -> BudgetView:
+    question = msgspec.json.encode(GetBudget(client_id="acme"))
+    return msgspec.json.decode(await bus.ask(subjects.GET_BUDGET, question, wait_seconds=5), type=BudgetView)
+
+
+async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_names(fresh_database: str) -> None:
+    registry = new_registry(service="orchestrator", version="test")
+    settings: dict[str, Any] = {
+        "orchestrator_default_budget_usd": "1",
+        "orchestrator_alert_seconds": 0.05,
+        "orchestrator_unclaimed_seconds": 60.0,
+        "orchestrator_lease_seconds": 60.0,
+    }
+    async with orchestrator_database(fresh_database) as database:
+        bus = MemoryBus(MemoryBroker())
+        worker = HandWorker(bus)
+        await worker.register()
+        async with running_orchestrator(bus, MemoryBlobStore(), database, (LINE,), registry=registry, **settings):
+            client = Client(bus)
+            order = Execute(execution_id="exec_1", client_id="acme", template_name="tea_line", max_cost_usd="0.9")
+            accepted = await client.order(order)
+            await worker.does_next({"text": "tea"}, cost_usd="0.85")
+            await eventually(lambda: client.has_ended("exec_1"))
+            refused = await client.order(Execute(execution_id="exec_2", client_id="acme", template_name="tea_line"))
+
+            async def is_alerted() -> bool:
+                return len((await budget(bus)).alerts) >= 2
+
+            await eventually(is_alerted)
+            alerts = [alert for alert in (await budget(bus)).alerts if alert.kind == "spent"]
+        page = metrics_page(registry).decode()
+        await bus.close()
+
+    assert isinstance(accepted, Accepted)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "budget_exceeded"
+    assert [alert.threshold_percent for alert in alerts] == [50, 80]
+    for line in (
+        'ai_pipeline_executions_total{pipeline="tea_line",status="completed"} 1.0',
+        'ai_pipeline_duration_seconds_count{pipeline="tea_line"} 1.0',
+        'ai_pipeline_cost_usd_sum{pipeline="tea_line"} 0.85',
+        'ai_step_executions_total{action="make",status="success",worker="maker"} 1.0',
+        'ai_budget_exceeded_total{code="budget_exceeded"} 1.0',
+        'ai_budget_exceeded_total{code="insufficient_energy"} 0.0',
+        'aif_budget_alerts_total{kind="spent",threshold_percent="80"} 1.0',
+    ):
+        assert line in page
