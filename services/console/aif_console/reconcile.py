@@ -32,11 +32,14 @@ from aif_runtime.clock import rfc3339
 HEADINGS = ("DAY", "MODEL", "DIFFERENCE", "TOKENS", "USD", "WHAT")
 AROUND = timedelta(hours=1)
 """Calls that were booked so near to the period are read, too: the provider may have them on the other side of midnight."""
+GROWS = timedelta(hours=12)
+"""After the end of a day, in which a provider may still add to what it says of it."""
 URLS = {"openai": "https://api.openai.com", "anthropic": "https://api.anthropic.com"}
 KEYS = {"openai": "OPENAI_ADMIN_KEY", "anthropic": "ANTHROPIC_ADMIN_KEY"}
 
 
 class Wishes(Struct, frozen=True, kw_only=True):
+    now: datetime
     provider: str
     period: Period
     statement: Path | None
@@ -88,7 +91,9 @@ def period_of(first: str | None, last: str | None, today: date) -> Period:
     """Yesterday when nothing is said. Raises BadInput."""
     yesterday = today - timedelta(days=1)
     begins = _day(first, "--from") or (_day(last, "--to") or yesterday)
-    ends = _day(last, "--to") or max(begins, yesterday)
+    ends = _day(last, "--to") or yesterday
+    if ends >= today:
+        raise BadInput("--to", f"{ends} is not over in UTC", f"name a day up to {yesterday}")
     if ends < begins:
         raise BadInput("--to", f"{ends} is before {begins}", "give the first day with --from, the last with --to")
     return Period(first=begins, last=ends)
@@ -138,6 +143,9 @@ async def _settled(
     book = PriceBook(shipped_prices())
     for each in resolutions:
         cost = each.cost_usd if each.cost_usd is not None else _priced(book, wishes.provider, each)
+        if not each.billed and wishes.now < _midnight(each.day + timedelta(days=1)) + GROWS:
+            unsettled.append(f"{each.call_key}: not billed so far; a statement may grow for {GROWS.seconds // 3600} hours")
+            continue
         if each.billed and cost is None:
             unsettled.append(f"{each.call_key}: {each.model} has no price; settle it with `aif calls settle`")
             continue

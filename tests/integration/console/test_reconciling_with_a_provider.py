@@ -41,6 +41,7 @@ class Side(msgspec.Struct, kw_only=True):
         environ = wishes.pop("environ", KEYS)
         written = io.StringIO()
         given = {
+            "now": datetime(2026, 12, 31, tzinfo=UTC),
             "provider": provider,
             "period": PERIOD,
             "statement": None,
@@ -217,6 +218,21 @@ async def test_a_statement_of_requests_resolves_every_call_in_doubt(side: Side, 
     }
 
 
+async def test_what_is_not_billed_yet_is_not_settled_while_the_statement_may_grow(side: Side, tmp_path: Path) -> None:
+    [entry] = bill("anthropic", 1)
+    statement = tmp_path / "requests.json"
+    statement.write_bytes(b"[]")
+    doubted = BookedCallPage(calls=(booked(entry, outcome=CallOutcome.IN_DOUBT),), next_cursor=None)
+    side.gateway.answers_with("GET /api/admin/calls", msgspec.to_builtins(doubted))
+
+    code, report = await side.reconcile(
+        "anthropic", statement=statement, settle=True, now=datetime(2026, 11, 11, 11, 59, tzinfo=UTC)
+    )
+
+    assert (code, report.settled) == (1, ())
+    assert report.unsettled == ("exec_1.a.1.0: not billed so far; a statement may grow for 12 hours",)
+
+
 async def test_exports_of_both_consoles_are_read(side: Side, tmp_path: Path) -> None:
     for provider, name in (("openai", "openai.csv"), ("anthropic", "anthropic.csv")):
         entries = bill(provider, 3)
@@ -284,9 +300,8 @@ def test_the_period_is_yesterday_unless_days_are_named() -> None:
 
     assert period_of(None, None, today) == Period(first=date(2026, 11, 20), last=date(2026, 11, 20))
     assert period_of("2026-11-01", None, today) == Period(first=date(2026, 11, 1), last=date(2026, 11, 20))
-    assert period_of("2026-11-21", None, today) == Period(first=date(2026, 11, 21), last=date(2026, 11, 21))
     assert period_of(None, "2026-11-05", today) == Period(first=date(2026, 11, 5), last=date(2026, 11, 5))
-    for first, last in (("2026-11-05", "2026-11-04"), ("november", None)):
+    for first, last in (("2026-11-05", "2026-11-04"), ("november", None), ("2026-11-21", None), (None, "2026-11-21")):
         with pytest.raises(BadInput):
             period_of(first, last, today)
 

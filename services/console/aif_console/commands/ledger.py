@@ -154,9 +154,11 @@ def reconcile(
     from aif_console.reconcile import Wishes, period_of, run_reconcile
     from aif_runtime.clock import SystemClock
 
+    now = SystemClock().now()
     wishes = Wishes(
+        now=now,
         provider=provider,
-        period=period_of(first, last, SystemClock().now().date()),
+        period=period_of(first, last, now.date()),
         statement=None if statement is None else Path(statement),
         provider_url=provider_url,
         tolerance_tokens=tolerance,
