@@ -348,6 +348,18 @@ async def test_a_month_tells_what_was_ordered_what_it_took_and_what_it_cost(book
     }
 
 
+async def test_a_clients_month_holds_nothing_of_another_client(books: Books) -> None:
+    await books.execution("exec_1", client_id="beta")
+    await books.ends("exec_1", 2, compute_usd="0.5")
+    await books.attempt("exec_1")
+    await books.call(client_id="beta")
+
+    own, everybodys = await books.month("2026-11"), await books.month("2026-11", client_id=None)
+
+    assert (own.requests, own.attempts, own.deliverables, own.cost_usd, own.by_worker) == (0, 0, 0, "0", {})
+    assert (everybodys.requests, everybodys.attempts, everybodys.deliverables, everybodys.cost_usd) == (1, 1, 2, "0.51")
+
+
 async def test_a_month_in_which_nothing_happened_divides_by_nothing(books: Books) -> None:
     usage = await books.month("2026-12")
 
