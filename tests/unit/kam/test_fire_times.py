@@ -108,6 +108,7 @@ def test_a_year_without_a_gateway_costs_no_walk_over_half_a_million_minutes() ->
 @pytest.mark.parametrize(
     ("cron", "zone", "after", "expected"),
     [
+        ("0 */24 * * *", "Australia/Lord_Howe", "2026-04-04T15:00:00Z", "2026-04-05T13:30:00Z"),
         ("0 6 * * *", "Europe/Berlin", "2026-05-01T09:30:00Z", "2026-05-02T04:00:00Z"),
         ("0 6 * * *", "Europe/Berlin", "2026-12-01T09:30:00Z", "2026-12-02T05:00:00Z"),
         ("*/20 * * * *", "UTC", "2026-05-01T09:40:00Z", "2026-05-01T10:00:00Z"),

@@ -62,12 +62,21 @@ def newest_due(rhythm: Rhythm, first: datetime, now: datetime) -> datetime:
 
 
 def _first(cron: str, after: datetime, zone: zoneinfo.ZoneInfo) -> datetime | None:
-    for local in CronSim(cron, after.astimezone(zone)):
+    for local in CronSim(_once_a_day(cron), after.astimezone(zone)):
         due = local.astimezone(UTC)
         # In the hour that comes twice, the same wall time may lie behind us.
         if due > after:
             return due
     return None
+
+
+def _once_a_day(cron: str) -> str:
+    """`*/24` hours, or more, are midnight. A step goes by elapsed time, which would miss midnight where a change of the clock
+    takes half an hour."""
+    fields = cron.split()
+    if len(fields) == FIELDS and (step := fields[1].removeprefix("*/")) != fields[1] and step.isdecimal() and int(step) >= 24:
+        fields[1] = "0"
+    return " ".join(fields)
 
 
 def _zone(name: str) -> zoneinfo.ZoneInfo | None:
