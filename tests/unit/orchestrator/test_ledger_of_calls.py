@@ -8,7 +8,7 @@ from aif_contracts.events import CostIncurred
 from aif_contracts.metering import Basis, CallOutcome, CostLines, Metrics, ProviderCall, Tokens
 from aif_contracts.packets import Later
 from aif_orchestrator.execution.allowance import Allowance, allowance_of
-from aif_orchestrator.execution.happenings import CallBooked, CallSettled
+from aif_orchestrator.execution.happenings import CallBooked, CallSettled, TimePassed
 from aif_orchestrator.execution.metering import known_cost
 from support.execution_story import Story, call, pipeline, stage
 
@@ -44,7 +44,7 @@ def test_a_call_that_is_announced_before_the_end_of_the_one_before_is_heard_of_t
     for number in (1, 2):
         story.happens(CallBooked(call=announced(attempt, number, "0.6")))
 
-    assert (allowance(story).spent, allowance(story).reserved) == (0, 1)
+    assert (allowance(story).spent, allowance(story).reserved) == (Decimal(0), Decimal(1))
 
 
 def test_an_end_without_an_answer_leaves_what_was_decided_meanwhile() -> None:
@@ -58,7 +58,7 @@ def test_an_end_without_an_answer_leaves_what_was_decided_meanwhile() -> None:
     story.happens(CallBooked(call=call("one", attempt, 1, None, outcome=CallOutcome.IN_DOUBT, upper_bound_usd="0.6")))
     story.wakes()
 
-    assert (allowance(story).spent, allowance(story).reserved) == (Decimal("0.5"), 0)
+    assert (allowance(story).spent, allowance(story).reserved) == (Decimal("0.5"), Decimal(0))
 
 
 @pytest.mark.parametrize("cost", ["0", "0.4", "0.5", "0.6"])
@@ -86,6 +86,25 @@ def test_a_late_report_tells_nothing_of_a_cost_that_was_decided_before() -> None
 
     assert allowance(story).spent == Decimal("0.75")
     assert told(story) == Decimal("0.75")
+
+
+def test_the_reservation_of_an_attempt_that_overran_its_time_stays_for_a_lease_after_it_was_last_confirmed() -> None:
+    story = two_stages(limit="3")
+    attempt = story.granted("one")
+    for _ in range(4):
+        story.later(16_000)
+        story.progress("one", attempt, 50)
+
+    story.later(1_000)
+    story.happens(TimePassed())
+    story.later(29_000 + 4_999)
+    story.happens(TimePassed())
+
+    assert story.attempts() == [("one", 1, "timeout")]
+    assert allowance(story).reserved == 1
+    story.later(1)
+    story.happens(TimePassed())
+    assert allowance(story).reserved == 0
 
 
 def two_stages(*, limit: str) -> Story:

@@ -28,7 +28,7 @@ from aif_orchestrator.execution.happenings import (
     AttemptProgressed,
     PacketDeclined,
 )
-from aif_orchestrator.execution.state import StageRun, reserved_until
+from aif_orchestrator.execution.state import StageRun
 
 WORKER_LOST = "worker_lost"
 NOT_BEGUN = "not_begun"
@@ -166,7 +166,11 @@ def fall_silent(draft: Draft, stage_id: str, run: StageRun) -> None:
             seconds = draft.plan_of(stage_id).stage.timeout_seconds
             message = f"attempt {run.attempt} of {stage_id} did not end within its {seconds:g} s"
             charging.record_attempt(draft, stage_id, Metrics(), "timeout", message)
-            draft.change(stage_id, previous=PreviousAttempt(attempt=run.attempt, code="timeout", message=message))
+            draft.change(
+                stage_id,
+                previous=PreviousAttempt(attempt=run.attempt, code="timeout", message=message),
+                reserved=ending.reserved_to_its_last_word(draft, run),
+            )
             _fail_attempt(draft, stage_id, "timeout", message, retryable=True, retry_after_ms=None)
             return
     lose(draft, stage_id)
@@ -190,9 +194,8 @@ def lose(draft: Draft, stage_id: str) -> None:
         draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=NOT_BEGUN, message=message, retry_in_ms=0))
         return
     charging.record_attempt(draft, stage_id, Metrics(), WORKER_LOST, message)
-    # Its worker begins no call any more, since it has not been confirmed for a lease; what it announced last is on its way.
-    last_word = draft.at + draft.circumstances.patience.last_word_ms
-    run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1, reserved=reserved_until(run, last_word))
+    reserved = ending.reserved_to_its_last_word(draft, run)
+    run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1, reserved=reserved)
     if run.losses >= draft.circumstances.patience.max_losses:
         before = run.losses - 1
         message = f"{message}, as {before} others did before; the input may be what kills them"

@@ -10,7 +10,7 @@ from aif_orchestrator.execution.assignee import worker_of
 from aif_orchestrator.execution.commands import TellWorkers
 from aif_orchestrator.execution.draft import Draft, is_open
 from aif_orchestrator.execution.metering import execution_totals
-from aif_orchestrator.execution.state import Execution, Verdict, newest_instance, reserved_until
+from aif_orchestrator.execution.state import Execution, Reservation, StageRun, Verdict, newest_instance
 from aif_pipelines.plan import Plan
 
 
@@ -91,6 +91,21 @@ def stop_worker_of(draft: Draft, stage_id: str) -> None:
     draft.command(TellWorkers(worker_name=worker_of(draft.plan_of(stage_id)), message=message))
 
 
+def reserved_to_its_last_word(draft: Draft, run: StageRun) -> dict[int, Reservation]:
+    """The stage's reservations, when its open attempt is over for us and has not reported.
+
+    Its worker begins no call once it has not been confirmed for a lease; what it announced last is on its way then. Its own
+    time says nothing: it began when it heard of its grant, which may be long after it got it.
+    """
+    newest = run.reserved.get(run.attempt)
+    if newest is None or run.attempt <= run.ended:
+        return run.reserved
+    patience = draft.circumstances.patience
+    begins_none = max(draft.at, (run.heard_at or draft.at) + patience.lease_ms)
+    until = begins_none + patience.last_word_ms
+    return {**run.reserved, run.attempt: Reservation(amount=newest.amount, until=until)}
+
+
 def _end(draft: Draft, status: ExecutionStatus) -> None:
     draft.execution = replace(
         draft.execution, status=status, ended_at=draft.at, verdict=None, compensate_until=None, held_since=None
@@ -106,9 +121,11 @@ def _stop_everything(draft: Draft, reason: str) -> None:
         if is_open(run) and run.attempt > run.ended:
             # By its number: the message may arrive when what it did is being undone, or after the execution was resumed.
             stop_worker_of(draft, stage_id)
-        patience = draft.circumstances.patience
-        # It is told, or hears nothing and begins no call for a lease: then only what it announced counts.
-        reserved = reserved_until(run, draft.at + patience.lease_ms + patience.last_word_ms)
         draft.change(
-            stage_id, status=StageStatus.CANCELLED, reason=reason, due_at=None, finished_at=draft.at, reserved=reserved
+            stage_id,
+            status=StageStatus.CANCELLED,
+            reason=reason,
+            due_at=None,
+            finished_at=draft.at,
+            reserved=reserved_to_its_last_word(draft, run),
         )

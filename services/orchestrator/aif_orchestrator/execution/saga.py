@@ -62,6 +62,7 @@ def run_out_of_time(draft: Draft) -> None:
     for stage_id, run in list(draft.stages.items()):
         if run.compensates is not None and not run.status.is_final:
             ending.stop_worker_of(draft, stage_id)
+            draft.change(stage_id, reserved=ending.reserved_to_its_last_word(draft, run))
             _fail(draft, stage_id, "compensation_timeout", message)
     advance(draft)
 

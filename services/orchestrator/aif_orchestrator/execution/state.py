@@ -118,14 +118,6 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.output is not None and self.status is StageStatus.COMPLETED and not self.is_undone
 
 
-def reserved_until(run: StageRun, until: int) -> dict[int, Reservation]:
-    """The stage's reservations, that of its newest attempt for no longer than that."""
-    newest = run.reserved.get(run.attempt)
-    if newest is None or newest.until <= until:
-        return run.reserved
-    return {**run.reserved, run.attempt: Reservation(amount=newest.amount, until=until)}
-
-
 class Account(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the execution has in its client's books; amounts in USD."""
 
