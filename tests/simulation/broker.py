@@ -68,6 +68,8 @@ class Broker:
         self.timeline = timeline
         self.events: set[str] = set()
         """Ids of the events that were ever stored; their readers have seen them."""
+        self.lost: list[Message] = []
+        """What nobody had settled when the store was lost."""
         self._weather = weather
         self._takers: dict[Queue, Take] = {}
         self._known_ids: set[str] = set()
@@ -130,6 +132,7 @@ class Broker:
         """The store is gone, with everything in it and all that it knew."""
         self.timeline.note("BROKER loses its store")
         self._past += self._stored
+        self.lost += self.undelivered()
         for message in self._stored:
             message.is_settled = True
         self._stored = []

@@ -3,6 +3,7 @@
 Two people may do so at once, do it late or twice, and ask again when no answer comes.
 """
 
+from aif_contracts.budgets import BUDGET_EXCEEDED, BUDGET_RESERVED
 from aif_contracts.events import (
     ApprovalRequested,
     CompensationStarted,
@@ -25,6 +26,11 @@ from simulation.truth import Truth
 from simulation.weather import Weather
 
 AGAIN_MS = 1_000
+MOST_TRIES = 3
+MOST_TRIES_OF_A_SMALL_THING = 8
+MOST_SMALL_THINGS = 40
+SMALL_USD = "0.1"
+"""As much as one call may cost."""
 MOST_LEGS = 3
 PEOPLE = ("ada", "bob")
 _CHANGES = (CompensationStarted, ApprovalRequested, WorkflowPaused, WorkflowScheduled)
@@ -54,18 +60,43 @@ class Clients:
         )
         if order.max_cost_usd is not None:
             self._truth.limits[execution_id] = usd(order.max_cost_usd)
-        self._submit(order)
+        self._submit(order, MOST_TRIES)
         if timeline.happens(0.25):
-            timeline.after(timeline.between(0, 5_000), self._submit, order)
+            timeline.after(timeline.between(0, 5_000), self._submit, order, 0)
         if weather.cancels:
             timeline.after(timeline.between(10, 60_000), self._cancel, execution_id)
         if weather.pauses:
             timeline.after(timeline.between(10, 20_000), self._pause, execution_id)
 
-    def _submit(self, order: Execute) -> None:
+    def order_until_nothing_is_left(self, name: str) -> None:
+        """Small things, one after the other, for as long as there is something to spend."""
+        self._order_a_small_thing(name, 0)
+
+    def _order_a_small_thing(self, name: str, number: int) -> None:
+        timeline = self._timeline
+        pipeline = self._shapes.small(timeline.chance)
+        order = Execute(
+            execution_id=f"{name}_{number}",
+            client_id="acme",
+            template_name=pipeline.name,
+            template_version=pipeline.version,
+            parameters=parameters_of(timeline.chance),
+            max_cost_usd=SMALL_USD,
+        )
+        self._truth.limits[order.execution_id] = usd(SMALL_USD)
+        self._submit(order, MOST_TRIES_OF_A_SMALL_THING)
+        if number < MOST_SMALL_THINGS and not self._truth.refused[BUDGET_EXCEEDED]:
+            timeline.after(timeline.between(1_000, 15_000), self._order_a_small_thing, name, number + 1)
+
+    def _submit(self, order: Execute, tries_left: int) -> None:
         def answered(applied: Applied | None) -> None:
             if applied is None:
-                self._timeline.after(AGAIN_MS, self._submit, order)
+                self._timeline.after(AGAIN_MS, self._submit, order, tries_left)
+            elif applied.denied is not None:
+                self._truth.refused[applied.denied] += 1
+                self._truth.seen[applied.denied] += 1
+                if applied.denied == BUDGET_RESERVED and tries_left > 0:
+                    self._timeline.after(self._timeline.between(2_000, 60_000), self._submit, order, tries_left - 1)
             elif order.execution_id not in self._truth.accepted:
                 self._truth.accepted.append(order.execution_id)
 

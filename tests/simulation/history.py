@@ -5,9 +5,12 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from aif_contracts.money import usd
 from aif_contracts.orders import ExecutionStatus
+from simulation.books import audit
 from simulation.broker import Broker
 from simulation.clients import Clients
+from simulation.deciders import Deciders
 from simulation.invariants import examine
 from simulation.mechanisms import Mechanism
 from simulation.orchestrators import PATIENCE, Cluster
@@ -47,26 +50,33 @@ def live_through(
     timeline = Timeline(seed, tell)
     weather = weather_of(timeline.chance)
     timeline.note(str(weather))
-    truth = Truth()
+    truth = Truth(timeline, budget_usd=usd(weather.budget_usd), last_word_ms=PATIENCE.last_word_ms)
     broker = Broker(timeline, weather)
     record = Record(
         in_stored_form=timeline.happens(0.1),
         checks_versions=without is not Mechanism.VERSIONS,
+        checks_budgets=without is not Mechanism.ENVELOPE,
         most_held_ms=PATIENCE.most_held_ms,
+        budget_usd=usd(weather.budget_usd),
     )
     cluster = Cluster(
         timeline=timeline, weather=weather, broker=broker, record=record, truth=truth, shapes=shapes, without=without
     )
-    Workshop(timeline=timeline, weather=weather, broker=broker, cluster=cluster, truth=truth)
+    Workshop(timeline=timeline, weather=weather, broker=broker, cluster=cluster, truth=truth, without=without)
+    Deciders(timeline, weather, cluster, record, truth)
     clients = Clients(timeline, weather, cluster, truth, shapes)
-    for number in range(timeline.chance.choice((1, 1, 1, 2))):
-        clients.order(f"exec_{seed}_{number}")
+    if weather.spends_it_all:
+        clients.order_until_nothing_is_left(f"exec_{seed}")
+    else:
+        for number in range(timeline.chance.choice((1, 1, 1, 2))):
+            clients.order(f"exec_{seed}_{number}")
 
     drained = timeline.run(most_acts=MOST_ACTS)
 
     for events in record.events.values():
         truth.seen.update(name for event in events for name in rare(event))
     examine(record=record, broker=broker, truth=truth, shapes=shapes, blobs=cluster.blobs, drained=drained)
+    audit(record=record, broker=broker, truth=truth, weather=weather)
     return Outcome(
         seed=seed,
         acts=timeline.acts,

@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aif_contracts.events import CompensationCompleted, ExecutionEvent, StepCompleted, StepRetrying
-from aif_contracts.money import usd
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.reports import HANDED_BACK
 from aif_orchestrator.execution.attempts import NOT_BEGUN, WORKER_LOST
 from aif_orchestrator.execution.commands import RecordAttempt
 from aif_orchestrator.execution.judging import RETRY_RULE
-from aif_orchestrator.execution.metering import execution_totals
 from aif_orchestrator.execution.state import Execution, StageRun, newest_instance
 from simulation.broker import Broker
 from simulation.legs import last_words_fit, leg_mistakes, legs_of, paid_again, started_twice, stories_of
@@ -37,8 +35,6 @@ def examine(*, record: Record, broker: Broker, truth: Truth, shapes: Shapes, blo
     for execution_id in truth.accepted:
         if execution_id not in record.rows:
             truth.violated("durable", f"{execution_id} was accepted and is not there")
-    if unknown := sorted(truth.told_calls ^ record.calls.keys()):
-        truth.violated("calls", f"kept and told calls differ by {unknown}")
     attempts: dict[tuple[str, str], dict[int, RecordAttempt]] = {}
     for (execution_id, stage_id, number), ended in record.attempts.items():
         attempts.setdefault((execution_id, stage_id), {})[number] = ended
@@ -80,7 +76,6 @@ class _Case:
         self._tells_a_straight_story()
         self._ends_each_stage_once()
         self._accounts_for_each_attempt()
-        self._is_charged_exactly()
         self._passes_on_what_was_made()
         broken = [
             *leg_mistakes(self._execution, self._legs, int(self._plan.pipeline.timeout_seconds * 1000)),
@@ -166,12 +161,6 @@ class _Case:
         self._must(run.losses <= PATIENCE.max_losses, "losses", f"{stage_id} was lost {run.losses} times")
         most = self._plan.stage_plan(run.follows or stage_id).stage.retry.max_attempts
         self._must(run.failures <= most, "retries", f"{stage_id} failed {run.failures} times and may {most} times")
-
-    def _is_charged_exactly(self) -> None:
-        totals = execution_totals(self._execution, self._execution.deadline_at)
-        owed, is_complete = self._truth.owed(self._id)
-        self._must(usd(totals.cost_usd) == owed, "money", f"charged {totals.cost_usd}, owed {owed}")
-        self._must(totals.cost_is_complete == is_complete, "money", "complete and incomplete totals are mixed up")
 
     def _passes_on_what_was_made(self) -> None:
         """What a stage was given is what the stages before it made, in the form that counted at last.

@@ -13,7 +13,7 @@ from aif_contracts.orders import StageStatus
 from aif_contracts.packets import Grant, Granted
 from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptCompleted, AttemptFailed, Happening, OutputsLoaded
 from aif_orchestrator.execution.readiness import packet_id
-from aif_orchestrator.execution.state import Execution, newest_instance
+from aif_orchestrator.execution.state import Execution, StageRun, newest_instance
 
 
 class Mechanism(enum.StrEnum):
@@ -41,6 +41,14 @@ class Mechanism(enum.StrEnum):
     """Without it, every packet of a stage can be claimed, also one of an earlier leg."""
     DIGESTS = "digests"
     """Without them, what was read of an output counts for the one that was made since."""
+    ANNOUNCING = "announcing"
+    """Without it, calls are told of only when they have ended."""
+    CONFIRMED = "confirmed"
+    """Without it, a worker calls providers that has not heard for long whether the attempt is still its own."""
+    ENVELOPE = "envelope"
+    """Without it, executions are admitted whatever is left of their client's budget."""
+    SETTLING_CALLS_ONCE = "settling calls once"
+    """Without it, every decision about a call in doubt is charged, also one that corrects another."""
 
 
 def _with_newest_attempt(happening: Happening, execution: Execution) -> Happening:
@@ -86,6 +94,17 @@ def _made_the_other_way_round(execution: Execution) -> Execution:
     )
 
 
+def _with_nothing_decided(execution: Execution) -> Execution:
+    return replace(execution, stages={key: _undecided(run) for key, run in execution.stages.items()})
+
+
+def _undecided(run: StageRun) -> StageRun:
+    if not run.decided:
+        return run
+    spent = replace(run.spent, unanswered={**run.spent.unanswered, **run.decided})
+    return replace(run, decided={}, spent=spent)
+
+
 CHANGES_HAPPENINGS: Mapping[Mechanism | None, Callable[[Happening, Execution], Happening]] = {
     Mechanism.FENCING: _with_newest_attempt,
     Mechanism.PACKET_FENCE: _with_newest_packet,
@@ -95,6 +114,7 @@ CHANGES_STATES: Mapping[Mechanism | None, Callable[[Execution], Execution]] = {
     Mechanism.SETTLING_ONCE: _each_stage(settled=()),
     Mechanism.RESERVATION: _each_stage(reserved={}),
     Mechanism.COMPENSATION_ORDER: _made_the_other_way_round,
+    Mechanism.SETTLING_CALLS_ONCE: _with_nothing_decided,
 }
 
 

@@ -13,11 +13,13 @@ import msgspec
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.events import CompensationStarted, ExecutionEvent, WorkflowPaused, WorkflowResumed
+from aif_contracts.metering import ProviderCall
+from aif_contracts.money import usd
 from aif_contracts.orders import ExecutionStatus
 from aif_contracts.packets import ControlMessage, Grant, Granted, Priority, Proceed, WorkPacket
 from aif_contracts.performance import PerformanceRecord
 from aif_contracts.reports import Accepted, Completed, Declined, Failed, Progress, Report
-from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
+from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered, asks_for_money
 from aif_orchestrator.engine.batch import (
     CircumstancesOf,
     FollowUp,
@@ -54,8 +56,9 @@ from aif_orchestrator.store.batches import Committed, Decided
 from aif_orchestrator.store.executions import Versioned
 from aif_runtime.bus import Outgoing
 from simulation.broker import Broker, Delivery, Queue
+from simulation.ledger import ConstraintBroken
 from simulation.mechanisms import CHANGES_HAPPENINGS, CHANGES_STATES, Mechanism, granted_again
-from simulation.record import ConstraintBroken, Record
+from simulation.record import Record
 from simulation.shapes import FREE, PAID, WORKER, Shapes
 from simulation.timeline import Timeline
 from simulation.truth import Truth
@@ -78,7 +81,7 @@ Then = Callable[[Applied | None], None]
 
 _PACKETS = msgspec.json.Decoder(WorkPacket)
 _WORK = subjects.work(WORKER, Priority.NORMAL)
-PATIENCE = Patience(preparing_ms=4_000, compensating_ms=240_000, most_held_ms=120_000)
+PATIENCE = Patience(last_word_ms=20_000, preparing_ms=4_000, compensating_ms=240_000, most_held_ms=120_000)
 _LIVE_WORKERS = frozenset({WORKER})
 _WORKS = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.COMPENSATING})
 _PERFORMANCE = subjects.performance(WORKER)
@@ -109,10 +112,10 @@ class UsageTold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportTold(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of the report stream, with the keys of the calls that its metrics contain."""
+    """A message of the report stream, with the calls that its metrics contain."""
 
     report: Report
-    calls: frozenset[str]
+    calls: tuple[ProviderCall, ...] = ()
 
 
 class Replica:
@@ -162,9 +165,9 @@ class Replica:
         if self._cluster.timeline.happens(self._cluster.weather.refused_commit):
             self._give_up(batch)
         else:
-            self._work_out(batch, 0)
+            self._work_out(batch, {}, 0)
 
-    def _work_out(self, batch: Sequence[Errand], times_overtaken: int) -> None:
+    def _work_out(self, batch: Sequence[Errand], denied: Mapping[Errand, str], times_overtaken: int) -> None:
         if self.crashes():
             return
         ids = sorted({errand.execution_id for errand in batch})
@@ -174,11 +177,12 @@ class Replica:
         batch, worked = self._cluster.work_out(batch, {key: seen.execution for key, seen in known.items()}, at_ms)
         decided = _decided(at_ms, worked, known, messages_of(worked), tuple(self._published))
         delay = self._cluster.timeline.between(0, 4)
-        self._cluster.timeline.after(delay, self._commit, batch, worked, known, decided, times_overtaken)
+        self._cluster.timeline.after(delay, self._commit, batch, denied, worked, known, decided, times_overtaken)
 
     def _commit(
         self,
         batch: Sequence[Errand],
+        denied: Mapping[Errand, str],
         worked: Sequence[Worked],
         known: Mapping[str, Versioned],
         decided: Decided,
@@ -196,18 +200,31 @@ class Replica:
         if committed.stale:
             cluster.timeline.note(f"{self.name} was overtaken")
             self._remembered.forget(committed.stale)
-            if times_overtaken < MOST_OVERTAKEN:
-                self._work_out(batch, times_overtaken + 1)
-            else:
-                self._give_up(batch)
+            self._again(batch, denied, times_overtaken)
+            return
+        if committed.denied:
+            asked = {each: committed.denied[each.execution_id] for each in batch if _is_denied(each, committed)}
+            if not asked:
+                cluster.truth.violated("denied", f"nobody asked for what was denied to {sorted(committed.denied)}")
+                self._give_up([*batch, *denied])
+                return
+            self._again([each for each in batch if each not in asked], {**denied, **asked}, times_overtaken)
             return
         if cluster.timeline.happens(cluster.weather.unknown_commit):
             cluster.adopt_later(committed.outbox_id)
-            self._give_up(batch)
+            self._give_up([*batch, *denied])
             return
+        for errand, code in denied.items():
+            errand.then(Applied(denied=code))
         self._published = []
         self._remember(worked, known)
         self._act(worked, committed.outbox_id, decided.messages)
+
+    def _again(self, batch: Sequence[Errand], denied: Mapping[Errand, str], times_overtaken: int) -> None:
+        if times_overtaken < MOST_OVERTAKEN:
+            self._work_out(batch, denied, times_overtaken + 1)
+        else:
+            self._give_up([*batch, *denied])
 
     def _act(self, worked: Sequence[Worked], outbox_id: int | None, messages: Sequence[Outgoing]) -> None:
         """What follows a commit, in either order, and perhaps not to its end."""
@@ -280,9 +297,10 @@ class Replica:
                 read = cluster.load(stage_id, refs)
                 self.take(Errand(execution_id, read, _nothing))
                 if cluster.timeline.happens(cluster.weather.slow_store):
-                    # It had been asked twice, and the other answer comes from far behind.
-                    late_ms = cluster.timeline.between(200, 12_000)
-                    cluster.timeline.after(late_ms, self._take_if_alive, Errand(execution_id, read, _nothing))
+                    # It had been asked several times, and the other answers come from far behind.
+                    for latest_ms in (2_000, 6_000, 18_000):
+                        late_ms = cluster.timeline.between(200, latest_ms)
+                        cluster.timeline.after(late_ms, self._take_if_alive, Errand(execution_id, read, _nothing))
             case StoreInput(stage_id=stage_id, storage_key=storage_key, content=content):
                 ref = BlobRef(
                     storage_type=StorageType.OBJECT, storage_key=storage_key, size_bytes=len(content), sha256="0" * 64
@@ -312,6 +330,7 @@ class Cluster:
         self.blobs: dict[str, Any] = {}
         self.tell_workers: Callable[[ControlMessage], None] = _nothing
         self.tell_clients: Callable[[ExecutionEvent, int], None] = _nothing
+        self.tell_deciders: Callable[[ProviderCall], None] = _nothing
         self._broker = broker
         self._shapes = shapes
         self._without = without
@@ -322,7 +341,13 @@ class Cluster:
         broker.consume(Queue.REPORTS, self._take_report)
         broker.consume(Queue.USAGE, self._take_usage)
 
-    def ask(self, execution_id: str, happening: Happening | ExecutionOrdered, then: Then) -> None:
+    def ask(
+        self,
+        execution_id: str,
+        happening: Happening | ExecutionOrdered,
+        then: Then,
+        committed: Callable[[], None] | None = None,
+    ) -> None:
         """A question to any replica. `then` is called once: with the answer, or with None when there is none in time."""
         is_open = True
 
@@ -338,7 +363,7 @@ class Cluster:
 
         replica = self._anybody()
         if replica is not None:
-            replica.take(Errand(execution_id, happening, replied))
+            replica.take(Errand(execution_id, happening, replied, committed))
         self.timeline.after(ANSWER_MS, answered, None)
 
     def start(self, dead: Replica) -> None:
@@ -367,7 +392,7 @@ class Cluster:
 
     def store(self, batch: Sequence[Errand], worked: Sequence[Worked], decided: Decided) -> Committed:
         committed = self.record.commit(decided, self.timeline.now)
-        if committed.stale:
+        if committed.stale or committed.denied:
             return committed
         for errand in batch:
             if errand.committed is not None:
@@ -375,6 +400,11 @@ class Cluster:
         for emitted in decided.events:
             for told in emitted:
                 self.tell_clients(told.event, told.leg)
+        for call in decided.calls:
+            self.tell_deciders(call)
+        for execution in (*decided.new, *decided.changed):
+            self.truth.envelopes[execution.execution_id] = usd(execution.max_cost_usd)
+            self.truth.windows[execution.execution_id] = execution.account.window
         for each in worked:
             self._note_signs_of_life(each)
             self._must_offer_nothing_while_paused(each)
@@ -454,6 +484,16 @@ class Cluster:
             elif isinstance(happening, AttemptClaimed) and isinstance(applied.answer, Granted):
                 attempt = (arrival.execution_id, happening.stage_id, applied.answer.attempt)
                 self.truth.showed_itself(attempt, self.timeline.now)
+                self._must_be_covered(worked.execution)
+
+    def _must_be_covered(self, execution: Execution | None) -> None:
+        if execution is not None:
+            grants = {
+                (execution.execution_id, stage_id, run.attempt): usd(run.grant.max_cost_usd)
+                for stage_id, run in execution.stages.items()
+                if run.grant is not None and run.attempt > run.ended and not run.status.is_final
+            }
+            self.truth.must_be_covered(execution.execution_id, grants)
 
     def _must_have_begun(self, record: PerformanceRecord) -> None:
         """What waits to be alone is neither blamed for its worker's end nor for the time that it waits."""
@@ -532,7 +572,7 @@ class Cluster:
         def committed() -> None:
             if isinstance(report, Completed | Failed):
                 key = (report.execution_id, report.stage_id, report.attempt)
-                self.truth.report_was_told(key, report.metrics, told.calls)
+                self.truth.report_was_told(key, told.calls)
 
         return self._take(delivery, report.execution_id, happening_of(report, self.blobs), committed)
 
@@ -621,6 +661,10 @@ def _decided(
     )
 
 
+def _is_denied(errand: Errand, committed: Committed) -> bool:
+    return errand.execution_id in committed.denied and asks_for_money(errand)
+
+
 def _nothing(*_: object) -> None:
     return None
 
@@ -630,5 +674,5 @@ def _told(happening: Happening | ExecutionOrdered) -> str:
     fields = ("stage_id", "attempt", "packet_id", "instance_id", "code", "percent")
     seen = [f"{name}={value}" for name in fields if (value := getattr(happening, name, None)) is not None]
     if isinstance(happening, CallBooked):
-        seen.append(f"{happening.call.call_key}={happening.call.cost_usd}")
+        seen.append(f"{happening.call.call_key} {happening.call.outcome} {happening.call.cost_usd}")
     return " ".join([type(happening).__name__, *seen])

@@ -1,6 +1,7 @@
 """The database: what is committed stays, what others have changed meanwhile is stale, and what must never be is refused."""
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -12,29 +13,38 @@ from aif_orchestrator.execution.state import Execution, wake_at
 from aif_orchestrator.store.batches import Committed, Decided
 from aif_orchestrator.store.executions import Versioned
 from aif_runtime.bus import Outgoing
+from simulation.ledger import ConstraintBroken, Ledger
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Execution)
 
 
-class ConstraintBroken(Exception):
-    """The transaction is refused as a whole, now and whenever it is tried again."""
-
-
 class Record:
-    def __init__(self, *, in_stored_form: bool, checks_versions: bool, most_held_ms: int) -> None:
+    def __init__(
+        self,
+        *,
+        in_stored_form: bool,
+        checks_versions: bool,
+        checks_budgets: bool,
+        most_held_ms: int,
+        budget_usd: Decimal,
+    ) -> None:
         self.rows: dict[str, Versioned] = {}
         self.wakes: dict[str, int] = {}
         """When each living execution is to be looked at."""
         self.events: dict[str, list[ExecutionEvent]] = {}
         self.ended_legs: set[tuple[str, int]] = set()
         self.attempts: dict[tuple[str, str, int], RecordAttempt] = {}
-        self.calls: dict[str, ProviderCall] = {}
+        self.ledger = Ledger(limit_usd=budget_usd, checks_budgets=checks_budgets)
         self.outbox: dict[int, Sequence[Outgoing]] = {}
         self._in_stored_form = in_stored_form
         self._checks_versions = checks_versions
         self._most_held_ms = most_held_ms
         self._outbox_rows = 0
+
+    @property
+    def calls(self) -> dict[str, ProviderCall]:
+        return self.ledger.calls
 
     def read(self, execution_ids: Iterable[str]) -> dict[str, Versioned]:
         return {execution_id: self.rows[execution_id] for execution_id in execution_ids if execution_id in self.rows}
@@ -52,6 +62,9 @@ class Record:
             raise ConstraintBroken(f"an attempt ends a second time: {sorted(ended)}")
         for emitted in decided.events:
             self._check(emitted)
+        denied = self.ledger.enter(decided.moves)
+        if denied:
+            return Committed(stale=frozenset(), denied=denied, outbox_id=None, at_ms=now)
         for execution in (*decided.new, *decided.changed):
             self._put(execution, decided.at_ms)
         for emitted in decided.events:
@@ -60,8 +73,8 @@ class Record:
                 if is_final_event(each.event):
                     self.ended_legs.add((each.event.subject, each.leg))
         self.attempts.update(ended)
-        for call in decided.calls:
-            self.calls.setdefault(call.call_key, call)
+        self.ledger.keep(decided.calls)
+        self.ledger.settle(decided.settlements)
         for row in decided.published:
             self.outbox.pop(row, None)
         if not decided.messages:

@@ -4,7 +4,9 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 
 from aif_contracts.orders import ExecutionStatus
 from simulation.history import Outcome, live_through
@@ -14,6 +16,8 @@ from simulation.sightings import RARE
 
 MOST_SEEDS_SHOWN = 20
 MOST_SHOWN_OF_EACH = 3
+AT_ONCE = 500
+"""Histories that one process lives through before it tells."""
 
 
 def main() -> int:
@@ -21,12 +25,21 @@ def main() -> int:
     asked = _arguments()
     without = Mechanism(asked.without) if asked.without else None
     seeds = range(asked.first, asked.first + asked.seeds) if asked.seed is None else [asked.seed]
-    shapes = Shapes()
     began = time.perf_counter()
-    outcomes = [live_through(seed, shapes, without=without, tell=_say if asked.trace else None) for seed in seeds]
+    if asked.trace or len(seeds) <= AT_ONCE:
+        outcomes = _live_through(seeds, without, _say if asked.trace else None)
+    else:
+        parts = [seeds[first : first + AT_ONCE] for first in range(0, len(seeds), AT_ONCE)]
+        with ProcessPoolExecutor(asked.processes) as pool:
+            outcomes = [outcome for part in pool.map(_live_through, parts, repeat(without)) for outcome in part]
     for line in _summary(outcomes, time.perf_counter() - began):
         _say(line)
     return 1 if any(outcome.violations for outcome in outcomes) else 0
+
+
+def _live_through(seeds: Sequence[int], without: Mechanism | None, tell: Callable[[str], None] | None = None) -> list[Outcome]:
+    shapes = Shapes()
+    return [live_through(seed, shapes, without=without, tell=tell) for seed in seeds]
 
 
 def _summary(outcomes: Sequence[Outcome], seconds: float) -> Iterator[str]:
@@ -65,6 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="the first one's seed")
     parser.add_argument("--seed", type=int, help="only this one")
     parser.add_argument("--trace", action="store_true", help="tell every step")
+    parser.add_argument("--processes", type=int, help="as many as the machine has processors, unless told")
     parser.add_argument("--without", choices=[str(each) for each in Mechanism], help="take one mechanism out")
     return parser.parse_args()
 

@@ -41,9 +41,14 @@ class Shapes:
         chance = random.Random("shapes")
         self.pipelines = tuple(_pipeline(chance, number) for number in range(MOST_SHAPES))
         self.plans = Plans(self.pipelines)
+        self._small = tuple(each for each in self.pipelines if _is_one_paid_stage(each))
 
     def any(self, chance: random.Random) -> Pipeline:
         return self.pipelines[int(chance.random() * MOST_SHAPES)]
+
+    def small(self, chance: random.Random) -> Pipeline:
+        """Of one stage that costs money, and nothing else."""
+        return chance.choice(self._small)
 
 
 def parameters_of(chance: random.Random) -> dict[str, Any]:
@@ -169,6 +174,11 @@ def _compensation(chance: random.Random, stage: Stage, often: float) -> Compensa
         return None
     action = PAID if chance.random() < 0.4 else FREE
     return Compensation(worker=WORKER, action=action, input={stage.id: f"{{{{{stage.id}.made}}}}"})
+
+
+def _is_one_paid_stage(pipeline: Pipeline) -> bool:
+    only, *others = pipeline.stages
+    return not others and only.action == PAID and only.when is None and not only.rules and only.compensate is None
 
 
 def _adds(stage: Stage) -> bool:

@@ -36,6 +36,11 @@ RARE = (
     "failed by a rule",
     "budget refused",
     "alone",
+    "held up",
+    "budget_exceeded",
+    "budget_reserved",
+    "estimated",
+    "stated",
 )
 
 

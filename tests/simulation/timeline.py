@@ -6,14 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 START_MS = 1_700_000_000_000
+NEXT_MONTH_MS = 1_701_388_800_000
+"""The first of December 2023, UTC."""
 
 
 class Timeline:
     """Times are milliseconds. Two acts at the same time happen in the order in which they were planned."""
 
     def __init__(self, seed: int, tell: Callable[[str], None] | None = None) -> None:
-        self.now = START_MS
         self.chance = random.Random(seed)
+        self.began_at = self.now = self._any_beginning()
         self.acts = 0
         """Acts so far."""
         self._tell = tell
@@ -39,10 +41,14 @@ class Timeline:
     def between(self, least: int, most: int) -> int:
         return least + int(self.chance.random() * (most - least + 1))
 
+    def _any_beginning(self) -> int:
+        """Now and then within the last minutes of a month."""
+        return NEXT_MONTH_MS - self.between(0, 120_000) if self.happens(0.1) else START_MS
+
     @property
     def is_traced(self) -> bool:
         return self._tell is not None
 
     def note(self, text: str) -> None:
         if self._tell is not None:
-            self._tell(f"{(self.now - START_MS) / 1000:>10.3f} s  {text}")
+            self._tell(f"{(self.now - self.began_at) / 1000:>10.3f} s  {text}")

@@ -4,6 +4,9 @@ import random
 
 from msgspec import Struct
 
+SCARCE = ("0.3", "2", "3", "5")
+ALL_OF_IT = "1"
+
 
 class Weather(Struct, frozen=True, kw_only=True):
     """Fields without a unit are probabilities, each time there is an occasion. The defaults are a calm day."""
@@ -46,6 +49,12 @@ class Weather(Struct, frozen=True, kw_only=True):
     """An order may cost very little."""
     delays: float = 0.0
     """An order is to start later."""
+    budget_usd: str = "100"
+    """What the client may spend in a month."""
+    spends_it_all: bool = False
+    """The client orders small things until its budget is used up."""
+    deciding: float = 0.0
+    """Somebody decides what a call without an answer has cost: first at the most that it can be, then perhaps as it was."""
     wipes_at: tuple[int, ...] = ()
     """Milliseconds after the start at which the broker loses all that it stores."""
     forgets_at: tuple[int, ...] = ()
@@ -56,7 +65,7 @@ class Weather(Struct, frozen=True, kw_only=True):
     @property
     def means_failures(self) -> bool:
         """Executions may end without success although the factory does all it should."""
-        return self.failure > 0 or self.cancels or self.thrift > 0 or self.inattention > 0
+        return self.failure > 0 or self.cancels or self.thrift > 0 or self.inattention > 0 or self.spends_it_all
 
 
 def weather_of(chance: random.Random) -> Weather:
@@ -71,18 +80,20 @@ def weather_of(chance: random.Random) -> Weather:
         return tuple(int(chance.random() ** 2 * 120_000) for _ in range(1 + int(chance.random() * 2)))
 
     often = 0.15 if chance.random() < 0.25 else 0.7
-    slow_store = some(often / 2, 0.9)
+    slow_store = 0.9 if chance.random() < often / 2 else 0.0
+    spends_it_all = chance.random() < 0.004
+    is_scarce = chance.random() < 0.2
     return Weather(
         crash=some(often, 0.06),
         refused_commit=some(often / 2, 0.2),
         unknown_commit=some(often / 2, 0.1),
         lag=some(often / 2, 0.5),
         lost_answer=some(often / 2, 0.2),
-        death=some(often, 0.05),
-        freeze=some(often, 0.05),
+        death=some(often, 0.04),
+        freeze=some(often, 0.04),
         twice=some(often, 0.3),
         slow=some(often, 0.1),
-        large=0.8 if slow_store else 0.2,
+        large=0.95 if slow_store else 0.2,
         slow_store=slow_store,
         hand_back=some(often / 4, 0.1),
         decline=some(often / 4, 0.1),
@@ -93,6 +104,9 @@ def weather_of(chance: random.Random) -> Weather:
         inattention=some(often / 4, 0.5),
         thrift=some(0.35, 1.0),
         delays=some(0.2, 1.0),
+        budget_usd=ALL_OF_IT if spends_it_all else chance.choice(SCARCE) if is_scarce else "100",
+        spends_it_all=spends_it_all,
+        deciding=some(0.7, 1.0),
         wipes_at=moments(often / 2),
         forgets_at=moments(often / 2),
         replays_at=moments(often / 2),

@@ -5,17 +5,19 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
 from aif_contracts.metering import CallOutcome, CostLines, Metrics, ProviderCall, Purpose, Tokens
 from aif_contracts.money import ZERO, usd, usd_text
-from aif_contracts.packets import Cancelled, ControlMessage, Granted, Later, Superseded, WorkPacket
+from aif_contracts.packets import Cancelled, ControlMessage, Granted, Later, Proceed, Superseded, WorkPacket
 from aif_contracts.reports import HANDED_BACK, Completed, Declined, Failed, Report
 from aif_orchestrator.engine.arrivals import Applied
 from aif_orchestrator.execution.claims import BUDGET_EXCEEDED
 from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CallBooked
 from simulation.broker import ACK_WAIT_MS, Broker, Delivery, Queue
-from simulation.orchestrators import Cluster, ReportTold, UsageTold
+from simulation.mechanisms import Mechanism
+from simulation.orchestrators import PATIENCE, Cluster, ReportTold, UsageTold
 from simulation.shapes import HIGHEST_MARK, PAID, WORKER
 from simulation.timeline import Timeline
 from simulation.truth import Truth
@@ -29,6 +31,7 @@ CLAIM_AGAIN_MS = 500
 ALONE_MS = 300
 MOST_CALL_USD = Decimal("0.1")
 MOST_DELIVERIES = 5
+_SOME_TOKENS = Tokens(prompt_tokens=10, completion_tokens=5, total_tokens=15)
 
 Step = Callable[["Hand"], None]
 
@@ -54,6 +57,16 @@ class Hand:
         """What is left to do, the last first, each with its milliseconds after the beginning."""
         self.began_at = 0
         self.calls: list[ProviderCall] = []
+        """That have ended."""
+        self.under_way: ProviderCall | None = None
+        """A call that is announced, or is going to be."""
+        self.is_sent = False
+        """The provider may have been asked it."""
+        self.is_held_up = False
+        """It waits for the attempt to be surely ours."""
+        self.asked_at = now
+        self.confirmed_at = now
+        """When the question was asked whose answer said last that the attempt is ours."""
         self.percent = 0
         self.stopped_by: str | None = None
         self.claim_id = ""
@@ -128,6 +141,7 @@ class Worker:
 
     def _attend(self, hand: Hand) -> None:
         packet, number = hand.packet, hand.delivery.number
+        hand.asked_at = self._now
         if self._has_lost(hand):
             self._let_go(hand)
         elif number > MOST_DELIVERIES:
@@ -197,13 +211,15 @@ class Worker:
 
         self._shop.truth.waiting.discard(attempt)
 
+        told_at = self._now
+
         def told(applied: Applied | None) -> None:
-            self._soon(0, self._alone, hand, applied, allowed_usd, timeout_ms)
+            self._soon(0, self._alone, hand, applied, told_at, allowed_usd, timeout_ms)
 
         self._shop.cluster.ask(hand.packet.execution_id, self._progress_of(hand, is_waiting=False), told)
 
-    def _alone(self, hand: Hand, applied: Applied | None, allowed_usd: str, timeout_ms: int) -> None:
-        self._told(hand, applied)
+    def _alone(self, hand: Hand, applied: Applied | None, told_at: int, allowed_usd: str, timeout_ms: int) -> None:
+        self._told(hand, applied, told_at)
         if applied is None or any(other.attempt and not other.is_waiting for other in self.hands):
             self._soon(ALONE_MS, self._wait_to_be_alone, hand, allowed_usd, timeout_ms)
         elif hand.stopped_by is None:
@@ -213,6 +229,7 @@ class Worker:
     def _begin(self, hand: Hand, attempt: int, allowed_usd: str, timeout_ms: int) -> None:
         self._timeline.note(f"{self.instance_id} begins attempt {attempt} of {hand.packet.execution_id}.{hand.packet.stage_id}")
         hand.attempt = attempt
+        hand.confirmed_at = max(hand.confirmed_at, hand.asked_at)
         hand.allowed_usd = allowed_usd
         hand.left = usd(allowed_usd)
         hand.began_at = self._now
@@ -249,7 +266,12 @@ class Worker:
     def _progress(self, hand: Hand) -> None:
         hand.percent = min(99, hand.percent + self._timeline.between(0, 30))
         news = self._progress_of(hand, is_waiting=hand.is_waiting)
-        self._shop.cluster.ask(hand.packet.execution_id, news, lambda applied: self._soon(0, self._told, hand, applied))
+        told_at = self._now
+
+        def told(applied: Applied | None) -> None:
+            self._soon(0, self._told, hand, applied, told_at)
+
+        self._shop.cluster.ask(hand.packet.execution_id, news, told)
 
     def _progress_of(self, hand: Hand, *, is_waiting: bool) -> AttemptProgressed:
         return AttemptProgressed(
@@ -261,16 +283,21 @@ class Worker:
             is_waiting=is_waiting,
         )
 
-    def _told(self, hand: Hand, applied: Applied | None) -> None:
+    def _told(self, hand: Hand, applied: Applied | None, told_at: int) -> None:
         answer = applied.answer if applied is not None else None
-        if isinstance(answer, Superseded):
+        if isinstance(answer, Proceed):
+            hand.confirmed_at = max(hand.confirmed_at, told_at)
+            if hand.is_held_up:
+                hand.is_held_up = False
+                self._announce(hand)
+        elif isinstance(answer, Superseded):
             self._stop(hand, "superseded")
         elif isinstance(answer, Cancelled):
             self._stop(hand, "cancelled")
 
     def _stop(self, hand: Hand, reason: str) -> None:
         """What is left of the work is dropped, and the end is reported."""
-        if hand.attempt and (hand.steps or hand.is_waiting) and hand.stopped_by is None:
+        if hand.attempt and (hand.steps or hand.is_waiting or hand.under_way) and hand.stopped_by is None:
             hand.stopped_by = reason
             hand.steps = []
             self._soon(1, self._finish, hand)
@@ -282,27 +309,88 @@ class Worker:
         if hand.left < MOST_CALL_USD:
             self._stop(hand, BUDGET_EXCEEDED)
             return
-        call, cost = self._shop.call(hand.attempt, len(hand.calls) + 1, hand.packet)
-        hand.left -= cost if call.cost_usd is not None else MOST_CALL_USD
-        self._shop.truth.was_billed(call, cost, self.instance_id, hand.allowed_usd)
-        hand.calls.append(call)
-        if self._dies():
+        hand.left -= MOST_CALL_USD
+        hand.under_way = self._shop.planned_call(hand.attempt, len(hand.calls) + 1, hand.packet)
+        hand.is_sent = False
+        self._announce(hand)
+
+    def _announce(self, hand: Hand) -> None:
+        """Before the provider is asked, so that nobody has to guess what a worker was doing that is gone."""
+        call = hand.under_way
+        if hand.stopped_by is not None or call is None or self._is_held_up(hand):
             return
-        self._shop.broker.publish(Queue.USAGE, UsageTold(booked=CallBooked(call=call)), call.call_key)
-        self._continue(hand)
+        if self._shop.without is not Mechanism.ANNOUNCING:
+            self._shop.announce(call)
+        self._soon(self._timeline.between(0, 3), self._send, hand)
+
+    def _send(self, hand: Hand) -> None:
+        """Not when the announcement took so long that it may be somebody else's attempt by now."""
+        if hand.stopped_by is None and not self._is_held_up(hand):
+            hand.is_sent = True
+            self._soon(0, self._bill, hand)
+
+    def _is_held_up(self, hand: Hand) -> bool:
+        """Until the attempt is confirmed anew; not beyond its time."""
+        is_sure = self._now - hand.confirmed_at < PATIENCE.lease_ms and self._now < hand.ends_at
+        if is_sure or self._shop.without is Mechanism.CONFIRMED:
+            return False
+        self._shop.truth.seen["held up"] += 1
+        hand.is_held_up = True
+        self._soon(max(0, hand.ends_at - self._now), self._finish_held_up, hand)
+        return True
+
+    def _finish_held_up(self, hand: Hand) -> None:
+        if hand.is_held_up and self._now >= hand.ends_at:
+            self._finish(hand)
+
+    def _bill(self, hand: Hand) -> None:
+        call = hand.under_way
+        assert call is not None, "what is sent is under way until it has ended"
+        cost = usd(f"0.{self._timeline.between(20_000, 99_999):06d}")
+        self._shop.truth.was_billed(call, cost, self.instance_id, hand.allowed_usd)
+        slow = self._timeline.happens(0.05)
+        self._soon(self._timeline.between(1, 5_000 if slow else 50), self._hear_from_provider, hand, cost)
+
+    def _hear_from_provider(self, hand: Hand, cost: Decimal) -> None:
+        """Now and then no answer arrives, and what was billed stays in doubt."""
+        if hand.stopped_by is not None:
+            return
+        if self._timeline.happens(self._shop.weather.failure / 10):
+            self._end_call(hand, CallOutcome.IN_DOUBT, None)
+        else:
+            hand.left += MOST_CALL_USD - cost
+            self._end_call(hand, CallOutcome.ANSWERED, cost)
+        if not self._dies():
+            self._continue(hand)
+
+    def _end_call(self, hand: Hand, outcome: CallOutcome, cost: Decimal | None) -> None:
+        started = hand.under_way
+        assert started is not None, "only a call that is under way ends"
+        call = replace(started, outcome=outcome, cost_usd=None if cost is None else usd_text(cost), tokens=_SOME_TOKENS)
+        hand.under_way = None
+        hand.calls.append(call)
+        if not self._dies():
+            self._shop.tell(call, call.call_key)
 
     def _finish(self, hand: Hand) -> None:
         if hand.is_over:
             return
         timeline, shop = self._timeline, self._shop
         hand.steps = []
+        hand.is_held_up = False
+        if hand.under_way is not None:
+            if hand.is_sent:
+                self._end_call(hand, CallOutcome.IN_DOUBT, None)
+            else:
+                self._end_call(hand, CallOutcome.CANCELLED, ZERO)
+        if not self.is_alive:
+            return
         if hand.stopped_by is None and timeline.happens(shop.weather.hand_back):
             hand.stopped_by = HANDED_BACK
         report = shop.report(hand, self.instance_id, self._now)
         timeline.note(f"{self.instance_id} reports {type(report).__name__} of {report.execution_id}.{report.stage_id}")
-        calls = frozenset(call.call_key for call in hand.calls)
         message_id = f"{report.execution_id}.{report.stage_id}.{report.attempt}.report"
-        shop.broker.publish(Queue.REPORTS, ReportTold(report=report, calls=calls), message_id)
+        shop.broker.publish(Queue.REPORTS, ReportTold(report=report, calls=tuple(hand.calls)), message_id)
         if not self._dies():
             self._ack(hand)
 
@@ -318,9 +406,7 @@ class Worker:
             code="unknown_action",
             message="not here",
         )
-        self._shop.broker.publish(
-            Queue.REPORTS, ReportTold(report=report, calls=frozenset()), f"{packet.packet_id}.declined.{self.instance_id}"
-        )
+        self._shop.broker.publish(Queue.REPORTS, ReportTold(report=report), f"{packet.packet_id}.declined.{self.instance_id}")
         self._ack(hand)
 
     def _put_off(self, hand: Hand, wait_ms: int) -> None:
@@ -351,12 +437,22 @@ class Worker:
 class Workshop:
     """All workers, the providers that they call, and what they make."""
 
-    def __init__(self, *, timeline: Timeline, weather: Weather, broker: Broker, cluster: Cluster, truth: Truth) -> None:
+    def __init__(
+        self,
+        *,
+        timeline: Timeline,
+        weather: Weather,
+        broker: Broker,
+        cluster: Cluster,
+        truth: Truth,
+        without: Mechanism | None,
+    ) -> None:
         self.timeline = timeline
         self.weather = weather
         self.broker = broker
         self.cluster = cluster
         self.truth = truth
+        self.without = without
         self._workers = [Worker(place, 1, self) for place in range(WORKERS)]
         self._made = 0
         broker.consume(Queue.WORK, self._take)
@@ -371,11 +467,8 @@ class Workshop:
         least, most = self.timeline.chance.choice(((5, 150), (5, 150), (5, 150), (500, 9_000), (9_000, 30_000)))
         return self.timeline.between(least, min(most, timeout_ms * 4 // 5))
 
-    def call(self, attempt: int, number: int, packet: WorkPacket) -> tuple[ProviderCall, Decimal]:
-        """A provider is asked and bills so much; now and then no answer arrives, and what it billed stays in doubt."""
-        cost = f"0.{self.timeline.between(1, 99_999):06d}"
-        is_answered = not self.timeline.happens(self.weather.failure / 10)
-        call = ProviderCall(
+    def planned_call(self, attempt: int, number: int, packet: WorkPacket) -> ProviderCall:
+        return ProviderCall(
             call_key=f"{packet.execution_id}.{packet.stage_id}.{attempt}.{number}",
             execution_id=packet.execution_id,
             client_id=packet.context.client_id,
@@ -385,12 +478,24 @@ class Workshop:
             provider="oracle",
             model="oracle-1",
             purpose=Purpose.FIRST_TRY,
-            outcome=CallOutcome.ANSWERED if is_answered else CallOutcome.IN_DOUBT,
-            tokens=Tokens(prompt_tokens=10, completion_tokens=5, total_tokens=15),
-            cost_usd=cost if is_answered else None,
+            outcome=CallOutcome.STARTED,
             upper_bound_usd=usd_text(MOST_CALL_USD),
         )
-        return call, usd(cost)
+
+    def announce(self, call: ProviderCall) -> None:
+        self.truth.was_announced(call)
+        if self._is_given_back(call):
+            self.truth.violated("announced in time", f"{call.call_key}: what its attempt had reserved is given back already")
+        self.tell(call, f"{call.call_key}.started")
+
+    def _is_given_back(self, call: ProviderCall) -> bool:
+        row = self.cluster.record.rows[call.execution_id]
+        run = row.execution.stages[call.stage_id]
+        is_over = call.attempt <= run.ended or run.status.is_final
+        return is_over and call.attempt not in run.reserved and call.attempt not in run.settled
+
+    def tell(self, call: ProviderCall, message_id: str) -> None:
+        self.broker.publish(Queue.USAGE, UsageTold(booked=CallBooked(call=call)), message_id)
 
     def report(self, hand: Hand, instance_id: str, now: int) -> Report:
         packet = hand.packet
@@ -458,5 +563,6 @@ def _metrics(hand: Hand, now: int) -> Metrics:
     return Metrics(
         cost_usd=usd_text(known) if is_complete else None,
         cost_lines=CostLines(ai_generation_usd=usd_text(known)),
+        unanswered={call.call_key: call.upper_bound_usd or "0" for call in hand.calls if call.cost_usd is None},
         processing_time_ms=now - hand.began_at,
     )
