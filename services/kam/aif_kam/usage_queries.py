@@ -65,9 +65,7 @@ def _dimensions(text: str, mistakes: list[FieldMistake]) -> tuple[UsageDimension
     known = {each.value: each for each in UsageDimension}
     unknown = [name for name in names if name not in known]
     if unknown or len(set(names)) < len(names) or len(names) > MOST_DIMENSIONS:
-        wrong = (
-            f"{unknown[0][:40]!r} is nothing to group by" if unknown else f"{text[:80]!r} are not up to three different"
-        )
+        wrong = f"{unknown[0][:40]!r} is nothing to group by" if unknown else f"{text[:80]!r} are not up to three different"
         mistakes.append(FieldMistake(field="group_by", message=wrong, mend=f"use one to three of {', '.join(known)}"))
         return ()
     return tuple(known[name] for name in names)
