@@ -103,9 +103,9 @@ class _Reports:
         except (msgspec.MsgspecError, UnicodeDecodeError) as strange:
             raise ReportUnavailable(self._provider, f"{path} is answered with something else: {strange}") from strange
 
-    def understood(self, read: Callable[[], Any]) -> Any:
+    def understood(self, take: Callable[["_Days", dict[str, Any]], None], days: "_Days", bucket: dict[str, Any]) -> None:
         try:
-            return read()
+            take(days, bucket)
         except (msgspec.MsgspecError, ArithmeticError, KeyError, TypeError, ValueError) as strange:
             raise ReportUnavailable(self._provider, f"a report has another shape than it should: {strange}") from strange
 
@@ -119,9 +119,9 @@ async def _openai(reports: _Reports, period: Period) -> Sequence[StatementDay]:
     }
     days = _Days()
     async for bucket in reports.buckets("/v1/organization/usage/completions", {**query, "group_by": ["model"]}):
-        reports.understood(lambda bucket=bucket: _take_openai_usage(days, bucket))
+        reports.understood(_take_openai_usage, days, bucket)
     async for bucket in reports.buckets("/v1/organization/costs", {**query, "group_by": ["line_item"]}):
-        reports.understood(lambda bucket=bucket: _take_openai_costs(days, bucket))
+        reports.understood(_take_openai_costs, days, bucket)
     return days.told()
 
 
@@ -150,9 +150,9 @@ async def _anthropic(reports: _Reports, period: Period) -> Sequence[StatementDay
     }
     days = _Days()
     async for bucket in reports.buckets("/v1/organizations/usage_report/messages", {**query, "group_by[]": ["model"]}):
-        reports.understood(lambda bucket=bucket: _take_anthropic_usage(days, bucket))
+        reports.understood(_take_anthropic_usage, days, bucket)
     async for bucket in reports.buckets("/v1/organizations/cost_report", {**query, "group_by[]": ["description"]}):
-        reports.understood(lambda bucket=bucket: _take_anthropic_costs(days, bucket))
+        reports.understood(_take_anthropic_costs, days, bucket)
     return days.told()
 
 

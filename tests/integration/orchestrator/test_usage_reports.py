@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -25,6 +25,8 @@ from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.postgres import Database
 from aif_runtime.sql_files import load_queries
 from support.orchestrator_line import orchestrator_database
+
+Answer = TypeVar("Answer", bound=msgspec.Struct)
 
 D = UsageDimension
 NOVEMBER = {"since": "2026-11-01T00:00:00Z", "until": "2026-12-01T00:00:00Z"}
@@ -141,7 +143,7 @@ class Books:
         async with self.database.connection() as connection:
             return [dict(row) for row in await connection.fetch(f"SELECT {columns} FROM {view}")]  # noqa: S608 names of ours
 
-    async def _answer(self, subject: str, query: msgspec.Struct, kind: Any) -> Any:
+    async def _answer(self, subject: str, query: msgspec.Struct, kind: type[Answer]) -> Answer:
         payload = await self._bus.ask(subject, msgspec.json.encode(query), wait_seconds=5)
         if kind is not Refusal and b'"reply":"refusal"' in payload:
             raise AssertionError(payload.decode())

@@ -25,7 +25,7 @@ async def all_calls(gateway: Gateway, **wanted: str | None) -> AsyncIterator[Boo
     """Page after page."""
     cursor: str | None = None
     while True:
-        page = await search_calls(gateway, limit=ON_A_PAGE, cursor=cursor, **wanted)
+        page = await search_calls(gateway, limit=ON_A_PAGE, in_doubt=False, cursor=cursor, **wanted)
         for call in page.calls:
             yield call
         cursor = page.next_cursor
