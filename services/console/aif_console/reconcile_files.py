@@ -20,7 +20,12 @@ MEND = (
     "cache_read_tokens, cache_write_tokens, output_tokens, and response_id or client_request_id"
 )
 _OPENAI = frozenset({"start_time", "model", "input_tokens", "output_tokens", "num_model_requests"})
+_OPENAI_WITHOUT_USE = frozenset({"start_time", "end_time", "start_time_iso", "end_time_iso"})
+"""All columns of OpenAI's export of a time in which nothing was used."""
 _ANTHROPIC = frozenset({"usage_date_utc", "model_version", "usage_input_tokens_no_cache", "usage_output_tokens"})
+_OPENAI_TOKENS = ("input_tokens", "output_tokens")
+_ANTHROPIC_WRITES = ("cache_write_5m", "cache_write_1h", "cache_write")
+"""The last one stands in older exports, alone."""
 _REQUESTS = frozenset({"model", "at", "input_tokens", "output_tokens"})
 
 
@@ -63,7 +68,9 @@ def read_statement(path: Path) -> Statement:
 def _of_rows(rows: Sequence[Mapping[str, str]]) -> Statement:
     columns = set(rows[0]) if rows else set()
     if columns >= _OPENAI:
-        return Statement(days=[_openai_day(row) for row in rows])
+        return Statement(days=[_openai_day(row) for row in rows if any(_number(row, name) for name in _OPENAI_TOKENS)])
+    if columns == _OPENAI_WITHOUT_USE:
+        return Statement()
     if columns >= _ANTHROPIC:
         return Statement(days=[_anthropic_day(row) for row in rows])
     if columns >= _REQUESTS:
@@ -73,7 +80,9 @@ def _of_rows(rows: Sequence[Mapping[str, str]]) -> Statement:
 
 
 def _openai_day(row: Mapping[str, str]) -> StatementDay:
-    """`input_tokens` of OpenAI hold the cached ones, too."""
+    """`input_tokens` of OpenAI hold the cached ones, too. Its models are told when the export is grouped by them."""
+    if not row["model"]:
+        raise ValueError("it tells tokens and not of which model; group the usage by model before you export it")
     read, written = _number(row, "input_cached_tokens"), _number(row, "input_cache_write_tokens")
     return StatementDay(
         day=datetime.fromtimestamp(int(row["start_time"]), UTC).date(),
@@ -89,7 +98,7 @@ def _openai_day(row: Mapping[str, str]) -> StatementDay:
 
 
 def _anthropic_day(row: Mapping[str, str]) -> StatementDay:
-    written = sum(_number(row, f"usage_input_tokens_cache_write_{kept}") for kept in ("5m", "1h"))
+    written = sum(_number(row, f"usage_input_tokens_{name}") for name in _ANTHROPIC_WRITES)
     return StatementDay(
         day=date.fromisoformat(row["usage_date_utc"][:10]),
         model=family(row["model_version"]),

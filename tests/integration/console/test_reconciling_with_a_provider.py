@@ -246,6 +246,58 @@ async def test_exports_of_both_consoles_are_read(side: Side, tmp_path: Path) -> 
         assert (code, report.calls, list(report.differences)) == (0, 3, [])
 
 
+async def test_an_export_by_minutes_with_empty_ones_among_them_is_added_up(side: Side, tmp_path: Path) -> None:
+    entries = [replace(each, at=BEGIN + timedelta(minutes=30 + number)) for number, each in enumerate(bill("openai", 2))]
+    export = tmp_path / "completions_usage.csv"
+    columns = "start_time,end_time,start_time_iso,end_time_iso,num_model_requests,model,input_tokens,output_tokens"
+    rows = [
+        f"{int(each.at.timestamp())},,,,1.0,{each.model},{each.prompt_tokens},{each.output_tokens},{each.cache_read_tokens}.0,"
+        f"{each.cache_write_tokens}"
+        for each in entries
+    ]
+    nothing = f"{int(BEGIN.timestamp())},,,,,,,,,"
+    export.write_text("\n".join([f"{columns},input_cached_tokens,input_cache_write_tokens", nothing, *rows]) + "\n")
+    side.ledger_has([booked(each) for each in entries])
+
+    code, report = await side.reconcile("openai", statement=export)
+
+    assert (code, report.calls, list(report.differences)) == (0, 2, [])
+
+
+async def test_an_export_of_a_time_without_use_says_that_nothing_was_billed(side: Side, tmp_path: Path) -> None:
+    export = tmp_path / "completions_usage.csv"
+    export.write_text("start_time,end_time,start_time_iso,end_time_iso\n1762732800,1762819200,,\n")
+    side.ledger_has([])
+
+    code, report = await side.reconcile("openai", statement=export)
+
+    assert (code, report.provider_side.total) == (0, 0)
+
+
+async def test_tokens_written_to_a_cache_count_in_older_exports_of_anthropic(side: Side, tmp_path: Path) -> None:
+    entries = bill("anthropic", 3)
+    rows = [_anthropic_row(each) for each in entries]
+    for row in rows:
+        row["usage_input_tokens_cache_write"] = row.pop("usage_input_tokens_cache_write_5m")
+        del row["usage_input_tokens_cache_write_1h"]
+    export = tmp_path / "anthropic.csv"
+    export.write_text("\n".join([",".join(rows[0]), *(",".join(row.values()) for row in rows)]) + "\n")
+    side.ledger_has([booked(each) for each in entries])
+
+    code, report = await side.reconcile("anthropic", statement=export)
+
+    assert (code, list(report.differences)) == (0, [])
+
+
+async def test_an_export_that_is_not_grouped_by_model_is_refused_with_the_mend(side: Side, tmp_path: Path) -> None:
+    export = tmp_path / "completions_usage.csv"
+    export.write_text("start_time,model,input_tokens,output_tokens,num_model_requests\n1762732800,,10,5,1\n")
+    side.ledger_has([])
+
+    with pytest.raises(BadInput, match="group the usage by model before you export it"):
+        await side.reconcile("openai", statement=export)
+
+
 async def test_the_table_names_the_call(side: Side) -> None:
     side.double.bill += bill("openai", 4)
     side.ledger_has([booked(each) for each in side.double.bill[1:]])
