@@ -112,7 +112,7 @@ class UsageFigures(Struct, frozen=True, kw_only=True):
     unpriced: int
     """Calls that ended and whose cost is unknown all the same; `cost_usd` lacks them."""
     in_doubt_usd: UsdText
-    """What calls in doubt can have cost at most; not part of `cost_usd`."""
+    """What calls whose cost is unknown, for whatever reason, can have cost at most; not part of `cost_usd`."""
     saved_by_cache_usd: UsdText
     saved_by_downgrade_usd: UsdText
     average_latency_ms: int | None
@@ -186,3 +186,6 @@ class MonthlyUsage(Struct, frozen=True, kw_only=True):
     """Calls by provider."""
     model_distribution: dict[str, int]
     by_worker: dict[str, WorkerShare]
+    attempts_failed_tokens: int = 0
+    """Tokens of failed attempts, those of calls among them that were answered well."""
+    attempts_failed_cost_usd: UsdText = "0"

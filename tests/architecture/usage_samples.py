@@ -124,6 +124,8 @@ USAGE_SAMPLES = (
         calls=_FIGURES,
         attempts=6,
         attempts_failed=2,
+        attempts_failed_tokens=300,
+        attempts_failed_cost_usd="0.001",
         provider_distribution={"openai": 10, "anthropic": 2},
         model_distribution={"gpt-5-mini": 10, "claude-haiku-4-5": 2},
         by_worker={"content_granulator": WorkerShare(attempts=6, tokens_used=_TOKENS, cost_usd="0.0123", busy_time_ms=9100)},

@@ -13,7 +13,7 @@ from aif_console.reading.columns import Columns
 from aif_console.reading.hanging import rows
 from aif_console.reading.json_output import print_json
 from aif_console.reading.plain_text import counted, dollars, milliseconds, percent
-from aif_contracts.money import usd
+from aif_contracts.money import ZERO, usd
 from aif_contracts.usage import MonthlyUsage, UsageFigures, UsageReport
 
 FIGURES = ("CALLS", "TOKENS", "COST", "IN DOUBT", "SAVED", "ERRORS", "FALLBACKS", "LATENCY")
@@ -59,8 +59,8 @@ def _cells(figures: UsageFigures) -> tuple[str, ...]:
     return (
         f"{figures.calls:,}",
         f"{figures.tokens.total_tokens:,}",
-        dollars(figures.cost_usd, is_complete=figures.unpriced == 0),
-        dollars(figures.in_doubt_usd) if figures.in_doubt else "-",
+        dollars(figures.cost_usd, is_complete=not _unknown(figures)),
+        dollars(figures.in_doubt_usd) if _unknown(figures) else "-",
         dollars(f"{saved:f}") if saved else "-",
         percent(figures.error_rate),
         percent(figures.fallback_rate),
@@ -71,13 +71,14 @@ def _cells(figures: UsageFigures) -> tuple[str, ...]:
 def _month(usage: MonthlyUsage) -> list[tuple[str, str]]:
     calls, lines, average = usage.calls, usage.cost_lines, usage.efficiency
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(usage.by_status.items()))
-    in_doubt = f"; {counted(calls.in_doubt, 'call')} in doubt, up to {dollars(calls.in_doubt_usd)}" if calls.in_doubt else ""
+    unknown = _unknown(calls)
+    in_doubt = f"; {counted(unknown, 'call')} of unknown cost, up to {dollars(calls.in_doubt_usd)}" if unknown else ""
     return [
         ("Month", usage.month),
         ("Client", usage.client_id or "everybody"),
         ("Orders", f"{usage.requests:,}" + (f": {statuses}" if statuses else "")),
         ("Delivered", f"{usage.deliverables:,}"),
-        ("Cost", dollars(usage.cost_usd, is_complete=calls.unpriced == 0) + in_doubt),
+        ("Cost", dollars(usage.cost_usd, is_complete=not unknown) + in_doubt),
         ("  AI", dollars(lines.ai_generation_usd)),
         ("  API calls", dollars(lines.api_calls_usd)),
         ("  Storage", dollars(lines.storage_usd)),
@@ -89,7 +90,7 @@ def _month(usage: MonthlyUsage) -> list[tuple[str, str]]:
         ),
         ("Tokens", f"{usage.monthly_tokens:,}"),
         ("Calls", f"{calls.calls:,}, errors {percent(calls.error_rate)}, fallbacks {percent(calls.fallback_rate)}"),
-        ("Attempts", f"{usage.attempts:,}, {usage.attempts_failed:,} failed"),
+        ("Attempts", _attempts(usage)),
         ("Time", f"{milliseconds(usage.wall_time_ms)} on the wall, {milliseconds(usage.busy_time_ms)} at work"),
         ("Per order", _per_order(average.avg_tokens_per_request, average.avg_time_per_request_ms)),
         ("Per delivery", "" if average.cost_per_deliverable_usd is None else dollars(average.cost_per_deliverable_usd)),
@@ -105,3 +106,15 @@ def _per_order(tokens: int | None, time_ms: int | None) -> str:
 
 def _shares(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _attempts(usage: MonthlyUsage) -> str:
+    failed = f"{usage.attempts:,}, {usage.attempts_failed:,} failed"
+    if not usage.attempts_failed_tokens and usd(usage.attempts_failed_cost_usd) == ZERO:
+        return failed
+    return f"{failed}: {dollars(usage.attempts_failed_cost_usd)}, {usage.attempts_failed_tokens:,} tokens"
+
+
+def _unknown(figures: UsageFigures) -> int:
+    """Calls whose cost nobody knows: without an answer, or with one that does not tell its usage."""
+    return figures.in_doubt + figures.unpriced

@@ -181,7 +181,7 @@ async def test_each_end_of_a_call_is_told_apart(books: Books) -> None:
     await books.call(outcome="in_doubt", cost_usd="0.1", upper_bound_usd="0.2", basis="estimate", prompt_tokens=0)
     await books.call(outcome="cached", cost_usd="0", saved_usd="0.01", saving="cache", prompt_tokens=0, completion_tokens=0)
     await books.call(cost_usd="0.000000000001", saved_usd="0.004", saving="downgrade", latency_ms=700)
-    await books.call(cost_usd=None)
+    await books.call(cost_usd=None, upper_bound_usd="0.125")
 
     totals = (await books.report(D.CLIENT)).totals
 
@@ -190,7 +190,7 @@ async def test_each_end_of_a_call_is_told_apart(books: Books) -> None:
     assert (totals.retries, totals.corrections, totals.continuations, totals.fallbacks) == (1, 1, 1, 1)
     assert totals.cost_usd == "0.160000000001"
     assert totals.cost_wasted_usd == "0.15"
-    assert (totals.in_doubt_usd, totals.unpriced) == ("0.75", 1)
+    assert (totals.in_doubt_usd, totals.unpriced) == ("0.875", 1)
     assert (totals.saved_by_cache_usd, totals.saved_by_downgrade_usd) == ("0.01", "0.004")
     assert (totals.tokens.prompt_tokens, totals.tokens.completion_tokens, totals.tokens.total_tokens) == (500, 140, 640)
     assert (totals.tokens.cache_read_tokens, totals.tokens.reasoning_tokens) == (60, 5)
@@ -342,6 +342,7 @@ async def test_a_month_tells_what_was_ordered_what_it_took_and_what_it_cost(book
     assert usage.efficiency.avg_time_per_request_ms == 7000
     assert usage.efficiency.cost_per_deliverable_usd == "0.030615"
     assert (usage.attempts, usage.attempts_failed) == (2, 1)
+    assert (usage.attempts_failed_tokens, usage.attempts_failed_cost_usd) == (120, "0.01")
     assert usage.provider_distribution == {"anthropic": 1, "openai": 1}
     assert usage.model_distribution == {"claude-haiku-4-5": 1, "gpt-5-mini": 1}
     assert {name: share.busy_time_ms for name, share in usage.by_worker.items()} == {
@@ -382,6 +383,7 @@ async def test_a_resumed_execution_delivers_what_its_last_leg_says(books: Books)
 async def test_the_log_of_usage_and_the_weekly_costs_are_views(books: Books) -> None:
     await books.call(workspace_id="marketing", cost_usd="0.000000150000")
     await books.call(booked_at="2026-11-16T00:00:00Z", outcome="in_doubt", cost_usd=None, upper_bound_usd="0.4")
+    await books.call(booked_at="2026-11-16T00:00:00Z", outcome="answered", cost_usd=None, upper_bound_usd="0.2")
     await books.call(booked_at="2026-11-15T23:59:59Z")
 
     logged = await books.rows(
@@ -394,7 +396,7 @@ async def test_the_log_of_usage_and_the_weekly_costs_are_views(books: Books) -> 
     assert (logged[0]["user_id"], logged[0]["tokens_total"]) == ("acme", 120)
     assert weekly == [
         {"week": "2026-11-09", "calls": 1, "cost_usd": Decimal("0.01"), "in_doubt_usd": Decimal(0)},
-        {"week": "2026-11-16", "calls": 2, "cost_usd": Decimal("0.00000015"), "in_doubt_usd": Decimal("0.4")},
+        {"week": "2026-11-16", "calls": 3, "cost_usd": Decimal("0.00000015"), "in_doubt_usd": Decimal("0.6")},
     ]
 
 

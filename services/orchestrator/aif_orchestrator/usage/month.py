@@ -62,6 +62,8 @@ async def monthly_usage(usage: UsageStore, connection: Connection, query: Monthl
         calls=calls,
         attempts=sum(row["attempts"] for row in workers),
         attempts_failed=sum(row["failed"] for row in workers),
+        attempts_failed_tokens=sum(row["tokens_of_failed"] for row in workers),
+        attempts_failed_cost_usd=usd_text(sum((row["cost_of_failed"] for row in workers), ZERO)),
         provider_distribution=_counted(bill, "key_1"),
         model_distribution=_counted(bill, "key_2"),
         by_worker={row["worker_name"]: _share(row) for row in workers},

@@ -31,7 +31,7 @@ WITH grouped AS MATERIALIZED (
            coalesce(sum(cost_usd), 0) AS cost_usd,
            sum(cost_usd) FILTER (WHERE outcome NOT IN ('answered', 'cached')) AS cost_wasted_usd,
            count(*) FILTER (WHERE cost_usd IS NULL AND outcome NOT IN ('started', 'in_doubt', 'failed', 'cached')) AS unpriced,
-           sum(upper_bound_usd) FILTER (WHERE outcome IN ('started', 'in_doubt') AND cost_usd IS NULL) AS in_doubt_usd,
+           sum(upper_bound_usd) FILTER (WHERE cost_usd IS NULL) AS in_doubt_usd,
            sum(saved_usd) FILTER (WHERE saving = 'cache') AS saved_by_cache_usd,
            sum(saved_usd) FILTER (WHERE saving = 'downgrade') AS saved_by_downgrade_usd,
            (sum(latency_ms) FILTER (WHERE outcome NOT IN ('started', 'in_doubt', 'cached')))::bigint AS latency_ms
@@ -96,7 +96,9 @@ WHERE created_at >= $1 AND created_at < $2 AND ($3::text IS NULL OR client_id = 
 SELECT worker_name, count(*) AS attempts, count(*) FILTER (WHERE NOT success) AS failed,
        sum(execution_time_ms)::bigint AS busy_time_ms,
        sum(prompt_tokens)::bigint AS prompt_tokens, sum(completion_tokens)::bigint AS completion_tokens,
-       sum(tokens_used)::bigint AS tokens_used, coalesce(sum(cost_usd), 0) AS cost_usd
+       sum(tokens_used)::bigint AS tokens_used, coalesce(sum(cost_usd), 0) AS cost_usd,
+       coalesce(sum(tokens_used) FILTER (WHERE NOT success), 0)::bigint AS tokens_of_failed,
+       coalesce(sum(cost_usd) FILTER (WHERE NOT success), 0) AS cost_of_failed
 FROM stage_attempts
 JOIN executions USING (execution_id)
 WHERE executions.created_at >= $1 AND executions.created_at < $2 AND ($3::text IS NULL OR executions.client_id = $3)
