@@ -39,7 +39,7 @@ class AlertKind(enum.StrEnum):
 
 
 class BudgetAlert(Struct, frozen=True, kw_only=True):
-    """Published on the alert subject and kept; once for each client, window, kind and threshold."""
+    """Published on the alert subject and kept; once for each client, window, kind, threshold and limit."""
 
     alert_id: str
     client_id: str

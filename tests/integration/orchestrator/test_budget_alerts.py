@@ -51,7 +51,8 @@ async def account(
         await connection.execute(
             "INSERT INTO budget_windows (client_id, budget_window, limit_usd, policy, energy_limit, spent_usd, energy_spent)"
             " VALUES ($1, coalesce($5, to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')), $2, 'warn', 10, $3, $4)"
-            " ON CONFLICT (client_id, budget_window) DO UPDATE SET spent_usd = EXCLUDED.spent_usd",
+            " ON CONFLICT (client_id, budget_window) DO UPDATE SET spent_usd = EXCLUDED.spent_usd,"
+            " limit_usd = EXCLUDED.limit_usd",
             client_id,
             Decimal(limit),
             Decimal(spent),
@@ -100,6 +101,22 @@ async def test_a_threshold_is_said_once_and_the_next_one_when_it_is_reached(data
     assert said(first) == [("acme", "spent", 50)]
     assert said(again) == []
     assert said(later) == [("acme", "spent", 80), ("acme", "spent", 100)]
+
+
+async def test_a_limit_that_was_raised_is_said_when_it_is_reached_and_the_old_one_is_not_said_again(database: Database) -> None:
+    looking = lookout(database)
+    await account(database, "acme", spent="60", limit="50")
+    await looking.look()
+    await account(database, "acme", spent="60", limit="100")
+    raised = await looking.look()
+    await account(database, "acme", spent="80", limit="100")
+    later = await looking.look()
+    await account(database, "acme", spent="80", limit="50")
+
+    back = await looking.look()
+
+    assert (said(raised), said(later), said(back)) == ([("acme", "spent", 50)], [("acme", "spent", 80)], [])
+    assert len({message.message_id for message in await outbox_messages(database)}) >= 5
 
 
 async def test_what_is_said_is_in_the_outbox_under_the_alerts_id(database: Database) -> None:

@@ -44,9 +44,15 @@ def test_each_threshold_of_money_is_reached_exactly(spent: str, thresholds: list
 
 
 def test_what_was_said_is_not_said_again() -> None:
-    looked_at = account(spent_usd="81", raised=((AlertKind.SPENT, 50),))
+    looked_at = account(spent_usd="81", raised=((AlertKind.SPENT, 50, Decimal("100.00")),))
 
     assert reached(looked_at) == [(AlertKind.SPENT, 80)]
+
+
+def test_what_was_said_of_another_limit_is_said_of_this_one() -> None:
+    looked_at = account(spent_usd="81", raised=((AlertKind.SPENT, 50, Decimal(20)), (AlertKind.SPENT, 80, Decimal(20))))
+
+    assert reached(looked_at) == [(AlertKind.SPENT, 50), (AlertKind.SPENT, 80)]
 
 
 def test_a_limit_of_nothing_is_reached_by_the_first_cent_only() -> None:
@@ -61,7 +67,7 @@ def test_a_pace_that_passes_the_limit_is_forecast() -> None:
     assert alert.message == (
         "at the pace of 2026-11 so far, 160.00 USD will be spent by its end, above the limit of 100.00 USD"
     )
-    assert alert.alert_id == "alert_acme_2026-11_forecast_100"
+    assert alert.alert_id == "alert_acme_2026-11_forecast_100_of_100"
 
 
 def test_a_pace_that_lasts_is_not_forecast() -> None:
@@ -88,5 +94,5 @@ def test_energy_without_a_limit_is_never_used_up() -> None:
 def test_a_dear_week_names_the_week_and_the_mark() -> None:
     alert = dear_week("acme", "2026-W47", Decimal("61.5"), Decimal(50))
 
-    assert alert.alert_id == "alert_acme_2026-W47_weekly_100"
+    assert alert.alert_id == "alert_acme_2026-W47_weekly_100_of_50"
     assert alert.message == "61.50 USD were spent on AI in week 2026-W47, above the mark of 50.00 USD"

@@ -38,6 +38,7 @@ class AlertStore:
             crossing.window,
             crossing.kind,
             crossing.threshold_percent,
+            crossing.of_limit,
             crossing.alert_id,
             crossing.spent_usd,
             crossing.limit_usd,
@@ -80,7 +81,7 @@ def _account(row: Record) -> Account:
         energy_limit=row["energy_limit"],
         energy_spent=row["energy_spent"],
         elapsed_share=row["elapsed_share"],
-        raised=frozenset((AlertKind(kind), int(percent)) for kind, percent in raised),
+        raised=frozenset((AlertKind(kind), int(percent), Decimal(limit)) for kind, percent, limit in raised),
     )
 
 

@@ -28,30 +28,32 @@ class Account(Struct, frozen=True, kw_only=True):
     energy_spent: int
     elapsed_share: Decimal | None
     """How much of the month has passed, of 1; None in its first day, and when it is over."""
-    raised: Collection[tuple[AlertKind, int]] = ()
-    """What was said already: kinds and thresholds."""
+    raised: Collection[tuple[AlertKind, int, Decimal]] = ()
+    """What was said already: kinds, thresholds, and the limits that they were shares of."""
 
 
 class Crossing(Struct, frozen=True, kw_only=True):
-    """Something to say, once."""
+    """Something to say, once for each limit."""
 
     client_id: str
     window: str
     kind: AlertKind
     threshold_percent: int
+    of_limit: Decimal
+    """What the threshold is a share of: US dollars, or units of energy."""
     spent_usd: Decimal
     limit_usd: Decimal
     message: str
 
     @property
     def alert_id(self) -> str:
-        return f"alert_{self.client_id}_{self.window}_{self.kind}_{self.threshold_percent}"
+        return f"alert_{self.client_id}_{self.window}_{self.kind}_{self.threshold_percent}_of_{usd_text(self.of_limit)}"
 
 
 def crossings(account: Account) -> list[Crossing]:
     """What the account has reached and was not said, the lowest threshold first."""
     reached = [*_spent(account), *_forecast(account), *_energy(account)]
-    return [each for each in reached if (each.kind, each.threshold_percent) not in account.raised]
+    return [each for each in reached if (each.kind, each.threshold_percent, each.of_limit) not in account.raised]
 
 
 def dear_week(client_id: str, week: str, spent_usd: Decimal, mark_usd: Decimal) -> Crossing:
@@ -60,6 +62,7 @@ def dear_week(client_id: str, week: str, spent_usd: Decimal, mark_usd: Decimal) 
         window=week,
         kind=AlertKind.WEEKLY,
         threshold_percent=WHOLE_PERCENT,
+        of_limit=mark_usd,
         spent_usd=spent_usd,
         limit_usd=mark_usd,
         message=f"{_dollars(spent_usd)} were spent on AI in week {week}, above the mark of {_dollars(mark_usd)}",
@@ -70,7 +73,7 @@ def _spent(account: Account) -> Iterator[Crossing]:
     for percent in THRESHOLDS_PERCENT:
         if account.spent_usd > 0 and account.spent_usd * WHOLE_PERCENT >= account.limit_usd * percent:
             words = f"{_dollars(account.spent_usd)} of {_dollars(account.limit_usd)} are spent in {account.window}"
-            yield _crossing(account, AlertKind.SPENT, percent, f"{words}: {percent} % are reached")
+            yield _crossing(account, AlertKind.SPENT, percent, account.limit_usd, f"{words}: {percent} % are reached")
 
 
 def _forecast(account: Account) -> Iterator[Crossing]:
@@ -80,7 +83,7 @@ def _forecast(account: Account) -> Iterator[Crossing]:
     if coming > account.limit_usd:
         words = f"at the pace of {account.window} so far, {_dollars(coming)} will be spent by its end"
         message = f"{words}, above the limit of {_dollars(account.limit_usd)}"
-        yield _crossing(account, AlertKind.FORECAST, WHOLE_PERCENT, message)
+        yield _crossing(account, AlertKind.FORECAST, WHOLE_PERCENT, account.limit_usd, message)
 
 
 def _energy(account: Account) -> Iterator[Crossing]:
@@ -90,15 +93,16 @@ def _energy(account: Account) -> Iterator[Crossing]:
     for percent in THRESHOLDS_PERCENT:
         if account.energy_spent > 0 and account.energy_spent * WHOLE_PERCENT >= limit * percent:
             words = f"{account.energy_spent} of {limit} units of energy are used in {account.window}"
-            yield _crossing(account, AlertKind.ENERGY, percent, f"{words}: {percent} % are reached")
+            yield _crossing(account, AlertKind.ENERGY, percent, Decimal(limit), f"{words}: {percent} % are reached")
 
 
-def _crossing(account: Account, kind: AlertKind, percent: int, message: str) -> Crossing:
+def _crossing(account: Account, kind: AlertKind, percent: int, of_limit: Decimal, message: str) -> Crossing:
     return Crossing(
         client_id=account.client_id,
         window=account.window,
         kind=kind,
         threshold_percent=percent,
+        of_limit=of_limit,
         spent_usd=account.spent_usd,
         limit_usd=account.limit_usd,
         message=message,

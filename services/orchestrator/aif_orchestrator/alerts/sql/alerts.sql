@@ -4,7 +4,7 @@
 SELECT account.client_id, account.budget_window, account.limit_usd, account.spent_usd, account.energy_limit,
        account.energy_spent, CASE WHEN account.budget_window = clock.this_month THEN clock.elapsed_share END AS elapsed_share,
        ARRAY(
-           SELECT kind || ' ' || threshold_percent FROM budget_alerts
+           SELECT kind || ' ' || threshold_percent || ' ' || of_limit FROM budget_alerts
            WHERE budget_alerts.client_id = account.client_id AND budget_alerts.budget_window = account.budget_window
        ) AS raised
 FROM (
@@ -49,9 +49,9 @@ WHERE bill.spent_usd > $1
 -- name: insert_alert
 -- Whoever gets the row back says it; another replica, or the next look, gets nothing.
 INSERT INTO budget_alerts (
-    client_id, budget_window, kind, threshold_percent, alert_id, spent_usd, limit_usd, message, raised_at
+    client_id, budget_window, kind, threshold_percent, of_limit, alert_id, spent_usd, limit_usd, message, raised_at
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now())
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now())
 ON CONFLICT DO NOTHING
 RETURNING raised_at;
 
