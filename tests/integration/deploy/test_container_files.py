@@ -140,7 +140,7 @@ def test_the_fresh_passwords_and_minted_keys_are_all_that_compose_asks_for() -> 
     environment = dict(line.split("=", 1) for line in [*passwords, *keys])
     assert set(SECRETS) <= set(environment)
     assert _compose(environment).returncode == 0
-    assert all(re.fullmatch(r"\w+_PASSWORD=p[0-9a-f]{48}", line) for line in passwords)
+    assert all(re.fullmatch(r"(\w+_PASSWORD|AIF_ORCHESTRATOR_AUDIT_KEYS)=p[0-9a-f]{48}", line) for line in passwords)
     assert len(set(passwords)) == len(passwords)
 
 
