@@ -1,15 +1,20 @@
 """Anthropic's messages by its official SDK."""
 
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Raw, Struct
 
 from aif_ai.answer_size import longest_answer
 from aif_ai.failures import InvalidRequest, MalformedOutput, ProviderUnreachable, Refused
 from aif_ai.provider import Listener, ModelCall, Offer
 from aif_ai.requests import Answer, CallTrace, Capability, Finish, Role
-from aif_ai.sdk_streams import http_client, malformed_event, sdk_events
-from aif_ai.strict_schema import Dialect, translate
+from aif_ai.sdk_streams import http_client, sdk_events
+from aif_ai.strict_schema import Dialect, TranslatedSchemas
 from aif_ai.told_usage import credible_tokens, is_same_model
+from aif_ai.transport_failures import failure_in_place_of_answer
 from aif_contracts.metering import Tokens
 
 if TYPE_CHECKING:
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
 
 ANTHROPIC = "anthropic"
 _CUT_OFF = frozenset({"max_tokens", "model_context_window_exceeded"})
+_NO_USAGE = Raw(b"null")
 
 
 class AnthropicProvider:
@@ -30,19 +36,21 @@ class AnthropicProvider:
         self._silence_seconds = silence_seconds
         """A stream that says nothing for so long is given up."""
         self._client: AsyncAnthropic | None = None
+        self._schemas = TranslatedSchemas(Dialect.ANTHROPIC)
 
     async def answer(self, call: ModelCall, trace: CallTrace, heard: Listener) -> Answer:
         # The SDK takes almost two seconds and 65 MB to import; a process that uses no model never pays for it.
         import anthropic
 
-        client, request, reading = self._connected(), _request(call), _Reading()
-        events = sdk_events(client.messages.create, request, call=call, provider=self.name, sdk=anthropic, trace=trace)
+        client, body, reading = self._connected(), self._body(call), _Reading()
+        events = sdk_events(
+            client, "/v1/messages", body, decode=_event, call=call, provider=self.name, sdk=anthropic, trace=trace
+        )
         async with aclosing(events):
             async for event in events:
-                try:
-                    text = reading.take(event)
-                except (AttributeError, TypeError) as error:
-                    malformed_event(self.name, error)
+                if isinstance(event, _Failed):
+                    raise failure_in_place_of_answer(self.name, event.error)
+                text = reading.take(event)
                 trace.response_id = trace.response_id or reading.response_id
                 if reading.tokens is not None and reading.stop is not None:
                     # Some servers count along; only what is told at the end is what is billed.
@@ -67,6 +75,20 @@ class AnthropicProvider:
             await self._client.close()
             self._client = None
 
+    def _body(self, call: ModelCall) -> bytes:
+        request: dict[str, Any] = {
+            "model": call.model,
+            "max_tokens": call.max_output_tokens,
+            "messages": [{"role": m.role.value, "content": m.text} for m in call.messages if m.role is not Role.SYSTEM],
+            "stream": True,
+        }
+        system = "\n\n".join(m.text for m in call.messages if m.role is Role.SYSTEM)
+        if system:
+            request["system"] = system
+        if call.schema is not None:
+            request["output_config"] = {"format": {"type": "json_schema", "schema": self._schemas.of(call.schema)}}
+        return msgspec.json.encode(request)
+
     def _connected(self) -> "AsyncAnthropic":
         import anthropic
 
@@ -83,9 +105,79 @@ class AnthropicProvider:
         return self._client
 
 
+class _OutputDetails(Struct, frozen=True, kw_only=True):
+    thinking_tokens: int | None = None
+
+
+class _Counts(Struct, frozen=True, kw_only=True):
+    """Input tokens leave out the cached ones here."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+
+class _Message(Struct, frozen=True, kw_only=True):
+    id: str | None = None
+    model: str | None = None
+    usage: Raw = _NO_USAGE
+
+
+class _Opened(Struct, frozen=True, kw_only=True):
+    message: _Message
+
+
+class _Delta(Struct, frozen=True, kw_only=True):
+    type: str
+    text: str = ""
+    """Of deltas of the type `text_delta`."""
+
+
+class _Written(Struct, frozen=True, kw_only=True):
+    delta: _Delta
+
+
+class _Stop(Struct, frozen=True, kw_only=True):
+    stop_reason: str | None = None
+
+
+class _Closed(Struct, frozen=True, kw_only=True):
+    delta: _Stop
+    usage: Raw = _NO_USAGE
+
+
+class _Failed(Struct, frozen=True, kw_only=True):
+    error: Any = None
+
+
+class _Other(Struct, frozen=True, kw_only=True):
+    """An event that tells nothing of the answer; its type tells which of the others it is, or that it is none."""
+
+    type: str
+
+
+_Event = _Opened | _Written | _Closed | _Failed | _Other
+_OTHER = msgspec.json.Decoder(_Other)
+_EVENTS: Mapping[str, msgspec.json.Decoder[_Event]] = {
+    "message_start": msgspec.json.Decoder(_Opened),
+    "content_block_delta": msgspec.json.Decoder(_Written),
+    "message_delta": msgspec.json.Decoder(_Closed),
+    "error": msgspec.json.Decoder(_Failed),
+}
+_COUNTS = msgspec.json.Decoder(_Counts | None)
+
+
+def _event(data: bytes) -> _Event:
+    """Raises ValueError for what is none."""
+    event = _OTHER.decode(data)
+    decoder = _EVENTS.get(event.type)
+    return event if decoder is None else decoder.decode(data)
+
+
 class _Reading:
-    """What the events have told so far. The SDK checks no shapes: `take` raises AttributeError or
-    TypeError for foreign ones."""
+    """What the events have told so far."""
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
@@ -93,57 +185,43 @@ class _Reading:
         self.response_id: str | None = None
         self.model: str | None = None
         self.tokens: Tokens | None = None
-        self._opening: Any = None
+        self._opening = _NO_USAGE
 
-    def take(self, event: Any) -> str:
+    def take(self, event: _Event) -> str:
         """The text of one event."""
-        if event.type == "message_start":
-            self.response_id, self.model = _text(event.message.id), _text(event.message.model)
-            self._opening = event.message.usage
-        elif event.type == "content_block_delta" and event.delta.type == "text_delta":
-            self.pieces.append(_text(event.delta.text))
-            return self.pieces[-1]
-        elif event.type == "message_delta":
-            self.stop = _text(event.delta.stop_reason) or self.stop
-            self.tokens = _tokens(self._opening, event.usage)
+        match event:
+            case _Opened(message=message):
+                self.response_id, self.model, self._opening = message.id, message.model, message.usage
+            case _Written(delta=delta) if delta.type == "text_delta":
+                self.pieces.append(delta.text)
+                return delta.text
+            case _Closed():
+                self.stop = event.delta.stop_reason or self.stop
+                self.tokens = _tokens(self._opening, event.usage)
         return ""
 
 
-def _request(call: ModelCall) -> dict[str, Any]:
-    request: dict[str, Any] = {
-        "model": call.model,
-        "max_tokens": call.max_output_tokens,
-        "messages": [{"role": m.role.value, "content": m.text} for m in call.messages if m.role is not Role.SYSTEM],
-        "stream": True,
-    }
-    system = "\n\n".join(m.text for m in call.messages if m.role is Role.SYSTEM)
-    if system:
-        request["system"] = system
-    if call.schema is not None:
-        request["output_config"] = {"format": {"type": "json_schema", "schema": translate(call.schema, Dialect.ANTHROPIC)}}
-    return request
+def _tokens(opening: Raw, closing: Raw) -> Tokens | None:
+    """Input tokens leave out the cached ones here, so that they are added. The closing counts are totals and win.
 
-
-def _text(value: Any) -> str:
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} in place of text")
-    return value or ""
-
-
-def _tokens(opening: Any, closing: Any) -> Tokens | None:
-    """Input tokens leave out the cached ones here, so that they are added. The closing counts are totals and win."""
-    if opening is None or closing is None:
+    None for counts that are missing or no counts.
+    """
+    try:
+        opened, closed = _COUNTS.decode(opening), _COUNTS.decode(closing)
+    except msgspec.ValidationError:
+        return None
+    if opened is None or closed is None:
         return None
 
-    def count(name: str) -> Any:
-        value = getattr(closing, name, None)
-        return value if value is not None else getattr(opening, name, None)
+    def count(name: str) -> int | None:
+        value: int | None = getattr(closed, name)
+        return value if value is not None else getattr(opened, name)
 
     plain, output = count("input_tokens"), count("output_tokens")
     read, written = count("cache_read_input_tokens") or 0, count("cache_creation_input_tokens") or 0
     if plain is None or output is None or min(plain, read, written) < 0:
         return None
-    details = count("output_tokens_details")
+    details = closed.output_tokens_details or opened.output_tokens_details
     return Tokens(
         prompt_tokens=plain + read + written,
         completion_tokens=output,

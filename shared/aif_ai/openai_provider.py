@@ -3,13 +3,17 @@
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from msgspec import Raw, Struct
+
 from aif_ai.answer_size import longest_answer
 from aif_ai.failures import InvalidRequest, MalformedOutput, ProviderUnreachable, Refused
 from aif_ai.provider import Listener, ModelCall, Offer
 from aif_ai.requests import Answer, CallTrace, Capability, Finish
-from aif_ai.sdk_streams import http_client, malformed_event, sdk_events
-from aif_ai.strict_schema import Dialect, translate
+from aif_ai.sdk_streams import http_client, sdk_events
+from aif_ai.strict_schema import Dialect, TranslatedSchemas
 from aif_ai.told_usage import credible_tokens, is_same_model
+from aif_ai.transport_failures import failure_in_place_of_answer
 from aif_contracts.metering import Tokens
 
 if TYPE_CHECKING:
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 OPENAI = "openai"
 COMPATIBLE = "openai_compatible"
 _KEY_OF_SERVERS_WITHOUT_KEYS = "not-needed"
+_LONGEST_REFUSAL = 1_000
+_NO_USAGE = Raw(b"null")
 
 
 class OpenAiProvider:
@@ -40,19 +46,28 @@ class OpenAiProvider:
         self._silence_seconds = silence_seconds
         """A stream that says nothing for so long is given up."""
         self._client: AsyncOpenAI | None = None
+        self._schemas = TranslatedSchemas(Dialect.OPENAI)
 
     async def answer(self, call: ModelCall, trace: CallTrace, heard: Listener) -> Answer:
         # The SDK takes most of a second and 40 MB to import; a process that uses no model never pays for it.
         import openai
 
-        client, request, reading = self._connected(), self._request(call), _Reading()
-        chunks = sdk_events(client.chat.completions.create, request, call=call, provider=self.name, sdk=openai, trace=trace)
+        client, body, reading = self._connected(), self._body(call), _Reading()
+        chunks = sdk_events(
+            client,
+            "/chat/completions",
+            body,
+            decode=_CHUNK.decode,
+            call=call,
+            provider=self.name,
+            sdk=openai,
+            trace=trace,
+        )
         async with aclosing(chunks):
             async for chunk in chunks:
-                try:
-                    text = reading.take(chunk)
-                except (AttributeError, TypeError) as error:
-                    malformed_event(self.name, error)
+                if chunk.error:
+                    raise failure_in_place_of_answer(self.name, chunk.error)
+                text = reading.take(chunk)
                 trace.response_id = trace.response_id or reading.response_id
                 if reading.tokens is not None and reading.finish is not None:
                     # Some servers count along; only what is told at the end is what is billed.
@@ -77,7 +92,7 @@ class OpenAiProvider:
             await self._client.close()
             self._client = None
 
-    def _request(self, call: ModelCall) -> dict[str, Any]:
+    def _body(self, call: ModelCall) -> bytes:
         request: dict[str, Any] = {
             "model": call.model,
             "messages": [{"role": message.role.value, "content": message.text} for message in call.messages],
@@ -89,9 +104,9 @@ class OpenAiProvider:
         if call.schema is not None:
             request["response_format"] = {
                 "type": "json_schema",
-                "json_schema": {"name": call.schema_name, "strict": True, "schema": translate(call.schema, Dialect.OPENAI)},
+                "json_schema": {"name": call.schema_name, "strict": True, "schema": self._schemas.of(call.schema)},
             }
-        return request
+        return msgspec.json.encode(request)
 
     def _connected(self) -> "AsyncOpenAI":
         import openai
@@ -109,9 +124,50 @@ class OpenAiProvider:
         return self._client
 
 
+class _Delta(Struct, frozen=True, kw_only=True):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(Struct, frozen=True, kw_only=True):
+    delta: _Delta
+    finish_reason: str | None = None
+
+
+class _Chunk(Struct, frozen=True, kw_only=True):
+    id: str | None = None
+    model: str | None = None
+    choices: tuple[_Choice, ...] = ()
+    usage: Raw = _NO_USAGE
+    error: Any = None
+    """What some send in place of the rest of an answer."""
+
+
+class _PromptDetails(Struct, frozen=True, kw_only=True):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _CompletionDetails(Struct, frozen=True, kw_only=True):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(Struct, frozen=True, kw_only=True):
+    """Prompt tokens include the cached ones here, completion tokens the reasoning and what is spoken."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+
+_CHUNK = msgspec.json.Decoder(_Chunk)
+_USAGE = msgspec.json.Decoder(_Usage | None)
+
+
 class _Reading:
-    """What the chunks have told so far. The SDK checks no shapes: `take` raises AttributeError or
-    TypeError for foreign ones."""
+    """What the chunks have told so far."""
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
@@ -121,40 +177,38 @@ class _Reading:
         self.model: str | None = None
         self.tokens: Tokens | None = None
 
-    def take(self, chunk: Any) -> str:
+    def take(self, chunk: _Chunk) -> str:
         """The text of one chunk."""
-        self.response_id = _text(chunk.id) or self.response_id
-        self.model = _text(chunk.model) or self.model
-        if chunk.usage is not None:
+        self.response_id = chunk.id or self.response_id
+        self.model = chunk.model or self.model
+        if chunk.usage != _NO_USAGE:
             self.tokens = _tokens(chunk.usage)
         new = ""
         for choice in chunk.choices:
-            self.finish = _text(choice.finish_reason) or self.finish
-            self.refusal = (self.refusal + _text(choice.delta.refusal))[:1_000]
-            new += _text(choice.delta.content)
+            self.finish = choice.finish_reason or self.finish
+            if choice.delta.refusal:
+                self.refusal = (self.refusal + choice.delta.refusal)[:_LONGEST_REFUSAL]
+            new += choice.delta.content or ""
         if new:
             self.pieces.append(new)
         return new
 
 
-def _text(value: Any) -> str:
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} in place of text")
-    return value or ""
-
-
-def _tokens(usage: Any) -> Tokens | None:
-    """Prompt tokens include the cached ones here, completion tokens the reasoning and what is spoken."""
-    in_detail, out_detail = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
-    prompt, completion = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
-    if prompt is None or completion is None:
+def _tokens(told: Raw) -> Tokens | None:
+    """None for counts that are missing or no counts."""
+    try:
+        usage = _USAGE.decode(told)
+    except msgspec.ValidationError:
         return None
-    total = getattr(usage, "total_tokens", None)
+    if usage is None:
+        return None
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    sum_of_both = usage.prompt_tokens + usage.completion_tokens
     return Tokens(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=prompt + completion if total is None else total,
-        cache_read_tokens=getattr(in_detail, "cached_tokens", None) or 0,
-        cache_write_tokens=getattr(in_detail, "cache_write_tokens", None) or 0,
-        reasoning_tokens=getattr(out_detail, "reasoning_tokens", None) or 0,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=sum_of_both if usage.total_tokens is None else usage.total_tokens,
+        cache_read_tokens=(prompt.cached_tokens if prompt else None) or 0,
+        cache_write_tokens=(prompt.cache_write_tokens if prompt else None) or 0,
+        reasoning_tokens=(completion.reasoning_tokens if completion else None) or 0,
     )

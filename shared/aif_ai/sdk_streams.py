@@ -1,15 +1,21 @@
-"""Event streams of the official SDKs, with every failure in our own words.
+"""Event streams over the official SDKs, with every failure in our own words.
 
-OpenAI's and Anthropic's SDK come out of the same generator: their clients take the same arguments, their streams have the
-same parts, their errors the same names. What is alike is here; what a provider says in its events is in its adapter.
+OpenAI's and Anthropic's SDK come out of the same generator: their clients take the same arguments, their errors have the same
+names. What is alike is here; what a provider says in its events is in its adapter.
+
+The SDK has the connections, addresses, keys and headers, and reads error answers. What it would make of a request and of each
+event is left out: those objects take more time of the processor than all the rest of a call.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
+from aif_ai.event_stream import EventStreamDecoder
 from aif_ai.failures import MalformedOutput
 from aif_ai.provider import ModelCall
 from aif_ai.requests import CallTrace
@@ -23,6 +29,16 @@ _MOST_BYTES_OF_AN_EVENT = 4_194_304
 _MOST_CONNECTIONS = 1_000
 _LONGEST_REQUEST_ID = 512
 _NOT_A_STREAM = ("application/json", "text/html")
+_LAST_DATA = b"[DONE]"
+_SECONDS_FOR_THE_REST = 0.1
+
+Event = TypeVar("Event")
+
+
+class SdkClient(Protocol):
+    """What is used of an SDK's client."""
+
+    async def post(self, path: str, *, cast_to: Any, content: bytes, options: Any, stream: Any, stream_cls: Any) -> Any: ...
 
 
 def http_client(*, silence_seconds: float) -> "httpx2.AsyncClient":
@@ -41,42 +57,52 @@ def http_client(*, silence_seconds: float) -> "httpx2.AsyncClient":
 
 
 async def sdk_events(
-    create: Callable[..., Awaitable[Any]],
-    request: dict[str, Any],
+    client: SdkClient,
+    path: str,
+    body: bytes,
     *,
+    decode: Callable[[bytes], Event],
     call: ModelCall,
     provider: str,
     sdk: ModuleType,
     trace: CallTrace,
-) -> AsyncGenerator[Any, None]:
-    """The events of the stream that `create` opens. Close it when you leave early. Raises leaves of AiFailure only."""
+) -> AsyncGenerator[Event, None]:
+    """The events of the stream that `body` asks for. Close it when you leave early. Raises leaves of AiFailure only.
+
+    `decode` raises ValueError for data that is no event of the provider's.
+    """
     import httpx2
 
     trace.sent = True
+    events = EventStreamDecoder()
     try:
-        stream = await create(**request, extra_headers=_request_id(call))
-        async with stream:
-            await _refuse_other_bodies(stream.response, provider)
-            async for event in stream:
-                yield event
+        response: httpx2.Response = await client.post(
+            path,
+            content=body,
+            options={"headers": _request_id(call)},
+            cast_to=httpx2.Response,
+            stream=True,
+            stream_cls=sdk.AsyncStream[Any],
+        )
+        async with aclosing(response), aclosing(response.aiter_raw()) as parts:
+            await _refuse_other_bodies(response, provider)
+            async for part in parts:
+                for data in events.ended_by(part):
+                    if data.startswith(_LAST_DATA):
+                        await _to_the_end(parts)
+                        return
+                    yield decode(data)
     except sdk.APIStatusError as error:
         raise _of_status(error, provider, trace) from error
     except sdk.APIConnectionError as error:
         failure = failure_of_connection(provider, error.__cause__ or error)
         trace.sent = failure.maybe_billed
         raise failure from error
-    except sdk.APIError as error:
-        raise failure_in_place_of_answer(provider, error.body or error.message) from error
-    except (ValueError, RecursionError) as error:
-        # Broken JSON, broken UTF-8, numbers without end, brackets without end.
-        raise MalformedOutput(f"{provider} sent a piece of its answer that is no JSON", maybe_billed=True) from error
     except httpx2.TransportError as error:
-        # Anthropic's SDK lets what happens in the middle of a stream through as it is.
         raise failure_of_connection(provider, error) from error
-
-
-def malformed_event(provider: str, error: Exception) -> Never:
-    raise MalformedOutput(f"{provider} sent an event of another shape than its API has", maybe_billed=True) from error
+    except (ValueError, RecursionError) as error:
+        # Broken JSON, broken UTF-8, numbers without end, brackets without end, or JSON of another shape.
+        raise MalformedOutput(f"{provider} sent a piece of its answer that its API does not have", maybe_billed=True) from error
 
 
 def _request_id(call: ModelCall) -> dict[str, str]:
@@ -92,9 +118,6 @@ def _request_id(call: ModelCall) -> dict[str, str]:
 
 def _of_status(error: Any, provider: str, trace: CallTrace) -> Exception:
     body = error.body.get("error", error.body) if isinstance(error.body, dict) else error.body
-    if error.response.is_success:
-        # An error event in the middle of a stream arrives as a status error of a response that was 200.
-        return failure_in_place_of_answer(provider, body)
     code = (body.get("code") or body.get("type")) if isinstance(body, dict) else None
     message = body.get("message") if isinstance(body, dict) else None
     failure = failure_of_status(provider, error.status_code, str(message or error.message), error.response.headers, code=code)
@@ -115,3 +138,13 @@ async def _refuse_other_bodies(response: "httpx2.Response", provider: str) -> No
     if isinstance(said, dict) and said.get("error"):
         raise failure_in_place_of_answer(provider, said["error"])
     raise MalformedOutput(f"{provider} answered with {content_type} where a stream was asked for", maybe_billed=True)
+
+
+async def _to_the_end(parts: AsyncGenerator[bytes, None]) -> None:
+    """A connection can only be used again when its last answer was read to the end, which mostly is there already."""
+    import httpx2
+
+    with suppress(TimeoutError, httpx2.TransportError):
+        async with asyncio.timeout(_SECONDS_FOR_THE_REST):
+            async for _ in parts:
+                pass

@@ -6,7 +6,12 @@ the whole schema.
 """
 
 import enum
+from collections import OrderedDict
 from typing import Any
+
+import msgspec
+
+_MOST_KEPT = 64
 
 
 class Dialect(enum.StrEnum):
@@ -31,6 +36,27 @@ def translate(schema: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
     root = _inlined_root(schema)
     translated: dict[str, Any] = _node(root, dialect)
     return translated
+
+
+class TranslatedSchemas:
+    """Keeps the translations of the schemas it met last: translating costs far more than finding one again."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._kept: OrderedDict[bytes, msgspec.Raw] = OrderedDict()
+
+    def of(self, schema: dict[str, Any]) -> msgspec.Raw:
+        """The translation, as JSON."""
+        key = msgspec.json.encode(schema)
+        translated = self._kept.get(key)
+        if translated is None:
+            translated = msgspec.Raw(msgspec.json.encode(translate(schema, self._dialect)))
+            self._kept[key] = translated
+            if len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(key)
+        return translated
 
 
 def without_nulls(value: Any) -> Any:
