@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from aif_ai.call_policy import CallPolicy
+from aif_ai.configuration import ClientConfigurations
 from aif_ai.door import Door
 from aif_ai.local.assembly import local_providers
 from aif_ai.local.speech.provider import LocalSpeech, SpeechLimits
@@ -28,6 +29,7 @@ class AnalystRig:
         budget_characters: int = 200_000,
         grant: Grant | None = None,
         policy: CallPolicy | None = None,
+        configurations: ClientConfigurations | None = None,
     ) -> None:
         self._grant = grant
         self.blobs = MemoryBlobStore()
@@ -40,7 +42,14 @@ class AnalystRig:
             clock=SystemClock(),
             policy=policy,
         )
-        self.spec = analyst_spec(self.door, SystemClock(), runner, budget_characters=budget_characters, slots=2)
+        self.spec = analyst_spec(
+            self.door,
+            SystemClock(),
+            runner,
+            budget_characters=budget_characters,
+            slots=2,
+            configurations=configurations,
+        )
 
     async def stored(self, content: bytes, media_type: str) -> dict[str, Any]:
         """The reference to a stored blob, as a stage's input carries it."""

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from aif_ai.call_policy import CallPolicy
+from aif_ai.configuration import ClientConfigurations
 from aif_ai.door import Door
 from aif_ai.openai_provider import OPENAI, OpenAiProvider
 from aif_contracts.blobs import BlobRef
@@ -20,7 +21,13 @@ from support.recording_assignment import RecordingAssignment
 
 
 class GranulatorRig:
-    def __init__(self, double: ProviderDouble | None = None, *, source_budget_characters: int = 200_000) -> None:
+    def __init__(
+        self,
+        double: ProviderDouble | None = None,
+        *,
+        source_budget_characters: int = 200_000,
+        configurations: ClientConfigurations | None = None,
+    ) -> None:
         self.blobs = MemoryBlobStore()
         self.assignment = RecordingAssignment()
         provider = (
@@ -34,7 +41,13 @@ class GranulatorRig:
             clock=SystemClock(),
             policy=CallPolicy(most_tries=1),
         )
-        self.spec = granulator_spec(self.door, SystemClock(), source_budget_characters=source_budget_characters, slots=2)
+        self.spec = granulator_spec(
+            self.door,
+            SystemClock(),
+            source_budget_characters=source_budget_characters,
+            slots=2,
+            configurations=configurations,
+        )
 
     async def stored(self, source: SourceDocument) -> dict[str, Any]:
         """The reference to a stored source, as a stage's input carries it."""

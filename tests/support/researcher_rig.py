@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from aif_ai.call_policy import CallPolicy
+from aif_ai.configuration import ClientConfigurations
 from aif_ai.door import Door
 from aif_ai.openai_provider import OPENAI, OpenAiProvider
 from aif_contracts.documents import SourceDocument
@@ -19,7 +20,7 @@ from support.recording_assignment import RecordingAssignment
 
 
 class ResearcherRig:
-    def __init__(self, double: ProviderDouble | None = None) -> None:
+    def __init__(self, double: ProviderDouble | None = None, *, configurations: ClientConfigurations | None = None) -> None:
         self.blobs = MemoryBlobStore()
         self.assignment = RecordingAssignment()
         provider = (
@@ -33,7 +34,9 @@ class ResearcherRig:
             clock=SystemClock(),
             policy=CallPolicy(most_tries=1),
         )
-        self.spec = researcher_spec(self.door, SystemClock(), source_budget_characters=200_000, slots=2)
+        self.spec = researcher_spec(
+            self.door, SystemClock(), source_budget_characters=200_000, slots=2, configurations=configurations
+        )
 
     async def stored(self, source: SourceDocument) -> dict[str, Any]:
         """The reference to a stored source, as a stage's input carries it."""

@@ -3,6 +3,8 @@
 import msgspec
 
 from aif_ai.attempt_generation import generate_for
+from aif_ai.client_wishes import client_wishes
+from aif_ai.configuration import ClientConfigurations
 from aif_ai.door import Door
 from aif_ai.earlier_attempt import earlier_attempt
 from aif_ai.requests import Capability, GenerationRequest, Message, TextInput
@@ -25,8 +27,9 @@ from aif_runtime.cpu_meter import run_in_thread
 class Summarizing:
     """Stateless between assignments."""
 
-    def __init__(self, *, door: Door, clock: Clock, budget_characters: int) -> None:
+    def __init__(self, *, door: Door, clock: Clock, budget_characters: int, configurations: ClientConfigurations) -> None:
         self._door = door
+        self._configurations = configurations
         self._clock = clock
         self._budget_characters = budget_characters
 
@@ -71,6 +74,12 @@ class Summarizing:
             summary_messages,
             at_hand.text,
             order.max_sentences,
+            wishes=await self._wishes(assignment),
             earlier=await earlier_attempt(assignment),
             budget_characters=self._budget_characters,
         )
+
+    async def _wishes(self, assignment: Assignment) -> str | None:
+        """What the model is told about the client, in the workspace that the order names."""
+        context = assignment.context
+        return client_wishes(await self._configurations.of(context.client_id, context.workspace_id))

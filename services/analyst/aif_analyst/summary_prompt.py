@@ -40,10 +40,15 @@ def summary_schema() -> dict[str, Any]:
     return msgspec.json.schema(SummaryAnswer)
 
 
-def summary_messages(text: str, max_sentences: int, *, earlier: str | None, budget_characters: int) -> tuple[Message, ...]:
-    """The text is shortened to the budget; `earlier` ends the prompt."""
+def summary_messages(
+    text: str, max_sentences: int, *, wishes: str | None, earlier: str | None, budget_characters: int
+) -> tuple[Message, ...]:
+    """The text is shortened to the budget.
+
+    `wishes` is what is known of the client; `earlier`, what became of the attempt before, ends the prompt.
+    """
     task = _TASK.format(sentences=max_sentences, text=excerpt(_document(text), budget_characters))
-    parts = [task] if earlier is None else [task, earlier]
+    parts = [part for part in (task, wishes, earlier) if part is not None]
     return (Message(role=Role.SYSTEM, text=_SYSTEM), Message(role=Role.USER, text="\n\n".join(parts)))
 
 

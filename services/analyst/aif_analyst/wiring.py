@@ -43,6 +43,7 @@ async def wire(surroundings: Surroundings[AnalystSettings]) -> AsyncIterator[Ass
             runner,
             budget_characters=settings.source_budget_characters,
             slots=settings.analyst_slots,
+            configurations=configured.clients,
         )
         try:
             yield Assembled(

@@ -1,5 +1,6 @@
 """The worker `analyst`, and what it can do with the models that are configured. An action's name is its capability."""
 
+from aif_ai.configuration import ClientConfigurations, NoClientConfigurations
 from aif_ai.door import Door
 from aif_ai.local.assembly import LOCAL_PROVIDERS
 from aif_ai.local.speech.speech_runner import SpeechRunner
@@ -14,9 +15,26 @@ from aif_runtime.clock import Clock
 ANALYST = "analyst"
 
 
-def analyst_spec(door: Door, clock: Clock, runner: SpeechRunner, *, budget_characters: int, slots: int) -> WorkerSpec:
-    """An action is paid as soon as somebody is configured who does it for money; else it costs nothing and needs no claim."""
+def analyst_spec(
+    door: Door,
+    clock: Clock,
+    runner: SpeechRunner,
+    *,
+    budget_characters: int,
+    slots: int,
+    configurations: ClientConfigurations | None = None,
+) -> WorkerSpec:
+    """An action is paid as soon as somebody is configured who does it for money; else it costs nothing and needs no claim.
+
+    `configurations` is what clients say of themselves, for what is written here; None for nothing.
+    """
     transcribing = Transcribing(door=door, clock=clock, runner=runner)
+    summarizing = Summarizing(
+        door=door,
+        clock=clock,
+        budget_characters=budget_characters,
+        configurations=configurations or NoClientConfigurations(),
+    )
     actions: dict[Capability, Action] = {
         Capability.TRANSCRIPTION: transcribing.transcription,
         Capability.TRANSCRIPTION_DIARIZATION: transcribing.transcription_diarization,
@@ -24,7 +42,7 @@ def analyst_spec(door: Door, clock: Clock, runner: SpeechRunner, *, budget_chara
         Capability.SENTIMENT_ANALYSIS: JudgingMoods(
             door=door, clock=clock, budget_characters=budget_characters
         ).sentiment_analysis,
-        Capability.SUMMARIZATION: Summarizing(door=door, clock=clock, budget_characters=budget_characters).summarization,
+        Capability.SUMMARIZATION: summarizing.summarization,
     }
     has_model = bool(door.registry.providers_for(Capability.LLM_GENERATION))
     return WorkerSpec(

@@ -9,7 +9,7 @@ from aif_contracts.structures import KeyPoint
 from aif_granulator.granulation_order import GranulationOrder
 from aif_granulator.material import Material
 
-VERSION = "2026-11-3"
+VERSION = "2026-11-4"
 
 _AUTHOR = """\
 You are an experienced author of teaching material. You write clearly and exactly, for the audience that is named, in the

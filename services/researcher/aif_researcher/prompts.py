@@ -5,7 +5,7 @@ from aif_ai.source_excerpt import excerpt
 from aif_contracts.documents import SourceDocument
 from aif_researcher.research_order import ResearchOrder
 
-VERSION = "2026-11-2"
+VERSION = "2026-11-3"
 
 _RESEARCHER = """\
 You prepare material for authors of teaching material. You are exact, you tell what is certain from what is disputed, and you
