@@ -33,7 +33,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     grant: Grant
     switches: Switches
     max_fallbacks: int
-    """When neither of the two says more."""
+    """When the grant does not say how many. The configuration only ever says that there shall be none."""
 
 
 def choose(offered: Sequence[Candidate], wanted: Wanted, *, request: GenerationRequest) -> Choice:
@@ -103,9 +103,9 @@ def _position(name: str, order: Sequence[str]) -> int:
 
 
 def _fallbacks(wanted: Wanted) -> int:
-    if wanted.grant.max_fallbacks is not None:
-        return max(0, wanted.grant.max_fallbacks)
-    return 0 if wanted.switches.enable_fallback is False else wanted.max_fallbacks
+    if wanted.switches.enable_fallback is False:
+        return 0
+    return wanted.max_fallbacks if wanted.grant.max_fallbacks is None else max(0, wanted.grant.max_fallbacks)
 
 
 def _nothing_left(allowed: list[Candidate], grant: Grant, request: GenerationRequest) -> AiFailure:

@@ -72,7 +72,8 @@ def test_a_choice_keeps_to_the_grant_the_ceiling_and_the_number_of_fallbacks(
         return
 
     chosen = choice.candidates
-    most = grant.max_fallbacks if grant.max_fallbacks is not None else 0 if switches.enable_fallback is False else max_fallbacks
+    granted = max_fallbacks if grant.max_fallbacks is None else grant.max_fallbacks
+    most = 0 if switches.enable_fallback is False else granted
     assert 1 <= len(chosen) <= 1 + most
     assert len({(c.provider.name, c.model) for c in chosen}) == len(chosen)
     for candidate in chosen:

@@ -214,8 +214,9 @@ async def test_a_fallback_is_audited_with_both_models_the_reason_and_what_was_wa
     [
         (Grant(models=(MINI, SONNET), max_fallbacks=0), Switches()),
         (Grant(models=(MINI, SONNET)), Switches(enable_fallback=False)),
+        (Grant(models=(MINI, SONNET), max_fallbacks=2), Switches(enable_fallback=False)),
     ],
-    ids=["by_the_grant", "by_the_configuration"],
+    ids=["by_the_grant", "by_the_configuration", "by_the_configuration_for_a_template_that_has_fallbacks"],
 )
 async def test_fallback_can_be_turned_off(grant: Grant, switches: Switches) -> None:
     second = ScriptedProvider("anthropic", SONNET)
