@@ -13,13 +13,13 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     reason: str
     """What was wrong, for example `Invalid value 'nope' - at $.type`."""
     payload: bytes
-    """The message as it came, base64 in JSON."""
+    """The message as it came, but for secrets that were masked; base64 in JSON."""
     headers: dict[str, str]
     deliveries: int
     found_by: str
     """The service that gave up on it."""
     whole_size_bytes: int | None = None
-    """Of the message, when only the beginning of it fits into the letter; None when all of it is here."""
+    """Of the message, when it is not here as it came: cut, because only the beginning fits, or masked. None when it is."""
 
 
 class DeadLetterStatus(enum.StrEnum):
@@ -33,7 +33,7 @@ class DeadLetterView(Struct, frozen=True, kw_only=True):
     dead_letter_id: str
     """`dead_…`"""
     origin: str
-    """The stream that it came from: `requests`, `work`, `reports`, `usage`, `events` or `performance`."""
+    """The stream that it came from: `requests`, `work`, `reports`, `usage`, `events`, `performance` or `audit`."""
     subject: str
     reason: str
     found_by: str

@@ -39,6 +39,7 @@ from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, MalformedMessage, NoAnswer
 from aif_runtime.lease import Lease
 from aif_runtime.pulse import Pulse
+from aif_runtime.redaction import Redactor
 from aif_runtime.solitude import Solitude
 from aif_runtime.telemetry import Span, SpanKind, Tracing
 from aif_runtime.worker_figures import WorkerFigures
@@ -84,6 +85,7 @@ class Attendance:
         solitude: Solitude,
         pulse: Pulse,
         times: WorkerTimes,
+        redactor: Redactor,
     ) -> None:
         self._spec = spec
         self._bus = bus
@@ -98,6 +100,7 @@ class Attendance:
         self._solitude = solitude
         self._pulse = pulse
         self._times = times
+        self._redactor = redactor
 
     async def attend(self, lease: Lease) -> float | None:
         """Bring one delivery to its end. Gives the seconds to wait when it has to be attended to again, with the same lease.
@@ -126,7 +129,8 @@ class Attendance:
 
     async def _bury(self, lease: Lease, reason: str) -> None:
         _log.error("packet_buried", reason=reason, subject=lease.delivery.subject, deliveries=lease.delivery.num_delivered)
-        await bury(self._bus, lease.delivery, reason, self._spec.worker_name, subjects.STREAM_WORK.lower())
+        origin = subjects.STREAM_WORK.lower()
+        await bury(self._bus, lease.delivery, reason, self._spec.worker_name, origin, redactor=self._redactor)
         self._figures.packet("buried")
 
     async def _decline(self, lease: Lease, packet: WorkPacket) -> None:

@@ -1,13 +1,15 @@
-"""Give up on a message without losing it."""
+"""Give up on a message without losing it, and without keeping the secrets in it."""
 
 import hashlib
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
 from aif_runtime.bus import Bus, Delivery, Outgoing
+from aif_runtime.redaction import Redactor
 
 KEPT_BYTES = 512 * 1024
 """Of a larger payload only the beginning is kept: in base64 the whole would not fit into a message, could not be stored, and
@@ -19,39 +21,55 @@ MESSAGE_ID = "Nats-Msg-Id"
 _REPLAY = "replay."
 
 
-def dead_letter(
-    *, subject: str, payload: bytes, headers: Mapping[str, str], reason: str, deliveries: int, found_by: str
-) -> DeadLetter:
-    """The letter for a message, cut where it would be too large to be stored. It says how large the whole was."""
-    is_cut = len(payload) > KEPT_BYTES
-    if is_cut:
-        reason = f"{reason} (the first {KEPT_BYTES} of {len(payload)} bytes are kept)"
-    return DeadLetter(
-        subject=subject,
+def bounded(letter: DeadLetter) -> DeadLetter:
+    """The letter cut where it would be too large to be stored. It says how large the whole was."""
+    size, reason = len(letter.payload), letter.reason
+    if size > KEPT_BYTES:
+        reason = f"{reason} (the first {KEPT_BYTES} of {size} bytes are kept)"
+    return replace(
+        letter,
         reason=reason[-KEPT_REASON_CHARACTERS:],
-        payload=payload[:KEPT_BYTES],
-        headers=_bounded(headers),
-        deliveries=deliveries,
-        found_by=found_by,
-        whole_size_bytes=len(payload) if is_cut else None,
+        payload=letter.payload[:KEPT_BYTES],
+        headers=_bounded(letter.headers),
+        whole_size_bytes=max(letter.whole_size_bytes or 0, size) if size > KEPT_BYTES else letter.whole_size_bytes,
     )
 
 
-async def bury(bus: Bus, delivery: Delivery, reason: str, found_by: str, origin: str) -> None:
-    """Store the message with its reason among the dead letters, then discard it.
+def without_secrets(letter: DeadLetter, redactor: Redactor) -> DeadLetter:
+    """What is masked is not what was sent, so the letter tells that it is not the whole message, and nobody sends it again."""
+    said = letter.payload.decode("utf-8", "surrogateescape")
+    masked = redactor.text(said)
+    letter = replace(letter, reason=redactor.text(letter.reason), headers=dict(redactor.value(letter.headers)))
+    if masked == said:
+        return letter
+    return replace(
+        letter,
+        reason=f"{letter.reason} (a secret in it was masked)",
+        payload=masked.encode("utf-8", "surrogateescape"),
+        whole_size_bytes=max(letter.whole_size_bytes or 0, len(letter.payload), len(masked) + 1),
+    )
+
+
+async def bury(bus: Bus, delivery: Delivery, reason: str, found_by: str, origin: str, *, redactor: Redactor) -> None:
+    """Store the message with its reason among the dead letters, masked by `redactor`, then discard it.
 
     `origin` names the stream it came from, in lower case; `AIF_` before it is left out. Raises BusUnavailable while the dead
     letter is not confirmed; the delivery is then left alone and comes again.
     """
     origin = origin.removeprefix("aif_")
-    letter = dead_letter(
-        subject=delivery.subject,
-        payload=delivery.payload,
-        headers=delivery.headers,
-        reason=reason,
-        deliveries=delivery.num_delivered,
-        found_by=found_by,
+    # Masked before it is cut: half a secret would not be known for one.
+    whole = without_secrets(
+        DeadLetter(
+            subject=delivery.subject,
+            payload=delivery.payload,
+            headers=dict(delivery.headers),
+            reason=reason,
+            deliveries=delivery.num_delivered,
+            found_by=found_by,
+        ),
+        redactor,
     )
+    letter = bounded(whole)
     # The digest, because sequences begin anew when a stream was lost.
     digest = hashlib.sha256(delivery.payload).hexdigest()[:16]
     await bus.publish(

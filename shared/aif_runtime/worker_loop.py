@@ -27,6 +27,7 @@ from aif_runtime.ids import id_mint
 from aif_runtime.lease import Lease
 from aif_runtime.process import version
 from aif_runtime.pulse import InHand, Pulse
+from aif_runtime.redaction import Redactor
 from aif_runtime.registry import describe, stay_registered
 from aif_runtime.solitude import Solitude
 from aif_runtime.telemetry import Tracing
@@ -55,17 +56,19 @@ async def run_worker(
     stop_event: asyncio.Event,
     figures: WorkerFigures,
     solitude: Solitude | None = None,
-    redact: Callable[[str], str] = str,
+    redactor: Redactor | None = None,
     times: WorkerTimes | None = None,
 ) -> None:
     """Work until `stop_event` is set, then drain: finish what is begun within the settings' drain time, hand back the rest.
 
-    A process may run several workers side by side; they share its `figures` and one `solitude`.
+    A process may run several workers side by side; they share its `figures` and one `solitude`. Without a `redactor` secrets
+    are known by their shapes alone.
     """
     ack_wait = settings.ack_wait_seconds
     rhythm = times or WorkerTimes(heartbeat=ack_wait / 3, lease=ack_wait, lease_look=ack_wait / 30)
     in_hand = InHand()
     solitude = solitude or Solitude()
+    redactor = redactor or Redactor()
     pulse = Pulse(bus=bus, in_hand=in_hand, instance_id=instance_id, monotonic=clock.monotonic, times=rhythm)
     attendance = Attendance(
         spec=spec,
@@ -74,13 +77,14 @@ async def run_worker(
         tracing=tracing,
         clock=clock,
         instance_id=instance_id,
-        work=AttemptWork(instance_id=instance_id, rates=settings.cost_rates, redact=redact),
+        work=AttemptWork(instance_id=instance_id, rates=settings.cost_rates, redact=redactor.text),
         figures=figures,
         in_hand=in_hand,
         claim_ids=ClaimIds(id_mint(clock=clock)),
         solitude=solitude,
         pulse=pulse,
         times=rhythm,
+        redactor=redactor,
     )
     intake = _Intake(
         spec=spec,

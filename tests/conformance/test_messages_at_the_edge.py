@@ -14,6 +14,7 @@ from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, MalformedMessage
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.open_blob_store import open_blob_store
+from aif_runtime.redaction import Redactor
 from conformance.bus_rigs import WORK, BusRig, FragileRig, MemoryRig, fetch_one, work, work_consumer
 
 
@@ -87,7 +88,7 @@ async def test_a_buried_message_is_kept_with_its_reason_and_never_delivered_agai
     await bus.publish([Outgoing(subject=WORK, payload=b"\xffpoison", headers={"traceparent": "00-abc"})])
     delivery = await fetch_one(deliveries)
 
-    await bury(bus, delivery, "Invalid value 'nope' - at $.type", "orchestrator", "work")
+    await bury(bus, delivery, "Invalid value 'nope' - at $.type", "orchestrator", "work", redactor=Redactor())
 
     dead = await bus.open_consumer(ConsumerSpec(stream=subjects.STREAM_DEAD, durable="reader", filter_subject="aif.dead.work"))
     letter = msgspec.json.decode((await fetch_one(dead)).payload, type=DeadLetter)
@@ -100,6 +101,36 @@ async def test_a_buried_message_is_kept_with_its_reason_and_never_delivered_agai
     assert await deliveries.fetch(1, 0.4) == []
 
 
+async def test_no_secret_of_a_message_lies_among_the_dead_letters(rig: BusRig) -> None:
+    bus = await rig.connect("one")
+    deliveries = await bus.open_consumer(work_consumer())
+    secret = "hunter2-canary"
+    leaks = {"x-note": f"it is {secret}", "Authorization": "anything"}
+    await bus.publish([Outgoing(subject=WORK, payload=b'{"key":"hunter2-canary"}\xff Bearer abcdef123456', headers=leaks)])
+
+    await bury(bus, await fetch_one(deliveries), f"{secret} is no key", "orchestrator", "work", redactor=Redactor([secret]))
+
+    dead = await bus.open_consumer(ConsumerSpec(stream=subjects.STREAM_DEAD, durable="reader", filter_subject="aif.dead.work"))
+    letter = msgspec.json.decode((await fetch_one(dead)).payload, type=DeadLetter)
+    assert letter.payload == b'{"key":"***"}\xff Bearer ***'
+    assert letter.reason == "*** is no key (a secret in it was masked)"
+    assert (letter.headers["x-note"], letter.headers["Authorization"]) == ("it is ***", "***")
+    assert letter.whole_size_bytes == 45
+
+
+async def test_a_secret_at_the_place_where_a_large_message_is_cut_is_masked_whole(rig: BusRig) -> None:
+    bus = await rig.connect("one")
+    deliveries = await bus.open_consumer(work_consumer())
+    await bus.publish(work(b"-" * (524_288 - 7) + b"hunter2-canary" + b"-" * 1_000))
+
+    await bury(bus, await fetch_one(deliveries), "bad", "orchestrator", "work", redactor=Redactor(["hunter2-canary"]))
+
+    dead = await bus.open_consumer(ConsumerSpec(stream=subjects.STREAM_DEAD, durable="reader", filter_subject="aif.dead.work"))
+    letter = msgspec.json.decode((await fetch_one(dead)).payload, type=DeadLetter)
+    assert letter.payload.endswith(b"-----***----")
+    assert letter.whole_size_bytes == 525_295
+
+
 async def test_a_message_is_not_discarded_before_its_dead_letter_is_stored(fragile: FragileRig) -> None:
     bus = await fragile.connect("one")
     deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=60.0))
@@ -108,7 +139,7 @@ async def test_a_message_is_not_discarded_before_its_dead_letter_is_stored(fragi
 
     await fragile.stop_confirming()
     with pytest.raises(BusUnavailable):
-        await bury(bus, delivery, "bad", "orchestrator", "work")
+        await bury(bus, delivery, "bad", "orchestrator", "work", redactor=Redactor())
     await fragile.come_back()
     await delivery.retry_later(0.0)
 
@@ -120,7 +151,7 @@ async def test_the_largest_poison_can_be_buried(rig: BusRig) -> None:
     deliveries = await bus.open_consumer(work_consumer())
     await bus.publish(work(b"x" * 1_000_000))
 
-    await bury(bus, await fetch_one(deliveries), "bad", "orchestrator", "work")
+    await bury(bus, await fetch_one(deliveries), "bad", "orchestrator", "work", redactor=Redactor())
 
     dead = await bus.open_consumer(ConsumerSpec(stream=subjects.STREAM_DEAD, durable="reader", filter_subject="aif.dead.work"))
     letter = msgspec.json.decode((await fetch_one(dead)).payload, type=DeadLetter)
@@ -135,7 +166,7 @@ async def test_poison_with_very_large_headers_can_be_buried(rig: BusRig) -> None
     headers = {"traceparent": "00-abc", "x-large": "\x01" * 60_000}
     await bus.publish([Outgoing(subject=WORK, payload=b"x" * 520_000, headers=headers)])
 
-    await bury(bus, await fetch_one(deliveries), "bad", "orchestrator", "work")
+    await bury(bus, await fetch_one(deliveries), "bad", "orchestrator", "work", redactor=Redactor())
 
     dead = await bus.open_consumer(ConsumerSpec(stream=subjects.STREAM_DEAD, durable="reader", filter_subject="aif.dead.work"))
     letter = msgspec.json.decode((await fetch_one(dead)).payload, type=DeadLetter)

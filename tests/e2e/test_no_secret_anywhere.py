@@ -61,6 +61,7 @@ async def test_no_secret_leaves_by_any_way(factory_dir: Path) -> None:
     assert len(secrets) >= 20
     assert told.sizes["database"] > 10_000
     assert told.sizes["spans"] > 100
+    assert told.sizes["broker"] > 500
     shown = json.dumps(double.headers)
     assert ANTHROPIC_KEY in shown or OPENAI_KEY in shown
     assert double.bill == []
@@ -111,6 +112,8 @@ async def _go_wrong(factory: Factory, told: Told) -> None:
     await _bury(factory)
     async with httpx.AsyncClient(base_url=factory.kam_url, headers={"X-API-Key": factory.keys.admin_key}) as admin:
         letters = await eventually(lambda: _letters(admin), 20.0, what="the poison is buried")
+        for content in await _dead_letters_on_the_broker(factory):
+            told.take("broker", content)
         for letter in letters:
             answer = await admin.get(f"/api/admin/dead-letters/{letter['dead_letter_id']}")
             told.take("dead letters", answer.content + base64.b64decode(answer.json()["payload"]))
@@ -142,6 +145,18 @@ async def _bury(factory: Factory) -> None:
         await stream.publish(subjects.audit("kam"), json.dumps(entry).encode())
     finally:
         await connection.close()
+
+
+async def _dead_letters_on_the_broker(factory: Factory) -> list[bytes]:
+    connection = await nats.connect(factory.folder.nats_url.read_text().strip())
+    try:
+        stream = connection.jetstream()
+        state = (await stream.stream_info(subjects.STREAM_DEAD)).state
+        kept = [await stream.get_msg(subjects.STREAM_DEAD, seq) for seq in range(state.first_seq, state.last_seq + 1)]
+    finally:
+        await connection.close()
+    contents = [message.data or b"" for message in kept]
+    return contents + [base64.b64decode(json.loads(content)["payload"]) for content in contents]
 
 
 async def _letters(admin: httpx.AsyncClient) -> list[dict[str, str]]:

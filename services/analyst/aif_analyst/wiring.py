@@ -61,7 +61,7 @@ async def wire(surroundings: Surroundings[AnalystSettings]) -> AsyncIterator[Ass
                             settings=settings,
                             stop_event=stop_event,
                             figures=WorkerFigures(surroundings.registry),
-                            redact=surroundings.redactor.text,
+                            redactor=surroundings.redactor,
                         ),
                     ),
                 )

@@ -21,6 +21,7 @@ from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Delivery
 from aif_runtime.dead_letters import bury
 from aif_runtime.failures import BusUnavailable, DatabaseUnavailable, MalformedMessage
 from aif_runtime.postgres import Database
+from aif_runtime.redaction import Redactor
 
 CONSUMER = ConsumerSpec(
     stream=subjects.STREAM_PERFORMANCE,
@@ -55,12 +56,14 @@ class Intake:
         store: PerformanceStore,
         touched: set[Slice],
         registry: CollectorRegistry,
+        redactor: Redactor,
     ) -> None:
         """`touched` collects the slices of new attempts, for the analysis."""
         self._bus = bus
         self._database = database
         self._store = store
         self._touched = touched
+        self._redactor = redactor
         self._reader = RecordReader()
         self._records = Counter(
             "aif_classifier_records", "Performance records by what became of them", ["outcome"], registry=registry
@@ -152,5 +155,5 @@ class Intake:
 
     async def _give_up(self, delivery: Delivery, reason: str) -> None:
         _log.warning("record_refused", subject=delivery.subject, reason=reason)
-        await bury(self._bus, delivery, reason, _FOUND_BY, _ORIGIN)
+        await bury(self._bus, delivery, reason, _FOUND_BY, _ORIGIN, redactor=self._redactor)
         self._records.labels("buried").inc()

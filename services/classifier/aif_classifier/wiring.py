@@ -24,6 +24,7 @@ from aif_runtime.ids import NewId
 from aif_runtime.migrations import load_migrations, migrate
 from aif_runtime.postgres import Database
 from aif_runtime.process import Assembled, Part, Surroundings
+from aif_runtime.redaction import Redactor
 from aif_runtime.sql_files import load_queries
 from aif_runtime.telemetry import Tracing
 
@@ -47,6 +48,7 @@ async def wire(surroundings: Surroundings[ClassifierSettings]) -> AsyncIterator[
                 new_id=surroundings.new_id,
                 tracing=surroundings.tracing,
                 registry=surroundings.registry,
+                redactor=surroundings.redactor,
             )
             yield Assembled(parts=parts)
         finally:
@@ -62,12 +64,13 @@ async def assemble(
     new_id: NewId,
     tracing: Tracing,
     registry: CollectorRegistry,
+    redactor: Redactor,
 ) -> tuple[Part, ...]:
     """The classifier over any bus. From now on it answers; its parts are still to be run."""
     queries = load_queries("aif_classifier")
     attempts, recommendations = PerformanceStore(queries), InsightStore(queries, new_id=new_id)
     touched: set[Slice] = set()
-    intake = Intake(bus=bus, database=database, store=attempts, touched=touched, registry=registry)
+    intake = Intake(bus=bus, database=database, store=attempts, touched=touched, registry=registry, redactor=redactor)
     analysis = Analysis(
         database=database,
         attempts=attempts,

@@ -67,6 +67,6 @@ def _part(
             stop_event=stop_event,
             figures=figures,
             solitude=solitude,
-            redact=surroundings.redactor.text,
+            redactor=surroundings.redactor,
         ),
     )

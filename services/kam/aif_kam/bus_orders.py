@@ -25,6 +25,7 @@ from aif_runtime.dead_letters import MESSAGE_ID, bury, is_replay
 from aif_runtime.decoding import decode
 from aif_runtime.failures import MalformedMessage, RuntimeFailure
 from aif_runtime.postgres import Database
+from aif_runtime.redaction import Redactor
 from aif_runtime.telemetry import SpanKind, Tracing
 
 REQUESTS_CONSUMER = ConsumerSpec(
@@ -41,8 +42,11 @@ _log = structlog.get_logger()
 
 
 class BusOrders:
-    def __init__(self, *, bus: Bus, database: Database, desk: OrderDesk, identity: Identity, tracing: Tracing) -> None:
+    def __init__(
+        self, *, bus: Bus, database: Database, desk: OrderDesk, identity: Identity, tracing: Tracing, redactor: Redactor
+    ) -> None:
         self._bus = bus
+        self._redactor = redactor
         self._database = database
         self._desk = desk
         self._identity = identity
@@ -65,7 +69,7 @@ class BusOrders:
                 await delivery.ack()
                 return
             span.fail(reason)
-            await bury(self._bus, delivery, reason, "kam", "requests")
+            await bury(self._bus, delivery, reason, "kam", "requests", redactor=self._redactor)
 
     async def _refusal_of(self, delivery: Delivery, client_id: str) -> str | None:
         """Place the order. Why it was refused, or None."""

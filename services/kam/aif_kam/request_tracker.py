@@ -36,6 +36,7 @@ from aif_runtime.dead_letters import bury
 from aif_runtime.decoding import decode
 from aif_runtime.failures import MalformedMessage
 from aif_runtime.postgres import Database
+from aif_runtime.redaction import Redactor
 
 UNSEEN_SECONDS = 30.0
 RECONCILED_AT_ONCE = 100
@@ -47,11 +48,20 @@ _log = structlog.get_logger()
 
 
 class RequestTracker:
-    def __init__(self, *, database: Database, bus: Bus, orchestrator: OrchestratorClient, requests: RequestStore) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        bus: Bus,
+        orchestrator: OrchestratorClient,
+        requests: RequestStore,
+        redactor: Redactor,
+    ) -> None:
         self._database = database
         self._bus = bus
         self._orchestrator = orchestrator
         self._requests = requests
+        self._redactor = redactor
 
     async def find(self, request_id: str, client_id: str | None) -> ClientRequest:
         """The request as it is now. Raises NotFound, also for another client's."""
@@ -114,7 +124,7 @@ class RequestTracker:
             try:
                 event = decode(_EVENT, delivery.payload)
             except MalformedMessage as wrong:
-                await bury(self._bus, delivery, str(wrong), "kam", "events")
+                await bury(self._bus, delivery, str(wrong), "kam", "events", redactor=self._redactor)
                 continue
             good.append(delivery)
             if (ending := _ending(event)) is not None:

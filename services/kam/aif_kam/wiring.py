@@ -115,7 +115,9 @@ def assemble(on: Resources) -> Gateway:
         clock=on.clock,
         new_id=on.new_id,
     )
-    tracker = RequestTracker(database=on.database, bus=on.bus, orchestrator=orchestrator, requests=requests)
+    tracker = RequestTracker(
+        database=on.database, bus=on.bus, orchestrator=orchestrator, requests=requests, redactor=on.redactor
+    )
     schedules, batches, batch_work = ScheduleStore(queries), BatchStore(queries), asyncio.Event()
     configuration, push_work = ConfigurationStore(queries), asyncio.Event()
     book = ConfigurationBook(
@@ -164,7 +166,7 @@ def assemble(on: Resources) -> Gateway:
         tracing=on.tracing,
         version=on.version,
     )
-    orders = BusOrders(bus=on.bus, database=on.database, desk=desk, identity=identity, tracing=on.tracing)
+    orders = BusOrders(bus=on.bus, database=on.database, desk=desk, identity=identity, tracing=on.tracing, redactor=on.redactor)
     firings = Firings(database=on.database, schedules=schedules, desk=desk, tracker=tracker, orchestrator=orchestrator)
     dispatch = BatchDispatch(
         database=on.database, batches=batches, submissions=submissions, tracker=tracker, orchestrator=orchestrator

@@ -32,6 +32,7 @@ from aif_runtime.failures import (
     DatabaseUnavailable,
     MalformedMessage,
 )
+from aif_runtime.redaction import Redactor
 
 AT_ONCE = 256
 READERS = 3
@@ -55,7 +56,7 @@ Take = Callable[[Delivery], Awaitable[None]]
 class Intake:
     """Reads both streams with a few concurrent readers each."""
 
-    def __init__(self, *, bus: Bus, blobs: BlobStore, engine: Engine, lease_seconds: float) -> None:
+    def __init__(self, *, bus: Bus, blobs: BlobStore, engine: Engine, lease_seconds: float, redactor: Redactor) -> None:
         """`lease_seconds` is how long an attempt may be silent.
 
         What a killed replica had in hand comes to another one well within it: an attempt whose report lies at a dead
@@ -64,6 +65,7 @@ class Intake:
         self._bus = bus
         self._blobs = blobs
         self._engine = engine
+        self._redactor = redactor
         self._ack_wait_seconds = max(lease_seconds / 3, SHORTEST_ACK_WAIT_SECONDS)
 
     async def run(self) -> None:
@@ -108,10 +110,10 @@ class Intake:
             try:
                 await take(delivery)
             except MalformedMessage as mistake:
-                await bury(self._bus, delivery, str(mistake), FOUND_BY, origin)
+                await bury(self._bus, delivery, str(mistake), FOUND_BY, origin, redactor=self._redactor)
             except NotApplied as failure:
                 if delivery.num_delivered >= MOST_DELIVERIES:
-                    await bury(self._bus, delivery, str(failure), FOUND_BY, origin)
+                    await bury(self._bus, delivery, str(failure), FOUND_BY, origin, redactor=self._redactor)
                 else:
                     await delivery.retry_later(RETRY_SECONDS)
             except (DatabaseUnavailable, BlobStoreUnavailable) as failure:

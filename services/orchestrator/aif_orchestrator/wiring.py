@@ -184,11 +184,17 @@ async def assemble(
     await AuditAnswers(bus=bus, database=database, store=audit_store, seals=seals).open()
     await CallAnswers(bus=bus, database=database, store=booked_calls, settling=settling).open()
     return Line(
-        intake=Intake(bus=bus, blobs=blobs, engine=engine, lease_seconds=settings.orchestrator_lease_seconds),
+        intake=Intake(
+            bus=bus,
+            blobs=blobs,
+            engine=engine,
+            lease_seconds=settings.orchestrator_lease_seconds,
+            redactor=surroundings.redactor,
+        ),
         dead_letters=DeadLetterIntake(
             bus=bus, database=database, letters=letters, redactor=surroundings.redactor, clock=surroundings.clock
         ),
-        audit=AuditIntake(bus=bus, database=database, audit=audit),
+        audit=AuditIntake(bus=bus, database=database, audit=audit, redactor=surroundings.redactor),
         doubt=Doubt(database=database, store=booked_calls, settling=settling, after_hours=settings.orchestrator_in_doubt_hours),
         lookout=Lookout(
             database=database,

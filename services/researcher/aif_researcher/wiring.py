@@ -50,7 +50,7 @@ async def wire(surroundings: Surroundings[ResearcherSettings]) -> AsyncIterator[
                             settings=settings,
                             stop_event=stop_event,
                             figures=WorkerFigures(surroundings.registry),
-                            redact=surroundings.redactor.text,
+                            redactor=surroundings.redactor,
                         ),
                     ),
                 )

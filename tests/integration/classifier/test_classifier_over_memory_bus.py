@@ -31,6 +31,7 @@ from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.postgres import Connection, Database
 from aif_runtime.process import Part
+from aif_runtime.redaction import Redactor
 from aif_runtime.settings import Secret
 from aif_runtime.sql_files import load_queries
 from aif_runtime.telemetry import TracingOff
@@ -354,6 +355,7 @@ async def _running(database: Database, broker: MemoryBroker) -> AsyncIterator[tu
             new_id=id_mint(),
             tracing=TracingOff(),
             registry=registry,
+            redactor=Redactor(),
         )
         running.create_task(_run_all(parts, stop))
         try:
@@ -373,6 +375,7 @@ def _intake(bus: Bus, database: Database, store: PerformanceStore | None = None)
         store=store or PerformanceStore(load_queries("aif_classifier")),
         touched=set(),
         registry=CollectorRegistry(),
+        redactor=Redactor(),
     )
 
 

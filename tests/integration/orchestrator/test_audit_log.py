@@ -60,7 +60,7 @@ class AuditRig:
         self.answers = AuditAnswers(bus=self.bus, database=database, store=self.store, seals=self.seals, at_once=at_once)
 
     def intake(self) -> AuditIntake:
-        return AuditIntake(bus=self.bus, database=self.database, audit=self.log)
+        return AuditIntake(bus=self.bus, database=self.database, audit=self.log, redactor=Redactor([CANARY]))
 
     async def write(self, *numbers: int) -> None:
         async with self.database.transaction() as connection:

@@ -18,6 +18,7 @@ from aif_runtime.dead_letters import bury
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, DatabaseUnavailable, MalformedMessage
 from aif_runtime.postgres import Database
+from aif_runtime.redaction import Redactor
 
 AT_ONCE = 128
 WAIT_SECONDS = 5.0
@@ -37,8 +38,9 @@ _ENTRY = msgspec.json.Decoder(AuditEntry)
 
 
 class AuditIntake:
-    def __init__(self, *, bus: Bus, database: Database, audit: AuditLog) -> None:
+    def __init__(self, *, bus: Bus, database: Database, audit: AuditLog, redactor: Redactor) -> None:
         self._bus = bus
+        self._redactor = redactor
         self._database = database
         self._audit = audit
 
@@ -63,7 +65,7 @@ class AuditIntake:
             try:
                 told.append((delivery, decode(_ENTRY, delivery.payload)))
             except MalformedMessage as mistake:
-                await bury(self._bus, delivery, str(mistake), FOUND_BY, ORIGIN)
+                await bury(self._bus, delivery, str(mistake), FOUND_BY, ORIGIN, redactor=self._redactor)
         if not told:
             return
         try:

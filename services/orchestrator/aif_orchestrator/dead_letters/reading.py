@@ -12,14 +12,13 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
 from aif_orchestrator.store.dead_letters import NewLetter
 from aif_runtime.broker_rules import takes
 from aif_runtime.bus import Delivery
-from aif_runtime.dead_letters import MESSAGE_ID, dead_letter
+from aif_runtime.dead_letters import MESSAGE_ID, bounded, without_secrets
 from aif_runtime.decoding import decode
 from aif_runtime.failures import MalformedMessage
 from aif_runtime.redaction import Redactor
@@ -35,16 +34,9 @@ _AN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 def new_letter(delivery: Delivery, redactor: Redactor) -> NewLetter:
     """The row for one delivery; every delivery of the same message gives the same row."""
-    letter = _without_secrets(_letter_in(delivery), redactor)
-    # Again, because those who send letters may not keep to the limits, and each has to fit into an answer.
-    kept = dead_letter(
-        subject=letter.subject,
-        payload=letter.payload,
-        headers=letter.headers,
-        reason=letter.reason,
-        deliveries=letter.deliveries,
-        found_by=letter.found_by,
-    )
+    # Again, because those who send letters may not keep to the rules, and each has to fit into an answer.
+    letter = without_secrets(_letter_in(delivery), redactor)
+    kept = bounded(letter)
     owner = owner_of(letter.subject, letter.payload)
     return NewLetter(
         dead_letter_id=_id_of(delivery),
@@ -58,21 +50,6 @@ def new_letter(delivery: Delivery, redactor: Redactor) -> NewLetter:
         size_bytes=_bounded(max(letter.whole_size_bytes or 0, len(letter.payload))),
         execution_id=owner.execution_id,
         client_id=owner.client_id,
-    )
-
-
-def _without_secrets(letter: DeadLetter, redactor: Redactor) -> DeadLetter:
-    """What is masked is shorter than it was, so the row tells that it is not the whole message, and nobody sends it again."""
-    said = letter.payload.decode("utf-8", "surrogateescape")
-    masked = redactor.text(said)
-    letter = replace(letter, reason=redactor.text(letter.reason), headers=dict(redactor.value(letter.headers)))
-    if masked == said:
-        return letter
-    return replace(
-        letter,
-        reason=f"{letter.reason} (a secret in it was masked)",
-        payload=masked.encode("utf-8", "surrogateescape"),
-        whole_size_bytes=max(letter.whole_size_bytes or 0, len(letter.payload), len(masked) + 1),
     )
 
 

@@ -61,7 +61,7 @@ def refusal_of_letter(content: LetterContent) -> Refusal | None:
     if content.is_cut:
         return Refusal(
             code="payload_cut",
-            message=f"only the first {len(content.payload)} of its {letter.size_bytes} bytes are kept; "
+            message=f"it is not kept as it came, but cut or masked ({len(content.payload)} of {letter.size_bytes} bytes); "
             "have the sender send it again, then dismiss it",
         )
     return None

@@ -6,6 +6,7 @@ from itertools import groupby
 import msgspec
 
 from aif_contracts import subjects
+from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.events import Kept
 from aif_contracts.metering import ProviderCall
 from aif_contracts.money import ZERO
@@ -32,9 +33,12 @@ from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgres
 from aif_orchestrator.execution.machine import begin, step
 from aif_orchestrator.execution.state import Execution
 from aif_runtime.bus import Outgoing
-from aif_runtime.dead_letters import dead_letter
+from aif_runtime.dead_letters import bounded, without_secrets
+from aif_runtime.redaction import Redactor
 
 FOUND_BY = "orchestrator"
+_SECRETS = Redactor()
+"""By their shapes: a packet is made here, of what clients have sent."""
 
 FollowUp = LoadOutputs | StoreInput | TellWorkers
 """Commands that are performed after the commit, and come again by their timers if they are lost."""
@@ -211,10 +215,10 @@ def _work_out_one(
 
 
 def _dead_letter_of(packet: WorkPacket, reason: str, trace: Mapping[str, str]) -> Outgoing:
-    letter = dead_letter(
+    letter = DeadLetter(
         subject=subjects.work(packet.worker_name, packet.control.priority),
         payload=msgspec.json.encode(packet),
-        headers=trace,
+        headers=dict(trace),
         reason=reason,
         # The orchestrator sees losses and no deliveries; each loss had a packet of its own, and this one was delivered.
         deliveries=1,
@@ -222,7 +226,7 @@ def _dead_letter_of(packet: WorkPacket, reason: str, trace: Mapping[str, str]) -
     )
     return Outgoing(
         subject=subjects.dead("work"),
-        payload=msgspec.json.encode(letter),
+        payload=msgspec.json.encode(bounded(without_secrets(letter, _SECRETS))),
         message_id=f"dead.{packet.packet_id}",
         headers=trace,
     )
