@@ -13,6 +13,7 @@ from aif_kam import problems
 from aif_kam.access import Access
 from aif_kam.failures import KamFailure
 from aif_kam.parts import Parts
+from aif_kam.routes.accounts import account_routes
 from aif_kam.routes.audit import audit_routes
 from aif_kam.routes.batches import batch_routes
 from aif_kam.routes.budgets import admin_budget_routes, budget_routes
@@ -65,6 +66,7 @@ def create_app(parts: Parts) -> AsgiApp:
             admin_usage_routes(parts),
             budget_routes(parts),
             admin_budget_routes(parts),
+            account_routes(parts),
         ],
         guards=[key_guard(parts.identity)],
     )

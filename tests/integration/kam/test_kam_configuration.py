@@ -308,6 +308,46 @@ async def test_a_change_is_shown_in_the_bucket_at_once(
         await eventually_shown(kam, "client.alice.workspace.spring", None)
 
 
+async def test_the_operator_changes_tier_and_coins_on_record(
+    kam: GatewayUnderTest, admin: httpx.AsyncClient, alice: httpx.AsyncClient
+) -> None:
+    account = "/api/admin/clients/alice/account"
+
+    before = (await admin.get(account)).json()
+    changed = await admin.put(account, json={"tier": "free", "coins": 12})
+    again = await admin.put(account, json={"tier": "free"})
+
+    assert before == {"client_id": "alice", "tier": "standard", "coins": 0}
+    assert (changed.status_code, changed.json()) == (200, {"client_id": "alice", "tier": "free", "coins": 12})
+    assert again.json() == changed.json()
+    profile = (await alice.get("/api/kam/profile")).json()
+    assert (profile["tier"], profile["coins"]) == ("free", 12)
+    [record] = await kam.rows("SELECT old_value, new_value, changed_by FROM configuration_changes WHERE item = 'account'")
+    assert (msgspec.json.decode(record["old_value"]), msgspec.json.decode(record["new_value"])) == (
+        {"tier": "standard", "coins": 0},
+        {"tier": "free", "coins": 12},
+    )
+    assert record["changed_by"].startswith("api_key:")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({}, "tier"), ({"tier": "Free Tier"}, "tier"), ({"coins": -1}, "coins"), ({"coins": "7"}, "coins"), ({"gold": 1}, "gold")],
+)
+async def test_a_wrong_account_is_refused_by_its_field(admin: httpx.AsyncClient, body: dict[str, Any], field: str) -> None:
+    answer = await admin.put("/api/admin/clients/alice/account", json=body)
+
+    assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (422, [field])
+
+
+async def test_accounts_are_the_operators_and_of_clients_that_exist(admin: httpx.AsyncClient, alice: httpx.AsyncClient) -> None:
+    foreign = await alice.put("/api/admin/clients/alice/account", json={"coins": 5})
+    nobody = await admin.put("/api/admin/clients/nobody/account", json={"coins": 5})
+
+    assert (foreign.status_code, nobody.status_code) == (403, 404)
+    assert nobody.json()["type"] == "urn:aif:problem:unknown_client"
+
+
 async def test_tier_and_coins_reach_the_profile_whoever_changes_them(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     async with pushing(kam):
         await alice.put("/api/kam/profile", json={"display_name": "Alice"})

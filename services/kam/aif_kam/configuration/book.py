@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from aif_contracts.configuration import profile_entry
 from aif_contracts.orders import FieldMistake
 from aif_kam.configuration.store import Account, Change, ConfigurationStore, Place, StoredValue
 from aif_kam.failures import Conflict, NotFound
@@ -17,6 +18,8 @@ from aif_runtime.clock import Clock
 from aif_runtime.ids import NewId
 from aif_runtime.postgres import Connection, Database
 
+ACCOUNT = "account"
+"""Under which a change of tier or coins is on record; its values are columns of the client's row."""
 LimitCheck = Callable[[list[StoredValue]], None]
 """Raises InvalidInput; given the other values of the same entry."""
 
@@ -60,8 +63,28 @@ class ConfigurationBook:
         async with self._database.connection() as connection:
             account = await self._store.find_account(connection, client_id)
         if account is None:
-            raise NotFound(f"there is no client {client_id}", code="unknown_client")
+            raise _no_client(client_id)
         return account
+
+    async def change_account(self, client_id: str, *, tier: str | None, coins: int | None, by: str) -> Account:
+        """What is None stays as it is. Raises NotFound."""
+        place = Place(entry=profile_entry(client_id), item=ACCOUNT, client_id=client_id)
+        async with self._database.transaction() as connection:
+            revision = await self._store.begin_change(connection, place.entry)
+            before = await self._store.lock_account(connection, client_id)
+            if before is None:
+                raise _no_client(client_id)
+            after = Account(
+                client_id=client_id,
+                tier=before.tier if tier is None else tier,
+                coins=before.coins if coins is None else coins,
+            )
+            if after == before:
+                return before
+            await self._store.update_account(connection, after)
+            await self._record(connection, place, _facts(before), _facts(after), revision, by)
+        self._work.set()
+        return after
 
     async def put(self, place: Place, value: Any, *, version: int | None, by: str, must_exist: bool = False) -> StoredValue:
         """Raises NotFound where it must exist, Conflict."""
@@ -93,7 +116,7 @@ class ConfigurationBook:
         if check_others is not None:
             check_others([each for each in await self._store.list_of_entry(connection, place.entry) if each.place != place])
         after = await self._store.put(connection, place, plain, revision, by)
-        await self._record(connection, place, before, after.value, revision, by)
+        await self._record(connection, place, _value_of(before), after.value, revision, by)
         return after
 
     async def remove(self, place: Place, *, version: int | None, by: str) -> StoredValue:
@@ -105,7 +128,7 @@ class ConfigurationBook:
                 raise _nothing_there(place)
             _check_version(before, version)
             await self._store.delete(connection, place)
-            await self._record(connection, place, before, None, revision, by)
+            await self._record(connection, place, before.value, None, revision, by)
         self._work.set()
         return before
 
@@ -113,13 +136,11 @@ class ConfigurationBook:
         """After a commit: there is something to push."""
         self._work.set()
 
-    async def _record(
-        self, connection: Connection, place: Place, before: StoredValue | None, after: Any, version: int, by: str
-    ) -> None:
+    async def _record(self, connection: Connection, place: Place, before: Any, after: Any, version: int, by: str) -> None:
         change = Change(
             change_id=self._new_id("change"),
             place=place,
-            old_value=None if before is None else self._redact(before.value),
+            old_value=None if before is None else self._redact(before),
             new_value=self._redact(after),
             version=version,
             changed_by=by,
@@ -134,6 +155,18 @@ def _check_version(before: StoredValue | None, version: int | None) -> None:
         message = f"it has been changed meanwhile: its version is {now}"
         mistake = FieldMistake(field="version", message=f"is {version}", mend=f"read it again, and send {now}")
         raise Conflict(message, code="version_conflict", mistakes=(mistake,))
+
+
+def _value_of(stored: StoredValue | None) -> Any:
+    return None if stored is None else stored.value
+
+
+def _facts(account: Account) -> dict[str, Any]:
+    return {"tier": account.tier, "coins": account.coins}
+
+
+def _no_client(client_id: str) -> NotFound:
+    return NotFound(f"there is no client {client_id}", code="unknown_client")
 
 
 def _nothing_there(place: Place) -> NotFound:

@@ -24,6 +24,8 @@ from aif_kam import problems
 from aif_kam.configuration.book import ConfigurationBook
 from aif_kam.configuration.free_json import check_free_json
 from aif_kam.configuration.payloads import (
+    AccountView,
+    AccountWish,
     AiSettingsView,
     AiSettingsWish,
     CompanyView,
@@ -40,7 +42,7 @@ from aif_kam.configuration.payloads import (
     part_of,
     stamp,
 )
-from aif_kam.configuration.store import Place, StoredValue
+from aif_kam.configuration.store import Account, Place, StoredValue
 from aif_kam.failures import Conflict, NotFound, invalid
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore
 from aif_runtime.ids import NewId
@@ -64,6 +66,14 @@ class ClientDesk:
     async def profile(self, client_id: str) -> ProfileView:
         """Raises NotFound."""
         return await self._profile_view(client_id, await self._book.find(_alone(client_id, profile_entry)))
+
+    async def account(self, client_id: str) -> AccountView:
+        """Raises NotFound."""
+        return _account_view(await self._book.account(client_id))
+
+    async def change_account(self, client_id: str, wish: AccountWish, by: str) -> AccountView:
+        """Raises NotFound."""
+        return _account_view(await self._book.change_account(client_id, tier=wish.tier, coins=wish.coins, by=by))
 
     async def put_profile(self, client_id: str, wish: ProfileWish, by: str) -> ProfileView:
         """Raises NotFound, InvalidInput, Conflict."""
@@ -198,6 +208,10 @@ class ClientDesk:
         account = await self._book.account(client_id)
         profile = msgspec.structs.replace(_part(stored, Profile), tier=account.tier, coins=account.coins)
         return part_of(profile, ProfileView, **stamp(client_id, stored))
+
+
+def _account_view(account: Account) -> AccountView:
+    return AccountView(client_id=account.client_id, tier=account.tier, coins=account.coins)
 
 
 def _alone(client_id: str, entry_of: Callable[[str], str]) -> Place:

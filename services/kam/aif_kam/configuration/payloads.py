@@ -56,6 +56,21 @@ class ProfileView(Profile, frozen=True, kw_only=True):
     updated_by: str | None
 
 
+class AccountWish(Struct, frozen=True, kw_only=True):
+    """What is left out stays as it is."""
+
+    tier: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$", examples=["free", "standard"])] | None = None
+    """`free` has cheap models only, whatever an order wishes; every other tier has all."""
+    coins: Annotated[int, Meta(ge=0, le=1_000_000_000_000)] | None = None
+    """Shown in the profile. What AI work may take is the budget's energy."""
+
+
+class AccountView(Struct, frozen=True, kw_only=True):
+    client_id: str
+    tier: str
+    coins: int
+
+
 class CompanyWish(Company, frozen=True, kw_only=True):
     version: Version | None = None
 

@@ -113,6 +113,13 @@ class ConfigurationStore:
         row = await connection.fetchrow(self._sql["find_account"], client_id)
         return None if row is None else _account(row)
 
+    async def lock_account(self, connection: Connection, client_id: str) -> Account | None:
+        row = await connection.fetchrow(self._sql["lock_account"], client_id)
+        return None if row is None else _account(row)
+
+    async def update_account(self, connection: Connection, account: Account) -> None:
+        await connection.execute(self._sql["update_account"], account.client_id, account.tier, account.coins)
+
     async def lock_pushing(self, connection: Connection) -> None:
         """Wait until no other gateway pushes; until the end of the transaction none does."""
         await connection.execute(self._sql["lock_configuration_pushing"])

@@ -38,6 +38,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 -- Facts of the account, for the profile.
 SELECT client_id, tier, coins FROM clients WHERE client_id = $1;
 
+-- name: lock_account
+-- Two changes of it come one after another.
+SELECT client_id, tier, coins FROM clients WHERE client_id = $1 FOR UPDATE;
+
+-- name: update_account
+-- A trigger has the profile pushed.
+UPDATE clients SET tier = $2, coins = $3 WHERE client_id = $1;
+
 -- name: lock_configuration_pushing
 -- One gateway pushes at a time: a slower one would put an older value over a newer one.
 SELECT pg_advisory_xact_lock(hashtextextended('configuration_pushes', 0));
