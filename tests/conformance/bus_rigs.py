@@ -11,6 +11,8 @@ from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Delivery, Outgoing
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.nats_bus import NatsBus
+from support.kernel_view import is_stopped
+from support.waiting import eventually
 
 WORK = subjects.work("granulator", "normal")
 
@@ -92,6 +94,8 @@ class FragileNatsRig(NatsRig):
 
     async def stop_confirming(self) -> None:
         self._signal(signal.SIGSTOP)
+        # Until the kernel has stopped its last thread, that one may still answer.
+        await eventually(lambda: self._server.pid is not None and is_stopped(self._server.pid))
 
     def _signal(self, number: signal.Signals) -> None:
         pid = self._server.pid

@@ -49,8 +49,11 @@ async def test_the_topology_is_declared_by_many_at_once_and_again(fresh_nats: st
         "AIF_EVENTS",
         "AIF_PERFORMANCE",
         "AIF_DEAD",
+        "AIF_AUDIT",
         "KV_aif_registry",
         "KV_aif_blobs_kv",
+        "KV_aif_config",
+        "KV_aif_responses",
         "OBJ_aif_blobs",
     }
     for bus in buses:
@@ -68,6 +71,7 @@ async def test_streams_refuse_when_full_and_keep_for_as_long_as_they_should(
         "AIF_WORK": "workqueue",
         "AIF_REPORTS": "workqueue",
         "AIF_USAGE": "workqueue",
+        "AIF_AUDIT": "workqueue",
         "AIF_EVENTS": "limits",
         "AIF_PERFORMANCE": "limits",
         "AIF_DEAD": "limits",
@@ -75,7 +79,8 @@ async def test_streams_refuse_when_full_and_keep_for_as_long_as_they_should(
     assert configurations["AIF_EVENTS"].max_age == 604_800
     assert configurations["AIF_PERFORMANCE"].max_age == 604_800
     assert configurations["AIF_DEAD"].max_age == 2_592_000
-    assert {config.discard for config in configurations.values()} == {"new"}
+    # Kept answers make room for newer ones; everything else is refused rather than lost.
+    assert {name for name, config in configurations.items() if config.discard != "new"} == {"KV_aif_responses"}
     assert {config.storage for config in configurations.values()} == {"file"}
     assert all(0 < (config.max_bytes or 0) <= 2 * 1024**3 for config in configurations.values())
 

@@ -15,6 +15,12 @@ def is_alive(pid: int) -> bool:
     return state not in "ZX"
 
 
+def is_stopped(pid: int) -> bool:
+    """Every thread of it, by a signal."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 def tcp_listeners(pid: int) -> list[tuple[str, int]]:
     """Addresses and ports on which the process listens; the address as the kernel writes it, `0100007F` is 127.0.0.1."""
     mine = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}

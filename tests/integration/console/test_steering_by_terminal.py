@@ -123,7 +123,7 @@ FAILED_ATTEMPT = AttemptView(
     instance_id="granulator_7f",
     started_at="2026-05-01T09:00:01.000Z",
     ended_at="2026-05-01T09:00:03.000Z",
-    grant=Grant(models=("claude-x", "gpt-y"), max_cost_usd="0.05", max_tokens=4000, energy=3),
+    grant=Grant(models=("claude-x", "gpt-y"), max_cost_usd="0.05", max_tokens=4000, energy=3, cache=True),
     failure_code="output_invalid",
     message="the course has no modules",
 )
