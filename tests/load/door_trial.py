@@ -1,151 +1,124 @@
-"""What the door to the AI providers costs on top of the bare SDK call: time of one call, CPU of many.
+"""What the door to the AI providers costs beside the bare SDK, beside the LiteLLM proxy, and with its books at a broker.
 
-Both sides ask the same question of the provider double, which answers at once from a process of its own, and both stream. The
-door checks the answer by its schema, prices it and books it on an attempt that is kept in memory: announcing and booking at
-the broker is a round trip of the network and not counted here.
+All ask the same question of the provider double, which is a process of its own. The door checks the answer by its schema,
+prices it and books it on an attempt; that attempt is in memory, except where the broker is what is measured.
 """
 
-import asyncio
-import statistics
-import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from aif_ai.attempt_ledger import AttemptLedger
-from aif_ai.door import Door
-from aif_ai.openai_provider import OPENAI, OpenAiProvider
-from aif_ai.strict_schema import Dialect, translate
-from aif_contracts.packets import Grant
-from aif_prices.book import PriceBook, shipped_prices
-from aif_runtime.clock import SystemClock
-from support.provider_double.rigs import question
-from support.recording_assignment import RecordingAssignment
+from load.door_askers import Ask, by_sdk, in_memory, provider_in_another_process, through_the_door
+from load.door_books import SYNC_INTERVALS, tell_books
+from load.door_timing import IN_FLIGHT, Burst, DoorScale, burst, medians_in_turn, on_a_loop_of_the_services
+from load.litellm_proxy import VARIABLE, RunningProxy, litellm_program, running_proxy
+from load.processes import cpu_ms, own_cpu_ms
+from load.spread import spread
+from load.targets import Judged
 
 DOOR = "door"
-MODEL = "gpt-4o-mini"
-_IN_FLIGHT = 50
+_ANSWERS_IN_MS = (0, 50)
+_BARE, _THROUGH = "bare SDK", "door"
+_PROXIED = {"LiteLLM, streamed": True, "LiteLLM, whole": False}
+"""Whether each way of asking it streams."""
+_MOST_ADDED_MS = 1.0
+_LEAST_TIMES = 5.0
+"""As many calls in a second of CPU time."""
 
 Say = Callable[[str], None]
-Ask = Callable[[], Awaitable[object]]
 
 
-class DoorScale(Struct, frozen=True, kw_only=True):
-    pairs: int = 500
-    """Calls of each side, in turn."""
-    warm_up: int = 100
-    many: int = 2_000
-    """Calls of each side with 50 in flight."""
+class Rounds(Struct, frozen=True, kw_only=True):
+    """Of one side."""
+
+    median_ms: list[float] = field(default_factory=list)
+    """One at a time."""
+    many: list[Burst] = field(default_factory=list)
 
 
-IN_SMALL = DoorScale(pairs=3, warm_up=1, many=60)
+async def door_trial(folder: Path, say: Say, *, scale: DoorScale) -> list[Judged]:
+    """Gives what is to stand beside the targets."""
+    program = litellm_program()
+    if program is None:
+        say(f"To compare with LiteLLM, install litellm[proxy] somewhere else and name its program: {VARIABLE}=…/bin/litellm")
+    judged: list[Judged] = []
+    for answer_ms in _ANSWERS_IN_MS:
+        say(f"\n{DOOR}: the same call in each way; the provider answers in {answer_ms} ms")
+        async with AsyncExitStack() as stack:
+            url = await stack.enter_async_context(provider_in_another_process(answer_ms / 1_000))
+            proxy = None
+            if program is not None:
+                proxy = await stack.enter_async_context(running_proxy(program, folder / f"proxy-{answer_ms}", url))
+            sides = await on_a_loop_of_the_services(partial(_measured, url, proxy, scale))
+        _tell(sides, say)
+        judged += _judge(sides, answer_ms)
+    for sync_interval in SYNC_INTERVALS:
+        await tell_books(folder / f"nats-{sync_interval}", sync_interval, say, scale=scale)
+    return judged
 
 
-class Burst(Struct, frozen=True, kw_only=True):
-    calls_per_second: float
-    cpu_ms_per_call: float
-    """Of this process; the provider's is not in it."""
+async def _measured(url: str, proxy: RunningProxy | None, scale: DoorScale) -> Mapping[str, Rounds]:
+    async with AsyncExitStack() as stack:
+        asks: dict[str, Ask] = {
+            _BARE: await stack.enter_async_context(by_sdk(url)),
+            _THROUGH: await stack.enter_async_context(through_the_door(url, in_memory)),
+        }
+        if proxy is not None:
+            for name, streams in _PROXIED.items():
+                asks[name] = await stack.enter_async_context(by_sdk(proxy.url, streams=streams))
+
+        def proxys_cpu_ms() -> float:
+            assert proxy is not None, "it is asked"
+            return cpu_ms(proxy.pid)
+
+        rounds = {name: Rounds() for name in asks}
+        for _ in range(scale.rounds):
+            for name, median in (await medians_in_turn(asks, scale)).items():
+                rounds[name].median_ms.append(median)
+            for name, ask in asks.items():
+                calls, cpu = (scale.many_proxied, proxys_cpu_ms) if name in _PROXIED else (scale.many, own_cpu_ms)
+                rounds[name].many.append(await burst(ask, calls, cpu_ms=cpu))
+        return rounds
 
 
-async def door_trial(say: Say, *, in_small: bool) -> None:
-    scale = IN_SMALL if in_small else DoorScale()
-    async with _instant_provider() as url, _bare(url) as bare, _through_the_door(url) as through:
-        say(f"{DOOR}: the same streamed call by the bare SDK and through the door, against a provider that answers at once")
-        alone, with_door = await _in_turn(bare, through, scale)
-        say(f"  one at a time: {alone:.2f} ms bare, {with_door:.2f} ms through the door, {with_door - alone:+.2f} ms (medians)")
-        for name, ask in (("bare", bare), ("door", through)):
-            burst = await _at_once(ask, scale.many)
-            say(
-                f"  {name}, {_IN_FLIGHT} in flight: {burst.calls_per_second:.0f} calls/s, "
-                f"{burst.cpu_ms_per_call:.2f} ms CPU each, {1_000 / burst.cpu_ms_per_call:.0f} calls per CPU second"
+def _tell(sides: Mapping[str, Rounds], say: Say) -> None:
+    for name, rounds in sides.items():
+        charged = "its own" if name in _PROXIED else "with the load"
+        say(f"  {name:<22} one at a time {spread(rounds.median_ms)} ms (medians)")
+        say(
+            f"  {'':<22} {IN_FLIGHT} in flight {spread(each.per_second for each in rounds.many)} calls/s, "
+            f"{spread(each.cpu_ms_per_call for each in rounds.many)} ms CPU each ({charged}), "
+            f"{spread(each.per_cpu_second for each in rounds.many)} calls per CPU second"
+        )
+
+
+def _judge(sides: Mapping[str, Rounds], answer_ms: int) -> list[Judged]:
+    through, bare = sides[_THROUGH], sides[_BARE]
+    added = spread(mine - alone for mine, alone in zip(through.median_ms, bare.median_ms, strict=True))
+    judged = [
+        Judged(
+            what=f"W3 door adds, {answer_ms} ms",
+            target=f"at most {_MOST_ADDED_MS:g} ms",
+            measured=added,
+            unit=" ms",
+            reached=added.median <= _MOST_ADDED_MS,
+        )
+    ]
+    for name in _PROXIED:
+        if name not in sides:
+            continue
+        pairs = zip(through.many, sides[name].many, strict=True)
+        times = spread(mine.per_cpu_second / theirs.per_cpu_second for mine, theirs in pairs)
+        judged.append(
+            Judged(
+                what=f"W3 {name}, {answer_ms} ms",
+                target=f"at least {_LEAST_TIMES:g} times",
+                measured=times,
+                unit="",
+                reached=times.median >= _LEAST_TIMES,
             )
-
-
-async def _in_turn(bare: Ask, through: Ask, scale: DoorScale) -> tuple[float, float]:
-    """Medians in milliseconds."""
-    times: dict[str, list[float]] = {"bare": [], "door": []}
-    for number in range(scale.warm_up + scale.pairs):
-        for name, ask in (("bare", bare), ("door", through)):
-            began = time.perf_counter()
-            await ask()
-            if number >= scale.warm_up:
-                times[name].append((time.perf_counter() - began) * 1_000)
-    return statistics.median(times["bare"]), statistics.median(times["door"])
-
-
-async def _at_once(ask: Ask, calls: int) -> Burst:
-    left = iter(range(calls))
-
-    async def one_after_another() -> None:
-        for _ in left:
-            await ask()
-
-    began, cpu_began = time.perf_counter(), time.process_time()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(_IN_FLIGHT):
-            group.create_task(one_after_another())
-    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
-    return Burst(calls_per_second=calls / seconds, cpu_ms_per_call=cpu * 1_000 / calls)
-
-
-@asynccontextmanager
-async def _instant_provider() -> AsyncIterator[str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(Path(__file__).with_name("instant_provider.py")),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(30.0):
-            url = (await process.stdout.readline()).decode().strip()
-        yield url
-    finally:
-        process.stdin.close()
-        await process.wait()
-
-
-@asynccontextmanager
-async def _bare(url: str) -> AsyncIterator[Ask]:
-    import openai
-
-    asked = question()
-    request: dict[str, Any] = {
-        "model": MODEL,
-        "messages": [{"role": message.role.value, "content": message.text} for message in asked.messages],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "max_completion_tokens": asked.max_output_tokens,
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": asked.schema_name, "strict": True, "schema": translate(asked.schema or {}, Dialect.OPENAI)},
-        },
-    }
-    async with openai.AsyncOpenAI(api_key="sk-bench", base_url=f"{url}/v1", max_retries=0) as client:
-
-        async def ask() -> str:
-            pieces: list[str] = []
-            stream = await client.chat.completions.create(**request)
-            async with stream:
-                async for chunk in stream:
-                    pieces.extend(choice.delta.content or "" for choice in chunk.choices)
-            return "".join(pieces)
-
-        yield ask
-
-
-@asynccontextmanager
-async def _through_the_door(url: str) -> AsyncIterator[Ask]:
-    provider = OpenAiProvider(name=OPENAI, models=(MODEL,), api_key="sk-bench", base_url=f"{url}/v1")
-    door = Door(providers=(provider,), prices=PriceBook(shipped_prices()), clock=SystemClock())
-    grant = Grant(max_cost_usd="5")
-    try:
-        yield lambda: door.generate(question(), AttemptLedger(RecordingAssignment(grant=grant)))
-    finally:
-        await door.close()
+        )
+    return judged

@@ -19,6 +19,8 @@ GROWTH = "growth"
 async def play(options: argparse.Namespace, names: list[str], folder: Path) -> None:
     from load.bench import SMALL, Scale, bench
     from load.coverage_trial import COVERAGE, coverage_trial
+    from load.door_timing import DoorScale
+    from load.door_timing import in_small as door_in_small
     from load.door_trial import DOOR, door_trial
     from load.growth_trial import growth_trial
     from load.ours import Replicas
@@ -43,7 +45,8 @@ async def play(options: argparse.Namespace, names: list[str], folder: Path) -> N
     if COVERAGE in names:
         coverage_trial(say, in_small=options.smoke)
     if DOOR in names:
-        await door_trial(say, in_small=options.smoke)
+        door_scale = door_in_small() if options.smoke else DoorScale(rounds=options.repeat)
+        judged += await door_trial(folder / "door", say, scale=door_scale)
     if workloads := [name for name in names if name not in (GROWTH, COVERAGE, DOOR)]:
         judged += await bench(folder / "bench", workloads, replicas=replicas, scale=scale, say=say)
     if GROWTH in names:

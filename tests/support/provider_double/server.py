@@ -68,7 +68,7 @@ class ProviderDouble:
         self.hidden_usage_seed: int | None = None
         """When set, each call has cached and reasoning tokens of its own, by chance."""
         self.seconds_for_an_answer = 0.0
-        """Over which the pieces of a stream are spread: a model takes its time."""
+        """Over which the pieces of a stream are spread, or after which the whole answer comes: a model takes its time."""
         self.holding = asyncio.Event()
         """Set when a call is held in the middle."""
         self.release = asyncio.Event()
@@ -120,6 +120,8 @@ class ProviderDouble:
         if prompt.streams:
             await self._stream(wire, answer, reply, ids)
         else:
+            if self.seconds_for_an_answer:
+                await asyncio.sleep(self.seconds_for_an_answer)
             await _json(reply, 200, wire.whole(answer), ids)
 
     def _fault(self, name: str) -> Fault | None:
