@@ -313,6 +313,9 @@ class NatsConnection:
     async def _on_error(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
         is_news = text != self._last_error
+        if isinstance(error, OSError) and "authorization" in (self._last_error or "").lower():
+            # A server that refuses a password closes at once; now and then its words are lost and only the reset is seen.
+            return
         self._last_error = text
         if "permissions violation" in text.lower():
             # Without this a refused subject would look like a slow broker.

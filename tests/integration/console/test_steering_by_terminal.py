@@ -239,7 +239,7 @@ def test_attempts_are_shown_with_grant_worker_process_and_failure(aif: Terminal)
     assert "grant claude-x, gpt-y, at most $0.05, at most 4000 output tokens, energy 3, cache on" in words
     assert "failure output_invalid said the course has no modules" in words
     assert "worker not known: its report was its only sign of life" in words
-    assert "grant local providers only, at most $0.00, cache on" in words
+    assert "grant local providers only, at most $0.00, cache off" in words
     assert "made quality 0.90, 120 elements, 20 KiB in KV out/1" in words
     assert "Provider calls" not in words
     assert "Stages" not in words
