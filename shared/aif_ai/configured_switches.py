@@ -76,6 +76,13 @@ class ConfiguredSwitches:
         said = (word for each in self._operators_words(action) for word in (each.primary, each.fallback))
         return tuple(word for word in said if isinstance(word, str))
 
+    def not_to_be_had(self, action: str, model: str) -> None:
+        own = (agent_key(action, "primary_model"), agent_key(action, "fallback_model"))
+        for key in (*own, PRIMARY_MODEL, FALLBACK_MODEL):
+            if self._values().get(key) == model:
+                reason = f"{model} is offered by no provider of this worker, or has no price there: other models serve"
+                self._complaints.note(SYSTEM, self._entries.system.revision, key, reason)
+
     def requests_per_minute(self, provider: str) -> int | None:
         limit: int | UnsetType = self._value(requests_per_minute_key(provider), RequestsPerMinute)
         return None if limit is UNSET else limit

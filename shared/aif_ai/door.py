@@ -133,12 +133,18 @@ class Door:
         offered: list[Candidate] = []
         if request.messages:
             offered += self._registry.candidates(Capability.LLM_GENERATION, prices, today)
-            known = {candidate.model for candidate in offered}
-            for model in dict.fromkeys(self._switches.named_by_operator(request.action)):
-                reachable = self._registry.reachable(model, prices, today) if model not in known else None
-                offered += [reachable] if reachable is not None else []
         if request.input is not None and request.capability is not Capability.LLM_GENERATION:
             offered += self._registry.candidates(request.capability, prices, today)
+        if request.messages:
+            known = {candidate.model for candidate in offered}
+            for model in dict.fromkeys(self._switches.named_by_operator(request.action)):
+                if model in known:
+                    continue
+                reachable = self._registry.reachable(model, prices, today)
+                if reachable is None:
+                    self._switches.not_to_be_had(request.action, model)
+                else:
+                    offered.append(reachable)
         return choose(
             offered, Wanted(grant=grant, switches=switches, max_fallbacks=self._policy.max_fallbacks), request=request
         )

@@ -30,6 +30,11 @@ class ModelSwitches(Protocol):
         prefers may not."""
         ...
 
+    def not_to_be_had(self, action: str, model: str) -> None:
+        """Hear that nobody here offers a model that the operator has named for the action, so that others serve. Again is
+        harmless."""
+        ...
+
     def requests_per_minute(self, provider: str) -> int | None: ...
 
     def prices(self) -> PriceBook | None:
@@ -45,6 +50,9 @@ class UnchangedSwitches:
 
     def named_by_operator(self, action: str) -> tuple[str, ...]:
         return ()
+
+    def not_to_be_had(self, action: str, model: str) -> None:
+        """Nobody has named one."""
 
     def requests_per_minute(self, provider: str) -> int | None:
         return None

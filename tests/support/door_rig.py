@@ -88,12 +88,16 @@ class SetSwitches:
         self.per_minute = dict(per_minute or {})
         self.book: PriceBook | None = None
         self.operators: tuple[str, ...] = ()
+        self.missed: list[tuple[str, str]] = []
 
     async def switches(self, action: str, context: Context) -> Switches:
         return self.now
 
     def named_by_operator(self, action: str) -> tuple[str, ...]:
         return self.operators
+
+    def not_to_be_had(self, action: str, model: str) -> None:
+        self.missed.append((action, model))
 
     def requests_per_minute(self, provider: str) -> int | None:
         return self.per_minute.get(provider)

@@ -142,6 +142,16 @@ async def test_a_model_that_the_operator_names_is_reached_through_a_provider_tha
     assert generation.model == "gpt-4o"
 
 
+async def test_a_model_that_the_operator_names_and_nobody_offers_is_told_of_and_others_serve() -> None:
+    switches = SetSwitches(Switches(primary_model="gpt-9"))
+    switches.operators = ("gpt-9", "gpt-4o-mini")
+    rig = DoorRig(ScriptedProvider("openai", "gpt-4o-mini"), switches=switches)
+
+    generation = await rig.door.generate(ask(), rig.ledger)
+
+    assert (generation.model, switches.missed) == ("gpt-4o-mini", [("ask", "gpt-9")])
+
+
 async def test_a_model_that_only_a_client_prefers_has_to_be_in_the_settings() -> None:
     preferred = Switches(primary_model="gpt-5.5-pro", fallback_model="gpt-4o")
     rig = DoorRig(ScriptedProvider("openai", "gpt-4o-mini", "gpt-4o"), switches=SetSwitches(preferred))

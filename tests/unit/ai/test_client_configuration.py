@@ -11,9 +11,11 @@ import pytest
 from aif_ai.configuration import Configurations
 from aif_ai.configuration_complaints import Complaints
 from aif_ai.configuration_entries import ConfigurationEntries
+from aif_ai.configured_switches import ConfiguredSwitches
 from aif_contracts import subjects
 from aif_contracts.audit import AuditEntry
 from aif_contracts.configuration import COMPLETE, AiSettings, Company, Product, Profile, Workspace
+from aif_prices.book import PriceBook, shipped_prices
 from aif_runtime.bus import ConsumerSpec
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBroadcasts, MemoryBus
@@ -294,3 +296,24 @@ async def test_a_part_that_is_unset_is_at_its_default_again(rig: Rig) -> None:
             return (await rig.configurations.of("acme", "spring")).workspace is None
 
         await eventually(is_gone)
+
+
+async def test_the_audit_log_hears_once_of_each_key_whose_model_nobody_offers(rig: Rig) -> None:
+    values = {"agent.structure_course.primary_model": "gpt-9", "orchestrator_fallback_model": "gpt-9"}
+    await rig.put("system", {"values": values | {"agent.structure_quiz.primary_model": "gpt-9"}})
+    await rig.entries.refresh_system()
+    switches = ConfiguredSwitches(
+        entries=rig.entries,
+        configurations=rig.configurations,
+        complaints=rig.complaints,
+        price_book=lambda overrides: PriceBook(shipped_prices(), overrides=overrides),
+    )
+
+    switches.not_to_be_had("structure_course", "gpt-9")
+    switches.not_to_be_had("structure_course", "gpt-9")
+
+    reason = "gpt-9 is offered by no provider of this worker, or has no price there: other models serve"
+    assert [(entry.action, entry.details["field"], entry.details["reason"]) for entry in await rig.audited()] == [
+        ("CONFIGURATION_INVALID", "agent.structure_course.primary_model", reason),
+        ("CONFIGURATION_INVALID", "orchestrator_fallback_model", reason),
+    ]
