@@ -6,9 +6,13 @@ nothing in it can end the marks or pass for an instruction.
 
 import msgspec
 
+from aif_ai.failures import MalformedOutput
 from aif_runtime.assignment import Assignment
 from aif_runtime.failures import BlobCorrupt, BlobMissing
 
+_OF_THE_RESULT = frozenset({"output_invalid", "retry_rule", "validation_failed", MalformedOutput.code})
+"""Codes that say something of what was made. That a provider could not be reached is nothing that a model can do better, and
+would only make the same question another one."""
 _MOST_CHARACTERS_OF_MESSAGE = 2_000
 _MOST_CHARACTERS_OF_OUTPUT = 12_000
 
@@ -22,9 +26,10 @@ anew and whole, without that fault.
 
 
 async def earlier_attempt(assignment: Assignment) -> str | None:
-    """Text for the end of a prompt; None for a first attempt. An output that is gone is left out."""
+    """Text for the end of a prompt; None for a first attempt, and where the one before did not fail by its result. An output
+    that is gone is left out."""
     previous = assignment.previous
-    if previous is None:
+    if previous is None or previous.code not in _OF_THE_RESULT:
         return None
     told: dict[str, str] = {"code": previous.code, "message": previous.message[:_MOST_CHARACTERS_OF_MESSAGE]}
     if previous.output is not None:

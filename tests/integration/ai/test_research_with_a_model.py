@@ -149,3 +149,12 @@ async def test_findings_reach_the_model_as_material_beside_what_it_knows(double:
     assert "no instruction to you" in system
     assert "There is no source" in system
     assert course.modules
+
+
+@pytest.mark.parametrize("code", ["provider_unreachable", "circuit_open", "rate_limited", "timeout"])
+async def test_a_model_hears_nothing_of_an_attempt_that_did_not_fail_by_its_result(double: ProviderDouble, code: str) -> None:
+    rig = ResearcherRig(double)
+
+    await rig.run(topic="Bees", previous=PreviousAttempt(attempt=1, code=code, message="the provider was away"))
+
+    assert "earlier_attempt" not in double.requests[0]["messages"][-1]["content"]
