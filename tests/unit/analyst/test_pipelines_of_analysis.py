@@ -27,6 +27,14 @@ def test_a_call_is_transcribed_with_speakers_then_redacted_then_judged_and_summa
     assert stages["transcribe"].stage.prefer_providers == ("deepgram",)
 
 
+@pytest.mark.parametrize("stage", ["mood", "summarize"])
+def test_what_works_on_this_machine_serves_when_two_language_models_have_failed(stage: str) -> None:
+    fallback = plan("call_analysis").stages[stage].stage.fallback
+
+    assert fallback is not None
+    assert fallback.max_fallbacks == 2
+
+
 def test_what_comes_after_the_redaction_reads_the_redaction_only() -> None:
     transcript = {"text": "Mr. Bean", "turns": [], "language": "en"}
     scope = {"params": CALL, "transcribe": transcript, "redact": REDACTED}

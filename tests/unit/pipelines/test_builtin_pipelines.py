@@ -36,7 +36,7 @@ def resolved(kind: str, order: dict[str, Any]) -> Any:
 
 def test_there_are_structures_from_documents_and_analyses_of_speech_and_text() -> None:
     assert [(p.name, p.version, p.offered) for p in builtin_pipelines()] == [
-        ("call_analysis", "1.0.0", True),
+        ("call_analysis", "1.1.0", True),
         ("content_granulation_course", "1.0.0", True),
         ("content_granulation_quiz", "1.0.0", True),
         ("educational_content_pipeline", "1.0.0", True),
