@@ -72,15 +72,18 @@ def recording(*, seconds: float) -> bytes:
 
 async def asked(provider: Provider, call: ModelCall, trace: CallTrace) -> Answer:
     """One answer; the connection is closed afterwards."""
+    try:
+        async with asyncio.timeout(20):
+            return await answer_of(provider, call, trace)
+    finally:
+        await provider.close()
 
+
+async def answer_of(provider: Provider, call: ModelCall, trace: CallTrace | None = None) -> Answer:
     async def heard(_: str) -> None:
         pass
 
-    try:
-        async with asyncio.timeout(20):
-            return await provider.answer(call, trace, heard)
-    finally:
-        await provider.close()
+    return await provider.answer(call, trace or CallTrace(), heard)
 
 
 @pytest.fixture(params=[OPENAI, "anthropic", "deepgram"])
@@ -336,6 +339,38 @@ async def test_usage_beside_the_last_piece_is_taken() -> None:
 
     assert answer.text == "Bees"
     assert trace.tokens == Tokens(prompt_tokens=10, completion_tokens=1, total_tokens=11)
+
+
+async def test_the_next_call_uses_the_connection_of_the_one_before(double: ProviderDouble, provider: str) -> None:
+    adapter = provider_at(provider, double.url)
+
+    for _ in range(3):
+        await answer_of(adapter, call_for(provider))
+    await adapter.close()
+
+    assert len(double.headers) == 3
+    assert len(double.client_ports) == 1
+
+
+async def test_a_server_that_keeps_the_stream_open_after_its_end_is_not_waited_for() -> None:
+    choice = b'{"index": 0, "delta": {"content": "Bees"}, "finish_reason": "stop"}'
+    trace, has_left = CallTrace(), asyncio.Event()
+
+    async def answer(reply: Reply) -> None:
+        await reply.open([])
+        await reply.piece(b'data: {"choices": [%b]}\n\ndata: [DONE]\n\n' % choice)
+        await reply.until_client_leaves()
+        has_left.set()
+
+    async with serving(answer) as url:
+        adapter = provider_at(COMPATIBLE, url, silence_seconds=60.0)
+        async with asyncio.timeout(20):
+            told = await answer_of(adapter, call_for(COMPATIBLE), trace)
+            # Before the client as a whole is closed: nobody else could use a connection with a rest in it.
+            await has_left.wait()
+        await adapter.close()
+
+    assert (told.text, trace.sent) == ("Bees", True)
 
 
 async def test_a_transcript_has_turns_speakers_and_the_providers_length(double: ProviderDouble) -> None:

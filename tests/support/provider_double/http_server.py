@@ -31,6 +31,7 @@ class Reply:
         self._writer = writer
         self.is_last = False
         """True when the connection cannot carry another request."""
+        self.client_port: int = writer.get_extra_info("peername")[1]
 
     async def whole(self, status: int, body: bytes, headers: Headers = (), *, media_type: str = "application/json") -> None:
         self._writer.write(_head(status, [("content-type", media_type), ("content-length", str(len(body))), *headers]) + body)

@@ -59,6 +59,8 @@ class ProviderDouble:
         self.requests: list[dict[str, Any]] = []
         """Of audio, its query and its size."""
         self.headers: list[dict[str, str]] = []
+        self.client_ports: set[int] = set()
+        """One for each connection that carried a call."""
         self.mix: FaultMix | None = None
         """By which calls go wrong when nothing is planned."""
         self.cache_read_tokens = 0
@@ -94,6 +96,7 @@ class ProviderDouble:
             await _json(reply, 404, {"error": {"message": f"nothing at {request.path}", "type": "not_found_error"}})
             return
         self.headers.append(request.headers)
+        self.client_ports.add(reply.client_port)
         number = len(self.headers)
         name = request.headers.get(CLIENT_REQUEST_ID) or _named_in(request.query)
         fault = self._fault(name or str(number))

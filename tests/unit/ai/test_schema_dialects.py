@@ -1,12 +1,12 @@
 """One schema in each provider's language, and answers judged by the whole of it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from aif_ai.answer_check import AnswerCheck
-from aif_ai.strict_schema import Dialect, translate
+from aif_ai.strict_schema import Dialect, TranslatedSchemas, translate
 
 
 class Point(Struct, kw_only=True):
@@ -78,3 +78,32 @@ def test_an_answer_that_is_no_json_is_said_to_be_none() -> None:
 
     assert output == b""
     assert "not valid JSON" in complaint
+
+
+def test_a_translation_is_made_once_and_anew_for_a_schema_that_was_changed() -> None:
+    schemas = TranslatedSchemas(Dialect.OPENAI)
+    schema: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+
+    first, again = schemas.of(schema), schemas.of({**schema})
+    schema["properties"]["a"] = {"type": "integer"}
+    changed = schemas.of(schema)
+
+    assert again is first
+    assert msgspec.json.decode(changed) == {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+
+
+def test_of_many_schemas_the_translations_of_the_last_ones_are_kept() -> None:
+    schemas = TranslatedSchemas(Dialect.ANTHROPIC)
+    first, second = schemas.of({"description": "0"}), schemas.of({"description": "1"})
+
+    for number in range(2, 65):
+        schemas.of({"description": "0"})
+        schemas.of({"description": str(number)})
+
+    assert schemas.of({"description": "0"}) is first
+    assert schemas.of({"description": "1"}) is not second
