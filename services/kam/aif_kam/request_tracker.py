@@ -153,9 +153,19 @@ class RequestTracker:
             async with self._database.connection() as connection:
                 await self._requests.mark_unsettled(connection, request.execution_id)
 
+    async def expect_correction(self, execution_id: str) -> None:
+        """A call of the execution has cost something else than was known: look at its request again, now or with the sweep."""
+        async with self._database.connection() as connection:
+            await self._requests.mark_unsettled(connection, execution_id)
+        try:
+            await self._observe(execution_id)
+        except (Unavailable, Refused) as failure:
+            _log.warning("correction_not_looked_at", execution_id=execution_id, reason=str(failure))
+
     async def _fresh(self, request: ClientRequest) -> ClientRequest:
         """With the orchestrator's newest word, where there is something to learn and the orchestrator answers."""
-        settled = request.status.is_final and (request.detailed_metrics is not None or request.status is RequestStatus.REFUSED)
+        is_told = request.detailed_metrics is not None and (request.totals is None or request.totals.cost_is_complete)
+        settled = request.status.is_final and (is_told or request.status is RequestStatus.REFUSED)
         if request.execution_id is None or settled:
             return request
         try:

@@ -1,10 +1,14 @@
 """The way of a request over HTTP, as document 000 tells it."""
 
+from decimal import Decimal
+
 import httpx
+import msgspec
 import pytest
 
 from aif_contracts.orders import FieldMistake, Refusal
 from integration.kam.gateway_under_test import BEES, STRUCTURE, GatewayUnderTest
+from integration.kam.orchestrator_stand_in import TOTALS
 from support.waiting import eventually
 
 PARAMETERS = {
@@ -229,6 +233,24 @@ async def test_a_lost_final_event_is_made_up_for_by_reconciling(kam: GatewayUnde
     rows = await kam.rows("SELECT status, total_tokens_used, detailed_metrics FROM client_requests")
     assert (rows[0]["status"], rows[0]["total_tokens_used"]) == ("completed", 1000)
     assert rows[0]["detailed_metrics"] is not None
+
+
+@pytest.mark.parametrize("how", ["by the sweep", "by reading it"])
+async def test_a_cost_that_becomes_known_after_the_ending_is_learned(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, how: str
+) -> None:
+    started = (await alice.post("/api/kam/orders", json={"selected_template": "content_granulation_course"})).json()
+    await kam.orchestrator.complete(started["execution_id"], await kam.store_structure(), stored_only=True)
+    await kam.gateway.parts.tracker.reconcile(unseen_seconds=0)
+    await kam.rows("UPDATE client_requests SET total_cost_usd = 0.001, totals = totals || '{\"cost_is_complete\": false}'")
+
+    if how == "by the sweep":
+        await kam.gateway.parts.tracker.reconcile(unseen_seconds=0)
+    else:
+        await alice.get(f"/api/kam/requests/{started['request_id']}")
+
+    [row] = await kam.rows("SELECT total_cost_usd, totals FROM client_requests")
+    assert (row["total_cost_usd"], msgspec.json.decode(row["totals"])["cost_is_complete"]) == (Decimal(TOTALS.cost_usd), True)
 
 
 async def test_insights_templates_health_metrics_and_the_landing_page_answer(

@@ -98,6 +98,8 @@ def call_routes(parts: Parts) -> Router:
             tokens=data.tokens,
             cost_usd=data.cost_usd,
         )
-        return await parts.orchestrator.settle_call(question)
+        settled = await parts.orchestrator.settle_call(question)
+        await parts.tracker.expect_correction(settled.call.execution_id)
+        return settled
 
     return Router("/api/admin/calls", route_handlers=[search, settle], guards=[require_admin], tags=["operations"])

@@ -127,12 +127,15 @@ RETURNING *;
 UPDATE client_requests SET detailed_metrics = NULL, checked_at = NULL WHERE execution_id = $1;
 
 -- name: list_unsettled
--- Running ones that have been silent for a while (an hour while their start is still to come), before ended ones whose details are still to be fetched.
+-- Running ones that have been silent for a while (an hour while their start is still to come), before ended ones whose details are
+-- still to be fetched, and, now and then, those whose cost is not known completely: no event tells of it after the ending.
 SELECT execution_id FROM client_requests
 WHERE (status = 'running' AND greatest(updated_at, coalesce(checked_at, updated_at))
            < now() - CASE WHEN start_at > now() THEN interval '1 hour' ELSE make_interval(secs => $1) END)
    OR (status IN ('completed', 'partially_completed', 'failed', 'cancelled') AND detailed_metrics IS NULL AND execution_id IS NOT NULL
        AND (checked_at IS NULL OR checked_at < now() - make_interval(secs => $1)))
+   OR (status IN ('completed', 'partially_completed', 'failed', 'cancelled') AND totals ->> 'cost_is_complete' = 'false'
+       AND checked_at < now() - make_interval(secs => $1 * 20))
 ORDER BY status <> 'running', updated_at LIMIT $2
 FOR UPDATE SKIP LOCKED;
 
