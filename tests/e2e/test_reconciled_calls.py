@@ -54,7 +54,7 @@ async def test_a_call_that_was_billed_and_never_answered_is_settled_by_the_provi
         [("in_doubt_resolved", (lost.client_request_id,))],
     )
     assert (code, settled.settled, settled.unsettled) == (0, (lost.client_request_id,), ())
-    assert (Decimal(corrected["spent_usd"]), Decimal(corrected["reserved_usd"])) == (billed, 0)
+    assert (Decimal(corrected["spent_usd"]), Decimal(corrected["reserved_usd"])) == (billed, Decimal(0))
     assert (again, list(agreed.differences), agreed.ledger) == (0, [], agreed.provider_side)
     assert (calls["basis"], Decimal(calls["cost_usd"])) == ("statement", lost.cost_usd)
     assert calls["tokens"]["prompt_tokens"] == lost.prompt_tokens
