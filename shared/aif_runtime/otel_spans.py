@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -11,11 +12,12 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.util.types import AttributeValue
 
 from aif_runtime.telemetry import Attributes, Headers, Span, SpanKind
-from aif_runtime.trace_headers import TraceParent, read_trace_headers, write_trace_headers
+from aif_runtime.trace_headers import TraceParent, headers_of_child, read_trace_headers, write_trace_headers
 
 _KINDS = {
     SpanKind.INTERNAL: trace.SpanKind.INTERNAL,
@@ -29,6 +31,8 @@ _BATCH_DELAY_MS = 1000
 
 
 class OtelTracing:
+    is_on = True
+
     def __init__(
         self,
         *,
@@ -45,7 +49,8 @@ class OtelTracing:
                 "service.instance.id": f"{socket.gethostname()}-{os.getpid()}",
             }
         )
-        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._ids = _Ids()
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=self._ids)
         sender = exporter or OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces", timeout=_EXPORT_SECONDS)
         self._batches = BatchSpanProcessor(sender, schedule_delay_millis=_BATCH_DELAY_MS)
         self._provider.add_span_processor(self._batches)
@@ -79,6 +84,9 @@ class OtelTracing:
     def inject(self) -> dict[str, str]:
         return _headers_of(trace.get_current_span().get_span_context())
 
+    def child(self, parent: Headers, name: str) -> Headers:
+        return headers_of_child(parent, name)
+
     def record_span(
         self,
         name: str,
@@ -89,10 +97,12 @@ class OtelTracing:
         attributes: Attributes | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
         failure: str | None = None,
+        known_as: str | None = None,
     ) -> dict[str, str]:
-        span = self._tracer.start_span(
-            name, context=_context(parent), kind=_KINDS[kind], attributes=self._clean(attributes), start_time=start_ns
-        )
+        with self._ids.given(headers_of_child(parent, known_as) if parent and known_as else None):
+            span = self._tracer.start_span(
+                name, context=_context(parent), kind=_KINDS[kind], attributes=self._clean(attributes), start_time=start_ns
+            )
         if failure is not None:
             span.set_status(Status(StatusCode.ERROR, self._redact(failure)))
         span.end(end_time=max(start_ns, end_ns))
@@ -106,6 +116,25 @@ class OtelTracing:
         if not attributes:
             return None
         return {name: self._redact(value) if isinstance(value, str) else value for name, value in attributes.items()}
+
+
+class _Ids(RandomIdGenerator):
+    """Random ones, but for spans whose children were told theirs before."""
+
+    def __init__(self) -> None:
+        self._given: ContextVar[int | None] = ContextVar("given", default=None)
+
+    @contextlib.contextmanager
+    def given(self, headers: Headers | None) -> Iterator[None]:
+        read = read_trace_headers(headers)
+        token = self._given.set(None if read is None else int(read.span_id, 16))
+        try:
+            yield
+        finally:
+            self._given.reset(token)
+
+    def generate_span_id(self) -> int:
+        return self._given.get() or super().generate_span_id()
 
 
 class _OtelSpan:

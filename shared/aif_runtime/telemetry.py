@@ -40,6 +40,11 @@ class Span(Protocol):
 
 
 class Tracing(Protocol):
+    @property
+    def is_on(self) -> bool:
+        """False when nobody receives what is recorded."""
+        ...
+
     def span(
         self,
         name: str,
@@ -56,6 +61,10 @@ class Tracing(Protocol):
         """Headers of the span around the caller; empty when there is none."""
         ...
 
+    def child(self, parent: Headers, name: str) -> Headers:
+        """Headers for the children of a span that `record_span` will tell of when it has ended, `known_as` this name."""
+        ...
+
     def record_span(
         self,
         name: str,
@@ -66,6 +75,7 @@ class Tracing(Protocol):
         attributes: Attributes | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
         failure: str | None = None,
+        known_as: str | None = None,
     ) -> dict[str, str]:
         """Record a span after the fact, times in nanoseconds since 1970. Returns the headers for its children."""
         ...
@@ -77,6 +87,8 @@ class Tracing(Protocol):
 
 class TracingOff:
     """No receiver: spans cost a call, and a trace that came in goes on through us."""
+
+    is_on = False
 
     def span(
         self,
@@ -91,6 +103,9 @@ class TracingOff:
     def inject(self) -> dict[str, str]:
         return {}
 
+    def child(self, parent: Headers, name: str) -> Headers:
+        return parent
+
     def record_span(
         self,
         name: str,
@@ -101,6 +116,7 @@ class TracingOff:
         attributes: Attributes | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
         failure: str | None = None,
+        known_as: str | None = None,
     ) -> dict[str, str]:
         return trace_headers_only(parent) if parent else {}
 

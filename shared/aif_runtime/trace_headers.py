@@ -1,5 +1,6 @@
 """W3C trace context in message headers: `traceparent` says which trace and which span a message belongs to."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 
@@ -10,6 +11,7 @@ TRACESTATE = "tracestate"
 
 _SHAPE = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
 _SAMPLED = 0x01
+_SPAN_ID_BYTES = 8
 
 
 class TraceParent(Struct, frozen=True, kw_only=True):
@@ -42,6 +44,19 @@ def write_trace_headers(parent: TraceParent) -> dict[str, str]:
     if parent.tracestate:
         headers[TRACESTATE] = parent.tracestate
     return headers
+
+
+def headers_of_child(parent: Mapping[str, str], name: str) -> dict[str, str]:
+    """Of the span that is going to be recorded under this name: the same id whoever works it out, and whenever.
+
+    So a span can have children in other processes before it has ended itself. Empty when there is no trace.
+    """
+    read = read_trace_headers(parent)
+    if read is None:
+        return {}
+    digest = hashlib.blake2b(f"{read.trace_id}{read.span_id}{name}".encode(), digest_size=_SPAN_ID_BYTES)
+    child = TraceParent(trace_id=read.trace_id, span_id=digest.hexdigest(), sampled=read.sampled, tracestate=read.tracestate)
+    return write_trace_headers(child)
 
 
 def trace_headers_only(headers: Mapping[str, str]) -> dict[str, str]:

@@ -215,6 +215,32 @@ async def test_one_trace_goes_from_the_post_to_the_deliverable(factory_dir: Path
     assert all(span.parent_id in known for span in spans)
 
 
+async def test_in_the_trace_a_provider_call_belongs_to_its_attempt_its_stage_and_its_execution(factory_dir: Path) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    async with otlp_receiver() as receiver, provider_double() as provider:
+        settings = {
+            **model_settings(provider),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+        }
+        async with running_factory(factory_dir, settings) as factory, client_of(factory) as client:
+            source_id = await client.upload(SAMPLES / "beekeeping.md")
+            client.http.headers["traceparent"] = f"00-{trace_id}-00f067aa0ba902b7-01"
+            accepted = await client.order("content_granulation_course", {"source": source_id})
+            del client.http.headers["traceparent"]
+            await client.ended(accepted["request_id"])
+        spans = {span.span_id: span for span in receiver.of_trace(trace_id)}
+
+    call = next(span for span in spans.values() if "aif.call_key" in span.attributes)
+    attempt = spans[call.parent_id]
+    stage = spans[attempt.parent_id]
+    execution = spans[stage.parent_id]
+    assert [span.name for span in (attempt, stage, execution)] == ["attempt", "stage", "execution"]
+    assert [span.service for span in (call, attempt, stage, execution)] == ["granulator"] * 2 + ["orchestrator"] * 2
+    assert stage.attributes["aif.stage_id"] == attempt.attributes["aif.stage_id"]
+    assert execution.parent_id in spans
+
+
 async def test_a_restarted_factory_goes_on_with_its_data(factory_dir: Path) -> None:
     async with running_factory(factory_dir) as factory, client_of(factory) as client:
         source_id = await client.upload(SAMPLES / "beekeeping.md")

@@ -175,7 +175,7 @@ class Replica:
         known |= self._cluster.record.read(key for key in ids if key not in known)
         at_ms = self._cluster.timeline.now - self._lag_ms
         batch, worked = self._cluster.work_out(batch, {key: seen.execution for key, seen in known.items()}, at_ms)
-        decided = _decided(at_ms, worked, known, messages_of(worked), tuple(self._published))
+        decided = _decided(at_ms, worked, known, messages_of(worked, _no_trace), tuple(self._published))
         delay = self._cluster.timeline.between(0, 4)
         self._cluster.timeline.after(delay, self._commit, batch, denied, worked, known, decided, times_overtaken)
 
@@ -641,6 +641,10 @@ def _alive(report: Accepted | Progress, percent: int) -> AttemptProgressed:
     return AttemptProgressed(
         stage_id=report.stage_id, attempt=report.attempt, instance_id=report.instance_id, percent=percent, message=""
     )
+
+
+def _no_trace(execution: Execution, stage_id: str | None) -> Mapping[str, str]:
+    return {}
 
 
 def _decided(

@@ -104,6 +104,24 @@ async def test_a_span_can_be_recorded_after_the_fact(receiver: tuple[Receiver, s
     assert span.span_id.hex() in headers["traceparent"]
 
 
+async def test_children_know_their_span_before_it_is_recorded(receiver: tuple[Receiver, str], secrets: Redactor) -> None:
+    keeper, url = receiver
+    tracing = tracing_to(url, secrets)
+    now = time.time_ns()
+
+    early = tracing.child(ROOT, "the stage")
+    with tracing.span("attempt", parent=early):
+        pass
+    told = tracing.record_span("stage", start_ns=now - 5_000_000, end_ns=now, parent=ROOT, known_as="the stage")
+    tracing.record_span("other", start_ns=now - 5_000_000, end_ns=now, parent=ROOT, known_as="another stage")
+    await asyncio.to_thread(tracing.close, 5.0)
+
+    assert told == early
+    assert keeper.spans["attempt"].parent_span_id == keeper.spans["stage"].span_id
+    assert keeper.spans["stage"].parent_span_id.hex() == "b7ad6b7169203331"
+    assert keeper.spans["other"].span_id != keeper.spans["stage"].span_id
+
+
 async def test_secrets_do_not_leave_in_spans(receiver: tuple[Receiver, str], secrets: Redactor) -> None:
     keeper, url = receiver
     tracing = tracing_to(url, secrets)

@@ -135,14 +135,18 @@ def follow_ups_of(worked: Sequence[Worked]) -> list[tuple[str, FollowUp]]:
     ]
 
 
-def messages_of(worked: Sequence[Worked]) -> list[Outgoing]:
+HeadersOf = Callable[[Execution, str | None], Mapping[str, str]]
+"""Of the trace that a message belongs to, which is about the whole execution or one stage of it."""
+
+
+def messages_of(worked: Sequence[Worked], headers_of: HeadersOf) -> list[Outgoing]:
     """What the batch sends, packets first: they are what somebody waits for."""
     packets: list[Outgoing] = []
     others: list[Outgoing] = []
     for each in worked:
         if each.execution is None:
             continue
-        trace = each.execution.trace
+        trace = headers_of(each.execution, None)
         for command in each.commands:
             match command:
                 case DispatchPacket(packet=packet):
@@ -151,7 +155,7 @@ def messages_of(worked: Sequence[Worked]) -> list[Outgoing]:
                             subject=subjects.work(packet.worker_name, packet.control.priority),
                             payload=msgspec.json.encode(packet),
                             message_id=packet.packet_id,
-                            headers=trace,
+                            headers=headers_of(each.execution, packet.stage_id),
                         )
                     )
                 case BuryPacket(packet=packet, reason=reason):

@@ -37,6 +37,7 @@ from aif_orchestrator.engine.inputs import FollowUps
 from aif_orchestrator.engine.plans import Plans, plan_key
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.engine.remembered import Remembered
+from aif_orchestrator.engine.spans import ExecutionSpans
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.execution.happenings import Circumstances, Happening, Patience
 from aif_orchestrator.store.batches import BatchStore, Decided
@@ -107,7 +108,7 @@ class Engine:
         self._max_attempt_cost_usd = max_attempt_cost_usd
         self._max_execution_cost_usd = max_execution_cost_usd
         self._figures = figures
-        self._tracing = tracing
+        self._spans = ExecutionSpans(tracing)
         self._clock = database_clock
         self._blocked = blocked
         self._remembered = Remembered()
@@ -173,7 +174,7 @@ class Engine:
         self._follow_ups.perform(follow_ups_of(stored.worked), self.apply)
         self._figures.count(stored.worked)
         for each in stored.worked:
-            self._trace_end(each)
+            self._spans.record(each)
 
     async def _store(self, batch: list[Arrival], published: list[int]) -> _Stored:
         """Work the batch out and commit it, again and again while other replicas are quicker."""
@@ -187,7 +188,7 @@ class Engine:
                     found = {execution_id: each.execution for execution_id, each in known.items()}
                     await self._plans.ensure(plan_key(execution) for execution in found.values())
                     worked = work_out(batch, found, self._circumstances(at_ms))
-                    messages = messages_of(worked)
+                    messages = messages_of(worked, self._spans.headers)
                     decided = _decided(at_ms, worked, known, messages, published)
                     committed = await self._batches.commit(connection, decided)
             except AlreadyStored:
@@ -254,24 +255,6 @@ class Engine:
             return known[key]
 
         return circumstances_of
-
-    def _trace_end(self, worked: Worked) -> None:
-        """One span for the whole execution, written when it has ended."""
-        execution = worked.execution
-        if execution is None or execution.ended_at is None or (worked.before is not None and worked.before.is_final):
-            return
-        self._tracing.record_span(
-            "execution",
-            start_ns=execution.created_at * 1_000_000,
-            end_ns=execution.ended_at * 1_000_000,
-            parent=execution.trace,
-            attributes={
-                "aif.execution_id": execution.execution_id,
-                "aif.template": execution.template,
-                "aif.status": str(execution.status),
-            },
-            failure=execution.failure_code,
-        )
 
     async def _isolate(self, batch: list[Arrival], failure: Exception) -> None:
         if len(batch) > 1:
