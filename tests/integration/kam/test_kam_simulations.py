@@ -73,6 +73,14 @@ async def test_both_addresses_ask_the_same_question_for_the_keys_own_client(alic
     assert oracle.asked[0].parameters["granularityLevel"] == 3
 
 
+async def test_the_clients_tier_goes_with_the_question(kam: GatewayUnderTest, alice: httpx.AsyncClient, oracle: Oracle) -> None:
+    await kam.rows("UPDATE clients SET tier = 'free' WHERE client_id = 'alice'")
+
+    await alice.post(BY_TEMPLATE, json={"parameters": {"topic": "bees"}})
+
+    assert oracle.asked[0].tier == "free"
+
+
 async def test_an_uploaded_document_is_named_by_its_reference(alice: httpx.AsyncClient, oracle: Oracle) -> None:
     source = (await alice.post("/api/kam/sources?file_name=bees.md", content=BEES)).json()
 

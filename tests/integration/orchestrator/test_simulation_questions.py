@@ -26,7 +26,7 @@ from support.orchestrator_questions import Questions
 from support.waiting import eventually
 
 LINE = pipeline(stage("one"), stage("two", depends_on=("one",)), name="line", parameters=schema_of("topic"))
-MODELS = ("gpt-4o-mini",)
+MODELS = ("gpt-4o-mini", "claude-sonnet-5-5")
 
 
 class Rig:
@@ -133,6 +133,30 @@ async def test_without_history_the_workers_first_model_is_reckoned_with_at_the_o
 
     assert shipped.stages[0].model == "gpt-4o-mini"
     assert float(tenfold.cost_usd.p50) == pytest.approx(10 * float(shipped.cost_usd.p50), rel=1e-6)
+
+
+async def test_the_model_that_the_operator_names_is_reckoned_with(rig: Rig) -> None:
+    values = {"orchestrator_primary_model": MODELS[1]}
+    await rig.bus.put_entry(subjects.BUCKET_CONFIG, SYSTEM, msgspec.json.encode(SystemValues(values=values)))
+    general = await rig.simulation()
+    values["agent.make.primary_model"] = MODELS[0]
+    await rig.bus.put_entry(subjects.BUCKET_CONFIG, SYSTEM, msgspec.json.encode(SystemValues(values=values)))
+
+    of_the_action = await rig.simulation()
+
+    assert [each.model for each in general.stages] == [MODELS[1]] * 2
+    assert [each.model for each in of_the_action.stages] == [MODELS[0]] * 2
+
+
+async def test_a_client_of_the_free_tier_is_reckoned_with_the_cheapest_model_and_it_says_so(rig: Rig) -> None:
+    values = {"orchestrator_primary_model": MODELS[1]}
+    await rig.bus.put_entry(subjects.BUCKET_CONFIG, SYSTEM, msgspec.json.encode(SystemValues(values=values)))
+
+    usual, free = await rig.simulation(), await rig.simulation(tier="free")
+
+    assert [each.model for each in free.stages] == ["gpt-4o-mini"] * 2
+    assert Decimal(free.cost_usd.p50) < Decimal(usual.cost_usd.p50)
+    assert free.assumptions[0].startswith("The client's tier allows cheap models only")
 
 
 async def test_the_bound_is_what_would_be_reserved(rig: Rig) -> None:

@@ -121,5 +121,6 @@ async def _question(parts: Parts, wish: _Wish) -> SimulateExecution:
         template_name=template.name,
         template_version=wish.version,
         parameters=with_source(wishes.values, blob),
+        tier=(await parts.identity.client_at(wish.client_id)).tier,
         max_cost_usd=wish.max_cost_usd,
     )

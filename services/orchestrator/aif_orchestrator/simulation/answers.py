@@ -1,12 +1,14 @@
 """Simulations, asked for over the bus: an order is checked as if it were meant, and nothing of it is kept."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import structlog
 
 from aif_contracts import subjects
-from aif_contracts.configuration import PRICES, SYSTEM, SystemValues
+from aif_contracts.configuration import PRICES, PRIMARY_MODEL, SYSTEM, SystemValues, agent_key
 from aif_contracts.money import UsdText
 from aif_contracts.orders import Execute, Refusal
 from aif_contracts.simulation import SimulateExecution, Simulation
@@ -14,8 +16,10 @@ from aif_orchestrator.admission import Admission, Admitted
 from aif_orchestrator.answering import answer_questions
 from aif_orchestrator.engine.plans import Plans
 from aif_orchestrator.engine.workforce import Present, Workforce
+from aif_orchestrator.execution.assignee import action_of
 from aif_orchestrator.execution.envelope import envelope_of, stage_limit
 from aif_orchestrator.execution.happenings import Circumstances
+from aif_orchestrator.execution.terms import FREE_TIER
 from aif_orchestrator.simulation.forecast import Surroundings, simulate
 from aif_orchestrator.simulation.store import PastStore
 from aif_pipelines.plan import Plan
@@ -67,15 +71,16 @@ class SimulationAnswers:
             return admitted
         order = admitted.order
         plan = self._plans.of_execution(admitted.owner, order.template_name, order.template_version or "")
-        book = await self._book()
+        values = await self._configured()
+        book = PriceBook(self._shipped, overrides=_overrides(values))
         async with self._database.transaction() as connection:
             past = await self._past.list_past(
                 connection, client_id=order.client_id, owner=admitted.owner, template=order.template_name
             )
-        surroundings = self._surroundings(plan, admitted)
+        surroundings = self._surroundings(plan, admitted, values)
         return await asyncio.to_thread(simulate, plan, order.parameters, past, surroundings, book)
 
-    def _surroundings(self, plan: Plan, admitted: Admitted) -> Surroundings:
+    def _surroundings(self, plan: Plan, admitted: Admitted, values: Mapping[str, Any]) -> Surroundings:
         present = self._workforce.present()
         circumstances = Circumstances(
             at_ms=0,
@@ -90,12 +95,21 @@ class SimulationAnswers:
             stage_limits={name: stage_limit(circumstances, stage) for name, stage in plan.stages.items()},
             bound_usd=envelope_of(circumstances, admitted.order.max_cost_usd),
             today=self._clock.now().date(),
+            primary_model=values.get(PRIMARY_MODEL),
+            primary_models=_primary_models(plan, values),
+            only_cheap=admitted.order.tier == FREE_TIER,
         )
 
-    async def _book(self) -> PriceBook:
-        """The shipped prices and the operator's own as they are now. Raises BusUnavailable."""
+    async def _configured(self) -> Mapping[str, Any]:
+        """What the operator has set, by key, as it is now. Raises BusUnavailable."""
         entry = await self._bus.entry(subjects.BUCKET_CONFIG, SYSTEM)
-        return PriceBook(self._shipped, overrides=_overrides(entry))
+        if entry is None:
+            return {}
+        try:
+            return _SYSTEM.decode(entry).values
+        except msgspec.DecodeError as wrong:
+            log.warning("configuration_not_read", reason=str(wrong))
+            return {}
 
 
 def _as_order(question: SimulateExecution) -> Execute:
@@ -118,13 +132,18 @@ def _models(present: Present) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _overrides(entry: bytes | None) -> PriceOverrides | None:
+def _primary_models(plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
+    """By action, where the operator names one for it."""
+    actions = {action_of(stage) for stage in plan.stages.values()}
+    named = {action: values.get(agent_key(action, "primary_model")) for action in actions}
+    return {action: model for action, model in named.items() if isinstance(model, str)}
+
+
+def _overrides(values: Mapping[str, Any]) -> PriceOverrides | None:
     """None when there are none; wrong ones were refused where they were set, and the shipped prices serve."""
-    if entry is None:
-        return None
+    set_by_operator = values.get(PRICES)
     try:
-        set_by_operator = _SYSTEM.decode(entry).values.get(PRICES)
         return None if set_by_operator is None else read_overrides(msgspec.json.encode(set_by_operator))
-    except (msgspec.DecodeError, OverridesInvalid) as wrong:
+    except OverridesInvalid as wrong:
         log.warning("price_overrides_not_read", reason=str(wrong))
         return None

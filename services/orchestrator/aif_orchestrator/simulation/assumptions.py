@@ -12,6 +12,11 @@ ALWAYS = (
     "The most that it can cost is what is reserved of the budget when it is ordered, not what it is expected to cost.",
 )
 
+ONLY_CHEAP = (
+    "The client's tier allows cheap models only: where tokens are assumed, the cheapest of the worker's models is "
+    "reckoned with."
+)
+
 
 def of_history(likeness: Likeness, *, is_whole: bool) -> list[str]:
     said = [f"{len(likeness.alike)} of the client's own ended executions of this template, failed ones too, were taken."]
@@ -29,7 +34,7 @@ def of_history(likeness: Likeness, *, is_whole: bool) -> list[str]:
 def of_the_token_model(stages: Sequence[str]) -> list[str]:
     return [
         f"Too little has happened to tell of {_listed(stages)}: tokens are assumed from the length of the source, the level "
-        "and the number of questions, at the price of the model that the worker prefers.",
+        "and the number of questions, at the price of the model that is asked first.",
         f"What a model writes may be up to {token_model.SPREAD} times more or less, at {token_model.TOKENS_PER_SECOND} tokens "
         f"a second; {token_model.AGAIN:.0%} of stages are tried twice.",
     ]

@@ -49,6 +49,12 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     bound_usd: UsdText
     """The most that the execution may cost."""
     today: date
+    primary_model: str | None = None
+    """The operator's, for all actions; None for each worker's own preference."""
+    primary_models: Mapping[str, str] = {}
+    """The operator's, by action; they count more."""
+    only_cheap: bool = False
+    """The client's tier allows cheap models only."""
 
 
 class _Guess(Struct, frozen=True, kw_only=True):
@@ -104,7 +110,7 @@ def simulate(
             for name in layout.stages
             if name in layout.waits_for or any(name in course for course in courses)
         ),
-        assumptions=_words(plan, layout, known, guesses),
+        assumptions=_words(plan, layout, known, guesses, surroundings),
     )
 
 
@@ -135,12 +141,16 @@ def _course_of(plan: Plan, layout: Layout, past: PastExecution) -> Course:
 
 
 def _guess(name: str, stage: StagePlan, parameters: Mapping[str, Any], surroundings: Surroundings, book: PriceBook) -> _Guess:
-    worker = worker_of(stage)
-    is_free = (worker, action_of(stage)) in surroundings.free_actions
+    worker, action = worker_of(stage), action_of(stage)
+    is_free = (worker, action) in surroundings.free_actions
+    primary = surroundings.primary_models.get(action, surroundings.primary_model)
+    models = surroundings.models.get(worker, ())
     return _Guess(
         grounds=Grounds.FREE if is_free else Grounds.TOKEN_MODEL,
         tokens=expected_tokens(stage, parameters),
-        chosen=None if is_free else choose_model(surroundings.models.get(worker, ()), book, surroundings.today),
+        chosen=None
+        if is_free
+        else choose_model(models, book, surroundings.today, primary=primary, only_cheap=surroundings.only_cheap),
         limit=surroundings.stage_limits[name],
     )
 
@@ -174,8 +184,12 @@ def _stage(name: str, plan: Plan, courses: Sequence[Course], known: _Known, gues
     )
 
 
-def _words(plan: Plan, layout: Layout, known: _Known, guesses: Mapping[str, _Guess]) -> tuple[str, ...]:
+def _words(
+    plan: Plan, layout: Layout, known: _Known, guesses: Mapping[str, _Guess], surroundings: Surroundings
+) -> tuple[str, ...]:
     said = []
+    if surroundings.only_cheap:
+        said.append(assumptions.ONLY_CHEAP)
     if known.stages:
         said += assumptions.of_history(known.likeness, is_whole=known.is_whole)
     by_tokens = {name: guess for name, guess in guesses.items() if guess.grounds is Grounds.TOKEN_MODEL}

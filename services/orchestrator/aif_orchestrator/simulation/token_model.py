@@ -5,7 +5,7 @@ Every number in here is an assumption, and a simulation that rests on it says so
 
 import math
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -76,14 +76,28 @@ def expected_tokens(plan: StagePlan, parameters: Mapping[str, Any]) -> ExpectedT
     return ExpectedTokens(read=read, written=TOKENS_OTHERWISE)
 
 
-def choose_model(models: Iterable[str], book: PriceBook, on: date) -> ChosenModel | None:
-    """The model that the worker prefers, at the price of whoever lists it; None when no worker names a model."""
-    model = next(iter(models), None)
-    if model is None:
+def choose_model(
+    models: Sequence[str], book: PriceBook, on: date, *, primary: str | None = None, only_cheap: bool = False
+) -> ChosenModel | None:
+    """The operator's `primary` where the worker has it, else the model that the worker prefers, at the price of whoever lists
+    it; None when no worker names a model. For a client that may use cheap models only it is the cheapest."""
+    if not models:
         return None
+    if only_cheap:
+        priced = [each for model in models if (each := _priced(model, book, on)).price is not None]
+        return min(priced, key=_dearness, default=_priced(models[0], book, on))
+    return _priced(primary if primary is not None and primary in models else models[0], book, on)
+
+
+def _priced(model: str, book: PriceBook, on: date) -> ChosenModel:
     providers = (*KNOWN_FIRST, *dict.fromkeys(each.provider for each in book.effective(on)))
     prices = (book.price(provider, model, on) for provider in providers)
     return ChosenModel(model=model, price=next((price for price in prices if price is not None), None))
+
+
+def _dearness(chosen: ChosenModel) -> Decimal:
+    assert chosen.price is not None, "only models with a price are compared"
+    return chosen.price.cost(Tokens(prompt_tokens=1_000, completion_tokens=1_000, total_tokens=2_000))
 
 
 def draw(tokens: ExpectedTokens, price: Price, chance: random.Random) -> Draw:
