@@ -23,6 +23,7 @@ from aif_prices.listing import PriceVersion, check_version
 PER_TOKENS = 1_000_000
 MINUTES_PER_HOUR = 60
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
 _MEND = "Write a price as text, in US dollars: for a million tokens, one minute of audio, one character, or one call."
 
 ByTokens = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6})?$", description="US dollars for a million tokens")]
@@ -114,5 +115,14 @@ def _amount(text: str | None) -> Decimal | None:
 
 def _mistake(words: str) -> PriceMistake:
     found = _AT.match(words)
-    path = found["path"] if found is not None and found["path"] else "prices"
-    return PriceMistake(field=path, message=found["what"] if found is not None else words, mend=_MEND)
+    path = found["path"] if found is not None and found["path"] else ""
+    unknown = _UNKNOWN.search(words)
+    if unknown is not None:
+        field = f"{path}.{unknown['name']}" if path else unknown["name"]
+        return PriceMistake(field=field, message="is not known here", mend=f"Leave it out; known are {_known_at(path)}.")
+    return PriceMistake(field=path or "prices", message=found["what"] if found is not None else words, mend=_MEND)
+
+
+def _known_at(path: str) -> str:
+    kind = PriceOverrides if not path else OverrideRates if path.endswith("rates") else OverriddenPrice
+    return ", ".join(info.encode_name for info in msgspec.structs.fields(kind))

@@ -103,7 +103,7 @@ async def test_the_list_shows_the_general_keys_and_all_that_is_set(admin: httpx.
         ("agent.structure_course.primary_model", "", "value"),
         ("prices", {"prices": [{"provider": "openai", "model": "m", "rates": {"input": 0.1}}]}, "value.prices[0].rates.input"),
         ("prices", {"prices": [{"provider": "openai", "model": "m"}]}, "value.prices[0].rates"),
-        ("prices", {"price": []}, "value.prices"),
+        ("prices", {"price": []}, "value.price"),
     ],
 )
 async def test_a_value_that_cannot_be_used_is_refused_by_name(

@@ -91,7 +91,6 @@ def test_audio_is_given_by_the_minute() -> None:
     [
         ({"provider": "a", "model": "m", "rates": {"input": 0.15}}, "prices[0].rates.input", "Expected `str"),
         ({"provider": "a", "model": "m", "rates": {"input": "-1"}}, "prices[0].rates.input", "matching regex"),
-        ({"provider": "a", "model": "m", "rates": {"inptu": "1"}}, "prices[0].rates", "inptu"),
         ({"provider": "a", "model": "m", "rates": {"input": "0.15", "output": "0"}}, "prices[0].rates", "output is 0"),
         ({"provider": "a", "model": "m"}, "prices[0].rates", "no price"),
         ({"provider": "a", "model": "m", "free": True, "rates": {"input": "1"}}, "prices[0].rates", "keep one of them"),
@@ -117,3 +116,26 @@ def test_two_prices_from_the_same_day_are_refused() -> None:
 def test_what_is_no_document_is_refused(document: bytes) -> None:
     with pytest.raises(OverridesInvalid):
         read_overrides(document)
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "known"),
+    [
+        (b'{"currency": "USD"}', "currency", "Leave it out; known are prices."),
+        (
+            b'{"prices": [{"provider": "p", "model": "m", "rate": {}}]}',
+            "prices[0].rate",
+            "Leave it out; known are provider, model, rates, valid_from, free.",
+        ),
+        (
+            b'{"prices": [{"provider": "p", "model": "m", "rates": {"prompt": "1"}}]}',
+            "prices[0].rates.prompt",
+            "Leave it out; known are input, cache_read, cache_write, output, reasoning, audio_minute, character, call.",
+        ),
+    ],
+)
+def test_an_unknown_field_is_named_together_with_those_that_there_are(document: bytes, field: str, known: str) -> None:
+    with pytest.raises(OverridesInvalid) as refused:
+        read_overrides(document)
+
+    assert [(each.field, each.message, each.mend) for each in refused.value.mistakes] == [(field, "is not known here", known)]
