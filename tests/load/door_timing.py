@@ -18,7 +18,7 @@ Measured = TypeVar("Measured")
 
 class DoorScale(Struct, frozen=True, kw_only=True):
     rounds: int
-    pairs: int = 150
+    pairs: int = 80
     """Calls of each side, in turn, in each round."""
     warm_up: int = 10
     many: int = 1_000
