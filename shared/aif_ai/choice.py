@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from aif_ai.extractive.provider import WHAT_TO_CONFIGURE
-from aif_ai.failures import AiFailure, InvalidRequest, NoModelAllowed, ProviderNotConfigured
+from aif_ai.failures import InvalidRequest, NoModelAllowed, ProviderNotConfigured
 from aif_ai.model_switches import Switches
 from aif_ai.registry import Candidate, within
 from aif_ai.requests import Capability, GenerationRequest
-from aif_contracts.packets import CeilingReason, Grant
+from aif_contracts.packets import CeilingReason, Grant, QualityTier
 
+_MOST_NAMED = 5
+"""Models in a message."""
 _SPEECH = frozenset({Capability.TRANSCRIPTION, Capability.TRANSCRIPTION_DIARIZATION})
 
 
@@ -25,6 +27,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     """At least one; the first is asked first."""
     preferred: Candidate | None = None
     """What would have been asked first without the quality ceiling; None when the ceiling changes nothing."""
+    ruled_out: str | None = None
+    """Which models there are and why none of them may be asked, with the mend, where only this machine is left."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -40,14 +44,21 @@ def choose(offered: Sequence[Candidate], wanted: Wanted, *, request: GenerationR
     """`offered` in the order of the settings. Raises ProviderNotConfigured, NoModelAllowed, InvalidRequest."""
     if not offered:
         raise _not_configured(request)
-    allowed = _ordered([c for c in _unique(offered) if _is_granted(c, wanted.grant)], wanted)
+    there_are = _unique(offered)
+    allowed = _ordered([c for c in there_are if _is_granted(c, wanted.grant)], wanted)
     capped = within(allowed, wanted.grant.quality)
     serving = [c for c in capped if not c.offer.last_resort] or [c for c in capped if c.offer.last_resort]
     if not serving:
-        raise _nothing_left(allowed, wanted.grant, request)
+        raise NoModelAllowed(_why_not(there_are, wanted.grant, request))
+    others = [c for c in there_are if not c.offer.local]
+    is_ruled_out = bool(others) and all(c.offer.local for c in capped)
     first = next((c for c in allowed if not c.offer.last_resort), None)
     is_lowered = first is not None and first not in serving
-    return Choice(candidates=tuple(serving[: 1 + _fallbacks(wanted)]), preferred=first if is_lowered else None)
+    return Choice(
+        candidates=tuple(serving[: 1 + _fallbacks(wanted)]),
+        preferred=first if is_lowered else None,
+        ruled_out=_why_not(others, wanted.grant, request) if is_ruled_out else None,
+    )
 
 
 def tuned_number(grant: Grant, name: str) -> int | None:
@@ -108,20 +119,38 @@ def _fallbacks(wanted: Wanted) -> int:
     return wanted.max_fallbacks if wanted.grant.max_fallbacks is None else max(0, wanted.grant.max_fallbacks)
 
 
-def _nothing_left(allowed: list[Candidate], grant: Grant, request: GenerationRequest) -> AiFailure:
-    if allowed and grant.quality is not None:
-        why = "energy" if grant.quality_reason is CeilingReason.ENERGY else "tier"
-        better = ", ".join(c.model for c in allowed)
-        return NoModelAllowed(
-            f"the client's {why} allows models of the {grant.quality} tier for {request.action}, and only better ones are "
-            f"configured ({better}): configure a cheaper model, or say its tier in AIF_MODEL_QUALITY"
-        )
+def _why_not(there_are: list[Candidate], grant: Grant, request: GenerationRequest) -> str:
+    """What keeps every one of the models from being asked, and the mend. `there_are` is not empty."""
+    granted = [c for c in there_are if _is_granted(c, grant)]
+    if granted and grant.quality is not None:
+        return _above_the_ceiling(granted, grant.quality, grant.quality_reason, request)
     if grant.models:
-        return NoModelAllowed(
-            f"the grant allows {', '.join(grant.models)} for {request.action}, and no provider here offers any of them: "
-            f"{_what_to_configure(request)}"
+        return (
+            f"the grant allows {', '.join(grant.models)} for {request.action}, and no provider here offers any of them "
+            f"({_named(there_are)} there is): {_what_to_configure(request)}"
         )
-    return _not_configured(request)
+    return (
+        f"{_named(there_are)} is configured, and this attempt of {request.action} was granted as one that costs nothing: order "
+        "again, now that there is a model"
+    )
+
+
+def _above_the_ceiling(
+    models: list[Candidate], ceiling: QualityTier, reason: CeilingReason | None, request: GenerationRequest
+) -> str:
+    if reason is CeilingReason.ENERGY:
+        why, mend = "the client's energy is low and", "raise the client's energy"
+    else:
+        why, mend = "the client's tier", "give the client another tier"
+    better = ", ".join(f"{each.model} ({each.quality})" for each in models[:_MOST_NAMED])
+    return (
+        f"{why} allows models of the {ceiling} tier only for {request.action}, and those that are configured are better "
+        f"({better}): have the operator {mend}, configure a cheaper model, or say a model's tier in AIF_MODEL_QUALITY"
+    )
+
+
+def _named(models: list[Candidate]) -> str:
+    return ", ".join(each.model for each in models[:_MOST_NAMED])
 
 
 def _not_configured(request: GenerationRequest) -> ProviderNotConfigured:

@@ -16,14 +16,14 @@ from aif_ai.booking import Why
 from aif_ai.cached_answers import CachedAnswers
 from aif_ai.call_policy import REACTIONS, CallPolicy, Then, share_of_time
 from aif_ai.choice import Choice, Wanted, choose
-from aif_ai.failures import AiFailure, GrantExceeded
+from aif_ai.failures import AiFailure, GrantExceeded, NoModelAllowed, ProviderNotConfigured, SourceTooThin
 from aif_ai.local_structuring import LocalStructuring
 from aif_ai.model_switches import ModelSwitches, UnchangedSwitches
 from aif_ai.one_call import Audience, Caller, Subject
 from aif_ai.provider import Provider
 from aif_ai.provider_gate import ProviderGate, ProviderHealth, Sleep
 from aif_ai.registry import Candidate, CapabilityRegistry
-from aif_ai.requests import Capability, Generation, GenerationRequest, tokens_wasted
+from aif_ai.requests import Capability, Generation, GenerationRequest, StructuringTask, tokens_wasted
 from aif_ai.response_cache import ResponseCache
 from aif_contracts.audit import Severity
 from aif_contracts.metering import Purpose
@@ -112,6 +112,7 @@ class Door:
                 telling = _more_telling(telling, failure)
                 left = _who_may_follow(left, candidate, failure)
                 if not left:
+                    telling = _with_what_rules_out(telling, choice, request)
                     raise telling from (None if telling is failure else failure)
                 why = Why(purpose=Purpose.FALLBACK, reason=failure.code, fallback_from=candidate.model)
                 await self._audit_fallback(request, ledger, why, to=left[0], since=before)
@@ -216,3 +217,18 @@ def _who_may_follow(left: list[Candidate], failed: Candidate, failure: AiFailure
 def _more_telling(before: AiFailure | None, failure: AiFailure) -> AiFailure:
     """That a fallback would not fit the grant says less than why there had to be one."""
     return before if before is not None and isinstance(failure, GrantExceeded) else failure
+
+
+def _with_what_rules_out(failure: AiFailure, choice: Choice, request: GenerationRequest) -> AiFailure:
+    """Where models are configured and must not be asked, to configure one is no mend."""
+    if choice.ruled_out is None:
+        return failure
+    match failure:
+        case ProviderNotConfigured():
+            is_topic = isinstance(request.input, StructuringTask) and request.input.source is None
+            instead = "; or give a `source` document to work from" if is_topic else ""
+            return NoModelAllowed(f"{request.action} needs a model for this, and {choice.ruled_out}{instead}")
+        case SourceTooThin():
+            return SourceTooThin(f"{failure.message}; but {choice.ruled_out}")
+        case _:
+            return failure

@@ -9,7 +9,7 @@ import pytest
 from aif_ai.attempt_ledger import AttemptLedger
 from aif_ai.call_policy import CallPolicy
 from aif_ai.door import Door
-from aif_ai.failures import AuthenticationFailed, ProviderNotConfigured, ProviderOverloaded, SourceTooThin
+from aif_ai.failures import AuthenticationFailed, NoModelAllowed, ProviderNotConfigured, ProviderOverloaded, SourceTooThin
 from aif_ai.provider import Listener, ModelCall, Offer
 from aif_ai.requests import (
     Answer,
@@ -24,7 +24,7 @@ from aif_ai.requests import (
 )
 from aif_contracts.documents import SourceDocument
 from aif_contracts.metering import CallOutcome, Tokens
-from aif_contracts.packets import Grant
+from aif_contracts.packets import CeilingReason, Grant, QualityTier
 from aif_prices.book import PriceBook, shipped_prices
 from aif_runtime.clock import SystemClock
 from support.recording_assignment import RecordingAssignment
@@ -100,6 +100,44 @@ async def test_a_refusal_of_the_local_provider_is_booked_as_a_failed_call() -> N
 async def test_a_topic_alone_is_refused_without_a_model() -> None:
     with pytest.raises(ProviderNotConfigured, match="OPENAI_API_KEY"):
         await _door().generate(_request(), AttemptLedger(RecordingAssignment()))
+
+
+@pytest.mark.parametrize(
+    ("grant", "said"),
+    [
+        (
+            Grant(quality=QualityTier.ECONOMY, quality_reason=CeilingReason.TIER),
+            r"the client's tier allows .* economy .* \(gpt-4o \(standard\)\).*another tier.*cheaper model.*AIF_MODEL_QUALITY",
+        ),
+        (
+            Grant(quality=QualityTier.ECONOMY, quality_reason=CeilingReason.ENERGY),
+            r"the client's energy is low .* economy .* \(gpt-4o \(standard\)\).*raise the client's energy",
+        ),
+        (Grant(models=("gpt-9",)), r"the grant allows gpt-9 .*no provider here offers.*gpt-4o there is"),
+        (Grant(models=()), r"gpt-4o is configured.*granted as one that costs nothing"),
+    ],
+    ids=["tier", "energy", "unknown models", "a free attempt"],
+)
+async def test_a_topic_alone_is_told_which_models_there_are_and_what_rules_them_out(grant: Grant, said: str) -> None:
+    provider = ScriptedProvider("gpt-4o")
+
+    with pytest.raises(NoModelAllowed, match=said) as refused:
+        await _door(provider).generate(_request(), AttemptLedger(RecordingAssignment(grant=grant)))
+
+    assert provider.asked == 0
+    assert "API_KEY" not in refused.value.message or grant.models == ("gpt-9",)
+    assert refused.value.message.endswith("or give a `source` document to work from")
+
+
+async def test_a_source_that_is_too_thin_without_the_models_says_so_and_what_rules_them_out() -> None:
+    assignment = RecordingAssignment(grant=Grant(quality=QualityTier.ECONOMY, quality_reason=CeilingReason.TIER))
+
+    with pytest.raises(SourceTooThin, match=r"the client's tier allows .*gpt-4o") as refused:
+        await _door(ScriptedProvider("gpt-4o")).generate(
+            _request(from_markdown("# Only\n\n## Headings")), AttemptLedger(assignment)
+        )
+
+    assert refused.value.code == "source_too_thin"
 
 
 async def test_the_models_of_the_grant_are_used_in_its_order() -> None:
