@@ -53,7 +53,8 @@ TUNING = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_logical_replication_workers": "0",
-    "max_wal_size": "512MB",
+    # A checkpoint makes every page that is touched next be written whole, and under load it comes whenever so much is written.
+    "max_wal_size": "2GB",
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] %u@%d ",
     "log_timezone": "UTC",
