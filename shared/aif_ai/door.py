@@ -31,6 +31,9 @@ from aif_contracts.packets import QualityTier
 from aif_prices.book import PriceBook
 from aif_runtime.clock import Clock
 
+_LONGEST_FIRST_WORDS = 300
+"""Characters of what the first model's failure says."""
+
 
 class Door:
     """Lives as long as its process; holds the providers, what is known of their health, and no state of attempts."""
@@ -98,6 +101,7 @@ class Door:
         left = list(choice.candidates)
         why = Why(purpose=Purpose.FIRST_TRY)
         telling: AiFailure | None = None
+        first_words = ""
         while True:
             candidate = left.pop(0)
             before = len(ledger.calls)
@@ -112,8 +116,11 @@ class Door:
                 telling = _more_telling(telling, failure)
                 left = _who_may_follow(left, candidate, failure)
                 if not left:
+                    if telling is failure:
+                        telling = _with(first_words, telling)
                     telling = _with_what_rules_out(telling, choice, request)
                     raise telling from (None if telling is failure else failure)
+                first_words = first_words or f"; before it {candidate.model} failed: {failure.message[:_LONGEST_FIRST_WORDS]}"
                 why = Why(purpose=Purpose.FALLBACK, reason=failure.code, fallback_from=candidate.model)
                 await self._audit_fallback(request, ledger, why, to=left[0], since=before)
                 continue
@@ -217,6 +224,15 @@ def _who_may_follow(left: list[Candidate], failed: Candidate, failure: AiFailure
 def _more_telling(before: AiFailure | None, failure: AiFailure) -> AiFailure:
     """That a fallback would not fit the grant says less than why there had to be one."""
     return before if before is not None and isinstance(failure, GrantExceeded) else failure
+
+
+def _with(first_words: str, failure: AiFailure) -> AiFailure:
+    """The last failure says what may follow; what is to be mended is often told by the first alone, such as a wrong key."""
+    if not first_words:
+        return failure
+    return type(failure)(
+        f"{failure.message}{first_words}", retry_after_ms=failure.retry_after_ms, maybe_billed=failure.maybe_billed
+    )
 
 
 def _with_what_rules_out(failure: AiFailure, choice: Choice, request: GenerationRequest) -> AiFailure:

@@ -309,6 +309,38 @@ async def test_while_a_provider_is_left_alone_another_one_serves_and_that_is_on_
     assert len(first.asked) == 1
 
 
+async def test_when_all_models_fail_the_first_ones_failure_is_told_beside_the_last_ones() -> None:
+    first = ScriptedProvider("openai", MINI, steps=(AuthenticationFailed("openai answered 401: wrong key"),))
+    second = ScriptedProvider("anthropic", SONNET, steps=(RateLimited("anthropic is left alone", retry_after_ms=90_000),))
+    rig = DoorRig(first, second, grant=BOTH, policy=CallPolicy(most_tries=1))
+
+    with pytest.raises(RateLimited) as told:
+        await rig.door.generate(ask(), rig.ledger)
+
+    assert told.value.message == f"anthropic is left alone; before it {MINI} failed: openai answered 401: wrong key"
+    assert (told.value.code, told.value.retry_after_ms) == ("rate_limited", 90_000)
+
+
+async def test_what_the_first_one_said_is_told_in_bounds() -> None:
+    first = ScriptedProvider("openai", MINI, steps=(Refused("no! " * 1_000),))
+    rig = DoorRig(first, ScriptedProvider("anthropic", SONNET, steps=(Refused("never"),)), grant=BOTH)
+
+    with pytest.raises(Refused) as told:
+        await rig.door.generate(ask(), rig.ledger)
+
+    assert told.value.message.startswith(f"never; before it {MINI} failed: no! no!")
+    assert len(told.value.message) < 400
+
+
+async def test_one_model_alone_fails_with_its_own_words() -> None:
+    rig = DoorRig(ScriptedProvider("openai", MINI, steps=(Refused("never"),)))
+
+    with pytest.raises(Refused) as told:
+        await rig.door.generate(ask(), rig.ledger)
+
+    assert told.value.message == "never"
+
+
 async def test_the_first_model_leaves_half_of_the_time_to_the_second() -> None:
     first = ScriptedProvider("openai", MINI, steps=(ProviderOverloaded("503", retry_after_ms=50_000),) * 3)
     rig = DoorRig(first, ScriptedProvider("anthropic", SONNET), grant=BOTH, seconds=120.0)
