@@ -133,7 +133,8 @@ def _variable(info: msgspec.structs.FieldInfo) -> Variable:
         field=info.name,
         hint=_without_none(info.type),
         plain_type=_plain(info.type),
-        description=next((meta.description for meta in metas if meta.description), ""),
+        # The type's own words come first, those of the setting last.
+        description=next((meta.description for meta in reversed(metas) if meta.description), ""),
         required=info.required,
         default=None if info.required else info.default_factory() if has_factory else info.default,
     )

@@ -4,7 +4,18 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
+from aif_console.factory.plan import SERVICES, ServiceKind, readable_by
+from aif_runtime.settings import variables_of
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
+THE_FACTORYS_OWN = {
+    *("AIF_NATS_URL", "AIF_NATS_USER", "AIF_NATS_PASSWORD", "AIF_READY_FILE"),
+    *("AIF_KEY_PEPPER", "AIF_BOOTSTRAP_CLIENT_ID", "AIF_BOOTSTRAP_CLIENT_KEY", "AIF_BOOTSTRAP_ADMIN_KEY"),
+    # One port, or one name in traces, for all services of a machine helps nobody.
+    *("AIF_HEALTH_PORT", "OTEL_SERVICE_NAME"),
+}
 
 
 def script() -> ModuleType:
@@ -36,3 +47,19 @@ def test_the_example_holds_no_secret_and_no_default_of_one() -> None:
 
     assert secrets
     assert all(line.endswith("=") for line in secrets)
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_whatever_the_example_tells_of_a_service_reaches_it_in_a_factory_on_one_machine(service: ServiceKind) -> None:
+    names = {variable.name for variable in variables_of(script().SETTINGS[service.name])} - THE_FACTORYS_OWN
+    names |= {f"{name}_FILE" for name in names}
+
+    reached = readable_by(service, dict.fromkeys(names, "the operator's"))
+
+    assert names - reached.keys() == set()
+
+
+def test_each_setting_is_described_by_its_own_words_and_not_by_those_of_its_type() -> None:
+    written = (DEPLOY / "env.example").read_text(encoding="utf-8")
+
+    assert "US dollars as decimal text" not in written

@@ -39,6 +39,9 @@ WORKER = (
     "AIF_OPENAI_*",
     "AIF_ANTHROPIC_*",
     "AIF_FREE_MODELS*",
+    "AIF_MODEL_QUALITY*",
+    "AIF_MAX_FALLBACKS*",
+    "AIF_RESPONSE_CACHE*",
     "AIF_PROVIDER_*",
     "AIF_SOURCE_BUDGET_*",
     *BUCKET,
@@ -47,7 +50,10 @@ WORKER = (
 
 SERVICES = (
     ServiceKind(
-        name="orchestrator", arguments=("-m", "aif_orchestrator"), has_database=True, reads=("AIF_ORCHESTRATOR_*", *BUCKET)
+        name="orchestrator",
+        arguments=("-m", "aif_orchestrator"),
+        has_database=True,
+        reads=("AIF_ORCHESTRATOR_*", "AI_DEFAULT_MONTHLY_BUDGET_USD*", "AI_BUDGET_POLICY*", *BUCKET),
     ),
     ServiceKind(name="granulator", arguments=("-m", "aif_granulator"), reads=("AIF_GRANULATOR_*", "AIF_OPTIMIZER_*", *WORKER)),
     ServiceKind(name="researcher", arguments=("-m", "aif_researcher"), reads=("AIF_RESEARCHER_*", *WORKER)),
