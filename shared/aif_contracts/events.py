@@ -224,6 +224,10 @@ class AiGenerationCompleted(Struct, frozen=True, kw_only=True, tag="AI_GENERATIO
     cost_usd: UsdText | None
     """None when nobody knows it yet."""
     latency_ms: int
+    fallback_from: str | None = None
+    """The model in whose place this one was asked, for a fallback."""
+    reason: str = ""
+    """Code of the failure that a retry, a correction or a fallback follows."""
 
 
 EventData = (

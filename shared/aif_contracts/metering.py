@@ -58,6 +58,10 @@ class Metrics(Struct, frozen=True, kw_only=True):
     provider: str | None = None
     """Provider that made the output, for example `local_extractive`; None when none was reached."""
     model: str | None = None
+    fallback_from: str | None = None
+    """The model that was to make the output and failed; None when the first one made it."""
+    fallback_reason: str | None = None
+    """Code of its failure."""
     cost_usd: UsdText | None = "0"
     """None when a provider call's price is unknown; never 0 in its place."""
     cost_lines: CostLines = field(default_factory=CostLines)

@@ -36,10 +36,14 @@ def metrics_of(attempt: Attempt, rates: CostRates, outcome: Outcome | None) -> M
         memory_mb=_peak_memory_mb(),
     )
     lines, total = _cost(calls, usage, rates)
+    model = (outcome.model if outcome else None) or (last.model if last else None)
+    fallback = _fallback_to(model, calls)
     return Metrics(
         tokens_used=_tokens(calls),
         provider=(outcome.provider if outcome else None) or (last.provider if last else None),
-        model=(outcome.model if outcome else None) or (last.model if last else None),
+        model=model,
+        fallback_from=fallback.fallback_from if fallback else None,
+        fallback_reason=fallback.reason if fallback else None,
         cost_usd=total,
         cost_lines=lines,
         unanswered=_unanswered(calls),
@@ -52,6 +56,11 @@ def metrics_of(attempt: Attempt, rates: CostRates, outcome: Outcome | None) -> M
         ),
         resource_usage=usage,
     )
+
+
+def _fallback_to(model: str | None, calls: Sequence[ProviderCall]) -> ProviderCall | None:
+    """The call with which the model came in another one's place; its retries and corrections do not tell it."""
+    return next((call for call in reversed(calls) if call.model == model and call.fallback_from is not None), None)
 
 
 def _milliseconds(attempt: Attempt, part: str) -> int:

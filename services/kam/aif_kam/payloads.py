@@ -151,6 +151,19 @@ class PipelinesAndExecutions(Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class GeneratorUsed(Struct, frozen=True, kw_only=True):
+    """Which model made what a stage made."""
+
+    stage_id: str
+    provider: str
+    generator_used: str | None
+    """The model."""
+    fallback_from: str | None
+    """The model that was to make it and failed; null when the first one made it."""
+    fallback_reason: str | None
+    """Code of its failure."""
+
+
 class ResultView(Struct, frozen=True, kw_only=True):
     request_id: str
     execution_id: str
@@ -158,6 +171,8 @@ class ResultView(Struct, frozen=True, kw_only=True):
     structure: msgspec.Raw
     """The first deliverable, as it is."""
     metrics: Totals | None
+    generators: tuple[GeneratorUsed, ...]
+    """Of the stages in which a provider was asked, in the order of the pipeline."""
     deliverables: tuple[DeliverableView, ...]
 
 

@@ -215,7 +215,9 @@ class OrchestratorStandIn:
             status=StageStatus.COMPLETED,
             attempt=1,
             progress_percent=100,
-            metrics=Metrics(),
+            metrics=Metrics(
+                provider="anthropic", model="claude-x", fallback_from="gpt-4o-mini", fallback_reason="price_unknown"
+            ),
         )
         completed_at = "2026-05-01T09:31:00.000Z"
         self._change(execution_id, status=status, totals=TOTALS, stages=(stage,), completed_at=completed_at, **changes)

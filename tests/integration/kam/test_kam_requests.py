@@ -86,6 +86,15 @@ async def test_a_request_goes_from_creation_to_its_deliverable(kam: GatewayUnder
     ]
     result = (await alice.get(f"/api/kam/requests/{request_id}/result")).json()
     assert (result["status"], result["structure"]) == ("completed", STRUCTURE)
+    assert result["generators"] == [
+        {
+            "stage_id": "structure",
+            "provider": "anthropic",
+            "generator_used": "claude-x",
+            "fallback_from": "gpt-4o-mini",
+            "fallback_reason": "price_unknown",
+        }
+    ]
     fetched = await alice.get(f"/api/kam/deliverables/{deliverable.deliverable_id}")
     assert fetched.json() == STRUCTURE
     assert fetched.headers["etag"] == f'"{blob.sha256}"'

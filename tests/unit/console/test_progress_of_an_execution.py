@@ -6,10 +6,11 @@ from io import StringIO
 
 from rich.console import Console
 
-from aif_console.following.display import follow
-from aif_console.following.event_words import event_line
+from aif_console.following.display import follow, stage_row
+from aif_console.following.event_words import event_line, is_chatter
 from aif_console.following.progress import Progress, advanced, elapsed_seconds
 from aif_contracts.events import (
+    AiGenerationCompleted,
     ApprovalDecided,
     ApprovalRequested,
     CompensationFailed,
@@ -34,7 +35,7 @@ from aif_contracts.events import (
     WorkflowScheduled,
     WorkflowStarted,
 )
-from aif_contracts.metering import ResourceUsage, TimeBreakdown, Tokens
+from aif_contracts.metering import CallOutcome, Purpose, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.orders import StageStatus
 from support.manual_clock import ManualClock
 
@@ -220,6 +221,37 @@ def test_an_event_is_one_plain_line() -> None:
 
     assert event_line(event(FIRST)) == "step started  first  by content_granulator"
     assert event_line(event(update)) == "progress update  first  read [2J  all"
+
+
+def test_a_model_that_steps_in_stands_beside_its_stage_until_another_attempt_begins() -> None:
+    fallback = event(
+        AiGenerationCompleted(
+            step_name="first",
+            attempt=1,
+            action="make",
+            provider="anthropic",
+            model="claude-x",
+            purpose=Purpose.FALLBACK,
+            outcome=CallOutcome.ANSWERED,
+            tokens_used=15,
+            cost_usd="0.1",
+            latency_ms=900,
+            fallback_from="gpt-4o-mini",
+            reason="price_unknown",
+        )
+    )
+
+    progress = advanced(advanced(Progress(), event(FIRST)), fallback)
+    noted = advanced(progress, event(ProgressUpdate(progress_percent=9, message="writing", step_name="first")))
+    [row] = [stage_row(each, 1.0) for each in noted.stages]
+    again = advanced(noted, event(FIRST))
+
+    assert str(row[-1]) == "claude-x in place of gpt-4o-mini (price_unknown); writing"
+    assert [each.fallback for each in again.stages] == [""]
+    assert event_line(fallback) == (
+        "ai generation completed  first  claude-x in place of gpt-4o-mini (price_unknown): answered after 900 ms, 15 tokens"
+    )
+    assert not is_chatter(fallback)
 
 
 async def test_without_a_terminal_each_event_is_a_line() -> None:

@@ -4,6 +4,7 @@ from io import StringIO
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from rich.console import Console, RenderableType
 
 from aif_console.reading.figures import cost_words, makers, rendered_stages, rendered_totals, token_words
@@ -68,6 +69,19 @@ def execution(*, cost_usd: str = "0.0123456", cost_is_complete: bool = True) -> 
         deliverables=(),
         last_sequence=7,
     )
+
+
+def test_the_model_that_stepped_in_is_told_with_the_one_that_failed_and_why() -> None:
+    seen = execution()
+    stage = replace(
+        seen.stages[0],
+        metrics=replace(seen.stages[0].metrics, fallback_from="gpt-4o-mini", fallback_reason="price_unknown"),
+        reason="",
+    )
+
+    assert makers([stage]) == "anthropic claude-x in place of gpt-4o-mini (price_unknown)"
+    words = shown(rendered_stages(replace(seen, stages=(stage,))), width=300)
+    assert words.endswith("structure_course with claude-x in place of gpt-4o-mini (price_unknown)\n")
 
 
 def test_a_course_is_an_outline_of_modules_lessons_and_key_points() -> None:

@@ -6,13 +6,14 @@ import pytest
 from msgspec.structs import replace
 
 from aif_contracts.events import AiGenerationCompleted
-from aif_contracts.metering import CallOutcome, CostLines, Metrics, Tokens
+from aif_contracts.metering import CallOutcome, CostLines, Metrics, Purpose, Tokens
 from aif_contracts.money import ZERO
 from aif_contracts.packets import CeilingReason, QualityTier
 from aif_orchestrator.execution.books import window_of
 from aif_orchestrator.execution.commands import MoveAccount
 from aif_orchestrator.execution.happenings import CallBooked, CancelAsked, ResumeAsked, TimePassed
 from aif_orchestrator.execution.machine import begin
+from aif_orchestrator.execution.metering import add_metrics, stage_metrics
 from aif_orchestrator.execution.terms import EnergyPrices, on_less_energy, terms_of
 from support.execution_story import Story, call, pipeline, stage
 
@@ -147,6 +148,37 @@ def test_each_call_that_ends_is_told_to_the_client_and_one_that_begins_is_not() 
         15,
         "0.1",
     )
+
+
+def test_the_client_is_told_which_model_stepped_in_for_which_one_and_why() -> None:
+    story = Story(pipeline(stage("one")))
+    first = call("one", story.granted("one"), 1, "0", outcome=CallOutcome.FAILED)
+    second = replace(
+        call("one", 1, 2, "0.1", model="claude-sonnet-4"),
+        purpose=Purpose.FALLBACK,
+        fallback_from="gpt-4o-mini",
+        reason="rate_limited",
+    )
+
+    story.happens(CallBooked(call=first))
+    story.happens(CallBooked(call=second))
+
+    told = [event for event in story.events() if isinstance(event, AiGenerationCompleted)]
+    assert [(each.model, each.fallback_from, each.reason) for each in told] == [
+        ("gpt-4o-mini", None, ""),
+        ("claude-sonnet-4", "gpt-4o-mini", "rate_limited"),
+    ]
+    used = story.execution.stages["one"]
+    assert (stage_metrics(used).fallback_from, stage_metrics(used).fallback_reason) == ("gpt-4o-mini", "rate_limited")
+
+
+def test_an_attempt_without_a_fallback_takes_the_one_before_its_model_and_its_fallback() -> None:
+    before = Metrics(provider="anthropic", model="claude-sonnet-4", fallback_from="gpt-4o-mini", fallback_reason="refused")
+
+    after, silent = add_metrics(before, Metrics(provider="openai", model="gpt-4o-mini")), add_metrics(before, Metrics())
+
+    assert (after.model, after.fallback_from, after.fallback_reason) == ("gpt-4o-mini", None, None)
+    assert (silent.model, silent.fallback_from, silent.fallback_reason) == ("claude-sonnet-4", "gpt-4o-mini", "refused")
 
 
 def test_an_execution_that_holds_money_for_a_silent_worker_wakes_until_it_can_be_given_back() -> None:

@@ -37,6 +37,25 @@ async def test_a_provider_call_is_published_under_its_key_as_soon_as_it_ends() -
     assert reports_before == 0
 
 
+async def test_the_report_tells_in_which_models_place_its_model_came_also_after_a_correction() -> None:
+    async def fall_back(assignment: Assignment) -> Outcome:
+        await assignment.record_call(provider_call(assignment, outcome=CallOutcome.FAILED, cost_usd="0"))
+        stepped_in = {"model": "large", "purpose": "fallback", "fallback_from": "small", "reason": "price_unknown"}
+        await assignment.record_call(provider_call(assignment, outcome=CallOutcome.REJECTED, **stepped_in))
+        await assignment.record_call(provider_call(assignment, model="large", purpose="correction", reason="malformed_output"))
+        return Outcome(output={})
+
+    rig = WorkerRig(fall_back)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+    told = report.metrics
+    assert (told.model, told.fallback_from, told.fallback_reason) == ("large", "small", "price_unknown")
+
+
 async def test_the_report_sums_tokens_and_cost_over_all_calls() -> None:
     async def call_twice(assignment: Assignment) -> Outcome:
         await assignment.record_call(provider_call(assignment, outcome=CallOutcome.TRUNCATED))

@@ -94,7 +94,7 @@ def stage_row(stage: StageProgress, seconds: float) -> list[RenderableType]:
         Text(f"{seconds:.1f} s"),
         Text(f"{stage.tokens} tokens" if stage.tokens else ""),
         Text(dollars(stage.cost_usd) if stage.cost_usd is not None else ""),
-        Text(plain(stage.note), style="dim"),
+        Text(plain("; ".join(words for words in (stage.fallback, stage.note) if words)), style="dim"),
     ]
 
 

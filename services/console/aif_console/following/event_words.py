@@ -4,7 +4,7 @@ from typing import assert_never
 
 from aif_console.moments import local_time
 from aif_console.reading.figures import kept_words
-from aif_console.reading.plain_text import dollars, milliseconds, plain
+from aif_console.reading.plain_text import dollars, in_place_of, milliseconds, plain
 from aif_contracts.events import (
     AiGenerationCompleted,
     ApprovalDecided,
@@ -52,7 +52,9 @@ def is_steering(event: ExecutionEvent) -> bool:
 
 
 def is_chatter(event: ExecutionEvent) -> bool:
-    """True for what a short log leaves out."""
+    """True for what a short log leaves out. That another model stepped in is worth its line."""
+    if isinstance(event.data, AiGenerationCompleted) and event.data.fallback_from is not None:
+        return False
     return isinstance(event.data, _CHATTER)
 
 
@@ -101,8 +103,10 @@ def _said(event: ExecutionEvent) -> str:
             return words
         case ProgressUpdate(message=words):
             return words
-        case AiGenerationCompleted(model=model, outcome=outcome, tokens_used=tokens, latency_ms=latency_ms):
-            return f"{model} {outcome.value.replace('_', ' ')} after {milliseconds(latency_ms)}, {tokens} tokens"
+        case AiGenerationCompleted(model=model, outcome=outcome, tokens_used=tokens, latency_ms=latency_ms) as call:
+            fallback = in_place_of(call.fallback_from, call.reason)
+            ended = f"{outcome.value.replace('_', ' ')} after {milliseconds(latency_ms)}, {tokens} tokens"
+            return f"{model} {fallback + ': ' if fallback else ''}{ended}"
         case CostIncurred(cost_usd=cost, total_cost_usd=total):
             return f"{dollars(cost)}, {dollars(total)} in all"
         case unknown:

@@ -6,6 +6,7 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from aif_console.reading.plain_text import in_place_of
 from aif_contracts.events import (
     AiGenerationCompleted,
     ApprovalDecided,
@@ -43,6 +44,8 @@ class StageProgress(Struct, frozen=True, kw_only=True):
     cost_usd: UsdText | None = None
     """None while nothing is known about it."""
     note: str = ""
+    fallback: str = ""
+    """Which model stepped in for which one and why, in the newest attempt; empty when none did."""
     began: datetime | None = None
     ended: datetime | None = None
 
@@ -96,10 +99,18 @@ def advanced(progress: Progress, event: ExecutionEvent) -> Progress:
             return _with_stage(progress, _undoing(name), status=StageStatus.FAILED, note=message, ended=at)
         case StepStarted(step_name=name, attempt=attempt):
             return _with_stage(
-                progress, name, status=StageStatus.RUNNING, attempt=attempt, began=_stage(progress, name).began or at, note=""
+                progress,
+                name,
+                status=StageStatus.RUNNING,
+                attempt=attempt,
+                began=_stage(progress, name).began or at,
+                note="",
+                fallback="",
             )
-        case AiGenerationCompleted():
+        case AiGenerationCompleted(fallback_from=None):
             return progress
+        case AiGenerationCompleted(step_name=name, model=model, fallback_from=failed, reason=reason):
+            return _with_stage(progress, name, fallback=f"{model} {in_place_of(failed, reason)}")
         case ProgressUpdate() as update:
             return _updated(progress, update)
         case CostIncurred(step_name=name, cost_usd=cost, total_cost_usd=total):

@@ -6,9 +6,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from aif_console.reading.hanging import Hanging, rows
-from aif_console.reading.plain_text import counted, dollars, milliseconds, plain
+from aif_console.reading.plain_text import counted, dollars, in_place_of, milliseconds, plain
 from aif_contracts.events import Kept, Totals
-from aif_contracts.metering import Tokens
+from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.orders import ExecutionView, StageView
 
 
@@ -47,7 +47,7 @@ def rendered_stages(execution: ExecutionView) -> RenderableType:
         words = (
             f"{_origin(stage)}{stage.status.value}, {stage.progress_percent} %, attempt {stage.attempt}: "
             f"{metrics.tokens_used.total_tokens} tokens, {milliseconds(metrics.processing_time_ms)}, "
-            f"{dollars(metrics.cost_usd)}{quality}, by {stage.worker_name} {stage.action}"
+            f"{dollars(metrics.cost_usd)}{quality}, by {stage.worker_name} {stage.action}{_fallback(stage)}"
         )
         lines.append(Hanging(Text(plain(words)), marker=Text(f"{plain(stage.stage_id)}  ", style="cyan")))
         if stage.reason:
@@ -60,6 +60,11 @@ def _origin(stage: StageView) -> str:
     if stage.compensates is not None:
         return f"undoes {stage.compensates}: "
     return f"added by {stage.added_by}: " if stage.added_by is not None else ""
+
+
+def _fallback(stage: StageView) -> str:
+    words = in_place_of(stage.metrics.fallback_from, stage.metrics.fallback_reason)
+    return f" with {stage.metrics.model} {words}" if words else ""
 
 
 def token_words(tokens: Tokens) -> str:
@@ -91,9 +96,15 @@ def cost_words(totals: Totals) -> str:
 
 
 def makers(stages: Iterable[StageView]) -> str:
-    """Provider and model of each stage that had one, each pair once."""
-    pairs = [f"{stage.metrics.provider} {stage.metrics.model or ''}".strip() for stage in stages if stage.metrics.provider]
-    return ", ".join(dict.fromkeys(pairs))
+    """Provider and model of each stage that had one, and in whose place, each once."""
+    made = [maker(stage.metrics) for stage in stages if stage.metrics.provider]
+    return ", ".join(dict.fromkeys(made))
+
+
+def maker(metrics: Metrics) -> str:
+    """Provider and model, and in whose place; empty where none was reached."""
+    parts = (metrics.provider, metrics.model, in_place_of(metrics.fallback_from, metrics.fallback_reason))
+    return " ".join(part for part in parts if part)
 
 
 def _quality(stages: Iterable[StageView]) -> str:

@@ -9,7 +9,7 @@ from rich.text import Text
 from aif_console.following.event_words import event_line, is_chatter
 from aif_console.moments import local_time
 from aif_console.reading.columns import Columns
-from aif_console.reading.figures import token_words
+from aif_console.reading.figures import maker, token_words
 from aif_console.reading.hanging import rows
 from aif_console.reading.plain_text import dollars, milliseconds, plain, size
 from aif_contracts.events import ExecutionEvent
@@ -97,7 +97,7 @@ def events_in_short(events: Sequence[ExecutionEvent]) -> RenderableType:
 def _attempt_rows(attempt: AttemptView) -> list[tuple[str, str]]:
     metrics = attempt.metrics
     used, time = metrics.resource_usage, metrics.breakdown
-    maker = f" at {metrics.provider} {metrics.model or ''}".rstrip() if metrics.provider else ""
+    made_by = f" at {maker(metrics)}" if metrics.provider else ""
     return [
         ("  worker", attempt.instance_id or "not known: its report was its only sign of life"),
         ("  packet", attempt.packet_id),
@@ -110,7 +110,7 @@ def _attempt_rows(attempt: AttemptView) -> list[tuple[str, str]]:
             f"AI {milliseconds(time.ai_generation_ms)}, validation {milliseconds(time.validation_ms)}, "
             f"storage {milliseconds(time.storage_ms)}",
         ),
-        ("  used", f"{dollars(metrics.cost_usd)}, tokens {token_words(metrics.tokens_used)}{maker}"),
+        ("  used", f"{dollars(metrics.cost_usd)}, tokens {token_words(metrics.tokens_used)}{made_by}"),
         (
             "  resources",
             f"{used.api_calls} API, {used.kv_operations} key-value, {used.r2_operations} object calls, "

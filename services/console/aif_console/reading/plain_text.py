@@ -45,6 +45,13 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
+def in_place_of(fallback_from: str | None, reason: str | None) -> str:
+    """`in place of gpt-4o-mini (rate_limited)`; empty for a model that was the first one asked."""
+    if fallback_from is None:
+        return ""
+    return f"in place of {fallback_from}" + (f" ({reason})" if reason else "")
+
+
 def short_path(path: Path) -> str:
     """As short as it can be from here, to be copied into a command."""
     here = Path(os.curdir).resolve()

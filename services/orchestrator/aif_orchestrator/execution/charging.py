@@ -48,6 +48,8 @@ def book_call(draft: Draft, call: ProviderCall) -> None:
             tokens_used=call.tokens.total_tokens,
             cost_usd=call.cost_usd,
             latency_ms=call.latency_ms,
+            fallback_from=call.fallback_from,
+            reason=call.reason,
         )
     )
     already = usd(known.cost_usd or "0") if known is not None else ZERO

@@ -14,11 +14,14 @@ _NO_COST = CostLines()
 
 
 def add_metrics(total: Metrics, more: Metrics) -> Metrics:
-    """The sum of two attempts' metrics; memory is the larger peak, provider and model are the newer ones."""
+    """The sum of two attempts' metrics; memory is the larger peak, provider, model and fallback are the newer ones."""
+    newer = more if more.provider is not None or more.model is not None else total
     return Metrics(
         tokens_used=add_tokens(total.tokens_used, more.tokens_used),
         provider=more.provider or total.provider,
         model=more.model or total.model,
+        fallback_from=newer.fallback_from,
+        fallback_reason=newer.fallback_reason,
         cost_usd=_add_costs(total.cost_usd, more.cost_usd),
         cost_lines=_add_lines(total.cost_lines, more.cost_lines),
         unanswered={**total.unanswered, **more.unanswered} if more.unanswered else total.unanswered,
@@ -45,6 +48,8 @@ def metrics_of_call(call: ProviderCall) -> Metrics:
         tokens_used=call.tokens,
         provider=call.provider,
         model=call.model,
+        fallback_from=call.fallback_from,
+        fallback_reason=call.reason if call.fallback_from is not None else None,
         cost_usd=call.cost_usd,
         cost_lines=CostLines(ai_generation_usd=call.cost_usd or "0"),
         unanswered={} if call.cost_usd is not None else {call.call_key: call.upper_bound_usd or "0"},

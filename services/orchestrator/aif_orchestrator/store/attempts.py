@@ -39,6 +39,8 @@ class _Packed(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     account: AttemptAccount
     provider: str | None = None
+    fallback_from: str | None = None
+    fallback_reason: str | None = None
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
@@ -74,6 +76,8 @@ def packed_account(ended: RecordAttempt) -> bytes:
         _Packed(
             account=ended.account,
             provider=metrics.provider,
+            fallback_from=metrics.fallback_from,
+            fallback_reason=metrics.fallback_reason,
             cache_read_tokens=metrics.tokens_used.cache_read_tokens,
             cache_write_tokens=metrics.tokens_used.cache_write_tokens,
             reasoning_tokens=metrics.tokens_used.reasoning_tokens,
@@ -123,6 +127,8 @@ def _metrics(row: Record, packed: _Packed) -> Metrics:
         ),
         provider=packed.provider,
         model=row["model"],
+        fallback_from=packed.fallback_from,
+        fallback_reason=packed.fallback_reason,
         cost_usd=None if cost is None else usd_text(cost),
         cost_lines=packed.cost_lines or _NO_LINES,
         processing_time_ms=packed.processing_time_ms,
