@@ -81,7 +81,8 @@ class Asking:
                 messages = (*self._request.messages, said, _correction(complaints))
         model = self._subject.candidate.model
         times = "once" if corrections == 0 else f"{corrections + 1} times"
-        raise MalformedOutput(f"{model} broke the rules of the answer {times}: {complaints[0]}")
+        # It has been told what is wrong, as often as it pays: another attempt would only pay for the same again.
+        raise MalformedOutput(f"{model} broke the rules of the answer {times}: {complaints[0]}", retryable=False)
 
     async def _whole(self, messages: tuple[Message, ...], why: Why) -> Answered:
         """An answer that was not cut off, or was cut off and continued to its end. Raises OutputTruncated."""

@@ -231,7 +231,10 @@ def _with(first_words: str, failure: AiFailure) -> AiFailure:
     if not first_words:
         return failure
     return type(failure)(
-        f"{failure.message}{first_words}", retry_after_ms=failure.retry_after_ms, maybe_billed=failure.maybe_billed
+        f"{failure.message}{first_words}",
+        retry_after_ms=failure.retry_after_ms,
+        maybe_billed=failure.maybe_billed,
+        retryable=failure.retryable,
     )
 
 

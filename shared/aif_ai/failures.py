@@ -28,9 +28,19 @@ class AiFailure(Exception):
     code = "ai_failure"
     retryable = False
 
-    def __init__(self, message: str, *, retry_after_ms: int | None = None, maybe_billed: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_ms: int | None = None,
+        maybe_billed: bool = False,
+        retryable: bool | None = None,
+    ) -> None:
+        """`retryable` where one failure differs from others of its kind; None for what holds for the kind."""
         super().__init__(message)
         self.message = message
+        if retryable is not None:
+            self.retryable = retryable
         self.retry_after_ms = retry_after_ms
         """What the provider asked us to wait."""
         self.maybe_billed = maybe_billed

@@ -44,8 +44,29 @@ def name_request(text: str, kinds: tuple[PiiKind, ...], action: str) -> Generati
         max_output_tokens=_MOST_OUTPUT_TOKENS,
         schema_name="names",
         schema=_schema(),
-        check=lambda output: _complaints(output, text),
+        check=_AskedAgainOnce(text),
     )
+
+
+class _AskedAgainOnce:
+    """Complains about an answer of which most is not in the text, once: what is absent again is left out, and no reason to
+    give the text back with all the names that were found."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._has_complained = False
+
+    def __call__(self, output: bytes) -> tuple[str, ...]:
+        if self._has_complained:
+            return ()
+        complaints = _complaints(output, self._text)
+        self._has_complained = bool(complaints)
+        return complaints
+
+
+def left_out_of(answer: NamesAnswer, text: str) -> int:
+    """How many different names of the answer do not stand in the text."""
+    return len({each.name.strip() for each in answer.names if each.name.strip() not in text})
 
 
 def findings_of(answer: NamesAnswer, text: str, kinds: Iterable[PiiKind], found_by: str) -> list[Finding]:

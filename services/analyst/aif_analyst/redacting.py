@@ -13,7 +13,7 @@ from aif_ai.local.pii.finding import Finding
 from aif_ai.local.pii.redacting import places_of, redact
 from aif_ai.requests import Capability, Generation, GenerationRequest, TextInput
 from aif_analyst import quality
-from aif_analyst.name_search import NamesAnswer, findings_of, name_request
+from aif_analyst.name_search import NamesAnswer, findings_of, left_out_of, name_request
 from aif_analyst.text_order import RedactionOrder, TextAtHand, read_order, text_at_hand
 from aif_contracts.analysis import PiiKind, Redaction
 from aif_runtime.assignment import Assignment, Outcome, WorkFailure
@@ -92,10 +92,21 @@ class Redacting:
             turns=at_hand.turns,
             looked_for=kinds,
             numbered=order.numbered,
-            note=_NOTE_WITH_MODEL,
+            note=_note(left_out_of(answer, redaction.text)),
             made_by=f"{redaction.made_by}, {made_by}",
         )
         return whole, generation
+
+
+def _note(left_out: int) -> str:
+    if left_out == 0:
+        return _NOTE_WITH_MODEL
+    what = (
+        "1 name of the model does not stand in the text and was"
+        if left_out == 1
+        else (f"{left_out} names of the model do not stand in the text and were")
+    )
+    return f"{_NOTE_WITH_MODEL} {what} left out: somebody may look whether a name is written otherwise there."
 
 
 def _by_rules(at_hand: TextAtHand, order: RedactionOrder, kinds: tuple[PiiKind, ...], action: str) -> GenerationRequest:

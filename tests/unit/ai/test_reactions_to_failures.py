@@ -193,6 +193,26 @@ async def test_an_answer_that_breaks_its_schema_three_times_is_asked_of_another_
     assert generation.tokens_wasted == 3_300
 
 
+async def test_after_all_corrections_of_all_models_the_attempt_is_not_to_be_tried_again() -> None:
+    bad = (Says(text="[]"),) * 3
+    rig = DoorRig(ScriptedProvider("openai", MINI, steps=bad), ScriptedProvider("anthropic", SONNET, steps=bad), grant=BOTH)
+
+    with pytest.raises(MalformedOutput) as told:
+        await rig.door.generate(ask(schema={"type": "object"}), rig.ledger)
+
+    assert not told.value.retryable
+    assert len(rig.calls) == 6
+
+
+async def test_an_answer_that_came_apart_on_its_way_may_be_whole_in_another_attempt() -> None:
+    rig = DoorRig(ScriptedProvider("openai", MINI, steps=(MalformedOutput("half a chunk"),) * 3))
+
+    with pytest.raises(MalformedOutput) as told:
+        await rig.door.generate(ask(), rig.ledger)
+
+    assert told.value.retryable
+
+
 async def test_a_fallback_is_audited_with_both_models_the_reason_and_what_was_wasted() -> None:
     first = ScriptedProvider("openai", MINI, steps=(Says(text="[]"),) * 3)
     rig = DoorRig(first, ScriptedProvider("anthropic", SONNET, steps=(Says(text="{}"),)), grant=BOTH)

@@ -55,6 +55,17 @@ async def test_a_name_that_the_text_does_not_have_is_asked_for_again_and_then_ta
     assert outcome.output.counts == {"email": 1, "person": 3, "place": 1}
 
 
+async def test_a_name_that_is_absent_again_is_left_out_and_the_result_says_so() -> None:
+    wrong = {"names": [{"kind": "person", "name": "Zaphod"}, {"kind": "person", "name": "Trillian"}, *NAMES["names"][:1]]}
+    rig = AnalystRig([ScriptedModel(wrong, wrong)])
+
+    outcome = await rig.run("pii_redaction", text=TEXT, useModel=True)
+
+    assert outcome.output.counts == {"email": 1, "person": 2}
+    assert "2 names of the model do not stand in the text and were left out" in outcome.output.note
+    assert len(rig.assignment.calls) == 3  # the rules', the question, the question asked again
+
+
 async def test_kinds_that_were_not_wanted_are_not_taken_from_a_model() -> None:
     rig = AnalystRig([ScriptedModel(NAMES)])
 
