@@ -16,6 +16,7 @@ from aif_runtime.bus import Outgoing
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.nats_connection import NO_RESPONDERS, ApiError, NatsConnection, refusal_in, status_of
 from aif_runtime.nats_fast_ingest import WORTH_A_BATCH, FastIngest
+from aif_runtime.nats_gathering import Gathering, NotConfirmed
 from aif_runtime.prepared_message import Prepared
 
 MESSAGE_ID = "Nats-Msg-Id"
@@ -119,17 +120,36 @@ class Publisher:
         self._batched = frozenset(_family(subject) for subject in batched_subjects)
         self._heal = heal
         self._limit_seconds = limit_seconds
+        self._gatherings = {family: Gathering(self.store) for family in self._batched}
         self._own_ids = connection.new_inbox().rpartition(".")[2]
         self._published = 0
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """Raises BusUnavailable when one is not confirmed in time."""
-        await self.store([self._prepare(message) for message in messages])
+        prepared = [self._prepare(message) for message in messages]
+        gathering = self._gathering_for(prepared)
+        await (self.store(prepared) if gathering is None else gathering.publish(prepared))
 
     async def store(self, messages: list[Prepared]) -> None:
-        """As `publish`, under exactly the headers given. Raises SubjectTaken where they demand an unused subject."""
-        for window in _windows(messages):
-            await self._store_window(window)
+        """As `publish`, at once and under exactly the headers given.
+
+        Raises NotConfirmed, and SubjectTaken where the headers demand an unused subject.
+        """
+        windows = _windows(messages)
+        for number, window in enumerate(windows):
+            try:
+                await self._store_window(window)
+            except BusUnavailable as failure:
+                missed = failure.messages if isinstance(failure, NotConfirmed) else window
+                unsent = [message for later in windows[number + 1 :] for message in later]
+                raise NotConfirmed(str(failure), [*missed, *unsent]) from failure
+
+    def _gathering_for(self, messages: list[Prepared]) -> Gathering | None:
+        """Of the one stream that a few messages are for; None where they are many, or for several."""
+        if not 0 < len(messages) < WORTH_A_BATCH:
+            return None
+        families = {_family(message.subject) for message in messages}
+        return self._gatherings.get(families.pop()) if len(families) == 1 else None
 
     async def _store_window(self, messages: list[Prepared]) -> None:
         ends_at = time.monotonic() + self._limit_seconds
@@ -149,7 +169,7 @@ class Publisher:
             is_hopeless = first.error is not None and first.error.err_code in HOPELESS
             # An attempt that cannot be answered in time would only blur the reason.
             if is_hopeless or time.monotonic() + 2 * pause_seconds >= ends_at:
-                raise BusUnavailable(self._reason(unconfirmed))
+                raise NotConfirmed(self._reason(unconfirmed), [one.message for one in unconfirmed])
             if first.is_unheard:
                 await self._mend(sent_at)
             if self._connection.is_up:

@@ -57,6 +57,22 @@ async def test_a_batch_is_stored_in_order_and_told_by_two_answers(nats_rig: Nats
     assert len([answer for answer in answers if b'"stream":"AIF_WORK"' in answer]) == 1
 
 
+async def test_single_messages_of_many_tasks_are_told_by_few_answers(nats_rig: NatsRig, client: nats.aio.client.Client) -> None:
+    bus = await nats_rig.connect("one")
+    await bus.publish(numbered(8, subject=EVENTS))
+    answers: list[bytes] = []
+
+    async def note(message: nats.aio.msg.Msg) -> None:
+        answers.append(message.data)
+
+    await client.subscribe("_INBOX.>", cb=note)
+    await client.flush()
+    await asyncio.gather(*(bus.publish([message]) for message in numbered(200)))
+
+    assert await count_of(client, "AIF_WORK") == 200
+    assert len([answer for answer in answers if b'"stream":"AIF_WORK"' in answer]) == 2
+
+
 async def test_messages_for_several_streams_are_sorted_into_batches_of_their_own(
     nats_rig: NatsRig, client: nats.aio.client.Client
 ) -> None:
