@@ -70,7 +70,7 @@ simulate: $(TESTS_READY) ## thousands of seeded histories of crashes and losses 
 bench: $(TESTS_READY) ## workloads of executions beside a floor: throughput, latency, CPU, memory (ONLY=a,b,… | growth, REPEAT=3)
 	@$(PY) tests/load/run.py $(if $(ONLY),--only $(ONLY)) $(if $(REPEAT),--repeat $(REPEAT))
 
-image: ## container image of one service (SERVICE=kam|orchestrator|granulator|researcher|analyst|classifier)
+image: ## container image of one service (SERVICE=kam|orchestrator|granulator|researcher|analyst|planner|classifier)
 	@test -n "$(SERVICE)" || { echo "say which: make image SERVICE=kam"; exit 2; }
 	docker build -f deploy/Dockerfile --build-arg SERVICE=$(SERVICE) -t ai-factory/$(SERVICE) .
 

@@ -9,12 +9,12 @@ compile() {
         --no-emit-find-links --custom-compile-command "make lock" --output-file "deploy/locks/$out.lock" "$@"
 }
 
-everything="--extra kam --extra orchestrator --extra granulator --extra researcher --extra analyst --extra classifier --extra console"
+everything="--extra kam --extra orchestrator --extra granulator --extra researcher --extra analyst --extra planner --extra classifier --extra console"
 # shellcheck disable=SC2086
 compile run $everything --group installer --group build
 # shellcheck disable=SC2086
 compile test $everything --group installer --group build --group test --group check
-for service in kam orchestrator granulator researcher analyst classifier; do
+for service in kam orchestrator granulator researcher analyst planner classifier; do
     compile "$service" --extra "$service"
 done
 for group in installer build; do

@@ -14,6 +14,7 @@ from aif_classifier.settings import ClassifierSettings
 from aif_granulator.settings import GranulatorSettings
 from aif_kam.settings import KamSettings
 from aif_orchestrator.settings import OrchestratorSettings
+from aif_planner.settings import PlannerSettings
 from aif_researcher.settings import ResearcherSettings
 from aif_runtime.env_example import env_example
 
@@ -24,6 +25,7 @@ SETTINGS: Mapping[str, type[Struct]] = {
     "granulator": GranulatorSettings,
     "researcher": ResearcherSettings,
     "analyst": AnalystSettings,
+    "planner": PlannerSettings,
     "classifier": ClassifierSettings,
 }
 

@@ -34,6 +34,7 @@ COST_UNITS: Mapping[Capability, CostUnit] = {
     Capability.PII_REDACTION: CostUnit.CHARACTER,
     Capability.SENTIMENT_ANALYSIS: CostUnit.CHARACTER,
     Capability.SUMMARIZATION: CostUnit.CHARACTER,
+    Capability.WORKFLOW_GENERATION: CostUnit.CHARACTER,
 }
 """Of an offer of the capability itself; a language model that serves another capability is paid by the token."""
 

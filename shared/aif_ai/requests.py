@@ -22,6 +22,7 @@ class Capability(enum.StrEnum):
     PII_REDACTION = "pii_redaction"
     SENTIMENT_ANALYSIS = "sentiment_analysis"
     SUMMARIZATION = "summarization"
+    WORKFLOW_GENERATION = "workflow_generation"
 
 
 class StructureKind(enum.StrEnum):

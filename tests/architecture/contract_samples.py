@@ -57,6 +57,7 @@ from aif_contracts.performance import (
 from aif_contracts.research import Origin, OriginKind, Research, Subtopic
 from aif_contracts.structures import Change, ChangeKind, Course, KeyPoint, Lesson, Module, Question, Quiz
 from aif_contracts.workers import ActionDescription, ListWorkers, WorkerDescription, WorkerList
+from aif_contracts.workflows import GeneratedWorkflow, PilotStep, StepType, WorkflowTokens
 from architecture.audit_samples import AUDIT_SAMPLES
 from architecture.simulation_samples import SIMULATION_SAMPLES
 from architecture.usage_samples import USAGE_SAMPLES
@@ -393,6 +394,16 @@ SENTIMENT_PART = SentimentPart(
     turn=0,
 )
 SUMMARY_SENTENCE = SummarySentence(text="It was late.", source=Span(start=0, end=12))
+PILOT_STEP = PilotStep(
+    id="send_summary",
+    operation="send_mail",
+    step_type=StepType.API_CALL,
+    depends_on=("read_orders", "sum_up"),
+    service="google-mail",
+    instruction="Send the summary of the day to the manager.",
+)
+WORKFLOW_TOKENS = WorkflowTokens(input=1200, output=410, total=1610)
+
 SAMPLES: tuple[Struct, ...] = (
     INLINE_BLOB,
     DeadLetter(
@@ -710,6 +721,19 @@ SAMPLES: tuple[Struct, ...] = (
         summary_source=(SPAN,),
         structure_type="survey",
         made_by="local_extractive",
+    ),
+    PILOT_STEP,
+    WORKFLOW_TOKENS,
+    GeneratedWorkflow(
+        pilot_steps=(PILOT_STEP,),
+        generator_used="claude-sonnet-5-5",
+        validation_passed=True,
+        generation_time_ms=4180,
+        tokens_used=WORKFLOW_TOKENS,
+        cost_usd="0.0091",
+        fallback_reason="malformed_output",
+        note="It has one step.",
+        structure_type="automation",
     ),
     ACTION,
     WORKER_DESCRIPTION,

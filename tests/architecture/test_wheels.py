@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 SHARED = {"aif_contracts", "aif_prices", "aif_pipelines", "aif_runtime", "aif_ai"}
-SERVICES = ["kam", "orchestrator", "granulator", "researcher", "analyst", "classifier", "console"]
+SERVICES = ["kam", "orchestrator", "granulator", "researcher", "analyst", "planner", "classifier", "console"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -77,7 +77,7 @@ def test_a_service_that_does_not_exist_is_refused_and_the_services_are_named(tmp
 
     assert attempt.returncode != 0
     assert "'granulater' is no service" in attempt.stderr
-    assert "analyst, classifier, console, granulator, kam, orchestrator, researcher" in attempt.stderr
+    assert "analyst, classifier, console, granulator, kam, orchestrator, planner, researcher" in attempt.stderr
 
 
 def _build(directory: Path, service: str) -> subprocess.CompletedProcess[str]:

@@ -120,7 +120,8 @@ def _line(request: RequestAnswer) -> str:
     """One line, whole, for readers and for grep."""
     ordered_at = local_time(request.created_at)[5:16]
     percent = "" if request.execution is None else f"{request.execution.progress_percent} %"
-    cost = "" if request.total_cost_usd is None else dollars(request.total_cost_usd)
+    is_complete = request.totals is None or request.totals.cost_is_complete
+    cost = "" if request.total_cost_usd is None else dollars(request.total_cost_usd, is_complete=is_complete)
     words = plain(
         request.problem.message if request.problem is not None else request.message or request.selected_template or ""
     )

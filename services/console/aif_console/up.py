@@ -27,6 +27,9 @@ _KEYS_OF_PROVIDERS = (
     ("ANTHROPIC_API_KEY_FILE", "Anthropic"),
 )
 
+_KEYS_OF_DEEPGRAM = ("DEEPGRAM_API_KEY", "DEEPGRAM_API_KEY_FILE")
+_NO_MODEL = "local extractive provider, no key needed (OPENAI_API_KEY, ANTHROPIC_API_KEY or AIF_OPENAI_BASE_URL bring a model)"
+
 
 class UpWishes(Struct, frozen=True, kw_only=True):
     """What the command line of `aif up` asks for."""
@@ -145,14 +148,13 @@ def greeting(factory: Factory, wishes: UpWishes, environ: Mapping[str, str], sec
 
 
 def models_in(environ: Mapping[str, str]) -> str:
-    """Who writes the structures, by the keys that are set."""
+    """Who writes the structures and who hears recordings, by the keys that are set."""
     named = list(dict.fromkeys(name for variable, name in _KEYS_OF_PROVIDERS if environ.get(variable)))
     compatible = environ.get("AIF_OPENAI_BASE_URL")
     if compatible:
         named = [f"the OpenAI-compatible server at {compatible}", *(name for name in named if name != "OpenAI")]
-    if named:
-        return " and ".join(named)
-    return "local extractive provider, no key needed (OPENAI_API_KEY, ANTHROPIC_API_KEY or AIF_OPENAI_BASE_URL bring a model)"
+    hears = any(environ.get(variable) for variable in _KEYS_OF_DEEPGRAM)
+    return (" and ".join(named) or _NO_MODEL) + ("; Deepgram hears recordings" if hears else "")
 
 
 def _order_line(wishes: UpWishes) -> str:

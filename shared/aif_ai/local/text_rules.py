@@ -25,9 +25,19 @@ class _Stopped(Exception):
 class TextRules(Generic[Options]):
     """Deterministic: equal text and options give equal bytes."""
 
-    def __init__(self, *, name: str, model: str, capability: Capability, options: type[Options], work: Work[Options]) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        model: str,
+        capability: Capability,
+        options: type[Options],
+        work: Work[Options],
+        last_resort: bool = False,
+    ) -> None:
+        """As a last resort it serves where no language model may, and never follows one that failed."""
         self.name = name
-        self.offers = (Offer(capability=capability, models=(model,), local=True),)
+        self.offers = (Offer(capability=capability, models=(model,), local=True, last_resort=last_resort),)
         self._options = options
         self._work = work
 

@@ -32,5 +32,5 @@ async def test_services_run_over_servers_of_the_operators_own(factory_dir: Path)
     await nats.stop()
 
     assert ended["status"] == "completed"
-    assert names == {"orchestrator", "granulator", "researcher", "analyst", "classifier", "kam"}
+    assert names == {"orchestrator", "granulator", "researcher", "analyst", "planner", "classifier", "kam"}
     assert are_running == (True, True)

@@ -17,7 +17,7 @@ from aif_console.embedded.nats_server import find_nats_server
 
 ROOT = Path(__file__).parents[3]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
-SERVICES = ["kam", "orchestrator", "granulator", "researcher", "analyst", "classifier"]
+SERVICES = ["kam", "orchestrator", "granulator", "researcher", "analyst", "planner", "classifier"]
 SECRETS = sorted(set(re.findall(r"\$\{([A-Z_]+):\?\}", COMPOSE_FILE.read_text())))
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -71,12 +71,13 @@ def test_every_container_is_confined(name: str) -> None:
 def test_only_workers_get_out_and_only_the_gateway_is_reached() -> None:
     composed = _composed()
     networks = {name: set(container.get("networks", {})) for name, container in composed["services"].items()}
+    workers = {"granulator", "researcher", "analyst", "planner"}
 
-    assert {name for name, joined in networks.items() if "egress" in joined} == {"granulator", "researcher", "analyst"}
+    assert {name for name, joined in networks.items() if "egress" in joined} == workers
     assert {name for name, joined in networks.items() if "edge" in joined} == {"kam"}
     assert {name for name, container in composed["services"].items() if "ports" in container} == {"kam"}
     assert {name for name, network in composed["networks"].items() if network.get("internal")} == {"bus", "data"}
-    assert (networks["granulator"] | networks["researcher"] | networks["analyst"]) & {"data"} == set()
+    assert all("data" not in networks[worker] for worker in workers)
     assert networks["nats"] == {"bus"}
     assert networks["postgres"] == {"data"}
 

@@ -22,13 +22,14 @@ from aif_runtime.nats_bus import NatsBus
 from support.waiting import eventually
 
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nats.conf"
-USERS = ["kam", "orchestrator", "granulator", "researcher", "analyst", "classifier", "operator", "client_acme"]
-SERVICES = ["kam", "orchestrator", "granulator", "researcher", "analyst", "classifier"]
+USERS = ["kam", "orchestrator", "granulator", "researcher", "analyst", "planner", "classifier", "operator", "client_acme"]
+SERVICES = ["kam", "orchestrator", "granulator", "researcher", "analyst", "planner", "classifier"]
 WORKERS = [
     ("granulator", "content_granulator"),
     ("granulator", "content_optimizer"),
     ("researcher", "topic_researcher"),
     ("analyst", "analyst"),
+    ("planner", "workflow_generator"),
 ]
 
 STREAM_ABUSES = [
@@ -81,6 +82,8 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     ("granulator", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.topic_researcher_normal"),
     ("researcher", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.content_granulator_normal"),
     ("analyst", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.content_granulator_normal"),
+    ("planner", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.analyst_normal"),
+    ("planner", "aif.audit.analyst"),
     ("researcher", "$JS.ACK.AIF_WORK.content_optimizer_normal.1.1.1.1.0"),
     ("granulator", "$JS.API.CONSUMER.MSG.NEXT.AIF_REPORTS.orchestrator_reports"),
     ("granulator", "$JS.ACK.AIF_REPORTS.orchestrator_reports.1.1.1.1.0"),
@@ -137,6 +140,8 @@ HEARING_ABUSES: list[tuple[str, str]] = [
     ("researcher", "aif.event.>"),
     ("analyst", "aif.control.topic_researcher"),
     ("analyst", "aif.event.>"),
+    ("planner", "aif.control.analyst"),
+    ("planner", "aif.event.>"),
     ("classifier", "aif.event.>"),
     ("kam", "aif.report.*"),
     ("client_acme", "aif.event.acme.>"),
@@ -258,6 +263,8 @@ async def test_a_packet_reaches_the_worker_and_its_report_comes_back(
         ("researcher", subjects.PROGRESS, "orchestrator"),
         ("analyst", subjects.CLAIM, "orchestrator"),
         ("analyst", subjects.PROGRESS, "orchestrator"),
+        ("planner", subjects.CLAIM, "orchestrator"),
+        ("planner", subjects.PROGRESS, "orchestrator"),
         ("kam", subjects.INSIGHTS, "classifier"),
         ("operator", subjects.LIST, "orchestrator"),
         ("operator", subjects.INSIGHTS, "classifier"),
@@ -309,6 +316,7 @@ async def test_a_cancel_reaches_the_workers_of_its_kind(broker_url: str, user: s
         ("granulator", "content_granulator"),
         ("granulator", "content_optimizer"),
         ("analyst", "analyst"),
+        ("planner", "workflow_generator"),
     ],
 )
 async def test_what_has_to_be_provable_reaches_the_orchestrator(broker_url: str, user: str, origin: str) -> None:
@@ -320,7 +328,7 @@ async def test_what_has_to_be_provable_reaches_the_orchestrator(broker_url: str,
         assert orchestrator.trouble is None
 
 
-@pytest.mark.parametrize("user", ["granulator", "researcher", "analyst"])
+@pytest.mark.parametrize("user", ["granulator", "researcher", "analyst", "planner"])
 async def test_what_is_configured_reaches_the_workers(broker_url: str, user: str) -> None:
     async with (
         _bus(broker_url, "kam") as kam,

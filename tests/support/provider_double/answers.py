@@ -9,7 +9,8 @@ _SOURCE = re.compile(r"<source>\n(.*)\n</source>", re.DOTALL)
 _SENTENCE = re.compile(r"[A-Z][^.\n]{20,200}\.")
 _PHRASE_WORDS = 9
 _SHORTEST_QUOTE = 20
-_LENGTHS = {"options": 4}
+_LENGTHS = {"options": 4, "depends_on": 0}
+_SERVICE = "mail"
 
 
 def answer_text(prompt: str, schema: dict[str, Any] | None) -> str:
@@ -50,6 +51,10 @@ class _Filler:
 
     def _text(self, name: str) -> str:
         number = next(self._numbers)
+        if name == "id":
+            return f"step_{number}"
+        if name == "service":
+            return _SERVICE
         if name == "quote":
             return self._sentences[number * 7 % len(self._sentences)] if self._sentences else ""
         start = number * _PHRASE_WORDS % len(self._words)

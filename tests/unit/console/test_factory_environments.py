@@ -19,6 +19,7 @@ KEYS = FactoryKeys(
         "granulator": "g",
         "researcher": "r",
         "analyst": "a",
+        "planner": "p",
         "classifier": "c",
         "operator": "op",
     },
@@ -44,7 +45,7 @@ def environment(name: str, settings: dict[str, str] | None = None, *, nats_url: 
 def test_only_workers_get_the_keys_of_providers(service: str) -> None:
     settings = {"OPENAI_API_KEY": "sk-1", "ANTHROPIC_API_KEY_FILE": "/key", "AIF_OPENAI_BASE_URL": "http://models"}
 
-    for worker in ("granulator", "researcher", "analyst"):
+    for worker in ("granulator", "researcher", "analyst", "planner"):
         assert settings.items() <= environment(worker, settings).items()
     assert not settings.keys() & environment(service, settings).keys()
 
@@ -53,7 +54,7 @@ def test_the_gateways_secrets_go_to_the_gateway_alone() -> None:
     secrets = {"AIF_KEY_PEPPER", "AIF_BOOTSTRAP_CLIENT_KEY", "AIF_BOOTSTRAP_ADMIN_KEY"}
 
     assert secrets <= environment("kam").keys()
-    for other in ("orchestrator", "granulator", "researcher", "analyst", "classifier"):
+    for other in ("orchestrator", "granulator", "researcher", "analyst", "planner", "classifier"):
         assert not secrets & environment(other).keys()
 
 
@@ -77,6 +78,7 @@ def test_each_service_reaches_the_database_in_its_own_role_only() -> None:
         "granulator": [],
         "researcher": [],
         "analyst": [],
+        "planner": [],
     }
 
 

@@ -18,7 +18,7 @@ async def test_keys_are_made_once_and_found_again(tmp_path: Path) -> None:
     assert made.client_key.startswith("af_live_")
     assert made.client_key != made.admin_key
     assert len(made.key_pepper) == 64
-    assert len({made.nats_passwords[user] for user in NATS_USERS}) == 7
+    assert len({made.nats_passwords[user] for user in NATS_USERS}) == 8
 
 
 async def test_a_factory_older_than_one_of_its_services_keeps_its_keys_and_gets_a_password_for_it(tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ def test_a_stage_shows_its_sums_and_its_reason() -> None:
 
 def test_a_lower_bound_is_called_one() -> None:
     assert cost_words(execution(cost_usd="0.5", cost_is_complete=False).totals) == "at least $0.50"
+    assert cost_words(execution(cost_usd="0", cost_is_complete=False).totals) == "unknown"
 
 
 @pytest.mark.parametrize(

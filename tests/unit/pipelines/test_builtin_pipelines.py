@@ -34,7 +34,7 @@ def resolved(kind: str, order: dict[str, Any]) -> Any:
     return compile_pipeline(pipeline).stages["structure"].input.resolve({"params": checked.values})
 
 
-def test_there_are_structures_from_documents_and_analyses_of_speech_and_text() -> None:
+def test_there_are_structures_from_documents_analyses_of_speech_and_text_and_workflows() -> None:
     assert [(p.name, p.version, p.offered) for p in builtin_pipelines()] == [
         ("call_analysis", "1.1.0", True),
         ("content_granulation_course", "1.0.0", True),
@@ -42,6 +42,7 @@ def test_there_are_structures_from_documents_and_analyses_of_speech_and_text() -
         ("educational_content_pipeline", "1.0.0", True),
         ("pii_detection", "1.0.0", True),
         ("transcription", "1.0.0", True),
+        ("workflow_generation", "1.0.0", True),
     ]
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from aif_console.embedded.credentials import PASSWORD_BYTES, write_private
 from aif_console.failures import CredentialsUnreadable, KeysNotMade
 
-NATS_USERS = ("kam", "orchestrator", "granulator", "researcher", "analyst", "classifier", "operator")
+NATS_USERS = ("kam", "orchestrator", "granulator", "researcher", "analyst", "planner", "classifier", "operator")
 OPERATOR = "operator"
 
 

@@ -62,6 +62,7 @@ SERVICES = (
         arguments=("-m", "aif_analyst"),
         reads=("AIF_ANALYST_*", "WHISPER_MODEL_DIR*", "DEEPGRAM_API_KEY*", "AIF_DEEPGRAM_*", *WORKER),
     ),
+    ServiceKind(name="planner", arguments=("-m", "aif_planner"), reads=("AIF_PLANNER_*", *WORKER)),
     ServiceKind(name="classifier", arguments=("-m", "aif_classifier"), has_database=True, reads=("AIF_CLASSIFIER_*",)),
     ServiceKind(name="kam", arguments=("-m", "aif_kam"), has_database=True, reads=("AIF_KAM_*", *BUCKET)),
 )

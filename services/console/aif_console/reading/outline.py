@@ -1,4 +1,5 @@
-"""A structure for a reader: a course and research as outlines, a quiz with its keys, analyses as their own file has it."""
+"""A structure for a reader: a course and research as outlines, a quiz with its keys; analyses and workflows have files of
+their own."""
 
 from collections.abc import Sequence
 
@@ -10,9 +11,11 @@ from rich.text import Text
 from aif_console.reading.analysis import rendered_redaction, rendered_sentiment, rendered_summary, rendered_transcript
 from aif_console.reading.hanging import Hanging
 from aif_console.reading.plain_text import counted, plain
+from aif_console.reading.workflows import rendered_workflow
 from aif_contracts.analysis import Redaction, SentimentAnalysis, Summary, Transcript
 from aif_contracts.research import Research
 from aif_contracts.structures import Course, KeyPoint, Lesson, Module, Question, Quiz
+from aif_contracts.workflows import GeneratedWorkflow
 
 STEP = 3
 
@@ -39,6 +42,8 @@ def rendered_structure(structure: bytes) -> RenderableType:
                 return rendered_sentiment(msgspec.json.decode(structure, type=SentimentAnalysis))
             case "summary":
                 return rendered_summary(msgspec.json.decode(structure, type=Summary))
+            case "workflow":
+                return rendered_workflow(msgspec.json.decode(structure, type=GeneratedWorkflow))
     except msgspec.ValidationError:
         # Made by a newer factory: its fields say more than we know how to print.
         pass

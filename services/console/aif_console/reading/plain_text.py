@@ -20,6 +20,8 @@ def dollars(amount: UsdText | SignedUsdText | None, *, is_complete: bool = True)
     if amount is None:
         return "unknown"
     exact = usd(amount)
+    if exact == 0 and not is_complete:
+        return "unknown"
     if exact < 0:
         return f"-{dollars(amount.removeprefix('-'))}"
     least = "" if is_complete else "at least "
