@@ -29,7 +29,8 @@ def metrics_of(attempt: Attempt, rates: CostRates, outcome: Outcome | None) -> M
     calls = attempt.calls
     last = attempt.last_model_call()
     usage = ResourceUsage(
-        api_calls=len(calls),
+        # An answer that was kept is none.
+        api_calls=sum(call.outcome is not CallOutcome.CACHED for call in calls),
         kv_operations=attempt.counted_blobs.kv_operations,
         r2_operations=attempt.counted_blobs.object_operations,
         cpu_time_ms=round(attempt.meter.seconds * 1000),

@@ -108,6 +108,9 @@ async def assemble(
     )
     energy_prices = EnergyPrices(economy=settings.orchestrator_energy_economy, premium=settings.orchestrator_energy_premium)
     accounts = AccountStore(queries, default_budget)
+    budgets = BudgetStore(queries, default_budget)
+    async with database.transaction() as connection:
+        await budgets.apply_defaults(connection)
     blocked = BlockedClients(database=database, accounts=accounts)
     figures = Figures(surroundings.registry)
     engine = Engine(
@@ -164,9 +167,7 @@ async def assemble(
         max_attempt_cost_usd=settings.orchestrator_max_attempt_cost_usd,
         max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd,
     ).open()
-    await BudgetAnswers(
-        bus=bus, database=database, budgets=BudgetStore(queries, default_budget), blocked=blocked, audit=audit, alerts=alerts
-    ).open()
+    await BudgetAnswers(bus=bus, database=database, budgets=budgets, blocked=blocked, audit=audit, alerts=alerts).open()
     await UsageAnswers(bus=bus, database=database, usage=UsageStore(load_queries("aif_orchestrator.usage"))).open()
     await PipelineAnswers(
         bus=bus, database=database, pipelines=stored_pipelines, workforce=workforce, news=news, audit=audit

@@ -194,6 +194,23 @@ async def test_only_a_hard_block_reaches_into_a_running_execution_when_the_limit
     assert isinstance(answer, Granted if goes_on else Superseded)
 
 
+async def test_an_operators_new_defaults_hold_for_the_running_month_of_those_who_have_no_budget_of_their_own(rig: Rig) -> None:
+    await rig.worker.register()
+    async with rig.orchestrators(orchestrator_default_budget_usd="2"):
+        await rig.set_budget(limit_usd="3")
+        await rig.client.execute("exec_1", "pair")
+        await Client(rig.bus, "beta").execute("exec_2", "pair")
+        before = await rig.budget("beta")
+    defaults: dict[str, Any] = {"orchestrator_budget_policy": BudgetPolicy.HARD_BLOCK, "orchestrator_default_energy": 7}
+    async with rig.orchestrators(orchestrator_default_budget_usd="0.75", **defaults):
+        own, default = await rig.budget(), await rig.budget("beta")
+
+    assert (before.limit_usd, before.policy, before.energy_limit) == ("2", BudgetPolicy.SOFT_BLOCK, None)
+    assert (default.limit_usd, default.policy, default.energy_limit) == ("0.75", BudgetPolicy.HARD_BLOCK, 7)
+    assert (default.reserved_usd, default.excess_usd) == ("1", "0.25")
+    assert (own.limit_usd, own.policy, own.energy_limit) == ("3", BudgetPolicy.HARD_BLOCK, None)
+
+
 async def test_work_that_costs_nothing_needs_no_budget(rig: Rig) -> None:
     await HandWorker(rig.bus, paid=False).register()
     async with rig.orchestrators():

@@ -77,6 +77,22 @@ async def test_the_report_sums_tokens_and_cost_over_all_calls() -> None:
     assert report.metrics.resource_usage.api_calls == 2
 
 
+async def test_an_answer_that_was_kept_is_no_call_to_be_paid_for() -> None:
+    async def answer_again(assignment: Assignment) -> Outcome:
+        await assignment.record_call(provider_call(assignment))
+        await assignment.record_call(provider_call(assignment, outcome=CallOutcome.CACHED, tokens=Tokens(), cost_usd="0"))
+        return Outcome(output={})
+
+    rig = WorkerRig(answer_again)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+    assert report.metrics.resource_usage.api_calls == 1
+
+
 async def test_a_call_of_unknown_price_makes_the_cost_unknown_and_not_zero() -> None:
     async def call(assignment: Assignment) -> Outcome:
         await assignment.record_call(provider_call(assignment))

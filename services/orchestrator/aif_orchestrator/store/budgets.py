@@ -42,6 +42,10 @@ class BudgetStore:
         )
         await connection.execute(self._queries["apply_budget"], change.client_id, *self._defaults())
 
+    async def apply_defaults(self, connection: Connection) -> None:
+        """To the month that is running: the operator may have changed them since an account was opened."""
+        await connection.execute(self._queries["apply_defaults"], *self._defaults())
+
     def _defaults(self) -> tuple[Decimal, str, int | None]:
         return usd(self._default.limit_usd), str(self._default.policy), self._default.energy_limit
 

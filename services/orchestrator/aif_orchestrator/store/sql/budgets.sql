@@ -72,3 +72,25 @@ SET limit_usd = coalesce(budgets.limit_usd, $2), policy = coalesce(budgets.polic
 FROM (SELECT $1::text AS client_id) AS asked
 LEFT JOIN budgets ON budgets.client_id = asked.client_id
 WHERE account.client_id = asked.client_id AND account.budget_window = to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM');
+
+-- name: apply_defaults
+-- The operator's, as they are now, to the running month of every client for whom nobody has said otherwise. In the order in which
+-- others lock accounts.
+WITH said AS MATERIALIZED (
+    SELECT account.client_id, account.budget_window,
+           coalesce(budgets.limit_usd, $1) AS limit_usd, coalesce(budgets.policy, $2) AS policy,
+           CASE WHEN budgets.client_id IS NULL THEN $3::bigint ELSE budgets.energy_limit END AS energy_limit
+    FROM budget_windows AS account
+    LEFT JOIN budgets ON budgets.client_id = account.client_id
+    WHERE account.budget_window = to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')
+    ORDER BY account.client_id
+    FOR UPDATE OF account
+)
+UPDATE budget_windows AS account
+SET limit_usd = said.limit_usd, policy = said.policy, energy_limit = said.energy_limit,
+    excess_usd = greatest(0, account.spent_usd + account.reserved_usd - said.limit_usd),
+    changed_at = clock_timestamp()
+FROM said
+WHERE account.client_id = said.client_id AND account.budget_window = said.budget_window
+  AND (account.limit_usd, account.policy, account.energy_limit)
+      IS DISTINCT FROM (said.limit_usd, said.policy, said.energy_limit);
