@@ -199,7 +199,7 @@ def _output_limit(subject: Subject) -> int:
     if left is None:
         return asked
     if left <= 0:
-        raise GrantExceeded("the attempt has used all output tokens of its grant (max_tokens)")
+        raise GrantExceeded("the attempt has used all output tokens that it may use (its max_tokens)")
     return min(left, asked)
 
 
@@ -215,7 +215,8 @@ def _bound(subject: Subject, call: ModelCall) -> Decimal:
     left = ledger.money_left()
     if left is not None and bound > left:
         raise GrantExceeded(
-            f"a call to {candidate.model} can cost up to {usd_text(bound)} USD and the grant has {usd_text(left)} USD left: "
-            "raise the budget, shorten the source or use a cheaper model"
+            f"a call to {candidate.model} can cost up to {usd_text(bound)} USD and this attempt may still spend "
+            f"{usd_text(left)} USD of the order's max_cost_usd (or of the stage's, or of the operator's limit for an attempt): "
+            "order with a higher max_cost_usd, shorten the source or use a cheaper model"
         )
     return bound

@@ -44,7 +44,7 @@ def _bounds(schema: dict[str, Any], name: str) -> str:
                 "of at least {} characters",
                 "of at most {} characters",
             )
-            return words + (f" like {schema['pattern']}" if "pattern" in schema else "")
+            return words + _form(schema)
         case "array":
             return _between(
                 schema.get("minItems"),
@@ -55,6 +55,19 @@ def _bounds(schema: dict[str, Any], name: str) -> str:
             )
         case _:
             return ""
+
+
+def _form(schema: dict[str, Any]) -> str:
+    """A regular expression only where nothing says in words what is meant."""
+    if "pattern" not in schema:
+        return ""
+    return " of the form that is described for it" if _meaning(schema) else f" like {schema['pattern']}"
+
+
+def _meaning(schema: Any) -> str:
+    """What the schema says of itself; empty when it does not."""
+    said = schema.get("description") if isinstance(schema, dict) else None
+    return _one_line(said.strip()) if isinstance(said, str) and said.strip() else ""
 
 
 def _between(least: Any, most: Any, both: str, only_least: str, only_most: str) -> str:
@@ -96,8 +109,10 @@ def _worded(error: jsonschema_rs.ValidationError, schema: dict[str, Any], path: 
 
 
 def _missing(asked: dict[str, Any], name: str, at: str) -> Mistake:
-    wanted = describe(asked.get("properties", {}).get(name))
-    return Mistake(path=f"{at}.{name}", message=f"{name} is missing", mend=f"Give {wanted}.")
+    described = asked.get("properties", {}).get(name)
+    meaning = _meaning(described)
+    mend = f"Give {describe(described)}" + (f": {meaning}" if meaning else ".")
+    return Mistake(path=f"{at}.{name}", message=f"{name} is missing", mend=mend)
 
 
 def _asking_schema(schema: Any, schema_path: list[str | int]) -> tuple[dict[str, Any], str]:
@@ -122,6 +137,8 @@ def _mend(asked: dict[str, Any], sent: Any) -> str:
     if types == "string" and "maxLength" in asked and len(sent) > asked["maxLength"]:
         excess = len(sent) - asked["maxLength"]
         return f"Shorten it by {excess} character{'s' if excess > 1 else ''}."
+    if types == "string" and "pattern" in asked and _meaning(asked):
+        return f"Send text: {_meaning(asked)}"
     return f"Send {describe(asked)}."
 
 

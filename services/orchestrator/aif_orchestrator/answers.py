@@ -28,7 +28,7 @@ from aif_contracts.reports import Progress
 from aif_orchestrator.admission import Admission
 from aif_orchestrator.answering import AWAY_RETRY_MS, answer_questions, unknown_execution
 from aif_orchestrator.denials import denial
-from aif_orchestrator.engine.arrivals import ExecutionOrdered
+from aif_orchestrator.engine.arrivals import Applied, ExecutionOrdered
 from aif_orchestrator.engine.engine import Engine, NotApplied
 from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.plans import Plans
@@ -44,6 +44,7 @@ from aif_orchestrator.execution.happenings import (
 from aif_orchestrator.execution.terms import EnergyPrices, on_less_energy, terms_of
 from aif_orchestrator.listing import wanted_executions
 from aif_orchestrator.pages import fitting
+from aif_orchestrator.store.budgets import BudgetStore
 from aif_orchestrator.store.executions import ExecutionStore, Seen
 from aif_runtime.bus import Bus, Question
 from aif_runtime.decoding import decode
@@ -62,6 +63,7 @@ class Answers:
         engine: Engine,
         plans: Plans,
         admission: Admission,
+        budgets: BudgetStore,
         energy_prices: EnergyPrices,
         figures: Figures,
         tracing: Tracing,
@@ -72,6 +74,7 @@ class Answers:
         self._engine = engine
         self._plans = plans
         self._admission = admission
+        self._budgets = budgets
         self._energy_prices = energy_prices
         self._figures = figures
         self._tracing = tracing
@@ -109,14 +112,18 @@ class Answers:
                 applied = await self._engine.apply(order.execution_id, replace(ordered, terms=cheaper))
             if applied.denied is not None:
                 span.fail(applied.denied)
-                return self._denial(applied.denied)
+                return await self._denial(applied)
         if applied.client_id != order.client_id or applied.status is None:
             return Refusal(code="execution_id_taken", message=f"{order.execution_id} names another client's execution")
         return Accepted(execution_id=order.execution_id, template_version=applied.template_version, status=applied.status)
 
-    def _denial(self, code: str) -> Refusal:
-        self._figures.count_denied(code)
-        return denial(code)
+    async def _denial(self, applied: Applied) -> Refusal:
+        assert applied.denied is not None, "only what was denied is asked about"
+        assert applied.not_fitting is not None, "only a move can be denied"
+        self._figures.count_denied(applied.denied)
+        async with self._database.connection() as connection:
+            budget = await self._budgets.find(connection, applied.not_fitting.client_id)
+        return denial(applied.denied, applied.not_fitting, budget)
 
     async def _cancel(self, request: CancelExecution, question: Question) -> ExecutionView | Refusal:
         return await self._steer(request.execution_id, request.client_id, CancelAsked(reason=request.reason))
@@ -129,7 +136,7 @@ class Answers:
             return unknown_execution(request.execution_id)
         applied = await self._engine.apply(request.execution_id, ResumeAsked())
         if applied.denied is not None:
-            return self._denial(applied.denied)
+            return await self._denial(applied)
         if applied.refusal is not None:
             return Refusal(code=applied.refusal.code, message=applied.refusal.message)
         view = await self._view(request.execution_id, request.client_id)

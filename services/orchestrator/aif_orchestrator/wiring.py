@@ -151,6 +151,7 @@ async def assemble(
         engine=engine,
         plans=plans,
         admission=admission,
+        budgets=budgets,
         energy_prices=energy_prices,
         figures=figures,
         tracing=surroundings.tracing,

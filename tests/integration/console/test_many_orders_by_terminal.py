@@ -447,3 +447,16 @@ def test_every_deliverable_of_a_pipeline_is_printed_and_saved(aif: Terminal, fol
     assert json.loads(quiz.read_text()) == {"is": "a quiz"}
     assert said.out.index('"a course"') < said.out.index('"a quiz"') < said.out.index(f"Saved      {folder / 'course.json'}")
     assert said.out.endswith(f"Saved      {quiz}\n")
+
+
+def test_a_request_of_unknown_cost_does_not_look_free(aif: Terminal) -> None:
+    known = {"request_id": "req_1", "status": "completed", "client_id": "local", "created_at": "2026-05-01T09:00:00.000Z"}
+    unknown = {**known, "request_id": "req_2", "totals": {**TOTALS, "cost_is_complete": False}, "total_cost_usd": "0"}
+    free = {**known, "totals": TOTALS, "total_cost_usd": "0"}
+    aif.gateway.answers_with("GET /api/kam/requests", {"requests": [unknown, free], "next_cursor": None})
+
+    said = aif("requests")
+
+    first, second = said.out.splitlines()
+    assert "unknown" in first
+    assert "$0.00" in second

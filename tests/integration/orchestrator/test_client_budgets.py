@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -161,6 +162,11 @@ async def test_what_could_pass_the_limit_is_refused_and_says_whether_waiting_hel
     assert isinstance(first, Accepted)
     assert isinstance(second, Refusal)
     assert (second.code, second.retry_after_ms) == (BUDGET_RESERVED, 5_000)
+    assert re.fullmatch(
+        r"this execution can cost up to 1 USD, and of the client's 1\.5 USD for \d{4}-\d\d 0 USD are spent and 1 USD "
+        r"reserved by executions under way; it fits when enough .*",
+        second.message,
+    )
     assert isinstance(smaller, Accepted)
     assert isinstance(third, Refusal)
     assert (third.code, third.retry_after_ms) == (BUDGET_EXCEEDED, None)
@@ -235,6 +241,7 @@ async def test_a_client_with_little_energy_gets_cheap_models_and_one_with_none_i
     assert [type(answer) for answer in answers] == [Accepted] * 4 + [Refusal]
     assert isinstance(answers[4], Refusal)
     assert answers[4].code == ENERGY_EXCEEDED
+    assert re.search(r"can take 1 of energy, even with cheap models, and of the client's 13 for", answers[4].message)
     assert [view.quality_ceiling for view in views] == [None] + [QualityTier.ECONOMY] * 3
     assert [view.quality_reason for view in views] == [None, "energy", "energy", "energy"]
     assert budget.energy_spent + budget.energy_reserved == 13

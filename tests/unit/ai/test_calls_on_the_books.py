@@ -180,10 +180,11 @@ async def test_what_a_call_did_not_use_is_free_for_the_next() -> None:
     await rig.door.generate(ask(), rig.ledger)
     await rig.door.generate(ask(), rig.ledger)
 
-    with pytest.raises(GrantExceeded):
+    with pytest.raises(GrantExceeded, match=r"up to 0\.\d+ USD .* 0\.00058 USD .*max_cost_usd") as told:
         await rig.door.generate(ask(), rig.ledger)
 
     assert len(rig.calls) == 2
+    assert "grant" not in told.value.message
 
 
 async def test_generations_at_once_share_what_the_grant_has_left() -> None:

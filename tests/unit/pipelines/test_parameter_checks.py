@@ -144,6 +144,25 @@ def test_all_mistakes_are_told_at_once() -> None:
     ]
 
 
+def test_a_missing_parameter_says_what_it_is_where_its_schema_does() -> None:
+    described = {"type": "object", "description": "A stored document. Upload a file and the gateway puts this here."}
+    schema = {"type": "object", "properties": {"source": described}, "required": ["source"]}
+
+    assert mistakes_of({}, schema) == [
+        "parameters.source: source is missing. Give an object: A stored document. Upload a file and the gateway puts this here."
+    ]
+
+
+def test_text_of_a_wrong_form_is_mended_by_the_description_and_not_by_a_regular_expression() -> None:
+    described = {"type": "string", "pattern": "^[A-Za-z]{2,3}$", "description": "What is spoken, as in en or de."}
+    schema = {"type": "object", "properties": {"language": described}}
+
+    assert mistakes_of({"language": "English"}, schema) == [
+        'parameters.language: language must be text of the form that is described for it; you sent "English". '
+        "Send text: What is spoken, as in en or de."
+    ]
+
+
 def test_a_missing_required_parameter_says_what_to_give() -> None:
     schema = {"type": "object", "properties": {"topic": {"type": "string", "maxLength": 300}}, "required": ["topic"]}
 

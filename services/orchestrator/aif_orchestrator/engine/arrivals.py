@@ -7,7 +7,7 @@ from msgspec import Struct
 from aif_contracts.events import Kept
 from aif_contracts.orders import Execute, ExecutionStatus
 from aif_contracts.packets import ClaimAnswer, ProgressAnswer
-from aif_orchestrator.execution.commands import Refuse
+from aif_orchestrator.execution.commands import MoveAccount, Refuse
 from aif_orchestrator.execution.happenings import Happening, ResumeAsked
 from aif_orchestrator.execution.terms import NO_CEILING, Terms
 
@@ -30,6 +30,8 @@ class Applied(Struct, frozen=True, kw_only=True):
     """Why nothing was done, to somebody who asked for something."""
     denied: str | None = None
     """Code of why the client's budget does not allow it; nothing was stored then."""
+    not_fitting: MoveAccount | None = None
+    """What was denied."""
     kept: Kept | None = None
     """What a resumed execution does not pay for again."""
     client_id: str | None = None

@@ -13,7 +13,7 @@ a single lane everything in flight moves in one convoy, and orchestrator, databa
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from msgspec import Struct
@@ -39,6 +39,7 @@ from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.engine.remembered import Remembered
 from aif_orchestrator.engine.spans import ExecutionSpans
 from aif_orchestrator.engine.workforce import Workforce
+from aif_orchestrator.execution.commands import MoveAccount
 from aif_orchestrator.execution.happenings import Circumstances, Happening, Patience
 from aif_orchestrator.store.batches import BatchStore, Decided
 from aif_orchestrator.store.executions import ExecutionStore, Versioned
@@ -64,8 +65,8 @@ class _Stored(Struct, frozen=True, kw_only=True):
     worked: list[Worked]
     messages: Sequence[Outgoing]
     outbox_id: int | None
-    denied: list[tuple[Arrival, str]]
-    """What their clients' budgets do not allow, with the code of the reason."""
+    denied: list[tuple[Arrival, Applied]]
+    """What their clients' budgets do not allow, and why."""
 
 
 class _Lane:
@@ -169,8 +170,8 @@ class Engine:
         for each in stored.worked:
             for arrival, applied in each.applied:
                 arrival.succeed(applied)
-        for arrival, code in stored.denied:
-            arrival.succeed(Applied(denied=code))
+        for arrival, denied in stored.denied:
+            arrival.succeed(denied)
         self._follow_ups.perform(follow_ups_of(stored.worked), self.apply)
         self._figures.count(stored.worked)
         for each in stored.worked:
@@ -179,7 +180,7 @@ class Engine:
     async def _store(self, batch: list[Arrival], published: list[int]) -> _Stored:
         """Work the batch out and commit it, again and again while other replicas are quicker."""
         orders_are_new = True
-        denied: list[tuple[Arrival, str]] = []
+        denied: list[tuple[Arrival, Applied]] = []
         for _ in range(MOST_OVERTAKEN):
             try:
                 async with self._database.connection() as connection:
@@ -197,7 +198,7 @@ class Engine:
             self._clock.seen(committed.at_ms)
             if committed.denied:
                 asked = [arrival for arrival in batch if arrival.execution_id in committed.denied and asks_for_money(arrival)]
-                denied += [(arrival, committed.denied[arrival.execution_id]) for arrival in asked]
+                denied += [(arrival, _denied(arrival, committed.denied, decided.moves)) for arrival in asked]
                 batch = [arrival for arrival in batch if arrival not in asked]
                 if not asked:
                     raise NotApplied(f"nobody asked for what was denied to {', '.join(committed.denied)}")
@@ -269,6 +270,11 @@ class Engine:
             exc_info=failure,
         )
         arrival.fail(NotApplied(f"{type(arrival.happening).__name__} cannot be applied: {type(failure).__name__}"))
+
+
+def _denied(arrival: Arrival, codes: Mapping[str, str], moves: Sequence[MoveAccount]) -> Applied:
+    move = next(move for move in moves if move.execution_id == arrival.execution_id and move.is_admission)
+    return Applied(denied=codes[arrival.execution_id], not_fitting=move)
 
 
 def _decided(
