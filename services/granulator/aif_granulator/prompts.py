@@ -1,4 +1,4 @@
-"""What a language model is told. `VERSION` changes with every change of wording, so that results can be compared."""
+"""What a language model is told. Another wording is another question to the response cache, which goes by the whole text."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,6 @@ from aif_contracts.research import Research
 from aif_contracts.structures import KeyPoint
 from aif_granulator.granulation_order import GranulationOrder
 from aif_granulator.material import Material
-
-VERSION = "2026-11-4"
 
 _AUTHOR = """\
 You are an experienced author of teaching material. You write clearly and exactly, for the audience that is named, in the

@@ -1,11 +1,9 @@
-"""What a language model is told. `VERSION` changes with every change of wording, so that results can be compared."""
+"""What a language model is told. Another wording is another question to the response cache, which goes by the whole text."""
 
 from aif_ai.requests import Message, Role
 from aif_ai.source_excerpt import excerpt
 from aif_contracts.documents import SourceDocument
 from aif_researcher.research_order import ResearchOrder
-
-VERSION = "2026-11-3"
 
 _RESEARCHER = """\
 You prepare material for authors of teaching material. You are exact, you tell what is certain from what is disputed, and you
