@@ -85,3 +85,6 @@ class Simulation(Struct, frozen=True, kw_only=True):
     """In the pipeline's order, those that rules may add and compensations behind it."""
     assumptions: tuple[str, ...]
     """What was taken for granted, in words."""
+    over_limit_percent: Annotated[int, Meta(ge=0, le=100)] | None = None
+    """How many of the ways that it may go cost more than the order's own limit: such an order fails before its end. The
+    other figures are told as if there were no such limit. None where the order has none."""

@@ -40,5 +40,6 @@ SIMULATION_SAMPLES: tuple[Struct, ...] = (
         samples=40,
         stages=(_STAGE,),
         assumptions=("Prices stay as they were.",),
+        over_limit_percent=35,
     ),
 )

@@ -83,6 +83,7 @@ def measure_coverage(known: int, unseen: int) -> Covered:
         models={"maker": (MODEL,)},
         stage_limits=dict.fromkeys(plan.order, Decimal(1_000)),
         bound_usd="1000000",
+        most_usd="1000000",
         today=DAY,
     )
     counts = [0, 0, 0, 0]

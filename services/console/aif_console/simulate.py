@@ -64,8 +64,18 @@ def _whole(answer: Simulation) -> list[tuple[str, str]]:
     return [
         ("Template", f"{answer.template} {answer.template_version}"),
         ("Cost", f"{_usd(answer.cost_usd)}; {dollars(answer.bound_usd)} at most"),
+        *_limit(answer),
         ("Time", _ms(answer.time_ms)),
         ("History", f"{counted(answer.samples, 'past execution')} looked at"),
+    ]
+
+
+def _limit(answer: Simulation) -> list[tuple[str, str]]:
+    share = answer.over_limit_percent
+    if share is None:
+        return []
+    return [
+        ("Limit", f"{dollars(answer.bound_usd)} of the order's own; {share} % of the ways pass it, and such an order fails")
     ]
 
 

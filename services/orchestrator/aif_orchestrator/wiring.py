@@ -165,6 +165,8 @@ async def assemble(
         workforce=workforce,
         past=PastStore(load_queries("aif_orchestrator.simulation")),
         clock=surroundings.clock,
+        budgets=budgets,
+        energy_prices=energy_prices,
         max_attempt_cost_usd=settings.orchestrator_max_attempt_cost_usd,
         max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd,
     ).open()

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from aif_contracts import subjects
+from aif_contracts.budgets import SetBudget
 from aif_contracts.configuration import SYSTEM, SystemValues
 from aif_contracts.metering import CallOutcome
 from aif_contracts.orders import Refusal
@@ -50,10 +51,14 @@ class Rig:
     async def refusal(self, **changes: Any) -> Refusal:
         return msgspec.json.decode(await self._ask(**changes), type=Refusal)
 
+    async def set_energy(self, units: int) -> None:
+        change = SetBudget(client_id="acme", decided_by="ada", energy_limit=units)
+        await self.bus.ask(subjects.SET_BUDGET, msgspec.json.encode(change), wait_seconds=5)
+
     async def past(self) -> PastExecution:
         store = PastStore(load_queries("aif_orchestrator.simulation"))
         async with self.database.transaction() as connection:
-            [found] = await store.list_past(connection, client_id="acme", owner="", template="line")
+            [found] = await store.list_past(connection, client_id="acme", owner="", template="line", quality=None)
         return found
 
     async def _ask(self, **changes: Any) -> bytes:
@@ -124,6 +129,19 @@ async def test_a_cancelled_execution_teaches_nothing(rig: Rig) -> None:
     assert (await rig.simulation()).samples == 0
 
 
+@pytest.mark.parametrize("code", ["grant_exceeded", "budget_exceeded"])
+async def test_an_execution_that_a_limit_has_stopped_teaches_nothing(rig: Rig, code: str) -> None:
+    client = Client(rig.bus)
+    await client.execute("exec_1", "line", topic="bees")
+    await rig.worker.fails_next(code)
+    await eventually(lambda: client.has_ended("exec_1"))
+    await client.execute("exec_2", "line", topic="bees")
+    await rig.worker.fails_next("refused")
+    await eventually(lambda: client.has_ended("exec_2"))
+
+    assert (await rig.simulation()).samples == 1
+
+
 async def test_without_history_the_workers_first_model_is_reckoned_with_at_the_operators_own_price(rig: Rig) -> None:
     shipped = await rig.simulation()
     prices = {"prices": [{"provider": "openai", "model": "gpt-4o-mini", "rates": {"input": "1.5", "output": "6"}}]}
@@ -157,6 +175,25 @@ async def test_a_client_of_the_free_tier_is_reckoned_with_the_cheapest_model_and
     assert [each.model for each in free.stages] == ["gpt-4o-mini"] * 2
     assert Decimal(free.cost_usd.p50) < Decimal(usual.cost_usd.p50)
     assert free.assumptions[0].startswith("The client's tier allows cheap models only")
+
+
+async def test_low_energy_makes_the_terms_cheaper_as_it_does_for_an_order_and_none_is_told(rig: Rig) -> None:
+    values = {"orchestrator_primary_model": MODELS[1]}
+    await rig.bus.put_entry(subjects.BUCKET_CONFIG, SYSTEM, msgspec.json.encode(SystemValues(values=values)))
+    await rig.runs("exec_1", ("0.2", "0.2"))
+
+    await rig.set_energy(20)
+    enough = await rig.simulation()
+    await rig.set_energy(19)
+    low = await rig.simulation()
+    await rig.set_energy(1)
+    none = await rig.simulation()
+
+    assert ([each.model for each in enough.stages], enough.samples) == ([MODELS[1]] * 2, 1)
+    assert ([each.model for each in low.stages], low.samples) == ([MODELS[0]] * 2, 0)
+    assert low.assumptions[0].startswith("The client's energy suffices for cheap models only")
+    assert not any("would be refused" in words for words in low.assumptions)
+    assert any("would be refused" in words for words in none.assumptions)
 
 
 async def test_the_bound_is_what_would_be_reserved(rig: Rig) -> None:

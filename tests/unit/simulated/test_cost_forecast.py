@@ -43,6 +43,7 @@ def asked(
     models: tuple[str, ...] = ("gpt-4o-mini",),
     free: bool = False,
     bound: str = FAR,
+    own_limit: str | None = None,
     limit: str = FAR,
 ) -> Simulation:
     plan = compile_pipeline(of)
@@ -50,7 +51,8 @@ def asked(
         free_actions=frozenset({("maker", "make")}) if free else frozenset(),
         models={"maker": models},
         stage_limits=dict.fromkeys(plan.order, Decimal(limit)),
-        bound_usd=bound,
+        bound_usd=own_limit or bound,
+        most_usd=bound,
         today=date(2026, 11, 21),
     )
     return simulate(plan, parameters or {}, history, surroundings, PriceBook(shipped_prices()))
@@ -197,3 +199,15 @@ def test_nothing_is_said_above_the_bound() -> None:
 
     assert answer.cost_usd.p90 == "10"
     assert answer.bound_usd == "10"
+
+
+def test_an_orders_own_limit_changes_no_figure_and_it_is_told_how_many_of_the_ways_pass_it() -> None:
+    history = [past(n, one=share(f"0.{n}"), two=share("0")) for n in range(1, 10)]
+
+    without, limited = asked(LINE, history), asked(LINE, history, own_limit="0.65")
+
+    assert without.over_limit_percent is None
+    assert limited.over_limit_percent == 33
+    assert limited.cost_usd == without.cost_usd
+    assert (without.bound_usd, limited.bound_usd) == (FAR, "0.65")
+    assert any("the order's own limit" in words for words in limited.assumptions)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from aif_contracts.packets import CeilingReason
 from aif_orchestrator.simulation import token_model
 from aif_orchestrator.simulation.course import Layout
 from aif_orchestrator.simulation.likeness import Likeness
@@ -12,9 +13,15 @@ ALWAYS = (
     "The most that it can cost is what is reserved of the budget when it is ordered, not what it is expected to cost.",
 )
 
-ONLY_CHEAP = (
-    "The client's tier allows cheap models only: where tokens are assumed, the cheapest of the worker's models is "
-    "reckoned with."
+_CHEAPEST = "where tokens are assumed, the cheapest of the worker's models is reckoned with."
+ONLY_CHEAP = {
+    CeilingReason.TIER: f"The client's tier allows cheap models only: {_CHEAPEST}",
+    CeilingReason.ENERGY: f"The client's energy suffices for cheap models only: {_CHEAPEST}",
+}
+NO_ENERGY = "The client's energy does not suffice now, not for cheap models either: the order would be refused."
+OWN_LIMIT = (
+    "The costs are those without the order's own limit. A call is begun only while the most that it can cost, with the longest "
+    "answer that is allowed, fits into what is left of the limit: one near the expected cost is too small."
 )
 
 

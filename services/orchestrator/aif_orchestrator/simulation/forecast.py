@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from aif_contracts.money import ZERO, UsdText
+from aif_contracts.packets import CeilingReason
 from aif_contracts.simulation import Grounds, Simulation, StageSimulation
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.simulation import assumptions
@@ -49,12 +50,16 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     bound_usd: UsdText
     """The most that the execution may cost."""
     today: date
+    most_usd: UsdText
+    """The most that it may cost if the order has no limit of its own."""
     primary_model: str | None = None
     """The operator's, for all actions; None for each worker's own preference."""
     primary_models: Mapping[str, str] = {}
     """The operator's, by action; they count more."""
-    only_cheap: bool = False
-    """The client's tier allows cheap models only."""
+    only_cheap: CeilingReason | None = None
+    """Why the client may use cheap models only; None when it may use any."""
+    lacks_energy: bool = False
+    """The client's energy would not suffice, not for cheap models either."""
 
 
 class _Guess(Struct, frozen=True, kw_only=True):
@@ -97,11 +102,12 @@ def simulate(
         if name not in known.stages
     }
     courses = _courses(known, guesses)
-    bound = Decimal(surroundings.bound_usd)
+    most = Decimal(surroundings.most_usd)
+    costs = [min(cost_of(course), most) for course in courses]
     return Simulation(
         template=plan.pipeline.name,
         template_version=plan.pipeline.version,
-        cost_usd=usd_range([min(cost_of(course), bound) for course in courses]),
+        cost_usd=usd_range(costs),
         time_ms=ms_range([wall_time_ms(layout, course) for course in courses]),
         bound_usd=surroundings.bound_usd,
         samples=len(past),
@@ -111,7 +117,15 @@ def simulate(
             if name in layout.waits_for or any(name in course for course in courses)
         ),
         assumptions=_words(plan, layout, known, guesses, surroundings),
+        over_limit_percent=_over_limit_percent(costs, surroundings),
     )
+
+
+def _over_limit_percent(costs: Sequence[Decimal], surroundings: Surroundings) -> int | None:
+    limit = Decimal(surroundings.bound_usd)
+    if limit >= Decimal(surroundings.most_usd):
+        return None
+    return round(100 * sum(cost > limit for cost in costs) / len(costs))
 
 
 def _known(plan: Plan, layout: Layout, past: Sequence[PastExecution], traits: Mapping[str, float]) -> _Known:
@@ -150,7 +164,7 @@ def _guess(name: str, stage: StagePlan, parameters: Mapping[str, Any], surroundi
         tokens=expected_tokens(stage, parameters),
         chosen=None
         if is_free
-        else choose_model(models, book, surroundings.today, primary=primary, only_cheap=surroundings.only_cheap),
+        else choose_model(models, book, surroundings.today, primary=primary, only_cheap=surroundings.only_cheap is not None),
         limit=surroundings.stage_limits[name],
     )
 
@@ -188,8 +202,12 @@ def _words(
     plan: Plan, layout: Layout, known: _Known, guesses: Mapping[str, _Guess], surroundings: Surroundings
 ) -> tuple[str, ...]:
     said = []
-    if surroundings.only_cheap:
-        said.append(assumptions.ONLY_CHEAP)
+    if surroundings.only_cheap is not None:
+        said.append(assumptions.ONLY_CHEAP[surroundings.only_cheap])
+    if surroundings.lacks_energy:
+        said.append(assumptions.NO_ENERGY)
+    if Decimal(surroundings.bound_usd) < Decimal(surroundings.most_usd):
+        said.append(assumptions.OWN_LIMIT)
     if known.stages:
         said += assumptions.of_history(known.likeness, is_whole=known.is_whole)
     by_tokens = {name: guess for name, guess in guesses.items() if guess.grounds is Grounds.TOKEN_MODEL}

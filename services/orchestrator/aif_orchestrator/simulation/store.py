@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
+from aif_contracts.budgets import BUDGET_EXCEEDED
 from aif_contracts.money import ZERO
+from aif_contracts.packets import QualityTier
 from aif_orchestrator.simulation.past import PastExecution, StageShare, traits_of
 from aif_runtime.postgres import Connection, Record
 from aif_runtime.sql_files import Queries
@@ -16,13 +18,18 @@ MOST_PAST = 300
 
 
 class _Ordered(Struct, frozen=True, kw_only=True):
-    """Of an execution's state, what was ordered and whether anybody resumed it: then its time says more of people."""
+    """Of an execution's state, what was ordered, how it failed, and whether anybody resumed it: then its time says more of
+    people."""
 
     parameters: dict[str, object]
     template_owner: str = ""
+    quality: QualityTier | None = None
+    failure_code: str | None = None
     leg: int = 1
 
 
+_STOPPED_BY_A_LIMIT = frozenset({"grant_exceeded", BUDGET_EXCEEDED})
+"""How executions fail that tell of a limit, and not of what they would have cost."""
 _ORDERED = msgspec.msgpack.Decoder(_Ordered)
 
 
@@ -30,12 +37,20 @@ class PastStore:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
-    async def list_past(self, connection: Connection, *, client_id: str, owner: str, template: str) -> list[PastExecution]:
-        """Newest first, those that ended by themselves in their first leg. Needs a transaction."""
+    async def list_past(
+        self, connection: Connection, *, client_id: str, owner: str, template: str, quality: QualityTier | None
+    ) -> list[PastExecution]:
+        """Newest first, those that ended by themselves in their first leg, under the same ceiling of models and not stopped by
+        a limit. Needs a transaction."""
         await connection.execute(self._queries["plan_past_by_its_values"])
         rows = await connection.fetch(self._queries["list_past_executions"], client_id, template, MOST_PAST)
         ordered = {row["execution_id"]: (row["template_version"], _ORDERED.decode(row["state"])) for row in rows}
-        wanted = [key for key, (_, order) in ordered.items() if order.template_owner == owner and order.leg == 1]
+        wanted = [
+            key
+            for key, (_, order) in ordered.items()
+            if (order.template_owner, order.leg, order.quality) == (owner, 1, quality)
+            and order.failure_code not in _STOPPED_BY_A_LIMIT
+        ]
         shares = await connection.fetch(self._queries["list_stage_shares"], wanted)
         return _joined(wanted, ordered, shares)
 
