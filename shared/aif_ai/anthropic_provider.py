@@ -1,5 +1,6 @@
 """Anthropic's messages by its official SDK."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -38,8 +39,12 @@ class AnthropicProvider:
         self._client: AsyncAnthropic | None = None
         self._schemas = TranslatedSchemas(Dialect.ANTHROPIC)
 
+    async def open(self) -> None:
+        """Import the SDK and make its client, so that the first call need not. Raises InvalidRequest."""
+        await asyncio.to_thread(self._connected)
+
     async def answer(self, call: ModelCall, trace: CallTrace, heard: Listener) -> Answer:
-        # The SDK takes almost two seconds and 65 MB to import; a process that uses no model never pays for it.
+        # The SDK takes almost two seconds and 65 MB to import; a process without a key never pays for it.
         import anthropic
 
         client, body, reading = self._connected(), self._body(call), _Reading()

@@ -1,5 +1,6 @@
 """Deepgram's transcription of recorded audio: one POST for each recording."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -88,6 +89,10 @@ class DeepgramProvider:
         self._silence_seconds = silence_seconds
         """A transcription says nothing until it is done, so this bounds all of it."""
         self._client: httpx2.AsyncClient | None = None
+
+    async def open(self) -> None:
+        """Import the client's library and make it, so that the first call need not."""
+        await asyncio.to_thread(self._connected)
 
     async def answer(self, call: ModelCall, trace: CallTrace, heard: Listener) -> Answer:
         """A `Transcript` as JSON. Turns are what Deepgram takes for one utterance of one speaker."""

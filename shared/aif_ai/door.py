@@ -8,6 +8,7 @@ off; whether a whole attempt is tried again is for the orchestrator to say, so t
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from aif_ai.answer_check import AnswerCheck
 from aif_ai.asking import Accepted, Asking, Rhythm
@@ -16,11 +17,11 @@ from aif_ai.booking import Why
 from aif_ai.cached_answers import CachedAnswers
 from aif_ai.call_policy import REACTIONS, CallPolicy, Then, share_of_time
 from aif_ai.choice import Choice, Wanted, choose
-from aif_ai.failures import AiFailure, GrantExceeded, NoModelAllowed, ProviderNotConfigured, SourceTooThin
+from aif_ai.failures import AiFailure, GrantExceeded, InvalidRequest, NoModelAllowed, ProviderNotConfigured, SourceTooThin
 from aif_ai.local_structuring import LocalStructuring
 from aif_ai.model_switches import ModelSwitches, UnchangedSwitches
 from aif_ai.one_call import Audience, Caller, Subject
-from aif_ai.provider import Provider
+from aif_ai.provider import OpenedBefore, Provider
 from aif_ai.provider_gate import ProviderGate, ProviderHealth, Sleep
 from aif_ai.registry import Candidate, CapabilityRegistry
 from aif_ai.requests import Capability, Generation, GenerationRequest, StructuringTask, tokens_wasted
@@ -88,6 +89,14 @@ class Door:
     def health(self) -> tuple[ProviderHealth, ...]:
         """Of every provider that is not local."""
         return tuple(gate.health() for gate in self._gates.values())
+
+    async def open(self) -> None:
+        """Have every configured provider do what its first call would do first: to import an SDK takes seconds of processor
+        time. What is configured wrongly is told by the calls that meet it."""
+        for provider in self._providers:
+            if isinstance(provider, OpenedBefore):
+                with suppress(InvalidRequest):
+                    await provider.open()
 
     async def close(self) -> None:
         for provider in self._providers:

@@ -1,5 +1,6 @@
 """OpenAI's chat completions by its official SDK, and every server that speaks the same: Ollama, vLLM, llama.cpp and others."""
 
+import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,12 @@ class OpenAiProvider:
         self._client: AsyncOpenAI | None = None
         self._schemas = TranslatedSchemas(Dialect.OPENAI)
 
+    async def open(self) -> None:
+        """Import the SDK and make its client, so that the first call need not. Raises InvalidRequest."""
+        await asyncio.to_thread(self._connected)
+
     async def answer(self, call: ModelCall, trace: CallTrace, heard: Listener) -> Answer:
-        # The SDK takes most of a second and 40 MB to import; a process that uses no model never pays for it.
+        # The SDK takes most of a second and 40 MB to import; a process without a key never pays for it.
         import openai
 
         client, body, reading = self._connected(), self._body(call), _Reading()

@@ -4,7 +4,7 @@ One adapter file for each implements it. A provider says what it offers; the doo
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -50,6 +50,15 @@ class ModelCall(Struct, frozen=True, kw_only=True):
     schema: dict[str, Any] | None = None
     max_output_tokens: int = 0
     """0 for offers that do not write freely."""
+
+
+@runtime_checkable
+class OpenedBefore(Protocol):
+    """A provider whose first call would take long, were it not opened before."""
+
+    async def open(self) -> None:
+        """Again is harmless. Raises InvalidRequest where it cannot be opened as it is configured; its calls then say so."""
+        ...
 
 
 class Provider(Protocol):

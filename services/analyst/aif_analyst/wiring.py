@@ -46,6 +46,7 @@ async def wire(surroundings: Surroundings[AnalystSettings]) -> AsyncIterator[Ass
             configurations=configured.clients,
         )
         try:
+            await door.open()
             yield Assembled(
                 parts=(
                     Part(name="configuration", run=configured.entries.run),

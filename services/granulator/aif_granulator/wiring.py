@@ -39,6 +39,7 @@ async def wire(surroundings: Surroundings[GranulatorSettings]) -> AsyncIterator[
         )
         optimizer = optimizer_spec(slots=settings.optimizer_slots)
         try:
+            await door.open()
             specs = (granulator, optimizer)
             following = Part(name="configuration", run=configured.entries.run)
             working = (_part(spec, surroundings, connections, figures, solitude) for spec in specs)

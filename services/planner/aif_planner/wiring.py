@@ -37,6 +37,7 @@ async def wire(surroundings: Surroundings[PlannerSettings]) -> AsyncIterator[Ass
             configurations=configured.clients,
         )
         try:
+            await door.open()
             yield Assembled(
                 parts=(
                     Part(name="configuration", run=configured.entries.run),

@@ -35,6 +35,7 @@ async def wire(surroundings: Surroundings[ResearcherSettings]) -> AsyncIterator[
             configurations=configured.clients,
         )
         try:
+            await door.open()
             yield Assembled(
                 parts=(
                     Part(name="configuration", run=configured.entries.run),

@@ -328,8 +328,8 @@ async def test_a_model_outside_the_grant_is_not_called(double: ProviderDouble) -
     with pytest.raises(AiFailure) as caught:
         await rigged.door.generate(question(), rigged.ledger)
 
-    assert caught.value.code == "provider_not_configured"
-    assert "OPENAI_API_KEY" in caught.value.message
+    assert caught.value.code == "no_model_allowed"
+    assert "gpt-4o-mini is configured" in caught.value.message
     assert double.requests == []
 
 

@@ -1,12 +1,27 @@
 """What is configured is what the door offers."""
 
+import subprocess
+import sys
+
 import pytest
 
 from aif_ai.assembly import ModelAccess, open_door
+from aif_ai.failures import InvalidRequest
 from aif_ai.provider import Offer
 from aif_ai.requests import Capability
 from aif_runtime.clock import SystemClock
-from support.door_rig import ScriptedProvider
+from support.door_rig import DoorRig, ScriptedProvider
+
+_OPENED = """
+import asyncio, sys
+from aif_ai.assembly import ModelAccess, open_door
+from aif_runtime.clock import SystemClock
+
+door = open_door(ModelAccess({access}), SystemClock())
+before = {{name for name in ("openai", "anthropic") if name in sys.modules}}
+asyncio.run(door.open())
+print(sorted(before), sorted(name for name in ("openai", "anthropic") if name in sys.modules))
+"""
 
 
 def _providers(access: ModelAccess, capability: Capability) -> tuple[str, ...]:
@@ -61,3 +76,36 @@ def test_local_providers_are_added_by_whoever_has_them_and_have_no_gate() -> Non
 
     assert door.registry.providers_for(Capability.SUMMARIZATION) == ("local_rules",)
     assert (door.models, door.health()) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("access", "imported"),
+    [
+        ("", []),
+        ("openai_api_key='sk-1', openai_models=('gpt-4o-mini',)", ["openai"]),
+        ("anthropic_api_key='sk-2', anthropic_models=('claude-sonnet-5-5',)", ["anthropic"]),
+    ],
+    ids=["no key", "OpenAI", "Anthropic"],
+)
+def test_an_opened_door_has_imported_the_sdks_of_its_keys_and_no_others(access: str, imported: list[str]) -> None:
+    program = _OPENED.format(access=access)
+
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert said.stdout.strip() == f"[] {imported}"
+
+
+async def test_a_client_that_cannot_be_made_does_not_keep_the_door_from_opening() -> None:
+    class Broken(ScriptedProvider):
+        async def open(self) -> None:
+            raise InvalidRequest("no such address")
+
+    opened: list[str] = []
+
+    class Fine(ScriptedProvider):
+        async def open(self) -> None:
+            opened.append(self.name)
+
+    await DoorRig(Broken("openai", "gpt-4o-mini"), Fine("anthropic", "claude-sonnet-5-5")).door.open()
+
+    assert opened == ["anthropic"]
