@@ -68,12 +68,16 @@ class OrderWish(Struct, frozen=True, kw_only=True):
 
 
 def template_of(kind: str | None, pipeline: str | None) -> str:
-    """The template that `aif order course` or `--pipeline NAME` means. Raises BadInput unless it is exactly one."""
-    if (kind is None) == (pipeline is None):
+    """The template that `aif order course`, `aif order NAME` or `--pipeline NAME` means. Raises BadInput unless it is exactly
+    one."""
+    name = kind or pipeline
+    if name is None or (kind is not None and pipeline is not None):
         raise BadInput(
             "--pipeline", "say either course or quiz, or which pipeline, and only one of them", "aif order --pipeline NAME"
         )
-    return checked_name(pipeline, "--pipeline") if kind is None and pipeline is not None else TEMPLATES[str(kind)]
+    if kind is None:
+        return checked_name(name, "--pipeline")
+    return TEMPLATES.get(name) or checked_name(name)
 
 
 class Output(Struct, frozen=True, kw_only=True):

@@ -86,9 +86,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_any_pipeline_is_ordered_with_parameters_of_the_types_that_it_wants(aif: Terminal) -> None:
+@pytest.mark.parametrize("named", [("--pipeline", "bees"), ("bees",)])
+def test_any_pipeline_is_ordered_with_parameters_of_the_types_that_it_wants(aif: Terminal, named: tuple[str, ...]) -> None:
     said = aif(
-        *("order", "--pipeline", "bees", "--param", "topic=Bees = honey", "--param", "year=2026"),
+        *("order", *named, "--param", "topic=Bees = honey", "--param", "year=2026"),
         *("--param", "questionCount=5", "--param", 'options={"deep": true}', "--param", "unknown=true", "--no-watch"),
     )
 
@@ -105,6 +106,21 @@ def test_any_pipeline_is_ordered_with_parameters_of_the_types_that_it_wants(aif:
         "message": "bees",
         "urgency_level": "normal",
     }
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        (("course", "--pipeline", "bees"), "--pipeline: say either course or quiz"),
+        ((), "--pipeline: say either course or quiz"),
+        (("Bees!",), "NAME: 'Bees!' is no pipeline's name"),
+        (("--pipeline", "Bees!"), "--pipeline: 'Bees!' is no pipeline's name"),
+    ],
+)
+def test_what_is_ordered_is_named_once_and_by_a_name(aif: Terminal, named: tuple[str, ...], told: str) -> None:
+    said = aif("order", *named, "--no-watch")
+
+    assert (said.code, told in said.err) == (2, True)
 
 
 def test_a_source_goes_to_any_pipeline(aif: Terminal, folder: Path) -> None:

@@ -10,8 +10,8 @@ _OUT = click.option("--out", type=click.Path(dir_okay=False), help="Save the del
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["course", "quiz"]), required=False)
-@click.option("--pipeline", metavar="NAME", help="Any other pipeline; `aif templates` shows them.")
+@click.argument("kind", metavar="[course|quiz|NAME]", required=False)
+@click.option("--pipeline", metavar="NAME", help="The same as NAME: any other pipeline; `aif templates` shows them.")
 @click.option("--source", type=click.Path(), help="Document .md .txt .html .pdf .docx, recording .wav .mp3 .ogg .flac .m4a")
 @click.option("--topic", help="What it is about; without a source this needs a language model.")
 @click.option("--level", type=int, help="How finely to divide the material, 1 to 5.")
