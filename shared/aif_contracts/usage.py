@@ -103,7 +103,7 @@ class UsageFigures(Struct, frozen=True, kw_only=True):
     fallbacks: int
     tokens: Tokens
     tokens_wasted: int
-    """Of calls that gave nothing to use."""
+    """Of calls that gave nothing to use, and of all calls of attempts that failed."""
     audio_ms: int
     characters: int
     cost_usd: UsdText
@@ -187,5 +187,5 @@ class MonthlyUsage(Struct, frozen=True, kw_only=True):
     model_distribution: dict[str, int]
     by_worker: dict[str, WorkerShare]
     attempts_failed_tokens: int = 0
-    """Tokens of failed attempts, those of calls among them that were answered well."""
+    """Tokens of failed attempts; attempts that succeeded at last may have wasted some, too."""
     attempts_failed_cost_usd: UsdText = "0"

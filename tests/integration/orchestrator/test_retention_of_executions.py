@@ -72,6 +72,18 @@ async def test_executions_that_ended_long_ago_go_with_their_events_and_attempts_
     assert len(await ids(database, "provider_calls")) == 11
 
 
+async def test_what_failed_attempts_have_spent_on_nothing_is_known_after_they_are_deleted(database: Database) -> None:
+    failed = "UPDATE stage_attempts SET success = false, failure_code = 'timeout' WHERE execution_id = ANY ($1)"
+    async with database.connection() as connection:
+        await connection.execute(failed, ["exec_old_2", "exec_young_1"])
+
+    await retention(database, keep_days=90).delete_old()
+
+    async with database.connection() as connection:
+        wasted = await connection.fetch("SELECT execution_id FROM judged_calls WHERE is_wasted ORDER BY 1")
+    assert [row["execution_id"] for row in wasted] == ["exec_old_2", "exec_young_1"]
+
+
 async def test_a_second_time_there_is_nothing_to_do(database: Database) -> None:
     await retention(database, keep_days=90).delete_old()
 

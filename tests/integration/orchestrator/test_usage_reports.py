@@ -400,6 +400,25 @@ async def test_the_log_of_usage_and_the_weekly_costs_are_views(books: Books) -> 
     ]
 
 
+async def test_what_a_failed_attempt_has_spent_is_wasted_also_where_a_model_had_answered_well(books: Books) -> None:
+    await books.attempt("exec_1", success=False, failure_code="output_invalid")
+    await books.attempt("exec_1", attempt=2)
+    await books.call(execution_id="exec_1", stage_id="outline", attempt=1, cost_usd="0.5")
+    await books.call(execution_id="exec_1", stage_id="outline", attempt=1, outcome="cached", cost_usd="0", prompt_tokens=7)
+    await books.call(execution_id="exec_1", stage_id="outline", attempt=2, cost_usd="0.25", outcome="rejected")
+    await books.call(execution_id="exec_1", stage_id="outline", attempt=2, cost_usd="0.125")
+    await books.call(execution_id="exec_1", stage_id="other", attempt=1, cost_usd="0.0625")
+
+    by_stage = {row.keys[0]: row.figures for row in (await books.report(D.STAGE)).rows}
+    (generator,) = await books.rows("ai_costs_by_generator", "tokens_wasted, cost_wasted_usd")
+    month = (await books.month("2026-11")).calls
+
+    assert (by_stage["outline"].cost_wasted_usd, by_stage["outline"].tokens_wasted) == ("0.75", 240)
+    assert (by_stage["other"].cost_wasted_usd, by_stage["other"].tokens_wasted) == ("0", 0)
+    assert generator == {"tokens_wasted": 240, "cost_wasted_usd": Decimal("0.75")}
+    assert (month.cost_wasted_usd, month.tokens_wasted) == ("0.75", 240)
+
+
 async def test_a_fallback_that_failed_too_counts_in_the_fallback_rate(books: Books) -> None:
     now = "now"
     await books.call(outcome="failed", cost_usd=None, booked_at=now)

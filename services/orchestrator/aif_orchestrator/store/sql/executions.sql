@@ -63,6 +63,15 @@ WITH old AS (
 deleted_events AS (
     DELETE FROM execution_events USING old WHERE execution_events.execution_id = old.execution_id
 ),
+-- The bill stays, and with it what was spent on nothing.
+marked_calls AS (
+    UPDATE provider_calls SET attempt_failed = true
+    FROM stage_attempts
+    JOIN old USING (execution_id)
+    WHERE NOT stage_attempts.success
+      AND (provider_calls.execution_id, provider_calls.stage_id, provider_calls.attempt)
+          = (stage_attempts.execution_id, stage_attempts.stage_id, stage_attempts.attempt)
+),
 deleted_attempts AS (
     DELETE FROM stage_attempts USING old WHERE stage_attempts.execution_id = old.execution_id
 ),

@@ -24,18 +24,17 @@ WITH grouped AS MATERIALIZED (
            sum(cache_read_tokens)::bigint AS cache_read_tokens,
            sum(cache_write_tokens)::bigint AS cache_write_tokens,
            sum(reasoning_tokens)::bigint AS reasoning_tokens,
-           (sum(prompt_tokens + completion_tokens) FILTER (WHERE outcome NOT IN ('answered', 'cached')))::bigint
-               AS tokens_wasted,
+           (sum(prompt_tokens + completion_tokens) FILTER (WHERE is_wasted))::bigint AS tokens_wasted,
            sum(audio_ms)::bigint AS audio_ms,
            sum(characters)::bigint AS characters,
            coalesce(sum(cost_usd), 0) AS cost_usd,
-           sum(cost_usd) FILTER (WHERE outcome NOT IN ('answered', 'cached')) AS cost_wasted_usd,
+           sum(cost_usd) FILTER (WHERE is_wasted) AS cost_wasted_usd,
            count(*) FILTER (WHERE cost_usd IS NULL AND outcome NOT IN ('started', 'in_doubt', 'failed', 'cached')) AS unpriced,
            sum(upper_bound_usd) FILTER (WHERE cost_usd IS NULL) AS in_doubt_usd,
            sum(saved_usd) FILTER (WHERE saving = 'cache') AS saved_by_cache_usd,
            sum(saved_usd) FILTER (WHERE saving = 'downgrade') AS saved_by_downgrade_usd,
            (sum(latency_ms) FILTER (WHERE outcome NOT IN ('started', 'in_doubt', 'cached')))::bigint AS latency_ms
-    FROM provider_calls AS calls
+    FROM judged_calls AS calls
     LEFT JOIN executions ON executions.execution_id = calls.execution_id
     WHERE booked_at >= $4 AND booked_at < $5
       AND ($6::text IS NULL OR calls.client_id = $6)
