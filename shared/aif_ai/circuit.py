@@ -6,13 +6,7 @@ closed ── so many failures in a row ──> open ── its time is over ─
                                          └────── it fails: open, twice as long ──┘
 """
 
-import enum
-
-
-class CircuitState(enum.StrEnum):
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
+from aif_contracts.workers import CircuitState
 
 
 class Circuit:

@@ -29,6 +29,7 @@ from aif_ai.response_cache import ResponseCache
 from aif_contracts.audit import Severity
 from aif_contracts.metering import Purpose
 from aif_contracts.packets import QualityTier
+from aif_contracts.workers import CircuitState, ModelDescription, ProviderDescription
 from aif_prices.book import PriceBook
 from aif_runtime.clock import Clock
 
@@ -85,6 +86,22 @@ class Door:
     @property
     def registry(self) -> CapabilityRegistry:
         return self._registry
+
+    def providers(self) -> tuple[ProviderDescription, ...]:
+        """What each can do, with which models, and whether it is asked at present; local ones included, no key told."""
+        prices, today = self._switches.prices() or self._prices, self._clock.now().date()
+        circuits = {each.provider: each.circuit for each in self.health()}
+        offers = [each for capability in Capability for each in self._registry.candidates(capability, prices, today)]
+        return tuple(
+            ProviderDescription(
+                name=provider.name,
+                is_local=all(offer.local for offer in provider.offers),
+                capabilities=tuple(offer.capability.value for offer in provider.offers),
+                models=_described({each.model: each.quality for each in offers if each.provider is provider}),
+                circuit=circuits.get(provider.name, CircuitState.CLOSED),
+            )
+            for provider in self._providers
+        )
 
     def health(self) -> tuple[ProviderHealth, ...]:
         """Of every provider that is not local."""
@@ -218,6 +235,10 @@ class Door:
             chance=chance,
             requests_per_minute=requests_per_minute,
         )
+
+
+def _described(models: Mapping[str, QualityTier]) -> tuple[ModelDescription, ...]:
+    return tuple(ModelDescription(name=name, quality=quality) for name, quality in models.items())
 
 
 def _who_may_follow(left: list[Candidate], failed: Candidate, failure: AiFailure) -> list[Candidate]:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from aif_ai.call_policy import CallPolicy
-from aif_ai.circuit import Circuit, CircuitState
+from aif_ai.circuit import Circuit
 from aif_ai.failures import (
     AiFailure,
     CircuitOpen,
@@ -20,6 +20,7 @@ from aif_ai.failures import (
     RateLimited,
 )
 from aif_ai.pace import Pace
+from aif_contracts.workers import CircuitState
 from aif_runtime.clock import Clock
 
 Sleep = Callable[[float], Awaitable[None]]

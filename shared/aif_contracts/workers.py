@@ -1,12 +1,42 @@
 """A worker's entry in the registry bucket, written again at every heartbeat."""
 
+import enum
+
 from msgspec import Struct
+
+from aif_contracts.packets import QualityTier
 
 
 class ActionDescription(Struct, frozen=True, kw_only=True):
     name: str
     paid: bool
     """True when an attempt may call a provider that costs money, so that it must be claimed first."""
+
+
+class CircuitState(enum.StrEnum):
+    CLOSED = "closed"
+    """It is asked."""
+    OPEN = "open"
+    """It has only failed lately and is left alone."""
+    HALF_OPEN = "half_open"
+    """One call tries whether it is well again."""
+
+
+class ModelDescription(Struct, frozen=True, kw_only=True):
+    name: str
+    quality: QualityTier
+
+
+class ProviderDescription(Struct, frozen=True, kw_only=True):
+    """A provider as one worker process sees it."""
+
+    name: str
+    is_local: bool
+    """It works in the process itself: nothing leaves the machine, nothing is paid."""
+    capabilities: tuple[str, ...]
+    models: tuple[ModelDescription, ...]
+    """The preferred one first."""
+    circuit: CircuitState = CircuitState.CLOSED
 
 
 class WorkerDescription(Struct, frozen=True, kw_only=True):
@@ -19,6 +49,7 @@ class WorkerDescription(Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = ()
     """What its providers can do, for example `structuring` and `llm_generation`."""
     models: tuple[str, ...] = ()
+    providers: tuple[ProviderDescription, ...] = ()
     slots: int = 1
     """Attempts that this process works on at once."""
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from aif_contracts.audit import Severity
 from aif_contracts.metering import ProviderCall
 from aif_contracts.packets import Context, Grant, PreviousAttempt
+from aif_contracts.workers import ProviderDescription
 from aif_runtime.blobs import BlobStore
 
 
@@ -125,5 +126,7 @@ class WorkerSpec(Struct, frozen=True, kw_only=True):
     actions: Mapping[str, ActionSpec]
     capabilities: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    providers: Callable[[], tuple[ProviderDescription, ...]] = tuple
+    """Asked at every heartbeat."""
     slots: int = 4
     """Attempts at once in this process."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -26,15 +27,16 @@ def describe(spec: WorkerSpec, *, instance_id: str, version: str) -> WorkerDescr
         actions=tuple(ActionDescription(name=name, paid=action.paid) for name, action in sorted(spec.actions.items())),
         capabilities=spec.capabilities,
         models=spec.models,
+        providers=spec.providers(),
         slots=spec.slots,
     )
 
 
-async def stay_registered(bus: Bus, description: WorkerDescription, stop: asyncio.Event) -> None:
+async def stay_registered(bus: Bus, described: Callable[[], WorkerDescription], stop: asyncio.Event) -> None:
     """Write the entry now and every five seconds until `stop` is set; what the broker misses is written at the next beat."""
-    key = f"{description.worker_name}.{description.instance_id}"
-    entry = msgspec.json.encode(description)
     while not stop.is_set():
+        description = described()
+        key, entry = f"{description.worker_name}.{description.instance_id}", msgspec.json.encode(description)
         try:
             await bus.put_entry(subjects.BUCKET_REGISTRY, key, entry, ttl_seconds=TIME_TO_LIVE_SECONDS)
         except BusUnavailable as failure:

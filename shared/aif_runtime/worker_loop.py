@@ -13,6 +13,7 @@ import structlog
 
 from aif_contracts import subjects
 from aif_contracts.packets import ControlAction, ControlMessage, Priority
+from aif_contracts.workers import WorkerDescription
 from aif_runtime.assignment import WorkerSpec
 from aif_runtime.attempt import Attempt, StopReason
 from aif_runtime.attempt_work import AttemptWork
@@ -97,13 +98,16 @@ async def run_worker(
         monotonic=clock.monotonic,
         stop=stop_event,
     )
-    description = describe(spec, instance_id=instance_id, version=version())
+
+    def described() -> WorkerDescription:
+        return describe(spec, instance_id=instance_id, version=version())
+
     async with asyncio.TaskGroup() as group:
         beside = [
             group.create_task(pulse.beat()),
             group.create_task(intake.make_way()),
             group.create_task(_obey(bus, spec.worker_name, in_hand)),
-            group.create_task(stay_registered(bus, description, stop_event)),
+            group.create_task(stay_registered(bus, described, stop_event)),
         ]
         await intake.run(settings.drain_seconds)
         for task in beside:

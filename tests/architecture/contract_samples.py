@@ -56,7 +56,15 @@ from aif_contracts.performance import (
 )
 from aif_contracts.research import Origin, OriginKind, Research, Subtopic
 from aif_contracts.structures import Change, ChangeKind, Course, KeyPoint, Lesson, Module, Question, Quiz
-from aif_contracts.workers import ActionDescription, ListWorkers, WorkerDescription, WorkerList
+from aif_contracts.workers import (
+    ActionDescription,
+    CircuitState,
+    ListWorkers,
+    ModelDescription,
+    ProviderDescription,
+    WorkerDescription,
+    WorkerList,
+)
 from aif_contracts.workflows import GeneratedWorkflow, PilotStep, StepType, WorkflowTokens
 from architecture.audit_samples import AUDIT_SAMPLES
 from architecture.simulation_samples import SIMULATION_SAMPLES
@@ -292,6 +300,10 @@ SUBTOPIC = Subtopic(title="The colony", summary="Who lives in a hive.", key_poin
 ORIGIN = Origin(kind=OriginKind.DOCUMENT, title="Bees", note="word for word", file_name="bees.md", words=3_680)
 BLOCK = Block(kind=BlockKind.HEADING, start=0, end=4, level=1)
 ACTION = ActionDescription(name="granulate", paid=True)
+MODEL_DESCRIPTION = ModelDescription(name="gpt-5-mini", quality=QualityTier.ECONOMY)
+PROVIDER_DESCRIPTION = ProviderDescription(
+    name="openai", is_local=False, capabilities=("llm_generation",), models=(MODEL_DESCRIPTION,), circuit=CircuitState.HALF_OPEN
+)
 WORKER_DESCRIPTION = WorkerDescription(
     worker_name="content_granulator",
     instance_id="granulator_1",
@@ -299,6 +311,7 @@ WORKER_DESCRIPTION = WorkerDescription(
     actions=(ACTION,),
     capabilities=("structuring",),
     models=("gpt-5-mini",),
+    providers=(PROVIDER_DESCRIPTION,),
     slots=8,
 )
 PROVIDER_CALL = ProviderCall(
@@ -736,6 +749,8 @@ SAMPLES: tuple[Struct, ...] = (
         structure_type="automation",
     ),
     ACTION,
+    MODEL_DESCRIPTION,
+    PROVIDER_DESCRIPTION,
     WORKER_DESCRIPTION,
     ListWorkers(),
     WorkerList(workers=(WORKER_DESCRIPTION,)),

@@ -53,6 +53,7 @@ def analyst_spec(
         },
         capabilities=tuple(capability.value for capability in (*actions, *([Capability.LLM_GENERATION] if has_model else []))),
         models=door.models,
+        providers=door.providers,
         slots=slots,
     )
 

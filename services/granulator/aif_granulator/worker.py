@@ -40,6 +40,7 @@ def granulator_spec(
         },
         capabilities=tuple(capability.value for capability in capabilities),
         models=door.models,
+        providers=door.providers,
         slots=slots,
     )
 

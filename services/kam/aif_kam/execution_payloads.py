@@ -1,5 +1,6 @@
 """The shapes of HTTP bodies about executions: how they are steered, their history, and who could work on them."""
 
+import enum
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -8,6 +9,7 @@ from aif_contracts.events import ExecutionEvent, Kept
 from aif_contracts.history import AttemptView
 from aif_contracts.metering import ProviderCall
 from aif_contracts.orders import ExecutionView
+from aif_contracts.workers import ModelDescription
 
 
 class Pause(Struct, frozen=True, kw_only=True):
@@ -61,6 +63,32 @@ class OfferedWorker(Struct, frozen=True, kw_only=True):
 class OfferedCapability(Struct, frozen=True, kw_only=True):
     name: str
     workers: tuple[str, ...]
+
+
+class ProviderState(enum.StrEnum):
+    AVAILABLE = "available"
+    PARTLY = "partly_available"
+    """Some processes leave it alone because it has only failed lately."""
+    LEFT_ALONE = "left_alone"
+    """All processes do."""
+
+
+class OfferedProvider(Struct, frozen=True, kw_only=True):
+    name: str
+    state: ProviderState
+    is_local: bool
+    """It works in the workers themselves: nothing leaves the machine, nothing is paid."""
+    capabilities: tuple[str, ...]
+    models: tuple[ModelDescription, ...]
+    """Each with its quality tier; a client of the free tier may use those of the tier `economy`."""
+    workers: tuple[str, ...]
+    """Workers that have it configured."""
+
+
+class Providers(Struct, frozen=True, kw_only=True):
+    """Who does the AI work of the live workers. A provider that needs a key is there when a live worker has one."""
+
+    providers: tuple[OfferedProvider, ...]
 
 
 class Capabilities(Struct, frozen=True, kw_only=True):

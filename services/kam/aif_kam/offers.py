@@ -2,8 +2,16 @@
 
 from collections.abc import Sequence
 
-from aif_contracts.workers import WorkerDescription
-from aif_kam.execution_payloads import Capabilities, OfferedAction, OfferedCapability, OfferedWorker
+from aif_contracts.workers import CircuitState, ProviderDescription, WorkerDescription
+from aif_kam.execution_payloads import (
+    Capabilities,
+    OfferedAction,
+    OfferedCapability,
+    OfferedProvider,
+    OfferedWorker,
+    Providers,
+    ProviderState,
+)
 
 
 def capabilities_of(instances: Sequence[WorkerDescription]) -> Capabilities:
@@ -19,6 +27,30 @@ def capabilities_of(instances: Sequence[WorkerDescription]) -> Capabilities:
             for name in names
         ),
         workers=workers,
+    )
+
+
+def providers_of(instances: Sequence[WorkerDescription]) -> Providers:
+    """By name, local ones last."""
+    kinds: dict[str, list[tuple[str, ProviderDescription]]] = {}
+    for instance in instances:
+        for provider in instance.providers:
+            kinds.setdefault(provider.name, []).append((instance.worker_name, provider))
+    offered = [_provider(name, kinds[name]) for name in sorted(kinds)]
+    return Providers(providers=tuple(sorted(offered, key=lambda each: each.is_local)))
+
+
+def _provider(name: str, seen: Sequence[tuple[str, ProviderDescription]]) -> OfferedProvider:
+    open_in = sum(provider.circuit is CircuitState.OPEN for _, provider in seen)
+    some = ProviderState.LEFT_ALONE if open_in == len(seen) else ProviderState.PARTLY
+    models = {model.name: model for _, provider in seen for model in provider.models}
+    return OfferedProvider(
+        name=name,
+        state=some if open_in else ProviderState.AVAILABLE,
+        is_local=all(provider.is_local for _, provider in seen),
+        capabilities=tuple(sorted({capability for _, provider in seen for capability in provider.capabilities})),
+        models=tuple(models.values()),
+        workers=tuple(sorted({worker for worker, _ in seen})),
     )
 
 

@@ -35,5 +35,6 @@ def generator_spec(
         actions={"generate_workflow": ActionSpec(run=generating.generate_workflow, paid=has_model)},
         capabilities=tuple(capability.value for capability in capabilities),
         models=door.language_models,
+        providers=door.providers,
         slots=slots,
     )

@@ -35,5 +35,6 @@ def researcher_spec(
         actions={"research_topic": ActionSpec(run=researching.research_topic, paid=has_model)},
         capabilities=tuple(capability.value for capability in capabilities),
         models=door.models,
+        providers=door.providers,
         slots=slots,
     )

@@ -2,12 +2,13 @@
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from aif_contracts.events import ProgressUpdate
 from aif_contracts.history import AttemptOutcome, AttemptView
 from aif_contracts.metering import CallOutcome, Metrics, ProviderCall, Purpose, Tokens
-from aif_contracts.packets import Grant
-from aif_contracts.workers import ActionDescription, WorkerDescription
+from aif_contracts.packets import Grant, QualityTier
+from aif_contracts.workers import ActionDescription, CircuitState, ModelDescription, ProviderDescription, WorkerDescription
 from integration.kam.gateway_under_test import GatewayUnderTest
 
 ORDER = {"selected_template": "content_granulation_course", "parameters": {"topic": "bees"}}
@@ -184,6 +185,38 @@ async def test_live_workers_and_what_they_offer_together(kam: GatewayUnderTest, 
             }
         ],
     }
+
+
+async def test_the_providers_of_all_live_workers_are_told_with_their_state_models_and_tiers(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    def worker(name: str, *providers: ProviderDescription) -> WorkerDescription:
+        return WorkerDescription(worker_name=name, instance_id=f"{name}-1", version="1.0.0", actions=(), providers=providers)
+
+    openai = ProviderDescription(
+        name="openai",
+        is_local=False,
+        capabilities=("llm_generation",),
+        models=(ModelDescription(name="gpt-4o-mini", quality=QualityTier.ECONOMY),),
+        circuit=CircuitState.OPEN,
+    )
+    rules = ProviderDescription(name="extractive", is_local=True, capabilities=("structuring",), models=())
+    deepgram = replace(openai, name="deepgram", capabilities=("transcription",), models=())
+    kam.orchestrator.library.workers = [
+        worker("writer", rules, openai),
+        worker("researcher", replace(openai, circuit=CircuitState.CLOSED)),
+        worker("analyst", deepgram),
+    ]
+
+    told = (await alice.get(f"{PIPELINES}/providers")).json()["providers"]
+
+    assert [(each["name"], each["state"], each["is_local"], each["workers"]) for each in told] == [
+        ("deepgram", "left_alone", False, ["analyst"]),
+        ("openai", "partly_available", False, ["researcher", "writer"]),
+        ("extractive", "available", True, ["writer"]),
+    ]
+    assert told[1]["capabilities"] == ["llm_generation"]
+    assert told[1]["models"] == [{"name": "gpt-4o-mini", "quality": "economy"}]
 
 
 async def test_the_new_addresses_describe_their_answers(kam: GatewayUnderTest) -> None:

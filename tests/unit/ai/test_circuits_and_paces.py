@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aif_ai.circuit import Circuit, CircuitState
+from aif_ai.circuit import Circuit
 from aif_ai.pace import Pace
+from aif_contracts.workers import CircuitState
 
 
 def _opened(now: float = 0.0) -> Circuit:

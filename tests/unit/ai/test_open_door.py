@@ -6,11 +6,14 @@ import sys
 import pytest
 
 from aif_ai.assembly import ModelAccess, open_door
-from aif_ai.failures import InvalidRequest
+from aif_ai.call_policy import CallPolicy
+from aif_ai.failures import InvalidRequest, ProviderUnreachable
 from aif_ai.provider import Offer
 from aif_ai.requests import Capability
+from aif_contracts.packets import QualityTier
+from aif_contracts.workers import ModelDescription, ProviderDescription
 from aif_runtime.clock import SystemClock
-from support.door_rig import DoorRig, ScriptedProvider
+from support.door_rig import DoorRig, ScriptedProvider, ask
 
 _OPENED = """
 import asyncio, sys
@@ -67,6 +70,36 @@ def test_a_server_is_booked_under_the_name_whose_prices_it_has(base_url: str | N
     access = ModelAccess(openai_api_key="sk-1", openai_base_url=base_url, openai_models=("some-model",))
 
     assert _providers(access, Capability.LLM_GENERATION) == (name,)
+
+
+def test_the_providers_are_told_with_their_models_and_tiers_and_without_their_keys() -> None:
+    access = ModelAccess(
+        openai_api_key="sk-secret",
+        openai_models=("gpt-4o-mini", "gpt-4o"),
+        quality_overrides={"gpt-4o": QualityTier.PREMIUM},
+    )
+
+    openai, extractive = open_door(access, SystemClock()).providers()
+
+    assert openai == ProviderDescription(
+        name="openai",
+        is_local=False,
+        capabilities=("llm_generation",),
+        models=(
+            ModelDescription(name="gpt-4o-mini", quality=QualityTier.ECONOMY),
+            ModelDescription(name="gpt-4o", quality=QualityTier.PREMIUM),
+        ),
+    )
+    assert (extractive.name, extractive.is_local) == ("local_extractive", True)
+
+
+async def test_a_provider_that_is_left_alone_is_told_so() -> None:
+    failing = ScriptedProvider("openai", "gpt-4o-mini", steps=(ProviderUnreachable("gone"),))
+    rig = DoorRig(failing, policy=CallPolicy(most_tries=1, failures_to_open=1))
+    with pytest.raises(ProviderUnreachable):
+        await rig.door.generate(ask(), rig.ledger)
+
+    assert [(each.name, each.circuit) for each in rig.door.providers()] == [("openai", "open"), ("local_extractive", "closed")]
 
 
 def test_local_providers_are_added_by_whoever_has_them_and_have_no_gate() -> None:
