@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from aif_contracts.metering import ProviderCall
+from aif_contracts.metering import CallOutcome, ProviderCall
 from aif_contracts.money import ZERO, usd
-from aif_prices.book import EffectivePrice, PriceBook
+from aif_prices.book import EffectivePrice, Price, PriceBook
 from aif_prices.listing import rates_of
 
 _PERCENT_DIGITS = Decimal("0.1")
@@ -125,4 +125,24 @@ def reprice(calls: Iterable[ProviderCall], book: PriceBook, on: date) -> Sequenc
         total.calls += 1
         total.booked_usd += cost
         total.repriced_usd += price.cost(call.tokens, audio_ms=call.audio_ms, characters=call.characters)
+    return [found[key] for key in sorted(found)]
+
+
+def by_one_model(calls: Iterable[ProviderCall], price: Price) -> Sequence[Repriced]:
+    """By provider and model, had one language model done alone what all of them did together.
+
+    It is charged for what was answered. What came to nothing counts as paid and saves nothing: whether the one model would
+    have failed as often nobody knows, so no saving is claimed for it. Sound and characters are no work of a language model.
+    """
+    found: dict[tuple[str, str], Repriced] = {}
+    for call in calls:
+        if call.audio_ms or call.characters or call.cost_usd is None or not call.tokens.total_tokens:
+            if call.cost_usd is None and call.outcome is not CallOutcome.FAILED:
+                found.setdefault((call.provider, call.model), Repriced(provider=call.provider, model=call.model)).unknown += 1
+            continue
+        total = found.setdefault((call.provider, call.model), Repriced(provider=call.provider, model=call.model))
+        total.calls += 1
+        total.booked_usd += usd(call.cost_usd)
+        if call.outcome is CallOutcome.ANSWERED:
+            total.repriced_usd += price.cost(call.tokens)
     return [found[key] for key in sorted(found)]

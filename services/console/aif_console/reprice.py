@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from aif_console.exit_codes import DONE
+from aif_console.failures import BadInput
 from aif_console.gateway.gateway import Gateway, without_none
 from aif_console.gateway.reach import Reach
 from aif_console.prices_lists import effective_at, with_file
@@ -19,7 +20,8 @@ from aif_console.reading.plain_text import dollars
 from aif_contracts.metering import ProviderCall
 from aif_contracts.money import ZERO, SignedUsdText, UsdText, usd_text
 from aif_contracts.reconciliation import BookedCallPage
-from aif_prices.comparison import Repriced, reprice
+from aif_prices.book import Price, PriceBook
+from aif_prices.comparison import Repriced, by_one_model, reprice
 
 HEADINGS = ("PROVIDER", "MODEL", "CALLS", "BOOKED", "WOULD BE", "CHANGE", "")
 PAGE_SIZE = 500
@@ -31,6 +33,16 @@ class Period(Struct, frozen=True, kw_only=True):
 
     since: str | None
     until: str | None
+
+
+class Other(Struct, frozen=True, kw_only=True):
+    """What is held against what is booked."""
+
+    file: Path | None
+    """Other prices; None for those that the factory has."""
+    only_model: str | None
+    """As provider/model: one for everything; None for each call's own."""
+    on: date
 
 
 class RepricedLine(Struct, frozen=True, kw_only=True):
@@ -53,22 +65,39 @@ class RepricedReport(Struct, frozen=True, kw_only=True):
     change_usd: SignedUsdText
 
 
-async def run_reprice(period: Period, file: Path | None, reach: Reach, console: Console, *, on: date, as_json: bool) -> int:
-    """By the factory's prices of today, or as they would be by the file."""
+async def run_reprice(period: Period, other: Other, reach: Reach, console: Console, *, as_json: bool) -> int:
+    """Ask for the calls, and tell. Raises BadInput for a model without a price."""
     async with Gateway(reach.url, reach.key) as gateway:
         lists = await effective_at(gateway)
-        if file is not None:
-            lists = with_file(lists, file, "--list")
+        if other.file is not None:
+            lists = with_file(lists, other.file, "--list")
+        book = lists.book()
+        only = None if other.only_model is None else _price_of(other.only_model, book, other.on)
         calls = [call async for call in _booked(gateway, period)]
-    models = reprice(calls, lists.book(), on)
+    models = reprice(calls, book, other.on) if only is None else by_one_model(calls, only)
     if as_json:
-        print_json(console, _report(models, on))
+        print_json(console, _report(models, other.on))
     elif not models:
         console.print("no call in that time has cost anything")
     else:
         console.print(Columns(HEADINGS, (_cells(each) for each in (*models, _sum(models)))), soft_wrap=True)
-        console.print(Text(f"By the prices of {on}. Nothing was changed: what is booked stays booked.", style="dim"))
+        console.print(Text(_words(other), style="dim"))
     return DONE
+
+
+def _price_of(only_model: str, book: PriceBook, on: date) -> Price:
+    provider, _, model = only_model.partition("/")
+    price = book.price(provider, model, on)
+    if price is None:
+        raise BadInput("--as", f"nobody knows a price of {only_model!r}", "write provider/model as `aif prices` lists them")
+    return price
+
+
+def _words(other: Other) -> str:
+    basis = f"By the prices of {other.on}"
+    if other.only_model is not None:
+        basis += f", had {other.only_model} alone answered what was answered, with the same tokens, and never failed"
+    return f"{basis}. Nothing was changed: what is booked stays booked."
 
 
 async def _booked(gateway: Gateway, period: Period) -> AsyncIterator[ProviderCall]:

@@ -158,6 +158,32 @@ def test_repricing_for_a_reader_says_what_changes_and_that_nothing_did(aif: Term
     assert "Nothing was changed" in said.out
 
 
+def test_one_model_for_everything_is_charged_for_answers_and_what_failed_beside_them_saves_nothing(aif: Terminal) -> None:
+    aif.gateway.answers_with(
+        CALLS,
+        page(
+            call(1),
+            call(2, outcome=CallOutcome.REJECTED),
+            call(3, cost_usd=None, outcome=CallOutcome.IN_DOUBT, tokens=Tokens()),
+            call(4, cost_usd="0", outcome=CallOutcome.CACHED, tokens=Tokens()),
+            call(5, provider="deepgram", model="nova-3", audio_ms=60_000, tokens=Tokens()),
+        ),
+    )
+
+    said = aif("reprice", "--dry-run", "--as", "openai/gpt-4o", "--json")
+
+    report = json.loads(said.out)
+    assert [(each["model"], each["calls"], each["unknown"]) for each in report["models"]] == [("gpt-4o-mini", 2, 1)]
+    assert (report["booked_usd"], report["repriced_usd"], report["change_usd"]) == ("0.42", "3.5", "3.08")
+
+
+def test_a_model_for_everything_has_a_price(aif: Terminal) -> None:
+    said = aif("reprice", "--dry-run", "--as", "gpt-4o")
+
+    assert said.code == 2
+    assert "--as: nobody knows a price of 'gpt-4o'" in said.err
+
+
 def test_repricing_is_only_ever_a_look(aif: Terminal) -> None:
     said = aif("reprice")
 

@@ -83,6 +83,12 @@ def diff(file: Path, on: str | None, effective: bool, as_json: bool, where: Wher
 @click.option(
     "--list", "file", type=click.Path(dir_okay=False, path_type=Path), help="Prices to try, as `aif prices diff` takes them."
 )
+@click.option(
+    "--as",
+    "only_model",
+    metavar="PROVIDER/MODEL",
+    help="What that one model alone would have cost: the answered calls at its price, such as anthropic/claude-sonnet-4-5.",
+)
 @_ON
 @asks_as_operator
 def reprice(
@@ -90,15 +96,16 @@ def reprice(
     since: str | None,
     until: str | None,
     file: Path | None,
+    only_model: str | None,
     on: str | None,
     as_json: bool,
     where: Where,
 ) -> None:
-    """Show what other prices would have made of the calls in the ledger, by model."""
+    """Show what other prices, or one model for everything, would have made of the calls in the ledger, by model."""
     from aif_console.failures import BadInput
     from aif_console.moments import past_moment
     from aif_console.prices_lists import day
-    from aif_console.reprice import Period, run_reprice
+    from aif_console.reprice import Other, Period, run_reprice
     from aif_runtime.clock import SystemClock
 
     if not dry_run:
@@ -106,7 +113,8 @@ def reprice(
     now = SystemClock().now()
     period = Period(since=past_moment(since, "--from", now), until=past_moment(until, "--to", now))
     reach = where.reach(as_operator=True)
-    finish(run_reprice(period, file, reach, on_stdout(), on=day(on, "--on"), as_json=as_json))
+    other = Other(file=file, only_model=only_model, on=day(on, "--on"))
+    finish(run_reprice(period, other, reach, on_stdout(), as_json=as_json))
 
 
 @click.command()
