@@ -19,11 +19,12 @@ def denial(code: str, asked: MoveAccount, budget: BudgetView) -> Refusal:
 def _money_words(code: str, asked: MoveAccount, budget: BudgetView) -> str:
     figures = (
         f"this execution can cost up to {usd_text(asked.reserved_usd)} USD, and of the client's {budget.limit_usd} USD for "
-        f"{budget.window} {budget.spent_usd} USD are spent and {budget.reserved_usd} USD reserved by executions under way"
+        f"{budget.window} {budget.spent_usd} USD are spent and {budget.reserved_usd} USD reserved "
+        "by executions under way and by calls whose answer never came"
     )
     if code == BUDGET_EXCEEDED:
         return f"{figures}: have the operator raise the budget, or order with a lower max_cost_usd"
-    return f"{figures}; it fits when enough of them have ended: order again later, or with a lower max_cost_usd"
+    return f"{figures}; it fits when enough of that is given back: order again later, or with a lower max_cost_usd"
 
 
 def _energy_words(asked: MoveAccount, budget: BudgetView) -> str:

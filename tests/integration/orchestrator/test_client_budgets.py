@@ -164,7 +164,7 @@ async def test_what_could_pass_the_limit_is_refused_and_says_whether_waiting_hel
     assert (second.code, second.retry_after_ms) == (BUDGET_RESERVED, 5_000)
     assert re.fullmatch(
         r"this execution can cost up to 1 USD, and of the client's 1\.5 USD for \d{4}-\d\d 0 USD are spent and 1 USD "
-        r"reserved by executions under way; it fits when enough .*",
+        r"reserved by executions under way and by calls whose answer never came; it fits when enough .*",
         second.message,
     )
     assert isinstance(smaller, Accepted)
