@@ -21,6 +21,8 @@ _ABBREVIATIONS = frozenset(
 )
 _BEFORE_A_NUMBER = frozenset("no nos nr fig figs vol pp p ch chap sec sect art eq tab ca approx pt ref op".split())
 _MAY_END_A_SENTENCE = frozenset("etc al inc ltd corp jr sr usw co".split())
+_LONGEST_TOKEN = 64
+"""Characters to look back for an abbreviation; looking back to the beginning would make rows of dots take quadratic time."""
 LONGEST_CHARACTERS = 1_200
 """Longer runs without an end mark are no sentence; they are cut at a comma or a space."""
 
@@ -88,7 +90,7 @@ def _ends_a_sentence(text: str, begin: int, mark: re.Match[str], end: int) -> bo
     if following.islower() or following in ",;:)":
         return False
     # A newline is no sign by itself: plain text and PDF break lines anywhere.
-    before = _LAST_TOKEN.search(text, begin, mark.start())
+    before = _LAST_TOKEN.search(text, max(begin, mark.start() - _LONGEST_TOKEN), mark.start())
     token = before.group() if before else ""
     if not token:
         return False

@@ -43,3 +43,10 @@ def test_no_character_but_space_is_lost_or_moved(text: str) -> None:
     assert "".join("".join(text[a:b].split()) for a, b in spans) == "".join(text.split())
     assert all(0 < b - a <= LONGEST_CHARACTERS for a, b in spans)
     assert spans == sorted(spans)
+
+
+def test_a_row_of_dots_costs_no_more_than_any_other_text() -> None:
+    # A hundred thousand marks, none of which ends anything: minutes of work if each were looked at from the beginning.
+    text = ". " * 100_000
+
+    assert "".join(text[start:end] for start, end in split(text, 0, len(text))).replace(" ", "") == "." * 100_000

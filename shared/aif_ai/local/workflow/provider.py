@@ -53,16 +53,24 @@ def workflow_of(task: TextInput, options: WorkflowOptions, checkpoint: Callable[
     told = instructions_of(task.text)
     if not told:
         raise SourceTooThin("there is no instruction in the description: say in words what is to be done")
-    steps: tuple[PilotStep, ...] = ()
     for divide in (True, False):
-        drafting = Drafting(operations=options.operations, services=options.services)
-        for text in told:
-            checkpoint()
-            drafting.take(read_instruction(text, divide=divide))
-        steps = tuple(drafting.steps)
-        if len(steps) <= options.max_steps:
+        steps = _drafted(told, options, checkpoint, divide=divide)
+        if steps is not None:
             return DraftedWorkflow(steps=steps, note=NOTE)
     raise InvalidRequest(
-        f"the description tells to do {len(steps)} things, and at most {options.max_steps} steps are wanted: let it tell less, "
-        f"raise maxSteps (up to {MOST_STEPS}), or for a model that puts things together {WHAT_TO_CONFIGURE}"
+        f"the description tells to do more than {options.max_steps} things, and at most so many steps are wanted: let it tell "
+        f"less, raise maxSteps (up to {MOST_STEPS}), or for a model that puts things together {WHAT_TO_CONFIGURE}"
     )
+
+
+def _drafted(
+    told: list[str], options: WorkflowOptions, checkpoint: Callable[[], None], *, divide: bool
+) -> tuple[PilotStep, ...] | None:
+    """None when they would be too many."""
+    drafting = Drafting(operations=options.operations, services=options.services)
+    for text in told:
+        checkpoint()
+        drafting.take(read_instruction(text, divide=divide))
+        if len(drafting.steps) > options.max_steps:
+            return None
+    return tuple(drafting.steps)
