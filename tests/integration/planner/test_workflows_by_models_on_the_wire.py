@@ -147,3 +147,14 @@ async def test_an_operator_turns_the_models_round_and_the_fallback_off(double: P
 
     assert (workflow.generator_used, workflow.fallback_reason) == (SONNET, None)
     assert rig.assignment.audited[0][0] == "WORKFLOW_GENERATED"
+
+
+async def test_where_a_call_does_not_tell_its_usage_the_cost_is_unknown_and_not_zero(double: ProviderDouble) -> None:
+    double.plan(FaultKind.NO_USAGE)
+    rig = planner(double)
+
+    workflow = await rig.made(description=TASK)
+    await rig.door.close()
+
+    assert (workflow.generator_used, workflow.cost_usd) == (MINI, None)
+    assert rig.assignment.audited[0][2]["cost_usd"] is None
