@@ -91,6 +91,8 @@ def _told(answer: ConfigAnswer, console: Console, *, as_json: bool) -> int:
     else:
         said = f"{answer.key} is {_short(answer.value)}" if answer.is_set else f"{answer.key} is not set"
         console.print(Text(plain(said)), soft_wrap=True)
+        if answer.remark:
+            console.print(Text(f"note: {plain(answer.remark)}", style="yellow"), soft_wrap=True)
     return DONE
 
 

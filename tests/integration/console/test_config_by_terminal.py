@@ -108,3 +108,14 @@ def test_a_conflict_is_told_with_the_mend(aif: Terminal) -> None:
 
     assert said.code == 2
     assert "read it again, and send 7" in said.err
+
+
+def test_a_remark_of_the_gateway_is_shown_below_what_was_set(aif: Terminal) -> None:
+    remark = "opnai is no provider that is known now: did you mean openai?"
+    path = "/api/admin/config/provider_requests_per_minute.opnai"
+    aif.gateway.answers_with(f"PUT {path}", {**SET, "key": "provider_requests_per_minute.opnai", "value": 9, "remark": remark})
+
+    said = aif("config", "set", "provider_requests_per_minute.opnai", "9")
+
+    assert said.code == 0
+    assert said.out.splitlines() == ["provider_requests_per_minute.opnai is 9", f"note: {remark}"]

@@ -76,6 +76,20 @@ async def test_a_key_is_set_read_and_unset(admin: httpx.AsyncClient) -> None:
     assert (await admin.delete(f"{CONFIG}/{PRIMARY}")).json()["type"] == "urn:aif:problem:not_configured"
 
 
+async def test_a_key_for_an_action_that_nobody_has_is_set_with_a_remark(
+    kam: GatewayUnderTest, admin: httpx.AsyncClient
+) -> None:
+    misspelt = await admin.put(f"{CONFIG}/agent.structure_curse.primary_model", json={"value": "gpt-4o"})
+    right = await admin.put(f"{CONFIG}/agent.structure_course.primary_model", json={"value": "gpt-4o"})
+    kam.orchestrator.is_away = True
+    unasked = await admin.put(f"{CONFIG}/agent.structure_curse.fallback_model", json={"value": "gpt-4o"})
+
+    assert (misspelt.status_code, misspelt.json()["is_set"]) == (200, True)
+    assert "did you mean structure_course?" in misspelt.json()["remark"]
+    assert right.json()["remark"] is None
+    assert (unasked.status_code, unasked.json()["remark"]) == (200, None)
+
+
 async def test_the_list_shows_the_general_keys_and_all_that_is_set(admin: httpx.AsyncClient) -> None:
     await admin.put(f"{CONFIG}/agent.structure_course.enable_fallback", json={"value": False})
     await admin.put(f"{CONFIG}/provider_requests_per_minute.openai", json={"value": 90})

@@ -18,6 +18,8 @@ class ConfigAnswer(Struct, frozen=True, kw_only=True):
     version: int
     updated_at: str | None
     updated_by: str | None
+    remark: str | None = None
+    """Of a change: what the gateway finds odd about it."""
 
 
 class ConfigPage(Struct, frozen=True, kw_only=True):

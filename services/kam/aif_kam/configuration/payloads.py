@@ -35,6 +35,8 @@ class SystemValueView(Struct, frozen=True, kw_only=True):
     version: int
     updated_at: str | None
     updated_by: str | None
+    remark: str | None = None
+    """Of a change: that nobody has the action or the provider that the key names; it is set all the same."""
 
 
 class SystemView(Struct, frozen=True, kw_only=True):

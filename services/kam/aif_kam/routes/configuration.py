@@ -5,9 +5,12 @@ from typing import Annotated
 from litestar import Router, delete, get, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
+from msgspec.structs import replace
 
 from aif_kam import problems
 from aif_kam.configuration.payloads import SystemValueView, SystemView, SystemWish
+from aif_kam.configuration.unknown_names import names_somebody, remark_on
+from aif_kam.failures import Unavailable
 from aif_kam.parts import Parts
 from aif_kam.routes.calling import CallerRequest, StrictJson, require_admin
 
@@ -18,6 +21,16 @@ OfVersion = Annotated[
 
 def configuration_routes(parts: Parts) -> Router:
     desk = parts.system_configuration
+
+    async def remark(key: str) -> str | None:
+        if not names_somebody(key):
+            return None
+        try:
+            live = (await parts.orchestrator.workers()).workers
+        except Unavailable:
+            # What was set is set; only the remark needs the orchestrator.
+            return None
+        return remark_on(key, live)
 
     @get("/", responses=problems.documented(*problems.OPERATOR), summary="Keys of the factory's configuration")
     async def list_keys(request: CallerRequest) -> SystemView:
@@ -35,7 +48,8 @@ def configuration_routes(parts: Parts) -> Router:
         summary="Set a key; every process goes by it within a second",
     )
     async def change(request: CallerRequest, key: FromPath[str], data: JSONBody[SystemWish]) -> SystemValueView:
-        return await desk.put(key, data, request.auth.actor)
+        changed = await desk.put(key, data, request.auth.actor)
+        return replace(changed, remark=await remark(key))
 
     @delete(
         "/{key:str}",
