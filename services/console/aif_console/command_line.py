@@ -3,6 +3,7 @@
 import rich_click as click
 
 from aif_console.commands import (
+    accounts,
     batches,
     configuration,
     executions,
@@ -39,6 +40,7 @@ COMMANDS: tuple[click.Command, ...] = (
     pipelines.pipelines,
     spending.usage,
     spending.budget,
+    accounts.account,
     workers.workers,
     workers.insights,
     workers.dead_letters,
