@@ -10,9 +10,8 @@ from msgspec import Meta
 
 from aif_runtime.assignment import ActionSpec, Assignment, Outcome, WorkerSpec
 from aif_runtime.connections import open_connections
-from aif_runtime.process import Assembled, Part, Surroundings, run_service
-from aif_runtime.worker_figures import WorkerFigures
-from aif_runtime.worker_loop import run_worker
+from aif_runtime.process import Assembled, Surroundings, run_service
+from aif_runtime.worker_parts import worker_parts
 from aif_runtime.worker_settings import WorkerSettings
 
 
@@ -44,21 +43,7 @@ async def wire(surroundings: Surroundings[IdleWorkerSettings]) -> AsyncIterator[
         slots=settings.idle_slots,
     )
     async with open_connections(surroundings) as connections:
-
-        async def run(stop: asyncio.Event) -> None:
-            await run_worker(
-                spec,
-                bus=connections.bus,
-                blobs=connections.blobs,
-                tracing=surroundings.tracing,
-                clock=surroundings.clock,
-                instance_id=surroundings.instance_id,
-                settings=settings,
-                stop_event=stop,
-                figures=WorkerFigures(surroundings.registry),
-            )
-
-        yield Assembled(parts=(Part(name="worker", run=run),))
+        yield Assembled(parts=worker_parts(surroundings, connections, spec))
 
 
 if __name__ == "__main__":

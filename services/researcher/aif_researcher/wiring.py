@@ -3,58 +3,23 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aif_ai.assembly import open_door
-from aif_ai.configuration_assembly import open_configuration
+from aif_ai.model_worker import open_equipment
 from aif_researcher.settings import ResearcherSettings
 from aif_researcher.worker import RESEARCHER, researcher_spec
-from aif_runtime.connections import open_connections
-from aif_runtime.process import Assembled, Part, Surroundings
-from aif_runtime.worker_figures import WorkerFigures
-from aif_runtime.worker_loop import run_worker
+from aif_runtime.process import Assembled, Surroundings
+from aif_runtime.worker_parts import worker_parts
 
 
 @asynccontextmanager
 async def wire(surroundings: Surroundings[ResearcherSettings]) -> AsyncIterator[Assembled]:
     """Open what one replica needs, and close it again."""
     settings = surroundings.settings
-    async with open_connections(surroundings) as connections:
-        configured = await open_configuration(
-            connections.bus, surroundings.clock, origin=RESEARCHER, free_models=settings.free_models
-        )
-        door = open_door(
-            settings.model_access(),
-            surroundings.clock,
-            switches=configured.switches,
-            cache=settings.opened_cache(connections.bus),
-        )
-        spec = researcher_spec(
-            door,
+    async with open_equipment(surroundings, origin=RESEARCHER) as equipment:
+        researcher = researcher_spec(
+            equipment.door,
             surroundings.clock,
             source_budget_characters=settings.source_budget_characters,
             slots=settings.researcher_slots,
-            configurations=configured.clients,
+            configurations=equipment.configurations,
         )
-        try:
-            await door.open()
-            yield Assembled(
-                parts=(
-                    Part(name="configuration", run=configured.entries.run),
-                    Part(
-                        name=spec.worker_name,
-                        run=lambda stop_event: run_worker(
-                            spec,
-                            bus=connections.bus,
-                            blobs=connections.blobs,
-                            tracing=surroundings.tracing,
-                            clock=surroundings.clock,
-                            instance_id=surroundings.instance_id,
-                            settings=settings,
-                            stop_event=stop_event,
-                            figures=WorkerFigures(surroundings.registry),
-                            redactor=surroundings.redactor,
-                        ),
-                    ),
-                )
-            )
-        finally:
-            await door.close()
+        yield Assembled(parts=(equipment.following, *worker_parts(surroundings, equipment.connections, researcher)))
