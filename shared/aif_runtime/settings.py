@@ -73,6 +73,8 @@ class Variable(Struct, frozen=True, kw_only=True):
     required: bool
     default: Any
     """None when required."""
+    form: str = ""
+    """What the text has to look like, in words, where its type has a pattern."""
 
 
 class UnknownVariable(Struct, frozen=True, kw_only=True):
@@ -137,6 +139,7 @@ def _variable(info: msgspec.structs.FieldInfo) -> Variable:
         description=next((meta.description for meta in reversed(metas) if meta.description), ""),
         required=info.required,
         default=None if info.required else info.default_factory() if has_factory else info.default,
+        form=next((meta.description for meta in metas if meta.pattern and meta.description), ""),
     )
 
 
@@ -189,6 +192,8 @@ def _parse(variable: Variable, text: str) -> Any:
         value = _convert(kind, text)
         return msgspec.convert(value, variable.hint) if not isinstance(value, timedelta) else value
     except msgspec.ValidationError as broken:
+        if variable.form:
+            raise ValueError(f"is {text!r}: {_expectation(variable)}") from broken
         raise ValueError(f"is {text!r}: {_lower_first(str(broken))}") from broken
     except (ValueError, InvalidOperation) as broken:
         raise ValueError(f"is {text!r}: {_expectation(variable)}") from broken
@@ -241,7 +246,7 @@ def _expectation(variable: Variable) -> str:
     elif get_origin(kind) is tuple:
         wanted = "values separated by commas"
     else:
-        wanted = _WANTED.get(kind, "a value")
+        wanted = variable.form or _WANTED.get(kind, "a value")
     purpose = f" ({variable.description})" if variable.description else ""
     return f"set it to {wanted}{purpose}"
 

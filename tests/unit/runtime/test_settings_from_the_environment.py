@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
+from aif_contracts.money import UsdText
 from aif_runtime.env_example import env_example
 from aif_runtime.failures import SettingsInvalid
 from aif_runtime.process_settings import CommonSettings, LogLevel
@@ -185,3 +186,15 @@ def test_the_example_file_tells_shared_variables_once_and_each_services_own() ->
     assert "# ==== granulator ====" in text
     assert "# US dollars for a millisecond of CPU time. (decimal)\n#CPU_COST_PER_MS=0" in text
     assert text.endswith("# ==== other ====\n\n# Where its tables are. (secret, required)\nAIF_OTHER_DATABASE_URL=\n")
+
+
+def test_a_text_of_another_form_is_answered_in_words_and_not_with_a_regular_expression() -> None:
+    class Spending(Struct, frozen=True, kw_only=True):
+        limit_usd: Annotated[UsdText, Meta(description="What may be spent")] = "1"
+
+    with pytest.raises(SettingsInvalid) as refused:
+        load_settings(Spending, {"AIF_LIMIT_USD": "-5"})
+
+    assert "AIF_LIMIT_USD is '-5': set it to US dollars as decimal text, for example \"0.0001875\" (What may be spent)" in str(
+        refused.value
+    )
