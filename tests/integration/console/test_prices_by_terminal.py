@@ -213,6 +213,7 @@ def test_a_simulation_is_told_with_its_ranges_grounds_and_assumptions(aif: Termi
         samples=3,
         stages=(stage,),
         assumptions=("Prices stay as they were.",),
+        over_limit_percent=40,
     )
     aif.gateway.answers_with("GET /api/kam/templates", {"templates": []})
     aif.gateway.answers_with("POST /api/kam/sources", {"source_id": "src_1", "title": "Bees", "words": 9, "headings": 1})
@@ -226,6 +227,7 @@ def test_a_simulation_is_told_with_its_ranges_grounds_and_assumptions(aif: Termi
     assert "$0.002 in the middle, one in ten under $0.001, nine in ten under $0.004; $2.00 at most" in " ".join(
         said.out.split()
     )
+    assert "Limit $2.00 of the order's own; 40 % of the ways pass it, and such an order fails" in " ".join(said.out.split())
     assert "assumed tokens of gpt-4o-mini" in said.out
     assert "- Prices stay as they were." in said.out
     assert aif.gateway.last(SIMULATE).json == {
