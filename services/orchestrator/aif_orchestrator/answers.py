@@ -44,7 +44,7 @@ from aif_orchestrator.execution.happenings import (
 from aif_orchestrator.execution.terms import EnergyPrices, on_less_energy, terms_of
 from aif_orchestrator.listing import wanted_executions
 from aif_orchestrator.pages import fitting
-from aif_orchestrator.store.budgets import BudgetStore
+from aif_orchestrator.refused_budgets import RefusedBudgets
 from aif_orchestrator.store.executions import ExecutionStore, Seen
 from aif_runtime.bus import Bus, Question
 from aif_runtime.decoding import decode
@@ -63,7 +63,7 @@ class Answers:
         engine: Engine,
         plans: Plans,
         admission: Admission,
-        budgets: BudgetStore,
+        budgets: RefusedBudgets,
         energy_prices: EnergyPrices,
         figures: Figures,
         tracing: Tracing,
@@ -121,8 +121,7 @@ class Answers:
         assert applied.denied is not None, "only what was denied is asked about"
         assert applied.not_fitting is not None, "only a move can be denied"
         self._figures.count_denied(applied.denied)
-        async with self._database.connection() as connection:
-            budget = await self._budgets.find(connection, applied.not_fitting.client_id)
+        budget = await self._budgets.of(applied.not_fitting.client_id)
         return denial(applied.denied, applied.not_fitting, budget)
 
     async def _cancel(self, request: CancelExecution, question: Question) -> ExecutionView | Refusal:

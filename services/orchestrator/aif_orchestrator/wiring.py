@@ -36,6 +36,7 @@ from aif_orchestrator.history_answers import HistoryAnswers
 from aif_orchestrator.intake import Intake
 from aif_orchestrator.line import Line
 from aif_orchestrator.pipeline_answers import PipelineAnswers
+from aif_orchestrator.refused_budgets import RefusedBudgets
 from aif_orchestrator.retention import Retention
 from aif_orchestrator.settings import OrchestratorSettings
 from aif_orchestrator.simulation.answers import SimulationAnswers
@@ -151,7 +152,7 @@ async def assemble(
         engine=engine,
         plans=plans,
         admission=admission,
-        budgets=budgets,
+        budgets=RefusedBudgets(database=database, budgets=budgets),
         energy_prices=energy_prices,
         figures=figures,
         tracing=surroundings.tracing,
