@@ -26,7 +26,7 @@ _OPEN = (
     ("/metrics", "Figures for Prometheus"),
 )
 _KEYED = (
-    ("POST /api/kam/sources", "Upload a document: Markdown, text, HTML, PDF or DOCX"),
+    ("POST /api/kam/sources", "Upload a document (Markdown, text, HTML, PDF, DOCX) or a recording"),
     ("POST /api/kam/orders", "Order in one call; start_at says when, max_cost_usd for how much at most"),
     ("POST /api/kam/batches", "Order up to a thousand in one call"),
     ("POST /api/kam/schedules", "Order again and again"),
@@ -34,6 +34,9 @@ _KEYED = (
     ("GET /api/kam/requests/{id}/events", "Live progress, as server-sent events"),
     ("GET /api/kam/requests/{id}/result", "What was made, and what it took"),
     ("GET /api/kam/templates", "What can be ordered, and with which parameters"),
+    ("POST /api/kam/templates/{name}/simulate", "What an order would cost, and how long it would take"),
+    ("GET /api/kam/usage", "What a month has taken: tokens, money, time"),
+    ("GET /api/v1/ai/pipelines/budget/status", "What may still be spent"),
     ("GET /api/v1/ai/pipelines/{execution_id}/history", "All that is known of an execution"),
     ("POST /api/kam/pipelines", "Save a pipeline of your own"),
     ("GET /api/kam/workers", "Who works here at this moment"),
