@@ -121,12 +121,16 @@ class Engine:
         Applying the same happening again is harmless. Raises DatabaseUnavailable (nothing, or everything, was stored) and
         NotApplied.
         """
+        return await self.submit(execution_id, happening)
+
+    def submit(self, execution_id: str, happening: Happening | ExecutionOrdered) -> "asyncio.Future[Applied]":
+        """As `apply`, for whoever has several at once and waits for them together."""
         done: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         lane = self._lanes[hash(execution_id) % len(self._lanes)]
         lane.idle.clear()
         lane.inbox.append(Arrival(execution_id, happening, done))
         lane.something.set()
-        return await done
+        return done
 
     async def run(self) -> None:
         """Until cancelled."""
