@@ -1,4 +1,7 @@
-"""One record per ended attempt, from the orchestrator to the classifier; and what the classifier says about them."""
+"""One record per ended attempt, from the orchestrator to the classifier; and what the classifier says about them.
+
+Records travel together: a message holds a JSON array of those of one worker.
+"""
 
 import enum
 from typing import Annotated
@@ -7,6 +10,11 @@ from msgspec import Meta, Struct
 
 from aif_contracts.metering import Metrics
 from aif_contracts.money import UsdText
+
+MOST_RECORDS = 100
+"""In one message."""
+MOST_RECORDS_BYTES = 256 * 1024
+"""Of several in one message, so that they fit whole into a dead letter."""
 
 
 class PerformanceRecord(Struct, frozen=True, kw_only=True):

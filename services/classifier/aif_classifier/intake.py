@@ -1,7 +1,8 @@
 """Takes performance records off their stream into the log: whole batches in one transaction, acknowledged after the commit.
 
-A record delivered twice is the same row. A record that cannot be a row goes to the dead letters. While the database is away
-everything is handed back for later, and nothing is ever dropped for having been delivered often because of that.
+A message holds many records. A record delivered twice is the same row. A message with a record that cannot be a row goes to the
+dead letters when its other records are stored. While the database is away everything is handed back for later, and nothing is
+ever dropped for having been delivered often because of that.
 """
 
 import asyncio
@@ -11,15 +12,14 @@ import structlog
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter
 
-from aif_classifier.failures import RecordInvalid
-from aif_classifier.records import RecordReader
+from aif_classifier.records import RecordReader, Records
 from aif_classifier.rhythm import pause
 from aif_classifier.samples import Slice
 from aif_classifier.store import AttemptRow, PerformanceStore
 from aif_contracts import subjects
 from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Delivery
 from aif_runtime.dead_letters import bury
-from aif_runtime.failures import BusUnavailable, DatabaseUnavailable, MalformedMessage
+from aif_runtime.failures import BusUnavailable, DatabaseUnavailable
 from aif_runtime.postgres import Database
 from aif_runtime.redaction import Redactor
 
@@ -30,9 +30,10 @@ CONSUMER = ConsumerSpec(
     # A batch takes milliseconds, and while the database hangs its time limits end it before this.
     ack_wait_seconds=10.0,
 )
-MOST_IN_A_BATCH = 256
+MOST_IN_A_BATCH = 32
+"""Messages, each of up to a hundred records."""
 MOST_DELIVERIES = 5
-"""A record that the database refuses for a reason unforeseen is given up after so many."""
+"""A message whose records the database refuses for a reason unforeseen is given up after so many."""
 _FETCH_SECONDS = 1.0
 _PAUSE_SECONDS = 1.0
 _LONGEST_DELAY_SECONDS = 60.0
@@ -42,9 +43,9 @@ _ORIGIN = subjects.STREAM_PERFORMANCE.removeprefix("AIF_").lower()
 _log = structlog.get_logger()
 
 
-class _Readable(Struct, frozen=True, kw_only=True):
+class _Told(Struct, frozen=True, kw_only=True):
     delivery: Delivery
-    row: AttemptRow
+    records: Records
 
 
 class Intake:
@@ -100,60 +101,71 @@ class Intake:
     async def take(self, batch: Sequence[Delivery]) -> None:
         """Store a batch and settle its deliveries. Raises DatabaseUnavailable after handing the readable ones back, and
         BusUnavailable; what is then unsettled comes again."""
-        readable: list[_Readable] = []
-        unreadable: list[tuple[Delivery, str]] = []
-        for delivery in batch:
-            try:
-                readable.append(_Readable(delivery=delivery, row=self._reader.read(delivery.payload)))
-            except (MalformedMessage, RecordInvalid) as wrong:
-                unreadable.append((delivery, str(wrong)))
+        told = [_Told(delivery=delivery, records=self._reader.read(delivery.payload)) for delivery in batch]
         # The good ones first: they do not wait for room among the dead letters.
+        readable = [each for each in told if each.records.rows]
         if readable:
             await self._keep_batch(readable)
-        for delivery, reason in unreadable:
-            await self._give_up(delivery, reason)
+        for each in told:
+            if not each.records.rows:
+                await self._settle(each)
 
-    async def _keep_batch(self, readable: Sequence[_Readable]) -> None:
+    async def _keep_batch(self, readable: Sequence[_Told]) -> None:
         try:
-            await self._keep(readable)
+            await self._keep([row for each in readable for row in each.records.rows])
         except DatabaseUnavailable:
-            for taken in readable:
-                await self._postpone(taken.delivery)
-            raise
-        except BusUnavailable:
+            for each in readable:
+                await self._postpone(each)
             raise
         except Exception:  # noqa: BLE001 one record must not hold up the others for ever: find it by trying each alone
-            _log.exception("batch_refused", records=len(readable))
-            for taken in readable:
-                await self._keep_alone(taken)
+            _log.exception("batch_refused", messages=len(readable))
+            for each in readable:
+                await self._keep_one_by_one(each)
+        else:
+            for each in sorted(readable, key=_is_flawed):
+                await self._settle(each)
 
-    async def _keep(self, readable: Sequence[_Readable]) -> None:
+    async def _keep(self, rows: Sequence[AttemptRow]) -> None:
         async with self._database.transaction() as connection:
-            new = await self._store.insert_attempts(connection, [taken.row for taken in readable])
+            new = await self._store.insert_attempts(connection, rows)
         self._touched.update(new)
         self._records.labels("stored").inc(len(new))
-        self._records.labels("repeated").inc(len(readable) - len(new))
-        for taken in readable:
-            await taken.delivery.ack()
+        self._records.labels("repeated").inc(len(rows) - len(new))
 
-    async def _keep_alone(self, taken: _Readable) -> None:
-        try:
-            await self._keep([taken])
-        except DatabaseUnavailable:
-            await self._postpone(taken.delivery)
-        except BusUnavailable:
-            raise
-        except Exception as unforeseen:  # noqa: BLE001 the same for one record
-            if taken.delivery.num_delivered > MOST_DELIVERIES:
-                await self._give_up(taken.delivery, f"the database refused it: {type(unforeseen).__name__}")
-            else:
-                await self._postpone(taken.delivery)
+    async def _keep_one_by_one(self, told: _Told) -> None:
+        refusals: list[str] = []
+        for row in told.records.rows:
+            try:
+                await self._keep([row])
+            except DatabaseUnavailable:
+                await self._postpone(told)
+                return
+            except Exception as unforeseen:  # noqa: BLE001 the same for one record
+                refusals.append(f"the database refused the record of {row.execution_id}: {type(unforeseen).__name__}")
+        if not refusals:
+            await self._settle(told)
+        elif told.delivery.num_delivered > MOST_DELIVERIES:
+            await self._give_up(told, [*told.records.mistakes, *refusals])
+        else:
+            await self._postpone(told)
 
-    async def _postpone(self, delivery: Delivery) -> None:
-        self._records.labels("postponed").inc()
-        await delivery.retry_later(min(2.0 ** min(delivery.num_delivered, 10), _LONGEST_DELAY_SECONDS))
+    async def _settle(self, told: _Told) -> None:
+        """When all that can be stored is."""
+        if told.records.mistakes:
+            await self._give_up(told, told.records.mistakes)
+        else:
+            await told.delivery.ack()
 
-    async def _give_up(self, delivery: Delivery, reason: str) -> None:
-        _log.warning("record_refused", subject=delivery.subject, reason=reason)
-        await bury(self._bus, delivery, reason, _FOUND_BY, _ORIGIN, redactor=self._redactor)
-        self._records.labels("buried").inc()
+    async def _postpone(self, told: _Told) -> None:
+        self._records.labels("postponed").inc(len(told.records.rows))
+        await told.delivery.retry_later(min(2.0 ** min(told.delivery.num_delivered, 10), _LONGEST_DELAY_SECONDS))
+
+    async def _give_up(self, told: _Told, mistakes: Sequence[str]) -> None:
+        reason = "; ".join(mistakes)
+        _log.warning("records_refused", subject=told.delivery.subject, reason=reason)
+        await bury(self._bus, told.delivery, reason, _FOUND_BY, _ORIGIN, redactor=self._redactor)
+        self._records.labels("buried").inc(len(mistakes))
+
+
+def _is_flawed(told: _Told) -> bool:
+    return bool(told.records.mistakes)

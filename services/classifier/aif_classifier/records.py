@@ -1,9 +1,10 @@
-"""From a performance record on the wire to a row, or to the reason why it cannot be one."""
+"""From performance records on the wire to rows, or to the reasons why they cannot be any."""
 
 import re
 from datetime import datetime
 
 import msgspec
+from msgspec import Struct
 
 from aif_classifier.failures import RecordInvalid
 from aif_classifier.samples import complexity_of
@@ -11,6 +12,7 @@ from aif_classifier.store import AttemptRow
 from aif_contracts.money import usd
 from aif_contracts.performance import PerformanceRecord
 from aif_runtime.decoding import decode
+from aif_runtime.failures import MalformedMessage
 
 LARGEST_INTEGER = 2**31 - 1
 LARGEST_BIGINT = 2**63 - 1
@@ -19,15 +21,39 @@ _RFC_3339 = re.compile(r"^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+
 _IN_32_BITS = frozenset({"attempt", "element_count"})
 
 
+class Records(Struct, frozen=True, kw_only=True):
+    """What one message tells."""
+
+    rows: tuple[AttemptRow, ...]
+    mistakes: tuple[str, ...]
+    """Of records that cannot be rows, with their places in the message."""
+
+
 class RecordReader:
     """Everything that the table would refuse is refused here, so that a batch that reaches the database is stored whole."""
 
     def __init__(self) -> None:
+        self._array = msgspec.json.Decoder(list[msgspec.Raw])
         self._decoder = msgspec.json.Decoder(PerformanceRecord)
 
-    def read(self, payload: bytes) -> AttemptRow:
+    def read(self, payload: bytes) -> Records:
+        """One bad record does not spoil the others."""
+        try:
+            parts = self._array.decode(payload)
+        except (msgspec.MsgspecError, RecursionError) as wrong:
+            return Records(rows=(), mistakes=(f"the message is no array of records: {wrong}",))
+        rows: list[AttemptRow] = []
+        mistakes: list[str] = []
+        for place, part in enumerate(parts):
+            try:
+                rows.append(self._row(bytes(part)))
+            except (MalformedMessage, RecordInvalid) as wrong:
+                mistakes.append(f"record {place} of {len(parts)}: {wrong}")
+        return Records(rows=tuple(rows), mistakes=tuple(mistakes))
+
+    def _row(self, written: bytes) -> AttemptRow:
         """Raises MalformedMessage, RecordInvalid."""
-        record = decode(self._decoder, payload)
+        record = decode(self._decoder, written)
         tokens = record.metrics.tokens_used
         row = AttemptRow(
             execution_id=record.execution_id,

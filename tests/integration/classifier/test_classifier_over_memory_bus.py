@@ -23,6 +23,7 @@ from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.metering import Metrics
 from aif_contracts.orders import Refusal
 from aif_contracts.performance import InsightsQuery, PerformanceRecord, RecommendationType, WorkerInsights
+from aif_orchestrator.engine.told_attempts import performance_messages
 from aif_runtime.bus import Bus, ConsumerSpec, Outgoing
 from aif_runtime.clock import SystemClock
 from aif_runtime.failures import DatabaseUnavailable
@@ -43,7 +44,8 @@ WORKER = "content_granulator"
 
 async def test_a_record_delivered_twice_counts_once(database: Database, broker: MemoryBroker) -> None:
     async with _running(database, broker) as (bus, registry):
-        await _publish(bus, [record(1), record(2), record(1), record(1, attempt=2)])
+        await _publish(bus, [record(1), record(2)])
+        await _publish(bus, [record(1), record(1, attempt=2)])
         await eventually(lambda: _settled(registry) == 4, what="all records settled")
 
         insights = await _ask(bus, InsightsQuery())
@@ -58,11 +60,12 @@ async def test_poison_goes_to_the_dead_letters_and_its_neighbours_are_stored(dat
         await bus.publish([Outgoing(subject=subjects.performance(WORKER), payload=poison)])
         await _publish(bus, [record(2, quality_score=7.0), record(3)])
 
-        letters = await _dead_letters(bus, 2)
+        letters = sorted(await _dead_letters(bus, 2), key=lambda letter: letter.reason)
 
-        assert letters[0].payload == poison
-        assert "$.execution_id" in letters[0].reason
-        assert letters[1].reason == "quality_score is 7.0: it lies between 0 and 1"
+        assert letters[0].reason == "record 0 of 2: quality_score is 7.0: it lies between 0 and 1"
+        assert len(msgspec.json.decode(letters[0].payload)) == 2
+        assert letters[1].reason.startswith("the message is no array of records")
+        assert letters[1].payload == poison
         assert {(letter.found_by, letter.subject) for letter in letters} == {("classifier", subjects.performance(WORKER))}
         assert await _rows(database) == ["exec_1", "exec_3"]
 
@@ -71,7 +74,8 @@ async def test_a_replica_killed_between_the_commit_and_the_acknowledgement_leave
     database: Database, broker: MemoryBroker
 ) -> None:
     bus = MemoryBus(broker)
-    await _publish(bus, [record(1), record(2)])
+    await _publish(bus, [record(1)])
+    await _publish(bus, [record(2)])
     first = await bus.open_consumer(replace(CONSUMER, ack_wait_seconds=0.05))
     doomed = await first.fetch(10, 1.0)
     await _intake(bus, database).take([_Unacknowledged(delivery) for delivery in doomed])
@@ -104,7 +108,7 @@ async def test_while_the_database_is_away_records_are_handed_back_and_none_is_bu
 ) -> None:
     bus = MemoryBus(broker)
     away = _AwayStore(load_queries("aif_classifier"))
-    delivery = _Watched(msgspec.json.encode(record(1)), num_delivered=40)
+    delivery = _Watched(msgspec.json.encode([record(1)]), num_delivered=40)
 
     with pytest.raises(DatabaseUnavailable):
         await _intake(bus, database, store=away).take([delivery])
@@ -118,14 +122,15 @@ async def test_a_record_that_the_database_refuses_unforeseen_is_buried_in_the_en
     bus = MemoryBus(broker)
     store = _RefusesExecutionTwo(load_queries("aif_classifier"))
     good, young, old = (
-        _Watched(msgspec.json.encode(record(number)), num_delivered=deliveries)
-        for number, deliveries in ((1, 1), (2, 5), (2, 6))
+        _Watched(msgspec.json.encode([record(number) for number in numbers]), num_delivered=deliveries)
+        for numbers, deliveries in (((1,), 1), ((2, 3), 5), ((4, 2), 6))
     )
 
     await _intake(bus, database, store=store).take([good, young, old])
 
     assert (good.settled, young.settled, old.settled) == ("acked", "later: 32.0 s", "discarded")
-    assert (await _dead_letters(bus, 1))[0].reason == "the database refused it: ValueError"
+    assert (await _dead_letters(bus, 1))[0].reason == "the database refused the record of exec_2: ValueError"
+    assert await _rows(database) == ["exec_1", "exec_3", "exec_4"]
 
 
 async def test_insights_tell_figures_per_model_with_unknown_costs_left_out(database: Database, broker: MemoryBroker) -> None:
@@ -384,9 +389,8 @@ def _costly(number: int, success: bool) -> PerformanceRecord:
 
 
 async def _publish(bus: Bus, records: Sequence[PerformanceRecord]) -> None:
-    await bus.publish(
-        [Outgoing(subject=subjects.performance(said.worker_name), payload=msgspec.json.encode(said)) for said in records]
-    )
+    """As the orchestrator does, those of a worker together; but the broker knows no message again."""
+    await bus.publish([replace(message, message_id=None) for message in performance_messages(records)])
 
 
 async def _ask(bus: Bus, query: InsightsQuery) -> WorkerInsights:

@@ -10,9 +10,11 @@ from pathlib import Path
 import asyncpg
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from aif_contracts import subjects
 from aif_contracts.performance import InsightsQuery, WorkerInsights
+from aif_orchestrator.engine.told_attempts import performance_messages
 from aif_runtime.bus import Outgoing
 from aif_runtime.failures import NoAnswer
 from aif_runtime.nats_bus import NatsBus
@@ -100,9 +102,8 @@ async def _publish(bus: NatsBus, numbers: range, *, success: bool) -> None:
         record(number, success=success, failure_code=None if success else "output_rejected", timeout_ms=None)
         for number in numbers
     ]
-    await bus.publish(
-        [Outgoing(subject=subjects.performance(said.worker_name), payload=msgspec.json.encode(said)) for said in records]
-    )
+    # The broker is to know no message again.
+    await bus.publish([replace(message, message_id=None) for message in performance_messages(records)])
 
 
 async def _insights_with_recommendation(bus: NatsBus) -> WorkerInsights | None:

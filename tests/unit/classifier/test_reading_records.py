@@ -5,17 +5,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from aif_classifier.failures import RecordInvalid
 from aif_classifier.records import RecordReader
+from aif_classifier.store import AttemptRow
 from aif_contracts.metering import Metrics
-from aif_runtime.failures import MalformedMessage
+from aif_contracts.performance import PerformanceRecord
 from support.performance_samples import record
 
 
 def test_a_record_becomes_a_row_with_exact_money_and_a_complexity_class() -> None:
     said = record(1, timestamp="2026-05-01T09:30:00.125+02:00", metrics=Metrics(cost_usd="0.000000000001"))
 
-    row = RecordReader().read(msgspec.json.encode(said))
+    row = _row(said)
 
     assert row.cost_usd == Decimal("0.000000000001")
     assert row.timestamp == datetime(2026, 5, 1, 7, 30, 0, 125_000, tzinfo=UTC)
@@ -23,7 +23,7 @@ def test_a_record_becomes_a_row_with_exact_money_and_a_complexity_class() -> Non
 
 
 def test_an_unknown_cost_stays_unknown() -> None:
-    row = RecordReader().read(msgspec.json.encode(record(1, metrics=Metrics(cost_usd=None))))
+    row = _row(record(1, metrics=Metrics(cost_usd=None)))
 
     assert row.cost_usd is None
 
@@ -45,31 +45,48 @@ def test_an_unknown_cost_stays_unknown() -> None:
     ],
 )
 def test_a_record_that_says_what_cannot_be_is_refused_with_the_field(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(RecordInvalid) as refused:
-        RecordReader().read(msgspec.json.encode(record(1, **changes)))
+    records = RecordReader().read(msgspec.json.encode([record(1, **changes)]))
 
-    assert told in str(refused.value)
+    assert records.rows == ()
+    assert [told in mistake for mistake in records.mistakes] == [True]
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"{}", b'"text"', b"\xff", b"[" * 100_000, msgspec.json.encode(record(1))])
+def test_bytes_that_are_no_records_are_refused(payload: bytes) -> None:
+    records = RecordReader().read(payload)
+
+    assert records.rows == ()
+    assert records.mistakes[0].startswith("the message is no array of records: ")
 
 
 @pytest.mark.parametrize(
-    "payload",
+    "spoiled",
     [
-        b"",
-        b"{",
-        b"[]",
         b'{"execution_id": "e"}',
-        b"\xff",
-        b"[" * 100_000,
-        msgspec.json.encode(record(1, action="a\0b")),
-        msgspec.json.encode(record(1, metrics=Metrics(cost_usd="-1"))),
+        b"7",
+        b'"\xff"',
+        msgspec.json.encode(record(2, action="a\0b")),
+        msgspec.json.encode(record(2, metrics=Metrics(cost_usd="-1"))),
+        msgspec.json.encode(record(2, quality_score=7.0)),
     ],
 )
-def test_bytes_that_are_no_record_are_refused(payload: bytes) -> None:
-    with pytest.raises(MalformedMessage):
-        RecordReader().read(payload)
+def test_one_bad_record_among_many_is_told_by_its_place_and_spoils_no_other(spoiled: bytes) -> None:
+    good = [msgspec.json.encode(record(number)) for number in (1, 3)]
+
+    records = RecordReader().read(b"[" + good[0] + b"," + spoiled + b"," + good[1] + b"]")
+
+    assert [row.execution_id for row in records.rows] == ["exec_1", "exec_3"]
+    assert [mistake.startswith("record 1 of 3: ") for mistake in records.mistakes] == [True]
 
 
 def test_a_field_of_a_newer_writer_is_ignored() -> None:
     fields = msgspec.json.decode(msgspec.json.encode(record(1))) | {"from_the_future": {"a": 1}}
 
-    assert RecordReader().read(msgspec.json.encode(fields)).execution_id == "exec_1"
+    records = RecordReader().read(msgspec.json.encode([fields]))
+
+    assert [row.execution_id for row in records.rows] == ["exec_1"]
+
+
+def _row(said: PerformanceRecord) -> AttemptRow:
+    (row,) = RecordReader().read(msgspec.json.encode([said])).rows
+    return row
