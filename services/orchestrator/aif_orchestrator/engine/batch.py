@@ -12,6 +12,7 @@ from aif_contracts.metering import ProviderCall
 from aif_contracts.money import ZERO
 from aif_contracts.packets import ClaimAnswer, ProgressAnswer, Superseded, WorkPacket
 from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered
+from aif_orchestrator.engine.told_attempts import performance_messages
 from aif_orchestrator.execution.commands import (
     AnswerClaim,
     AnswerProgress,
@@ -170,18 +171,9 @@ def messages_of(worked: Sequence[Worked], headers_of: HeadersOf) -> list[Outgoin
                             headers=trace,
                         )
                     )
-                case RecordAttempt(record=record):
-                    others.append(
-                        Outgoing(
-                            subject=subjects.performance(record.worker_name),
-                            payload=msgspec.json.encode(record),
-                            message_id=f"{record.execution_id}.{record.stage_id}.{record.attempt}.performance",
-                            headers=trace,
-                        )
-                    )
                 case _:
                     pass
-    return packets + others
+    return packets + others + performance_messages([each.record for each in attempts_of(worked)])
 
 
 def _work_out_one(
