@@ -49,4 +49,5 @@ def usd_text(amount: Decimal) -> str:
 
 def usd(text: str) -> Decimal:
     """The amount behind its wire form."""
-    return Decimal(text)
+    # Most amounts by far are nothing: local providers cost nothing, and what costs has lines that do not.
+    return ZERO if text == "0" else Decimal(text)

@@ -66,9 +66,9 @@ class ExecutionStatus(enum.StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
-    @property
-    def is_final(self) -> bool:
-        return self in _FINAL_EXECUTION
+    def __init__(self, value: str) -> None:
+        # Asked for in every step of every execution, so it is an attribute of each member and not worked out again.
+        self.is_final = value in ("completed", "partially_completed", "failed", "cancelled")
 
 
 class StageStatus(enum.StrEnum):
@@ -90,20 +90,8 @@ class StageStatus(enum.StrEnum):
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
 
-    @property
-    def is_final(self) -> bool:
-        return self in _FINAL_STAGE
-
-
-_FINAL_EXECUTION = frozenset(
-    {
-        ExecutionStatus.COMPLETED,
-        ExecutionStatus.PARTIALLY_COMPLETED,
-        ExecutionStatus.FAILED,
-        ExecutionStatus.CANCELLED,
-    }
-)
-_FINAL_STAGE = frozenset({StageStatus.COMPLETED, StageStatus.FAILED, StageStatus.SKIPPED, StageStatus.CANCELLED})
+    def __init__(self, value: str) -> None:
+        self.is_final = value in ("completed", "failed", "skipped", "cancelled")
 
 
 class StageView(Struct, frozen=True, kw_only=True):

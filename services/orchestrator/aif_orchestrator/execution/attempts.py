@@ -54,7 +54,7 @@ def progress(draft: Draft, happening: AttemptProgressed) -> None:
     run = draft.change(
         stage_id,
         heard_at=draft.at,
-        due_at=lease_end(draft, run),
+        due_at=lease_end(draft, run.times_out_at),
         progress_percent=max(run.progress_percent, happening.percent),
     )
     if news:
@@ -90,6 +90,8 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         _fail_attempt(draft, stage_id, OUTPUT_INVALID, message, retryable=True, retry_after_ms=None)
         return
     charging.record_attempt(draft, stage_id, happening.metrics, None, happening.summary, happening)
+    is_compensation = draft.stages[stage_id].compensates is not None
+    stands = not plan.rules and not is_compensation
     draft.change(
         stage_id,
         ended=happening.attempt,
@@ -99,9 +101,9 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         element_count=happening.element_count,
         progress_percent=100,
         next_rule=0,
-        due_at=None,
+        **(judging.accepted(draft) if stands else {"due_at": None}),
     )
-    if draft.stages[stage_id].compensates is not None:
+    if is_compensation:
         _undone(draft, stage_id, happening)
         return
     draft.emit(
@@ -121,7 +123,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
     if plan.rules:
         judging.judge(draft, stage_id, {})
     else:
-        judging.accept(draft, stage_id)
+        readiness.advance(draft)
 
 
 def fail(draft: Draft, happening: AttemptFailed) -> None:
@@ -214,28 +216,30 @@ def hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int
     if run.heard_at is not None:
         return
     plan = draft.plan_of(stage_id)
-    run = draft.change(
+    started_at = max(draft.at - ago_ms, run.ready_at or 0)
+    times_out_at = draft.at + int(plan.stage.timeout_seconds * 1000)
+    draft.change(
         stage_id,
         status=StageStatus.RUNNING,
         heard_at=draft.at,
         holder=instance_id,
-        started_at=max(draft.at - ago_ms, run.ready_at or 0),
-        times_out_at=draft.at + int(plan.stage.timeout_seconds * 1000),
+        started_at=started_at,
+        times_out_at=times_out_at,
+        due_at=lease_end(draft, times_out_at),
         progress_percent=0,
         resends=0,
         reason="",
     )
-    draft.change(stage_id, due_at=lease_end(draft, run))
     if run.compensates is not None:
         return
     started = StepStarted(step_name=stage_id, attempt=run.attempt, worker_name=worker_of(plan), action=action_of(plan))
-    draft.emit(started, happened_at=run.started_at)
+    draft.emit(started, happened_at=started_at)
 
 
-def lease_end(draft: Draft, run: StageRun) -> int:
+def lease_end(draft: Draft, times_out_at: int | None) -> int:
     patience = draft.circumstances.patience
     lease_end = draft.at + patience.lease_ms
-    return lease_end if run.times_out_at is None else min(lease_end, run.times_out_at + patience.timeout_slack_ms)
+    return lease_end if times_out_at is None else min(lease_end, times_out_at + patience.timeout_slack_ms)
 
 
 def ended_by(draft: Draft, stage_id: str) -> int:
@@ -252,7 +256,11 @@ def has_open_attempt(run: StageRun) -> bool:
 
 def _after_all_that_was_made(draft: Draft) -> int:
     """Now; or later, when another replica's clock was ahead: what is made from something is never older than that."""
-    return max(draft.at, *((run.made_at or 0) + 1 for run in draft.stages.values()))
+    made_at = draft.at
+    for run in draft.stages.values():
+        if run.made_at is not None and run.made_at >= made_at:
+            made_at = run.made_at + 1
+    return made_at
 
 
 def _undone(draft: Draft, stage_id: str, happening: AttemptCompleted) -> None:

@@ -1,6 +1,7 @@
 """The execution's place in its client's books: what it has spent, and what it holds of the budget, as of each step."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -26,7 +27,7 @@ def open_account(draft: Draft, wanted: UsdText | None, terms: Terms) -> None:
         account=Account(
             window=window_of(draft.at),
             energy_per_stage=per_stage,
-            energy_limit=per_stage * paid_stage_count(circumstances),
+            energy_limit=per_stage * paid_stage_count(circumstances) if per_stage else 0,
         ),
     )
     if envelope != "0":
@@ -89,6 +90,7 @@ def bring_up_to_date(draft: Draft) -> None:
     )
 
 
+@lru_cache(maxsize=8)
 def window_of(at_ms: int) -> str:
     """The month, in UTC."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m")

@@ -72,7 +72,7 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
         spent=add_metrics(run.spent, metrics),
         settled=(*run.settled, attempt),
         reserved={number: amount for number, amount in run.reserved.items() if number != attempt},
-        unreported_calls=tuple(call for call in run.unreported_calls if call.attempt != attempt),
+        unreported_calls=tuple([call for call in run.unreported_calls if call.attempt != attempt]),
     )
     for call in booked:
         # Decided while the attempt was silent; its report still takes it for unanswered.

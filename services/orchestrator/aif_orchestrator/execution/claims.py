@@ -27,7 +27,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         return
     if happening.claim_id and happening.claim_id == run.claim_id and attempts.has_open_attempt(run):
         # The answer was lost on its way, and its worker asks again.
-        draft.change(stage_id, heard_at=draft.at, due_at=attempts.lease_end(draft, run))
+        draft.change(stage_id, heard_at=draft.at, due_at=attempts.lease_end(draft, run.times_out_at))
         draft.command(AnswerClaim(answer=_granted(draft, stage_id)))
         return
     if run.status is StageStatus.RUNNING and run.due_at is not None and draft.at < run.due_at:

@@ -21,18 +21,23 @@ class Draft:
 
     def __init__(self, execution: Execution, circumstances: Circumstances) -> None:
         self.execution = execution
+        """As it is but for its stages and what its events count: `finish` puts them together."""
         self.circumstances = circumstances
+        self.at = circumstances.at_ms
         self.stages = dict(execution.stages)
         self.commands: list[Command] = []
         self._original = execution
+        self._sequence = execution.sequence
+        self._progress_percent = execution.progress_percent
         self._stages_changed = False
         self.has_money_moved = False
         self.is_admission = False
         """What the execution reserves has to fit into its client's budget."""
 
     @property
-    def at(self) -> int:
-        return self.circumstances.at_ms
+    def is_as_planned(self) -> bool:
+        """Its stages are those of the pipeline: no rule has added one, and nothing is undone."""
+        return len(self.stages) == len(self.circumstances.plan.order)
 
     def plan_of(self, stage_id: str) -> StagePlan:
         return self.circumstances.plan.stage_plan(self.stages[stage_id].follows or stage_id)
@@ -82,44 +87,56 @@ class Draft:
         self.number_event(data, happened_at=happened_at)
 
     def number_event(self, data: EventData, *, happened_at: int | None = None) -> None:
-        sequence = self.execution.sequence + 1
-        progress = max(self.execution.progress_percent, self._progress())
-        self.execution = replace(self.execution, sequence=sequence, progress_percent=progress)
-        event_type = str(data.__struct_config__.tag)
-        self.command(
+        execution = self.execution
+        self._sequence = sequence = self._sequence + 1
+        self._progress_percent = progress = self.progress()
+        self.commands.append(
             EmitEvent(
                 event=ExecutionEvent(
-                    id=f"{self.execution.execution_id}:{sequence}",
-                    type=f"aif.{event_type.lower()}",
+                    id=f"{execution.execution_id}:{sequence}",
+                    type=_event_type(type(data)),
                     time=rfc3339(self.at if happened_at is None else happened_at),
-                    subject=self.execution.execution_id,
+                    subject=execution.execution_id,
                     sequence=sequence,
-                    client_id=self.execution.client_id,
-                    request_id=self.execution.request_id,
+                    client_id=execution.client_id,
+                    request_id=execution.request_id,
                     progress_percent=progress,
                     data=data,
                 ),
-                leg=self.execution.leg,
+                leg=execution.leg,
             )
         )
 
     def progress(self) -> int:
         """Percent of the execution, as the next event will say it."""
-        return max(self.execution.progress_percent, self._progress())
+        return max(self._progress_percent, self._progress())
+
+    def begin_progress_anew(self) -> None:
+        self._progress_percent = 0
 
     def finish(self) -> Execution:
         """The new state; the very same object as before when nothing has changed."""
-        if not self._stages_changed and self.execution is self._original:
+        if not self._stages_changed and self.execution is self._original and self._sequence == self._original.sequence:
             return self._original
-        return replace(self.execution, stages=dict(self.stages))
+        return replace(
+            self.execution, stages=dict(self.stages), sequence=self._sequence, progress_percent=self._progress_percent
+        )
 
     def _progress(self) -> int:
         if self.execution.is_final:
             delivered = self.execution.status in (ExecutionStatus.COMPLETED, ExecutionStatus.PARTIALLY_COMPLETED)
             return 100 if delivered else 0
-        work = [run for run in self.stages.values() if run.compensates is None and not run.withdrawn]
-        done = sum(100 if run.status.is_final else run.progress_percent for run in work)
-        return min(99, done // max(1, len(work)))
+        stages = done = 0
+        for run in self.stages.values():
+            if run.compensates is None and not run.withdrawn:
+                stages += 1
+                done += 100 if run.status.is_final else run.progress_percent
+        return min(99, done // stages) if stages else 0
+
+
+@lru_cache(maxsize=64)
+def _event_type(kind: type[EventData]) -> str:
+    return f"aif.{str(kind.__struct_config__.tag).lower()}"
 
 
 @lru_cache(maxsize=64)

@@ -19,11 +19,12 @@ def conclude(draft: Draft) -> None:
     partly = any(run.status is StageStatus.FAILED and run.compensates is None for run in draft.stages.values())
     status = ExecutionStatus.PARTIALLY_COMPLETED if partly else ExecutionStatus.COMPLETED
     _end(draft, status)
+    ended = draft.finish()
     draft.number_event(
         WorkflowCompleted(
             status="partially_completed" if partly else "completed",
-            totals=execution_totals(draft.finish(), draft.at),
-            deliverables=deliverables(draft.circumstances.plan, draft.finish()),
+            totals=execution_totals(ended, draft.at),
+            deliverables=deliverables(draft.circumstances.plan, ended),
         )
     )
 

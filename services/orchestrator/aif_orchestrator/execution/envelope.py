@@ -19,9 +19,10 @@ ATTEMPTS_WORTH = 2
 
 def envelope_of(circumstances: Circumstances, wanted: UsdText | None) -> UsdText:
     """In USD; 0 when no stage can cost anything. `wanted` is the order's own limit."""
-    limit = usd(wanted or circumstances.max_execution_cost_usd)
-    bounds = sum((_bound_of(circumstances, plan) * times for plan, times in _paid_stages(circumstances)), ZERO)
-    return usd_text(min(limit, bounds))
+    bounds = ZERO
+    for plan, times in _paid_stages(circumstances):
+        bounds += _bound_of(circumstances, plan) * times
+    return usd_text(min(usd(wanted or circumstances.max_execution_cost_usd), bounds)) if bounds else "0"
 
 
 def paid_stage_count(circumstances: Circumstances) -> int:

@@ -62,6 +62,7 @@ StageHappening = (
     | InputUnavailable
 )
 
+_NOT_BEGUN = StageRun()
 _S = StageStatus
 _FINAL = frozenset({_S.COMPLETED, _S.FAILED, _S.SKIPPED, _S.CANCELLED})
 _OPEN = frozenset({_S.QUEUED, _S.RUNNING})
@@ -119,7 +120,7 @@ def begin(
         parameters=order.parameters,
         created_at=circumstances.at_ms,
         deadline_at=circumstances.at_ms + int(pipeline.timeout_seconds * 1000),
-        stages={stage_id: StageRun() for stage_id in circumstances.plan.order},
+        stages=dict.fromkeys(circumstances.plan.order, _NOT_BEGUN),
         status=ExecutionStatus.RUNNING if start_at is None else ExecutionStatus.SCHEDULED,
         start_at=start_at,
         trace=trace,
@@ -141,6 +142,17 @@ def step(execution: Execution, happening: Happening, circumstances: Circumstance
     """
     draft = Draft(execution, circumstances)
     match happening:
+        case (
+            AttemptCompleted()
+            | AttemptClaimed()
+            | AttemptProgressed()
+            | AttemptFailed()
+            | PacketDeclined()
+            | OutputsLoaded()
+            | InputStored()
+            | InputUnavailable()
+        ):
+            _apply(draft, happening)
         case CancelAsked():
             ending.cancel(draft, happening.reason)
         case TimePassed():
@@ -156,7 +168,7 @@ def step(execution: Execution, happening: Happening, circumstances: Circumstance
         case ApprovalDecisionMade():
             steering.decide(draft, happening)
         case _:
-            _apply(draft, happening)
+            assert_never(happening)
     books.bring_up_to_date(draft)
     return draft.finish(), draft.commands
 
@@ -168,18 +180,18 @@ def _apply(draft: Draft, happening: StageHappening) -> None:
         _turn_away(draft, happening)
         return
     kind = type(happening)
-    if run.status in LATE[kind]:
+    if run.status not in ACTS[kind]:
+        if run.status not in LATE[kind]:
+            raise IllegalHappening(run.status, kind.__name__)
         _turn_away(draft, happening)
         return
-    if run.status not in ACTS[kind]:
-        raise IllegalHappening(run.status, kind.__name__)
     match happening:
+        case AttemptCompleted():
+            attempts.complete(draft, happening)
         case AttemptClaimed():
             claims.claim(draft, happening)
         case AttemptProgressed():
             attempts.progress(draft, happening)
-        case AttemptCompleted():
-            attempts.complete(draft, happening)
         case AttemptFailed():
             attempts.fail(draft, happening)
         case PacketDeclined():

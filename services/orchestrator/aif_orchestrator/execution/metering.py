@@ -10,11 +10,19 @@ from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.orders import Breakdown, WorkerShare
 from aif_orchestrator.execution.state import Execution, StageRun
 
+_NO_METRICS = Metrics()
 _NO_COST = CostLines()
+_NO_TOKENS = Tokens()
+_NO_TIMES = TimeBreakdown()
+_NO_RESOURCES = ResourceUsage()
 
 
 def add_metrics(total: Metrics, more: Metrics) -> Metrics:
     """The sum of two attempts' metrics; memory is the larger peak, provider, model and fallback are the newer ones."""
+    if total == _NO_METRICS and _is_plain(more):
+        return more
+    if more == _NO_METRICS:
+        return total
     newer = more if more.provider is not None or more.model is not None else total
     return Metrics(
         tokens_used=add_tokens(total.tokens_used, more.tokens_used),
@@ -29,6 +37,17 @@ def add_metrics(total: Metrics, more: Metrics) -> Metrics:
         processing_time_ms=total.processing_time_ms + more.processing_time_ms,
         breakdown=_add_times(total.breakdown, more.breakdown),
         resource_usage=_add_resources(total.resource_usage, more.resource_usage),
+    )
+
+
+def _is_plain(metrics: Metrics) -> bool:
+    """Whether a sum of nothing and these is these: no amount that has to be written anew, no fallback without its provider."""
+    return (
+        metrics.cost_usd in ("0", None)
+        and metrics.saved_usd == "0"
+        and metrics.fallback_from is None
+        and metrics.fallback_reason is None
+        and metrics.cost_lines == _NO_COST
     )
 
 
@@ -60,7 +79,7 @@ def metrics_of_call(call: ProviderCall) -> Metrics:
 
 
 def execution_totals(execution: Execution, at_ms: int) -> Totals:
-    total = Metrics()
+    total = _NO_METRICS
     attempts = 0
     complete = True
     known = ZERO
@@ -69,7 +88,8 @@ def execution_totals(execution: Execution, at_ms: int) -> Totals:
         used = stage_metrics(run)
         if used.cost_usd is None:
             complete = False
-        known += known_cost(run)
+        if used.cost_usd != "0":
+            known += known_cost_of(used)
         total = add_metrics(total, used)
     ended_at = execution.ended_at if execution.ended_at is not None else at_ms
     return Totals(
@@ -129,10 +149,16 @@ def known_cost_of(used: Metrics) -> Decimal:
 
 
 def sum_usd(amounts: Iterable[str]) -> Decimal:
-    return sum((usd(amount) for amount in amounts), ZERO)
+    total = ZERO
+    for amount in amounts:
+        if amount != "0":
+            total += usd(amount)
+    return total
 
 
 def add_tokens(total: Tokens, more: Tokens) -> Tokens:
+    if total == _NO_TOKENS:
+        return more
     return Tokens(
         prompt_tokens=total.prompt_tokens + more.prompt_tokens,
         completion_tokens=total.completion_tokens + more.completion_tokens,
@@ -163,6 +189,8 @@ def _add_lines(total: CostLines, more: CostLines) -> CostLines:
 
 
 def _add_times(total: TimeBreakdown, more: TimeBreakdown) -> TimeBreakdown:
+    if more == _NO_TIMES:
+        return total
     return TimeBreakdown(
         ai_generation_ms=total.ai_generation_ms + more.ai_generation_ms,
         validation_ms=total.validation_ms + more.validation_ms,
@@ -171,6 +199,8 @@ def _add_times(total: TimeBreakdown, more: TimeBreakdown) -> TimeBreakdown:
 
 
 def _add_resources(total: ResourceUsage, more: ResourceUsage) -> ResourceUsage:
+    if more == _NO_RESOURCES:
+        return total
     return ResourceUsage(
         api_calls=total.api_calls + more.api_calls,
         kv_operations=total.kv_operations + more.kv_operations,

@@ -1,7 +1,8 @@
 """Which stages may start, what their input is, and how they are offered to the workers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -30,12 +31,14 @@ def advance(draft: Draft) -> None:
     progressing = True
     while progressing and draft.execution.status in _BEGINS:
         progressing = False
-        for stage_id in list(draft.stages):
+        waiting = [stage_id for stage_id, run in draft.stages.items() if run.status is StageStatus.WAITING]
+        for stage_id in waiting:
+            # Preparing one may have others begin or end.
             if draft.stages[stage_id].status is StageStatus.WAITING and _may_start(draft, stage_id):
                 prepare(draft, stage_id)
                 progressing = progressing or draft.stages[stage_id].status.is_final
-            if draft.execution.status not in _BEGINS:
-                return
+                if draft.execution.status not in _BEGINS:
+                    return
     if draft.execution.status in _CONCLUDES and all(run.status.is_final for run in draft.stages.values()):
         ending.conclude(draft)
 
@@ -43,9 +46,9 @@ def advance(draft: Draft) -> None:
 def prepare(draft: Draft, stage_id: str) -> None:
     """Put the stage's input together, from inline outputs at once, from stored ones after they are read."""
     plan = draft.plan_of(stage_id)
-    absent = sorted(name for name in plan.requires if (run := draft.newest(name)) is None or not run.has_result)
+    absent = [name for name in plan.requires if (run := draft.newest(name)) is None or not run.has_result]
     if absent:
-        skip(draft, stage_id, f"it needs the output of {', '.join(absent)}, and there is none")
+        skip(draft, stage_id, f"it needs the output of {', '.join(sorted(absent))}, and there is none")
         return
     use_outputs(draft, stage_id, {})
 
@@ -87,17 +90,16 @@ def use_outputs(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput])
 
 
 def use_input(draft: Draft, stage_id: str, input_ref: BlobRef) -> None:
-    draft.change(stage_id, input_ref=input_ref, ready_at=draft.at)
-    dispatch(draft, stage_id)
+    dispatch(draft, stage_id, input_ref=input_ref, ready_at=draft.at)
 
 
-def dispatch(draft: Draft, stage_id: str) -> None:
-    """Offer the stage to the workers with a new packet.
+def dispatch(draft: Draft, stage_id: str, **prepared: Any) -> None:
+    """Offer the stage to the workers with a new packet; what was `prepared` for it changes along with that.
 
     A stage that costs nothing carries its grant and opens its attempt here; any other is claimed first.
     """
     if draft.execution.status is ExecutionStatus.PAUSED:
-        park(draft, stage_id)
+        park(draft, stage_id, **prepared)
         return
     plan = draft.plan_of(stage_id)
     run = draft.stages[stage_id]
@@ -118,13 +120,16 @@ def dispatch(draft: Draft, stage_id: str) -> None:
         grant=None,
         progress_percent=0,
         reason=_waiting_reason(draft, worker_of(plan)),
+        **prepared,
     )
     draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, FREE_GRANT if free else None)))
 
 
-def park(draft: Draft, stage_id: str) -> None:
+def park(draft: Draft, stage_id: str, **prepared: Any) -> None:
     """Offer the stage after the pause; its input is put together again then."""
-    draft.change(stage_id, status=StageStatus.WAITING, due_at=None, progress_percent=0, reason="the execution is paused")
+    draft.change(
+        stage_id, status=StageStatus.WAITING, due_at=None, progress_percent=0, reason="the execution is paused", **prepared
+    )
 
 
 def resend(draft: Draft, stage_id: str) -> None:
@@ -190,9 +195,11 @@ def _may_start(draft: Draft, stage_id: str) -> bool:
     return all(draft.stages[name].status.is_final for name in awaited(draft, stage_id))
 
 
-def awaited(draft: Draft, stage_id: str) -> set[str]:
+def awaited(draft: Draft, stage_id: str) -> Set[str]:
     """What the stage waits for, what rules have added on the way included."""
     plan = draft.plan_of(stage_id)
+    if draft.is_as_planned:
+        return plan.depends_on
     run = draft.stages[stage_id]
     if run.added_by is not None:
         return {name for name in (run.added_by, *plan.depends_on) if name in draft.stages}

@@ -1,6 +1,6 @@
 """What expressions and templates can read: parameters, the execution, and the results of stages."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 import msgspec
@@ -17,13 +17,15 @@ JSON_MEDIA_TYPE = "application/json"
 
 
 def outputs_of(
-    draft: Draft, stage_id: str, names: Iterable[str], loaded: Mapping[str, LoadedOutput]
+    draft: Draft, stage_id: str, names: Set[str], loaded: Mapping[str, LoadedOutput]
 ) -> tuple[dict[str, Any], dict[str, BlobRef]]:
     """The values of the stages that `stage_id` reads, and the stored outputs that have to be read first.
 
     A stage without a result has no value: a reference to it gives null, or fails where it must not. What was loaded counts
     only while it is still the newest output of its stage.
     """
+    if not names:
+        return {}, {}
     own = draft.stages[stage_id]
     itself = own.compensates or stage_id
     line = _line_of(draft, itself)

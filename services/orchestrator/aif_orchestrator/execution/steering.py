@@ -112,9 +112,9 @@ def _begin_leg(draft: Draft) -> None:
         verdict=None,
         compensate_until=None,
         held_since=None,
-        progress_percent=0,
         deadline_at=draft.at + int(pipeline.timeout_seconds * 1000),
     )
+    draft.begin_progress_anew()
     books.reopen_account(draft)
 
 
