@@ -1,4 +1,8 @@
-"""What a worker tells the orchestrator about an attempt."""
+"""What a worker tells the orchestrator about its attempts.
+
+Their ends travel together: a stored message is a JSON array of the reports of one worker, and often an array of one. Progress is
+told by itself, as a question.
+"""
 
 from typing import Annotated
 
@@ -9,6 +13,10 @@ from aif_contracts.metering import Metrics
 
 HANDED_BACK = "handed_back"
 """Code of a failed attempt whose worker process ended before the work did: no fault of the work, which is offered anew."""
+MOST_TOGETHER = 64
+"""Reports in one message."""
+MOST_BYTES_TOGETHER = 256 * 1024
+"""A report that is larger travels alone. Reports are cut by this, so that whoever gives a message up can keep all of it."""
 
 
 class _OfAttempt(Struct, frozen=True, kw_only=True):

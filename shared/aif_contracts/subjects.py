@@ -7,12 +7,12 @@
 | `aif.classifier.<verb>` | none | questions to any classifier replica |
 | `aif.work.<worker>.<priority>` | `AIF_WORK` | handshake packets |
 | `aif.control.<worker>` | none | cancel and pause, to every worker of a kind |
-| `aif.report.<execution_id>` | `AIF_REPORTS` | how an attempt ended |
+| `aif.report.<worker>` | `AIF_REPORTS` | how attempts ended, those that ended together in one message |
 | `aif.usage.<execution_id>` | `AIF_USAGE` | one message per provider call |
 | `aif.event.<client_id>.<execution_id>.<type>` | `AIF_EVENTS` | what happened, for clients |
 | `aif.alert.<client_id>` | `AIF_EVENTS` | a budget has passed a mark |
 | `aif.audit.<origin>` | `AIF_AUDIT` | what has to be provable later, for the audit log |
-| `aif.performance.<worker>` | `AIF_PERFORMANCE` | one per ended attempt, for the classifier |
+| `aif.performance.<worker>` | `AIF_PERFORMANCE` | attempts that ended, one or many together, for the classifier |
 | `aif.dead.<origin>` | `AIF_DEAD` | messages that could not be processed |
 """
 
@@ -109,8 +109,8 @@ def control(worker: str) -> str:
     return f"aif.control.{worker}"
 
 
-def report(execution_id: str) -> str:
-    return f"aif.report.{execution_id}"
+def report(worker: str) -> str:
+    return f"aif.report.{worker}"
 
 
 def usage(execution_id: str) -> str:
@@ -145,5 +145,5 @@ def dead(origin: str) -> str:
 
 
 def last_token(subject: str) -> str:
-    """The last token of a subject: the client of an order, the execution of a report."""
+    """The last token of a subject: the client of an order, the worker of a report."""
     return subject.rsplit(".", 1)[1]

@@ -5,7 +5,7 @@ the report, so a worker that dies anywhere leaves the packet to another one.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Protocol
@@ -40,6 +40,7 @@ from aif_runtime.failures import BusUnavailable, MalformedMessage, NoAnswer
 from aif_runtime.lease import Lease
 from aif_runtime.pulse import Pulse
 from aif_runtime.redaction import Redactor
+from aif_runtime.report_post import ReportPost
 from aif_runtime.solitude import Solitude
 from aif_runtime.telemetry import Span, SpanKind, Tracing
 from aif_runtime.worker_figures import WorkerFigures
@@ -74,6 +75,7 @@ class Attendance:
         *,
         spec: WorkerSpec,
         bus: Bus,
+        post: ReportPost,
         blobs: BlobStore,
         tracing: Tracing,
         clock: Clock,
@@ -89,6 +91,7 @@ class Attendance:
     ) -> None:
         self._spec = spec
         self._bus = bus
+        self._post = post
         self._blobs = blobs
         self._tracing = tracing
         self._clock = clock
@@ -145,7 +148,7 @@ class Attendance:
             code="unknown_action",
             message=f"{self._spec.worker_name} has no action {packet.worker_name}.{packet.action}; it has {known}",
         )
-        if await self._confirmed([self._outgoing(report, f"declined.{packet.packet_id}", lease.delivery.headers)]):
+        if await self._confirmed(report):
             await lease.ack()
         self._figures.packet("declined")
 
@@ -277,29 +280,25 @@ class Attendance:
             yield
 
     async def _settle(self, lease: Lease, attempt: Attempt, report: Completed | Failed) -> None:
-        messages = attempt.unconfirmed_messages()
-        messages.append(self._outgoing(report, str(report.attempt) + ".report", attempt.trace_headers))
-        if not await self._confirmed(messages):
+        if not await self._confirmed(report, attempt.unconfirmed_messages()):
             _log.error("report_not_confirmed", packet_id=report.packet_id)
             self._figures.packet("unconfirmed")
             return
         self._figures.attempt(attempt, report)
         await lease.ack()
 
-    def _outgoing(self, report: Report, last_part: str, headers: Mapping[str, str]) -> Outgoing:
-        return Outgoing(
-            subject=subjects.report(report.execution_id),
-            payload=_encoder.encode(report),
-            message_id=f"{report.execution_id}.{report.stage_id}.{last_part}",
-            headers=headers,
-        )
+    async def _confirmed(self, report: Report, before: Sequence[Outgoing] = ()) -> bool:
+        """Publish what comes before the report, and the report; again while the broker does not confirm, for some seconds.
 
-    async def _confirmed(self, messages: list[Outgoing]) -> bool:
-        """Publish, and again while the broker does not confirm, for some seconds. False when it never did."""
+        False when it never did.
+        """
         until = self._clock.monotonic() + self._times.report
         while True:
             try:
-                await self._bus.publish(messages)
+                if before:
+                    await self._bus.publish(before)
+                    before = ()
+                await self._post.send(report)
             except BusUnavailable:
                 if self._clock.monotonic() >= until:
                     return False

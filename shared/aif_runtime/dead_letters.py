@@ -56,12 +56,20 @@ async def bury(bus: Bus, delivery: Delivery, reason: str, found_by: str, origin:
     `origin` names the stream it came from, in lower case; `AIF_` before it is left out. Raises BusUnavailable while the dead
     letter is not confirmed; the delivery is then left alone and comes again.
     """
+    await bury_part(bus, delivery, delivery.payload, reason, found_by, origin, redactor=redactor)
+    await delivery.discard()
+
+
+async def bury_part(
+    bus: Bus, delivery: Delivery, content: bytes, reason: str, found_by: str, origin: str, *, redactor: Redactor
+) -> None:
+    """As `bury`, of a message with several contents only one; the delivery is left in hand."""
     origin = origin.removeprefix("aif_")
     # Masked before it is cut: half a secret would not be known for one.
     whole = without_secrets(
         DeadLetter(
             subject=delivery.subject,
-            payload=delivery.payload,
+            payload=content,
             headers=dict(delivery.headers),
             reason=reason,
             deliveries=delivery.num_delivered,
@@ -71,7 +79,7 @@ async def bury(bus: Bus, delivery: Delivery, reason: str, found_by: str, origin:
     )
     letter = bounded(whole)
     # The digest, because sequences begin anew when a stream was lost.
-    digest = hashlib.sha256(delivery.payload).hexdigest()[:16]
+    digest = hashlib.sha256(content).hexdigest()[:16]
     await bus.publish(
         [
             Outgoing(
@@ -81,7 +89,6 @@ async def bury(bus: Bus, delivery: Delivery, reason: str, found_by: str, origin:
             )
         ]
     )
-    await delivery.discard()
 
 
 def replay_id(dead_letter_id: str) -> str:

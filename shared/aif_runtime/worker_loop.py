@@ -30,6 +30,7 @@ from aif_runtime.process import version
 from aif_runtime.pulse import InHand, Pulse
 from aif_runtime.redaction import Redactor
 from aif_runtime.registry import describe, stay_registered
+from aif_runtime.report_post import ReportPost
 from aif_runtime.solitude import Solitude
 from aif_runtime.telemetry import Tracing
 from aif_runtime.worker_figures import WorkerFigures
@@ -71,9 +72,11 @@ async def run_worker(
     solitude = solitude or Solitude()
     redactor = redactor or Redactor()
     pulse = Pulse(bus=bus, in_hand=in_hand, instance_id=instance_id, monotonic=clock.monotonic, times=rhythm)
+    post = ReportPost(bus=bus, worker_name=spec.worker_name)
     attendance = Attendance(
         spec=spec,
         bus=bus,
+        post=post,
         blobs=blobs,
         tracing=tracing,
         clock=clock,
@@ -105,6 +108,7 @@ async def run_worker(
     async with asyncio.TaskGroup() as group:
         beside = [
             group.create_task(pulse.beat()),
+            group.create_task(post.run()),
             group.create_task(intake.make_way()),
             group.create_task(_obey(bus, spec.worker_name, in_hand)),
             group.create_task(stay_registered(bus, described, stop_event)),

@@ -377,7 +377,7 @@ PIPELINE_VIEW = pipelines.PipelineView(
 DEAD_LETTER_VIEW = dead_letters.DeadLetterView(
     dead_letter_id="dead_1",
     origin="aif_reports",
-    subject=subjects.report("exec_1"),
+    subject=subjects.report("content_granulator"),
     reason="Invalid value 'nope' - at `$.type`",
     found_by="orchestrator",
     found_at="2026-05-01T09:30:00.125Z",
@@ -420,7 +420,7 @@ WORKFLOW_TOKENS = WorkflowTokens(input=1200, output=410, total=1610)
 SAMPLES: tuple[Struct, ...] = (
     INLINE_BLOB,
     DeadLetter(
-        subject=subjects.report("exec_1"),
+        subject=subjects.report("content_granulator"),
         reason="Invalid value 'nope' - at `$.type`",
         payload=b'{"type":"nope"}\xff',
         headers=TRACE,

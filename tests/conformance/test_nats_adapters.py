@@ -347,7 +347,7 @@ async def test_a_user_with_few_permissions_works_with_an_inbox_of_its_own(guarde
         deliveries = await worker.open_consumer(work_consumer())
 
         assert await fetch_payloads(deliveries, 1) == [b"do it"]
-        await worker.publish([msgspec.structs.replace(work(b"done")[0], subject=subjects.report("exec_1"))])
+        await worker.publish([msgspec.structs.replace(work(b"done")[0], subject=subjects.report("echo"))])
         assert worker.is_connected
         assert worker.trouble is None
 

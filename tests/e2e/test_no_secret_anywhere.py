@@ -131,7 +131,7 @@ async def _bury(factory: Factory) -> None:
     leak = f"refused key {OPENAI_KEY}, postgres://user:{URL_PASSWORD}@host/db, Authorization: Bearer {BEARER}"
     try:
         stream = connection.jetstream()
-        await stream.publish(subjects.report("exec_1"), json.dumps({"type": "nope", "message": leak}).encode())
+        await stream.publish(subjects.report("maker"), json.dumps([{"type": "nope", "message": leak}]).encode())
         await stream.publish(subjects.usage("exec_1"), leak.encode())
         await stream.publish(subjects.audit("kam"), json.dumps({"action": leak}).encode())
         entry = {

@@ -19,7 +19,7 @@ from faults.billed_worker import WORKER
 NESTED = 100_000
 
 _PACKET = msgspec.json.Decoder(WorkPacket)
-_REPORT = msgspec.json.Decoder(Report)
+_REPORTS = msgspec.json.Decoder(list[Report])
 _CALL = msgspec.json.Decoder(ProviderCall)
 
 
@@ -46,8 +46,10 @@ def _is_poison(subject: str, payload: bytes, decoder: msgspec.json.Decoder[Any])
         return True
     if isinstance(message, ProviderCall) and (message.attempt >= 2**31 or message.latency_ms >= 2**63):
         return True  # no column holds such a number
-    # Reports and calls are published under the name of their execution.
-    return not isinstance(message, WorkPacket) and message.execution_id != subjects.last_token(subject)
+    # Reports are published under the name of their worker, calls under that of their execution.
+    if isinstance(message, list):
+        return [report.worker_name for report in message] != [subjects.last_token(subject)]
+    return isinstance(message, ProviderCall) and message.execution_id != subjects.last_token(subject)
 
 
 def _packet(execution_id: str) -> tuple[str, Struct, msgspec.json.Decoder[Any]]:
@@ -66,7 +68,7 @@ def _packet(execution_id: str) -> tuple[str, Struct, msgspec.json.Decoder[Any]]:
     return subjects.work(WORKER, Priority.NORMAL), packet, _PACKET
 
 
-def _report(execution_id: str) -> tuple[str, Struct, msgspec.json.Decoder[Any]]:
+def _report(execution_id: str) -> tuple[str, list[Report], msgspec.json.Decoder[Any]]:
     report = Completed(
         packet_id=f"{execution_id}.one.1",
         execution_id=execution_id,
@@ -77,7 +79,7 @@ def _report(execution_id: str) -> tuple[str, Struct, msgspec.json.Decoder[Any]]:
         output=_SOME_BLOB,
         metrics=Metrics(),
     )
-    return subjects.report(execution_id), report, _REPORT
+    return subjects.report(WORKER), [report], _REPORTS
 
 
 def _call(execution_id: str) -> tuple[str, Struct, msgspec.json.Decoder[Any]]:
@@ -109,21 +111,29 @@ def _other_bytes(chance: random.Random, payload: bytes) -> bytes:
 
 
 def _without_a_field(chance: random.Random, payload: bytes) -> bytes:
-    fields = msgspec.json.decode(payload)
+    message = msgspec.json.decode(payload)
+    fields = _fields_of(message)
     del fields[chance.choice(list(fields))]
-    return msgspec.json.encode(fields)
+    return msgspec.json.encode(message)
 
 
 def _with_another_value(chance: random.Random, payload: bytes) -> bytes:
-    fields = msgspec.json.decode(payload)
+    message = msgspec.json.decode(payload)
+    fields = _fields_of(message)
     fields[chance.choice(list(fields))] = chance.choice((None, True, -1, 1.5, 10**40, "", "x" * 10_000, [], {}, [[]], "1e999"))
-    return msgspec.json.encode(fields)
+    return msgspec.json.encode(message)
 
 
 def _with_a_nul(chance: random.Random, payload: bytes) -> bytes:
-    fields = msgspec.json.decode(payload)
-    fields["worker_name"] = "a\0b"
-    return msgspec.json.encode(fields)
+    message = msgspec.json.decode(payload)
+    _fields_of(message)["worker_name"] = "a\0b"
+    return msgspec.json.encode(message)
+
+
+def _fields_of(message: Any) -> dict[str, Any]:
+    """Reports travel in a list."""
+    fields: dict[str, Any] = message[0] if isinstance(message, list) else message
+    return fields
 
 
 def _nested(chance: random.Random, payload: bytes) -> bytes:

@@ -276,7 +276,7 @@ class HandWorker:
         )
 
     async def report(self, report: Completed | Failed) -> None:
-        message = Outgoing(subject=subjects.report(report.execution_id), payload=msgspec.json.encode(report))
+        message = Outgoing(subject=subjects.report(report.worker_name), payload=msgspec.json.encode([report]))
         await self._bus.publish([message])
 
     async def books(self, call: ProviderCall) -> None:

@@ -74,6 +74,7 @@ class WorkerRig:
         """Awaited before a claim is answered."""
         self._answers_to_lose = 0
         self.told: list[Progress] = []
+        self._reports: list[Report] = []
         self.answer_progress: Callable[[Progress], ProgressAnswer] = lambda _: Proceed()
         self.stop = asyncio.Event()
         self.registry = CollectorRegistry()
@@ -148,11 +149,16 @@ class WorkerRig:
         return WorkPacket(**(fields | changes))
 
     async def reports(self, count: int = 1) -> list[Report]:
-        return [report for report, _ in await self.reports_with_headers(count)]
+        """The next ones, however many travel together."""
+        while len(self._reports) < count:
+            self._reports += await self.reports_together()
+        taken, self._reports = self._reports[:count], self._reports[count:]
+        return taken
 
-    async def reports_with_headers(self, count: int = 1) -> list[tuple[Report, Mapping[str, str]]]:
-        taken = await self._take(subjects.STREAM_REPORTS, subjects.ALL_REPORTS, count)
-        return [(msgspec.json.decode(delivery.payload, type=Report), delivery.headers) for delivery in taken]
+    async def reports_together(self) -> list[Report]:
+        """Those of the next message."""
+        (message,) = await self._take(subjects.STREAM_REPORTS, subjects.ALL_REPORTS, 1)
+        return msgspec.json.decode(message.payload, type=list[Report])
 
     async def calls(self, count: int = 1) -> list[ProviderCall]:
         taken = await self._take(subjects.STREAM_USAGE, subjects.ALL_USAGE, count)
@@ -170,7 +176,8 @@ class WorkerRig:
         return len(self.broker._streams[subjects.STREAM_WORK].messages)
 
     def reports_stored(self) -> int:
-        return len(self.broker._streams[subjects.STREAM_REPORTS].messages)
+        stored = self.broker._streams[subjects.STREAM_REPORTS].messages.values()
+        return sum(len(msgspec.json.decode(message.payload, type=list[Report])) for message in stored)
 
     def delivered(self) -> int:
         """Packets that the broker has given to the worker and not heard the end of."""

@@ -1,16 +1,21 @@
-"""Reports and usage from the workers: read from their streams, applied by the engine, acknowledged after the commit."""
+"""Reports and usage from the workers: read from their streams, applied by the engine, acknowledged after the commit.
+
+A message holds the reports of several attempts. It comes again as a whole while one of them cannot be applied now, because
+applying the others again is harmless; what can never be applied is buried alone, when all the rest is done.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 import structlog
 
 from aif_contracts import subjects
-from aif_contracts.blobs import BlobRef
+from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.reports import Accepted, Completed, Declined, Failed, Progress, Report
+from aif_orchestrator.engine.arrivals import Applied
 from aif_orchestrator.engine.engine import Engine, NotApplied
 from aif_orchestrator.execution.happenings import (
     AttemptCompleted,
@@ -20,9 +25,10 @@ from aif_orchestrator.execution.happenings import (
     Happening,
     PacketDeclined,
 )
+from aif_orchestrator.reports_in import Poison, read_reports
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus, ConsumerSpec, Delivery
-from aif_runtime.dead_letters import bury
+from aif_runtime.dead_letters import bury_part
 from aif_runtime.decoding import decode
 from aif_runtime.failures import (
     BlobCorrupt,
@@ -31,10 +37,13 @@ from aif_runtime.failures import (
     BusUnavailable,
     DatabaseUnavailable,
     MalformedMessage,
+    RuntimeFailure,
 )
 from aif_runtime.redaction import Redactor
 
-AT_ONCE = 256
+CALLS_AT_ONCE = 256
+REPORT_MESSAGES_AT_ONCE = 32
+"""With up to 64 reports in each: what is in hand has to be applied well within the ack wait."""
 READERS = 3
 """Batches under way at once: while one is being committed the next is read."""
 WAIT_SECONDS = 5.0
@@ -47,10 +56,10 @@ JSON_MEDIA_TYPE = "application/json"
 FOUND_BY = "orchestrator"
 
 log = structlog.get_logger()
-_REPORT = msgspec.json.Decoder(Report)
 _CALL = msgspec.json.Decoder(ProviderCall)
 
-Take = Callable[[Delivery], Awaitable[None]]
+Take = Callable[[Delivery], Awaitable[Sequence[Poison]]]
+"""Applies a message and gives what in it can never be applied. Raises what keeps the rest from being applied now."""
 
 
 class Intake:
@@ -75,26 +84,25 @@ class Intake:
             durable=subjects.CONSUMER_REPORTS,
             filter_subject=subjects.ALL_REPORTS,
             ack_wait_seconds=self._ack_wait_seconds,
-            max_ack_pending=4 * AT_ONCE,
         )
         usage = ConsumerSpec(
             stream=subjects.STREAM_USAGE,
             durable=subjects.CONSUMER_USAGE,
             filter_subject=subjects.ALL_USAGE,
             ack_wait_seconds=self._ack_wait_seconds,
-            max_ack_pending=4 * AT_ONCE,
+            max_ack_pending=4 * CALLS_AT_ONCE,
         )
         async with asyncio.TaskGroup() as group:
             for _ in range(READERS):
-                group.create_task(self._read(reports, self._take_report, "reports"))
-            group.create_task(self._read(usage, self._take_call, "usage"))
+                group.create_task(self._read(reports, self._take_reports, "reports", REPORT_MESSAGES_AT_ONCE))
+            group.create_task(self._read(usage, self._take_call, "usage", CALLS_AT_ONCE))
 
-    async def _read(self, spec: ConsumerSpec, take: Take, origin: str) -> None:
+    async def _read(self, spec: ConsumerSpec, take: Take, origin: str, at_once: int) -> None:
         deliveries = await self._bus.open_consumer(spec)
         try:
             while True:
                 try:
-                    batch = await deliveries.fetch(AT_ONCE, WAIT_SECONDS)
+                    batch = await deliveries.fetch(at_once, WAIT_SECONDS)
                 except BusUnavailable:
                     await asyncio.sleep(PAUSE_SECONDS)
                     continue
@@ -108,34 +116,64 @@ class Intake:
     async def _settle(self, delivery: Delivery, take: Take, origin: str) -> None:
         try:
             try:
-                await take(delivery)
-            except MalformedMessage as mistake:
-                await bury(self._bus, delivery, str(mistake), FOUND_BY, origin, redactor=self._redactor)
-            except NotApplied as failure:
-                if delivery.num_delivered >= MOST_DELIVERIES:
-                    await bury(self._bus, delivery, str(failure), FOUND_BY, origin, redactor=self._redactor)
-                else:
-                    await delivery.retry_later(RETRY_SECONDS)
-            except (DatabaseUnavailable, BlobStoreUnavailable) as failure:
+                poison = await take(delivery)
+            except (NotApplied, DatabaseUnavailable, BlobStoreUnavailable) as failure:
                 log.warning("delivery_delayed", origin=origin, reason=str(failure))
                 await delivery.retry_later(RETRY_SECONDS)
-            else:
-                await delivery.ack()
+                return
+            for each in poison:
+                await bury_part(self._bus, delivery, each.content, each.reason, FOUND_BY, origin, redactor=self._redactor)
+            await delivery.ack()
         except BusUnavailable as failure:
             # Unsettled: it comes again, and applying it again is harmless.
             log.warning("delivery_not_settled", origin=origin, reason=str(failure))
 
-    async def _take_report(self, delivery: Delivery) -> None:
-        report = decode(_REPORT, delivery.payload)
-        if report.execution_id != subjects.last_token(delivery.subject):
-            raise MalformedMessage(f"the report is for {report.execution_id}, its subject says {delivery.subject}")
-        await self._engine.apply(report.execution_id, await self._happening(report))
+    async def _take_reports(self, delivery: Delivery) -> Sequence[Poison]:
+        reports, poison = read_reports(delivery.payload, worker=subjects.last_token(delivery.subject))
+        near = [report for report in reports if not _is_stored_elsewhere(report)]
+        far = [report for report in reports if _is_stored_elsewhere(report)]
+        if far:
+            found = await asyncio.gather(self._apply_together(near), *(self._apply_together([report]) for report in far))
+            failed = [each for some in found for each in some]
+        else:
+            failed = await self._apply_together(near)
+        for report, failure in failed:
+            if not isinstance(failure, NotApplied) or delivery.num_delivered < MOST_DELIVERIES:
+                raise failure
+            poison.append(Poison(content=msgspec.json.encode([report]), reason=str(failure)))
+        return poison
 
-    async def _take_call(self, delivery: Delivery) -> None:
-        call = decode(_CALL, delivery.payload)
-        if call.execution_id != subjects.last_token(delivery.subject):
-            raise MalformedMessage(f"the call is of {call.execution_id}, its subject says {delivery.subject}")
-        await self._engine.apply(call.execution_id, CallBooked(call=call))
+    async def _apply_together(self, reports: Sequence[Report]) -> list[tuple[Report, NotApplied | RuntimeFailure]]:
+        """Those that were not applied, and why."""
+        failed: list[tuple[Report, NotApplied | RuntimeFailure]] = []
+        under_way: list[tuple[Report, asyncio.Future[Applied]]] = []
+        for report in reports:
+            try:
+                happening = await self._happening(report)
+            except BlobStoreUnavailable as failure:
+                failed.append((report, failure))
+            else:
+                under_way.append((report, self._engine.submit(report.execution_id, happening)))
+        for report, applied in under_way:
+            try:
+                await applied
+            except (NotApplied, DatabaseUnavailable) as failure:
+                failed.append((report, failure))
+        return failed
+
+    async def _take_call(self, delivery: Delivery) -> Sequence[Poison]:
+        try:
+            call = decode(_CALL, delivery.payload)
+            if call.execution_id != subjects.last_token(delivery.subject):
+                raise MalformedMessage(f"the call is of {call.execution_id}, its subject says {delivery.subject}")
+            await self._engine.apply(call.execution_id, CallBooked(call=call))
+        except MalformedMessage as mistake:
+            return [Poison(content=delivery.payload, reason=str(mistake))]
+        except NotApplied as failure:
+            if delivery.num_delivered < MOST_DELIVERIES:
+                raise
+            return [Poison(content=delivery.payload, reason=str(failure))]
+        return ()
 
     async def _happening(self, report: Report) -> Happening:
         match report:
@@ -182,6 +220,11 @@ class Intake:
     async def _read_output(self, output: BlobRef) -> Any:
         content = await self._blobs.get(output)
         return msgspec.json.decode(content) if output.media_type == JSON_MEDIA_TYPE else None
+
+
+def _is_stored_elsewhere(report: Report) -> bool:
+    """Whether its output has to be fetched first: others should not wait for that."""
+    return isinstance(report, Completed) and report.output.storage_type is not StorageType.INLINE
 
 
 def _alive(report: Accepted | Progress, percent: int, message: str) -> AttemptProgressed:

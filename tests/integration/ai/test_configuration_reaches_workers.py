@@ -160,8 +160,8 @@ class Line:
             assert found, f"only {done} of {count} were made"
             for delivery in found:
                 await delivery.ack()
-                report = msgspec.json.decode(delivery.payload, type=Report)
-                if isinstance(report, Completed):
+                for report in msgspec.json.decode(delivery.payload, type=list[Report]):
+                    assert isinstance(report, Completed)
                     assert report.metrics.model is not None
                     made.setdefault(report.instance_id, set()).add(report.metrics.model)
                     done += 1

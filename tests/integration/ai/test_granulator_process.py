@@ -86,7 +86,7 @@ async def _completed(reports: Deliveries) -> Completed:
     for _ in range(10):
         for delivery in await reports.fetch(10, 1.0):
             await delivery.ack()
-            report = msgspec.json.decode(delivery.payload, type=Report)
-            if isinstance(report, Completed):
-                return report
+            for report in msgspec.json.decode(delivery.payload, type=list[Report]):
+                if isinstance(report, Completed):
+                    return report
     raise AssertionError("no completed report arrived")

@@ -82,9 +82,9 @@ async def _completed(bus: NatsBus) -> Completed | None:
     try:
         for delivery in await reports.fetch(10, 0.2):
             await delivery.ack()
-            report = msgspec.json.decode(delivery.payload, type=Report)
-            if isinstance(report, Completed):
-                return report
+            for report in msgspec.json.decode(delivery.payload, type=list[Report]):
+                if isinstance(report, Completed):
+                    return report
         return None
     finally:
         await reports.close()

@@ -36,7 +36,7 @@ SAVED = {"name": "bees", "version": "1.2.0", "owner": "local", "digest": "0" * 6
 LETTER = {
     "dead_letter_id": "dead_01M7YE2MWNEN0Z8K1JWNGR7Q8W",
     "origin": "reports",
-    "subject": "aif.report.exec_1",
+    "subject": "aif.report.maker",
     "reason": "Invalid value 'nope' - at $.type",
     "found_by": "orchestrator",
     "found_at": "2026-05-01T09:00:00.000Z",

@@ -49,7 +49,7 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     *((service, "$SYS.REQ.SERVER.PING") for service in [*SERVICES, "operator"]),
     # As another service.
     ("kam", "aif.work.content_granulator.normal"),
-    ("kam", "aif.report.exec_1"),
+    ("kam", "aif.report.content_granulator"),
     ("kam", "aif.usage.exec_1"),
     ("kam", "aif.event.acme.exec_1.workflow_completed"),
     ("kam", "aif.orchestrator.claim"),
@@ -234,7 +234,7 @@ async def test_a_packet_reaches_the_worker_and_its_report_comes_back(
         await process.publish(
             [
                 Outgoing(subject=subjects.usage("exec_1"), payload=b"call"),
-                Outgoing(subject=subjects.report("exec_1"), payload=b"report"),
+                Outgoing(subject=subjects.report(worker), payload=b"report"),
                 Outgoing(subject=subjects.dead("work"), payload=b"letter"),
             ]
         )
@@ -390,7 +390,7 @@ async def test_a_blob_of_one_service_is_read_by_the_others(broker_url: str, writ
 
 async def test_a_dead_letter_reaches_the_orchestrator_and_its_message_goes_back_to_whoever_gave_it_up(broker_url: str) -> None:
     worker = "content_granulator"
-    again = [subjects.submit("acme"), subjects.work(worker, "low"), subjects.report("exec_1"), subjects.usage("exec_1")]
+    again = [subjects.submit("acme"), subjects.work(worker, "low"), subjects.report(worker), subjects.usage("exec_1")]
     async with (
         _bus(broker_url, "kam") as kam,
         _bus(broker_url, "granulator") as granulator,

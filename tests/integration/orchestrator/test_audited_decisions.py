@@ -62,7 +62,7 @@ async def test_a_pipeline_that_is_saved_is_told_once(bus: MemoryBus) -> None:
 
 
 async def test_a_decision_about_a_dead_letter_is_told(bus: MemoryBus) -> None:
-    await bus.publish([Outgoing(subject=subjects.report("exec_7"), payload=b"poison")])
+    await bus.publish([Outgoing(subject=subjects.usage("exec_7"), payload=b"poison")])
     letter_id = await eventually(lambda: _letter(bus))
 
     await _ask(bus, subjects.DISMISS_DEAD_LETTER, DismissDeadLetter(dead_letter_id=letter_id, decided_by="ada"))

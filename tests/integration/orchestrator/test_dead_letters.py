@@ -102,23 +102,24 @@ async def rig(fresh_database: str) -> AsyncIterator[DeadLetterRig]:
 
 async def test_poison_is_listed_with_reason_and_owner_and_shown_with_its_bytes(rig: DeadLetterRig) -> None:
     async with rig.orchestrator():
-        report = Outgoing(subject=subjects.report("exec_7"), payload=b'{"type":"nope"}', headers={"traceparent": "00-abc"})
+        poison = b'[{"type":"nope","execution_id":"exec_7"}]'
+        report = Outgoing(subject=subjects.report("maker"), payload=poison, headers={"traceparent": "00-abc"})
         await rig.bus.publish([report])
 
         letter = (await eventually(lambda: rig.listed(1)))[0]
         content = await rig.content(letter)
 
     assert letter.origin == "reports"
-    assert letter.subject == "aif.report.exec_7"
+    assert letter.subject == "aif.report.maker"
     assert "nope" in letter.reason
     assert letter.found_by == "orchestrator"
     assert letter.deliveries == 1
-    assert letter.size_bytes == 15
+    assert letter.size_bytes == 41
     assert letter.status == "waiting"
     assert letter.execution_id == "exec_7"
     assert letter.decided_by is None
     assert content.dead_letter == letter
-    assert content.payload == b'{"type":"nope"}'
+    assert content.payload == poison
     assert content.headers["traceparent"] == "00-abc"
 
 

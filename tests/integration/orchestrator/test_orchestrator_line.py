@@ -12,8 +12,9 @@ from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.orders import Accepted, Refusal
 from aif_contracts.packets import Proceed, Superseded
+from aif_orchestrator.store.outbox import packed_row
 from aif_pipelines.definition import Refusal as TemplateRefusal
-from aif_runtime.bus import ConsumerSpec, Outgoing
+from aif_runtime.bus import Broadcasts, ConsumerSpec, Outgoing
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
@@ -109,7 +110,7 @@ async def test_the_same_order_twice_is_one_execution(rig: Rig) -> None:
         await worker.does_next({"made": True})
         await eventually(lambda: rig.client.has_ended("exec_1"))
     assert await rig.count("SELECT count(*) FROM executions") == 1
-    assert await rig.count("SELECT count(*) FROM execution_events WHERE is_final") == 1
+    assert await rig.count("SELECT count(*) FROM execution_journal WHERE is_final") == 1
 
 
 async def test_two_replicas_share_the_work_and_an_execution_id_raced_between_them_is_one(rig: Rig) -> None:
@@ -176,14 +177,38 @@ async def test_a_replica_that_dies_between_commit_and_publish_is_replaced(rig: R
         await rig.client.execute("exec_1", "one_stage")
     # What a dead replica leaves: a committed row whose messages were never published.
     async with rig.database.connection() as connection:
-        messages = msgspec.msgpack.encode([Outgoing(subject=subjects.event("acme", "exec_1", "TEST"), payload=b"{}")])
-        await connection.execute("INSERT INTO outbox (messages, created_at) VALUES ($1, now() - interval '1 minute')", messages)
+        messages = packed_row([Outgoing(subject=subjects.event("acme", "exec_1", "TEST"), payload=b"{}")])
+        await connection.execute("INSERT INTO outbox (content, created_at) VALUES ($1, now() - interval '1 minute')", messages)
     async with rig.bus.listen(subjects.events_of_execution("acme", "exec_1")) as heard, rig.orchestrator():
         broadcast = await heard.next(5)
 
         assert broadcast is not None
         assert broadcast.payload == b"{}"
         await eventually(lambda: rig.count("SELECT (count(*) = 0)::int FROM outbox"))
+
+
+async def test_what_a_dead_replica_has_not_told_is_told_by_another_word_for_word(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.bus.listen(subjects.events_of_execution("acme", "exec_1")) as heard, rig.orchestrator():
+        # As if each commit's replica had died before it published.
+        async with rig.database.connection() as connection:
+            await connection.execute("CREATE RULE kept AS ON DELETE TO outbox DO INSTEAD NOTHING")
+        await rig.client.execute("exec_1", "three_stages")
+        for text in ("one", "two", "three"):
+            await worker.does_next({"text": text})
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+        told = await _heard(heard, 11)
+    rig.broker.wipe()
+
+    async with rig.database.connection() as connection:
+        await connection.execute("DROP RULE kept ON outbox")
+        await connection.execute("UPDATE outbox SET created_at = now() - interval '1 minute'")
+    async with rig.bus.listen(subjects.events_of_execution("acme", "exec_1")) as heard, rig.orchestrator():
+        told_again = await _heard(heard, 11)
+
+        await eventually(lambda: rig.count("SELECT (count(*) = 0)::int FROM outbox"))
+    assert told_again == told
+    assert [subject.rpartition(".")[2] for subject, _ in told][-1] == "workflow_completed"
 
 
 async def test_a_wiped_broker_loses_no_accepted_execution(rig: Rig) -> None:
@@ -217,7 +242,7 @@ async def test_replayed_and_late_reports_change_nothing(rig: Rig) -> None:
 
         assert isinstance(await worker.claim(packet), Superseded)
     assert await rig.count("SELECT count(*) FROM stage_attempts") == 1
-    assert await rig.count("SELECT count(*) FROM execution_events WHERE is_final") == 1
+    assert await rig.count("SELECT count(*) FROM execution_journal WHERE is_final") == 1
 
 
 async def test_a_silent_worker_is_replaced_and_its_late_result_is_not_applied(rig: Rig) -> None:
@@ -261,8 +286,8 @@ async def test_poison_reports_go_to_the_dead_letters_and_delay_nobody(rig: Rig) 
     worker = HandWorker(rig.bus)
     async with rig.orchestrator():
         await rig.client.execute("exec_1", "one_stage")
-        poison = [b"not json", b'{"type":"nope"}', b'{"type":"completed"}', b"\xff\xfe", b"[" * 20_000]
-        await rig.bus.publish([Outgoing(subject=subjects.report("exec_1"), payload=each) for each in poison])
+        poison = [b"not json", b'[{"type":"nope"}]', b'[{"type":"completed"}]', b"\xff\xfe", b"[" * 20_000, b"[]", b"{}"]
+        await rig.bus.publish([Outgoing(subject=subjects.report("maker"), payload=each) for each in poison])
 
         await worker.does_next({"made": True})
         await eventually(lambda: rig.client.has_ended("exec_1"))
@@ -329,6 +354,11 @@ async def test_cancelling_tells_the_workers(rig: Rig) -> None:
         message = await heard.next(5)
         assert message is not None
         assert msgspec.json.decode(message.payload)["action"] == "cancel"
+
+
+async def _heard(subscription: Broadcasts, count: int) -> list[tuple[str, bytes]]:
+    broadcasts = [await subscription.next(5) for _ in range(count)]
+    return [(each.subject, each.payload) for each in broadcasts if each is not None]
 
 
 async def _has_packet(rig: Rig, stage_id: str) -> bool:

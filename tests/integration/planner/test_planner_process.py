@@ -69,10 +69,11 @@ async def test_a_packet_becomes_a_stored_workflow_and_sigterm_ends_in_order(fres
 
 
 async def _completed(bus: NatsBus) -> Completed | None:
-    reports = [
-        msgspec.json.decode(each, type=Report) for each in await _fetched(bus, subjects.STREAM_REPORTS, subjects.ALL_REPORTS)
-    ]
-    return next((report for report in reports if isinstance(report, Completed)), None)
+    for each in await _fetched(bus, subjects.STREAM_REPORTS, subjects.ALL_REPORTS):
+        for report in msgspec.json.decode(each, type=list[Report]):
+            if isinstance(report, Completed):
+                return report
+    return None
 
 
 async def _fetched(bus: NatsBus, stream: str, subject: str) -> list[bytes]:

@@ -81,7 +81,7 @@ async def test_two_replicas_do_every_packet_once_over_a_real_broker(fresh_nats: 
     async with asyncio.timeout(20):
         while len(got) < 100:
             for delivery in await reports.fetch(100, 1.0):
-                got.append(msgspec.json.decode(delivery.payload, type=Report))
+                got += msgspec.json.decode(delivery.payload, type=list[Report])
                 await delivery.ack()
     registered = await eventually(lambda: office.entries(subjects.BUCKET_REGISTRY))
     stop.set()

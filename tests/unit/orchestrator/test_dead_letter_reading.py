@@ -59,7 +59,7 @@ def row_of(delivery: Delivered) -> NewLetter:
 
 def letter(**changes: object) -> bytes:
     fields = {
-        "subject": "aif.report.exec_1",
+        "subject": "aif.usage.exec_1",
         "reason": "bad",
         "payload": b"\xffpoison",
         "headers": {"traceparent": "00-abc"},
@@ -73,7 +73,7 @@ def test_a_letter_is_kept_as_it_is() -> None:
     kept = row_of(Delivered(letter()))
 
     assert kept.origin == "reports"
-    assert kept.subject == "aif.report.exec_1"
+    assert kept.subject == "aif.usage.exec_1"
     assert kept.reason == "bad"
     assert kept.payload == b"\xffpoison"
     assert kept.headers == {"traceparent": "00-abc"}
@@ -175,9 +175,12 @@ def test_whatever_the_bytes_are_there_is_a_row_that_can_be_stored(payload: bytes
 @pytest.mark.parametrize(
     ("subject", "payload", "owner"),
     [
-        (subjects.report("exec_1"), b"\xff", Owner(execution_id="exec_1")),
+        (subjects.usage("exec_1"), b"\xff", Owner(execution_id="exec_1")),
         (subjects.usage("exec_1"), b'{"client_id":"acme"}', Owner(execution_id="exec_1", client_id="acme")),
-        (subjects.report("exec_1"), b'{"execution_id":"exec_2"}', Owner(execution_id="exec_1")),
+        (subjects.usage("exec_1"), b'{"execution_id":"exec_2"}', Owner(execution_id="exec_1")),
+        (subjects.report("maker"), b'[{"execution_id":"exec_1"}]', Owner(execution_id="exec_1")),
+        (subjects.report("maker"), b'[{"execution_id":"exec_1"},{"execution_id":"exec_2"}]', Owner()),
+        (subjects.report("maker"), b"[]", Owner()),
         (subjects.submit("acme"), b'{"client_id":"globex"}', Owner(client_id="acme")),
         (subjects.event("acme", "exec_1", "STEP"), b"no", Owner(execution_id="exec_1", client_id="acme")),
         (subjects.work("maker", "low"), msgspec.json.encode(PACKET), Owner(execution_id="exec_1", client_id="acme")),

@@ -11,7 +11,7 @@ from support.waiting import eventually
 
 
 def message(name: str) -> Prepared:
-    return Prepared(subject="aif.report.exec_1", payload=name.encode(), headers={})
+    return Prepared(subject="aif.usage.exec_1", payload=name.encode(), headers={})
 
 
 class Store:

@@ -90,7 +90,7 @@ def _id_of(delivery: Delivery) -> str:
 
 def _owner_in_subject(subject: str) -> Owner:
     tokens = subject.split(".")
-    if takes(subjects.ALL_REPORTS, subject) or takes(subjects.ALL_USAGE, subject):
+    if takes(subjects.ALL_USAGE, subject):
         return _owner(tokens[-1:], ())
     if takes(subjects.ALL_REQUESTS, subject):
         return _owner((), tokens[-1:])
@@ -104,6 +104,13 @@ def _owner_in_payload(payload: bytes) -> Owner:
         said = decode(_SAYS, payload)
     except MalformedMessage:
         return Owner()
+    if isinstance(said, list):
+        owners = {_owner_told(each) for each in said}
+        return owners.pop() if len(owners) == 1 else Owner()
+    return _owner_told(said)
+
+
+def _owner_told(said: "_Says") -> Owner:
     context = said.context if isinstance(said.context, dict) else {}
     # Events are CloudEvents: their subject is the execution.
     return _owner((said.execution_id, said.subject), (said.client_id, context.get("client_id")))
@@ -118,7 +125,8 @@ class _Says(Struct, frozen=True):
     context: Any = None
 
 
-_SAYS = msgspec.json.Decoder(_Says)
+_SAYS: msgspec.json.Decoder[_Says | list[_Says]] = msgspec.json.Decoder(_Says | list[_Says])
+"""Reports and records come as arrays; what is buried of them is one, or several of nobody in particular."""
 
 
 def _owner(executions: Sequence[object], clients: Sequence[object]) -> Owner:

@@ -1,0 +1,66 @@
+"""Which reports are in a message, and what in it is given up."""
+
+import msgspec
+import pytest
+
+from aif_contracts.reports import Declined
+from aif_orchestrator.reports_in import Poison, read_reports
+
+
+def declined(number: int, worker: str = "maker") -> Declined:
+    return Declined(
+        packet_id=f"pkt_{number}",
+        execution_id=f"exec_{number}",
+        stage_id="one",
+        attempt=1,
+        worker_name=worker,
+        instance_id="maker_1",
+        code="unknown_action",
+        message="not here",
+    )
+
+
+def test_all_reports_of_a_message_are_read() -> None:
+    message = msgspec.json.encode([declined(1), declined(2)])
+
+    assert read_reports(message, worker="maker") == ([declined(1), declined(2)], [])
+
+
+def test_one_that_cannot_be_read_is_given_up_alone_as_a_message_of_its_own() -> None:
+    message = msgspec.json.encode([declined(1), {"type": "nope"}, declined(2)])
+
+    reports, poison = read_reports(message, worker="maker")
+
+    assert reports == [declined(1), declined(2)]
+    assert poison == [Poison(content=b'[{"type":"nope"}]', reason="Invalid value 'nope' - at `$.type`")]
+
+
+def test_a_text_that_cannot_be_stored_is_given_up_alone() -> None:
+    bad = msgspec.structs.replace(declined(1), message="a\0b")
+
+    reports, poison = read_reports(msgspec.json.encode([bad, declined(2)]), worker="maker")
+
+    assert reports == [declined(2)]
+    assert [each.content for each in poison] == [msgspec.json.encode([bad])]
+    assert "NUL" in poison[0].reason
+
+
+def test_nobody_reports_under_the_name_of_another_worker() -> None:
+    message = msgspec.json.encode([declined(1), declined(2, worker="taker")])
+
+    reports, poison = read_reports(message, worker="maker")
+
+    assert reports == [declined(1)]
+    assert [each.reason for each in poison] == ["the report is of taker, its subject says maker"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"no", b"{}", b"[", b"\xff", b"[" * 100_000, b"[]", b"[1]", b'[ {"type":"nope"} ]', msgspec.json.encode(declined(1))],
+)
+def test_a_message_without_any_report_is_given_up_as_it_is(payload: bytes) -> None:
+    reports, poison = read_reports(payload, worker="maker")
+
+    assert reports == []
+    assert [each.content for each in poison] == [payload]
+    assert all(each.reason for each in poison)

@@ -1,0 +1,196 @@
+"""What becomes of a message with several reports when some of them cannot be applied, over an engine that the test directs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import cast
+
+import msgspec
+import pytest
+
+from aif_contracts import subjects
+from aif_contracts.blobs import BlobRef, StorageType
+from aif_contracts.dead_letters import DeadLetter
+from aif_contracts.metering import Metrics
+from aif_contracts.reports import Completed, Failed, Report
+from aif_orchestrator.engine.arrivals import Applied
+from aif_orchestrator.engine.engine import Engine, NotApplied
+from aif_orchestrator.execution.happenings import Happening
+from aif_orchestrator.intake import Intake
+from aif_runtime.bus import ConsumerSpec, Outgoing
+from aif_runtime.failures import DatabaseUnavailable
+from aif_runtime.memory_blobs import MemoryBlobStore
+from aif_runtime.memory_broker import MemoryBroker
+from aif_runtime.memory_bus import MemoryBus
+from aif_runtime.redaction import Redactor
+from support.manual_clock import ManualClock
+from support.waiting import eventually
+
+
+class DirectedEngine:
+    """Takes what it is given, unless the test has said what comes of an execution's."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.failures: dict[str, Exception] = {}
+
+    def submit(self, execution_id: str, happening: Happening) -> "asyncio.Future[Applied]":
+        self.taken.append(execution_id)
+        applied: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        failure = self.failures.get(execution_id)
+        if failure is None:
+            applied.set_result(Applied())
+        else:
+            applied.set_exception(failure)
+        return applied
+
+
+class IntakeRig:
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.broker = MemoryBroker(clock=self.clock.monotonic)
+        self.bus = MemoryBus(self.broker)
+        self.blobs = MemoryBlobStore()
+        self.engine = DirectedEngine()
+        self.intake = Intake(
+            bus=self.bus, blobs=self.blobs, engine=cast(Engine, self.engine), lease_seconds=30, redactor=Redactor()
+        )
+
+    async def told(self, *told: Report | Mapping[str, str]) -> None:
+        await self.bus.publish([Outgoing(subject=subjects.report("maker"), payload=msgspec.json.encode(told))])
+
+    async def passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.broker.wake()
+
+    def left(self) -> int:
+        return len(self.broker._streams[subjects.STREAM_REPORTS].messages)
+
+    def is_put_off(self) -> bool:
+        """Whether the broker knows that the only message is to come again after a second."""
+        [consumer] = self.broker._streams[subjects.STREAM_REPORTS]._consumers.values()
+        return consumer.seconds_to_redelivery() == 1.0
+
+    async def nothing_is_left(self) -> None:
+        await eventually(lambda: self.left() == 0, what="every message is settled")
+
+    async def taken(self, *execution_ids: str) -> None:
+        await eventually(lambda: self.engine.taken == list(execution_ids), what=f"{execution_ids} were taken")
+
+    async def letters(self) -> list[DeadLetter]:
+        spec = ConsumerSpec(stream=subjects.STREAM_DEAD, durable="test_dead", filter_subject=subjects.ALL_DEAD)
+        deliveries = await (await self.bus.open_consumer(spec)).fetch(10, 0.01)
+        return [msgspec.json.decode(delivery.payload, type=DeadLetter) for delivery in deliveries]
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[IntakeRig]:
+    rig = IntakeRig()
+    running = asyncio.create_task(rig.intake.run())
+    yield rig
+    running.cancel()
+    await asyncio.wait([running])
+    await rig.bus.close()
+
+
+def failed(number: int) -> Failed:
+    return Failed(
+        packet_id=f"pkt_{number}",
+        execution_id=f"exec_{number}",
+        stage_id="one",
+        attempt=1,
+        worker_name="maker",
+        instance_id="maker_1",
+        code="broken",
+        message="no",
+        retryable=False,
+    )
+
+
+def completed(number: int, output: BlobRef) -> Completed:
+    return Completed(
+        packet_id=f"pkt_{number}",
+        execution_id=f"exec_{number}",
+        stage_id="one",
+        attempt=1,
+        worker_name="maker",
+        instance_id="maker_1",
+        output=output,
+        metrics=Metrics(),
+    )
+
+
+async def test_all_reports_of_a_message_are_applied_and_it_is_acknowledged(rig: IntakeRig) -> None:
+    await rig.told(failed(1), failed(2), failed(3))
+
+    await rig.nothing_is_left()
+
+    assert rig.engine.taken == ["exec_1", "exec_2", "exec_3"]
+    assert await rig.letters() == []
+
+
+async def test_a_report_that_nobody_can_read_is_buried_and_its_companions_are_applied(rig: IntakeRig) -> None:
+    await rig.told(failed(1), {"type": "nope"}, failed(2))
+
+    await rig.nothing_is_left()
+
+    assert rig.engine.taken == ["exec_1", "exec_2"]
+    [letter] = await rig.letters()
+    assert (letter.subject, letter.payload, letter.deliveries) == ("aif.report.maker", b'[{"type":"nope"}]', 1)
+
+
+async def test_while_the_database_is_away_the_whole_comes_again_and_nothing_is_buried(rig: IntakeRig) -> None:
+    rig.engine.failures["exec_2"] = DatabaseUnavailable("away")
+    await rig.told(failed(1), failed(2), {"type": "nope"})
+    await eventually(rig.is_put_off, what="it is put off")
+    assert (rig.left(), await rig.letters()) == (1, [])
+
+    rig.engine.failures.clear()
+    await rig.passes(1.0)
+    await rig.nothing_is_left()
+
+    assert rig.engine.taken == ["exec_1", "exec_2", "exec_1", "exec_2"]
+    assert len(await rig.letters()) == 1
+
+
+async def test_a_report_that_can_never_be_applied_is_buried_alone_after_five_deliveries(rig: IntakeRig) -> None:
+    rig.engine.failures["exec_2"] = NotApplied("a mistake of ours")
+    await rig.told(failed(1), failed(2))
+    for delivery in range(1, 5):
+        await rig.taken(*["exec_1", "exec_2"] * delivery)
+        await eventually(rig.is_put_off, what="it is put off")
+        assert await rig.letters() == []
+        await rig.passes(1.0)
+
+    await rig.nothing_is_left()
+
+    assert rig.engine.taken == ["exec_1", "exec_2"] * 5
+    [letter] = await rig.letters()
+    assert msgspec.json.decode(letter.payload, type=list[Report]) == [failed(2)]
+    assert (letter.reason, letter.deliveries) == ("a mistake of ours", 5)
+
+
+async def test_poison_waits_while_a_companion_cannot_be_stored(rig: IntakeRig) -> None:
+    rig.engine.failures |= {"exec_1": NotApplied("a mistake of ours"), "exec_2": DatabaseUnavailable("away")}
+    await rig.told(failed(1), failed(2))
+    for delivery in range(1, 7):
+        await rig.taken(*["exec_1", "exec_2"] * delivery)
+        await eventually(rig.is_put_off, what="it is put off")
+        await rig.passes(1.0)
+    assert await rig.letters() == []
+
+    del rig.engine.failures["exec_2"]
+    await rig.passes(1.0)
+    await rig.nothing_is_left()
+
+    assert [letter.reason for letter in await rig.letters()] == ["a mistake of ours"]
+
+
+async def test_a_result_that_has_to_be_fetched_is_applied_with_the_others(rig: IntakeRig) -> None:
+    far = await rig.blobs.put("data/exec_1/one/output", b'{"made":1}', inline_limit_bytes=0)
+    near = await rig.blobs.put("data/exec_2/one/output", b'{"made":2}')
+    assert (far.storage_type, near.storage_type) == (StorageType.KV, StorageType.INLINE)
+
+    await rig.told(completed(1, far), completed(2, near), failed(3))
+    await rig.nothing_is_left()
+
+    assert sorted(rig.engine.taken) == ["exec_1", "exec_2", "exec_3"]
