@@ -90,10 +90,8 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         _fail_attempt(draft, stage_id, OUTPUT_INVALID, message, retryable=True, retry_after_ms=None)
         return
     charging.record_attempt(draft, stage_id, happening.metrics, None, happening.summary, happening)
-    is_compensation = draft.stages[stage_id].compensates is not None
-    stands = not plan.rules and not is_compensation
-    draft.change(
-        stage_id,
+    run = replace(
+        draft.stages[stage_id],
         ended=happening.attempt,
         output=happening.output,
         made_at=_after_all_that_was_made(draft),
@@ -101,11 +99,13 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         element_count=happening.element_count,
         progress_percent=100,
         next_rule=0,
-        **(judging.accepted(draft) if stands else {"due_at": None}),
+        due_at=None,
     )
-    if is_compensation:
+    if run.compensates is not None:
+        draft.put(stage_id, run)
         _undone(draft, stage_id, happening)
         return
+    draft.put(stage_id, run if plan.rules else judging.accepted(draft, run))
     draft.emit(
         StepCompleted(
             step_name=stage_id,
@@ -218,17 +218,20 @@ def hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int
     plan = draft.plan_of(stage_id)
     started_at = max(draft.at - ago_ms, run.ready_at or 0)
     times_out_at = draft.at + int(plan.stage.timeout_seconds * 1000)
-    draft.change(
+    draft.put(
         stage_id,
-        status=StageStatus.RUNNING,
-        heard_at=draft.at,
-        holder=instance_id,
-        started_at=started_at,
-        times_out_at=times_out_at,
-        due_at=lease_end(draft, times_out_at),
-        progress_percent=0,
-        resends=0,
-        reason="",
+        replace(
+            run,
+            status=StageStatus.RUNNING,
+            heard_at=draft.at,
+            holder=instance_id,
+            started_at=started_at,
+            times_out_at=times_out_at,
+            due_at=lease_end(draft, times_out_at),
+            progress_percent=0,
+            resends=0,
+            reason="",
+        ),
     )
     if run.compensates is not None:
         return

@@ -1,14 +1,11 @@
 """The execution's place in its client's books: what it has spent, and what it holds of the budget, as of each step."""
 
-from datetime import UTC, datetime
-from functools import lru_cache
-
 from msgspec.structs import replace
 
 from aif_contracts.money import ZERO, UsdText, usd, usd_text
 from aif_orchestrator.execution.allowance import allowance_of
 from aif_orchestrator.execution.commands import MoveAccount
-from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.envelope import envelope_of, paid_stage_count
 from aif_orchestrator.execution.state import Account, StageRun
 from aif_orchestrator.execution.terms import Terms
@@ -90,10 +87,9 @@ def bring_up_to_date(draft: Draft) -> None:
     )
 
 
-@lru_cache(maxsize=8)
 def window_of(at_ms: int) -> str:
     """The month, in UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m")
+    return rfc3339(at_ms)[: len("2026-11")]
 
 
 def _has_called(run: StageRun) -> bool:

@@ -67,12 +67,17 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
         return
     booked = [call for call in run.unreported_calls if call.attempt == attempt]
     before = known_cost(run)
-    run = draft.change(
+    run = draft.put(
         stage_id,
-        spent=add_metrics(run.spent, metrics),
-        settled=(*run.settled, attempt),
-        reserved={number: amount for number, amount in run.reserved.items() if number != attempt},
-        unreported_calls=tuple([call for call in run.unreported_calls if call.attempt != attempt]),
+        replace(
+            run,
+            spent=add_metrics(run.spent, metrics),
+            settled=(*run.settled, attempt),
+            reserved={number: amount for number, amount in run.reserved.items() if number != attempt},
+            unreported_calls=tuple(call for call in run.unreported_calls if call.attempt != attempt)
+            if booked
+            else run.unreported_calls,
+        ),
     )
     for call in booked:
         # Decided while the attempt was silent; its report still takes it for unanswered.

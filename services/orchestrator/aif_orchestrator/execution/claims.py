@@ -1,5 +1,7 @@
 """A worker asks for the attempt that a packet offers: who gets it, what it may spend, who has to wait."""
 
+from msgspec.structs import replace
+
 from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import Grant, Granted, Later, Superseded
@@ -119,16 +121,19 @@ def _open_attempt(draft: Draft, happening: AttemptClaimed, grant: Grant) -> None
     stage_id = happening.stage_id
     run = draft.stages[stage_id]
     attempt = run.attempt + 1
-    draft.change(
+    draft.put(
         stage_id,
-        attempt=attempt,
-        heard_at=None,
-        started_at=None,
-        times_out_at=None,
-        claim_id=happening.claim_id,
-        is_waiting=_is_suspect(draft, run),
-        grant=grant,
-        reserved=_with_reservation(draft, stage_id, grant),
+        replace(
+            run,
+            attempt=attempt,
+            heard_at=None,
+            started_at=None,
+            times_out_at=None,
+            claim_id=happening.claim_id,
+            is_waiting=_is_suspect(draft, run),
+            grant=grant,
+            reserved=_with_reservation(draft, stage_id, grant),
+        ),
     )
     attempts.hear_of(draft, stage_id, happening.instance_id)
     draft.command(AnswerClaim(answer=_granted(draft, stage_id)))

@@ -47,7 +47,11 @@ class Draft:
         return newest_instance(self.stages, plan_id)
 
     def change(self, stage_id: str, **changes: Any) -> StageRun:
-        run = replace(self.stages[stage_id], **changes)
+        """Gathering `changes` costs more than making them: what every execution does is `put` with `replace`."""
+        return self.put(stage_id, replace(self.stages[stage_id], **changes))
+
+    def put(self, stage_id: str, run: StageRun) -> StageRun:
+        """In its place, or at the end when the execution has no such stage yet."""
         self.stages[stage_id] = run
         self._stages_changed = True
         return run
@@ -64,10 +68,6 @@ class Draft:
             if known == before:
                 stages[stage_id] = run
         self.stages = stages
-        self._stages_changed = True
-
-    def append(self, stage_id: str, run: StageRun) -> None:
-        self.stages[stage_id] = run
         self._stages_changed = True
 
     def money_moved(self) -> None:
@@ -109,7 +109,8 @@ class Draft:
 
     def progress(self) -> int:
         """Percent of the execution, as the next event will say it."""
-        return max(self._progress_percent, self._progress())
+        progress = self._progress()
+        return progress if progress > self._progress_percent else self._progress_percent
 
     def begin_progress_anew(self) -> None:
         self._progress_percent = 0
@@ -142,8 +143,13 @@ def _event_type(kind: type[EventData]) -> str:
 @lru_cache(maxsize=64)
 def rfc3339(at_ms: int) -> str:
     """Milliseconds since 1970 as RFC 3339 in UTC with milliseconds."""
-    moment = _EPOCH + timedelta(milliseconds=at_ms)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, milliseconds = divmod(at_ms, 1000)
+    return f"{_to_the_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _to_the_second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def is_open(run: StageRun) -> bool:

@@ -5,7 +5,9 @@ goes on with the rule behind. A stage counts as completed, and what follows may 
 """
 
 from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import assert_never
+
+from msgspec.structs import replace
 
 from aif_contracts.events import ApprovalRequested, StepAdded, StepRetrying
 from aif_contracts.orders import StageStatus
@@ -48,20 +50,21 @@ def judge(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput]) -> No
 
 def accept(draft: Draft, stage_id: str) -> None:
     """The newest result stands: the stage has completed, and what waits for it may start."""
-    draft.change(stage_id, **accepted(draft))
+    draft.put(stage_id, accepted(draft, draft.stages[stage_id]))
     readiness.advance(draft)
 
 
-def accepted(draft: Draft) -> dict[str, Any]:
-    """What changes about a stage when its newest result stands."""
-    return {
-        "status": StageStatus.COMPLETED,
-        "input_ref": None,
-        "previous": None,
-        "due_at": None,
-        "finished_at": draft.at,
-        "reason": "",
-    }
+def accepted(draft: Draft, run: StageRun) -> StageRun:
+    """The stage when its newest result stands."""
+    return replace(
+        run,
+        status=StageStatus.COMPLETED,
+        input_ref=None,
+        previous=None,
+        due_at=None,
+        finished_at=draft.at,
+        reason="",
+    )
 
 
 def _judge(draft: Draft, stage_id: str, values: dict[str, object]) -> None:

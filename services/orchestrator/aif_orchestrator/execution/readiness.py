@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Set
 from hashlib import sha256
-from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
 from aif_contracts.events import ProgressUpdate, StepFailed, StepSkipped
@@ -90,46 +90,52 @@ def use_outputs(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput])
 
 
 def use_input(draft: Draft, stage_id: str, input_ref: BlobRef) -> None:
-    dispatch(draft, stage_id, input_ref=input_ref, ready_at=draft.at)
+    dispatch(draft, stage_id, input_ref)
 
 
-def dispatch(draft: Draft, stage_id: str, **prepared: Any) -> None:
-    """Offer the stage to the workers with a new packet; what was `prepared` for it changes along with that.
+def dispatch(draft: Draft, stage_id: str, input_ref: BlobRef | None = None) -> None:
+    """Offer the stage to the workers with a new packet, and with a new input when there is one.
 
     A stage that costs nothing carries its grant and opens its attempt here; any other is claimed first.
     """
+    run = draft.stages[stage_id]
+    ready_at = run.ready_at if input_ref is None else draft.at
+    input_ref = input_ref or run.input_ref
     if draft.execution.status is ExecutionStatus.PAUSED:
-        park(draft, stage_id, **prepared)
+        draft.put(stage_id, replace(run, input_ref=input_ref, ready_at=ready_at))
+        park(draft, stage_id)
         return
     plan = draft.plan_of(stage_id)
-    run = draft.stages[stage_id]
-    free = (worker_of(plan), action_of(plan)) in draft.circumstances.free_actions
-    run = draft.change(
+    worker = worker_of(plan)
+    free = (worker, action_of(plan)) in draft.circumstances.free_actions
+    run = draft.put(
         stage_id,
-        status=StageStatus.QUEUED,
-        dispatches=run.dispatches + 1,
-        attempt=run.attempt + 1 if free else run.attempt,
-        resends=0,
-        due_at=draft.at + draft.circumstances.patience.unclaimed_ms,
-        times_out_at=None,
-        started_at=None,
-        heard_at=None,
-        holder=None,
-        claim_id="",
-        is_waiting=False,
-        grant=None,
-        progress_percent=0,
-        reason=_waiting_reason(draft, worker_of(plan)),
-        **prepared,
+        replace(
+            run,
+            status=StageStatus.QUEUED,
+            dispatches=run.dispatches + 1,
+            attempt=run.attempt + 1 if free else run.attempt,
+            resends=0,
+            input_ref=input_ref,
+            ready_at=ready_at,
+            due_at=draft.at + draft.circumstances.patience.unclaimed_ms,
+            times_out_at=None,
+            started_at=None,
+            heard_at=None,
+            holder=None,
+            claim_id="",
+            is_waiting=False,
+            grant=None,
+            progress_percent=0,
+            reason=_waiting_reason(draft, worker),
+        ),
     )
     draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, FREE_GRANT if free else None)))
 
 
-def park(draft: Draft, stage_id: str, **prepared: Any) -> None:
+def park(draft: Draft, stage_id: str) -> None:
     """Offer the stage after the pause; its input is put together again then."""
-    draft.change(
-        stage_id, status=StageStatus.WAITING, due_at=None, progress_percent=0, reason="the execution is paused", **prepared
-    )
+    draft.change(stage_id, status=StageStatus.WAITING, due_at=None, progress_percent=0, reason="the execution is paused")
 
 
 def resend(draft: Draft, stage_id: str) -> None:

@@ -93,7 +93,7 @@ def _enlist(draft: Draft, stage_id: str) -> None:
     follows = compensation_id(draft.stages[stage_id].follows or stage_id)
     before = draft.stages.pop(undo_id, None)
     run = StageRun(follows=follows, compensates=stage_id)
-    draft.append(undo_id, run if before is None else begun_anew(before))
+    draft.put(undo_id, run if before is None else begun_anew(before))
 
 
 def begun_anew(run: StageRun) -> StageRun:
