@@ -33,9 +33,10 @@ def allowance_of(execution: Execution, stages: Iterable[StageRun]) -> Allowance:
     spent = ZERO
     reserved = ZERO
     for run in stages:
-        spent_here, reserved_here = _used(run)
-        spent += spent_here
-        reserved += reserved_here
+        if run.attempt:
+            spent_here, reserved_here = _used(run)
+            spent += spent_here
+            reserved += reserved_here
     return Allowance(limit=usd(execution.max_cost_usd), spent=spent, reserved=reserved)
 
 
@@ -50,6 +51,8 @@ def _used(run: StageRun) -> tuple[Decimal, Decimal]:
     spent = known_cost_of(run.spent)
     reserved = sum_usd(run.spent.unanswered.values())
     charged: dict[int, Decimal] = {}
+    if not run.reserved and not run.unreported_calls:
+        return spent, reserved
     for call in run.unreported_calls:
         if call.attempt in run.reserved:
             # What is not answered is part of the reservation: the end of the call before may come later than its announcement.

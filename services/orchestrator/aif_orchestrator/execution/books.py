@@ -47,13 +47,15 @@ def bring_up_to_date(draft: Draft) -> None:
     """Tell how far what is spent and held has moved since the books were last written."""
     if not draft.has_money_moved:
         return
-    for stage_id, run in list(draft.stages.items()):
-        if run.energy == 0 and draft.execution.account.energy_per_stage and _has_called(run):
-            draft.change(stage_id, energy=draft.execution.account.energy_per_stage)
     execution = draft.execution
     account = execution.account
+    energy_spent = 0
+    if account.energy_per_stage:
+        for stage_id, run in list(draft.stages.items()):
+            if run.energy == 0 and _has_called(run):
+                draft.change(stage_id, energy=account.energy_per_stage)
+        energy_spent = sum(run.energy for run in draft.stages.values())
     allowance = allowance_of(execution, draft.stages.values())
-    energy_spent = sum(run.energy for run in draft.stages.values())
     if execution.is_final:
         held, energy_held = allowance.reserved, 0
     else:
