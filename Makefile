@@ -7,6 +7,8 @@ TESTS_READY := .venv/.ready-for-tests
 MODEL_READY := .venv-llm/.ready
 SOURCE ?= samples/beekeeping.md
 KIND ?= course
+# One more than the cores of a small machine: many tests wait for a process or a tick.
+TEST_PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run order test check unit conformance integration e2e faults statement test-llm simulate bench image lock clean
@@ -33,9 +35,9 @@ run: $(READY) ## everything on this machine: NATS, Postgres and all services; Ct
 order: $(READY) ## one real order through a running factory (KIND=course|quiz SOURCE=file)
 	@.venv/bin/aif order $(KIND) --source $(SOURCE) --watch
 
-test: $(TESTS_READY) ## all that CI runs: check, unit, conformance, integration, end to end, short faults
+test: $(TESTS_READY) ## all that CI runs: check, unit, conformance, integration, end to end, short faults (TEST_PROCESSES=3)
 	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest tests
+	@$(PY) -m pytest tests -n $(TEST_PROCESSES) --dist worksteal
 
 check: $(TESTS_READY) ## format, lint, import rules, types
 	@.venv/bin/ruff format --check .

@@ -107,7 +107,7 @@ async def test_an_admin_key_acts_for_a_named_client_and_sees_all(kam: GatewayUnd
         "garbage",
         "af_live_" + "0" * 16 + "_" + "0" * 64 + "_00000000",
         "' OR 1=1 --",
-        mint_api_key(),
+        pytest.param(mint_api_key(), id="a key that nobody was given"),
         "af_live_\u00e9",
     ],
 )
