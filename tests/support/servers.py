@@ -1,16 +1,14 @@
 """Real servers for tests: one NATS server and one Postgres cluster for the whole session, fresh contents for each test.
 
-They start when the first test asks for them. Their folder lies where every user may enter, since Postgres does not run as
-root and pytest's own temporary folders are closed to others.
+They start when the first test asks for them; of several test processes each has its own. Their folder lies where every user
+may enter, since Postgres does not run as root and pytest's own temporary folders are closed to others.
 """
 
 import shutil
 import tempfile
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import nats
 import pytest
 import pytest_asyncio
@@ -18,6 +16,7 @@ import pytest_asyncio
 from aif_console.embedded.nats_server import EmbeddedNats
 from aif_console.embedded.postgres_server import EmbeddedPostgres
 from aif_console.embedded.service_roles import with_database
+from support.databases import DatabaseShelf
 
 
 @pytest.fixture(scope="session")
@@ -61,18 +60,39 @@ async def postgres_admin_url(servers_dir: Path) -> AsyncIterator[str]:
     await server.stop()
 
 
+@pytest.fixture(scope="session")
+def database_shelf(postgres_admin_url: str) -> DatabaseShelf:
+    """Databases in the session's Postgres cluster."""
+    return DatabaseShelf(postgres_admin_url)
+
+
 @pytest_asyncio.fixture
-async def fresh_database(postgres_admin_url: str) -> AsyncIterator[str]:
+async def fresh_database(postgres_admin_url: str, database_shelf: DatabaseShelf) -> AsyncIterator[str]:
     """The superuser's URL of an empty database that is dropped after the test."""
-    name = f"test_{uuid.uuid4().hex}"
-    await _as_admin(postgres_admin_url, f'CREATE DATABASE "{name}"')
+    name = await database_shelf.make_empty()
     yield with_database(postgres_admin_url, name)
-    await _as_admin(postgres_admin_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    await database_shelf.drop(name)
 
 
-async def _as_admin(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+@pytest_asyncio.fixture
+async def fresh_kam_database(database_shelf: DatabaseShelf) -> AsyncIterator[str]:
+    """The superuser's URL of a database as the gateway's migrations leave it."""
+    url = await database_shelf.borrow("kam")
+    yield url
+    await database_shelf.give_back(url)
+
+
+@pytest_asyncio.fixture
+async def fresh_orchestrator_database(database_shelf: DatabaseShelf) -> AsyncIterator[str]:
+    """The superuser's URL of a database as the orchestrator's migrations leave it."""
+    url = await database_shelf.borrow("orchestrator")
+    yield url
+    await database_shelf.give_back(url)
+
+
+@pytest_asyncio.fixture
+async def fresh_classifier_database(database_shelf: DatabaseShelf) -> AsyncIterator[str]:
+    """The superuser's URL of a database as the classifier's migrations leave it."""
+    url = await database_shelf.borrow("classifier")
+    yield url
+    await database_shelf.give_back(url)

@@ -53,8 +53,8 @@ class Running(Struct, frozen=True, kw_only=True):
 
 
 @pytest_asyncio.fixture
-async def running(fresh_database: str, fresh_nats: str) -> AsyncIterator[Running]:
-    async with gateway_over(fresh_nats, fresh_database) as gateway:
+async def running(fresh_kam_database: str, fresh_nats: str) -> AsyncIterator[Running]:
+    async with gateway_over(fresh_nats, fresh_kam_database) as gateway:
         yield gateway
 
 
@@ -226,13 +226,13 @@ async def test_what_a_client_says_of_itself_is_known_within_a_second_and_only_in
 
 
 async def test_a_broker_that_lost_its_store_switches_nothing_back_and_is_told_everything_again(
-    fresh_database: str, servers_dir: Path, tmp_path: Path
+    fresh_kam_database: str, servers_dir: Path, tmp_path: Path
 ) -> None:
     server = EmbeddedNats(servers_dir / tmp_path.name, sync_interval="2m")
     await server.start()
     try:
         async with (
-            gateway_over(server.url, fresh_database) as running,
+            gateway_over(server.url, fresh_kam_database) as running,
             configured_process(server.url, "one") as one,
             await NatsBus.connect(server.url, name="test") as bus,
         ):

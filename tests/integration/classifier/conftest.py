@@ -12,8 +12,8 @@ from aif_runtime.postgres import Database
 
 
 @pytest_asyncio.fixture
-async def database(fresh_database: str) -> AsyncIterator[Database]:
-    database = await Database.open(fresh_database, application_name="test", schema=SCHEMA, max_size=4)
+async def database(fresh_classifier_database: str) -> AsyncIterator[Database]:
+    database = await Database.open(fresh_classifier_database, application_name="test", schema=SCHEMA, max_size=4)
     await migrate(database, schema=SCHEMA, migrations=load_migrations("aif_classifier"))
     yield database
     await database.close()

@@ -9,8 +9,8 @@ from integration.kam.gateway_under_test import GatewayUnderTest, open_gateway
 
 
 @pytest_asyncio.fixture
-async def kam(fresh_database: str) -> AsyncIterator[GatewayUnderTest]:
-    async with open_gateway(fresh_database) as gateway:
+async def kam(fresh_kam_database: str) -> AsyncIterator[GatewayUnderTest]:
+    async with open_gateway(fresh_kam_database) as gateway:
         yield gateway
 
 

@@ -115,8 +115,8 @@ async def test_an_event_that_is_published_again_is_told_once_and_turns_nothing_b
     assert seen == [1, 2, 3, 4]
 
 
-async def test_after_a_silence_lost_events_are_fetched_and_a_heartbeat_is_sent(fresh_database: str) -> None:
-    async with open_gateway(fresh_database, silence_seconds=0.05) as kam, kam.client() as alice:
+async def test_after_a_silence_lost_events_are_fetched_and_a_heartbeat_is_sent(fresh_kam_database: str) -> None:
+    async with open_gateway(fresh_kam_database, silence_seconds=0.05) as kam, kam.client() as alice:
         order = await started(alice)
         lines = []
         async with alice.stream("GET", f"/api/kam/requests/{order['request_id']}/events") as response:

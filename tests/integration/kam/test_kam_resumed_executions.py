@@ -93,8 +93,8 @@ async def test_a_reader_who_has_seen_the_end_is_sent_away_at_once(kam: GatewayUn
     assert ids_and_names(answer.text) == []
 
 
-async def test_a_final_event_ends_the_stream_when_nobody_can_say_whether_more_follows(fresh_database: str) -> None:
-    async with open_gateway(fresh_database, silence_seconds=60) as kam, kam.client() as alice:
+async def test_a_final_event_ends_the_stream_when_nobody_can_say_whether_more_follows(fresh_kam_database: str) -> None:
+    async with open_gateway(fresh_kam_database, silence_seconds=60) as kam, kam.client() as alice:
         _, execution_id = await started(alice)
         names = []
         path = f"/api/v1/ai/pipelines/{execution_id}/events"

@@ -7,10 +7,10 @@ from integration.kam.gateway_under_test import open_gateway
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-async def test_a_question_belongs_to_the_trace_of_the_call_that_caused_it(fresh_database: str) -> None:
+async def test_a_question_belongs_to_the_trace_of_the_call_that_caused_it(fresh_kam_database: str) -> None:
     # Nothing listens at this address: the spans are made, and their export fails in silence at the end.
     tracing = OtelTracing(service="kam", version="test", endpoint="http://127.0.0.1:9", redact=lambda text: text)
-    async with open_gateway(fresh_database, tracing=tracing) as kam, kam.client() as alice:
+    async with open_gateway(fresh_kam_database, tracing=tracing) as kam, kam.client() as alice:
         traced = await alice.post(
             "/api/kam/orders",
             json={"selected_template": "content_granulation_course"},

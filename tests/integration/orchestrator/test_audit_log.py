@@ -115,8 +115,8 @@ def entry(number: int, **fields: object) -> AuditEntry:
 
 
 @pytest.fixture
-async def database(fresh_database: str) -> AsyncIterator[Database]:
-    opened = await Database.open(fresh_database, application_name="audit-test", schema="orchestrator")
+async def database(fresh_orchestrator_database: str) -> AsyncIterator[Database]:
+    opened = await Database.open(fresh_orchestrator_database, application_name="audit-test", schema="orchestrator")
     try:
         await migrate(opened, schema="orchestrator", migrations=load_migrations("aif_orchestrator"))
         yield opened

@@ -25,8 +25,8 @@ LINE = pipeline(stage("one"), name="line")
 
 
 @pytest.fixture
-async def bus(fresh_database: str) -> AsyncIterator[MemoryBus]:
-    async with orchestrator_database(fresh_database) as database, MemoryBus(MemoryBroker()) as bus:
+async def bus(fresh_orchestrator_database: str) -> AsyncIterator[MemoryBus]:
+    async with orchestrator_database(fresh_orchestrator_database) as database, MemoryBus(MemoryBroker()) as bus:
         await HandWorker(bus).register()
         keys = Secret("an audit key of the operator")
         async with running_orchestrator(bus, MemoryBlobStore(), database, (LINE,), orchestrator_audit_keys=keys):

@@ -100,8 +100,8 @@ class CallsRig:
 
 
 @pytest.fixture
-async def rig(fresh_database: str) -> AsyncIterator[CallsRig]:
-    async with orchestrator_database(fresh_database) as database:
+async def rig(fresh_orchestrator_database: str) -> AsyncIterator[CallsRig]:
+    async with orchestrator_database(fresh_orchestrator_database) as database:
         rig = CallsRig(database)
         yield rig
         await rig.bus.close()

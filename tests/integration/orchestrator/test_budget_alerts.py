@@ -25,8 +25,8 @@ ALERTS = AlertStore(load_queries("aif_orchestrator.alerts"))
 
 
 @pytest.fixture
-async def database(fresh_database: str) -> AsyncIterator[Database]:
-    async with orchestrator_database(fresh_database) as opened:
+async def database(fresh_orchestrator_database: str) -> AsyncIterator[Database]:
+    async with orchestrator_database(fresh_orchestrator_database) as opened:
         yield opened
 
 

@@ -89,8 +89,8 @@ class Rig:
 
 
 @pytest.fixture
-async def rig(fresh_database: str) -> AsyncIterator[Rig]:
-    async with orchestrator_database(fresh_database) as database:
+async def rig(fresh_orchestrator_database: str) -> AsyncIterator[Rig]:
+    async with orchestrator_database(fresh_orchestrator_database) as database:
         yield Rig(MemoryBroker(), database)
 
 

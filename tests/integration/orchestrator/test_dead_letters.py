@@ -95,8 +95,8 @@ class DeadLetterRig:
 
 
 @pytest.fixture
-async def rig(fresh_database: str) -> AsyncIterator[DeadLetterRig]:
-    async with orchestrator_database(fresh_database) as database:
+async def rig(fresh_orchestrator_database: str) -> AsyncIterator[DeadLetterRig]:
+    async with orchestrator_database(fresh_orchestrator_database) as database:
         yield DeadLetterRig(database)
 
 

@@ -45,8 +45,8 @@ class Rig:
 
 
 @pytest.fixture
-async def rig(fresh_database: str) -> AsyncIterator[Rig]:
-    async with orchestrator_database(fresh_database) as database:
+async def rig(fresh_orchestrator_database: str) -> AsyncIterator[Rig]:
+    async with orchestrator_database(fresh_orchestrator_database) as database:
         bus = MemoryBus(MemoryBroker())
         await HandWorker(bus).register()
         settings: dict[str, Any] = {"orchestrator_unclaimed_seconds": 60.0, "orchestrator_lease_seconds": 60.0}

@@ -23,7 +23,7 @@ async def budget(bus: MemoryBus) -> BudgetView:
     return msgspec.json.decode(await bus.ask(subjects.GET_BUDGET, question, wait_seconds=5), type=BudgetView)
 
 
-async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_names(fresh_database: str) -> None:
+async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_names(fresh_orchestrator_database: str) -> None:
     registry = new_registry(service="orchestrator", version="test")
     settings: dict[str, Any] = {
         "orchestrator_default_budget_usd": "1",
@@ -31,7 +31,7 @@ async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_na
         "orchestrator_unclaimed_seconds": 60.0,
         "orchestrator_lease_seconds": 60.0,
     }
-    async with orchestrator_database(fresh_database) as database:
+    async with orchestrator_database(fresh_orchestrator_database) as database:
         bus = MemoryBus(MemoryBroker())
         worker = HandWorker(bus)
         await worker.register()

@@ -49,8 +49,8 @@ FROM executions
 
 
 @pytest.fixture
-async def database(fresh_database: str) -> AsyncIterator[Database]:
-    async with orchestrator_database(fresh_database) as opened:
+async def database(fresh_orchestrator_database: str) -> AsyncIterator[Database]:
+    async with orchestrator_database(fresh_orchestrator_database) as opened:
         async with opened.connection() as connection:
             await connection.execute(ENDED, "old", 91, 7)
             await connection.execute(ENDED, "young", 89, 3)

@@ -42,8 +42,8 @@ PIPELINES = (
 
 
 @pytest.fixture
-async def database(fresh_database: str) -> AsyncIterator[Database]:
-    async with orchestrator_database(fresh_database) as opened:
+async def database(fresh_orchestrator_database: str) -> AsyncIterator[Database]:
+    async with orchestrator_database(fresh_orchestrator_database) as opened:
         yield opened
 
 

@@ -68,8 +68,8 @@ class Rig:
 
 
 @pytest.fixture
-async def rig(fresh_database: str) -> AsyncIterator[Rig]:
-    async with orchestrator_database(fresh_database) as database:
+async def rig(fresh_orchestrator_database: str) -> AsyncIterator[Rig]:
+    async with orchestrator_database(fresh_orchestrator_database) as database:
         rig = Rig(MemoryBroker(), database)
         await HandWorker(rig.bus).register()
         yield rig

@@ -159,8 +159,8 @@ class Books:
 
 
 @pytest.fixture
-async def books(fresh_database: str) -> AsyncIterator[Books]:
-    async with orchestrator_database(fresh_database) as database:
+async def books(fresh_orchestrator_database: str) -> AsyncIterator[Books]:
+    async with orchestrator_database(fresh_orchestrator_database) as database:
         bus = MemoryBus(MemoryBroker())
         await UsageAnswers(bus=bus, database=database, usage=UsageStore(load_queries("aif_orchestrator.usage"))).open()
         yield Books(database, bus)
