@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import nats
 import pytest
 
@@ -114,7 +113,8 @@ async def test_one_json_message_on_nats_is_an_order(factory: Factory) -> None:
         await connection.close()
 
     async with client_of(factory) as client:
-        [listed] = (await client.http.get("/api/kam/requests")).json()["requests"]
+        page = (await client.http.get("/api/kam/requests", params={"status": "completed"})).json()
+        [listed] = [each for each in page["requests"] if each["origin"] == "bus"]
         request = await client.ended(listed["request_id"])
         assert request["status"] == "completed"
         assert request["origin"] == "bus"
@@ -155,17 +155,16 @@ async def test_a_topic_without_source_and_without_a_model_is_refused_with_what_t
     assert "AIF_OPENAI_BASE_URL" in problem["detail"]
 
 
-async def test_every_ended_attempt_is_in_the_insights(factory: Factory) -> None:
-    async with client_of(factory) as client:
+async def test_every_ended_attempt_is_in_the_insights(factory_dir: Path) -> None:
+    async with running_factory(factory_dir) as factory, client_of(factory) as client:
         source_id = await client.upload(SAMPLES / "sourdough.html")
         for _ in range(3):
             accepted = await client.order("content_granulation_course", {"source": source_id})
             await client.ended(accepted["request_id"])
-
-    async with httpx.AsyncClient(base_url=factory.kam_url, headers={"X-API-Key": factory.keys.admin_key}) as http:
+        admin = {"X-API-Key": factory.keys.admin_key}
 
         async def figures() -> dict[str, Any] | None:
-            response = await http.get("/worker-insights", params={"worker_name": "content_granulator"})
+            response = await client.http.get("/worker-insights", params={"worker_name": "content_granulator"}, headers=admin)
             assert response.status_code == 200, response.text
             found = response.json()["figures"]
             return found[0] if found and found[0]["attempts"] == 3 else None

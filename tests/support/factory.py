@@ -1,6 +1,7 @@
-"""A whole factory for one test: servers and services as processes, with short times, in a folder of its own.
+"""A whole factory: servers and services as processes, with short times, in a folder of its own.
 
-`factory` is the usual one. `running_factory(...)` takes other settings, other services, or a folder that outlives it.
+`factory` is the usual one, which the tests of a module share. `running_factory(...)` is for one test alone: it takes other
+settings, other services, or a folder that outlives it.
 """
 
 import random
@@ -8,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -70,17 +71,34 @@ def plan_for_tests(
 @pytest.fixture
 def factory_dir() -> Iterator[Path]:
     """A folder that any user may pass through, since Postgres does not run as root."""
+    with _open_folder() as folder:
+        yield folder
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def factory_of_the_module() -> AsyncIterator[Factory]:
+    with _open_folder() as folder:
+        async with running_factory(folder) as running:
+            yield running
+
+
+@pytest.fixture
+def factory(factory_of_the_module: Factory) -> Iterator[Factory]:
+    """A factory in which orders, sources and letters of the module's other tests may lie. Nothing of it may be broken."""
+    begins = {name: path.stat().st_size for name, path in factory_of_the_module.log_paths.items()}
+    yield factory_of_the_module
+    for name, path in factory_of_the_module.log_paths.items():
+        _say(name, f"its log ends:\n{log_tail(path, since=begins[name])}")
+
+
+@contextmanager
+def _open_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="aif-factory-"))
     folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest_asyncio.fixture
-async def factory(factory_dir: Path) -> AsyncIterator[Factory]:
-    """A factory of its own for each test."""
-    async with running_factory(factory_dir) as running:
-        yield running
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def _say(member: str, words: str) -> None:
