@@ -301,8 +301,15 @@ class GuardedServer:
             find_nats_server(os.environ), "--config", str(config), stderr=asyncio.subprocess.DEVNULL
         )
         ports = self._folder / f"nats-server_{self._process.pid}.ports"
-        await eventually(ports.exists, within_seconds=10.0)
-        self.url = msgspec.json.decode(ports.read_bytes())["nats"][0]
+
+        def first_address() -> str:
+            """Empty while the file is not there or not written to its end."""
+            try:
+                return str(msgspec.json.decode(ports.read_bytes())["nats"][0])
+            except (FileNotFoundError, msgspec.DecodeError):
+                return ""
+
+        self.url = await eventually(first_address, within_seconds=10.0)
 
     async def stop(self) -> None:
         assert self._process is not None

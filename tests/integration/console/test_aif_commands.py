@@ -396,19 +396,22 @@ def test_wrong_settings_are_told_all_at_once(tmp_path: Path) -> None:
 def test_ctrl_c_while_watching_leaves_the_order_alone(up: Running) -> None:
     granulator = int((up.data_dir / "run" / "granulator.pid").read_text())
     os.kill(granulator, signal.SIGSTOP)
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "aif_console", "order", "quiz", "--source", str(SAMPLE), "--data", str(up.data_dir)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ(),
+    )
     try:
-        watching = subprocess.Popen(
-            [sys.executable, "-m", "aif_console", "order", "quiz", "--source", str(SAMPLE), "--data", str(up.data_dir)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environ(),
-        )
         until_it_says("workflow started", watching)
         watching.send_signal(signal.SIGINT)
         last_words, complaints = watching.communicate(timeout=END_SECONDS)
     finally:
         os.kill(granulator, signal.SIGCONT)
+        if watching.returncode is None:
+            watching.kill()
+            watching.communicate()
 
     come_back = re.search(r"aif watch (req_\w+)", last_words)
     assert watching.returncode == 130
