@@ -1,13 +1,13 @@
 """One batch, worked out in memory: every arrival stepped through the core, and everything that has to be stored for it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
+from typing import assert_never
 
 import msgspec
 
 from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
-from aif_contracts.events import Kept
+from aif_contracts.events import ExecutionEvent, Kept
 from aif_contracts.metering import ProviderCall
 from aif_contracts.money import ZERO
 from aif_contracts.packets import ClaimAnswer, ProgressAnswer, Superseded, WorkPacket
@@ -41,6 +41,8 @@ FOUND_BY = "orchestrator"
 _SECRETS = Redactor()
 """By their shapes: a packet is made here, of what clients have sent."""
 
+_encoder = msgspec.json.Encoder()
+
 FollowUp = LoadOutputs | StoreInput | TellWorkers
 """Commands that are performed after the commit, and come again by their timers if they are lost."""
 
@@ -50,17 +52,39 @@ CircumstancesOf = Callable[[str, str, str, str], Circumstances]
 
 
 class Worked:
-    """One execution after its arrivals."""
+    """One execution after its arrivals, and what follows from them, sorted by kind once: everybody asks for one kind."""
 
-    __slots__ = ("applied", "arrivals", "before", "commands", "execution", "execution_id")
+    __slots__ = (
+        "applied",
+        "attempts",
+        "before",
+        "burials",
+        "calls",
+        "commands",
+        "events",
+        "execution",
+        "execution_id",
+        "follow_ups",
+        "moves",
+        "packets",
+        "settlements",
+    )
 
-    def __init__(self, arrivals: Sequence[Arrival], before: Execution | None) -> None:
-        self.execution_id = arrivals[0].execution_id
-        self.arrivals = arrivals
+    def __init__(self, execution_id: str, before: Execution | None) -> None:
+        self.execution_id = execution_id
         self.before = before
         self.execution = before
-        self.commands: list[Command] = []
         self.applied: list[tuple[Arrival, Applied]] = []
+        self.commands: list[Command] = []
+        """All of them, as they were given."""
+        self.packets: list[WorkPacket] = []
+        self.burials: list[BuryPacket] = []
+        self.events: list[EmitEvent] = []
+        self.attempts: list[RecordAttempt] = []
+        self.calls: list[ProviderCall] = []
+        self.settlements: list[SettleCall] = []
+        self.moves: list[MoveAccount] = []
+        self.follow_ups: list[FollowUp] = []
 
     @property
     def is_new(self) -> bool:
@@ -70,9 +94,48 @@ class Worked:
     def has_changed(self) -> bool:
         return self.before is not None and self.execution is not self.before
 
-    @property
-    def events(self) -> list[EmitEvent]:
-        return [command for command in self.commands if isinstance(command, EmitEvent)]
+    def take(self, arrival: Arrival, execution: Execution, commands: Sequence[Command]) -> None:
+        """The execution after one more arrival, what follows from it, and what those who asked want to know."""
+        answer: ClaimAnswer | ProgressAnswer | None = None
+        refusal: Refuse | None = None
+        kept: Kept | None = None
+        for command in commands:
+            match command:
+                case EmitEvent():
+                    self.events.append(command)
+                case DispatchPacket():
+                    self.packets.append(command.packet)
+                case RecordAttempt():
+                    self.attempts.append(command)
+                case AnswerClaim() | AnswerProgress():
+                    answer = command.answer
+                case MoveAccount():
+                    self.moves.append(command)
+                case RecordCall():
+                    self.calls.append(command.call)
+                case SettleCall():
+                    self.settlements.append(command)
+                case LoadOutputs() | StoreInput() | TellWorkers():
+                    self.follow_ups.append(command)
+                case BuryPacket():
+                    self.burials.append(command)
+                case Refuse():
+                    refusal = command
+                case AnswerResume():
+                    kept = command.kept
+                case _:
+                    assert_never(command)
+        self.execution = execution
+        self.commands += commands
+        applied = Applied(
+            answer=answer,
+            refusal=refusal,
+            kept=kept,
+            client_id=execution.client_id,
+            status=execution.status,
+            template_version=execution.template_version,
+        )
+        self.applied.append((arrival, applied))
 
 
 def work_out(
@@ -84,30 +147,35 @@ def work_out(
 
     Nothing is stored and nothing is sent here.
     """
-    ordered = sorted(arrivals, key=lambda arrival: arrival.execution_id)
+    by_execution: dict[str, list[Arrival]] = {}
+    for arrival in arrivals:
+        by_execution.setdefault(arrival.execution_id, []).append(arrival)
     return [
-        _work_out_one(list(group), found.get(execution_id), circumstances_of)
-        for execution_id, group in groupby(ordered, key=lambda arrival: arrival.execution_id)
+        _work_out_one(execution_id, by_execution[execution_id], found.get(execution_id), circumstances_of)
+        for execution_id in sorted(by_execution)
     ]
 
 
 def attempts_of(worked: Sequence[Worked]) -> list[RecordAttempt]:
-    return [command for each in worked for command in each.commands if isinstance(command, RecordAttempt)]
+    return [attempt for each in worked for attempt in each.attempts]
 
 
 def calls_of(worked: Sequence[Worked]) -> list[ProviderCall]:
-    return [command.call for each in worked for command in each.commands if isinstance(command, RecordCall)]
+    return [call for each in worked for call in each.calls]
 
 
 def settlements_of(worked: Sequence[Worked]) -> list[SettleCall]:
-    return [command for each in worked for command in each.commands if isinstance(command, SettleCall)]
+    return [settlement for each in worked for settlement in each.settlements]
 
 
 def moves_of(worked: Sequence[Worked]) -> list[MoveAccount]:
     """One for each execution: what its arrivals have moved together."""
     moves: list[MoveAccount] = []
     for each in worked:
-        own = [command for command in each.commands if isinstance(command, MoveAccount)]
+        own = each.moves
+        if len(own) < 2:
+            moves += own
+            continue
         by_window = {move.window: [other for other in own if other.window == move.window] for move in own}
         moves += [_together(of_window) for of_window in by_window.values()]
     return moves
@@ -128,12 +196,7 @@ def _together(moves: Sequence[MoveAccount]) -> MoveAccount:
 
 def follow_ups_of(worked: Sequence[Worked]) -> list[tuple[str, FollowUp]]:
     """With the id of the execution that each belongs to."""
-    return [
-        (each.execution_id, command)
-        for each in worked
-        for command in each.commands
-        if isinstance(command, LoadOutputs | StoreInput | TellWorkers)
-    ]
+    return [(each.execution_id, follow_up) for each in worked for follow_up in each.follow_ups]
 
 
 HeadersOf = Callable[[Execution, str | None], Mapping[str, str]]
@@ -148,66 +211,61 @@ def messages_of(worked: Sequence[Worked], headers_of: HeadersOf) -> list[Outgoin
         if each.execution is None:
             continue
         trace = headers_of(each.execution, None)
-        for command in each.commands:
-            match command:
-                case DispatchPacket(packet=packet):
-                    packets.append(
-                        Outgoing(
-                            subject=subjects.work(packet.worker_name, packet.control.priority),
-                            payload=msgspec.json.encode(packet),
-                            message_id=packet.packet_id,
-                            headers=headers_of(each.execution, packet.stage_id),
-                        )
-                    )
-                case BuryPacket(packet=packet, reason=reason):
-                    others.append(_dead_letter_of(packet, reason, trace))
-                case EmitEvent(event=event):
-                    kind = str(event.data.__struct_config__.tag)
-                    others.append(
-                        Outgoing(
-                            subject=subjects.event(event.client_id, event.subject, kind),
-                            payload=msgspec.json.encode(event),
-                            message_id=event.id,
-                            headers=trace,
-                        )
-                    )
-                case _:
-                    pass
+        packets += [_offer(packet, headers_of(each.execution, packet.stage_id)) for packet in each.packets]
+        others += [_told(emitted.event, trace) for emitted in each.events]
+        others += [_dead_letter_of(burial.packet, burial.reason, trace) for burial in each.burials]
     return packets + others + performance_messages([each.record for each in attempts_of(worked)])
 
 
 def _work_out_one(
+    execution_id: str,
     arrivals: Sequence[Arrival],
     before: Execution | None,
     circumstances_of: CircumstancesOf,
 ) -> Worked:
-    worked = Worked(arrivals, before)
+    worked = Worked(execution_id, before)
     for arrival in arrivals:
         happening = arrival.happening
+        execution = worked.execution
         if isinstance(happening, ExecutionOrdered):
-            if worked.execution is None:
-                order = happening.order
-                version = order.template_version or ""
-                circumstances = circumstances_of(happening.owner, order.template_name, version, order.client_id)
-                worked.execution, commands = begin(order, circumstances, happening.trace, happening.owner, happening.terms)
-                worked.commands += commands
-            worked.applied.append((arrival, _applied(worked.execution, ())))
+            if execution is not None:
+                worked.take(arrival, execution, ())
+                continue
+            order = happening.order
+            version = order.template_version or ""
+            circumstances = circumstances_of(happening.owner, order.template_name, version, order.client_id)
+            worked.take(arrival, *begin(order, circumstances, happening.trace, happening.owner, happening.terms))
             continue
-        if worked.execution is None:
+        if execution is None:
             if isinstance(happening, CallBooked):
                 # Money is kept even when nothing else is known about it.
-                worked.commands.append(RecordCall(call=happening.call))
+                worked.calls.append(happening.call)
             asks = isinstance(happening, AttemptClaimed | AttemptProgressed)
             worked.applied.append((arrival, Applied(answer=Superseded() if asks else None)))
             continue
-        execution = worked.execution
         circumstances = circumstances_of(
             execution.template_owner, execution.template, execution.template_version, execution.client_id
         )
-        worked.execution, commands = step(execution, happening, circumstances)
-        worked.commands += commands
-        worked.applied.append((arrival, _applied(worked.execution, commands)))
+        worked.take(arrival, *step(execution, happening, circumstances))
     return worked
+
+
+def _offer(packet: WorkPacket, headers: Mapping[str, str]) -> Outgoing:
+    return Outgoing(
+        subject=subjects.work(packet.worker_name, packet.control.priority),
+        payload=_encoder.encode(packet),
+        message_id=packet.packet_id,
+        headers=headers,
+    )
+
+
+def _told(event: ExecutionEvent, trace: Mapping[str, str]) -> Outgoing:
+    return Outgoing(
+        subject=subjects.event(event.client_id, event.subject, event.type.removeprefix("aif.")),
+        payload=_encoder.encode(event),
+        message_id=event.id,
+        headers=trace,
+    )
 
 
 def _dead_letter_of(packet: WorkPacket, reason: str, trace: Mapping[str, str]) -> Outgoing:
@@ -225,29 +283,4 @@ def _dead_letter_of(packet: WorkPacket, reason: str, trace: Mapping[str, str]) -
         payload=msgspec.json.encode(bounded(without_secrets(letter, _SECRETS))),
         message_id=f"dead.{packet.packet_id}",
         headers=trace,
-    )
-
-
-def _applied(execution: Execution, commands: Sequence[Command]) -> Applied:
-    """What those who asked want to know."""
-    answer: ClaimAnswer | ProgressAnswer | None = None
-    refusal: Refuse | None = None
-    kept: Kept | None = None
-    for command in commands:
-        match command:
-            case AnswerClaim() | AnswerProgress():
-                answer = command.answer
-            case Refuse():
-                refusal = command
-            case AnswerResume():
-                kept = command.kept
-            case _:
-                pass
-    return Applied(
-        answer=answer,
-        refusal=refusal,
-        kept=kept,
-        client_id=execution.client_id,
-        status=execution.status,
-        template_version=execution.template_version,
     )

@@ -1,13 +1,14 @@
 """Prometheus figures, counted from what was committed."""
 
+from collections import Counter as Tally
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from aif_contracts.budgets import BUDGET_EXCEEDED, BUDGET_RESERVED, ENERGY_EXCEEDED
 from aif_contracts.events import Totals, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
-from aif_orchestrator.engine.batch import Worked, attempts_of
-from aif_orchestrator.execution.state import Execution
+from aif_contracts.orders import ExecutionStatus
+from aif_orchestrator.engine.batch import Worked
 
 _DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _COST_BUCKETS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 50)
@@ -52,19 +53,29 @@ class Figures:
 
     def count(self, worked: Sequence[Worked]) -> None:
         self._batches.observe(len(worked))
-        for attempt in attempts_of(worked):
-            record = attempt.record
-            self._steps.labels(record.worker_name, record.action, record.failure_code or "success").inc()
+        steps = Tally(
+            (record.worker_name, record.action, record.failure_code or "success")
+            for each in worked
+            for record in [attempt.record for attempt in each.attempts]
+        )
+        for labels, times in steps.items():
+            self._steps.labels(*labels).inc(times)
+        ended: dict[str, list[tuple[ExecutionStatus, Totals]]] = {}
         for each in worked:
             if each.execution is None or not each.execution.is_final:
                 continue
             for emitted in each.events:
                 data = emitted.event.data
                 if isinstance(data, WorkflowCompleted | WorkflowFailed | WorkflowCancelled):
-                    self._count_ended(each.execution, data.totals)
+                    ended.setdefault(each.execution.template, []).append((each.execution.status, data.totals))
+        for template, ends in ended.items():
+            self._count_ended(template, ends)
 
-    def _count_ended(self, execution: Execution, totals: Totals) -> None:
-        self._executions.labels(execution.template, execution.status).inc()
-        self._duration.labels(execution.template).observe(totals.wall_time_ms / 1000)
-        # A histogram is for looking at, not for accounting: the ledger keeps the exact amount.
-        self._cost.labels(execution.template).observe(float(totals.cost_usd))
+    def _count_ended(self, template: str, ends: Sequence[tuple[ExecutionStatus, Totals]]) -> None:
+        for status, times in Tally(status for status, _ in ends).items():
+            self._executions.labels(template, status).inc(times)
+        duration, cost = self._duration.labels(template), self._cost.labels(template)
+        for _, totals in ends:
+            duration.observe(totals.wall_time_ms / 1000)
+            # A histogram is for looking at, not for accounting: the ledger keeps the exact amount.
+            cost.observe(float(totals.cost_usd))

@@ -20,6 +20,8 @@ class ExecutionSpans:
 
     def headers(self, execution: Execution, stage_id: str | None = None) -> Headers:
         """For what the execution, or one of its stages, causes."""
+        if not self._tracing.is_on:
+            return execution.trace
         inner = self._tracing.child(execution.trace, _name(execution))
         return inner if stage_id is None else self._tracing.child(inner, stage_id)
 
