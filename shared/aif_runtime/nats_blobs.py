@@ -29,7 +29,6 @@ from aif_runtime.blob_keys import (
 )
 from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable, BusUnavailable
 from aif_runtime.nats_bus import NatsBus
-from aif_runtime.nats_connection import header
 from aif_runtime.nats_direct import StreamMissing, latest, read_batch
 from aif_runtime.nats_publishing import EXPECT_UNUSED, SubjectTaken
 from aif_runtime.nats_topology import bucket_stream, object_stream
@@ -188,7 +187,7 @@ class NatsBlobStore:
             if not messages:
                 break
             chunks += [message.data for message in messages]
-            sequence = int(header(messages[-1], "Nats-Sequence")) + 1
+            sequence = int(messages[-1].headers["Nats-Sequence"]) + 1
         return b"".join(chunks)
 
     async def _object_meta(self, key: str) -> _ObjectMeta | None:

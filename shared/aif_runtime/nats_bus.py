@@ -8,23 +8,24 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Self
 
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from aif_runtime.broker_rules import check_sendable
 from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, Question, entry_subject
 from aif_runtime.failures import BusUnavailable, NoAnswer
-from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection, status_of
+from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection
 from aif_runtime.nats_consumer import NatsDeliveries
 from aif_runtime.nats_direct import StreamMissing, latest, latest_of_each
 from aif_runtime.nats_publishing import Publisher
 from aif_runtime.nats_topology import bucket_stream, declare
+from aif_runtime.nats_wire import Arrived
 from aif_runtime.prepared_message import Prepared
 from aif_runtime.topology import Topology, factory_topology
 
 PUBLISH_LIMIT_SECONDS = 5.0
 ANSWERS_AT_ONCE = 1000
-"""More questions wait in the connection's queue."""
+QUESTIONS_WAITING = 100_000
+"""More are dropped: whoever asked has long given up when their turn comes."""
 CLOSE_LIMIT_SECONDS = 2.0
 LISTENER_BACKLOG = 10_000
 SHORTEST_TTL_SECONDS = 1.0
@@ -57,8 +58,8 @@ class NatsBroadcasts:
             return None
         return self._backlog.popleft()
 
-    async def take(self, message: Msg) -> None:
-        self._backlog.append(Broadcast(subject=message.subject, payload=message.data, headers=message.headers or {}))
+    def take(self, message: Arrived) -> None:
+        self._backlog.append(Broadcast(subject=message.subject, payload=message.data, headers=message.headers))
         self._arrived.set()
 
 
@@ -77,7 +78,8 @@ class NatsBus:
         self._declared_at = 0.0
         self._answer_subscriptions: list[Subscription] = []
         self._answering: set[asyncio.Task[None]] = set()
-        self._answer_places = asyncio.Semaphore(ANSWERS_AT_ONCE)
+        self._questions: deque[tuple[Answerer, Arrived]] = deque()
+        """Those that wait for a place."""
         self._consumers: list[NatsDeliveries] = []
         self._closed = False
 
@@ -172,20 +174,22 @@ class NatsBus:
             reply = await self._connection.request(subject, payload, wait_seconds=wait_seconds, headers=headers)
         except TimeoutError as late:
             raise NoAnswer(f"no answer on {subject} within {wait_seconds:g} s") from late
-        if status_of(reply) == NO_RESPONDERS:
+        if reply.status == NO_RESPONDERS:
             raise NoAnswer(f"nobody listens on {subject}")
-        if reply.headers is not None and SERVICE_ERROR in reply.headers:
+        if SERVICE_ERROR in reply.headers:
             raise NoAnswer(f"the answer on {subject} failed")
         return reply.data
 
     async def answer(self, subject: str, group: str, answerer: Answerer) -> None:
         self._check_open()
 
-        async def take(message: Msg) -> None:
-            await self._answer_places.acquire()
-            task = asyncio.create_task(self._answer(answerer, message))
-            self._answering.add(task)
-            task.add_done_callback(self._answered)
+        def take(message: Arrived) -> None:
+            if len(self._answering) < ANSWERS_AT_ONCE:
+                self._begin_answer(answerer, message)
+            elif len(self._questions) < QUESTIONS_WAITING:
+                self._questions.append((answerer, message))
+            else:
+                _logger.warning("question_dropped", extra={"subject": message.subject})
 
         self._answer_subscriptions.append(await self._connection.subscribe(subject, take, queue=group))
         await self._connection.flush()
@@ -257,15 +261,25 @@ class NatsBus:
             *(deliveries.close() for deliveries in self._consumers),
             *(self._connection.drain(subscription) for subscription in self._answer_subscriptions),
         )
-        if self._answering:
-            _, unfinished = await asyncio.wait(self._answering, timeout=CLOSE_LIMIT_SECONDS)
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_SECONDS):
+                while self._answering:
+                    await asyncio.wait(self._answering)
+        except TimeoutError:
+            self._questions.clear()
+            unfinished = tuple(self._answering)
             for task in unfinished:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
         await self._connection.close()
 
-    async def _answer(self, answerer: Answerer, message: Msg) -> None:
-        question = Question(subject=message.subject, payload=message.data, headers=message.headers or {})
+    def _begin_answer(self, answerer: Answerer, message: Arrived) -> None:
+        task = asyncio.create_task(self._answer(answerer, message))
+        self._answering.add(task)
+        task.add_done_callback(self._answered)
+
+    async def _answer(self, answerer: Answerer, message: Arrived) -> None:
+        question = Question(subject=message.subject, payload=message.data, headers=message.headers)
         try:
             await self._connection.send(message.reply, await answerer(question))
         except Exception:
@@ -273,7 +287,7 @@ class NatsBus:
             _logger.exception("answer_failed", extra={"subject": message.subject})
             await self._refuse(message)
 
-    async def _refuse(self, message: Msg) -> None:
+    async def _refuse(self, message: Arrived) -> None:
         try:
             await self._connection.send(
                 message.reply, headers={SERVICE_ERROR: "the question could not be answered", SERVICE_ERROR_CODE: "500"}
@@ -283,7 +297,8 @@ class NatsBus:
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._answering.discard(task)
-        self._answer_places.release()
+        if self._questions:
+            self._begin_answer(*self._questions.popleft())
 
     def _check_open(self) -> None:
         if self._closed:

@@ -7,17 +7,18 @@ reply subject of its own below it, and whoever waits is found by the last token;
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Self, TypeVar
 
 import msgspec
 import nats.errors
 from msgspec import Struct
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from aif_runtime.failures import BusUnavailable
+from aif_runtime.nats_client import ShortWayClient, Taker
+from aif_runtime.nats_wire import Arrived, written
+from aif_runtime.prepared_message import Prepared
 
 PING_SECONDS = 5
 UNANSWERED_PINGS = 2
@@ -32,9 +33,7 @@ FLUSH_LIMIT_SECONDS = 2
 CLOSE_LIMIT_SECONDS = 2.0
 BUFFER_BYTES = 64 * 1024 * 1024
 """Of unsent bytes. Above it the client would flush within a send and swallow a cancellation while doing so."""
-SUBSCRIPTION_MESSAGES = 512 * 1024
 
-STATUS = "Status"
 NO_RESPONDERS = "503"
 
 _logger = logging.getLogger(__name__)
@@ -64,14 +63,14 @@ class _Refused(Struct, frozen=True):
 
 _REFUSED = msgspec.json.Decoder(_Refused)
 
-ReplyTaker = Callable[[Msg | None], None]
+ReplyTaker = Callable[[Arrived | None], None]
 """Called once: with the reply, or with None when the connection was lost before it came."""
 
 
 class NatsConnection:
     """Make one by `connect`."""
 
-    def __init__(self, client: Client, name: str, reply_limit_seconds: float) -> None:
+    def __init__(self, client: ShortWayClient, name: str, reply_limit_seconds: float) -> None:
         self.reply_limit_seconds = reply_limit_seconds
         """How long the broker itself may take for an answer."""
         self._client = client
@@ -103,7 +102,7 @@ class NatsConnection:
 
         `url` may name several servers, separated by commas.
         """
-        client = Client()
+        client = ShortWayClient()
         self = cls(client, name, reply_limit_seconds)
         try:
             async with asyncio.timeout(connect_limit_seconds):
@@ -174,22 +173,23 @@ class NatsConnection:
     async def send(
         self, subject: str, payload: bytes = b"", *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Hand a message to the connection; it leaves in order with all others."""
-        try:
-            await self._client.publish(subject, payload, reply, dict(headers) if headers else None)
-        except nats.errors.MaxPayloadError as too_large:
-            raise ValueError(
-                f"payload to {subject} has {len(payload)} bytes, this broker takes at most {self.max_payload}: store it as a "
-                "blob and send the reference"
-            ) from too_large
-        except (nats.errors.ConnectionClosedError, nats.errors.OutboundBufferLimitError) as lost:
-            raise BusUnavailable(f"no connection to NATS: {self.trouble}") from lost
+        """Hand a message to the connection; it leaves in order with all others. Raises ValueError when this broker does not
+        take it, BusUnavailable."""
+        self._check_size(subject, payload)
+        await self._write(written(subject, payload, reply=reply, headers=headers))
 
-    async def subscribe(self, subject: str, taker: Callable[[Msg], Awaitable[None]], *, queue: str = "") -> Subscription:
+    async def send_all(self, addressed: Iterable[tuple[str, Prepared]]) -> None:
+        """The same for many, each with where its reply is to go: all of them, or none."""
+        commands: list[bytes] = []
+        for reply, message in addressed:
+            self._check_size(message.subject, message.payload)
+            commands.append(written(message.subject, message.payload, reply=reply, headers=message.headers))
+        await self._write(b"".join(commands))
+
+    async def subscribe(self, subject: str, taker: Taker, *, queue: str = "") -> Subscription:
+        """`taker` must not raise, nor take long."""
         try:
-            subscription = await self._client.subscribe(
-                subject, queue=queue, cb=taker, pending_msgs_limit=SUBSCRIPTION_MESSAGES
-            )
+            subscription = await self._client.take(subject, taker, queue=queue)
         except nats.errors.ConnectionClosedError as lost:
             raise BusUnavailable(f"no connection to NATS: {self.trouble}") from lost
         self._subscriptions.add(subscription)
@@ -231,13 +231,13 @@ class NatsConnection:
 
     async def request(
         self, subject: str, payload: bytes, *, wait_seconds: float, headers: Mapping[str, str] | None = None
-    ) -> Msg:
+    ) -> Arrived:
         """The reply, whatever it says. Raises TimeoutError, and BusUnavailable when there is no connection for so long or it
         is lost before the reply came."""
         await self.until_up(wait_seconds)
-        reply_came: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
+        reply_came: asyncio.Future[Arrived | None] = asyncio.get_running_loop().create_future()
 
-        def take(message: Msg | None) -> None:
+        def take(message: Arrived | None) -> None:
             if not reply_came.done():
                 reply_came.set_result(message)
 
@@ -259,7 +259,7 @@ class NatsConnection:
             message = await self.request(f"$JS.API.{verb}", payload, wait_seconds=self.reply_limit_seconds)
         except TimeoutError as late:
             raise BusUnavailable(f"JetStream did not answer {verb}: {self.trouble or 'no reply'}") from late
-        if status_of(message) == NO_RESPONDERS:
+        if message.status == NO_RESPONDERS:
             raise BusUnavailable(f"JetStream is not available for {verb}")
         refusal = refusal_in(message.data)
         if refusal is not None:
@@ -277,6 +277,19 @@ class NatsConnection:
             await asyncio.shield(flushing)
         except (nats.errors.Error, OSError) as failed:
             raise BusUnavailable(f"the broker does not answer: {self.trouble or failed}") from failed
+
+    def _check_size(self, subject: str, payload: bytes) -> None:
+        if len(payload) > self._client.max_payload:
+            raise ValueError(
+                f"payload to {subject} has {len(payload)} bytes, this broker takes at most {self.max_payload}: store it as a "
+                "blob and send the reference"
+            )
+
+    async def _write(self, commands: bytes) -> None:
+        try:
+            await self._client.write(commands)
+        except (nats.errors.ConnectionClosedError, nats.errors.OutboundBufferLimitError) as lost:
+            raise BusUnavailable(f"no connection to NATS: {self.trouble}") from lost
 
     async def _flush(self) -> None:
         # Twice, because the client's ping overtakes what it has not yet written; only the second comes behind it.
@@ -305,7 +318,7 @@ class NatsConnection:
             _logger.warning("nats_close_unfinished", extra={"connection": self._name, "error": repr(failed)})
         self._tell_all_lost()
 
-    async def _on_reply(self, message: Msg) -> None:
+    def _on_reply(self, message: Arrived) -> None:
         taker = self._waiting.pop(message.subject.rpartition(".")[2], None)
         if taker is not None:
             taker(message)
@@ -362,19 +375,8 @@ def _heeded(flushing: "asyncio.Future[None]") -> None:
         flushing.exception()
 
 
-def status_of(message: Msg) -> str | None:
-    """The status of a message that the server itself wrote, for example `404`; None for a message with content."""
-    if message.data or not message.headers:
-        return None
-    return message.headers.get(STATUS)
-
-
 def refusal_in(reply: bytes) -> ApiError | None:
     """The error of a JetStream reply."""
     if b'"error"' not in reply:
         return None
     return _REFUSED.decode(reply).error
-
-
-def header(message: Msg, name: str) -> Any:
-    return message.headers.get(name) if message.headers else None

@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from aif_runtime.broker_rules import check_batch
 from aif_runtime.bus import ConsumerSpec
 from aif_runtime.failures import BusUnavailable
-from aif_runtime.nats_connection import JetStreamRefusal, NatsConnection, status_of
+from aif_runtime.nats_connection import JetStreamRefusal, NatsConnection
+from aif_runtime.nats_wire import DESCRIPTION, Arrived
 
 NANOSECONDS = 1_000_000_000
 REST_OF_BATCH_SECONDS = 0.005
@@ -43,7 +43,7 @@ class NatsDelivery:
 
     __slots__ = ("_ack_wait_seconds", "_connection", "_held_since", "_message")
 
-    def __init__(self, connection: NatsConnection, message: Msg, ack_wait_seconds: float) -> None:
+    def __init__(self, connection: NatsConnection, message: Arrived, ack_wait_seconds: float) -> None:
         self._connection = connection
         self._message = message
         self._ack_wait_seconds = ack_wait_seconds
@@ -59,7 +59,7 @@ class NatsDelivery:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        return self._message.headers or {}
+        return self._message.headers
 
     @property
     def num_delivered(self) -> int:
@@ -166,9 +166,9 @@ class NatsDeliveries:
         request = {"batch": max_messages, "no_wait": True, "expires": expires}
         await self._connection.send(self._next_subject, msgspec.json.encode(request), reply=self._open_request)
 
-    async def _take(self, message: Msg) -> None:
+    def _take(self, message: Arrived) -> None:
         """Called by the client for each message, in order."""
-        status = status_of(message)
+        status = message.status
         if status is None:
             self._arrived.append(NatsDelivery(self._connection, message, self._spec.ack_wait_seconds))
             self._expected -= 1
@@ -178,7 +178,7 @@ class NatsDeliveries:
             self._open_request = ""
             if status not in (NO_MESSAGES, REQUEST_EXPIRED):
                 # 503 without a consumer, 409 when it was deleted, moved or is asked by too many: look after it, and pause.
-                self._trouble = f"{status} {(message.headers or {}).get('Description', '').strip()}".strip()
+                self._trouble = f"{status} {message.headers.get(DESCRIPTION, '')}".strip()
         self._news.set()
 
     def _on_connection_change(self) -> None:

@@ -1,14 +1,14 @@
 """Read single stored messages from a stream without a consumer: the latest of a subject, or of many."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
-from nats.aio.msg import Msg
 
 from aif_runtime.failures import BusUnavailable
-from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection, status_of
+from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection
+from aif_runtime.nats_wire import Arrived
 
 MOST_SUBJECTS = 1000
 """In one request; the broker's limit is 1,024."""
@@ -25,7 +25,7 @@ class StreamMissing(Exception):
 class Latest(Struct, frozen=True, kw_only=True):
     subject: str
     payload: bytes
-    headers: dict[str, str]
+    headers: Mapping[str, str]
 
 
 class _SubjectState(Struct, frozen=True):
@@ -44,12 +44,12 @@ async def latest(connection: NatsConnection, stream: str, subject: str) -> Lates
         )
     except TimeoutError as late:
         raise BusUnavailable(f"the stream {stream} does not answer: {connection.trouble or 'no reply'}") from late
-    status = status_of(message)
+    status = message.status
     if status == NO_RESPONDERS:
         raise StreamMissing(stream)
     if status == NOT_FOUND:
         return None
-    return Latest(subject=subject, payload=message.data, headers=message.headers or {})
+    return Latest(subject=subject, payload=message.data, headers=message.headers)
 
 
 async def latest_of_each(connection: NatsConnection, stream: str, pattern: str) -> list[Latest]:
@@ -72,21 +72,21 @@ async def _latest_of(connection: NatsConnection, stream: str, patterns: Sequence
     if answer is None:
         return None
     return [
-        Latest(subject=(message.headers or {}).get("Nats-Subject", ""), payload=message.data, headers=message.headers or {})
+        Latest(subject=message.headers.get("Nats-Subject", ""), payload=message.data, headers=message.headers)
         for message in answer
     ]
 
 
-async def read_batch(connection: NatsConnection, stream: str, request: bytes) -> list[Msg] | None:
+async def read_batch(connection: NatsConnection, stream: str, request: bytes) -> list[Arrived] | None:
     """Every message of a direct answer, up to its end mark. None when the broker finds too many.
 
     Raises StreamMissing, BusUnavailable.
     """
-    collected: list[Msg] = []
+    collected: list[Arrived] = []
     end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def take(message: Msg) -> None:
-        status = status_of(message)
+    def take(message: Arrived) -> None:
+        status = message.status
         if status is None:
             collected.append(message)
         elif not end.done():

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from aif_runtime.nats_connection import NatsConnection
+from aif_runtime.nats_wire import Arrived
 from aif_runtime.prepared_message import Prepared
 
 WORTH_A_BATCH = 8
@@ -61,10 +61,10 @@ class FastIngest:
         prefix = f"{self._inbox}.{batch}.{FLOW}.fail"
         last = len(messages)
         try:
-            for place, message in enumerate(messages, 1):
-                step = _ENDS if place == last else _BEGINS if place == 1 else _CONTINUES
-                reply = f"{prefix}.{place}.{step}.$FI"
-                await self._connection.send(message.subject, message.payload, reply=reply, headers=message.headers)
+            replies = [f"{prefix}.{place}.{_CONTINUES}.$FI" for place in range(1, last + 1)]
+            replies[0] = f"{prefix}.1.{_BEGINS}.$FI"
+            replies[-1] = f"{prefix}.{last}.{_ENDS}.$FI"
+            await self._connection.send_all(zip(replies, messages, strict=True))
             return await taken == last
         finally:
             del self._waiting[batch]
@@ -80,7 +80,7 @@ class FastIngest:
             if self._subscription is None:
                 self._subscription = await self._connection.subscribe(f"{self._inbox}.>", self._take)
 
-    async def _take(self, message: Msg) -> None:
+    def _take(self, message: Arrived) -> None:
         batch = message.subject.removeprefix(self._inbox).split(".", 2)[1]
         taken = self._waiting.get(batch)
         if taken is None or taken.done():

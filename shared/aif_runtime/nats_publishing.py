@@ -10,13 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from msgspec import Struct
-from nats.aio.msg import Msg
 
 from aif_runtime.bus import Outgoing
 from aif_runtime.failures import BusUnavailable
-from aif_runtime.nats_connection import NO_RESPONDERS, ApiError, NatsConnection, refusal_in, status_of
+from aif_runtime.nats_connection import NO_RESPONDERS, ApiError, NatsConnection, refusal_in
 from aif_runtime.nats_fast_ingest import WORTH_A_BATCH, FastIngest
 from aif_runtime.nats_gathering import Gathering, NotConfirmed
+from aif_runtime.nats_wire import Arrived
 from aif_runtime.prepared_message import Prepared
 
 MESSAGE_ID = "Nats-Msg-Id"
@@ -71,10 +71,8 @@ class _Window:
         self._failed = {index: Unconfirmed(message=message) for index, message in enumerate(messages)}
         try:
             async with asyncio.timeout(limit_seconds):
-                for index, message in enumerate(messages):
-                    reply = self._connection.expect(self._taker(index, message))
-                    self._replies.append(reply)
-                    await self._connection.send(message.subject, message.payload, reply=reply, headers=message.headers)
+                self._replies = [self._connection.expect(self._taker(*each)) for each in enumerate(messages)]
+                await self._connection.send_all(zip(self._replies, messages, strict=True))
                 await self._all_settled.wait()
         except TimeoutError:
             pass
@@ -83,8 +81,8 @@ class _Window:
                 self._connection.forget(reply)
         return list(self._failed.values())
 
-    def _taker(self, index: int, message: Prepared) -> Callable[[Msg | None], None]:
-        def take(reply: Msg | None) -> None:
+    def _taker(self, index: int, message: Prepared) -> Callable[[Arrived | None], None]:
+        def take(reply: Arrived | None) -> None:
             if reply is not None:
                 self._judge(index, message, reply)
             self._open -= 1
@@ -93,8 +91,8 @@ class _Window:
 
         return take
 
-    def _judge(self, index: int, message: Prepared, reply: Msg) -> None:
-        if status_of(reply) == NO_RESPONDERS:
+    def _judge(self, index: int, message: Prepared, reply: Arrived) -> None:
+        if reply.status == NO_RESPONDERS:
             self._failed[index] = Unconfirmed(message=message, is_unheard=True)
             return
         error = refusal_in(reply.data)

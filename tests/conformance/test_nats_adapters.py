@@ -19,7 +19,9 @@ from aif_runtime.bus import Question
 from aif_runtime.failures import BlobMissing, BlobStoreUnavailable, BusUnavailable
 from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
+from aif_runtime.nats_wire import Arrived
 from aif_runtime.open_blob_store import open_blob_store
+from aif_runtime.prepared_message import Prepared
 from aif_runtime.topology import StoreLimits, factory_topology
 from conformance.bus_rigs import WORK, FragileNatsRig, NatsRig, fetch_one, fetch_payloads, work, work_consumer
 from support.waiting import eventually
@@ -440,3 +442,39 @@ async def test_listeners_that_are_cancelled_while_they_begin_leave_the_connectio
         await bus.publish(work(b"still here"))
 
         assert losses == []
+
+
+async def test_a_message_that_cannot_be_taken_does_not_end_the_connection(nats_rig: NatsRig) -> None:
+    bus = await nats_rig.connect("one")
+    taken: list[bytes] = []
+
+    def take(message: Arrived) -> None:
+        if message.data == b"bad":
+            raise RuntimeError("a bug")
+        taken.append(message.data)
+
+    await bus.connection.subscribe("aif.control.granulator", take)
+    for content in (b"good", b"bad", b"better"):
+        await bus.broadcast("aif.control.granulator", content)
+    await bus.connection.flush()
+
+    assert taken == [b"good", b"better"]
+    assert bus.is_connected
+
+
+async def test_messages_sent_together_arrive_in_order_and_none_when_one_is_too_large(nats_rig: NatsRig) -> None:
+    bus = await nats_rig.connect("one")
+    taken: list[tuple[bytes, str]] = []
+    await bus.connection.subscribe("aif.control.granulator", lambda message: taken.append((message.data, message.reply)))
+    too_large = b"x" * (bus.connection.max_payload + 1)
+
+    with pytest.raises(ValueError, match="store it as a blob"):
+        await bus.connection.send_all([("", control(b"first")), ("", control(too_large))])
+    await bus.connection.send_all([(f"_INBOX.{number}", control(b"%d" % number)) for number in range(1000)])
+    await bus.connection.flush()
+
+    assert taken == [(b"%d" % number, f"_INBOX.{number}") for number in range(1000)]
+
+
+def control(content: bytes) -> Prepared:
+    return Prepared(subject="aif.control.granulator", payload=content, headers={"x-note": "together"})

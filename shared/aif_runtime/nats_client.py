@@ -1,0 +1,60 @@
+"""The NATS client library, with a shorter way for messages in both directions.
+
+The library handles messages one at a time: it validates again each that is sent, and each that comes has its headers parsed and
+waits in a queue for a task of its subscription. In a burst that is most of what a message costs. Here many go out as one write,
+and one that comes goes straight to who takes it.
+
+For that two inner methods of the library are called and one is replaced; every test over a real broker goes through them.
+Connecting, reconnecting and what is not yet on the wire stay the library's affair.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from aif_runtime.nats_wire import Arrived
+
+Taker = Callable[[Arrived], None]
+
+_logger = logging.getLogger(__name__)
+
+
+class ShortWayClient(Client):
+    async def write(self, commands: bytes) -> None:
+        """Send what `nats_wire.written` has made, of one message or of many. Raises the library's errors."""
+        if self.is_closed:
+            raise nats.errors.ConnectionClosedError
+        if not self.is_connected and self.pending_data_size + len(commands) > self._max_pending_size:
+            raise nats.errors.OutboundBufferLimitError
+        await self._send_command(commands)
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
+
+    async def take(self, subject: str, taker: Taker, *, queue: str = "") -> Subscription:
+        """Subscribe; `taker` is called with each message, in order, while what follows it waits."""
+        return await self.subscribe(subject, queue=queue, cb=_ShortWay(_long_way, taker))
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        subscription = self._subs.get(sid)
+        if subscription is None or not isinstance(subscription._cb, _ShortWay):
+            await super()._process_msg(sid, subject, reply, data, headers)
+            return
+        (taker,) = subscription._cb.args
+        try:
+            taker(Arrived(subject, reply, data, headers))
+        except Exception:
+            # The outermost loop of everything that comes: one message that cannot be taken must not end the connection.
+            _logger.exception("message_not_taken", extra={"subject": subject.decode()})
+
+
+class _ShortWay(functools.partial):  # type: ignore[type-arg]
+    """How a subscription of ours is known again. A partial function, because the library accepts nothing else."""
+
+
+async def _long_way(_taker: Taker, message: Msg) -> None:
+    raise AssertionError(f"a message on {message.subject} has come by the library's own way")
