@@ -110,8 +110,8 @@ async def read_books(database: Database, execution_ids: Collection[str]) -> Book
             "SELECT execution_id, status, created_at, ended_at FROM executions WHERE execution_id = ANY ($1)", wanted
         )
         events = await connection.fetch(
-            "SELECT execution_id, is_final, events FROM execution_events WHERE execution_id = ANY ($1)"
-            " ORDER BY execution_id, first_sequence",
+            "SELECT execution_id, is_final, events FROM execution_journal"
+            " WHERE execution_id = ANY ($1) AND events IS NOT NULL ORDER BY execution_id, version, leg",
             wanted,
         )
         attempts = await connection.fetch(

@@ -60,7 +60,7 @@ async def ends_once(story: Story, calls: int) -> dict[str, Any]:
     """The order is completed; one final event, one winning attempt, each call booked once, events without gaps."""
     request = await story.client.ended(story.request_id, 60)
     assert request["status"] == "completed", request["problem"]
-    finals = await story.query("orchestrator", "SELECT 1 FROM execution_events WHERE execution_id = $1 AND is_final")
+    finals = await story.query("orchestrator", "SELECT 1 FROM execution_journal WHERE execution_id = $1 AND is_final")
     assert len(finals) == 1
     wins = await story.query("orchestrator", "SELECT 1 FROM stage_attempts WHERE execution_id = $1 AND success")
     assert len(wins) == 1

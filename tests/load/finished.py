@@ -19,25 +19,26 @@ SPREAD = timedelta(days=80)
 CLIENTS = 200
 LIMIT_SECONDS = 1800.0
 
-TABLES = ("executions", "execution_events", "stage_attempts")
-EMPTY = "TRUNCATE executions, execution_events, stage_attempts"
+TABLES = ("executions", "execution_journal", "stage_attempts")
+EMPTY = "TRUNCATE executions, execution_journal, stage_attempts"
 MULTIPLY_EXECUTIONS = """
 INSERT INTO executions (
-    execution_id, client_id, request_id, template, template_version, status, state, version, created_at, ended_at, wake_at,
-    searched
+    execution_id, client_id, request_id, template, template_version, status, created_at, ended_at, wake_at, searched
 )
 SELECT new.id, 'client_' || new.number % $4, 'req_' || substr(new.id, 6), template, template_version,
        CASE WHEN new.number % 50 = 0 THEN 'failed' ELSE status END,
-       overlay(state PLACING new.id::bytea FROM position(execution_id::bytea IN state)), version,
        new.created_at, new.created_at + (real.ended_at - real.created_at), NULL,
        overlay(searched PLACING lower(new.id) FROM 1)
 FROM real_executions AS real,
      unnest($1::text[], $2::timestamptz[], $3::int[]) AS new (id, created_at, number)
 """
-MULTIPLY_EVENTS = """
-INSERT INTO execution_events (execution_id, first_sequence, last_sequence, leg, is_final, events)
-SELECT new.id, first_sequence, last_sequence, leg, is_final, events
-FROM unnest($1::text[]) AS new (id), real_execution_events
+MULTIPLY_JOURNAL = """
+INSERT INTO execution_journal (
+    execution_id, version, leg, is_final, first_sequence, last_sequence, events, is_whole, change
+)
+SELECT new.id, version, leg, is_final, first_sequence, last_sequence, events, is_whole,
+       overlay(change PLACING new.id::bytea FROM position(execution_id::bytea IN change))
+FROM unnest($1::text[]) AS new (id), real_execution_journal
 """
 MULTIPLY_ATTEMPTS = """
 INSERT INTO stage_attempts (
@@ -64,7 +65,9 @@ async def read_rows(admin_url: str, schema: str, execution_id: str) -> RealRows:
     try:
         found = {
             "executions": await connection.fetch("SELECT * FROM executions WHERE execution_id = $1", execution_id),
-            "execution_events": await connection.fetch("SELECT * FROM execution_events WHERE execution_id = $1", execution_id),
+            "execution_journal": await connection.fetch(
+                "SELECT * FROM execution_journal WHERE execution_id = $1", execution_id
+            ),
             "stage_attempts": await connection.fetch("SELECT * FROM stage_attempts WHERE execution_id = $1", execution_id),
         }
     finally:
@@ -109,7 +112,7 @@ async def _insert(connection: "asyncpg.Connection[asyncpg.Record]", count: int) 
             ids.append(new_id("exec"))
             times.append(clock.now())
         await connection.execute(MULTIPLY_EXECUTIONS, ids, times, list(numbers), CLIENTS)
-        await connection.execute(MULTIPLY_EVENTS, ids)
+        await connection.execute(MULTIPLY_JOURNAL, ids)
         await connection.execute(MULTIPLY_ATTEMPTS, ids, times)
 
 

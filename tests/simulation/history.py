@@ -56,7 +56,6 @@ def live_through(
         in_stored_form=timeline.happens(0.1),
         checks_versions=without is not Mechanism.VERSIONS,
         checks_budgets=without is not Mechanism.ENVELOPE,
-        most_held_ms=PATIENCE.most_held_ms,
         budget_usd=usd(weather.budget_usd),
     )
     cluster = Cluster(

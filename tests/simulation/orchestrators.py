@@ -33,6 +33,7 @@ from aif_orchestrator.engine.batch import (
     work_out,
 )
 from aif_orchestrator.engine.remembered import Remembered
+from aif_orchestrator.engine.revisions import revisions_of
 from aif_orchestrator.execution.attempts import WORKER_LOST
 from aif_orchestrator.execution.commands import DispatchPacket, EmitEvent, LoadOutputs, StoreInput, TellWorkers
 from aif_orchestrator.execution.happenings import (
@@ -53,7 +54,7 @@ from aif_orchestrator.execution.happenings import (
 )
 from aif_orchestrator.execution.state import Execution
 from aif_orchestrator.store.batches import Committed, Decided
-from aif_orchestrator.store.executions import Versioned
+from aif_orchestrator.store.journal import Versioned
 from aif_runtime.bus import Outgoing
 from simulation.broker import Broker, Delivery, Queue
 from simulation.ledger import ConstraintBroken
@@ -172,7 +173,9 @@ class Replica:
             return
         ids = sorted({errand.execution_id for errand in batch})
         known = {key: seen for key in ids if (seen := self._remembered.get(key)) is not None}
-        known |= self._cluster.record.read(key for key in ids if key not in known)
+        for key, seen in self._cluster.record.read(key for key in ids if key not in known).items():
+            known[key] = seen
+            self._remembered.keep(seen)
         at_ms = self._cluster.timeline.now - self._lag_ms
         batch, worked = self._cluster.work_out(batch, {key: seen.execution for key, seen in known.items()}, at_ms)
         decided = _decided(at_ms, worked, known, messages_of(worked, _no_trace), tuple(self._published))
@@ -217,7 +220,8 @@ class Replica:
         for errand, code in denied.items():
             errand.then(Applied(denied=code))
         self._published = []
-        self._remember(worked, known)
+        for revision in decided.revisions:
+            self._remembered.keep(revision.after)
         self._act(worked, committed.outbox_id, decided.messages)
 
     def _again(self, batch: Sequence[Errand], denied: Mapping[Errand, str], times_overtaken: int) -> None:
@@ -252,13 +256,6 @@ class Replica:
             errand.then(None)
         self._is_busy = False
         self._begin()
-
-    def _remember(self, worked: Sequence[Worked], known: Mapping[str, Versioned]) -> None:
-        for each in worked:
-            if each.execution is not None:
-                before = known.get(each.execution_id)
-                version = 1 if before is None else before.version + (1 if each.has_changed else 0)
-                self._remembered.keep(each.execution_id, Versioned(version, each.execution))
 
     def _publish(self, outbox_id: int | None, messages: Sequence[Outgoing]) -> None:
         if self._cluster.publish(messages, self) and outbox_id is not None and not self.crashes():
@@ -397,12 +394,13 @@ class Cluster:
         for errand in batch:
             if errand.committed is not None:
                 errand.committed()
-        for emitted in decided.events:
-            for told in emitted:
+        for revision in decided.revisions:
+            for told in revision.events:
                 self.tell_clients(told.event, told.leg)
         for call in decided.calls:
             self.tell_deciders(call)
-        for execution in (*decided.new, *decided.changed):
+        for revision in decided.revisions:
+            execution = revision.after.execution
             self.truth.envelopes[execution.execution_id] = usd(execution.max_cost_usd)
             self.truth.windows[execution.execution_id] = execution.account.window
         for each in worked:
@@ -651,11 +649,8 @@ def _decided(
     at_ms: int, worked: Sequence[Worked], known: Mapping[str, Versioned], messages: Sequence[Outgoing], published: Sequence[int]
 ) -> Decided:
     return Decided(
-        at_ms=at_ms,
         checked={execution_id: seen.version for execution_id, seen in known.items()},
-        changed=[each.execution for each in worked if each.has_changed and each.execution is not None],
-        new=[each.execution for each in worked if each.is_new and each.execution is not None],
-        events=[events for each in worked if (events := each.events)],
+        revisions=revisions_of(worked, known, at_ms, PATIENCE.most_held_ms),
         attempts=attempts_of(worked),
         calls=calls_of(worked),
         settlements=settlements_of(worked),

@@ -4,19 +4,15 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
 from aif_contracts.metering import ProviderCall
 from aif_orchestrator.execution.commands import EmitEvent, RecordAttempt
-from aif_orchestrator.execution.state import Execution, wake_at
 from aif_orchestrator.store.batches import Committed, Decided
-from aif_orchestrator.store.executions import Versioned
+from aif_orchestrator.store.journal import Revision, Versioned, packed_change, unpacked
 from aif_runtime.bus import Outgoing
 from simulation.ledger import ConstraintBroken, Ledger
-
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Execution)
 
 
 class Record:
@@ -26,10 +22,11 @@ class Record:
         in_stored_form: bool,
         checks_versions: bool,
         checks_budgets: bool,
-        most_held_ms: int,
         budget_usd: Decimal,
     ) -> None:
         self.rows: dict[str, Versioned] = {}
+        self.journal: dict[str, list[bytes]] = {}
+        """Of each execution, its newest whole state and the changes after it."""
         self.wakes: dict[str, int] = {}
         """When each living execution is to be looked at."""
         self.events: dict[str, list[ExecutionEvent]] = {}
@@ -39,7 +36,6 @@ class Record:
         self.outbox: dict[int, Sequence[Outgoing]] = {}
         self._in_stored_form = in_stored_form
         self._checks_versions = checks_versions
-        self._most_held_ms = most_held_ms
         self._outbox_rows = 0
 
     @property
@@ -51,24 +47,24 @@ class Record:
 
     def commit(self, decided: Decided, now: int) -> Committed:
         """All of a batch, or nothing: when another writer was quicker, and when it breaks a constraint."""
+        revisions = {each.after.execution.execution_id: each for each in decided.revisions}
         stale = frozenset(
             [key for key, version in decided.checked.items() if self._checks_versions and self.rows[key].version != version]
-            + [new.execution_id for new in decided.new if new.execution_id in self.rows]
+            + [key for key, each in revisions.items() if each.before is None and key in self.rows]
         )
         if stale:
             return Committed(stale=stale, denied={}, outbox_id=None, at_ms=now)
         ended = {(each.record.execution_id, each.record.stage_id, each.record.attempt): each for each in decided.attempts}
         if len(ended) < len(decided.attempts) or not self.attempts.keys().isdisjoint(ended):
             raise ConstraintBroken(f"an attempt ends a second time: {sorted(ended)}")
-        for emitted in decided.events:
-            self._check(emitted)
+        for revision in decided.revisions:
+            self._check(revision.events)
         denied = self.ledger.enter(decided.moves)
         if denied:
             return Committed(stale=frozenset(), denied=denied, outbox_id=None, at_ms=now)
-        for execution in (*decided.new, *decided.changed):
-            self._put(execution, decided.at_ms)
-        for emitted in decided.events:
-            for each in emitted:
+        for execution_id, revision in revisions.items():
+            self._put(execution_id, revision)
+            for each in revision.events:
                 self.events.setdefault(each.event.subject, []).append(each.event)
                 if is_final_event(each.event):
                     self.ended_legs.add((each.event.subject, each.leg))
@@ -84,23 +80,27 @@ class Record:
         return Committed(stale=frozenset(), denied={}, outbox_id=self._outbox_rows, at_ms=now)
 
     def _check(self, emitted: Sequence[EmitEvent]) -> None:
-        execution_id = emitted[0].event.subject
-        for number, each in enumerate(emitted, len(self.events.get(execution_id, [])) + 1):
+        known = len(self.events.get(emitted[0].event.subject, [])) if emitted else 0
+        for number, each in enumerate(emitted, known + 1):
+            execution_id = each.event.subject
             if each.event.sequence != number:
                 raise ConstraintBroken(f"event {each.event.sequence} of {execution_id} comes where {number} should")
             if is_final_event(each.event) and (execution_id, each.leg) in self.ended_legs:
                 raise ConstraintBroken(f"leg {each.leg} of {execution_id} ends a second time")
 
-    def _put(self, execution: Execution, at_ms: int) -> None:
-        key = execution.execution_id
-        version = self.rows[key].version + 1 if key in self.rows else 1
-        stored = _DECODER.decode(_ENCODER.encode(execution)) if self._in_stored_form else execution
-        self.rows[key] = Versioned(version, stored)
-        wake = wake_at(execution, at_ms, self._most_held_ms)
-        if wake is None:
-            self.wakes.pop(key, None)
+    def _put(self, execution_id: str, revision: Revision) -> None:
+        self.rows[execution_id] = revision.after
+        if self._in_stored_form:
+            is_whole, change = packed_change(revision.before, revision.after)
+            if is_whole:
+                self.journal[execution_id] = []
+            changes = self.journal.setdefault(execution_id, [])
+            changes.append(change)
+            self.rows[execution_id] = replace(revision.after, execution=unpacked(changes))
+        if revision.after.wake_at is None:
+            self.wakes.pop(execution_id, None)
         else:
-            self.wakes[key] = wake
+            self.wakes[execution_id] = revision.after.wake_at
 
 
 def is_final_event(event: ExecutionEvent) -> bool:

@@ -20,7 +20,6 @@ from aif_runtime.postgres import Database
 from aif_runtime.sql_files import load_queries
 from support.orchestrator_line import orchestrator_database
 
-_MESSAGES = msgspec.msgpack.Decoder(tuple[Outgoing, ...])
 ALERTS = AlertStore(load_queries("aif_orchestrator.alerts"))
 
 
@@ -84,9 +83,10 @@ def said(alerts: list[BudgetAlert]) -> list[tuple[str, str, int]]:
 
 
 async def outbox_messages(database: Database) -> list[Outgoing]:
-    async with database.connection() as connection:
-        rows = await connection.fetch("SELECT messages FROM outbox ORDER BY outbox_id")
-    return [message for row in rows for message in _MESSAGES.decode(row["messages"])]
+    outbox = OutboxStore(load_queries("aif_orchestrator.store"))
+    async with database.transaction() as connection:
+        rows = await outbox.lock_stale(connection, older_than_seconds=0, but_not=())
+    return [message for row in rows for message in row.messages]
 
 
 async def test_a_threshold_is_said_once_and_the_next_one_when_it_is_reached(database: Database) -> None:

@@ -197,18 +197,18 @@ async def test_what_a_dead_replica_has_not_told_is_told_by_another_word_for_word
         for text in ("one", "two", "three"):
             await worker.does_next({"text": text})
         await eventually(lambda: rig.client.has_ended("exec_1"))
-        told = await _heard(heard, 11)
+        told = await _heard_to_the_end(heard)
     rig.broker.wipe()
 
     async with rig.database.connection() as connection:
         await connection.execute("DROP RULE kept ON outbox")
         await connection.execute("UPDATE outbox SET created_at = now() - interval '1 minute'")
     async with rig.bus.listen(subjects.events_of_execution("acme", "exec_1")) as heard, rig.orchestrator():
-        told_again = await _heard(heard, 11)
+        told_again = await _heard_to_the_end(heard)
 
         await eventually(lambda: rig.count("SELECT (count(*) = 0)::int FROM outbox"))
+    assert len(told) >= 8
     assert told_again == told
-    assert [subject.rpartition(".")[2] for subject, _ in told][-1] == "workflow_completed"
 
 
 async def test_a_wiped_broker_loses_no_accepted_execution(rig: Rig) -> None:
@@ -356,9 +356,13 @@ async def test_cancelling_tells_the_workers(rig: Rig) -> None:
         assert msgspec.json.decode(message.payload)["action"] == "cancel"
 
 
-async def _heard(subscription: Broadcasts, count: int) -> list[tuple[str, bytes]]:
-    broadcasts = [await subscription.next(5) for _ in range(count)]
-    return [(each.subject, each.payload) for each in broadcasts if each is not None]
+async def _heard_to_the_end(subscription: Broadcasts) -> list[tuple[str, bytes]]:
+    heard: list[tuple[str, bytes]] = []
+    while not (heard and heard[-1][0].endswith(".workflow_completed")):
+        broadcast = await subscription.next(5)
+        assert broadcast is not None, "it is not told to the end"
+        heard.append((broadcast.subject, broadcast.payload))
+    return heard
 
 
 async def _has_packet(rig: Rig, stage_id: str) -> bool:

@@ -13,21 +13,23 @@ from support.orchestrator_line import orchestrator_database
 
 ENDED = """
 INSERT INTO executions (
-    execution_id, client_id, template, template_version, status, state, created_at, ended_at, wake_at, searched
+    execution_id, client_id, template, template_version, status, created_at, ended_at, wake_at, searched
 )
-SELECT 'exec_' || $1 || '_' || n, 'acme', 'line', '1.0.0', 'completed', '\\x00',
+SELECT 'exec_' || $1 || '_' || n, 'acme', 'line', '1.0.0', 'completed',
        now() - make_interval(days => $2) - interval '1 hour', now() - make_interval(days => $2), NULL, ''
 FROM generate_series(1, $3::int) AS n
 """
 LIVING = """
 INSERT INTO executions (
-    execution_id, client_id, template, template_version, status, state, created_at, ended_at, wake_at, searched
+    execution_id, client_id, template, template_version, status, created_at, ended_at, wake_at, searched
 )
-VALUES ('exec_living', 'acme', 'line', '1.0.0', 'paused', '\\x00', now() - interval '400 days', NULL, now(), '')
+VALUES ('exec_living', 'acme', 'line', '1.0.0', 'paused', now() - interval '400 days', NULL, now(), '')
 """
-EVENTS = """
-INSERT INTO execution_events (execution_id, first_sequence, last_sequence, leg, is_final, events)
-SELECT execution_id, 1, 3, 1, false, '\\x00' FROM executions
+JOURNAL = """
+INSERT INTO execution_journal (
+    execution_id, version, leg, is_final, first_sequence, last_sequence, events, is_whole, change
+)
+SELECT execution_id, 1, 1, false, 1, 3, '\\x00', true, '\\x00' FROM executions
 """
 ATTEMPTS = """
 INSERT INTO stage_attempts (
@@ -55,7 +57,7 @@ async def database(fresh_orchestrator_database: str) -> AsyncIterator[Database]:
             await connection.execute(ENDED, "old", 91, 7)
             await connection.execute(ENDED, "young", 89, 3)
             await connection.execute(LIVING)
-            for statement in (EVENTS, ATTEMPTS, CALLS):
+            for statement in (JOURNAL, ATTEMPTS, CALLS):
                 await connection.execute(statement)
         yield opened
 
@@ -67,7 +69,7 @@ async def test_executions_that_ended_long_ago_go_with_their_events_and_attempts_
 
     assert deleted == 7
     assert await ids(database, "executions") == ["exec_living", "exec_young_1", "exec_young_2", "exec_young_3"]
-    assert await ids(database, "execution_events") == ["exec_living", "exec_young_1", "exec_young_2", "exec_young_3"]
+    assert await ids(database, "execution_journal") == ["exec_living", "exec_young_1", "exec_young_2", "exec_young_3"]
     assert await ids(database, "stage_attempts") == ["exec_living", "exec_young_1", "exec_young_2", "exec_young_3"]
     assert len(await ids(database, "provider_calls")) == 11
 

@@ -117,7 +117,7 @@ async def test_a_failed_execution_is_undone_and_then_resumed_on_a_second_leg(
     assert resumed.kept.stages == ()
     assert (view.status, view.leg) == ("completed", 2)
     async with database.connection() as connection:
-        finals = await connection.fetch("SELECT leg FROM execution_events WHERE is_final ORDER BY leg")
+        finals = await connection.fetch("SELECT leg FROM execution_journal WHERE is_final ORDER BY leg")
     assert [row["leg"] for row in finals] == [1, 2]
 
 

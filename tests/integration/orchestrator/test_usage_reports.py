@@ -79,7 +79,6 @@ class Books:
             "template": "course",
             "template_version": "1.0.0",
             "status": "completed",
-            "state": "",
             "created_at": "2026-11-20T12:00:00Z",
             "ended_at": "2026-11-20T12:00:04Z",
             "searched": "",
@@ -99,8 +98,9 @@ class Books:
         events = [{"data": {"event_type": "STEP_COMPLETED"}}, {"data": data}]
         async with self.database.connection() as connection:
             await connection.execute(
-                "INSERT INTO execution_events (execution_id, first_sequence, last_sequence, leg, is_final, events)"
-                " VALUES ($1, $2, $2, $2, true, $3)",
+                "INSERT INTO execution_journal"
+                " (execution_id, version, leg, is_final, first_sequence, last_sequence, events, is_whole)"
+                " VALUES ($1, $2, $2, true, $2, $2, $3, false)",
                 execution_id,
                 leg,
                 msgspec.json.encode(events).replace(b"\\\\u0000", b"\\u0000"),

@@ -3,17 +3,14 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-import msgspec
-
 from aif_contracts.budgets import AlertKind, BudgetAlert
 from aif_contracts.money import usd_text
 from aif_orchestrator.alerts.thresholds import Account, Crossing, dear_week
+from aif_orchestrator.store.outbox import packed_row
 from aif_runtime.bus import Outgoing
 from aif_runtime.clock import rfc3339
 from aif_runtime.postgres import Connection, Record
 from aif_runtime.sql_files import Queries
-
-_pack = msgspec.msgpack.Encoder()
 
 
 class AlertStore:
@@ -60,7 +57,7 @@ class AlertStore:
 
     async def insert_messages(self, connection: Connection, messages: Sequence[Outgoing]) -> int:
         """Into the outbox. Returns the row to hand to the relay once this is committed."""
-        outbox_id: int = await connection.fetchval(self._queries["insert_alert_messages"], _pack.encode(messages))
+        outbox_id: int = await connection.fetchval(self._queries["insert_alert_messages"], packed_row(messages))
         return outbox_id
 
     async def alerts_of(self, connection: Connection, client_ids: Sequence[str], window: str) -> dict[str, list[BudgetAlert]]:

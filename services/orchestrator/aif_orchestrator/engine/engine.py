@@ -37,12 +37,14 @@ from aif_orchestrator.engine.inputs import FollowUps
 from aif_orchestrator.engine.plans import Plans, plan_key
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.engine.remembered import Remembered
+from aif_orchestrator.engine.revisions import revisions_of
 from aif_orchestrator.engine.spans import ExecutionSpans
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.execution.commands import MoveAccount
 from aif_orchestrator.execution.happenings import Circumstances, Happening, Patience
 from aif_orchestrator.store.batches import BatchStore, Decided
-from aif_orchestrator.store.executions import ExecutionStore, Versioned
+from aif_orchestrator.store.executions import ExecutionStore
+from aif_orchestrator.store.journal import Versioned
 from aif_runtime.bus import Outgoing
 from aif_runtime.failures import AlreadyStored, DatabaseUnavailable
 from aif_runtime.postgres import Connection, Database
@@ -197,6 +199,8 @@ class Engine:
                     decided = _decided(at_ms, worked, known, messages, published)
                     committed = await self._batches.commit(connection, decided)
             except AlreadyStored:
+                # It does not say which of them another replica has changed.
+                self._remembered.forget(arrival.execution_id for arrival in batch)
                 orders_are_new = False
                 continue
             self._clock.seen(committed.at_ms)
@@ -208,7 +212,8 @@ class Engine:
                     raise NotApplied(f"nobody asked for what was denied to {', '.join(committed.denied)}")
                 continue
             if not committed.stale:
-                self._remember(worked, known)
+                for revision in decided.revisions:
+                    self._remembered.keep(revision.after)
                 return _Stored(worked=worked, messages=messages, outbox_id=committed.outbox_id, denied=denied)
             self._remembered.forget(committed.stale)
             orders_are_new = False
@@ -228,15 +233,9 @@ class Engine:
             read = await self._executions.read(connection, sorted(unknown))
             self._clock.seen(read.at_ms)
             known |= read.executions
+            for stored in read.executions.values():
+                self._remembered.keep(stored)
         return known
-
-    def _remember(self, worked: Sequence[Worked], known: dict[str, Versioned]) -> None:
-        for each in worked:
-            if each.execution is None:
-                continue
-            before = known.get(each.execution_id)
-            version = 1 if before is None else before.version + (1 if each.has_changed else 0)
-            self._remembered.keep(each.execution_id, Versioned(version, each.execution))
 
     def _circumstances(self, at_ms: int) -> CircumstancesOf:
         workforce = self._workforce.present()
@@ -282,14 +281,11 @@ def _denied(arrival: Arrival, codes: Mapping[str, str], moves: Sequence[MoveAcco
 
 
 def _decided(
-    at_ms: int, worked: Sequence[Worked], known: dict[str, Versioned], messages: Sequence[Outgoing], published: list[int]
+    at_ms: int, worked: Sequence[Worked], known: Mapping[str, Versioned], messages: Sequence[Outgoing], published: list[int]
 ) -> Decided:
     return Decided(
-        at_ms=at_ms,
         checked={execution_id: known[execution_id].version for execution_id in sorted(known)},
-        changed=[each.execution for each in worked if each.has_changed and each.execution is not None],
-        new=[each.execution for each in worked if each.is_new and each.execution is not None],
-        events=[events for each in worked if (events := each.events)],
+        revisions=revisions_of(worked, known, at_ms),
         attempts=attempts_of(worked),
         calls=calls_of(worked),
         settlements=settlements_of(worked),

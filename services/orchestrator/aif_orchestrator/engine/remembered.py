@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from aif_orchestrator.store.executions import Versioned
+from aif_orchestrator.store.journal import Versioned
 
 MOST = 10_000
 
@@ -15,8 +15,9 @@ class Remembered:
     def get(self, execution_id: str) -> Versioned | None:
         return self._seen.get(execution_id)
 
-    def keep(self, execution_id: str, versioned: Versioned) -> None:
+    def keep(self, versioned: Versioned) -> None:
         """Those that have ended are let go: little more happens to them."""
+        execution_id = versioned.execution.execution_id
         if versioned.execution.is_final:
             self._seen.pop(execution_id, None)
             return

@@ -1,4 +1,4 @@
--- The record of every execution. The state is one document, written by the pure core; the columns beside it are what queries need.
+-- The record of every execution: what is to be found and sorted by, and the journal of all that has happened to it.
 
 -- Versions never change and are never deleted: an execution runs by the one that it started with.
 CREATE TABLE pipelines (
@@ -26,9 +26,6 @@ CREATE TABLE executions (
             'completed', 'partially_completed', 'failed', 'cancelled'
         )
     ),
-    state bytea NOT NULL,
-    -- Raised by every write. A writer that has worked from an older one writes nothing and begins anew.
-    version int NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL,
     ended_at timestamptz,
     -- When it needs attention if nothing happens before.
@@ -42,18 +39,17 @@ CREATE TABLE executions (
     -- No foreign key to pipelines: none is ever deleted, and the check would have every new execution of a template lock the
     -- same row of it.
 );
--- The state is written again at every step and read back whole: compressing it costs more than it saves. Dead versions are
--- cleared away long before a fifth of a large table is dead, or the pages of the living ones would be spread over all of it.
-ALTER TABLE executions ALTER COLUMN state SET STORAGE EXTERNAL;
+-- Written when it begins and when it ends, and in between only when it waits for something else than before. Dead versions are
+-- cleared away long before a fifth of a large table is dead.
 ALTER TABLE executions SET (
-    toast_tuple_target = 8160, fillfactor = 70,
+    fillfactor = 85,
     autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_insert_scale_factor = 0.01, autovacuum_vacuum_insert_threshold = 5000,
     autovacuum_analyze_scale_factor = 0.02
 );
 -- What a step touches: the living alone, however many have ended.
 CREATE INDEX executions_due ON executions (wake_at) WHERE wake_at IS NOT NULL;
--- A client's page; and a search reads nothing but this index, whether it finds something or not.
+-- A client's page; and a search among a client's own reads nothing but this index, whether it finds something or not.
 CREATE INDEX executions_by_client ON executions (client_id, execution_id DESC) INCLUDE (searched);
 -- Nearly all have completed, and any walk finds those; the few others are found by this.
 CREATE INDEX executions_by_status ON executions (status, execution_id DESC) WHERE status <> 'completed';
@@ -62,24 +58,50 @@ CREATE INDEX executions_by_request ON executions (request_id) WHERE request_id I
 -- Times in a list; and what is old enough to be deleted has begun before that, too.
 CREATE INDEX executions_by_time ON executions (created_at);
 
--- What happened, in order and without gaps; several events of one step share a row.
-CREATE TABLE execution_events (
+-- What has happened, and what the pure core made of it (see store/journal.py). Rows are added and never changed, and no two
+-- writers get the same version: who has worked from an older one writes nothing and begins anew.
+CREATE TABLE execution_journal (
     execution_id text NOT NULL,
-    first_sequence int NOT NULL,
-    last_sequence int NOT NULL CHECK (last_sequence >= first_sequence),
+    version int NOT NULL CHECK (version >= 1),
     -- 1, and one more for every time that the execution was resumed after it had ended.
     leg int NOT NULL CHECK (leg >= 1),
-    -- Whether the last of them ends the leg.
+    -- Whether the last of its events ends the leg.
     is_final boolean NOT NULL,
-    events bytea NOT NULL,
-    PRIMARY KEY (execution_id, first_sequence)
+    -- Of its events, which are numbered without gaps; NULL when the change made none.
+    first_sequence int,
+    last_sequence int,
+    events bytea,
+    -- Whether the change is the whole state.
+    is_whole boolean NOT NULL,
+    -- NULL but in the last row of a version.
+    change bytea,
+    PRIMARY KEY (execution_id, version, leg),
+    CONSTRAINT events_are_numbered CHECK (
+        (events IS NULL) = (first_sequence IS NULL) AND (events IS NULL) = (last_sequence IS NULL)
+        AND last_sequence >= first_sequence
+    ),
+    CONSTRAINT it_begins_whole CHECK (version > 1 OR is_whole OR change IS NULL)
 );
-ALTER TABLE execution_events ALTER COLUMN events SET STORAGE EXTERNAL;
-ALTER TABLE execution_events SET (
+ALTER TABLE execution_journal ALTER COLUMN events SET STORAGE EXTERNAL, ALTER COLUMN change SET STORAGE EXTERNAL;
+ALTER TABLE execution_journal SET (
     toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
 );
 -- Each leg ends in one terminal state.
-CREATE UNIQUE INDEX one_final_event ON execution_events (execution_id, leg) WHERE is_final;
+CREATE UNIQUE INDEX one_final_event ON execution_journal (execution_id, leg) WHERE is_final;
+
+-- The newest version of an execution, and the changes that make it up: a whole state and what came after it. No row for one that
+-- is not there.
+CREATE FUNCTION newest_changes(wanted text) RETURNS TABLE (version int, changes bytea[]) LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT max(journal.version), array_agg(journal.change ORDER BY journal.version)
+    FROM execution_journal AS journal
+    WHERE journal.execution_id = wanted
+      AND journal.change IS NOT NULL
+      AND journal.version >= (
+          SELECT whole.version FROM execution_journal AS whole
+          WHERE whole.execution_id = wanted AND whole.is_whole ORDER BY whole.version DESC LIMIT 1
+      )
+    HAVING count(*) > 0
+$$;
 
 -- One row per ended attempt.
 CREATE TABLE stage_attempts (
@@ -289,14 +311,14 @@ BEGIN
 END
 $$;
 
--- Messages that were decided together and wait to be published together: one row per batch.
+-- Messages that were decided together and wait to be published together: one row per batch (see store/outbox.py).
 CREATE TABLE outbox (
     outbox_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    messages bytea NOT NULL
+    content bytea NOT NULL
 );
 -- Gone again within the second: nearly everything in it is dead, however few rows live.
-ALTER TABLE outbox ALTER COLUMN messages SET STORAGE EXTERNAL;
+ALTER TABLE outbox ALTER COLUMN content SET STORAGE EXTERNAL;
 ALTER TABLE outbox SET (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0,
     toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 2000, toast.autovacuum_vacuum_cost_delay = 0
@@ -334,28 +356,31 @@ CREATE INDEX dead_letters_decided ON dead_letters (decided_at) WHERE decided_at 
 CREATE FUNCTION commit_batch(
     -- what the batch has worked from, changed or not
     checked_ids text[], checked_versions int[],
-    changed_ids text[], changed_statuses text[], changed_states bytea[], changed_ended_ms bigint[], changed_wake_ms bigint[],
+    relisted_ids text[], relisted_statuses text[], relisted_ended_ms bigint[], relisted_wake_ms bigint[],
     new_ids text[], new_client_ids text[], new_request_ids text[], new_templates text[], new_template_versions text[],
-    new_statuses text[], new_states bytea[], new_created_ms bigint[], new_ended_ms bigint[], new_wake_ms bigint[],
+    new_statuses text[], new_created_ms bigint[], new_ended_ms bigint[], new_wake_ms bigint[],
     new_searched text[],
-    event_execution_ids text[], event_firsts int[], event_lasts int[], event_legs int[], event_finals boolean[],
-    event_texts bytea[],
+    entry_execution_ids text[], entry_versions int[], entry_legs int[], entry_finals boolean[], entry_firsts int[],
+    entry_lasts int[], entry_events bytea[], entry_wholes boolean[], entry_changes bytea[],
     attempt_execution_ids text[], attempt_stage_ids text[], attempt_numbers int[], attempt_workers text[], attempt_actions text[],
     attempt_successes boolean[], attempt_failure_codes text[], attempt_tokens bigint[], attempt_prompt_tokens bigint[],
     attempt_completion_tokens bigint[], attempt_costs numeric[], attempt_times_ms bigint[], attempt_queue_ms bigint[],
     attempt_breakdowns jsonb[], attempt_resources jsonb[], attempt_models text[], attempt_qualities double precision[],
     attempt_ends timestamptz[], attempt_accounts bytea[],
-    published_ids bigint[], outbox_messages bytea,
+    published_ids bigint[], outbox_content bytea,
     OUT stale text[], OUT outbox_row bigint, OUT at_ms bigint
 ) LANGUAGE plpgsql AS $$
+DECLARE
+    relisted_rows bigint;
 BEGIN
     at_ms := (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
-    -- In id order, so that two batches that share executions wait for each other and never deadlock.
-    PERFORM 1 FROM executions WHERE execution_id = ANY (checked_ids) ORDER BY execution_id FOR UPDATE;
-    SELECT array_agg(checked.id) INTO stale
+    SELECT array_agg(DISTINCT checked.id) INTO stale
     FROM unnest(checked_ids, checked_versions) AS checked (id, version)
-    LEFT JOIN executions ON executions.execution_id = checked.id
-    WHERE executions.version IS DISTINCT FROM checked.version;
+    CROSS JOIN LATERAL (
+        SELECT 1 FROM execution_journal
+        WHERE execution_journal.execution_id = checked.id AND execution_journal.version = checked.version + 1
+        LIMIT 1
+    ) AS newer;
     IF stale IS NOT NULL THEN
         RETURN;
     END IF;
@@ -365,30 +390,36 @@ BEGIN
             RETURN;
         END IF;
         INSERT INTO executions (
-            execution_id, client_id, request_id, template, template_version, status, state, created_at, ended_at, wake_at,
-            searched
+            execution_id, client_id, request_id, template, template_version, status, created_at, ended_at, wake_at, searched
         )
-        SELECT id, client_id, request_id, template, template_version, status, state,
+        SELECT id, client_id, request_id, template, template_version, status,
                to_timestamp(created_ms / 1000.0), to_timestamp(ended_ms / 1000.0), to_timestamp(wake_ms / 1000.0), searched
         FROM unnest(
-            new_ids, new_client_ids, new_request_ids, new_templates, new_template_versions, new_statuses, new_states,
-            new_created_ms, new_ended_ms, new_wake_ms, new_searched
-        ) AS new (
-            id, client_id, request_id, template, template_version, status, state, created_ms, ended_ms, wake_ms, searched
-        )
+            new_ids, new_client_ids, new_request_ids, new_templates, new_template_versions, new_statuses, new_created_ms,
+            new_ended_ms, new_wake_ms, new_searched
+        ) AS new (id, client_id, request_id, template, template_version, status, created_ms, ended_ms, wake_ms, searched)
         ORDER BY id;
     END IF;
-    IF cardinality(changed_ids) > 0 THEN
-        UPDATE executions AS old
-        SET status = new.status, state = new.state, version = old.version + 1,
-            ended_at = to_timestamp(new.ended_ms / 1000.0), wake_at = to_timestamp(new.wake_ms / 1000.0)
-        FROM unnest(changed_ids, changed_statuses, changed_states, changed_ended_ms, changed_wake_ms)
-             AS new (id, status, state, ended_ms, wake_ms)
-        WHERE old.execution_id = new.id;
+    IF cardinality(entry_execution_ids) > 0 THEN
+        -- In id order, so that two batches that share executions wait for each other and never deadlock; the second one breaks
+        -- the primary key.
+        INSERT INTO execution_journal (
+            execution_id, version, leg, is_final, first_sequence, last_sequence, events, is_whole, change
+        )
+        SELECT * FROM unnest(
+            entry_execution_ids, entry_versions, entry_legs, entry_finals, entry_firsts, entry_lasts, entry_events, entry_wholes,
+            entry_changes
+        );
     END IF;
-    IF cardinality(event_execution_ids) > 0 THEN
-        INSERT INTO execution_events (execution_id, first_sequence, last_sequence, leg, is_final, events)
-        SELECT * FROM unnest(event_execution_ids, event_firsts, event_lasts, event_legs, event_finals, event_texts);
+    IF cardinality(relisted_ids) > 0 THEN
+        UPDATE executions AS old
+        SET status = new.status, ended_at = to_timestamp(new.ended_ms / 1000.0), wake_at = to_timestamp(new.wake_ms / 1000.0)
+        FROM unnest(relisted_ids, relisted_statuses, relisted_ended_ms, relisted_wake_ms) AS new (id, status, ended_ms, wake_ms)
+        WHERE old.execution_id = new.id;
+        GET DIAGNOSTICS relisted_rows = ROW_COUNT;
+        IF relisted_rows < cardinality(relisted_ids) THEN
+            RAISE EXCEPTION 'an execution was deleted meanwhile' USING ERRCODE = 'unique_violation';
+        END IF;
     END IF;
     IF cardinality(attempt_execution_ids) > 0 THEN
         INSERT INTO stage_attempts (
@@ -406,8 +437,8 @@ BEGIN
     IF cardinality(published_ids) > 0 THEN
         DELETE FROM outbox WHERE outbox_id = ANY (published_ids);
     END IF;
-    IF outbox_messages IS NOT NULL THEN
-        INSERT INTO outbox (messages) VALUES (outbox_messages) RETURNING outbox_id INTO outbox_row;
+    IF outbox_content IS NOT NULL THEN
+        INSERT INTO outbox (content) VALUES (outbox_content) RETURNING outbox_id INTO outbox_row;
     END IF;
 END
 $$;

@@ -120,8 +120,8 @@ SELECT executions.execution_id,
 FROM executions
 CROSS JOIN LATERAL (
     SELECT replace(convert_from(events, 'UTF8'), '\u0000', '\u0020')::json -> -1 -> 'data' AS data
-    FROM execution_events
-    WHERE execution_events.execution_id = executions.execution_id AND is_final
+    FROM execution_journal
+    WHERE execution_journal.execution_id = executions.execution_id AND is_final
     ORDER BY leg DESC
     LIMIT 1
 ) AS ended

@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-import msgspec
-from msgspec import Struct
-
 from aif_contracts.budgets import BUDGET_EXCEEDED
 from aif_contracts.money import ZERO
 from aif_contracts.packets import QualityTier
+from aif_orchestrator.execution.state import Execution
 from aif_orchestrator.simulation.past import PastExecution, StageShare, traits_of
+from aif_orchestrator.store.journal import unpacked
 from aif_runtime.postgres import Connection, Record
 from aif_runtime.sql_files import Queries
 
@@ -17,20 +16,8 @@ MOST_PAST = 300
 """The newest ones: enough for a tenth part to be sure of, and few enough to be read at once."""
 
 
-class _Ordered(Struct, frozen=True, kw_only=True):
-    """Of an execution's state, what was ordered, how it failed, and whether anybody resumed it: then its time says more of
-    people."""
-
-    parameters: dict[str, object]
-    template_owner: str = ""
-    quality: QualityTier | None = None
-    failure_code: str | None = None
-    leg: int = 1
-
-
 _STOPPED_BY_A_LIMIT = frozenset({"grant_exceeded", BUDGET_EXCEEDED})
 """How executions fail that tell of a limit, and not of what they would have cost."""
-_ORDERED = msgspec.msgpack.Decoder(_Ordered)
 
 
 class PastStore:
@@ -44,7 +31,7 @@ class PastStore:
         a limit. Needs a transaction."""
         await connection.execute(self._queries["plan_past_by_its_values"])
         rows = await connection.fetch(self._queries["list_past_executions"], client_id, template, MOST_PAST)
-        ordered = {row["execution_id"]: (row["template_version"], _ORDERED.decode(row["state"])) for row in rows}
+        ordered = {row["execution_id"]: (row["template_version"], unpacked(row["changes"])) for row in rows}
         wanted = [
             key
             for key, (_, order) in ordered.items()
@@ -55,7 +42,7 @@ class PastStore:
         return _joined(wanted, ordered, shares)
 
 
-def _joined(wanted: Sequence[str], ordered: dict[str, tuple[str, _Ordered]], shares: Sequence[Record]) -> list[PastExecution]:
+def _joined(wanted: Sequence[str], ordered: dict[str, tuple[str, Execution]], shares: Sequence[Record]) -> list[PastExecution]:
     stages: defaultdict[str, dict[str, StageShare]] = defaultdict(dict)
     for row in shares:
         before = stages[row["execution_id"]].get(row["stage_id"])

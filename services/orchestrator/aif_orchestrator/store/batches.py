@@ -1,39 +1,33 @@
 """Writes everything that a batch has decided, in one round trip: all of it, or nothing when another writer was quicker."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from aif_contracts.events import FINAL_EVENT_TYPES
 from aif_contracts.metering import ProviderCall
-from aif_orchestrator.execution.commands import EmitEvent, MoveAccount, RecordAttempt, SettleCall
-from aif_orchestrator.execution.state import Execution, wake_at
+from aif_orchestrator.execution.commands import MoveAccount, RecordAttempt, SettleCall
 from aif_orchestrator.store.accounts import AccountStore
 from aif_orchestrator.store.attempts import packed_account
 from aif_orchestrator.store.calls import CallStore
+from aif_orchestrator.store.journal import Entry, Revision, entries_of
+from aif_orchestrator.store.outbox import packed_row
 from aif_orchestrator.store.searched import searched_text
 from aif_runtime.bus import Outgoing
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
 
-_state_encoder = msgspec.msgpack.Encoder()
 _json_encoder = msgspec.json.Encoder()
 
 
 class Decided(Struct, frozen=True, kw_only=True):
     """What one batch wants to store."""
 
-    at_ms: int
-    """When it was decided."""
     checked: Mapping[str, int]
     """Versions of all executions that it has worked from, changed or not."""
-    changed: Sequence[Execution]
-    new: Sequence[Execution]
-    events: Sequence[Sequence[EmitEvent]]
-    """Each group holds consecutive events of one execution. Each is among the messages, under its id."""
+    revisions: Sequence[Revision]
+    """Of those that are new or have changed, in id order. Their events are among the messages, each under its id."""
     attempts: Sequence[RecordAttempt]
     calls: Sequence[ProviderCall]
     settlements: Sequence[SettleCall]
@@ -89,9 +83,9 @@ class BatchStore:
         return committed
 
     async def _commit(self, connection: Connection, decided: Decided) -> Committed:
-        changed, new = decided.changed, decided.new
-        # A row belongs to one leg, so that a constraint can hold that each leg has one end.
-        events = [list(of_leg) for group in decided.events for _, of_leg in groupby(group, key=lambda each: each.leg)]
+        new = [each.after for each in decided.revisions if each.before is None]
+        relisted = [each.after for each in decided.revisions if each.is_relisted]
+        entries = [entry for each in decided.revisions for entry in entries_of(each)]
         attempts = [each.record for each in decided.attempts]
         # Events are stored as they are published, and written once.
         published = {message.message_id: message.payload for message in decided.messages}
@@ -99,28 +93,29 @@ class BatchStore:
             self._queries["commit_batch"],
             list(decided.checked),
             _literal(decided.checked.values()),
-            [each.execution_id for each in changed],
-            _names(each.status for each in changed),
-            [_state_encoder.encode(each) for each in changed],
-            _literal(each.ended_at for each in changed),
-            _literal(wake_at(each, decided.at_ms) for each in changed),
-            [each.execution_id for each in new],
-            [each.client_id for each in new],
-            [each.request_id for each in new],
-            [each.template for each in new],
-            [each.template_version for each in new],
-            _names(each.status for each in new),
-            [_state_encoder.encode(each) for each in new],
-            _literal(each.created_at for each in new),
-            _literal(each.ended_at for each in new),
-            _literal(wake_at(each, decided.at_ms) for each in new),
-            [searched_text(each) for each in new],
-            [group[0].event.subject for group in events],
-            _literal(group[0].event.sequence for group in events),
-            _literal(group[-1].event.sequence for group in events),
-            _literal(group[0].leg for group in events),
-            _literal(group[-1].event.data.__struct_config__.tag in FINAL_EVENT_TYPES for group in events),
-            [b"[" + b",".join([published[each.event.id] for each in group]) + b"]" for group in events],
+            [each.execution.execution_id for each in relisted],
+            _names(each.execution.status for each in relisted),
+            _literal(each.execution.ended_at for each in relisted),
+            _literal(each.wake_at for each in relisted),
+            [each.execution.execution_id for each in new],
+            [each.execution.client_id for each in new],
+            [each.execution.request_id for each in new],
+            [each.execution.template for each in new],
+            [each.execution.template_version for each in new],
+            _names(each.execution.status for each in new),
+            _literal(each.execution.created_at for each in new),
+            _literal(each.execution.ended_at for each in new),
+            _literal(each.wake_at for each in new),
+            [searched_text(each.execution) for each in new],
+            [each.execution_id for each in entries],
+            _literal(each.version for each in entries),
+            _literal(each.leg for each in entries),
+            _literal(each.is_final for each in entries),
+            _literal(each.events[0].event.sequence if each.events else None for each in entries),
+            _literal(each.events[-1].event.sequence if each.events else None for each in entries),
+            [_listed(published, each) for each in entries],
+            _literal(each.is_whole for each in entries),
+            [each.change for each in entries],
             [each.execution_id for each in attempts],
             _names(each.stage_id for each in attempts),
             _literal(each.attempt for each in attempts),
@@ -141,10 +136,15 @@ class BatchStore:
             _literal(each.timestamp for each in attempts),
             [packed_account(each) for each in decided.attempts],
             _literal(decided.published),
-            msgspec.msgpack.encode(decided.messages) if decided.messages else None,
+            packed_row(decided.messages, decided.revisions),
         )
         assert row is not None, "the function always gives one row"
         return Committed(stale=frozenset(row["stale"] or ()), denied={}, outbox_id=row["outbox_row"], at_ms=row["at_ms"])
+
+
+def _listed(published: Mapping[str | None, bytes], entry: Entry) -> bytes | None:
+    """Its events as a JSON array."""
+    return b"[" + b",".join([published[each.event.id] for each in entry.events]) + b"]" if entry.events else None
 
 
 def _literal(values: Iterable[object]) -> str:

@@ -9,19 +9,12 @@ from msgspec import Struct
 from aif_contracts.events import ExecutionEvent
 from aif_contracts.orders import ExecutionStatus
 from aif_orchestrator.execution.state import Execution
+from aif_orchestrator.store.journal import Versioned, unpacked
 from aif_orchestrator.store.searched import search_pattern
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
 
-_STATE = msgspec.msgpack.Decoder(Execution)
 _EVENTS = msgspec.json.Decoder(tuple[ExecutionEvent, ...])
-
-
-class Versioned(Struct, frozen=True):
-    """An execution as it was read, with the version that a commit must still find."""
-
-    version: int
-    execution: Execution
 
 
 class Read(Struct, frozen=True, kw_only=True):
@@ -56,7 +49,7 @@ class ExecutionStore:
     async def read(self, connection: Connection, execution_ids: Sequence[str]) -> Read:
         rows = await connection.fetch(self._queries["read_executions"], list(execution_ids))
         found = {
-            row["execution_id"]: Versioned(row["version"], _STATE.decode(row["state"]))
+            row["execution_id"]: Versioned(version=row["version"], execution=unpacked(row["changes"]), wake_at=row["wake_ms"])
             for row in rows
             if row["execution_id"] is not None
         }
@@ -68,7 +61,7 @@ class ExecutionStore:
 
     async def find(self, connection: Connection, execution_id: str, client_id: str | None) -> Seen | None:
         row = await connection.fetchrow(self._queries["find_execution"], execution_id, client_id)
-        return None if row is None else Seen(execution=_STATE.decode(row["state"]), at_ms=row["at_ms"])
+        return None if row is None else Seen(execution=unpacked(row["changes"]), at_ms=row["at_ms"])
 
     async def list_page(self, connection: Connection, wanted: Wanted, *, before: str | None, limit: int) -> list[Seen]:
         """Newest first, those older than the id `before`. Needs a transaction."""
@@ -85,7 +78,7 @@ class ExecutionStore:
             before,
             limit,
         )
-        return [Seen(execution=_STATE.decode(row["state"]), at_ms=row["at_ms"]) for row in rows]
+        return [Seen(execution=unpacked(row["changes"]), at_ms=row["at_ms"]) for row in rows]
 
     async def delete_old(self, connection: Connection, *, ended_before_days: float, limit: int) -> int:
         """Delete executions that ended so many days ago, with their events and attempts; returns how many those were.

@@ -57,7 +57,7 @@ RETURNING raised_at;
 
 -- name: insert_alert_messages
 -- In the transaction that stores the alerts, so that they leave if, and only if, that is committed.
-INSERT INTO outbox (messages) VALUES ($1) RETURNING outbox_id;
+INSERT INTO outbox (content) VALUES ($1) RETURNING outbox_id;
 
 -- name: list_alerts
 -- Of a month; a week's belong to the month in which they were raised.

@@ -5,11 +5,15 @@ SET LOCAL plan_cache_mode = force_custom_plan;
 
 -- name: list_past_executions
 -- A client's newest ended executions of a template. Cancelled ones say what a person did, not what it would have cost.
-SELECT execution_id, template_version, state
-FROM executions
-WHERE client_id = $1 AND template = $2 AND status IN ('completed', 'partially_completed', 'failed')
-ORDER BY execution_id DESC
-LIMIT $3;
+SELECT execution_id, template_version, newest.changes
+FROM (
+    SELECT execution_id, template_version FROM executions
+    WHERE client_id = $1 AND template = $2 AND status IN ('completed', 'partially_completed', 'failed')
+    ORDER BY execution_id DESC
+    LIMIT $3
+) AS past
+CROSS JOIN LATERAL newest_changes(execution_id) AS newest
+ORDER BY execution_id DESC;
 
 -- name: list_stage_shares
 -- What each of their stages has used. An attempt's report tells what its worker knew, the calls what is known since: of a worker

@@ -1,18 +1,24 @@
 -- name: read_executions
 -- What a batch is worked from, with the version that its commit checks. The clock comes back even when nothing was found.
-SELECT executions.execution_id, executions.version, executions.state, clock.at_ms
+SELECT known.execution_id, known.wake_ms, known.version, known.changes, clock.at_ms
 FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms) AS clock
-LEFT JOIN executions ON executions.execution_id = ANY ($1::text[]);
+LEFT JOIN (
+    SELECT execution_id, (extract(epoch FROM wake_at) * 1000)::bigint AS wake_ms, newest.version, newest.changes
+    FROM executions
+    CROSS JOIN LATERAL newest_changes(execution_id) AS newest
+    WHERE execution_id = ANY ($1::text[])
+) AS known ON true;
 
 -- name: commit_batch
 -- See the function: all or nothing, in one round trip. Arrays of numbers, times and a pipeline's own names come as text.
 SELECT stale, outbox_row, at_ms FROM commit_batch(
-    $1, $2::text::int[], $3, $4::text::text[], $5, $6::text::bigint[], $7::text::bigint[], $8, $9, $10, $11, $12,
-    $13::text::text[], $14, $15::text::bigint[], $16::text::bigint[], $17::text::bigint[], $18, $19, $20::text::int[],
-    $21::text::int[], $22::text::int[], $23::text::boolean[], $24, $25, $26::text::text[], $27::text::int[],
-    $28::text::text[], $29::text::text[], $30::text::boolean[], $31, $32::text::bigint[], $33::text::bigint[],
-    $34::text::bigint[], $35::text::numeric[], $36::text::bigint[], $37::text::bigint[], $38, $39, $40,
-    $41::text::double precision[], $42::text::timestamptz[], $43, $44::text::bigint[], $45
+    $1, $2::text::int[], $3, $4::text::text[], $5::text::bigint[], $6::text::bigint[], $7, $8, $9, $10, $11,
+    $12::text::text[], $13::text::bigint[], $14::text::bigint[], $15::text::bigint[], $16,
+    $17, $18::text::int[], $19::text::int[], $20::text::boolean[], $21::text::int[], $22::text::int[], $23,
+    $24::text::boolean[], $25, $26, $27::text::text[], $28::text::int[],
+    $29::text::text[], $30::text::text[], $31::text::boolean[], $32, $33::text::bigint[], $34::text::bigint[],
+    $35::text::bigint[], $36::text::numeric[], $37::text::bigint[], $38::text::bigint[], $39, $40, $41,
+    $42::text::double precision[], $43::text::timestamptz[], $44, $45::text::bigint[], $46
 );
 
 -- name: list_due_executions
@@ -21,8 +27,10 @@ SELECT execution_id FROM executions WHERE wake_at <= now() ORDER BY wake_at LIMI
 
 -- name: find_execution
 -- A client sees its own; the operator, who gives no client, sees all.
-SELECT state, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms
-FROM executions WHERE execution_id = $1 AND ($2::text IS NULL OR client_id = $2);
+SELECT newest.changes, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms
+FROM executions
+CROSS JOIN LATERAL newest_changes(execution_id) AS newest
+WHERE execution_id = $1 AND ($2::text IS NULL OR client_id = $2);
 
 -- name: plan_lists_by_their_values
 -- A filter that is not given must cost nothing, which a plan made for all values cannot see. For one transaction.
@@ -30,8 +38,8 @@ SET LOCAL plan_cache_mode = force_custom_plan;
 
 -- name: list_executions
 -- Newest first; ids sort by time. The cursor is the last id of the page before. Ids are picked first, so that indexes alone can
--- do it, and a state is read only for what is shown.
-SELECT executions.execution_id, executions.state, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms
+-- do it, and the journal is read only for what is shown.
+SELECT page.execution_id, newest.changes, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms
 FROM (
     SELECT execution_id
     FROM executions
@@ -46,8 +54,8 @@ FROM (
     ORDER BY execution_id DESC
     LIMIT $9
 ) AS page
-JOIN executions USING (execution_id)
-ORDER BY executions.execution_id DESC;
+CROSS JOIN LATERAL newest_changes(page.execution_id) AS newest
+ORDER BY page.execution_id DESC;
 
 -- name: delete_old_executions
 -- Ended long enough ago, with what happened to them; the oldest first, a chunk at a time. Whatever ended before a time was
@@ -60,8 +68,8 @@ WITH old AS (
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ),
-deleted_events AS (
-    DELETE FROM execution_events USING old WHERE execution_events.execution_id = old.execution_id
+deleted_entries AS (
+    DELETE FROM execution_journal USING old WHERE execution_journal.execution_id = old.execution_id
 ),
 -- The bill stays, and with it what was spent on nothing.
 marked_calls AS (

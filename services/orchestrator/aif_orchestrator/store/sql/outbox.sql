@@ -4,6 +4,14 @@ DELETE FROM outbox WHERE outbox_id = ANY ($1::bigint[]);
 
 -- name: lock_stale_outbox
 -- Left behind by a replica that died between its commit and its publish; other relays skip what this one holds.
-SELECT outbox_id, messages FROM outbox
+SELECT outbox_id, content FROM outbox
 WHERE created_at < now() - make_interval(secs => $1) AND NOT outbox_id = ANY ($2::bigint[])
 ORDER BY outbox_id LIMIT 50 FOR UPDATE SKIP LOCKED;
+
+-- name: list_told_events
+-- Of versions of executions, pair by pair.
+SELECT journal.execution_id, journal.version, journal.events
+FROM unnest($1::text[], $2::int[]) AS told (execution_id, version)
+JOIN execution_journal AS journal USING (execution_id, version)
+WHERE journal.events IS NOT NULL
+ORDER BY journal.execution_id, journal.version, journal.leg;

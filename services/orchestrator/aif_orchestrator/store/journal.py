@@ -1,0 +1,110 @@
+"""The journal of executions: each commit adds what it has changed, and nothing is written twice.
+
+An entry holds the stages that have changed, beside what is said of the execution as a whole. Every so often, and when stages
+were added or put in another order, one holds the whole state instead, so that few entries make up an execution however long it
+runs.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from aif_contracts.events import FINAL_EVENT_TYPES
+from aif_orchestrator.execution.commands import EmitEvent
+from aif_orchestrator.execution.state import Execution
+
+WHOLE_EVERY = 32
+
+_encoder = msgspec.msgpack.Encoder()
+_STATE = msgspec.msgpack.Decoder(Execution)
+
+
+class Versioned(Struct, frozen=True, kw_only=True):
+    """An execution as it is stored."""
+
+    version: int
+    """1, and one more for each entry of the journal: a commit takes the next one, which can be had once."""
+    execution: Execution
+    wake_at: int | None
+    """When it is looked at if nothing happens before, as stored."""
+
+
+class Revision(Struct, frozen=True, kw_only=True):
+    """What a batch makes of one execution."""
+
+    before: Versioned | None
+    after: Versioned
+    events: Sequence[EmitEvent]
+
+    @property
+    def is_relisted(self) -> bool:
+        """Whether what lists and the sweeper look at has changed. What has ended is looked at again each time: it may have been
+        deleted meanwhile."""
+        if self.before is None:
+            return False
+        old, new = self.before.execution, self.after.execution
+        return old.status is not new.status or self.before.wake_at != self.after.wake_at or old.is_final or new.is_final
+
+
+class Entry(Struct, frozen=True):
+    """One row. A leg has rows of its own, so that a constraint can hold that each leg has one end."""
+
+    execution_id: str
+    version: int
+    leg: int
+    is_final: bool
+    """Whether the last of its events ends the leg."""
+    events: Sequence[EmitEvent]
+    is_whole: bool
+    change: bytes | None
+    """In the last row of a version."""
+
+
+def revised(before: Versioned | None, execution: Execution, wake_at: int | None, events: Sequence[EmitEvent]) -> Revision:
+    version = 1 if before is None else before.version + 1
+    return Revision(before=before, after=Versioned(version=version, execution=execution, wake_at=wake_at), events=events)
+
+
+def entries_of(revision: Revision) -> list[Entry]:
+    after, events = revision.after, revision.events
+    execution_id = after.execution.execution_id
+    is_whole, change = packed_change(revision.before, after)
+    if not events or events[0].leg == events[-1].leg:
+        leg = events[0].leg if events else after.execution.leg
+        return [Entry(execution_id, after.version, leg, _is_final(events), events, is_whole, change)]
+    legs = [(leg, list(of_leg)) for leg, of_leg in groupby(events, key=lambda each: each.leg)]
+    rows = [Entry(execution_id, after.version, leg, _is_final(of_leg), of_leg, False, None) for leg, of_leg in legs[:-1]]
+    leg, last = legs[-1]
+    return [*rows, Entry(execution_id, after.version, leg, _is_final(last), last, is_whole, change)]
+
+
+def packed_change(before: Versioned | None, after: Versioned) -> tuple[bool, bytes]:
+    """Whether it is the whole state, and the bytes."""
+    new = after.execution
+    if before is None or after.version % WHOLE_EVERY == 0:
+        return True, _encoder.encode(new)
+    old = before.execution
+    if list(old.stages) != list(new.stages) or new.parameters is not old.parameters:
+        return True, _encoder.encode(new)
+    stages = {stage_id: run for stage_id, run in new.stages.items() if run is not old.stages[stage_id]}
+    return False, _encoder.encode(replace(new, parameters={}, stages=stages))
+
+
+def unpacked(changes: Sequence[bytes]) -> Execution:
+    """The execution that a whole state and the changes after it, in order, make up."""
+    whole = _STATE.decode(changes[0])
+    if len(changes) == 1:
+        return whole
+    stages = dict(whole.stages)
+    newest = whole
+    for change in changes[1:]:
+        newest = _STATE.decode(change)
+        stages.update(newest.stages)
+    return replace(newest, parameters=whole.parameters, stages=stages)
+
+
+def _is_final(events: Sequence[EmitEvent]) -> bool:
+    return bool(events) and events[-1].event.data.__struct_config__.tag in FINAL_EVENT_TYPES
