@@ -19,19 +19,33 @@ class CheckedParameters(Struct, frozen=True, kw_only=True):
     mistakes: tuple[Mistake, ...]
 
 
+class ParameterCheck:
+    """A template's schema of parameters, compiled once for all its orders."""
+
+    __slots__ = ("_schema", "_validator")
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        """The schema must be sound, as that of a loaded pipeline is."""
+        self._schema = dict(schema)
+        self._validator = compile_schema(self._schema)
+
+    def check(self, values: Any) -> CheckedParameters:
+        """The values may be anything a client sent."""
+        if not isinstance(values, dict):
+            mistake = Mistake(path=PATH, message="the parameters must be an object", mend='Send {"name": value, …}.')
+            return CheckedParameters(values={}, mistakes=(mistake,))
+        if unsound := list(json_mistakes(values, PATH)):
+            return CheckedParameters(values=values, mistakes=tuple(unsound))
+        unknown = list(_unknown(self._schema, values))
+        known = {key: value for key, value in values.items() if not any(m.path == f"{PATH}.{key}" for m in unknown)}
+        filled = _filled(self._schema, known)
+        refused = value_mistakes(self._validator, self._schema, filled, PATH)
+        return CheckedParameters(values=filled, mistakes=(*unknown, *refused))
+
+
 def check_parameters(schema: Mapping[str, Any], values: Any) -> CheckedParameters:
-    """The schema must be sound, as that of a loaded pipeline is. The values may be anything a client sent."""
-    if not isinstance(values, dict):
-        mistake = Mistake(path=PATH, message="the parameters must be an object", mend='Send {"name": value, …}.')
-        return CheckedParameters(values={}, mistakes=(mistake,))
-    if unsound := list(json_mistakes(values, PATH)):
-        return CheckedParameters(values=values, mistakes=tuple(unsound))
-    whole = dict(schema)
-    unknown = list(_unknown(whole, values))
-    known = {key: value for key, value in values.items() if not any(m.path == f"{PATH}.{key}" for m in unknown)}
-    filled = _filled(whole, known)
-    refused = value_mistakes(compile_schema(whole), whole, filled, PATH)
-    return CheckedParameters(values=filled, mistakes=(*unknown, *refused))
+    """For a schema that is used once. It must be sound."""
+    return ParameterCheck(schema).check(values)
 
 
 def _unknown(schema: dict[str, Any], values: dict[str, Any]) -> Iterator[Mistake]:

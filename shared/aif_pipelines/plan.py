@@ -12,6 +12,7 @@ from aif_pipelines.expressions import Expression
 from aif_pipelines.failures import PipelineInvalid
 from aif_pipelines.graph import topological_order
 from aif_pipelines.mistakes import Mistake
+from aif_pipelines.parameters import ParameterCheck
 from aif_pipelines.stage_plan import RulePlan, StagePlan, compensation_id, compensation_plan
 
 __all__ = ["Plan", "RulePlan", "StagePlan", "compensation_id", "compile_pipeline"]
@@ -30,6 +31,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     extra: Mapping[str, StagePlan]
     """Stages that a rule may add, by id, and what undoes a stage, added ones too, by `compensation_id`."""
     refusals: tuple[RefusalPlan, ...]
+    parameters: ParameterCheck
 
     def stage_plan(self, plan_id: str) -> StagePlan:
         """Of a stage of the pipeline, of one that a rule may add, or of a compensation."""
@@ -65,6 +67,7 @@ def compile_pipeline(pipeline: Pipeline) -> Plan:
             RefusalPlan(refusal=refusal, condition=condition)
             for refusal, condition in zip(pipeline.refusals, found.refusals, strict=True)
         ),
+        parameters=ParameterCheck(pipeline.parameters),
     )
 
 

@@ -12,7 +12,6 @@ from aif_orchestrator.engine.plans import Plans, UnknownTemplate
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.execution.assignee import worker_of
 from aif_pipelines.failures import PipelineInvalid
-from aif_pipelines.parameters import check_parameters
 from aif_pipelines.plan import Plan
 
 LARGEST_PARAMETERS_BYTES = 64 * 1024
@@ -48,7 +47,7 @@ class Admission:
             message = f"the parameters are {size} bytes long; {LARGEST_PARAMETERS_BYTES} are allowed"
             mistake = FieldMistake(field="parameters", message=message, mend="Send long texts as a source document.")
             return Refusal(code="parameters_too_large", message=message, mistakes=(mistake,))
-        checked = check_parameters(plan.pipeline.parameters, order.parameters)
+        checked = plan.parameters.check(order.parameters)
         if checked.mistakes:
             mistakes = tuple(FieldMistake(field=each.path, message=each.message, mend=each.mend) for each in checked.mistakes)
             return Refusal(code="invalid_parameters", message=_in_words(mistakes), mistakes=mistakes)
@@ -67,6 +66,8 @@ class Admission:
         return Refusal(code="limit_not_allowed", message=message, mistakes=(mistake,))
 
     def _refused_by_template(self, plan: Plan, parameters: dict[str, object]) -> Refusal | None:
+        if not plan.refusals:
+            return None
         present = self._workforce.present()
         absent = {worker_of(stage) for stage in plan.stages.values()} - present.live_workers
         scope = {"params": parameters, "capabilities": sorted(present.capabilities)}
