@@ -76,7 +76,7 @@ class Attempt:
         self.message = ""
         self.stop_reason: StopReason | None = None
         self.trace_headers = trace_headers
-        self.trace = read_trace_headers(trace_headers)
+        self.trace = read_trace_headers(trace_headers) if trace_headers else None
         self._permission = permission
         self._note_call = note_call
         self._bus = bus
@@ -87,7 +87,8 @@ class Attempt:
         self._lease_seconds = lease_seconds
         """At most the orchestrator's: an attempt that it has heard nothing of for so long may be somebody else's."""
         self._confirmed_at = permission.asked_at
-        self._is_confirmed_anew = asyncio.Event()
+        self._is_confirmed_anew: asyncio.Event | None = None
+        """Only for one who waits for it."""
         self._limit: asyncio.Timeout | None = None
         self._calls_numbered = 0
 
@@ -150,6 +151,7 @@ class Attempt:
         message = self._usage_message(call, f"{call.call_key}.started")
         while True:
             while not self._is_surely_ours():
+                self._is_confirmed_anew = self._is_confirmed_anew or asyncio.Event()
                 self._is_confirmed_anew.clear()
                 await self._is_confirmed_anew.wait()
             await self._bus.publish([message])
@@ -159,7 +161,8 @@ class Attempt:
     def confirm(self, told_at: float) -> None:
         """The orchestrator has answered that the attempt is ours, to what it was told at that time (monotonic)."""
         self._confirmed_at = max(self._confirmed_at, told_at)
-        self._is_confirmed_anew.set()
+        if self._is_confirmed_anew is not None:
+            self._is_confirmed_anew.set()
 
     def _is_surely_ours(self) -> bool:
         return self._monotonic() - self._confirmed_at < self._lease_seconds
@@ -237,14 +240,18 @@ class Attempt:
         """It has waited long enough: its time counts from now on."""
         self.began_at = self._monotonic()
         self.is_waiting = False
-        if self._limit is not None and self.stop_reason is None:
-            self._limit.reschedule(asyncio.get_running_loop().time() + self.remaining_seconds())
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the action; the first reason counts. Without effect once the action has ended."""
         if self._limit is None or self._limit.expired() or self.stop_reason is not None:
             return
         self.stop_reason = reason
+        self._limit.reschedule(asyncio.get_running_loop().time())
+
+    def stop_when_late(self) -> None:
+        """Cancel the action if its time is over. Whoever looks often enough spares each attempt a timer of its own."""
+        if self._limit is None or self.is_waiting or self._limit.expired() or self.remaining_seconds() > 0:
+            return
         self._limit.reschedule(asyncio.get_running_loop().time())
 
     def last_model_call(self) -> ProviderCall | None:

@@ -21,22 +21,33 @@ from aif_runtime.worker_settings import CostRates
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _MEBIBYTE = 1024 * 1024
-_NO_TOKENS = Tokens()
+_NOTHING_SPENT = CostLines()
+_NO_PARTS = TimeBreakdown()
 
 
 def metrics_of(attempt: Attempt, rates: CostRates, outcome: Outcome | None) -> Metrics:
     """The figures up to now. `outcome` is None for an attempt that failed."""
     calls = attempt.calls
-    last = attempt.last_model_call()
     usage = ResourceUsage(
         # An answer that was kept is none.
-        api_calls=sum(call.outcome is not CallOutcome.CACHED for call in calls),
+        api_calls=sum(call.outcome is not CallOutcome.CACHED for call in calls) if calls else 0,
         kv_operations=attempt.counted_blobs.kv_operations,
         r2_operations=attempt.counted_blobs.object_operations,
         cpu_time_ms=round(attempt.meter.seconds * 1000),
         memory_mb=_peak_memory_mb(),
     )
     lines, total = _cost(calls, usage, rates)
+    if not calls:
+        return Metrics(
+            provider=outcome.provider if outcome else None,
+            model=outcome.model if outcome else None,
+            cost_usd=total,
+            cost_lines=lines,
+            processing_time_ms=round(attempt.elapsed_seconds() * 1000),
+            breakdown=_breakdown(attempt),
+            resource_usage=usage,
+        )
+    last = attempt.last_model_call()
     model = (outcome.model if outcome else None) or (last.model if last else None)
     fallback = _fallback_to(model, calls)
     return Metrics(
@@ -50,12 +61,18 @@ def metrics_of(attempt: Attempt, rates: CostRates, outcome: Outcome | None) -> M
         unanswered=_unanswered(calls),
         saved_usd=_text(sum((usd(call.saved_usd) for call in calls if call.saved_usd is not None), ZERO)),
         processing_time_ms=round(attempt.elapsed_seconds() * 1000),
-        breakdown=TimeBreakdown(
-            ai_generation_ms=_milliseconds(attempt, "ai_generation"),
-            validation_ms=_milliseconds(attempt, "validation"),
-            storage_ms=_milliseconds(attempt, "storage") + round(attempt.counted_blobs.storage_seconds * 1000),
-        ),
+        breakdown=_breakdown(attempt),
         resource_usage=usage,
+    )
+
+
+def _breakdown(attempt: Attempt) -> TimeBreakdown:
+    if not attempt.parts and not attempt.counted_blobs.storage_seconds:
+        return _NO_PARTS
+    return TimeBreakdown(
+        ai_generation_ms=_milliseconds(attempt, "ai_generation"),
+        validation_ms=_milliseconds(attempt, "validation"),
+        storage_ms=_milliseconds(attempt, "storage") + round(attempt.counted_blobs.storage_seconds * 1000),
     )
 
 
@@ -69,13 +86,13 @@ def _milliseconds(attempt: Attempt, part: str) -> int:
 
 
 def _tokens(calls: Sequence[ProviderCall]) -> Tokens:
-    if not calls:
-        return _NO_TOKENS
     return Tokens(**{name: sum(getattr(call.tokens, name) for call in calls) for name in Tokens.__struct_fields__})
 
 
 def _cost(calls: Sequence[ProviderCall], usage: ResourceUsage, rates: CostRates) -> tuple[CostLines, str | None]:
     """The lines, and their sum or None when a call's cost is unknown."""
+    if not calls and rates.are_nothing:
+        return _NOTHING_SPENT, "0"
     generation = sum((usd(call.cost_usd) for call in calls if call.cost_usd is not None), ZERO)
     api_calls = rates.api_call * usage.api_calls
     storage = rates.kv_operation * usage.kv_operations + rates.object_operation * usage.r2_operations

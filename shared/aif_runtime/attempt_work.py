@@ -39,7 +39,8 @@ class AttemptWork:
         One that is to be `alone` begins, and its time with it, when it is; it can be stopped before.
         """
         try:
-            async with asyncio.timeout(None if alone else attempt.remaining_seconds()) as limit:
+            # The pulse ends it: when the attempt's time is over, or the attempt is stopped.
+            async with asyncio.timeout(None) as limit:
                 attempt.limited_by(limit)
                 try:
                     if alone is None:
@@ -132,6 +133,8 @@ class AttemptWork:
 
     def _clean(self, text: str) -> str:
         """Fit to be sent: without secrets, and without NUL, which every reader of ours refuses."""
+        if not text:
+            return ""
         return self._redact(text.replace("\0", "\N{REPLACEMENT CHARACTER}"))[:_TEXT_CHARACTERS]
 
 

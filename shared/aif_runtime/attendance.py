@@ -38,6 +38,7 @@ from aif_runtime.dead_letters import bury
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, MalformedMessage, NoAnswer
 from aif_runtime.lease import Lease
+from aif_runtime.logs import name_lines
 from aif_runtime.pulse import Pulse
 from aif_runtime.redaction import Redactor
 from aif_runtime.report_post import ReportPost
@@ -308,13 +309,11 @@ class Attendance:
 
 
 def _name_in_logs(attempt: Attempt) -> None:
-    # For the rest of this asyncio task, which is the attempt's own.
-    structlog.contextvars.bind_contextvars(
-        execution_id=attempt.execution_id,
-        stage_id=attempt.stage_id,
-        attempt=attempt.attempt,
-        **({"trace_id": attempt.trace.trace_id} if attempt.trace else {}),
-    )
+    # The asyncio task is the attempt's own.
+    ids: dict[str, str | int] = {"execution_id": attempt.execution_id, "stage_id": attempt.stage_id, "attempt": attempt.attempt}
+    if attempt.trace is not None:
+        ids["trace_id"] = attempt.trace.trace_id
+    name_lines(ids)
 
 
 def _name_in_span(span: Span, report: Completed | Failed) -> None:

@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable
 
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
+from aif_runtime.blob_keys import inline_content, inline_ref, rides_inline, sha256_hex
 from aif_runtime.blobs import BlobStore
 
 
 class CountingBlobStore:
-    """Wraps a store. Blobs that ride in their reference cost no operation."""
+    """Wraps a store. Blobs that ride in their reference cost no operation, and need no store."""
 
     def __init__(self, store: BlobStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -26,6 +27,8 @@ class CountingBlobStore:
         media_type: str = "application/json",
         inline_limit_bytes: int = INLINE_LIMIT_BYTES,
     ) -> BlobRef:
+        if rides_inline(content, inline_limit_bytes):
+            return inline_ref(storage_key, content, sha256_hex(content), media_type)
         started_at = self._clock()
         try:
             ref = await self._store.put(storage_key, content, media_type=media_type, inline_limit_bytes=inline_limit_bytes)
@@ -35,6 +38,8 @@ class CountingBlobStore:
         return ref
 
     async def get(self, ref: BlobRef) -> bytes:
+        if ref.storage_type is StorageType.INLINE:
+            return inline_content(ref)
         self._count(ref)
         started_at = self._clock()
         try:

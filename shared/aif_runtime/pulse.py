@@ -1,7 +1,7 @@
-"""The beat that keeps what a worker holds alive: leases at the broker, progress at the orchestrator.
+"""The beat that keeps what a worker holds alive: leases at the broker, progress at the orchestrator, time limits.
 
 One loop for all leases and one for all attempts, so that short work costs no timer of its own, and packets that only wait
-cost a look now and then.
+cost a look now and then. An attempt whose time is over is stopped at the next beat.
 """
 
 import asyncio
@@ -79,6 +79,7 @@ class Pulse:
                 self._forget_ended()
                 now = self._monotonic()
                 for attempt in tuple(self._in_hand.attempts):
+                    attempt.stop_when_late()
                     if attempt not in self._telling and self._is_due(attempt, now):
                         self._telling[attempt] = group.create_task(self.tell(attempt, is_waiting=attempt.is_waiting))
 

@@ -16,6 +16,8 @@ _MODEL_LABELS = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_reques
 
 class WorkerFigures:
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._of_attempts: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
+        """By worker, action and outcome: as many as there are series."""
         self._attempts = Counter(
             "aif_attempts", "Attempts that ended with a report", ["worker", "action", "outcome"], registry=registry
         )
@@ -53,9 +55,14 @@ class WorkerFigures:
 
     def attempt(self, attempt: Attempt, report: Completed | Failed) -> None:
         outcome = "completed" if isinstance(report, Completed) else report.code
-        self._attempts.labels(attempt.worker_name, attempt.action, outcome).inc()
+        key = (attempt.worker_name, attempt.action, outcome)
+        found = self._of_attempts.get(key)
+        if found is None:
+            found = self._of_attempts[key] = self._attempts.labels(*key), self._seconds.labels(*key[:2])
+        ended, seconds = found
+        ended.inc()
         exemplar = {"trace_id": attempt.trace.trace_id} if attempt.trace is not None and attempt.trace.sampled else None
-        self._seconds.labels(attempt.worker_name, attempt.action).observe(attempt.elapsed_seconds(), exemplar)
+        seconds.observe(attempt.elapsed_seconds(), exemplar)
 
     def packet(self, end: str) -> None:
         """`buried`, `declined`, `dropped`, `put_off` or `unconfirmed`."""

@@ -17,6 +17,10 @@ class CostRates(Struct, frozen=True, kw_only=True):
     object_operation: Decimal = ZERO
     cpu_ms: Decimal = ZERO
 
+    @property
+    def are_nothing(self) -> bool:
+        return not (self.api_call or self.kv_operation or self.object_operation or self.cpu_ms)
+
 
 class WorkerSettings(CommonSettings, frozen=True, kw_only=True):
     ack_wait_seconds: Annotated[

@@ -141,7 +141,7 @@ class WorkerRig:
             "attempt": 1,
             "worker_name": WORKER,
             "action": "say",
-            "control": Control(timeout_ms=60_000),
+            "control": Control(timeout_ms=600_000),
             "data_ref": await self.blobs.put(f"data/exec_{number}/stage_1/input", stage_input),
             "grant": GRANT,
             "context": Context(client_id="acme"),

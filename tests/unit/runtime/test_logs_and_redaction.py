@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import logging
 import warnings
@@ -11,7 +12,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aif_runtime.logs import bound_ids
+from aif_runtime.logs import name_lines
 from aif_runtime.redaction import Redactor
 from support.manual_clock import ManualClock
 
@@ -36,15 +37,25 @@ def test_an_event_is_one_json_line_with_its_fields(log_lines: Lines) -> None:
     ]
 
 
-def test_ids_of_the_context_are_on_every_line_inside_it(log_lines: Lines) -> None:
+async def test_the_ids_of_a_task_are_on_every_line_of_it_and_below(log_lines: Lines) -> None:
     log = structlog.get_logger()
 
-    with bound_ids(execution_id="exec_1", trace_id=None):
-        log.info("inside")
+    async def attempt() -> None:
+        name_lines({"execution_id": "exec_1", "attempt": 2})
+        log.info("inside", attempt=3)
+        await asyncio.create_task(below())
+
+    async def below() -> None:
+        log.info("below")
+
+    await asyncio.create_task(attempt())
     log.info("outside")
 
-    assert [line.get("execution_id") for line in log_lines()] == ["exec_1", None]
-    assert "trace_id" not in log_lines()[0]
+    assert [(line.get("execution_id"), line.get("attempt")) for line in log_lines()] == [
+        ("exec_1", 3),
+        ("exec_1", 2),
+        (None, None),
+    ]
 
 
 def test_lines_below_the_level_are_not_written(log_lines: Lines) -> None:

@@ -153,10 +153,33 @@ async def test_an_action_that_outlasts_its_time_is_stopped() -> None:
             stopped.set()
         raise AssertionError
 
-    report = await failed(dawdle, control=Control(timeout_ms=20))
+    report = await failed(dawdle, control=Control(timeout_ms=0))
 
     assert stopped.is_set()
     assert (report.code, report.retryable) == ("timeout", True)
+
+
+async def test_an_action_has_all_of_its_time_by_the_monotonic_clock() -> None:
+    begun = asyncio.Event()
+
+    async def dawdle(assignment: Assignment) -> Outcome:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    rig = WorkerRig(dawdle)
+    async with rig.running():
+        await rig.offer(await rig.packet(control=Control(timeout_ms=20_000)))
+        await begun.wait()
+        await rig.passes(19.9)
+        await eventually(lambda: rig.told, what="a beat has looked at it")
+        stored_early = rig.reports_stored()
+        await rig.passes(0.2)
+        [report] = await rig.reports()
+
+    assert stored_early == 0
+    assert isinstance(report, Failed)
+    assert (report.code, report.metrics.processing_time_ms) == ("timeout", 20_100)
 
 
 async def test_a_time_limit_of_the_actions_own_is_an_error_of_its_own() -> None:
@@ -178,7 +201,7 @@ async def test_what_an_action_makes_of_its_cancelling_does_not_hide_the_timeout(
             raise WorkFailure("connection_lost", "the stream ended", retryable=True) from None
         raise AssertionError
 
-    report = await failed(translate, control=Control(timeout_ms=20))
+    report = await failed(translate, control=Control(timeout_ms=0))
 
     assert report.code == "timeout"
 
