@@ -24,6 +24,7 @@ class Draft:
         """As it is but for its stages and what its events count: `finish` puts them together."""
         self.circumstances = circumstances
         self.at = circumstances.at_ms
+        self._stage_plan = circumstances.plan.stage_plan
         self.stages = dict(execution.stages)
         self.commands: list[Command] = []
         self._original = execution
@@ -40,7 +41,7 @@ class Draft:
         return len(self.stages) == len(self.circumstances.plan.order)
 
     def plan_of(self, stage_id: str) -> StagePlan:
-        return self.circumstances.plan.stage_plan(self.stages[stage_id].follows or stage_id)
+        return self._stage_plan(self.stages[stage_id].follows or stage_id)
 
     def newest(self, plan_id: str) -> StageRun | None:
         """The run that a name in the pipeline means; None for a stage that no rule has added."""
@@ -108,9 +109,17 @@ class Draft:
         )
 
     def progress(self) -> int:
-        """Percent of the execution, as the next event will say it."""
-        progress = self._progress()
-        return progress if progress > self._progress_percent else self._progress_percent
+        """Percent of the execution, as the next event will say it; it never falls within a leg."""
+        if self.execution.is_final:
+            delivered = self.execution.status in (ExecutionStatus.COMPLETED, ExecutionStatus.PARTIALLY_COMPLETED)
+            return 100 if delivered else self._progress_percent
+        stages = done = 0
+        for run in self.stages.values():
+            if run.compensates is None and not run.withdrawn:
+                stages += 1
+                done += 100 if run.status.is_final else run.progress_percent
+        percent = min(99, done // stages) if stages else 0
+        return max(percent, self._progress_percent)
 
     def begin_progress_anew(self) -> None:
         self._progress_percent = 0
@@ -122,17 +131,6 @@ class Draft:
         return replace(
             self.execution, stages=dict(self.stages), sequence=self._sequence, progress_percent=self._progress_percent
         )
-
-    def _progress(self) -> int:
-        if self.execution.is_final:
-            delivered = self.execution.status in (ExecutionStatus.COMPLETED, ExecutionStatus.PARTIALLY_COMPLETED)
-            return 100 if delivered else 0
-        stages = done = 0
-        for run in self.stages.values():
-            if run.compensates is None and not run.withdrawn:
-                stages += 1
-                done += 100 if run.status.is_final else run.progress_percent
-        return min(99, done // stages) if stages else 0
 
 
 @lru_cache(maxsize=64)

@@ -22,6 +22,7 @@ FREE_GRANT = Grant(models=(), max_cost_usd="0")
 """Lets an attempt use local providers, which cost nothing."""
 
 
+_WAITING = StageStatus.WAITING
 _BEGINS = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.AWAITING_APPROVAL})
 _CONCLUDES = frozenset({*_BEGINS, ExecutionStatus.PAUSED})
 
@@ -31,10 +32,10 @@ def advance(draft: Draft) -> None:
     progressing = True
     while progressing and draft.execution.status in _BEGINS:
         progressing = False
-        waiting = [stage_id for stage_id, run in draft.stages.items() if run.status is StageStatus.WAITING]
+        waiting = [stage_id for stage_id, run in draft.stages.items() if run.status is _WAITING]
         for stage_id in waiting:
             # Preparing one may have others begin or end.
-            if draft.stages[stage_id].status is StageStatus.WAITING and _may_start(draft, stage_id):
+            if draft.stages[stage_id].status is _WAITING and _may_start(draft, stage_id):
                 prepare(draft, stage_id)
                 progressing = progressing or draft.stages[stage_id].status.is_final
                 if draft.execution.status not in _BEGINS:
