@@ -18,6 +18,7 @@ from aif_runtime.bus import Bus, Outgoing
 from aif_runtime.counting_blobs import CountingBlobStore
 from aif_runtime.cpu_meter import CpuMeter
 from aif_runtime.failures import BusUnavailable
+from aif_runtime.interruption import Interruption
 from aif_runtime.trace_headers import read_trace_headers
 
 _PARTS = ("ai_generation", "validation", "storage")
@@ -62,6 +63,11 @@ class Attempt:
     ) -> None:
         """`note_call` hears of every call that has ended."""
         self.packet = packet
+        self.execution_id = packet.execution_id
+        self.stage_id = packet.stage_id
+        self.worker_name = packet.worker_name
+        self.action = packet.action
+        self.attempt = permission.attempt
         self.meter = CpuMeter()
         self.calls: list[ProviderCall] = []
         self.parts: dict[str, float] = {}
@@ -89,28 +95,9 @@ class Attempt:
         self._confirmed_at = permission.asked_at
         self._is_confirmed_anew: asyncio.Event | None = None
         """Only for one who waits for it."""
-        self._limit: asyncio.Timeout | None = None
+        self.interruption: Interruption | None = None
+        """Of its action, once that waits or runs."""
         self._calls_numbered = 0
-
-    @property
-    def execution_id(self) -> str:
-        return self.packet.execution_id
-
-    @property
-    def stage_id(self) -> str:
-        return self.packet.stage_id
-
-    @property
-    def attempt(self) -> int:
-        return self._permission.attempt
-
-    @property
-    def worker_name(self) -> str:
-        return self.packet.worker_name
-
-    @property
-    def action(self) -> str:
-        return self.packet.action
 
     @property
     def context(self) -> Context:
@@ -232,10 +219,6 @@ class Attempt:
     def elapsed_seconds(self) -> float:
         return 0.0 if self.is_waiting else self._monotonic() - self.began_at
 
-    def limited_by(self, limit: asyncio.Timeout | None) -> None:
-        """The limit around the action while it waits and runs; None outside of it."""
-        self._limit = limit
-
     def begin(self) -> None:
         """It has waited long enough: its time counts from now on."""
         self.began_at = self._monotonic()
@@ -243,16 +226,14 @@ class Attempt:
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the action; the first reason counts. Without effect once the action has ended."""
-        if self._limit is None or self._limit.expired() or self.stop_reason is not None:
-            return
-        self.stop_reason = reason
-        self._limit.reschedule(asyncio.get_running_loop().time())
+        if self.interruption is not None and self.interruption.is_possible:
+            self.stop_reason = reason
+            self.interruption.strike()
 
     def stop_when_late(self) -> None:
         """Cancel the action if its time is over. Whoever looks often enough spares each attempt a timer of its own."""
-        if self._limit is None or self.is_waiting or self._limit.expired() or self.remaining_seconds() > 0:
-            return
-        self._limit.reschedule(asyncio.get_running_loop().time())
+        if self.interruption is not None and not self.is_waiting and self.remaining_seconds() <= 0:
+            self.interruption.strike()
 
     def last_model_call(self) -> ProviderCall | None:
         """The call that made the output, as far as the calls tell: the last one that was answered in full."""

@@ -14,6 +14,7 @@ from aif_runtime.assignment import Action, Outcome, WorkFailure
 from aif_runtime.attempt import Attempt, StopReason
 from aif_runtime.attempt_metrics import metrics_of
 from aif_runtime.failures import RuntimeFailure
+from aif_runtime.interruption import Interruption
 from aif_runtime.worker_settings import CostRates
 
 LARGEST_OUTPUT_BYTES = 50 * 1024 * 1024
@@ -38,29 +39,30 @@ class AttemptWork:
 
         One that is to be `alone` begins, and its time with it, when it is; it can be stopped before.
         """
+        interruption = Interruption()
+        attempt.interruption = interruption
         try:
-            # The pulse ends it: when the attempt's time is over, or the attempt is stopped.
-            async with asyncio.timeout(None) as limit:
-                attempt.limited_by(limit)
-                try:
-                    if alone is None:
-                        outcome, ref = await attempt.meter.measure(self._outcome(attempt, action))
-                    else:
-                        async with alone:
-                            attempt.begin()
-                            outcome, ref = await attempt.meter.measure(self._outcome(attempt, action))
-                finally:
-                    attempt.limited_by(None)
-        except TimeoutError as error:
-            return self._cut_short(attempt) if limit.expired() else self._broken(attempt, error)
+            if alone is None:
+                outcome, ref = await attempt.meter.measure(self._outcome(attempt, action))
+            else:
+                async with alone:
+                    attempt.begin()
+                    outcome, ref = await attempt.meter.measure(self._outcome(attempt, action))
+        except asyncio.CancelledError:
+            if not (interruption.leave() and interruption.has_struck):
+                raise
+            return self._cut_short(attempt)
         except Exception as error:  # noqa: BLE001 the outermost place of an action
+            interruption.leave()
             # What an action makes of being cancelled does not hide that it was.
-            return self._cut_short(attempt) if limit.expired() else self._failed_by(attempt, error)
+            return self._cut_short(attempt) if interruption.has_struck else self._failed_by(attempt, error)
+        finally:
+            interruption.leave()
         return self._completed(attempt, outcome, ref)
 
     async def _outcome(self, attempt: Attempt, action: Action) -> tuple[Outcome, BlobRef]:
         """What the action made, stored."""
-        await self._load_input(attempt)
+        attempt.take_input(_object_in(await attempt.blobs.get(attempt.packet.data_ref)))
         outcome = await action(attempt)
         ref = await attempt.blobs.put(
             f"data/{attempt.execution_id}/{attempt.stage_id}/output",
@@ -84,13 +86,6 @@ class AttemptWork:
             element_count=outcome.element_count,
             output_summary=self._clean(outcome.summary),
         )
-
-    async def _load_input(self, attempt: Attempt) -> None:
-        content = await attempt.blobs.get(attempt.packet.data_ref)
-        try:
-            attempt.take_input(_input_decoder.decode(content))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-            raise WorkFailure("input_invalid", f"the stage's input is no JSON object: {wrong}", retryable=False) from wrong
 
     def _cut_short(self, attempt: Attempt) -> Failed:
         reason = attempt.stop_reason
@@ -151,6 +146,14 @@ def _typed_cause(error: BaseException) -> BaseException:
         leaves = [_typed_cause(inner) for inner in error.exceptions]
         return next((leaf for leaf in leaves if isinstance(leaf, (WorkFailure, RuntimeFailure))), error)
     return error
+
+
+def _object_in(content: bytes) -> dict[str, Any]:
+    """A stage's input. Raises WorkFailure."""
+    try:
+        return _input_decoder.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
+        raise WorkFailure("input_invalid", f"the stage's input is no JSON object: {wrong}", retryable=False) from wrong
 
 
 def _encoded(outcome: Outcome) -> bytes:

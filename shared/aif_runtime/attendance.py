@@ -114,8 +114,9 @@ class Attendance:
         delivery = lease.delivery
         if lease.is_lost:
             return None
-        if delivery.num_delivered > MOST_DELIVERIES:
-            await self._bury(lease, f"delivered {delivery.num_delivered} times and never finished")
+        num_delivered = delivery.num_delivered
+        if num_delivered > MOST_DELIVERIES:
+            await self._bury(lease, f"delivered {num_delivered} times and never finished")
             return None
         try:
             packet = decode(_packets, delivery.payload)
@@ -127,6 +128,14 @@ class Attendance:
             await lease.ack()
         elif action is None or packet.worker_name != self._spec.worker_name:
             await self._decline(lease, packet)
+        elif packet.grant is not None and packet.attempt > 0 and num_delivered == 1:
+            permission = Permission(
+                attempt=packet.attempt,
+                grant=packet.grant,
+                timeout_ms=packet.control.timeout_ms,
+                asked_at=self._clock.monotonic(),
+            )
+            await self._make(lease, packet, action, permission)
         else:
             return await self._claim_and_make(lease, packet, action)
         return None
@@ -154,15 +163,6 @@ class Attendance:
         self._figures.packet("declined")
 
     async def _claim_and_make(self, lease: Lease, packet: WorkPacket, action: ActionSpec) -> float | None:
-        if packet.grant is not None and packet.attempt > 0 and lease.delivery.num_delivered == 1:
-            permission = Permission(
-                attempt=packet.attempt,
-                grant=packet.grant,
-                timeout_ms=packet.control.timeout_ms,
-                asked_at=self._clock.monotonic(),
-            )
-            await self._make(lease, packet, action, permission)
-            return None
         asked_at = self._clock.monotonic()
         answer = await self._claim(lease, packet)
         match answer:
