@@ -1,8 +1,10 @@
 """What an attempt used, as its report says it: tokens, time, resources, money. Failed attempts are measured like others."""
 
+import math
 import resource
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from aif_contracts.metering import (
@@ -21,11 +23,28 @@ from aif_runtime.worker_settings import CostRates
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _MEBIBYTE = 1024 * 1024
+_MEMORY_SECONDS = 1.0
 _NOTHING_SPENT = CostLines()
 _NO_PARTS = TimeBreakdown()
 
 
-def metrics_of(attempt: Attempt, rates: CostRates, outcome: Outcome | None) -> Metrics:
+class PeakMemory:
+    """Peak resident memory of this process. It only rises, and is read once a second at most: reading it is a system call."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._read_at = -math.inf
+        self._mb = 0
+
+    def mb(self) -> int:
+        now = self._clock()
+        if now - self._read_at >= _MEMORY_SECONDS:
+            self._read_at = now
+            self._mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT // _MEBIBYTE
+        return self._mb
+
+
+def metrics_of(attempt: Attempt, rates: CostRates, outcome: Outcome | None, memory: PeakMemory) -> Metrics:
     """The figures up to now. `outcome` is None for an attempt that failed."""
     calls = attempt.calls
     usage = ResourceUsage(
@@ -34,7 +53,7 @@ def metrics_of(attempt: Attempt, rates: CostRates, outcome: Outcome | None) -> M
         kv_operations=attempt.counted_blobs.kv_operations,
         r2_operations=attempt.counted_blobs.object_operations,
         cpu_time_ms=round(attempt.meter.seconds * 1000),
-        memory_mb=_peak_memory_mb(),
+        memory_mb=memory.mb(),
     )
     lines, total = _cost(calls, usage, rates)
     if not calls:
@@ -117,7 +136,3 @@ def _unanswered(calls: Sequence[ProviderCall]) -> dict[str, UsdText]:
 
 def _text(amount: Decimal) -> str:
     return usd_text(amount) if amount else "0"
-
-
-def _peak_memory_mb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT // _MEBIBYTE

@@ -12,7 +12,7 @@ from aif_contracts.blobs import BlobRef
 from aif_contracts.reports import Completed, Failed
 from aif_runtime.assignment import Action, Outcome, WorkFailure
 from aif_runtime.attempt import Attempt, StopReason
-from aif_runtime.attempt_metrics import metrics_of
+from aif_runtime.attempt_metrics import PeakMemory, metrics_of
 from aif_runtime.failures import RuntimeFailure
 from aif_runtime.interruption import Interruption
 from aif_runtime.worker_settings import CostRates
@@ -31,6 +31,7 @@ class AttemptWork:
         self._instance_id = instance_id
         self._rates = rates
         self._redact = redact
+        self._memory = PeakMemory()
 
     async def report(
         self, attempt: Attempt, action: Action, alone: AbstractAsyncContextManager[None] | None = None
@@ -81,7 +82,7 @@ class AttemptWork:
             worker_name=attempt.worker_name,
             instance_id=self._instance_id,
             output=ref,
-            metrics=metrics_of(attempt, self._rates, outcome),
+            metrics=metrics_of(attempt, self._rates, outcome, self._memory),
             quality_score=outcome.quality_score,
             element_count=outcome.element_count,
             output_summary=self._clean(outcome.summary),
@@ -123,7 +124,7 @@ class AttemptWork:
             message=self._clean(message),
             retryable=retryable,
             retry_after_ms=retry_after_ms,
-            metrics=metrics_of(attempt, self._rates, None),
+            metrics=metrics_of(attempt, self._rates, None, self._memory),
         )
 
     def _clean(self, text: str) -> str:
