@@ -43,11 +43,10 @@ FROM unnest($1::text[]) AS new (id), real_execution_journal
 MULTIPLY_ATTEMPTS = """
 INSERT INTO stage_attempts (
     execution_id, stage_id, attempt, worker_name, action, success, failure_code, tokens_used, prompt_tokens,
-    completion_tokens, cost_usd, execution_time_ms, queue_time_ms, time_breakdown, resource_metrics, model, quality_score,
-    ended_at, account
+    completion_tokens, cost_usd, execution_time_ms, queue_time_ms, model, quality_score, ended_at, account
 )
 SELECT new.id, stage_id, attempt, worker_name, action, success, failure_code, tokens_used, prompt_tokens,
-       completion_tokens, cost_usd, execution_time_ms, queue_time_ms, time_breakdown, resource_metrics, model, quality_score,
+       completion_tokens, cost_usd, execution_time_ms, queue_time_ms, model, quality_score,
        new.created_at + (real.ended_at - began.created_at), account
 FROM unnest($1::text[], $2::timestamptz[]) AS new (id, created_at), real_stage_attempts AS real,
      real_executions AS began

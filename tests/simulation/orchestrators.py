@@ -113,10 +113,16 @@ class UsageTold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportTold(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of the report stream, with the calls that its metrics contain."""
+    """A report, with the calls that its metrics contain."""
 
     report: Report
     calls: tuple[ProviderCall, ...] = ()
+
+
+class ReportsTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of the report stream: what one worker had ready together."""
+
+    told: tuple[ReportTold, ...]
 
 
 class Replica:
@@ -335,7 +341,7 @@ class Cluster:
         self._sweeps: dict[str, int] = {}
         paid_is_free = without is Mechanism.CLAIMS
         self._free_actions = frozenset({(WORKER, FREE), (WORKER, PAID)} if paid_is_free else {(WORKER, FREE)})
-        broker.consume(Queue.REPORTS, self._take_report)
+        broker.consume(Queue.REPORTS, self._take_reports)
         broker.consume(Queue.USAGE, self._take_usage)
 
     def ask(
@@ -563,8 +569,12 @@ class Cluster:
         self._sweeps[execution_id] = self.timeline.now + SWEEP_MS
         self.timeline.after(SWEEP_MS, self._sweep, execution_id)
 
-    def _take_report(self, delivery: Delivery) -> bool:
-        told: ReportTold = delivery.payload
+    def _take_reports(self, delivery: Delivery) -> bool:
+        message: ReportsTold = delivery.payload
+        self.truth.seen["reports together"] += len(message.told) > 1
+        return self._take(delivery, [self._reported(told) for told in message.told])
+
+    def _reported(self, told: ReportTold) -> "_Arrived":
         report = told.report
 
         def committed() -> None:
@@ -572,7 +582,7 @@ class Cluster:
                 key = (report.execution_id, report.stage_id, report.attempt)
                 self.truth.report_was_told(key, told.calls)
 
-        return self._take(delivery, report.execution_id, happening_of(report, self.blobs), committed)
+        return report.execution_id, happening_of(report, self.blobs), committed
 
     def _take_usage(self, delivery: Delivery) -> bool:
         booked = delivery.payload.booked
@@ -580,24 +590,35 @@ class Cluster:
         def committed() -> None:
             self.truth.call_was_told(booked.call)
 
-        return self._take(delivery, booked.call.execution_id, booked, committed)
+        return self._take(delivery, [(booked.call.execution_id, booked, committed)])
 
-    def _take(self, delivery: Delivery, execution_id: str, happening: Happening, committed: Callable[[], None]) -> bool:
+    def _take(self, delivery: Delivery, arrived: "Sequence[_Arrived]") -> bool:
+        """All of a message by one replica, each by itself; it comes again as a whole when one of them could not be stored."""
         replica = self._anybody()
         if replica is None:
             return False
+        answers: list[Applied | None] = []
 
         def settle(applied: Applied | None) -> None:
-            if applied is None:
+            answers.append(applied)
+            if len(answers) < len(arrived):
+                return
+            if None in answers:
                 delivery.retry_later(RETRY_MS)
             else:
                 delivery.ack()
 
         if self._without is Mechanism.ACK_AFTER_COMMIT:
             delivery.ack()
-            committed()
-        replica.take(Errand(execution_id, happening, settle, committed))
+        for execution_id, happening, committed in arrived:
+            if self._without is Mechanism.ACK_AFTER_COMMIT:
+                committed()
+            replica.take(Errand(execution_id, happening, settle, committed))
         return True
+
+
+_Arrived = tuple[str, Happening, Callable[[], None]]
+"""What happened to which execution, and what is to be noted once that is committed."""
 
 
 def happening_of(report: Report, blobs: dict[str, Any]) -> Happening:

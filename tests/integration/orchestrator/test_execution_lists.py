@@ -84,6 +84,15 @@ async def test_a_search_looks_into_id_template_and_parameters_in_any_case_and_ta
     assert await rig.asks.ids(text="\\") == []
 
 
+async def test_texts_are_stored_as_they_are_whatever_they_mean_to_a_database(rig: Rig) -> None:
+    topic = 'say "tea", \\ or {NULL},"\\"\n\t; äß中'
+    await rig.orders("exec_1", "tea_line", request_id='req "1" \\', parameters={"topic": topic})
+
+    assert await rig.asks.ids(text=topic) == ["exec_1"]
+    assert await rig.asks.ids(request_id='req "1" \\') == ["exec_1"]
+    assert (await Client(rig.bus).get("exec_1")).request_id == 'req "1" \\'
+
+
 async def test_times_are_taken_with_their_offsets_the_first_included_and_the_last_not(rig: Rig) -> None:
     for day in (1, 2, 3):
         await rig.orders(f"exec_{day}", "tea_line")

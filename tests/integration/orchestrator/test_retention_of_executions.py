@@ -34,9 +34,9 @@ SELECT execution_id, 1, 1, false, 1, 3, '\\x00', true, '\\x00' FROM executions
 ATTEMPTS = """
 INSERT INTO stage_attempts (
     execution_id, stage_id, attempt, worker_name, action, success, tokens_used, prompt_tokens, completion_tokens,
-    execution_time_ms, queue_time_ms, time_breakdown, resource_metrics, ended_at, account
+    execution_time_ms, queue_time_ms, ended_at, account
 )
-SELECT execution_id, 'only', 1, 'maker', 'make', true, 0, 0, 0, 1, 1, '{}', '{}', now(), '\\x00' FROM executions
+SELECT execution_id, 'only', 1, 'maker', 'make', true, 0, 0, 0, 1, 1, now(), '\\x00' FROM executions
 """
 CALLS = """
 INSERT INTO provider_calls (

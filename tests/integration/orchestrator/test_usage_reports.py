@@ -120,8 +120,6 @@ class Books:
             "cost_usd": "0.01",
             "execution_time_ms": 3000,
             "queue_time_ms": 1,
-            "time_breakdown": "{}",
-            "resource_metrics": "{}",
             "ended_at": "2026-11-20T12:00:04Z",
             "account": "",
             **told,

@@ -118,8 +118,6 @@ CREATE TABLE stage_attempts (
     cost_usd numeric,
     execution_time_ms bigint NOT NULL,
     queue_time_ms bigint NOT NULL,
-    time_breakdown jsonb NOT NULL,
-    resource_metrics jsonb NOT NULL,
     model text,
     quality_score double precision,
     ended_at timestamptz NOT NULL,
@@ -361,12 +359,13 @@ CREATE FUNCTION commit_batch(
     new_statuses text[], new_created_ms bigint[], new_ended_ms bigint[], new_wake_ms bigint[],
     new_searched text[],
     entry_execution_ids text[], entry_versions int[], entry_legs int[], entry_finals boolean[], entry_firsts int[],
-    entry_lasts int[], entry_events bytea[], entry_wholes boolean[], entry_changes bytea[],
+    entry_lasts int[], entry_event_sizes int[], entry_wholes boolean[], entry_change_sizes int[],
     attempt_execution_ids text[], attempt_stage_ids text[], attempt_numbers int[], attempt_workers text[], attempt_actions text[],
     attempt_successes boolean[], attempt_failure_codes text[], attempt_tokens bigint[], attempt_prompt_tokens bigint[],
     attempt_completion_tokens bigint[], attempt_costs numeric[], attempt_times_ms bigint[], attempt_queue_ms bigint[],
-    attempt_breakdowns jsonb[], attempt_resources jsonb[], attempt_models text[], attempt_qualities double precision[],
-    attempt_ends timestamptz[], attempt_accounts bytea[],
+    attempt_models text[], attempt_qualities double precision[], attempt_ends timestamptz[], attempt_account_sizes int[],
+    -- the bytes of all rows, in the order of their sizes
+    entry_data bytea, attempt_data bytea,
     published_ids bigint[], outbox_content bytea,
     OUT stale text[], OUT outbox_row bigint, OUT at_ms bigint
 -- Every row is found by its key. Plans are made while the tables are young and small, and kept: without these settings they
@@ -408,10 +407,20 @@ BEGIN
         INSERT INTO execution_journal (
             execution_id, version, leg, is_final, first_sequence, last_sequence, events, is_whole, change
         )
-        SELECT * FROM unnest(
-            entry_execution_ids, entry_versions, entry_legs, entry_finals, entry_firsts, entry_lasts, entry_events, entry_wholes,
-            entry_changes
-        );
+        SELECT id, version, leg, is_final, first_sequence, last_sequence,
+               substr(entry_data, (ends - coalesce(change_size, 0) - coalesce(event_size, 0) + 1)::int, event_size),
+               is_whole,
+               substr(entry_data, (ends - coalesce(change_size, 0) + 1)::int, change_size)
+        FROM (
+            SELECT *, sum(coalesce(event_size, 0) + coalesce(change_size, 0)) OVER (ORDER BY place) AS ends
+            FROM unnest(
+                entry_execution_ids, entry_versions, entry_legs, entry_finals, entry_firsts, entry_lasts, entry_event_sizes,
+                entry_wholes, entry_change_sizes
+            ) WITH ORDINALITY AS entry (
+                id, version, leg, is_final, first_sequence, last_sequence, event_size, is_whole, change_size, place
+            )
+        ) AS entry
+        ORDER BY place;
     END IF;
     IF cardinality(relisted_ids) > 0 THEN
         UPDATE executions AS old
@@ -426,14 +435,18 @@ BEGIN
     IF cardinality(attempt_execution_ids) > 0 THEN
         INSERT INTO stage_attempts (
             execution_id, stage_id, attempt, worker_name, action, success, failure_code, tokens_used, prompt_tokens,
-            completion_tokens, cost_usd, execution_time_ms, queue_time_ms, time_breakdown, resource_metrics, model,
-            quality_score, ended_at, account
+            completion_tokens, cost_usd, execution_time_ms, queue_time_ms, model, quality_score, ended_at, account
         )
-        SELECT * FROM unnest(
+        SELECT execution_id, stage_id, attempt, worker_name, action, success, failure_code, tokens_used, prompt_tokens,
+               completion_tokens, cost_usd, execution_time_ms, queue_time_ms, model, quality_score, ended_at,
+               substr(attempt_data, (sum(size) OVER (ORDER BY place) - size + 1)::int, size)
+        FROM unnest(
             attempt_execution_ids, attempt_stage_ids, attempt_numbers, attempt_workers, attempt_actions, attempt_successes,
             attempt_failure_codes, attempt_tokens, attempt_prompt_tokens, attempt_completion_tokens, attempt_costs,
-            attempt_times_ms, attempt_queue_ms, attempt_breakdowns, attempt_resources, attempt_models, attempt_qualities,
-            attempt_ends, attempt_accounts
+            attempt_times_ms, attempt_queue_ms, attempt_models, attempt_qualities, attempt_ends, attempt_account_sizes
+        ) WITH ORDINALITY AS ended (
+            execution_id, stage_id, attempt, worker_name, action, success, failure_code, tokens_used, prompt_tokens,
+            completion_tokens, cost_usd, execution_time_ms, queue_time_ms, model, quality_score, ended_at, size, place
         );
     END IF;
     IF cardinality(published_ids) > 0 THEN

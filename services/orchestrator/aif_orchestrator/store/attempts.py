@@ -46,14 +46,14 @@ class _Packed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasoning_tokens: int = 0
     cost_lines: CostLines | None = None
     """None when all are zero."""
+    breakdown: TimeBreakdown = TimeBreakdown()
+    resource_usage: ResourceUsage = ResourceUsage()
     processing_time_ms: int = 0
     element_count: int | None = None
 
 
 _pack = msgspec.msgpack.Encoder()
 _PACKED = msgspec.msgpack.Decoder(_Packed)
-_BREAKDOWN = msgspec.json.Decoder(TimeBreakdown)
-_RESOURCES = msgspec.json.Decoder(ResourceUsage)
 
 
 class AttemptStore:
@@ -82,6 +82,8 @@ def packed_account(ended: RecordAttempt) -> bytes:
             cache_write_tokens=metrics.tokens_used.cache_write_tokens,
             reasoning_tokens=metrics.tokens_used.reasoning_tokens,
             cost_lines=None if metrics.cost_lines == _NO_LINES else metrics.cost_lines,
+            breakdown=metrics.breakdown,
+            resource_usage=metrics.resource_usage,
             processing_time_ms=metrics.processing_time_ms,
             element_count=ended.record.element_count,
         )
@@ -132,6 +134,6 @@ def _metrics(row: Record, packed: _Packed) -> Metrics:
         cost_usd=None if cost is None else usd_text(cost),
         cost_lines=packed.cost_lines or _NO_LINES,
         processing_time_ms=packed.processing_time_ms,
-        breakdown=_BREAKDOWN.decode(row["time_breakdown"]),
-        resource_usage=_RESOURCES.decode(row["resource_metrics"]),
+        breakdown=packed.breakdown,
+        resource_usage=packed.resource_usage,
     )
