@@ -175,14 +175,17 @@ class NatsConnection:
     ) -> None:
         """Hand a message to the connection; it leaves in order with all others. Raises ValueError when this broker does not
         take it, BusUnavailable."""
-        self._check_size(subject, payload)
+        if len(payload) > self.max_payload:
+            raise self._too_large(subject, payload)
         await self._write(written(subject, payload, reply=reply, headers=headers))
 
     async def send_all(self, addressed: Iterable[tuple[str, Prepared]]) -> None:
         """The same for many, each with where its reply is to go: all of them, or none."""
         commands: list[bytes] = []
+        most_bytes = self.max_payload
         for reply, message in addressed:
-            self._check_size(message.subject, message.payload)
+            if len(message.payload) > most_bytes:
+                raise self._too_large(message.subject, message.payload)
             commands.append(written(message.subject, message.payload, reply=reply, headers=message.headers))
         await self._write(b"".join(commands))
 
@@ -278,12 +281,11 @@ class NatsConnection:
         except (nats.errors.Error, OSError) as failed:
             raise BusUnavailable(f"the broker does not answer: {self.trouble or failed}") from failed
 
-    def _check_size(self, subject: str, payload: bytes) -> None:
-        if len(payload) > self._client.max_payload:
-            raise ValueError(
-                f"payload to {subject} has {len(payload)} bytes, this broker takes at most {self.max_payload}: store it as a "
-                "blob and send the reference"
-            )
+    def _too_large(self, subject: str, payload: bytes) -> ValueError:
+        return ValueError(
+            f"payload to {subject} has {len(payload)} bytes, this broker takes at most {self.max_payload}: store it as a "
+            "blob and send the reference"
+        )
 
     async def _write(self, commands: bytes) -> None:
         try:

@@ -63,13 +63,11 @@ class NatsDelivery:
 
     @property
     def num_delivered(self) -> int:
-        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer sequence>.<time>.<pending>, counted from the
-        # end because newer brokers put a domain and an account in front.
-        return int(self._message.reply.split(".")[_fields_from(self._message.reply)])
+        return self._figure(0)
 
     @property
     def stream_sequence(self) -> int:
-        return int(self._message.reply.split(".")[_fields_from(self._message.reply) + 1])
+        return self._figure(1)
 
     @property
     def is_held(self) -> bool:
@@ -89,6 +87,12 @@ class NatsDelivery:
         if self.is_held:
             await self._connection.send(self._message.reply, b"+WPI")
             self._held_since = time.monotonic()
+
+    def _figure(self, place: int) -> int:
+        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer sequence>.<time>.<pending>, which are nine
+        # tokens; newer brokers put a domain and an account in front and one more behind.
+        tokens = self._message.reply.split(".")
+        return int(tokens[(4 if len(tokens) == 9 else 6) + place])
 
     async def _settle(self, verdict: bytes) -> None:
         if self.is_held:
@@ -255,8 +259,3 @@ async def declare_consumer(connection: NatsConnection, spec: ConsumerSpec) -> No
         await connection.api(f"CONSUMER.CREATE.{spec.stream}.{spec.durable}.{spec.filter_subject}", request, dict)
     except JetStreamRefusal as refusal:
         raise BusUnavailable(f"the broker refuses the consumer {spec.durable} on {spec.stream}: {refusal}") from refusal
-
-
-def _fields_from(reply: str) -> int:
-    """Index of the number of deliveries among the tokens of a reply subject; the older form has nine tokens."""
-    return 4 if reply.count(".") == 8 else 6

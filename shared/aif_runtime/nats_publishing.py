@@ -201,8 +201,14 @@ class Publisher:
         if len(messages) < WORTH_A_BATCH:
             return [], list(messages)
         families: dict[str, list[Prepared]] = {}
+        beginning = "."
+        of_family: list[Prepared] = []
         for message in messages:
-            families.setdefault(_family(message.subject), []).append(message)
+            if not message.subject.startswith(beginning):
+                family = _family(message.subject)
+                beginning = f"{family}."
+                of_family = families.setdefault(family, [])
+            of_family.append(message)
         batches: list[list[Prepared]] = []
         rest: list[Prepared] = []
         for family, of_family in families.items():

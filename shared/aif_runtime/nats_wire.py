@@ -60,8 +60,10 @@ def written(subject: str, payload: bytes, *, reply: str = "", headers: Mapping[s
 def _read_headers(block: bytes) -> dict[str, str]:
     """The server's own messages have a status in the first line, and often words behind it."""
     first, *lines = block.decode("utf-8", "replace").split("\r\n")
-    status, _, description = first.removeprefix(_VERSION).strip().partition(" ")
-    headers = {name: text for name, text in ((STATUS, status), (DESCRIPTION, description)) if text}
+    headers: dict[str, str] = {}
+    if first != _VERSION:
+        status, _, description = first.removeprefix(_VERSION).strip().partition(" ")
+        headers = {name: text for name, text in ((STATUS, status), (DESCRIPTION, description)) if text}
     for line in lines:
         name, colon, value = line.partition(":")
         if colon:
