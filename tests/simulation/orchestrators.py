@@ -552,11 +552,13 @@ class Cluster:
         if planned is None or due < planned:
             self._sweeps[execution_id] = due
             delay = max(0, due - self.timeline.now) + self.timeline.between(0, SWEEP_MS)
-            self.timeline.after(delay, self._sweep, execution_id)
+            self.timeline.after(delay, self._sweep, execution_id, due)
 
-    def _sweep(self, execution_id: str) -> None:
+    def _sweep(self, execution_id: str, planned: int) -> None:
         """Wake it when it is due, and look again: whoever was asked to may have died over it."""
-        self._sweeps.pop(execution_id, None)
+        if self._sweeps.get(execution_id) != planned:
+            return  # an earlier look has taken its place
+        del self._sweeps[execution_id]
         due = self.record.wakes.get(execution_id)
         if due is None:
             return
@@ -566,8 +568,8 @@ class Cluster:
         replica = self._anybody()
         if replica is not None:
             replica.take(Errand(execution_id, TimePassed(), _nothing))
-        self._sweeps[execution_id] = self.timeline.now + SWEEP_MS
-        self.timeline.after(SWEEP_MS, self._sweep, execution_id)
+        again = self._sweeps[execution_id] = self.timeline.now + SWEEP_MS
+        self.timeline.after(SWEEP_MS, self._sweep, execution_id, again)
 
     def _take_reports(self, delivery: Delivery) -> bool:
         message: ReportsTold = delivery.payload

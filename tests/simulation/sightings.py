@@ -37,6 +37,7 @@ RARE = (
     "budget refused",
     "alone",
     "held up",
+    "reports together",
     "budget_exceeded",
     "budget_reserved",
     "estimated",

@@ -17,7 +17,7 @@ from aif_orchestrator.execution.claims import BUDGET_EXCEEDED
 from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CallBooked
 from simulation.broker import ACK_WAIT_MS, Broker, Delivery, Queue
 from simulation.mechanisms import Mechanism
-from simulation.orchestrators import PATIENCE, Cluster, ReportTold, UsageTold
+from simulation.orchestrators import PATIENCE, Cluster, ReportsTold, ReportTold, UsageTold
 from simulation.shapes import HIGHEST_MARK, PAID, WORKER
 from simulation.timeline import Timeline
 from simulation.truth import Truth
@@ -29,6 +29,8 @@ BEAT_MS = 10_000
 FIRST_PROGRESS_MS = 200
 CLAIM_AGAIN_MS = 500
 ALONE_MS = 300
+LONGEST_POST_MS = 300
+"""How long a message of reports can be under way; what is ready meanwhile travels together after it."""
 MOST_CALL_USD = Decimal("0.1")
 MOST_DELIVERIES = 5
 _SOME_TOKENS = Tokens(prompt_tokens=10, completion_tokens=5, total_tokens=15)
@@ -73,6 +75,8 @@ class Hand:
         """While it is being asked for."""
         self.is_alone = False
         """Or is to be."""
+        self.told: ReportTold | None = None
+        """How it ended."""
 
 
 class Worker:
@@ -87,6 +91,8 @@ class Worker:
         self._claims: dict[str, str] = {}
         """Names of claims that have not been answered for good, to be used again, by packet."""
         self._claimed_so_far = 0
+        self._post: list[Hand] = []
+        """Whose reports wait for their message."""
 
     def take(self, delivery: Delivery) -> bool:
         if not self.is_alive or len(self.hands) >= SLOTS or any(hand.is_alone for hand in self.hands):
@@ -259,7 +265,7 @@ class Worker:
         if not self._has_lost(hand):
             hand.delivery.still_working()
             hand.refreshed_at = self._now
-        if hand.attempt:
+        if hand.attempt and hand.told is None:
             self._progress(hand)
         self._soon(BEAT_MS, self._beat, hand)
 
@@ -297,7 +303,8 @@ class Worker:
 
     def _stop(self, hand: Hand, reason: str) -> None:
         """What is left of the work is dropped, and the end is reported."""
-        if hand.attempt and (hand.steps or hand.is_waiting or hand.under_way) and hand.stopped_by is None:
+        is_at_work = hand.attempt and (hand.steps or hand.is_waiting or hand.under_way) and hand.told is None
+        if is_at_work and hand.stopped_by is None:
             hand.stopped_by = reason
             hand.steps = []
             self._soon(1, self._finish, hand)
@@ -373,7 +380,7 @@ class Worker:
             self._shop.tell(call, call.call_key)
 
     def _finish(self, hand: Hand) -> None:
-        if hand.is_over:
+        if hand.is_over or hand.told is not None:
             return
         timeline, shop = self._timeline, self._shop
         hand.steps = []
@@ -389,10 +396,8 @@ class Worker:
             hand.stopped_by = HANDED_BACK
         report = shop.report(hand, self.instance_id, self._now)
         timeline.note(f"{self.instance_id} reports {type(report).__name__} of {report.execution_id}.{report.stage_id}")
-        message_id = f"{report.execution_id}.{report.stage_id}.{report.attempt}.report"
-        shop.broker.publish(Queue.REPORTS, ReportTold(report=report, calls=tuple(hand.calls)), message_id)
-        if not self._dies():
-            self._ack(hand)
+        hand.told = ReportTold(report=report, calls=tuple(hand.calls))
+        self._send_soon(hand)
 
     def _decline(self, hand: Hand) -> None:
         packet = hand.packet
@@ -406,8 +411,25 @@ class Worker:
             code="unknown_action",
             message="not here",
         )
-        self._shop.broker.publish(Queue.REPORTS, ReportTold(report=report), f"{packet.packet_id}.declined.{self.instance_id}")
-        self._ack(hand)
+        hand.told = ReportTold(report=report)
+        self._send_soon(hand)
+
+    def _send_soon(self, hand: Hand) -> None:
+        self._post.append(hand)
+        if len(self._post) == 1:
+            is_alone = self._timeline.happens(0.5)
+            self._soon(0 if is_alone else self._timeline.between(0, LONGEST_POST_MS), self._send_together, hand)
+
+    def _send_together(self, _: Hand) -> None:
+        """And acknowledge the packets, each after the message with its report is stored."""
+        hands, self._post = self._post, []
+        told = tuple(hand.told for hand in hands if hand.told is not None)
+        names = [f"{each.report.execution_id}.{each.report.stage_id}.{each.report.attempt}" for each in told]
+        self._shop.broker.publish(Queue.REPORTS, ReportsTold(told=told), f"{self.instance_id} {' '.join(names)}")
+        for hand in hands:
+            if self._dies():
+                return
+            self._ack(hand)
 
     def _put_off(self, hand: Hand, wait_ms: int) -> None:
         """Have it delivered again later, or keep it when the broker's count runs out."""
