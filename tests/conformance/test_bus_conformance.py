@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from aif_contracts import subjects
-from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Outgoing, Question, watched_key
+from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Delivery, Outgoing, Question, watched_key
 from aif_runtime.failures import BusUnavailable, NoAnswer
 from conformance.bus_rigs import WORK, BusRig, FragileRig, fetch_one, fetch_payloads, work, work_consumer
 from support.waiting import eventually
@@ -103,7 +103,7 @@ async def test_an_acknowledged_message_is_never_delivered_again(rig: BusRig) -> 
 
 async def test_an_unsettled_message_is_delivered_again_after_ack_wait(rig: BusRig) -> None:
     bus = await rig.connect("one")
-    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=0.3))
+    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=1.0))
     await bus.publish(work(b"forgotten"))
 
     first = await fetch_one(deliveries)
@@ -140,27 +140,27 @@ async def test_late_signs_of_life_do_not_keep_the_message_from_being_delivered_a
     late = await fetch_one(slow)
     await fetch_one(quick)
 
-    for _ in range(10):
-        await late.still_working()
-        again = await quick.fetch(1, 0.1)
-        if again:
-            break
+    again: Sequence[Delivery] = ()
+    async with asyncio.timeout(10):
+        while not again:
+            await late.still_working()
+            again = await quick.fetch(1, 0.1)
 
     assert [delivery.num_delivered for delivery in again] == [3]
 
 
 async def test_still_working_starts_ack_wait_anew(rig: BusRig) -> None:
     bus = await rig.connect("one")
-    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=0.6))
+    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=1.2))
     await bus.publish(work(b"long work"))
     delivery = await fetch_one(deliveries)
 
-    assert await deliveries.fetch(1, 0.4) == []
+    assert await deliveries.fetch(1, 0.7) == []
     await delivery.still_working()
-    assert await deliveries.fetch(1, 0.4) == []
+    assert await deliveries.fetch(1, 0.7) == []
     await delivery.ack()
 
-    assert await deliveries.fetch(1, 0.8) == []
+    assert await deliveries.fetch(1, 1.4) == []
 
 
 async def test_a_message_to_retry_later_comes_again_not_before_the_delay(rig: BusRig) -> None:
@@ -168,7 +168,7 @@ async def test_a_message_to_retry_later_comes_again_not_before_the_delay(rig: Bu
     deliveries = await bus.open_consumer(work_consumer())
     await bus.publish(work(b"later"))
 
-    await (await fetch_one(deliveries)).retry_later(0.5)
+    await (await fetch_one(deliveries)).retry_later(1.0)
 
     assert await deliveries.fetch(1, 0.3) == []
     again = await fetch_one(deliveries)

@@ -163,7 +163,11 @@ class PaperFactory:
         pid = self._members[name].pid
         if pid is None:
             return False
-        os.kill(pid, number)
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            # It has ended, and its end is only about to be noticed here.
+            return False
         return True
 
     @contextmanager
