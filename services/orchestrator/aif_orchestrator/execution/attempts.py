@@ -123,7 +123,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
     if plan.rules:
         judging.judge(draft, stage_id, {})
     else:
-        readiness.advance(draft)
+        readiness.advance(draft, ended=stage_id)
 
 
 def fail(draft: Draft, happening: AttemptFailed) -> None:

@@ -47,11 +47,20 @@ def _bound_of(circumstances: Circumstances, plan: StagePlan) -> Decimal:
 def _paid_stages(circumstances: Circumstances) -> Iterable[tuple[StagePlan, int]]:
     """With how often each may run."""
     plan = circumstances.plan
+    for stage in plan.stages.values():
+        if _is_paid(circumstances, stage):
+            yield stage, 1
+    if not plan.extra:
+        return
     times: dict[str, int] = {}
     for stage in (*plan.stages.values(), *plan.extra.values()):
         for rule in stage.stage.rules:
             if isinstance(rule, AddStage):
                 times[rule.stage.id] = times.get(rule.stage.id, 0) + rule.max_times
-    for stage_id, stage in (*plan.stages.items(), *plan.extra.items()):
-        if (worker_of(stage), action_of(stage)) not in circumstances.free_actions:
+    for stage_id, stage in plan.extra.items():
+        if _is_paid(circumstances, stage):
             yield stage, times.get(stage_id, 1)
+
+
+def _is_paid(circumstances: Circumstances, stage: StagePlan) -> bool:
+    return (worker_of(stage), action_of(stage)) not in circumstances.free_actions

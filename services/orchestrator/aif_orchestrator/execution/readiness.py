@@ -1,6 +1,6 @@
 """Which stages may start, what their input is, and how they are offered to the workers."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from hashlib import sha256
 
 import msgspec
@@ -27,19 +27,23 @@ _BEGINS = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.AWAITING_APPROVAL}
 _CONCLUDES = frozenset({*_BEGINS, ExecutionStatus.PAUSED})
 
 
-def advance(draft: Draft) -> None:
-    """Start every stage that has become ready, and end the execution when all are final."""
-    progressing = True
-    while progressing and draft.execution.status in _BEGINS:
+def advance(draft: Draft, ended: str | None = None) -> None:
+    """Start every stage that has become ready, and end the execution when all are final.
+
+    When it is known that one stage has `ended` and nothing else is new, only what waits for it is looked at.
+    """
+    looked_at: Sequence[str] = list(draft.stages)
+    if ended is not None and draft.is_as_planned:
+        looked_at = draft.plan_of(ended).dependents
+    while looked_at and draft.execution.status in _BEGINS:
         progressing = False
-        waiting = [stage_id for stage_id, run in draft.stages.items() if run.status is _WAITING]
-        for stage_id in waiting:
-            # Preparing one may have others begin or end.
+        for stage_id in looked_at:
             if draft.stages[stage_id].status is _WAITING and _may_start(draft, stage_id):
                 prepare(draft, stage_id)
                 progressing = progressing or draft.stages[stage_id].status.is_final
                 if draft.execution.status not in _BEGINS:
                     return
+        looked_at = list(draft.stages) if progressing else ()
     if draft.execution.status in _CONCLUDES and all(run.status.is_final for run in draft.stages.values()):
         ending.conclude(draft)
 
