@@ -74,10 +74,10 @@ def weather_of(chance: random.Random) -> Weather:
     def some(often: float, most: float) -> float:
         return chance.random() * most if chance.random() < often else 0.0
 
-    def moments(often: float) -> tuple[int, ...]:
+    def moments(often: float, most: int = 2) -> tuple[int, ...]:
         if chance.random() >= often:
             return ()
-        return tuple(int(chance.random() ** 2 * 120_000) for _ in range(1 + int(chance.random() * 2)))
+        return tuple(int(chance.random() ** 2 * 120_000) for _ in range(1 + int(chance.random() * most)))
 
     often = 0.15 if chance.random() < 0.25 else 0.7
     slow_store = 0.9 if chance.random() < often / 2 else 0.0
@@ -107,7 +107,7 @@ def weather_of(chance: random.Random) -> Weather:
         budget_usd=ALL_OF_IT if spends_it_all else chance.choice(SCARCE) if is_scarce else "100",
         spends_it_all=spends_it_all,
         deciding=some(0.7, 1.0),
-        wipes_at=moments(often / 2),
+        wipes_at=moments(often / 2, most=6),
         forgets_at=moments(often / 2),
         replays_at=moments(often / 2),
     )
