@@ -33,6 +33,32 @@ def test_every_pair_of_stage_state_and_happening_is_listed_exactly_once() -> Non
         assert not ACTS[kind] & LATE[kind]
 
 
+def test_a_stage_that_a_step_does_not_change_stays_the_very_same() -> None:
+    story = Story(pipeline(stage("first"), stage("beside"), stage("last", depends_on=("first", "beside"))))
+    attempt = story.granted("first")
+    before = story.execution.stages
+
+    story.completes("first", attempt)
+
+    after = story.execution.stages
+    assert [name for name in after if after[name] is not before[name]] == ["first"]
+
+
+def test_what_waits_for_a_stage_that_is_left_out_starts_at_once() -> None:
+    story = Story(
+        pipeline(
+            stage("first"),
+            stage("unneeded", depends_on=("first",), when="false"),
+            stage("last", depends_on=("unneeded",)),
+        )
+    )
+
+    story.completes("first", story.granted("first"))
+
+    assert story.stage("unneeded").status == "skipped"
+    assert [packet.stage_id for packet in story.packets()] == ["last"]
+
+
 def test_stages_run_one_after_the_other_and_the_last_one_is_delivered() -> None:
     story = Story(
         pipeline(
