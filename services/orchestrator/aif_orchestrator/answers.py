@@ -107,8 +107,7 @@ class Answers:
             terms = terms_of(order.tier, self._energy_prices)
             ordered = ExecutionOrdered(order=admitted.order, trace=dict(span.headers), owner=admitted.owner, terms=terms)
             applied = await self._engine.apply(order.execution_id, ordered)
-            cheaper = on_less_energy(terms, self._energy_prices)
-            if applied.denied == ENERGY_EXCEEDED and cheaper is not None:
+            if applied.denied == ENERGY_EXCEEDED and (cheaper := on_less_energy(terms, self._energy_prices)) is not None:
                 applied = await self._engine.apply(order.execution_id, replace(ordered, terms=cheaper))
             if applied.denied is not None:
                 span.fail(applied.denied)
