@@ -256,7 +256,10 @@ class _Intake:
         heapq.heappush(self._waiting, (rank, self._arrivals, lease))
 
     def _begin(self, rank: int, lease: Lease) -> None:
-        self._working.add(asyncio.create_task(self._attend(rank, lease)))
+        task = asyncio.create_task(self._attend(rank, lease))
+        self._working.add(task)
+        # Called in this context: the task's own names an attempt, which the next one begun must not inherit.
+        task.add_done_callback(self._ended)
 
     async def _attend(self, rank: int, lease: Lease) -> None:
         again_in: float | None = None
@@ -273,7 +276,6 @@ class _Intake:
                 self._in_hand.let_go(lease)
             else:
                 self._keep_for_later(rank, lease, again_in)
-            self._ended(asyncio.current_task())
 
     def _keep_for_later(self, rank: int, lease: Lease, seconds: float) -> None:
         """It takes no slot meanwhile, and stays ours."""
@@ -286,9 +288,7 @@ class _Intake:
         else:
             self._accept(rank, lease)
 
-    def _ended(self, task: "asyncio.Task[None] | None") -> None:
-        """Its last act."""
-        assert task is not None, "a packet is attended to in a task"
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
         if self._waiting and not self._stop.is_set():
             rank, _, lease = heapq.heappop(self._waiting)

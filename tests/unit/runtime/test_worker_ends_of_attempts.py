@@ -143,6 +143,27 @@ async def test_an_error_of_the_action_is_logged_with_its_trace_and_told_without_
     assert 'KeyError: "the customer\'s words"' in line["traceback"]
 
 
+async def test_what_takes_the_place_of_an_attempt_is_not_logged_under_its_name(
+    log_lines: Callable[[], list[dict[str, Any]]],
+) -> None:
+    go_on = asyncio.Event()
+
+    async def wait(assignment: Assignment) -> Outcome:
+        await go_on.wait()
+        return Outcome(output={})
+
+    rig = WorkerRig(wait, slots=1)
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await rig.offer_bytes(b"poison")
+        await eventually(lambda: rig.delivered() == 2, what="the poison waits for the slot")
+        go_on.set()
+        await rig.nothing_is_left()
+
+    [line] = [line for line in log_lines() if line["event"] == "packet_buried"]
+    assert "execution_id" not in line
+
+
 async def test_an_action_that_outlasts_its_time_is_stopped() -> None:
     stopped = asyncio.Event()
 
