@@ -5,6 +5,7 @@ supervisor is killed without a chance to do so, the kernel tells the child (Linu
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -107,9 +108,11 @@ async def stop_orphan(pid: int, *, marker: str, escalation: Escalation) -> bool:
     if not runs_with(pid, marker):
         return False
     for number, seconds in [*escalation, (signal.SIGKILL, KILL_WAIT_SECONDS)]:
-        os.kill(pid, number)
-        # A stopped process acts on no signal but SIGKILL until it is told to go on.
-        os.kill(pid, signal.SIGCONT)
+        # It may end between any two of our looks.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+            # A stopped process acts on no signal but SIGKILL until it is told to go on.
+            os.kill(pid, signal.SIGCONT)
         try:
             async with asyncio.timeout(seconds):
                 while runs_with(pid, marker):  # noqa: ASYNC110  it is not our child, nobody tells us
