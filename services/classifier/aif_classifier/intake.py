@@ -1,8 +1,8 @@
 """Takes performance records off their stream into the log: whole batches in one transaction, acknowledged after the commit.
 
-A message holds many records. A record delivered twice is the same row. A message with a record that cannot be a row goes to the
-dead letters when its other records are stored. While the database is away everything is handed back for later, and nothing is
-ever dropped for having been delivered often because of that.
+A message holds many records. A record delivered twice is the same row. One that cannot be a row goes to the dead letters by
+itself. While the database is away everything is handed back for later, and nothing is ever dropped for having been delivered
+often because of that.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ import structlog
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter
 
-from aif_classifier.records import RecordReader, Records
+from aif_classifier.records import Poison, RecordReader, Records
 from aif_classifier.rhythm import pause
 from aif_classifier.samples import Slice
 from aif_classifier.store import AttemptRow, PerformanceStore
 from aif_contracts import subjects
 from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Delivery
-from aif_runtime.dead_letters import bury
+from aif_runtime.dead_letters import bury_part
 from aif_runtime.failures import BusUnavailable, DatabaseUnavailable
 from aif_runtime.postgres import Database
 from aif_runtime.redaction import Redactor
@@ -103,12 +103,12 @@ class Intake:
         BusUnavailable; what is then unsettled comes again."""
         told = [_Told(delivery=delivery, records=self._reader.read(delivery.payload)) for delivery in batch]
         # The good ones first: they do not wait for room among the dead letters.
-        readable = [each for each in told if each.records.rows]
+        readable = [each for each in told if each.records.readable]
         if readable:
             await self._keep_batch(readable)
         for each in told:
-            if not each.records.rows:
-                await self._settle(each)
+            if not each.records.readable:
+                await self._settle(each, each.records.poison)
 
     async def _keep_batch(self, readable: Sequence[_Told]) -> None:
         try:
@@ -123,7 +123,7 @@ class Intake:
                 await self._keep_one_by_one(each)
         else:
             for each in sorted(readable, key=_is_flawed):
-                await self._settle(each)
+                await self._settle(each, each.records.poison)
 
     async def _keep(self, rows: Sequence[AttemptRow]) -> None:
         async with self._database.transaction() as connection:
@@ -133,39 +133,32 @@ class Intake:
         self._records.labels("repeated").inc(len(rows) - len(new))
 
     async def _keep_one_by_one(self, told: _Told) -> None:
-        refusals: list[str] = []
-        for row in told.records.rows:
+        refused: list[Poison] = []
+        for record in told.records.readable:
             try:
-                await self._keep([row])
+                await self._keep([record.row])
             except DatabaseUnavailable:
                 await self._postpone(told)
                 return
             except Exception as unforeseen:  # noqa: BLE001 the same for one record
-                refusals.append(f"the database refused the record of {row.execution_id}: {type(unforeseen).__name__}")
-        if not refusals:
-            await self._settle(told)
-        elif told.delivery.num_delivered > MOST_DELIVERIES:
-            await self._give_up(told, [*told.records.mistakes, *refusals])
-        else:
+                refused.append(record.refused(f"the database refused it: {type(unforeseen).__name__}"))
+        if refused and told.delivery.num_delivered <= MOST_DELIVERIES:
             await self._postpone(told)
-
-    async def _settle(self, told: _Told) -> None:
-        """When all that can be stored is."""
-        if told.records.mistakes:
-            await self._give_up(told, told.records.mistakes)
         else:
-            await told.delivery.ack()
+            await self._settle(told, [*told.records.poison, *refused])
+
+    async def _settle(self, told: _Told, poison: Sequence[Poison]) -> None:
+        """When all that can be stored is. Burying the same again is harmless, should it come once more."""
+        for each in poison:
+            _log.warning("record_refused", subject=told.delivery.subject, reason=each.reason)
+            await bury_part(self._bus, told.delivery, each.content, each.reason, _FOUND_BY, _ORIGIN, redactor=self._redactor)
+            self._records.labels("buried").inc()
+        await told.delivery.ack()
 
     async def _postpone(self, told: _Told) -> None:
-        self._records.labels("postponed").inc(len(told.records.rows))
+        self._records.labels("postponed").inc(len(told.records.readable))
         await told.delivery.retry_later(min(2.0 ** min(told.delivery.num_delivered, 10), _LONGEST_DELAY_SECONDS))
-
-    async def _give_up(self, told: _Told, mistakes: Sequence[str]) -> None:
-        reason = "; ".join(mistakes)
-        _log.warning("records_refused", subject=told.delivery.subject, reason=reason)
-        await bury(self._bus, told.delivery, reason, _FOUND_BY, _ORIGIN, redactor=self._redactor)
-        self._records.labels("buried").inc(len(mistakes))
 
 
 def _is_flawed(told: _Told) -> bool:
-    return bool(told.records.mistakes)
+    return bool(told.records.poison)

@@ -21,12 +21,30 @@ _RFC_3339 = re.compile(r"^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+
 _IN_32_BITS = frozenset({"attempt", "element_count"})
 
 
+class Poison(Struct, frozen=True, kw_only=True):
+    """What cannot be stored, by itself a message of the same kind, and why."""
+
+    content: bytes
+    reason: str
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    row: AttemptRow
+    written: bytes
+
+    def refused(self, reason: str) -> Poison:
+        return Poison(content=_alone(self.written), reason=reason)
+
+
 class Records(Struct, frozen=True, kw_only=True):
     """What one message tells."""
 
-    rows: tuple[AttemptRow, ...]
-    mistakes: tuple[str, ...]
-    """Of records that cannot be rows, with their places in the message."""
+    readable: tuple[Record, ...]
+    poison: tuple[Poison, ...]
+
+    @property
+    def rows(self) -> list[AttemptRow]:
+        return [record.row for record in self.readable]
 
 
 class RecordReader:
@@ -41,15 +59,17 @@ class RecordReader:
         try:
             parts = self._array.decode(payload)
         except (msgspec.MsgspecError, RecursionError) as wrong:
-            return Records(rows=(), mistakes=(f"the message is no array of records: {wrong}",))
-        rows: list[AttemptRow] = []
-        mistakes: list[str] = []
-        for place, part in enumerate(parts):
+            return Records(
+                readable=(), poison=(Poison(content=payload, reason=f"the message is no array of records: {wrong}"),)
+            )
+        readable: list[Record] = []
+        poison: list[Poison] = []
+        for written in map(bytes, parts):
             try:
-                rows.append(self._row(bytes(part)))
+                readable.append(Record(row=self._row(written), written=written))
             except (MalformedMessage, RecordInvalid) as wrong:
-                mistakes.append(f"record {place} of {len(parts)}: {wrong}")
-        return Records(rows=tuple(rows), mistakes=tuple(mistakes))
+                poison.append(Poison(content=_alone(written), reason=str(wrong)))
+        return Records(readable=tuple(readable), poison=tuple(poison))
 
     def _row(self, written: bytes) -> AttemptRow:
         """Raises MalformedMessage, RecordInvalid."""
@@ -84,6 +104,10 @@ class RecordReader:
         )
         _check(row)
         return row
+
+
+def _alone(written: bytes) -> bytes:
+    return b"[" + written + b"]"
 
 
 def _moment(text: str) -> datetime:

@@ -62,8 +62,8 @@ async def test_poison_goes_to_the_dead_letters_and_its_neighbours_are_stored(dat
 
         letters = sorted(await _dead_letters(bus, 2), key=lambda letter: letter.reason)
 
-        assert letters[0].reason == "record 0 of 2: quality_score is 7.0: it lies between 0 and 1"
-        assert len(msgspec.json.decode(letters[0].payload)) == 2
+        assert letters[0].reason == "quality_score is 7.0: it lies between 0 and 1"
+        assert [said["execution_id"] for said in msgspec.json.decode(letters[0].payload)] == ["exec_2"]
         assert letters[1].reason.startswith("the message is no array of records")
         assert letters[1].payload == poison
         assert {(letter.found_by, letter.subject) for letter in letters} == {("classifier", subjects.performance(WORKER))}
@@ -128,8 +128,10 @@ async def test_a_record_that_the_database_refuses_unforeseen_is_buried_in_the_en
 
     await _intake(bus, database, store=store).take([good, young, old])
 
-    assert (good.settled, young.settled, old.settled) == ("acked", "later: 32.0 s", "discarded")
-    assert (await _dead_letters(bus, 1))[0].reason == "the database refused the record of exec_2: ValueError"
+    assert (good.settled, young.settled, old.settled) == ("acked", "later: 32.0 s", "acked")
+    (letter,) = await _dead_letters(bus, 1)
+    assert letter.reason == "the database refused it: ValueError"
+    assert [said["execution_id"] for said in msgspec.json.decode(letter.payload)] == ["exec_2"]
     assert await _rows(database) == ["exec_1", "exec_3", "exec_4"]
 
 

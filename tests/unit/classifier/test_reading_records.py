@@ -47,16 +47,17 @@ def test_an_unknown_cost_stays_unknown() -> None:
 def test_a_record_that_says_what_cannot_be_is_refused_with_the_field(changes: dict[str, Any], told: str) -> None:
     records = RecordReader().read(msgspec.json.encode([record(1, **changes)]))
 
-    assert records.rows == ()
-    assert [told in mistake for mistake in records.mistakes] == [True]
+    assert records.rows == []
+    assert [told in poison.reason for poison in records.poison] == [True]
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"{}", b'"text"', b"\xff", b"[" * 100_000, msgspec.json.encode(record(1))])
 def test_bytes_that_are_no_records_are_refused(payload: bytes) -> None:
     records = RecordReader().read(payload)
 
-    assert records.rows == ()
-    assert records.mistakes[0].startswith("the message is no array of records: ")
+    assert records.rows == []
+    assert [poison.content for poison in records.poison] == [payload]
+    assert records.poison[0].reason.startswith("the message is no array of records: ")
 
 
 @pytest.mark.parametrize(
@@ -70,13 +71,13 @@ def test_bytes_that_are_no_records_are_refused(payload: bytes) -> None:
         msgspec.json.encode(record(2, quality_score=7.0)),
     ],
 )
-def test_one_bad_record_among_many_is_told_by_its_place_and_spoils_no_other(spoiled: bytes) -> None:
+def test_one_bad_record_among_many_goes_alone_and_spoils_no_other(spoiled: bytes) -> None:
     good = [msgspec.json.encode(record(number)) for number in (1, 3)]
 
     records = RecordReader().read(b"[" + good[0] + b"," + spoiled + b"," + good[1] + b"]")
 
     assert [row.execution_id for row in records.rows] == ["exec_1", "exec_3"]
-    assert [mistake.startswith("record 1 of 3: ") for mistake in records.mistakes] == [True]
+    assert [poison.content for poison in records.poison] == [b"[" + spoiled + b"]"]
 
 
 def test_a_field_of_a_newer_writer_is_ignored() -> None:
