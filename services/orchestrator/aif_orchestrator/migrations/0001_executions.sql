@@ -349,105 +349,94 @@ CREATE TABLE dead_letters (
 CREATE INDEX dead_letters_waiting ON dead_letters (position DESC) WHERE status = 'waiting';
 CREATE INDEX dead_letters_decided ON dead_letters (decided_at) WHERE decided_at IS NOT NULL;
 
+-- What a batch hands over, row by row. Bytes come as one value for all rows; a row says where its own begin, and how many they are.
+CREATE TYPE stored_version AS (execution_id text, version int);
+CREATE TYPE new_execution AS (
+    execution_id text, client_id text, request_id text, template text, template_version text, status text,
+    created_ms bigint, ended_ms bigint, wake_ms bigint, searched text
+);
+CREATE TYPE relisted_execution AS (execution_id text, status text, ended_ms bigint, wake_ms bigint);
+CREATE TYPE journal_entry AS (
+    execution_id text, version int, leg int, is_final boolean, first_sequence int, last_sequence int,
+    events_at int, events_size int, is_whole boolean, change_at int, change_size int
+);
+CREATE TYPE ended_attempt AS (
+    execution_id text, stage_id text, attempt int, worker_name text, action text, success boolean, failure_code text,
+    tokens_used bigint, prompt_tokens bigint, completion_tokens bigint, cost_usd numeric, execution_time_ms bigint,
+    queue_time_ms bigint, model text, quality_score double precision, ended_at timestamptz, account_at int, account_size int
+);
+
 -- Everything that one batch decided, in one round trip: all of it is stored, or, when another writer was quicker with one of the
 -- executions, nothing is, and `stale` names those. The clock is the only one that decides anything.
 CREATE FUNCTION commit_batch(
     -- what the batch has worked from, changed or not
-    checked_ids text[], checked_versions int[],
-    relisted_ids text[], relisted_statuses text[], relisted_ended_ms bigint[], relisted_wake_ms bigint[],
-    new_ids text[], new_client_ids text[], new_request_ids text[], new_templates text[], new_template_versions text[],
-    new_statuses text[], new_created_ms bigint[], new_ended_ms bigint[], new_wake_ms bigint[],
-    new_searched text[],
-    entry_execution_ids text[], entry_versions int[], entry_legs int[], entry_finals boolean[], entry_firsts int[],
-    entry_lasts int[], entry_event_sizes int[], entry_wholes boolean[], entry_change_sizes int[],
-    attempt_execution_ids text[], attempt_stage_ids text[], attempt_numbers int[], attempt_workers text[], attempt_actions text[],
-    attempt_successes boolean[], attempt_failure_codes text[], attempt_tokens bigint[], attempt_prompt_tokens bigint[],
-    attempt_completion_tokens bigint[], attempt_costs numeric[], attempt_times_ms bigint[], attempt_queue_ms bigint[],
-    attempt_models text[], attempt_qualities double precision[], attempt_ends timestamptz[], attempt_account_sizes int[],
-    -- the bytes of all rows, in the order of their sizes
-    entry_data bytea, attempt_data bytea,
+    checked stored_version[],
+    begun new_execution[], relisted relisted_execution[], entries journal_entry[], ended ended_attempt[], bytes bytea,
     published_ids bigint[], outbox_content bytea,
     OUT stale text[], OUT outbox_row bigint, OUT at_ms bigint
--- Every row is found by its key. Plans are made while the tables are young and small, and kept: without these settings they
--- would read whole tables until the next ANALYZE.
-) LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+-- Every row is found by its key, so that one plan is right for all batches, and for young and small tables as for large ones:
+-- without these settings some statements would be planned anew each time, and others would read whole tables until the next
+-- ANALYZE.
+) LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     relisted_rows bigint;
 BEGIN
     at_ms := (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
-    SELECT array_agg(DISTINCT checked.id) INTO stale
-    FROM unnest(checked_ids, checked_versions) AS checked (id, version)
-    CROSS JOIN LATERAL (
-        SELECT 1 FROM execution_journal
-        WHERE execution_journal.execution_id = checked.id AND execution_journal.version = checked.version + 1
-        LIMIT 1
-    ) AS newer;
-    IF stale IS NOT NULL THEN
-        RETURN;
+    IF cardinality(checked) > 0 THEN
+        SELECT array_agg(known.execution_id) INTO stale
+        FROM unnest(checked) AS known
+        WHERE EXISTS (
+            SELECT FROM execution_journal AS newer
+            WHERE newer.execution_id = known.execution_id AND newer.version = known.version + 1
+        );
+        IF stale IS NOT NULL THEN
+            RETURN;
+        END IF;
     END IF;
-    IF cardinality(new_ids) > 0 THEN
-        SELECT array_agg(execution_id) INTO stale FROM executions WHERE execution_id = ANY (new_ids);
+    IF cardinality(begun) > 0 THEN
+        SELECT array_agg(new.execution_id) INTO stale
+        FROM unnest(begun) AS new
+        WHERE EXISTS (SELECT FROM executions WHERE executions.execution_id = new.execution_id);
         IF stale IS NOT NULL THEN
             RETURN;
         END IF;
         INSERT INTO executions (
             execution_id, client_id, request_id, template, template_version, status, created_at, ended_at, wake_at, searched
         )
-        SELECT id, client_id, request_id, template, template_version, status,
+        SELECT execution_id, client_id, request_id, template, template_version, status,
                to_timestamp(created_ms / 1000.0), to_timestamp(ended_ms / 1000.0), to_timestamp(wake_ms / 1000.0), searched
-        FROM unnest(
-            new_ids, new_client_ids, new_request_ids, new_templates, new_template_versions, new_statuses, new_created_ms,
-            new_ended_ms, new_wake_ms, new_searched
-        ) AS new (id, client_id, request_id, template, template_version, status, created_ms, ended_ms, wake_ms, searched)
-        ORDER BY id;
+        FROM unnest(begun);
     END IF;
-    IF cardinality(entry_execution_ids) > 0 THEN
-        -- In id order, so that two batches that share executions wait for each other and never deadlock; the second one breaks
-        -- the primary key.
+    IF cardinality(entries) > 0 THEN
+        -- Two batches that share executions wait for each other and never deadlock, because rows come in id order; the second one
+        -- breaks the primary key.
         INSERT INTO execution_journal (
             execution_id, version, leg, is_final, first_sequence, last_sequence, events, is_whole, change
         )
-        SELECT id, version, leg, is_final, first_sequence, last_sequence,
-               substr(entry_data, (ends - coalesce(change_size, 0) - coalesce(event_size, 0) + 1)::int, event_size),
-               is_whole,
-               substr(entry_data, (ends - coalesce(change_size, 0) + 1)::int, change_size)
-        FROM (
-            SELECT *, sum(coalesce(event_size, 0) + coalesce(change_size, 0)) OVER (ORDER BY place) AS ends
-            FROM unnest(
-                entry_execution_ids, entry_versions, entry_legs, entry_finals, entry_firsts, entry_lasts, entry_event_sizes,
-                entry_wholes, entry_change_sizes
-            ) WITH ORDINALITY AS entry (
-                id, version, leg, is_final, first_sequence, last_sequence, event_size, is_whole, change_size, place
-            )
-        ) AS entry
-        ORDER BY place;
+        SELECT execution_id, version, leg, is_final, first_sequence, last_sequence, substr(bytes, events_at, events_size),
+               is_whole, substr(bytes, change_at, change_size)
+        FROM unnest(entries);
     END IF;
-    IF cardinality(relisted_ids) > 0 THEN
+    IF cardinality(relisted) > 0 THEN
         UPDATE executions AS old
         SET status = new.status, ended_at = to_timestamp(new.ended_ms / 1000.0), wake_at = to_timestamp(new.wake_ms / 1000.0)
-        FROM unnest(relisted_ids, relisted_statuses, relisted_ended_ms, relisted_wake_ms) AS new (id, status, ended_ms, wake_ms)
-        WHERE old.execution_id = new.id;
+        FROM unnest(relisted) AS new
+        WHERE old.execution_id = new.execution_id;
         GET DIAGNOSTICS relisted_rows = ROW_COUNT;
-        IF relisted_rows < cardinality(relisted_ids) THEN
+        IF relisted_rows < cardinality(relisted) THEN
             RAISE EXCEPTION 'an execution was deleted meanwhile' USING ERRCODE = 'unique_violation';
         END IF;
     END IF;
-    IF cardinality(attempt_execution_ids) > 0 THEN
+    IF cardinality(ended) > 0 THEN
         INSERT INTO stage_attempts (
             execution_id, stage_id, attempt, worker_name, action, success, failure_code, tokens_used, prompt_tokens,
             completion_tokens, cost_usd, execution_time_ms, queue_time_ms, model, quality_score, ended_at, account
         )
         SELECT execution_id, stage_id, attempt, worker_name, action, success, failure_code, tokens_used, prompt_tokens,
                completion_tokens, cost_usd, execution_time_ms, queue_time_ms, model, quality_score, ended_at,
-               substr(attempt_data, (sum(size) OVER (ORDER BY place) - size + 1)::int, size)
-        FROM unnest(
-            attempt_execution_ids, attempt_stage_ids, attempt_numbers, attempt_workers, attempt_actions, attempt_successes,
-            attempt_failure_codes, attempt_tokens, attempt_prompt_tokens, attempt_completion_tokens, attempt_costs,
-            attempt_times_ms, attempt_queue_ms, attempt_models, attempt_qualities, attempt_ends, attempt_account_sizes
-        ) WITH ORDINALITY AS ended (
-            execution_id, stage_id, attempt, worker_name, action, success, failure_code, tokens_used, prompt_tokens,
-            completion_tokens, cost_usd, execution_time_ms, queue_time_ms, model, quality_score, ended_at, size, place
-        );
+               substr(bytes, account_at, account_size)
+        FROM unnest(ended);
     END IF;
     IF cardinality(published_ids) > 0 THEN
         DELETE FROM outbox WHERE outbox_id = ANY (published_ids);

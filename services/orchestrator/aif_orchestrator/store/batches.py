@@ -1,6 +1,6 @@
 """Writes everything that a batch has decided, in one round trip: all of it, or nothing when another writer was quicker."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,8 +10,9 @@ from aif_orchestrator.execution.commands import MoveAccount, RecordAttempt, Sett
 from aif_orchestrator.store.accounts import AccountStore
 from aif_orchestrator.store.attempts import packed_account
 from aif_orchestrator.store.calls import CallStore
-from aif_orchestrator.store.journal import Entry, Revision, entries_of
+from aif_orchestrator.store.journal import Entry, Revision, Versioned, entries_of
 from aif_orchestrator.store.outbox import packed_row
+from aif_orchestrator.store.rows import Value, rows_text
 from aif_orchestrator.store.searched import searched_text
 from aif_runtime.bus import Outgoing
 from aif_runtime.postgres import Connection
@@ -80,97 +81,96 @@ class BatchStore:
         return committed
 
     async def _commit(self, connection: Connection, decided: Decided) -> Committed:
-        new = [each.after for each in decided.revisions if each.before is None]
-        relisted = [each.after for each in decided.revisions if each.is_relisted]
-        entries = [entry for each in decided.revisions for entry in entries_of(each)]
-        attempts = [each.record for each in decided.attempts]
         # Events are stored as they are published, and written once.
         published = {message.message_id: message.payload for message in decided.messages}
-        events = [_listed(published, each) for each in entries]
-        accounts = [packed_account(each) for each in decided.attempts]
+        data = _Bytes()
         row = await connection.fetchrow(
             self._queries["commit_batch"],
-            _texts(decided.checked),
-            _literal(decided.checked.values()),
-            _texts(each.execution.execution_id for each in relisted),
-            _names(each.execution.status for each in relisted),
-            _literal(each.execution.ended_at for each in relisted),
-            _literal(each.wake_at for each in relisted),
-            _texts(each.execution.execution_id for each in new),
-            _texts(each.execution.client_id for each in new),
-            _texts(each.execution.request_id for each in new),
-            _texts(each.execution.template for each in new),
-            _texts(each.execution.template_version for each in new),
-            _names(each.execution.status for each in new),
-            _literal(each.execution.created_at for each in new),
-            _literal(each.execution.ended_at for each in new),
-            _literal(each.wake_at for each in new),
-            _texts(searched_text(each.execution) for each in new),
-            _texts(each.execution_id for each in entries),
-            _literal(each.version for each in entries),
-            _literal(each.leg for each in entries),
-            _literal(each.is_final for each in entries),
-            _literal(each.events[0].event.sequence if each.events else None for each in entries),
-            _literal(each.events[-1].event.sequence if each.events else None for each in entries),
-            _sizes(events),
-            _literal(each.is_whole for each in entries),
-            _sizes(each.change for each in entries),
-            _texts(each.execution_id for each in attempts),
-            _names(each.stage_id for each in attempts),
-            _literal(each.attempt for each in attempts),
-            _names(each.worker_name for each in attempts),
-            _names(each.action for each in attempts),
-            _literal(each.success for each in attempts),
-            _texts(each.failure_code for each in attempts),
-            _literal(each.metrics.tokens_used.total_tokens for each in attempts),
-            _literal(each.metrics.tokens_used.prompt_tokens for each in attempts),
-            _literal(each.metrics.tokens_used.completion_tokens for each in attempts),
-            _literal(each.metrics.cost_usd for each in attempts),
-            _literal(each.execution_time_ms for each in attempts),
-            _literal(each.queue_time_ms for each in attempts),
-            _texts(each.metrics.model for each in attempts),
-            _literal(each.quality_score for each in attempts),
-            _literal(each.timestamp for each in attempts),
-            _sizes(accounts),
-            b"".join([part for each, told in zip(entries, events, strict=True) for part in (told, each.change) if part]),
-            b"".join(accounts),
-            _literal(decided.published),
+            rows_text(decided.checked.items()),
+            rows_text(_new_row(each.after) for each in decided.revisions if each.before is None),
+            rows_text(_relisted_row(each.after) for each in decided.revisions if each.is_relisted),
+            rows_text(_entry_row(entry, published, data) for each in decided.revisions for entry in entries_of(each)),
+            rows_text(_attempt_row(each, data) for each in decided.attempts),
+            data.joined(),
+            "{" + ",".join(map(str, decided.published)) + "}",
             packed_row(decided.messages, decided.revisions),
         )
         assert row is not None, "the function always gives one row"
         return Committed(stale=frozenset(row["stale"] or ()), denied={}, outbox_id=row["outbox_row"], at_ms=row["at_ms"])
 
 
-def _listed(published: Mapping[str | None, bytes], entry: Entry) -> bytes | None:
-    """Its events as a JSON array."""
-    return b"[" + b",".join([published[each.event.id] for each in entry.events]) + b"]" if entry.events else None
+class _Bytes:
+    """The bytes of all rows, one behind the other."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._next = 1
+
+    def add(self, part: bytes) -> tuple[int, int]:
+        """Where it begins, counted from 1, and its size."""
+        begins = self._next
+        self._parts.append(part)
+        self._next += len(part)
+        return begins, len(part)
+
+    def joined(self) -> bytes:
+        return b"".join(self._parts)
 
 
-# The driver looks closely at each item of a list, and that would be half of what a commit costs here. So arrays go as text in
-# Postgres' own words, and the bytes of all rows go as one value, with their sizes.
+_NOTHING = (None, None)
 
 
-def _literal(values: Iterable[object]) -> str:
-    """An array of numbers or times."""
-    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+def _new_row(new: Versioned) -> tuple[Value, ...]:
+    execution = new.execution
+    return (
+        execution.execution_id,
+        execution.client_id,
+        execution.request_id,
+        execution.template,
+        execution.template_version,
+        execution.status,
+        execution.created_at,
+        execution.ended_at,
+        new.wake_at,
+        searched_text(execution),
+    )
 
 
-def _names(values: Iterable[str]) -> str:
-    """An array of names that hold nothing but letters, digits and _: of states, and of a pipeline that has been checked."""
-    return "{" + ",".join([f'"{value}"' for value in values]) + "}"
+def _relisted_row(changed: Versioned) -> tuple[Value, ...]:
+    execution = changed.execution
+    return execution.execution_id, execution.status, execution.ended_at, changed.wake_at
 
 
-def _texts(values: Iterable[str | None]) -> str:
-    """An array of any texts."""
-    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
+def _entry_row(entry: Entry, published: Mapping[str | None, bytes], data: _Bytes) -> tuple[Value, ...]:
+    first, last = None, None
+    events: tuple[Value, Value] = _NOTHING
+    if entry.events:
+        first, last = entry.events[0].event.sequence, entry.events[-1].event.sequence
+        events = data.add(b"[" + b",".join([published[each.event.id] for each in entry.events]) + b"]")
+    change = _NOTHING if entry.change is None else data.add(entry.change)
+    return entry.execution_id, entry.version, entry.leg, entry.is_final, first, last, *events, entry.is_whole, *change
 
 
-def _quoted(text: str) -> str:
-    if "\\" in text or '"' in text:
-        text = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
-
-
-def _sizes(values: Iterable[bytes | None]) -> str:
-    """NULL for what is not there."""
-    return "{" + ",".join(["NULL" if value is None else str(len(value)) for value in values]) + "}"
+def _attempt_row(ended: RecordAttempt, data: _Bytes) -> tuple[Value, ...]:
+    record = ended.record
+    metrics = record.metrics
+    tokens = metrics.tokens_used
+    return (
+        record.execution_id,
+        record.stage_id,
+        record.attempt,
+        record.worker_name,
+        record.action,
+        record.success,
+        record.failure_code,
+        tokens.total_tokens,
+        tokens.prompt_tokens,
+        tokens.completion_tokens,
+        metrics.cost_usd,
+        record.execution_time_ms,
+        record.queue_time_ms,
+        metrics.model,
+        record.quality_score,
+        record.timestamp,
+        *data.add(packed_account(ended)),
+    )

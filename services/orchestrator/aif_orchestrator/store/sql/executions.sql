@@ -10,16 +10,10 @@ LEFT JOIN (
 ) AS known ON true;
 
 -- name: commit_batch
--- See the function: all or nothing, in one round trip. Arrays come as text.
+-- See the function: all or nothing, in one round trip. Rows come as text (see store/rows.py).
 SELECT stale, outbox_row, at_ms FROM commit_batch(
-    $1::text::text[], $2::text::int[], $3::text::text[], $4::text::text[], $5::text::bigint[], $6::text::bigint[],
-    $7::text::text[], $8::text::text[], $9::text::text[], $10::text::text[], $11::text::text[], $12::text::text[],
-    $13::text::bigint[], $14::text::bigint[], $15::text::bigint[], $16::text::text[], $17::text::text[], $18::text::int[],
-    $19::text::int[], $20::text::boolean[], $21::text::int[], $22::text::int[], $23::text::int[], $24::text::boolean[],
-    $25::text::int[], $26::text::text[], $27::text::text[], $28::text::int[], $29::text::text[], $30::text::text[],
-    $31::text::boolean[], $32::text::text[], $33::text::bigint[], $34::text::bigint[], $35::text::bigint[],
-    $36::text::numeric[], $37::text::bigint[], $38::text::bigint[], $39::text::text[], $40::text::double precision[],
-    $41::text::timestamptz[], $42::text::int[], $43, $44, $45::text::bigint[], $46
+    $1::text::stored_version[], $2::text::new_execution[], $3::text::relisted_execution[], $4::text::journal_entry[],
+    $5::text::ended_attempt[], $6, $7::text::bigint[], $8
 );
 
 -- name: list_due_executions
