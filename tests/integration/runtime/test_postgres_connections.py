@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -186,3 +187,47 @@ async def test_closing_does_not_wait_for_ever_for_a_connection_in_use(fresh_data
 
     async with database.connection():
         await asyncio.wait_for(database.close(within_seconds=0.05), 2)
+
+
+async def test_a_held_connection_is_the_same_until_it_is_gone(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test", max_size=2)
+    held = database.held()
+    pids = []
+    for _ in range(3):
+        async with held.connection() as connection:
+            pids.append(await connection.fetchval("SELECT pg_backend_pid()"))
+    async with database.connection() as other:
+        await other.execute("SELECT pg_terminate_backend($1)", pids[0])
+
+    # Whether it is known already that it is gone depends on who was quicker.
+    with contextlib.suppress(DatabaseUnavailable):
+        async with held.connection() as connection:
+            await connection.fetchval("SELECT pg_backend_pid()")
+    async with held.connection() as connection:
+        new = await connection.fetchval("SELECT pg_backend_pid()")
+
+    assert len(set(pids)) == 1
+    assert new != pids[0]
+    await held.close()
+    await database.close()
+
+
+async def test_a_held_connection_goes_back_to_the_pool_after_a_failure_and_when_it_is_closed(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test", max_size=1, acquire_seconds=1)
+    held = database.held()
+
+    with pytest.raises(asyncpg.UndefinedTableError):
+        async with held.connection() as connection:
+            await connection.execute("SELECT * FROM nowhere")
+    async with database.connection() as other:
+        assert await other.fetchval("SELECT 1") == 1
+    async with held.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    with pytest.raises(DatabaseUnavailable):
+        async with database.connection():
+            pass
+    await held.close()
+
+    async with database.connection() as other:
+        assert await other.fetchval("SELECT 1") == 1
+    await database.close()

@@ -72,7 +72,8 @@ class _Stored(Struct, frozen=True, kw_only=True):
 
 
 class _Lane:
-    def __init__(self) -> None:
+    def __init__(self, database: Database) -> None:
+        self.held = database.held()
         self.inbox: list[Arrival] = []
         """Bounded by those who fill it: what is under way at the broker, and questions that wait for their answers."""
         self.something = asyncio.Event()
@@ -100,7 +101,6 @@ class Engine:
         blocked: BlockedClients,
         lanes: int = LANES,
     ) -> None:
-        self._database = database
         self._executions = executions
         self._batches = batches
         self._relay = relay
@@ -115,7 +115,7 @@ class Engine:
         self._clock = database_clock
         self._blocked = blocked
         self._remembered = Remembered()
-        self._lanes = [_Lane() for _ in range(lanes)]
+        self._lanes = [_Lane(database) for _ in range(lanes)]
 
     async def apply(self, execution_id: str, happening: Happening | ExecutionOrdered) -> Applied:
         """Apply something that has happened; returns when it is committed.
@@ -146,18 +146,21 @@ class Engine:
             await lane.idle.wait()
 
     async def _run(self, lane: _Lane) -> None:
-        while True:
-            await lane.something.wait()
-            batch, lane.inbox = lane.inbox[:LARGEST_BATCH], lane.inbox[LARGEST_BATCH:]
-            await self._process(batch)
-            if not lane.inbox:
-                lane.something.clear()
-                lane.idle.set()
+        try:
+            while True:
+                await lane.something.wait()
+                batch, lane.inbox = lane.inbox[:LARGEST_BATCH], lane.inbox[LARGEST_BATCH:]
+                await self._process(lane, batch)
+                if not lane.inbox:
+                    lane.something.clear()
+                    lane.idle.set()
+        finally:
+            await lane.held.close()
 
-    async def _process(self, batch: list[Arrival]) -> None:
+    async def _process(self, lane: _Lane, batch: list[Arrival]) -> None:
         published = self._relay.take_published()
         try:
-            stored = await self._store(batch, published)
+            stored = await self._store(lane, batch, published)
         except DatabaseUnavailable as failure:
             self._relay.give_back(published)
             self._remembered.forget(arrival.execution_id for arrival in batch)
@@ -169,7 +172,7 @@ class Engine:
             # The outermost loop of the service: one arrival that cannot be applied must not stop the others.
             self._relay.give_back(published)
             self._remembered.forget(arrival.execution_id for arrival in batch)
-            await self._isolate(batch, failure)
+            await self._isolate(lane, batch, failure)
             return
         if stored.outbox_id is not None:
             self._relay.send(stored.outbox_id, stored.messages)
@@ -183,13 +186,13 @@ class Engine:
         for each in stored.worked:
             self._spans.record(each)
 
-    async def _store(self, batch: list[Arrival], published: list[int]) -> _Stored:
+    async def _store(self, lane: _Lane, batch: list[Arrival], published: list[int]) -> _Stored:
         """Work the batch out and commit it, again and again while other replicas are quicker."""
         orders_are_new = True
         denied: list[tuple[Arrival, Applied]] = []
         for _ in range(MOST_OVERTAKEN):
             try:
-                async with self._database.connection() as connection:
+                async with lane.held.connection() as connection:
                     known = await self._read(connection, batch, orders_are_new)
                     at_ms = self._clock.now_ms()
                     found = {execution_id: each.execution for execution_id, each in known.items()}
@@ -260,10 +263,10 @@ class Engine:
 
         return circumstances_of
 
-    async def _isolate(self, batch: list[Arrival], failure: Exception) -> None:
+    async def _isolate(self, lane: _Lane, batch: list[Arrival], failure: Exception) -> None:
         if len(batch) > 1:
             for arrival in batch:
-                await self._process([arrival])
+                await self._process(lane, [arrival])
             return
         arrival = batch[0]
         log.error(
