@@ -8,8 +8,8 @@ database what is owed.
 Live executions are remembered, and every commit checks, under the rows' locks, that what it has worked from is still what is
 stored. If another replica was quicker with any of them, nothing is stored; the batch is worked out again from what is there.
 
-An engine has a few lanes, and an execution always takes the same one: while one lane waits for its commit, another steps. With
-a single lane everything in flight moves in one convoy, and orchestrator, database and workers wait for each other in turn.
+One batch is under way at a time, and the next one gathers meanwhile. Several at once would be smaller ones, and each costs a
+commit, a round trip and a publish; Postgres, broker and workers have enough to do beside the batch that is being committed.
 """
 
 import asyncio
@@ -50,7 +50,6 @@ from aif_runtime.failures import AlreadyStored, DatabaseUnavailable
 from aif_runtime.postgres import Connection, Database
 from aif_runtime.telemetry import Tracing
 
-LANES = 2
 LARGEST_BATCH = 256
 MOST_OVERTAKEN = 10
 """Times that a batch is worked out again because others were quicker, before its arrivals are put off."""
@@ -71,16 +70,6 @@ class _Stored(Struct, frozen=True, kw_only=True):
     """What their clients' budgets do not allow, and why."""
 
 
-class _Lane:
-    def __init__(self, database: Database) -> None:
-        self.held = database.held()
-        self.inbox: list[Arrival] = []
-        """Bounded by those who fill it: what is under way at the broker, and questions that wait for their answers."""
-        self.something = asyncio.Event()
-        self.idle = asyncio.Event()
-        self.idle.set()
-
-
 class Engine:
     def __init__(
         self,
@@ -99,7 +88,6 @@ class Engine:
         tracing: Tracing,
         database_clock: DatabaseClock,
         blocked: BlockedClients,
-        lanes: int = LANES,
     ) -> None:
         self._executions = executions
         self._batches = batches
@@ -115,7 +103,12 @@ class Engine:
         self._clock = database_clock
         self._blocked = blocked
         self._remembered = Remembered()
-        self._lanes = [_Lane(database) for _ in range(lanes)]
+        self._held = database.held()
+        self._inbox: list[Arrival] = []
+        """Bounded by those who fill it: what is under way at the broker, and questions that wait for their answers."""
+        self._something = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def apply(self, execution_id: str, happening: Happening | ExecutionOrdered) -> Applied:
         """Apply something that has happened; returns when it is committed.
@@ -128,39 +121,32 @@ class Engine:
     def submit(self, execution_id: str, happening: Happening | ExecutionOrdered) -> "asyncio.Future[Applied]":
         """As `apply`, for whoever has several at once and waits for them together."""
         done: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
-        lane = self._lanes[hash(execution_id) % len(self._lanes)]
-        lane.idle.clear()
-        lane.inbox.append(Arrival(execution_id, happening, done))
-        lane.something.set()
+        self._idle.clear()
+        self._inbox.append(Arrival(execution_id, happening, done))
+        self._something.set()
         return done
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for lane in self._lanes:
-                group.create_task(self._run(lane))
+        try:
+            while True:
+                await self._something.wait()
+                batch, self._inbox = self._inbox[:LARGEST_BATCH], self._inbox[LARGEST_BATCH:]
+                await self._process(batch)
+                if not self._inbox:
+                    self._something.clear()
+                    self._idle.set()
+        finally:
+            await self._held.close()
 
     async def idle(self) -> None:
         """Wait until everything that has arrived is committed."""
-        for lane in self._lanes:
-            await lane.idle.wait()
+        await self._idle.wait()
 
-    async def _run(self, lane: _Lane) -> None:
-        try:
-            while True:
-                await lane.something.wait()
-                batch, lane.inbox = lane.inbox[:LARGEST_BATCH], lane.inbox[LARGEST_BATCH:]
-                await self._process(lane, batch)
-                if not lane.inbox:
-                    lane.something.clear()
-                    lane.idle.set()
-        finally:
-            await lane.held.close()
-
-    async def _process(self, lane: _Lane, batch: list[Arrival]) -> None:
+    async def _process(self, batch: list[Arrival]) -> None:
         published = self._relay.take_published()
         try:
-            stored = await self._store(lane, batch, published)
+            stored = await self._store(batch, published)
         except DatabaseUnavailable as failure:
             self._relay.give_back(published)
             self._remembered.forget(arrival.execution_id for arrival in batch)
@@ -172,7 +158,7 @@ class Engine:
             # The outermost loop of the service: one arrival that cannot be applied must not stop the others.
             self._relay.give_back(published)
             self._remembered.forget(arrival.execution_id for arrival in batch)
-            await self._isolate(lane, batch, failure)
+            await self._isolate(batch, failure)
             return
         if stored.outbox_id is not None:
             self._relay.send(stored.outbox_id, stored.messages)
@@ -186,13 +172,13 @@ class Engine:
         for each in stored.worked:
             self._spans.record(each)
 
-    async def _store(self, lane: _Lane, batch: list[Arrival], published: list[int]) -> _Stored:
+    async def _store(self, batch: list[Arrival], published: list[int]) -> _Stored:
         """Work the batch out and commit it, again and again while other replicas are quicker."""
         orders_are_new = True
         denied: list[tuple[Arrival, Applied]] = []
         for _ in range(MOST_OVERTAKEN):
             try:
-                async with lane.held.connection() as connection:
+                async with self._held.connection() as connection:
                     known = await self._read(connection, batch, orders_are_new)
                     at_ms = self._clock.now_ms()
                     found = {execution_id: each.execution for execution_id, each in known.items()}
@@ -263,10 +249,10 @@ class Engine:
 
         return circumstances_of
 
-    async def _isolate(self, lane: _Lane, batch: list[Arrival], failure: Exception) -> None:
+    async def _isolate(self, batch: list[Arrival], failure: Exception) -> None:
         if len(batch) > 1:
             for arrival in batch:
-                await self._process(lane, [arrival])
+                await self._process([arrival])
             return
         arrival = batch[0]
         log.error(
