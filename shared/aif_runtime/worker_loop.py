@@ -38,6 +38,7 @@ from aif_runtime.worker_settings import WorkerSettings
 from aif_runtime.worker_times import WorkerTimes
 
 PRIORITIES = (Priority.CRITICAL, Priority.HIGH, Priority.NORMAL, Priority.LOW)
+_BEGUN_TOGETHER = 25
 _PAUSE_SECONDS = 0.5
 _LISTEN_SECONDS = 1.0
 _HAND_BACK_SECONDS = 0.2
@@ -236,7 +237,10 @@ class _Intake:
             batch = await deliveries.fetch(own + beyond, self._fetch_seconds)
         finally:
             self._asked_beyond -= beyond
-        for delivery in batch:
+        for number, delivery in enumerate(batch, 1):
+            if number % _BEGUN_TOGETHER == 0:
+                # Of a large batch the first reports leave while the last packets are begun: somebody waits for them.
+                await asyncio.sleep(0)
             lease = Lease(delivery, ack_wait_seconds=self._ack_wait_seconds, monotonic=self._monotonic)
             if self._stop.is_set():
                 await lease.put_off(0)
