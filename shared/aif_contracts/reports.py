@@ -1,7 +1,7 @@
 """What a worker tells the orchestrator about its attempts.
 
-Their ends travel together: a stored message is a JSON array of the reports of one worker, and often an array of one. Progress is
-told by itself, as a question.
+Their ends travel together: a stored message is a JSON array of the reports of one worker, and often an array of one. Progress
+is told by itself, as a question.
 """
 
 from typing import Annotated
