@@ -1,14 +1,18 @@
-"""The workloads on our factory and on the floor, both on the same servers."""
+"""The workloads on our factory and on the floor, both on the same servers, and on a peer with its own."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from msgspec import Struct
 
 from load.floor.floor import running_floor
 from load.ours import Replicas, prepare_database, running_factory
+from load.restate.named import HOW, RestatePrograms
+from load.restate.peer import WORDS, running_restate
 from load.rounds import play_rounds
 from load.servers import Disks, running_servers
+from load.side import Side
 from load.targets import Judged, judge
 from load.telling import tell_results
 from load.workloads import WARM_UP, WORKLOADS, in_small
@@ -41,16 +45,26 @@ SMALL = Scale(
 
 
 async def bench(
-    folder: Path, keys: Sequence[str], *, replicas: Replicas, scale: Scale, say: Callable[[str], None]
+    folder: Path,
+    keys: Sequence[str],
+    *,
+    replicas: Replicas,
+    scale: Scale,
+    restate: RestatePrograms | None,
+    say: Callable[[str], None],
 ) -> list[Judged]:
     """Play the workloads named and tell the results; gives what is to stand beside the targets."""
     workloads = [in_small(each) if scale.in_small else each for each in WORKLOADS if each.key in keys]
-    async with running_servers(folder, scale.disks) as servers:
-        say(f"{servers.durability}; {replicas.words}\n")
+    async with running_servers(folder, scale.disks) as servers, AsyncExitStack() as stack:
+        say(f"{servers.durability}; {replicas.words}")
+        say(f"{WORDS if restate else HOW}\n")
         database_url = await prepare_database(servers)
-        async with running_floor(servers) as floor, running_factory(servers, database_url, replicas) as ours:
-            for side in (floor, ours):
-                await (in_small(WARM_UP) if scale.in_small else WARM_UP).play(side)
-            results = await play_rounds(workloads, ours=ours, floor=floor, repeat=scale.repeat, say=say)
+        others: list[Side] = [await stack.enter_async_context(running_floor(servers))]
+        ours = await stack.enter_async_context(running_factory(servers, database_url, replicas))
+        if restate:
+            others.append(await stack.enter_async_context(running_restate(folder / "restate", restate)))
+        for side in (*others, ours):
+            await (in_small(WARM_UP) if scale.in_small else WARM_UP).play(side)
+        results = await play_rounds(workloads, ours=ours, others=others, repeat=scale.repeat, say=say)
     tell_results(workloads, results, say)
     return judge(workloads, results)

@@ -3,9 +3,7 @@
 One worker process, without logs, telemetry, database or keys of its own, before the same provider.
 """
 
-import asyncio
 import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from msgspec import Struct
 
 from aif_console.embedded.ports import chosen_port
 from load.door_askers import KEY, MODEL
+from load.foreign import running_listener
 
 VARIABLE = "LITELLM"
 _ENVIRONMENT = {
@@ -24,12 +23,6 @@ _ENVIRONMENT = {
     # Who asks is checked by neither side of the comparison.
     "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
 }
-_READY_SECONDS = 120.0
-_LOOK_SECONDS = 0.2
-
-
-class ProxyDidNotStart(Exception):
-    """The message is what it said last."""
 
 
 class RunningProxy(Struct, frozen=True, kw_only=True):
@@ -46,26 +39,14 @@ def litellm_program() -> Path | None:
 @asynccontextmanager
 async def running_proxy(program: Path, folder: Path, provider_url: str) -> AsyncIterator[RunningProxy]:
     folder.mkdir(parents=True, exist_ok=True)
-    config, log_path = folder / "litellm.yaml", folder / "litellm.log"
+    config = folder / "litellm.yaml"
     # JSON is YAML, too.
     config.write_bytes(msgspec.json.encode(_configuration(provider_url)))
     port = chosen_port(folder / "port")
-    with log_path.open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *(program, "--config", config, "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"),
-            *("--telemetry", "False"),
-            cwd=folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder), **_ENVIRONMENT},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        await _until_it_listens(process, port, log_path)
-        yield RunningProxy(url=f"http://127.0.0.1:{port}", pid=process.pid)
-    finally:
-        await _end(process)
+    settings = ("--host", "127.0.0.1", "--port", str(port), "--num_workers", "1", "--telemetry", "False")
+    command = [str(program), "--config", str(config), *settings]
+    async with running_listener("litellm", command, port=port, folder=folder, environment=_ENVIRONMENT) as pid:
+        yield RunningProxy(url=f"http://127.0.0.1:{port}", pid=pid)
 
 
 def _configuration(provider_url: str) -> dict[str, object]:
@@ -79,35 +60,3 @@ def _configuration(provider_url: str) -> dict[str, object]:
         "litellm_settings": {"telemetry": False, "turn_off_message_logging": True, "num_retries": 0},
         "general_settings": {"disable_spend_logs": True},
     }
-
-
-async def _until_it_listens(process: asyncio.subprocess.Process, port: int, log_path: Path) -> None:
-    try:
-        async with asyncio.timeout(_READY_SECONDS):
-            while process.returncode is None:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except OSError:
-                    await asyncio.sleep(_LOOK_SECONDS)
-                else:
-                    writer.close()
-                    return
-    except TimeoutError as late:
-        raise ProxyDidNotStart(_last_words(log_path)) from late
-    raise ProxyDidNotStart(_last_words(log_path))
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """With whatever it has started: its processes are a group of their own."""
-    if process.returncode is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            async with asyncio.timeout(10.0):
-                await process.wait()
-        except TimeoutError:
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-
-
-def _last_words(log_path: Path) -> str:
-    return log_path.read_text(errors="replace")[-2_000:]

@@ -1,6 +1,6 @@
-"""Everything several times over, the floor and ours in turn, so that a noisy neighbour meets both."""
+"""Everything several times over, the sides in turn, so that a noisy neighbour meets all of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -13,36 +13,37 @@ Of = Callable[[Measured], float]
 
 
 class Results(Struct, frozen=True, kw_only=True):
-    ours: dict[str, list[Measured]]
+    ours: Mapping[str, Sequence[Measured]]
     """By workload, a measurement for each round."""
-    floor: dict[str, list[Measured]]
+    others: Mapping[str, Mapping[str, Sequence[Measured]]]
+    """The same of the sides beside ours, by their names."""
 
     def of_ours(self, workload: Workload, of: Of) -> Spread:
         return spread(of(each) for each in self.ours[workload.key])
 
-    def ratio(self, workload: Workload, of: Of) -> Spread | None:
-        """Ours to the floor of the same round; None when that was not measured, or less than can be."""
-        floor = self.floor.get(workload.floor_of or workload.key, [])
-        if not floor or not all(of(each) for each in floor):
+    def ratio(self, workload: Workload, of: Of, *, to: str) -> Spread | None:
+        """Ours to the other side of the same round; None when that was not measured, or less than can be."""
+        other = self.others.get(to, {}).get(workload.floor_of or workload.key, [])
+        if not other or not all(of(each) for each in other):
             return None
-        return spread(of(mine) / of(theirs) for mine, theirs in zip(self.ours[workload.key], floor, strict=True))
+        return spread(of(mine) / of(theirs) for mine, theirs in zip(self.ours[workload.key], other, strict=True))
 
 
 async def play_rounds(
-    workloads: Sequence[Workload], *, ours: Side, floor: Side, repeat: int, say: Callable[[str], None]
+    workloads: Sequence[Workload], *, ours: Side, others: Sequence[Side], repeat: int, say: Callable[[str], None]
 ) -> Results:
-    results = Results(ours={each.key: [] for each in workloads}, floor={})
+    taken: dict[str, dict[str, list[Measured]]] = {side.name: {} for side in (ours, *others)}
+    # Who comes first has the caches cold and the disk's queue empty: the order is turned round each time.
+    in_turn = [*others[:1], ours, *others[1:]]
     for number in range(repeat):
         for workload in workloads:
-            # Who comes first has the caches cold and the disk's queue empty: each is first in turn.
-            sides = [(floor, results.floor), (ours, results.ours)]
-            for side, taken in sides if number % 2 == 0 else reversed(sides):
-                if side is floor and workload.floor_of is not None:
+            for side in in_turn if number % 2 == 0 else reversed(in_turn):
+                if side is not ours and workload.floor_of is not None:
                     continue
                 measured = await measure(side, workload)
-                taken.setdefault(workload.key, []).append(measured)
+                taken[side.name].setdefault(workload.key, []).append(measured)
                 say(
-                    f"  round {number + 1}  {workload.title:<34} {side.name:<6} {measured.per_second:8.0f}/s  "
+                    f"  round {number + 1}  {workload.title:<34} {side.name:<8} {measured.per_second:8.0f}/s  "
                     f"p50 {measured.p50_ms:8.2f} ms  CPU {measured.whole_cpu_ms:6.2f} ms"
                 )
-    return results
+    return Results(ours=taken.pop(ours.name), others=taken)

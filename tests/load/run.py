@@ -24,6 +24,7 @@ async def play(options: argparse.Namespace, names: list[str], folder: Path) -> N
     from load.door_trial import DOOR, door_trial
     from load.growth_trial import growth_trial
     from load.ours import Replicas
+    from load.restate.named import restate_programs
     from load.servers import Disks
     from load.telling import IDLE_WORKERS, tell_judged
     from load.waiting_trial import waiting_trial
@@ -48,7 +49,8 @@ async def play(options: argparse.Namespace, names: list[str], folder: Path) -> N
         door_scale = door_in_small() if options.smoke else DoorScale(rounds=options.repeat)
         judged += await door_trial(folder / "door", say, scale=door_scale)
     if workloads := [name for name in names if name not in (GROWTH, COVERAGE, DOOR)]:
-        judged += await bench(folder / "bench", workloads, replicas=replicas, scale=scale, say=say)
+        restate = restate_programs()
+        judged += await bench(folder / "bench", workloads, replicas=replicas, scale=scale, restate=restate, say=say)
     if GROWTH in names:
         judged += await growth_trial(folder / "growth", replicas=replicas, scale=scale, say=say)
         await waiting_trial(folder / "waiting", replicas=replicas, scale=scale, say=say)
@@ -98,9 +100,15 @@ def main() -> int:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from load.coverage_trial import COVERAGE
     from load.door_trial import DOOR
+    from load.restate.named import WronglyNamed, restate_programs
     from load.workloads import PAID, WORKLOADS
 
     options, names = _options([*(each.key for each in WORKLOADS), GROWTH, COVERAGE, DOOR], PAID)
+    try:
+        restate_programs()
+    except WronglyNamed as wrong:
+        sys.stderr.write(f"{wrong}\n")
+        return 2
     _be_quiet()
     with tempfile.TemporaryDirectory(prefix="aif-bench-") as name:
         folder = Path(name)

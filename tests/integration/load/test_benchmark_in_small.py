@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 RUN = Path(__file__).parents[2] / "load" / "run.py"
+PEERS = ("LITELLM", "RESTATE", "RESTATE_PYTHON")
 EVERYTHING = "a,b,c,w2,paid-a,paid-b,growth,door"
 
 
@@ -18,7 +19,7 @@ async def test_every_workload_of_the_benchmark_can_be_played_and_told() -> None:
         EVERYTHING,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={name: value for name, value in os.environ.items() if name != "LITELLM"},
+        env={name: value for name, value in os.environ.items() if name not in PEERS},
     )
 
     said, complained = await process.communicate()
@@ -42,6 +43,8 @@ async def test_every_workload_of_the_benchmark_can_be_played_and_told() -> None:
     assert "broker with sync_interval always" in words
     assert "W3 door adds, 50 ms" in words
     assert "To compare with LiteLLM" in words
+    assert "To compare with Restate" in words
+    assert "to Restate" not in words
 
 
 async def test_a_workload_that_there_is_not_is_refused_with_the_names_of_those_that_there_are() -> None:
@@ -59,3 +62,22 @@ async def test_a_workload_that_there_is_not_is_refused_with_the_names_of_those_t
 
     assert process.returncode == 2
     assert "there is no workload z; there are a, b, c, w2, paid-a, paid-b, growth" in complained.decode()
+
+
+async def test_a_peer_without_a_python_for_its_handlers_is_refused_before_anything_starts() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in PEERS}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(RUN),
+        "--only",
+        "a",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**environment, "RESTATE": sys.executable},
+    )
+
+    said, complained = await process.communicate()
+
+    assert process.returncode == 2
+    assert complained.decode().startswith("RESTATE_PYTHON is not set.")
+    assert said == b""

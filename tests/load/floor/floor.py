@@ -33,6 +33,7 @@ from load.programs import running_program
 from load.servers import Servers
 from load.side import Ends, until_end
 
+NAME = "floor"
 SCHEMA = "floor"
 REPLY_SECONDS = 60.0
 MOST_UNACKNOWLEDGED = 20_000
@@ -41,7 +42,7 @@ MOST_UNACKNOWLEDGED = 20_000
 class Floor:
     """Made by `running_floor`."""
 
-    name = "floor"
+    name = NAME
 
     def __init__(self, client: Client, pids: Mapping[str, int]) -> None:
         self.pids = pids
