@@ -44,8 +44,10 @@ def _is_poison(subject: str, payload: bytes, decoder: msgspec.json.Decoder[Any])
         message = decode(decoder, payload)
     except MalformedMessage:
         return True
-    if isinstance(message, ProviderCall) and (message.attempt >= 2**31 or message.latency_ms >= 2**63):
-        return True  # no column holds such a number
+    if isinstance(message, ProviderCall):
+        large = max(message.audio_ms, message.characters, message.latency_ms)
+        if message.attempt >= 2**31 or large >= 2**63:
+            return True  # no column holds such a number
     # Reports are published under the name of their worker, calls under that of their execution.
     if isinstance(message, list):
         return [report.worker_name for report in message] != [subjects.last_token(subject)]
