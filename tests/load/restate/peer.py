@@ -102,6 +102,8 @@ def _configuration(data: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "RESTATE_INGRESS__BIND_PORT": str(ports["ingress"]),
         "RESTATE_ADMIN__BIND_PORT": str(ports["admin"]),
         "RESTATE_DEFAULT_NUM_PARTITIONS": str(PARTITIONS),
+        # A pipeline that waits for its stage takes one, too: by the default of 1,000 in each partition, W1c would stand still.
+        "RESTATE_WORKER__INVOKER__CONCURRENT_INVOCATIONS_LIMIT": "10000",
         "RESTATE_DISABLE_TELEMETRY": "true",
         "RESTATE_LOG_FILTER": "warn",
     }
