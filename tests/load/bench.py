@@ -1,7 +1,8 @@
 """The workloads on our factory and on the floor, both on the same servers, and on a peer with its own."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -55,16 +56,23 @@ async def bench(
 ) -> list[Judged]:
     """Play the workloads named and tell the results; gives what is to stand beside the targets."""
     workloads = [in_small(each) if scale.in_small else each for each in WORKLOADS if each.key in keys]
+    warm_up = in_small(WARM_UP) if scale.in_small else WARM_UP
     async with running_servers(folder, scale.disks) as servers, AsyncExitStack() as stack:
         say(f"{servers.durability}; {replicas.words}")
         say(f"{WORDS if restate else HOW}\n")
         database_url = await prepare_database(servers)
-        others: list[Side] = [await stack.enter_async_context(running_floor(servers))]
+        floor = await stack.enter_async_context(running_floor(servers))
         ours = await stack.enter_async_context(running_factory(servers, database_url, replicas))
-        if restate:
-            others.append(await stack.enter_async_context(running_restate(folder / "restate", restate)))
-        for side in (*others, ours):
-            await (in_small(WARM_UP) if scale.in_small else WARM_UP).play(side)
-        results = await play_rounds(workloads, ours=ours, others=others, repeat=scale.repeat, say=say)
+        for side in (floor, ours):
+            await warm_up.play(side)
+
+        @asynccontextmanager
+        async def visiting(programs: RestatePrograms) -> AsyncIterator[Side]:
+            async with running_restate(folder, programs) as side:
+                await warm_up.play(side)
+                yield side
+
+        visits = [partial(visiting, restate)] if restate else []
+        results = await play_rounds(workloads, ours=ours, floor=floor, visits=visits, repeat=scale.repeat, say=say)
     tell_results(workloads, results, say)
     return judge(workloads, results)

@@ -1,6 +1,7 @@
 """Everything several times over, the sides in turn, so that a noisy neighbour meets all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from msgspec import Struct
 
@@ -10,6 +11,8 @@ from load.spread import Spread, spread
 from load.workloads import Workload
 
 Of = Callable[[Measured], float]
+Visit = Callable[[], AbstractAsyncContextManager[Side]]
+"""A side that is there while it plays and is gone while the others do."""
 
 
 class Results(Struct, frozen=True, kw_only=True):
@@ -30,18 +33,23 @@ class Results(Struct, frozen=True, kw_only=True):
 
 
 async def play_rounds(
-    workloads: Sequence[Workload], *, ours: Side, others: Sequence[Side], repeat: int, say: Callable[[str], None]
+    workloads: Sequence[Workload],
+    *,
+    ours: Side,
+    floor: Side,
+    visits: Sequence[Visit],
+    repeat: int,
+    say: Callable[[str], None],
 ) -> Results:
-    taken: dict[str, dict[str, list[Measured]]] = {side.name: {} for side in (ours, *others)}
+    taken: dict[str, dict[str, list[Measured]]] = {}
     # Who comes first has the caches cold and the disk's queue empty: the order is turned round each time.
-    in_turn = [*others[:1], ours, *others[1:]]
+    in_turn: list[Visit] = [lambda: nullcontext(floor), lambda: nullcontext(ours), *visits]
     for number in range(repeat):
         for workload in workloads:
-            for side in in_turn if number % 2 == 0 else reversed(in_turn):
-                if side is not ours and workload.floor_of is not None:
-                    continue
-                measured = await measure(side, workload)
-                taken[side.name].setdefault(workload.key, []).append(measured)
+            for visit in in_turn[1:2] if workload.floor_of else in_turn if number % 2 == 0 else reversed(in_turn):
+                async with visit() as side:
+                    measured = await measure(side, workload)
+                taken.setdefault(side.name, {}).setdefault(workload.key, []).append(measured)
                 say(
                     f"  round {number + 1}  {workload.title:<34} {side.name:<8} {measured.per_second:8.0f}/s  "
                     f"p50 {measured.p50_ms:8.2f} ms  CPU {measured.whole_cpu_ms:6.2f} ms"

@@ -1,6 +1,8 @@
 """Restate as a side of the comparison: its server, its handlers in two processes, and a client at its ingress."""
 
 import asyncio
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -55,10 +57,12 @@ class Restate:
 
 
 @asynccontextmanager
-async def running_restate(folder: Path, programs: RestatePrograms) -> AsyncIterator[Restate]:
-    folder.mkdir(parents=True, exist_ok=True)
+async def running_restate(within: Path, programs: RestatePrograms) -> AsyncIterator[Restate]:
+    """With nothing in its past: its files are in a new folder, and go with it."""
+    folder = Path(tempfile.mkdtemp(prefix="restate-", dir=within))
     ports = {what: chosen_port(folder / f"{what}.port") for what in ("ingress", "admin", "node", "pipelines", "stages")}
     async with AsyncExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
         server = running_listener(
             "restate",
             [str(programs.server), "--no-logo"],
