@@ -22,8 +22,9 @@ from simulation.truth import Truth, Violation
 from simulation.weather import weather_of
 from simulation.workers import Workshop
 
-MOST_ACTS = 20_000
-"""A history that is not over by then does not drain."""
+MOST_ACTS = 100_000
+"""A history that is not over by then does not drain. Where workers freeze again and again, the broker offers some messages
+thousands of times."""
 MEANT = frozenset({"failed_by_rule", "rejected"})
 """Codes of failures that a pipeline or a person wants."""
 
