@@ -87,10 +87,6 @@ class Worked:
         self.follow_ups: list[FollowUp] = []
 
     @property
-    def is_new(self) -> bool:
-        return self.before is None and self.execution is not None
-
-    @property
     def has_changed(self) -> bool:
         return self.before is not None and self.execution is not self.before
 
