@@ -22,6 +22,8 @@ from aif_runtime.nats_wire import DESCRIPTION, Arrived
 
 NANOSECONDS = 1_000_000_000
 REST_OF_BATCH_SECONDS = 0.005
+HELD_SHARE_OF_ACK_WAIT = 0.8
+"""The broker counts from when it sent a message and we from when it arrived; the rest is room for the way between."""
 LATE_STATUS_SECONDS = 0.25
 """How much later than its expiry a request's end may arrive."""
 SHORTEST_WAIT_SECONDS = 0.001
@@ -37,16 +39,16 @@ _logger = logging.getLogger(__name__)
 class NatsDelivery:
     """One delivery.
 
-    Settling is a plain message to the broker, so that many cost little; one that is lost leads to another delivery. Once
-    `ack_wait` has passed, nothing is sent any more: the broker would take the message from the member that holds it now.
+    Settling is a plain message to the broker, so that many cost little; one that is lost leads to another delivery. Shortly
+    before `ack_wait` has passed, nothing is sent any more: the broker would take the message from the member that holds it now.
     """
 
-    __slots__ = ("_ack_wait_seconds", "_connection", "_held_since", "_message")
+    __slots__ = ("_connection", "_held_seconds", "_held_since", "_message")
 
     def __init__(self, connection: NatsConnection, message: Arrived, ack_wait_seconds: float) -> None:
         self._connection = connection
         self._message = message
-        self._ack_wait_seconds = ack_wait_seconds
+        self._held_seconds = HELD_SHARE_OF_ACK_WAIT * ack_wait_seconds
         self._held_since = time.monotonic()
 
     @property
@@ -72,7 +74,7 @@ class NatsDelivery:
     @property
     def is_held(self) -> bool:
         """False once the broker may have given the message to another member."""
-        return time.monotonic() - self._held_since < self._ack_wait_seconds
+        return time.monotonic() - self._held_since < self._held_seconds
 
     async def ack(self) -> None:
         await self._settle(b"")

@@ -93,12 +93,12 @@ async def test_a_delivery_shows_subject_headers_sequence_and_its_number(rig: Bus
 
 async def test_an_acknowledged_message_is_never_delivered_again(rig: BusRig) -> None:
     bus = await rig.connect("one")
-    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=0.2))
+    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=1.0))
     await bus.publish(work(b"done"))
 
     await fetch_payloads(deliveries, 1)
 
-    assert await deliveries.fetch(1, 0.5) == []
+    assert await deliveries.fetch(1, 1.3) == []
 
 
 async def test_an_unsettled_message_is_delivered_again_after_ack_wait(rig: BusRig) -> None:
@@ -118,7 +118,7 @@ async def test_an_unsettled_message_is_delivered_again_after_ack_wait(rig: BusRi
 async def test_a_late_ack_does_not_take_the_message_from_its_new_holder(rig: BusRig) -> None:
     bus = await rig.connect("slow")
     other = await rig.connect("quick")
-    spec = work_consumer(ack_wait_seconds=0.3)
+    spec = work_consumer(ack_wait_seconds=1.0)
     slow, quick = await bus.open_consumer(spec), await other.open_consumer(spec)
     await bus.publish(work(b"once"))
     late = await fetch_one(slow)
@@ -134,7 +134,7 @@ async def test_a_late_ack_does_not_take_the_message_from_its_new_holder(rig: Bus
 async def test_late_signs_of_life_do_not_keep_the_message_from_being_delivered_again(rig: BusRig) -> None:
     bus = await rig.connect("slow")
     other = await rig.connect("quick")
-    spec = work_consumer(ack_wait_seconds=0.3)
+    spec = work_consumer(ack_wait_seconds=1.0)
     slow, quick = await bus.open_consumer(spec), await other.open_consumer(spec)
     await bus.publish(work(b"once"))
     late = await fetch_one(slow)
@@ -151,16 +151,16 @@ async def test_late_signs_of_life_do_not_keep_the_message_from_being_delivered_a
 
 async def test_still_working_starts_ack_wait_anew(rig: BusRig) -> None:
     bus = await rig.connect("one")
-    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=1.2))
+    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=1.5))
     await bus.publish(work(b"long work"))
     delivery = await fetch_one(deliveries)
 
-    assert await deliveries.fetch(1, 0.7) == []
+    assert await deliveries.fetch(1, 0.8) == []
     await delivery.still_working()
-    assert await deliveries.fetch(1, 0.7) == []
+    assert await deliveries.fetch(1, 0.8) == []
     await delivery.ack()
 
-    assert await deliveries.fetch(1, 1.4) == []
+    assert await deliveries.fetch(1, 1.7) == []
 
 
 async def test_a_message_to_retry_later_comes_again_not_before_the_delay(rig: BusRig) -> None:
@@ -187,13 +187,13 @@ async def test_a_message_to_retry_at_once_comes_at_once(rig: BusRig) -> None:
 
 async def test_a_discarded_message_is_never_delivered_again(rig: BusRig) -> None:
     bus = await rig.connect("one")
-    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=0.2))
+    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=1.0))
     await bus.publish(work(b"poison", b"good"))
 
     await (await fetch_one(deliveries)).discard()
 
     assert await fetch_payloads(deliveries, 1) == [b"good"]
-    assert await deliveries.fetch(1, 0.5) == []
+    assert await deliveries.fetch(1, 1.3) == []
 
 
 async def test_no_more_than_max_ack_pending_are_out_at_once(rig: BusRig) -> None:

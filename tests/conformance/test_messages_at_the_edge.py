@@ -84,7 +84,7 @@ def test_a_text_with_nul_is_found_wherever_it_stands_and_nothing_else_is_refused
 
 async def test_a_buried_message_is_kept_with_its_reason_and_never_delivered_again(rig: BusRig) -> None:
     bus = await rig.connect("one")
-    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=0.2))
+    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=1.0))
     await bus.publish([Outgoing(subject=WORK, payload=b"\xffpoison", headers={"traceparent": "00-abc"})])
     delivery = await fetch_one(deliveries)
 
@@ -98,7 +98,7 @@ async def test_a_buried_message_is_kept_with_its_reason_and_never_delivered_agai
     assert letter.found_by == "orchestrator"
     assert letter.deliveries == 1
     assert letter.headers["traceparent"] == "00-abc"
-    assert await deliveries.fetch(1, 0.4) == []
+    assert await deliveries.fetch(1, 1.3) == []
 
 
 async def test_no_secret_of_a_message_lies_among_the_dead_letters(rig: BusRig) -> None:
