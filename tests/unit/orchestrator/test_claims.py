@@ -30,6 +30,16 @@ def test_a_claim_that_is_repeated_gets_the_same_attempt() -> None:
     assert story.stage("one").attempt == 1
 
 
+def test_an_attempt_whose_claim_is_repeated_has_its_whole_time_from_then_on() -> None:
+    story = Story(pipeline(stage("one", timeout_seconds=20.0)))
+    claims(story, "claim_1")
+    story.later(15_000)
+
+    claims(story, "claim_1")
+
+    assert story.stage("one").times_out_at == story.circumstances.at_ms + 20_000
+
+
 def test_another_claim_has_to_wait_while_the_attempt_is_alive() -> None:
     story = Story(pipeline(stage("one")))
     claims(story, "claim_1")

@@ -45,12 +45,8 @@ def progress(draft: Draft, happening: AttemptProgressed) -> None:
     run = draft.stages[stage_id]
     news = happening.percent > run.progress_percent or bool(happening.message)
     if run.is_waiting:
-        # Its time begins when it begins.
-        timeout_ms = int(draft.plan_of(stage_id).stage.timeout_seconds * 1000)
-        run = draft.change(stage_id, is_waiting=happening.is_waiting, times_out_at=draft.at + timeout_ms)
-        if run.attempt in run.reserved:
-            begins_anew = replace(run.reserved[run.attempt], until=ended_by(draft, stage_id))
-            run = draft.change(stage_id, reserved={**run.reserved, run.attempt: begins_anew})
+        draft.change(stage_id, is_waiting=happening.is_waiting)
+        run = start_time_anew(draft, stage_id)
     run = draft.change(
         stage_id,
         heard_at=draft.at,
@@ -217,7 +213,7 @@ def hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int
         return
     plan = draft.plan_of(stage_id)
     started_at = max(draft.at - ago_ms, run.ready_at or 0)
-    times_out_at = draft.at + int(plan.stage.timeout_seconds * 1000)
+    times_out_at = _times_out_at(draft, stage_id)
     draft.put(
         stage_id,
         replace(
@@ -237,6 +233,19 @@ def hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int
         return
     started = StepStarted(step_name=stage_id, attempt=run.attempt, worker_name=worker_of(plan), action=action_of(plan))
     draft.emit(started, happened_at=started_at)
+
+
+def start_time_anew(draft: Draft, stage_id: str) -> StageRun:
+    """Of an open attempt that has not begun until now: its time begins when it begins."""
+    run = draft.change(stage_id, times_out_at=_times_out_at(draft, stage_id))
+    if run.attempt not in run.reserved:
+        return run
+    begins_anew = replace(run.reserved[run.attempt], until=ended_by(draft, stage_id))
+    return draft.change(stage_id, reserved={**run.reserved, run.attempt: begins_anew})
+
+
+def _times_out_at(draft: Draft, stage_id: str) -> int:
+    return draft.at + int(draft.plan_of(stage_id).stage.timeout_seconds * 1000)
 
 
 def lease_end(draft: Draft, times_out_at: int | None) -> int:

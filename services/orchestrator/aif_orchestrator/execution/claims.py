@@ -28,7 +28,8 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         draft.command(AnswerClaim(answer=Superseded()))
         return
     if happening.claim_id and happening.claim_id == run.claim_id and attempts.has_open_attempt(run):
-        # The answer was lost on its way, and its worker asks again.
+        # The answer was lost on its way, and its worker asks again: it has not begun.
+        run = attempts.start_time_anew(draft, stage_id)
         draft.change(stage_id, heard_at=draft.at, due_at=attempts.lease_end(draft, run.times_out_at))
         draft.command(AnswerClaim(answer=_granted(draft, stage_id)))
         return
