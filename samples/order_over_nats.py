@@ -12,22 +12,24 @@ from pathlib import Path
 import nats
 
 
-async def order(name: str, text: str, *, address: str, client_id: str) -> None:
+async def place_order(name: str, text: str, *, address: str, client_id: str) -> None:
     connection = await nats.connect(address)
-    ended = await connection.subscribe(f"aif.event.{client_id}.*.*")
-    message = {
+    news = await connection.subscribe(f"aif.event.{client_id}.*.*")
+    order = {
         "template": "content_granulation_course",
         "parameters": {"source_text": text, "granularityLevel": 3},
         "urgency_level": "normal",
         # Sent again under the same key it would be the same order, not a second one.
         "idempotency_key": f"{name}-{uuid.uuid4()}",
     }
-    stored = await connection.jetstream().publish(f"aif.request.submit.{client_id}", json.dumps(message).encode())
+    stored = await connection.jetstream().publish(f"aif.request.submit.{client_id}", json.dumps(order).encode())
     sys.stdout.write(f"stored as message {stored.seq} of stream {stored.stream}\n")
-    async for event in ended.messages:
-        told = json.loads(event.data)
-        sys.stdout.write(f"{told['time']}  {told['data']['event_type']}  {told['subject']}\n")
-        if told["data"]["event_type"] in ("WORKFLOW_COMPLETED", "WORKFLOW_FAILED", "WORKFLOW_CANCELLED"):
+    async for message in news.messages:
+        # What happened together comes together, in order; an end is the last of its message.
+        events = json.loads(message.data)
+        for event in events:
+            sys.stdout.write(f"{event['time']}  {event['data']['event_type']}  {event['subject']}\n")
+        if events[-1]["data"]["event_type"] in ("WORKFLOW_COMPLETED", "WORKFLOW_FAILED", "WORKFLOW_CANCELLED"):
             break
     await connection.close()
 
@@ -38,7 +40,7 @@ def main() -> None:
     data_folder = Path(sys.argv[2] if len(sys.argv) > 2 else "var")
     address = (data_folder / "nats.url").read_text().strip()
     client_id = json.loads((data_folder / "keys.json").read_text())["client_id"]
-    asyncio.run(order(source.name, source.read_text(encoding="utf-8"), address=address, client_id=client_id))
+    asyncio.run(place_order(source.name, source.read_text(encoding="utf-8"), address=address, client_id=client_id))
 
 
 if __name__ == "__main__":

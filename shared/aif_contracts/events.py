@@ -2,6 +2,9 @@
 
 Events of one execution are numbered 1, 2, 3 … in the order in which they happened, without gaps. The number is the event id
 of server-sent events, so a reader that was cut off asks for what follows the last number that it saw.
+
+On the broker, what was committed together travels together: a message is a JSON array of events in their order (the JSON batch
+format of CloudEvents), and its subject ends with the type of its last event. A final event is always the last of its message.
 """
 
 from typing import Literal
@@ -11,6 +14,9 @@ from msgspec import Struct, field
 from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import CallOutcome, CostLines, Purpose, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.money import SignedUsdText, UsdText
+
+MOST_EVENTS_BYTES = 256 * 1024
+"""Of several in one message, so that they fit whole into a dead letter."""
 
 
 class Totals(Struct, frozen=True, kw_only=True):

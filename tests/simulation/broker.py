@@ -5,7 +5,7 @@ time, and its number of deliveries grows. An acknowledgement counts whoever send
 """
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from simulation.timeline import Timeline
@@ -90,8 +90,8 @@ class Broker:
         if self.timeline.happens(self._weather.twice):
             self.timeline.after(self.timeline.between(10, 1_000), self._store, queue, payload, message_id)
 
-    def publish_event(self, event_id: str) -> None:
-        self.events.add(event_id)
+    def publish_events(self, event_ids: Iterable[str]) -> None:
+        self.events.update(event_ids)
 
     def undelivered(self) -> list[Message]:
         return [message for message in self._stored if not message.is_settled]

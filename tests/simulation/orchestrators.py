@@ -54,7 +54,7 @@ from aif_orchestrator.execution.happenings import (
 )
 from aif_orchestrator.execution.state import Execution
 from aif_orchestrator.store.batches import Committed, Decided
-from aif_orchestrator.store.journal import Versioned
+from aif_orchestrator.store.journal import Versioned, entries_of
 from aif_runtime.bus import Outgoing
 from simulation.broker import Broker, Delivery, Queue
 from simulation.ledger import ConstraintBroken
@@ -81,11 +81,12 @@ Then = Callable[[Applied | None], None]
 """Takes what came of an arrival; None when it could not be stored, or nobody knows."""
 
 _PACKETS = msgspec.json.Decoder(WorkPacket)
+_EVENTS = msgspec.json.Decoder(list[ExecutionEvent])
+_EVENT_SUBJECT = subjects.ALL_EVENTS.removesuffix(">")
 _WORK = subjects.work(WORKER, Priority.NORMAL)
 PATIENCE = Patience(last_word_ms=20_000, preparing_ms=4_000, compensating_ms=240_000, most_held_ms=120_000)
 _LIVE_WORKERS = frozenset({WORKER})
 _WORKS = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.COMPENSATING})
-_PERFORMANCE = subjects.performance(WORKER)
 
 
 class Errand(Arrival):
@@ -184,7 +185,7 @@ class Replica:
             self._remembered.keep(seen)
         at_ms = self._cluster.timeline.now - self._lag_ms
         batch, worked = self._cluster.work_out(batch, {key: seen.execution for key, seen in known.items()}, at_ms)
-        decided = _decided(at_ms, worked, known, messages_of(worked, _no_trace), tuple(self._published))
+        decided = _decided(at_ms, worked, known, tuple(self._published))
         delay = self._cluster.timeline.between(0, 4)
         self._cluster.timeline.after(delay, self._commit, batch, denied, worked, known, decided, times_overtaken)
 
@@ -432,8 +433,8 @@ class Cluster:
                     packet = msgspec.structs.replace(packet, grant=Grant(max_cost_usd=MAX_ATTEMPT_COST_USD))
                 self.timeline.note(f"publish {packet.packet_id} with {'a' if packet.grant else 'no'} grant")
                 self._broker.publish(Queue.WORK, packet, message.message_id)
-            elif message.subject != _PERFORMANCE:
-                self._broker.publish_event(message.message_id)
+            elif message.subject.startswith(_EVENT_SUBJECT):
+                self._broker.publish_events(each.id for each in _EVENTS.decode(message.payload))
         return True
 
     def adopt_later(self, outbox_id: int | None) -> None:
@@ -668,17 +669,18 @@ def _no_trace(execution: Execution, stage_id: str | None) -> Mapping[str, str]:
     return {}
 
 
-def _decided(
-    at_ms: int, worked: Sequence[Worked], known: Mapping[str, Versioned], messages: Sequence[Outgoing], published: Sequence[int]
-) -> Decided:
+def _decided(at_ms: int, worked: Sequence[Worked], known: Mapping[str, Versioned], published: Sequence[int]) -> Decided:
+    revisions = revisions_of(worked, known, at_ms, PATIENCE.most_held_ms)
+    entries = [entry for revision in revisions for entry in entries_of(revision)]
     return Decided(
         checked={execution_id: seen.version for execution_id, seen in known.items()},
-        revisions=revisions_of(worked, known, at_ms, PATIENCE.most_held_ms),
+        revisions=revisions,
+        entries=entries,
         attempts=attempts_of(worked),
         calls=calls_of(worked),
         settlements=settlements_of(worked),
         moves=moves_of(worked),
-        messages=messages,
+        messages=messages_of(worked, entries, _no_trace),
         published=published,
     )
 

@@ -10,7 +10,7 @@ from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
 from aif_contracts.metering import ProviderCall
 from aif_orchestrator.execution.commands import EmitEvent, RecordAttempt
 from aif_orchestrator.store.batches import Committed, Decided
-from aif_orchestrator.store.journal import Revision, Versioned, packed_change, unpacked
+from aif_orchestrator.store.journal import Entry, Revision, Versioned, unpacked
 from aif_runtime.bus import Outgoing
 from simulation.ledger import ConstraintBroken, Ledger
 
@@ -63,7 +63,7 @@ class Record:
         if denied:
             return Committed(stale=frozenset(), denied=denied, outbox_id=None, at_ms=now)
         for execution_id, revision in revisions.items():
-            self._put(execution_id, revision)
+            self._put(execution_id, revision, [each for each in decided.entries if each.execution_id == execution_id])
             for each in revision.events:
                 self.events.setdefault(each.event.subject, []).append(each.event)
                 if is_final_event(each.event):
@@ -88,14 +88,13 @@ class Record:
             if is_final_event(each.event) and (execution_id, each.leg) in self.ended_legs:
                 raise ConstraintBroken(f"leg {each.leg} of {execution_id} ends a second time")
 
-    def _put(self, execution_id: str, revision: Revision) -> None:
+    def _put(self, execution_id: str, revision: Revision, entries: Sequence[Entry]) -> None:
         self.rows[execution_id] = revision.after
         if self._in_stored_form:
-            is_whole, change = packed_change(revision.before, revision.after)
-            if is_whole:
+            if entries[-1].is_whole:
                 self.journal[execution_id] = []
             changes = self.journal.setdefault(execution_id, [])
-            changes.append(change)
+            changes += [each.change for each in entries if each.change is not None]
             self.rows[execution_id] = replace(revision.after, execution=unpacked(changes))
         if revision.after.wake_at is None:
             self.wakes.pop(execution_id, None)

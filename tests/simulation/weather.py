@@ -107,7 +107,7 @@ def weather_of(chance: random.Random) -> Weather:
         budget_usd=ALL_OF_IT if spends_it_all else chance.choice(SCARCE) if is_scarce else "100",
         spends_it_all=spends_it_all,
         deciding=some(0.7, 1.0),
-        wipes_at=moments(often / 2, most=6),
+        wipes_at=moments(often / 2, most=16),
         forgets_at=moments(often / 2),
         replays_at=moments(often / 2),
     )

@@ -25,7 +25,7 @@ from aif_runtime.failures import MalformedMessage
 SILENCE_SECONDS = 15.0
 LOOK_SECONDS = 0.5
 """How soon an idle stream notices that the process wants to end."""
-_EVENT = msgspec.json.Decoder(ExecutionEvent)
+_EVENTS = msgspec.json.Decoder(list[ExecutionEvent])
 _log = structlog.get_logger()
 
 
@@ -103,9 +103,12 @@ class EventStream:
                 continue
             quiet_seconds = 0.0
             try:
-                yield decode(_EVENT, message.payload)
+                events = decode(_EVENTS, message.payload)
             except MalformedMessage as wrong:
-                _log.warning("malformed_event", subject=message.subject, reason=str(wrong))
+                _log.warning("malformed_events", subject=message.subject, reason=str(wrong))
+                continue
+            for event in events:
+                yield event
 
 
 def event_type(event: ExecutionEvent) -> str:

@@ -43,7 +43,7 @@ RECONCILED_AT_ONCE = 100
 EVENTS_CONSUMER = ConsumerSpec(
     stream=subjects.STREAM_EVENTS, durable=subjects.CONSUMER_KAM_EVENTS, filter_subject=subjects.ALL_EVENTS
 )
-_EVENT = msgspec.json.Decoder(ExecutionEvent)
+_EVENTS = msgspec.json.Decoder(list[ExecutionEvent])
 _log = structlog.get_logger()
 
 
@@ -122,15 +122,16 @@ class RequestTracker:
         good: list[Delivery] = []
         for delivery in deliveries:
             try:
-                event = decode(_EVENT, delivery.payload)
+                events = decode(_EVENTS, delivery.payload)
             except MalformedMessage as wrong:
                 await bury(self._bus, delivery, str(wrong), "kam", "events", redactor=self._redactor)
                 continue
             good.append(delivery)
-            if (ending := _ending(event)) is not None:
-                endings.append(ending)
-            else:
-                news[event.subject] = _with(news.get(event.subject), event)
+            for event in events:
+                if (ending := _ending(event)) is not None:
+                    endings.append(ending)
+                else:
+                    news[event.subject] = _with(news.get(event.subject), event)
         if news or endings:
             async with self._database.transaction() as connection:
                 await self._requests.lock_executions(connection, [*news, *(ending.execution_id for ending in endings)])

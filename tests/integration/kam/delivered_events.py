@@ -14,8 +14,8 @@ class Delivered:
     num_delivered = 2
     stream_sequence = 1
 
-    def __init__(self, event: ExecutionEvent) -> None:
-        self.payload = msgspec.json.encode(event)
+    def __init__(self, *events: ExecutionEvent) -> None:
+        self.payload = msgspec.json.encode(events)
         self.headers: Mapping[str, str] = {}
 
     async def ack(self) -> None:

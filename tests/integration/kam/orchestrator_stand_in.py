@@ -156,10 +156,11 @@ class OrchestratorStandIn:
             await self.publish(event)
         return event
 
-    async def publish(self, event: ExecutionEvent) -> None:
-        """Also again, as an orchestrator does that died before it noted the publishing."""
-        subject = subjects.event(event.client_id, event.subject, str(event.data.__struct_config__.tag))
-        await self._bus.publish([Outgoing(subject=subject, payload=msgspec.json.encode(event))])
+    async def publish(self, *events: ExecutionEvent) -> None:
+        """Together. Also again, as an orchestrator does that died before it noted the publishing."""
+        last = events[-1]
+        subject = subjects.event(last.client_id, last.subject, str(last.data.__struct_config__.tag))
+        await self._bus.publish([Outgoing(subject=subject, payload=msgspec.json.encode(events))])
 
     async def progress(self, execution_id: str, percent: int) -> None:
         self._change(execution_id, progress_percent=percent)

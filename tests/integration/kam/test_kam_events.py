@@ -54,6 +54,30 @@ async def test_a_reader_sees_stored_and_live_events_to_the_end(kam: GatewayUnder
     ]
 
 
+async def test_a_reader_gets_every_event_of_a_message_and_none_twice(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    order = await started(alice)
+    kam.orchestrator.loses_events = True
+
+    seen = []
+    async with alice.stream("GET", order["links"]["events"]) as response:  # type: ignore[index]
+        async for number, name, _ in events_of(response):
+            seen.append((number, name))
+            if number == 1:
+                await kam.orchestrator.progress(order["execution_id"], 60)
+                await kam.orchestrator.progress(order["execution_id"], 80)
+                _, *together = kam.orchestrator.events[order["execution_id"]]
+                await kam.orchestrator.publish(*together)
+                await kam.orchestrator.complete(order["execution_id"], await kam.store_structure())
+                await kam.orchestrator.publish(*together, kam.orchestrator.events[order["execution_id"]][-1])
+
+    assert seen == [
+        (1, "WORKFLOW_STARTED"),
+        (2, "PROGRESS_UPDATE"),
+        (3, "PROGRESS_UPDATE"),
+        (4, "WORKFLOW_COMPLETED"),
+    ]
+
+
 @pytest.mark.parametrize("by", ["header", "query"])
 async def test_a_reader_that_was_cut_off_gets_what_follows(kam: GatewayUnderTest, alice: httpx.AsyncClient, by: str) -> None:
     order = await started(alice)

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 
 import httpx
+import pytest
 import websockets
 
 from aif_contracts.events import ExecutionEvent
@@ -25,9 +27,16 @@ async def resume(client: httpx.AsyncClient, execution_id: str) -> None:
     assert (await client.post(f"/api/v1/ai/pipelines/{execution_id}/resume")).status_code == 200
 
 
+Tell = Callable[..., Awaitable[None]]
+
+
 async def told(kam: GatewayUnderTest, *events: ExecutionEvent) -> None:
     """Let the gateway take events, in this order and in one batch."""
     await kam.gateway.parts.tracker.apply_events([Delivered(event) for event in events])
+
+
+async def told_in_one_message(kam: GatewayUnderTest, *events: ExecutionEvent) -> None:
+    await kam.gateway.parts.tracker.apply_events([Delivered(*events)])
 
 
 async def row(kam: GatewayUnderTest) -> tuple[object, ...]:
@@ -144,8 +153,9 @@ async def test_late_events_of_the_leg_before_change_nothing(kam: GatewayUnderTes
     assert await row(kam) == ("running", "running", 4, 1000)
 
 
+@pytest.mark.parametrize("tell", [told, told_in_one_message])
 async def test_one_batch_with_an_ending_and_the_resume_after_it_leaves_the_request_running(
-    kam: GatewayUnderTest, alice: httpx.AsyncClient
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, tell: Tell
 ) -> None:
     _, execution_id = await started(alice)
     kam.orchestrator.loses_events = True
@@ -153,7 +163,7 @@ async def test_one_batch_with_an_ending_and_the_resume_after_it_leaves_the_reque
     await kam.orchestrator.resumed(execution_id)
     _, ending, resumed = kam.orchestrator.events[execution_id]
 
-    await told(kam, resumed, ending)
+    await tell(kam, resumed, ending)
 
     assert await row(kam) == ("running", "running", 3, 1000)
 

@@ -1,13 +1,13 @@
 """One batch, worked out in memory: every arrival stepped through the core, and everything that has to be stored for it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import assert_never
 
 import msgspec
 
 from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
-from aif_contracts.events import ExecutionEvent, Kept
+from aif_contracts.events import Kept
 from aif_contracts.metering import ProviderCall
 from aif_contracts.money import ZERO
 from aif_contracts.packets import ClaimAnswer, ProgressAnswer, Superseded, WorkPacket
@@ -33,6 +33,8 @@ from aif_orchestrator.execution.commands import (
 from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CallBooked, Circumstances
 from aif_orchestrator.execution.machine import begin, step
 from aif_orchestrator.execution.state import Execution
+from aif_orchestrator.store.journal import Entry
+from aif_orchestrator.store.outbox import event_messages
 from aif_runtime.bus import Outgoing
 from aif_runtime.dead_letters import bounded, without_secrets
 from aif_runtime.redaction import Redactor
@@ -199,8 +201,11 @@ HeadersOf = Callable[[Execution, str | None], Mapping[str, str]]
 """Of the trace that a message belongs to, which is about the whole execution or one stage of it."""
 
 
-def messages_of(worked: Sequence[Worked], headers_of: HeadersOf) -> list[Outgoing]:
-    """What the batch sends, packets first: they are what somebody waits for."""
+def messages_of(worked: Sequence[Worked], entries: Iterable[Entry], headers_of: HeadersOf) -> list[Outgoing]:
+    """What the batch sends, the events of its entries among it, packets first: they are what somebody waits for."""
+    entries_by_execution: dict[str, list[Entry]] = {}
+    for entry in entries:
+        entries_by_execution.setdefault(entry.execution_id, []).append(entry)
     packets: list[Outgoing] = []
     others: list[Outgoing] = []
     for each in worked:
@@ -208,7 +213,8 @@ def messages_of(worked: Sequence[Worked], headers_of: HeadersOf) -> list[Outgoin
             continue
         trace = headers_of(each.execution, None)
         packets += [_offer(packet, headers_of(each.execution, packet.stage_id)) for packet in each.packets]
-        others += [_told(emitted.event, trace) for emitted in each.events]
+        for entry in entries_by_execution.get(each.execution_id, ()):
+            others += event_messages(zip(entry.events, entry.written, strict=True), trace)
         others += [_dead_letter_of(burial.packet, burial.reason, trace) for burial in each.burials]
     return packets + others + performance_messages([each.record for each in attempts_of(worked)])
 
@@ -252,15 +258,6 @@ def _offer(packet: WorkPacket, headers: Mapping[str, str]) -> Outgoing:
         payload=_encoder.encode(packet),
         message_id=packet.packet_id,
         headers=headers,
-    )
-
-
-def _told(event: ExecutionEvent, trace: Mapping[str, str]) -> Outgoing:
-    return Outgoing(
-        subject=subjects.event(event.client_id, event.subject, event.type.removeprefix("aif.")),
-        payload=_encoder.encode(event),
-        message_id=event.id,
-        headers=trace,
     )
 
 

@@ -44,7 +44,7 @@ from aif_orchestrator.execution.commands import MoveAccount
 from aif_orchestrator.execution.happenings import Circumstances, Happening, Patience
 from aif_orchestrator.store.batches import BatchStore, Decided
 from aif_orchestrator.store.executions import ExecutionStore
-from aif_orchestrator.store.journal import Versioned
+from aif_orchestrator.store.journal import Entry, Revision, Versioned, entries_of
 from aif_runtime.bus import Outgoing
 from aif_runtime.failures import AlreadyStored, DatabaseUnavailable
 from aif_runtime.postgres import Connection, Database
@@ -184,8 +184,10 @@ class Engine:
                     found = {execution_id: each.execution for execution_id, each in known.items()}
                     await self._plans.ensure(plan_key(execution) for execution in found.values())
                     worked = work_out(batch, found, self._circumstances(at_ms))
-                    messages = messages_of(worked, self._spans.headers)
-                    decided = _decided(at_ms, worked, known, messages, published)
+                    revisions = revisions_of(worked, known, at_ms)
+                    entries = [entry for revision in revisions for entry in entries_of(revision)]
+                    messages = messages_of(worked, entries, self._spans.headers)
+                    decided = _decided(worked, known, revisions, entries, messages, published)
                     committed = await self._batches.commit(connection, decided)
             except AlreadyStored:
                 # It does not say which of them another replica has changed.
@@ -270,11 +272,17 @@ def _denied(arrival: Arrival, codes: Mapping[str, str], moves: Sequence[MoveAcco
 
 
 def _decided(
-    at_ms: int, worked: Sequence[Worked], known: Mapping[str, Versioned], messages: Sequence[Outgoing], published: list[int]
+    worked: Sequence[Worked],
+    known: Mapping[str, Versioned],
+    revisions: Sequence[Revision],
+    entries: Sequence[Entry],
+    messages: Sequence[Outgoing],
+    published: list[int],
 ) -> Decided:
     return Decided(
         checked={execution_id: known[execution_id].version for execution_id in sorted(known)},
-        revisions=revisions_of(worked, known, at_ms),
+        revisions=revisions,
+        entries=entries,
         attempts=attempts_of(worked),
         calls=calls_of(worked),
         settlements=settlements_of(worked),

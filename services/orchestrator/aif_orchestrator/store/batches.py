@@ -10,8 +10,8 @@ from aif_orchestrator.execution.commands import MoveAccount, RecordAttempt, Sett
 from aif_orchestrator.store.accounts import AccountStore
 from aif_orchestrator.store.attempts import packed_account
 from aif_orchestrator.store.calls import CallStore
-from aif_orchestrator.store.journal import Entry, Revision, Versioned, entries_of
-from aif_orchestrator.store.outbox import packed_row
+from aif_orchestrator.store.journal import Entry, Revision, Versioned
+from aif_orchestrator.store.outbox import joined, packed_row
 from aif_orchestrator.store.rows import Value, rows_text
 from aif_orchestrator.store.searched import searched_text
 from aif_runtime.bus import Outgoing
@@ -25,7 +25,9 @@ class Decided(Struct, frozen=True, kw_only=True):
     checked: Mapping[str, int]
     """Versions of all executions that it has worked from, changed or not."""
     revisions: Sequence[Revision]
-    """Of those that are new or have changed, in id order. Their events are among the messages, each under its id."""
+    """Of those that are new or have changed, in id order."""
+    entries: Sequence[Entry]
+    """Of the revisions, in their order. Their events are among the messages."""
     attempts: Sequence[RecordAttempt]
     calls: Sequence[ProviderCall]
     settlements: Sequence[SettleCall]
@@ -81,19 +83,17 @@ class BatchStore:
         return committed
 
     async def _commit(self, connection: Connection, decided: Decided) -> Committed:
-        # Events are stored as they are published, and written once.
-        published = {message.message_id: message.payload for message in decided.messages}
         data = _Bytes()
         row = await connection.fetchrow(
             self._queries["commit_batch"],
             rows_text(decided.checked.items()),
             rows_text(_new_row(each.after) for each in decided.revisions if each.before is None),
             rows_text(_relisted_row(each.after) for each in decided.revisions if each.is_relisted),
-            rows_text(_entry_row(entry, published, data) for each in decided.revisions for entry in entries_of(each)),
+            rows_text(_entry_row(each, data) for each in decided.entries),
             rows_text(_attempt_row(each, data) for each in decided.attempts),
             data.joined(),
             "{" + ",".join(map(str, decided.published)) + "}",
-            packed_row(decided.messages, decided.revisions),
+            packed_row(decided.messages, decided.entries),
         )
         assert row is not None, "the function always gives one row"
         return Committed(stale=frozenset(row["stale"] or ()), denied={}, outbox_id=row["outbox_row"], at_ms=row["at_ms"])
@@ -141,12 +141,12 @@ def _relisted_row(changed: Versioned) -> tuple[Value, ...]:
     return execution.execution_id, execution.status, execution.ended_at, changed.wake_at
 
 
-def _entry_row(entry: Entry, published: Mapping[str | None, bytes], data: _Bytes) -> tuple[Value, ...]:
+def _entry_row(entry: Entry, data: _Bytes) -> tuple[Value, ...]:
     first, last = None, None
     events: tuple[Value, Value] = _NOTHING
     if entry.events:
-        first, last = entry.events[0].event.sequence, entry.events[-1].event.sequence
-        events = data.add(b"[" + b",".join([published[each.event.id] for each in entry.events]) + b"]")
+        first, last = entry.events[0].sequence, entry.events[-1].sequence
+        events = data.add(joined(entry.written))
     change = _NOTHING if entry.change is None else data.add(entry.change)
     return entry.execution_id, entry.version, entry.leg, entry.is_final, first, last, *events, entry.is_whole, *change
 

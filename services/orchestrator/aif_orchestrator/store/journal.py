@@ -12,13 +12,14 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from aif_contracts.events import FINAL_EVENT_TYPES
+from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
 from aif_orchestrator.execution.commands import EmitEvent
 from aif_orchestrator.execution.state import Execution
 
 WHOLE_EVERY = 32
 
 _encoder = msgspec.msgpack.Encoder()
+_EVENT = msgspec.json.Encoder()
 _STATE = msgspec.msgpack.Decoder(Execution)
 
 
@@ -57,7 +58,9 @@ class Entry(Struct, frozen=True):
     leg: int
     is_final: bool
     """Whether the last of its events ends the leg."""
-    events: Sequence[EmitEvent]
+    events: Sequence[ExecutionEvent]
+    written: Sequence[bytes]
+    """The same as JSON, as they are stored and told."""
     is_whole: bool
     change: bytes | None
     """In the last row of a version."""
@@ -69,16 +72,18 @@ def revised(before: Versioned | None, execution: Execution, wake_at: int | None,
 
 
 def entries_of(revision: Revision) -> list[Entry]:
-    after, events = revision.after, revision.events
-    execution_id = after.execution.execution_id
+    after = revision.after
+    legs = [(leg, [each.event for each in of_leg]) for leg, of_leg in groupby(revision.events, key=lambda each: each.leg)]
     is_whole, change = packed_change(revision.before, after)
-    if not events or events[0].leg == events[-1].leg:
-        leg = events[0].leg if events else after.execution.leg
-        return [Entry(execution_id, after.version, leg, _is_final(events), events, is_whole, change)]
-    legs = [(leg, list(of_leg)) for leg, of_leg in groupby(events, key=lambda each: each.leg)]
-    rows = [Entry(execution_id, after.version, leg, _is_final(of_leg), of_leg, False, None) for leg, of_leg in legs[:-1]]
-    leg, last = legs[-1]
-    return [*rows, Entry(execution_id, after.version, leg, _is_final(last), last, is_whole, change)]
+    *earlier, (leg, last) = legs or [(after.execution.leg, [])]
+    rows = [_entry(after, earlier_leg, events, is_whole=False, change=None) for earlier_leg, events in earlier]
+    return [*rows, _entry(after, leg, last, is_whole=is_whole, change=change)]
+
+
+def _entry(after: Versioned, leg: int, events: Sequence[ExecutionEvent], *, is_whole: bool, change: bytes | None) -> Entry:
+    is_final = bool(events) and events[-1].data.__struct_config__.tag in FINAL_EVENT_TYPES
+    written = [_EVENT.encode(event) for event in events]
+    return Entry(after.execution.execution_id, after.version, leg, is_final, events, written, is_whole, change)
 
 
 def packed_change(before: Versioned | None, after: Versioned) -> tuple[bool, bytes]:
@@ -104,7 +109,3 @@ def unpacked(changes: Sequence[bytes]) -> Execution:
         newest = _STATE.decode(change)
         stages.update(newest.stages)
     return replace(newest, parameters=whole.parameters, stages=stages)
-
-
-def _is_final(events: Sequence[EmitEvent]) -> bool:
-    return bool(events) and events[-1].event.data.__struct_config__.tag in FINAL_EVENT_TYPES

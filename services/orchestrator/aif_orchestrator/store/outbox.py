@@ -3,14 +3,14 @@
 Events are stored once, in the journal: a row names the entries whose events it has to tell, and holds the other messages.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct, field
 
 from aif_contracts import subjects
-from aif_contracts.events import ExecutionEvent
-from aif_orchestrator.store.journal import Revision
+from aif_contracts.events import MOST_EVENTS_BYTES, ExecutionEvent
+from aif_orchestrator.store.journal import Entry
 from aif_runtime.bus import Outgoing
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
@@ -40,17 +40,41 @@ _EVENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _EVENT = msgspec.json.Decoder(ExecutionEvent)
 
 
-def packed_row(messages: Sequence[Outgoing], revisions: Sequence[Revision] = ()) -> bytes | None:
-    """The row for messages, among them the events of the revisions, which come under their ids; None when there is nothing."""
+def event_messages(told: Iterable[tuple[ExecutionEvent, bytes]], headers: Mapping[str, str]) -> list[Outgoing]:
+    """Events of one entry, each with what was written of it, in one message if they fit."""
+    groups: list[list[tuple[ExecutionEvent, bytes]]] = []
+    room = 0
+    for event, written in told:
+        if not groups or len(written) > room:
+            groups.append([])
+            room = MOST_EVENTS_BYTES
+        groups[-1].append((event, written))
+        room -= len(written)
+    return [_event_message(group, headers) for group in groups]
+
+
+def _event_message(group: Sequence[tuple[ExecutionEvent, bytes]], headers: Mapping[str, str]) -> Outgoing:
+    last, _ = group[-1]
+    return Outgoing(
+        subject=subjects.event(last.client_id, last.subject, str(last.data.__struct_config__.tag)),
+        payload=joined(written for _, written in group),
+        message_id=last.id,
+        headers=headers,
+    )
+
+
+def joined(written: Iterable[bytes]) -> bytes:
+    """Events as a JSON array."""
+    return b"[" + b",".join(written) + b"]"
+
+
+def packed_row(messages: Sequence[Outgoing], entries: Sequence[Entry] = ()) -> bytes | None:
+    """The row for messages, among them those with the events of the entries; None when there is nothing."""
     if not messages:
         return None
     headers = {message.message_id: message.headers for message in messages}
-    ids = {each.event.id for revision in revisions for each in revision.events}
-    told = [
-        _Told(revision.events[0].event.subject, revision.after.version, headers[revision.events[0].event.id])
-        for revision in revisions
-        if revision.events
-    ]
+    ids = {event.id for entry in entries for event in entry.events}
+    told = [_Told(entry.execution_id, entry.version, headers[entry.events[-1].id]) for entry in entries if entry.events]
     return _encoder.encode(_Row(messages=[each for each in messages if each.message_id not in ids], told=told))
 
 
@@ -77,15 +101,10 @@ class OutboxStore:
             self._queries["list_told_events"], [each.execution_id for each in told], [each.version for each in told]
         )
         return [
-            _event_message(bytes(raw), headers[row["execution_id"], row["version"]])
+            message
             for row in rows
-            for raw in _EVENTS.decode(row["events"])
+            for message in event_messages(
+                [(_EVENT.decode(raw), bytes(raw)) for raw in _EVENTS.decode(row["events"])],
+                headers[row["execution_id"], row["version"]],
+            )
         ]
-
-
-def _event_message(payload: bytes, headers: Mapping[str, str]) -> Outgoing:
-    event = _EVENT.decode(payload)
-    kind = str(event.data.__struct_config__.tag)
-    return Outgoing(
-        subject=subjects.event(event.client_id, event.subject, kind), payload=payload, message_id=event.id, headers=headers
-    )
