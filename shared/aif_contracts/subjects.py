@@ -14,6 +14,7 @@
 | `aif.audit.<origin>` | `AIF_AUDIT` | what has to be provable later, for the audit log |
 | `aif.performance.<worker>` | `AIF_PERFORMANCE` | attempts that ended, one or many together, for the classifier |
 | `aif.dead.<origin>` | `AIF_DEAD` | messages that could not be processed |
+| `aif.ballast.<stream>` | the work queue of that name | a message that nobody reads; it keeps the queue's file |
 """
 
 STREAM_REQUESTS = "AIF_REQUESTS"
@@ -124,6 +125,10 @@ def event(client_id: str, execution_id: str, event_type: str) -> str:
 
 def events_of_execution(client_id: str, execution_id: str) -> str:
     return f"aif.event.{client_id}.{execution_id}.*"
+
+
+def ballast(stream: str) -> str:
+    return f"aif.ballast.{stream}"
 
 
 def alert(client_id: str) -> str:

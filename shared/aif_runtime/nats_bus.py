@@ -13,6 +13,7 @@ from nats.aio.subscription import Subscription
 from aif_runtime.broker_rules import check_sendable
 from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, Question, entry_subject
 from aif_runtime.failures import BusUnavailable, NoAnswer
+from aif_runtime.nats_ballast import Ballast
 from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection
 from aif_runtime.nats_consumer import NatsDeliveries
 from aif_runtime.nats_direct import StreamMissing, latest, latest_of_each
@@ -20,7 +21,7 @@ from aif_runtime.nats_publishing import Publisher
 from aif_runtime.nats_topology import bucket_stream, declare
 from aif_runtime.nats_wire import Arrived
 from aif_runtime.prepared_message import Prepared
-from aif_runtime.topology import Topology, factory_topology
+from aif_runtime.topology import Retention, Topology, factory_topology
 
 PUBLISH_LIMIT_SECONDS = 5.0
 ANSWERS_AT_ONCE = 1000
@@ -72,6 +73,7 @@ class NatsBus:
         self._connection = connection
         self._topology = topology
         self._may_declare = may_declare
+        self._queues = {stream.name for stream in topology.streams if stream.retention is Retention.WORK_QUEUE}
         batched = [subject for stream in topology.streams for subject in stream.subjects]
         self._publisher = Publisher(connection, self.heal, publish_limit_seconds, batched)
         self._declaring = asyncio.Lock()
@@ -196,7 +198,8 @@ class NatsBus:
 
     async def open_consumer(self, spec: ConsumerSpec) -> NatsDeliveries:
         self._check_open()
-        deliveries = NatsDeliveries(self._connection, spec, self.heal)
+        ballast = Ballast(self._connection, spec.stream) if spec.stream in self._queues else None
+        deliveries = NatsDeliveries(self._connection, spec, self.heal, ballast)
         await deliveries.start()
         self._consumers.append(deliveries)
         return deliveries

@@ -17,6 +17,7 @@ from nats.aio.subscription import Subscription
 from aif_runtime.broker_rules import check_batch
 from aif_runtime.bus import ConsumerSpec
 from aif_runtime.failures import BusUnavailable
+from aif_runtime.nats_ballast import Ballast
 from aif_runtime.nats_connection import JetStreamRefusal, NatsConnection
 from aif_runtime.nats_wire import DESCRIPTION, Arrived
 
@@ -104,10 +105,17 @@ class NatsDelivery:
 class NatsDeliveries:
     """Make one by `NatsBus.open_consumer`. One fetch at a time."""
 
-    def __init__(self, connection: NatsConnection, spec: ConsumerSpec, heal: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        connection: NatsConnection,
+        spec: ConsumerSpec,
+        heal: Callable[[float], Awaitable[None]],
+        ballast: Ballast | None = None,
+    ) -> None:
         self._connection = connection
         self._spec = spec
         self._heal = heal
+        self._ballast = ballast
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.durable}"
         self._subscription: Subscription | None = None
         self._inbox = ""
@@ -119,6 +127,8 @@ class NatsDeliveries:
         self._trouble: str | None = None
         self._mended_at = 0.0
         self._arrived: deque[NatsDelivery] = deque()
+        self._has_taken = False
+        """Whether there were messages since the last request."""
         self._news = asyncio.Event()
 
     async def start(self) -> None:
@@ -138,6 +148,7 @@ class NatsDeliveries:
                 await self._rest_of_batch(max_messages)
                 taken = self._pop(max_messages)
                 if taken:
+                    self._has_taken = True
                     return taken
             if self._trouble is not None:
                 await self._mend(ends_at)
@@ -168,6 +179,9 @@ class NatsDeliveries:
         self._open_request = f"{self._inbox}.{self._requests}"
         self._expected = max_messages
         self._news.clear()
+        if self._has_taken and self._ballast is not None:
+            await self._ballast.keep()
+        self._has_taken = False
         expires = int(max(remaining, SHORTEST_WAIT_SECONDS) * NANOSECONDS)
         request = {"batch": max_messages, "no_wait": True, "expires": expires}
         await self._connection.send(self._next_subject, msgspec.json.encode(request), reply=self._open_request)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from aif_contracts import subjects
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.nats_connection import JetStreamRefusal, NatsConnection
 from aif_runtime.topology import BucketSpec, ObjectStoreSpec, Retention, StreamSpec, Topology
@@ -50,10 +51,12 @@ def object_stream(store: str) -> str:
 
 
 def _stream(spec: StreamSpec) -> dict[str, Any]:
+    is_queue = spec.retention is Retention.WORK_QUEUE
     return {
         "name": spec.name,
-        "subjects": list(spec.subjects),
-        "retention": "workqueue" if spec.retention is Retention.WORK_QUEUE else "limits",
+        "subjects": [*spec.subjects, *([subjects.ballast(spec.name)] if is_queue else [])],
+        "retention": "workqueue" if is_queue else "limits",
+        "allow_rollup_hdrs": is_queue,
         "duplicate_window": _nanoseconds(spec.duplicate_window_seconds),
         "allow_direct": True,
         "allow_batched": True,

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ import nats.aio.client
 import pytest
 import pytest_asyncio
 
-from aif_console.embedded.nats_server import find_nats_server
+from aif_console.embedded.nats_server import EmbeddedNats, find_nats_server
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_runtime.bus import Question
@@ -478,3 +479,27 @@ async def test_messages_sent_together_arrive_in_order_and_none_when_one_is_too_l
 
 def control(content: bytes) -> Prepared:
     return Prepared(subject="aif.control.granulator", payload=content, headers={"x-note": "together"})
+
+
+async def test_a_work_queue_that_is_emptied_after_each_message_does_not_make_a_file_for_each(tmp_path: Path) -> None:
+    server = EmbeddedNats(tmp_path / "nats")
+    await server.start()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(server.stop)
+        bus = await NatsRig(stack, server.url).connect("one")
+        deliveries = await bus.open_consumer(work_consumer())
+        for number in range(30):
+            await bus.publish(work(b"%d" % number))
+            delivery = await fetch_one(deliveries)
+            await delivery.ack()
+            await eventually(lambda: _has_nothing_for_workers(bus))
+
+        files = [int(file.stem) for file in (tmp_path / "nats").rglob(f"{subjects.STREAM_WORK}/msgs/*.blk")]
+
+    assert max(files) < 10
+
+
+async def _has_nothing_for_workers(bus: NatsBus) -> bool:
+    consumer = subjects.work_consumer("granulator", "normal")
+    info = await bus.connection.api(f"CONSUMER.INFO.{subjects.STREAM_WORK}.{consumer}", None, dict)
+    return (info["num_pending"], info["num_ack_pending"]) == (0, 0)

@@ -210,6 +210,21 @@ async def test_every_service_may_declare_the_streams_again(broker_url: str, serv
         assert bus.trouble is None
 
 
+@pytest.mark.parametrize(
+    ("user", "stream"),
+    [
+        ("kam", subjects.STREAM_REQUESTS),
+        *[("orchestrator", stream) for stream in (subjects.STREAM_REPORTS, subjects.STREAM_USAGE, subjects.STREAM_AUDIT)],
+        *[(worker, subjects.STREAM_WORK) for worker in ("granulator", "researcher", "analyst", "planner")],
+    ],
+)
+async def test_whoever_reads_a_work_queue_may_keep_its_ballast(broker_url: str, user: str, stream: str) -> None:
+    async with _client(broker_url, user) as (client, violations):
+        kept = await client.jetstream().publish(subjects.ballast(stream), b"", timeout=2)
+
+        assert (kept.stream, violations) == (stream, [])
+
+
 async def test_an_order_of_another_system_reaches_the_gateway(broker_url: str) -> None:
     async with _client(broker_url, "client_acme") as (client, violations), _bus(broker_url, "kam") as kam:
         stored = await client.jetstream().publish(subjects.submit("acme"), b'{"template":"x"}')
