@@ -1,7 +1,7 @@
 """The workloads on our factory and on the floor, both on the same servers, and on a peer with its own."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from load.restate.named import HOW, RestatePrograms
 from load.restate.peer import WORDS, running_restate
 from load.rounds import play_rounds
 from load.servers import Disks, running_servers
-from load.side import Side
 from load.targets import Judged, judge
 from load.telling import tell_results
 from load.workloads import WARM_UP, WORKLOADS, in_small
@@ -63,16 +62,9 @@ async def bench(
         database_url = await prepare_database(servers)
         floor = await stack.enter_async_context(running_floor(servers))
         ours = await stack.enter_async_context(running_factory(servers, database_url, replicas))
-        for side in (floor, ours):
-            await warm_up.play(side)
-
-        @asynccontextmanager
-        async def visiting(programs: RestatePrograms) -> AsyncIterator[Side]:
-            async with running_restate(folder, programs) as side:
-                await warm_up.play(side)
-                yield side
-
-        visits = [partial(visiting, restate)] if restate else []
-        results = await play_rounds(workloads, ours=ours, floor=floor, visits=visits, repeat=scale.repeat, say=say)
+        visits = [partial(running_restate, folder, restate)] if restate else []
+        results = await play_rounds(
+            workloads, ours=ours, floor=floor, visits=visits, warm_up=warm_up, repeat=scale.repeat, say=say
+        )
     tell_results(workloads, results, say)
     return judge(workloads, results)

@@ -38,16 +38,20 @@ async def play_rounds(
     ours: Side,
     floor: Side,
     visits: Sequence[Visit],
+    warm_up: Workload,
     repeat: int,
     say: Callable[[str], None],
 ) -> Results:
+    """Each side in turn, again and again; before each measurement its side plays the warm-up."""
     taken: dict[str, dict[str, list[Measured]]] = {}
-    # Who comes first has the caches cold and the disk's queue empty: the order is turned round each time.
+    # Who comes first has the disk's queue empty: the order is turned round each time.
     in_turn: list[Visit] = [lambda: nullcontext(floor), lambda: nullcontext(ours), *visits]
     for number in range(repeat):
         for workload in workloads:
             for visit in in_turn[1:2] if workload.floor_of else in_turn if number % 2 == 0 else reversed(in_turn):
                 async with visit() as side:
+                    # Who has waited for the others is as warm then as who has just been started for its turn.
+                    await warm_up.play(side)
                     measured = await measure(side, workload)
                 taken.setdefault(side.name, {}).setdefault(workload.key, []).append(measured)
                 say(
