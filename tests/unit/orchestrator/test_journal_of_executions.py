@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from aif_contracts.orders import ExecutionStatus
 from aif_orchestrator.execution.commands import EmitEvent
+from aif_orchestrator.execution.happenings import CancelAsked
 from aif_orchestrator.store.journal import WHOLE_EVERY, Versioned, entries_of, packed_change, revised, unpacked
 from aif_pipelines.definition import AddStage, RetryStage
 from support.execution_story import Story, deliverable, pipeline, stage
@@ -73,6 +76,26 @@ def test_an_entry_holds_neither_the_parameters_nor_stages_that_have_not_changed(
     assert b"tea tea" not in change
     assert b"leaves" not in change
     assert b"water" in change
+
+
+def test_an_entry_holds_nothing_else_that_has_not_changed() -> None:
+    story = three_stages()
+    kept = Kept(story)
+
+    change = msgspec.msgpack.decode(kept.after(lambda: story.made("first")))
+
+    assert set(change) == {"stages", "sequence", "progress_percent"}
+    assert all("spent" not in stage for stage in change["stages"].values())
+
+
+def test_what_ends_an_execution_is_in_its_last_entry() -> None:
+    story = three_stages()
+    kept = Kept(story)
+
+    change = msgspec.msgpack.decode(kept.after(lambda: story.happens(CancelAsked(reason="no more"))))
+
+    assert {"status", "ended_at"} <= set(change)
+    assert kept.read().execution == story.execution
 
 
 def test_a_stage_that_a_rule_adds_stands_in_its_place_when_the_execution_is_read() -> None:

@@ -19,10 +19,10 @@ _NO_RESOURCES = ResourceUsage()
 
 def add_metrics(total: Metrics, more: Metrics) -> Metrics:
     """The sum of two attempts' metrics; memory is the larger peak, provider, model and fallback are the newer ones."""
-    if total == _NO_METRICS and _is_plain(more):
-        return more
     if more == _NO_METRICS:
         return total
+    if total == _NO_METRICS and _is_plain(more):
+        return more
     newer = more if more.provider is not None or more.model is not None else total
     return Metrics(
         tokens_used=add_tokens(total.tokens_used, more.tokens_used),

@@ -76,7 +76,7 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When `output` was made."""
     quality_score: float | None = None
     element_count: int | None = None
-    spent: Metrics = field(default_factory=Metrics)
+    spent: Metrics = Metrics()
     """Sum over the attempts that have reported."""
     settled: tuple[int, ...] = ()
     """Attempts whose report is in `spent`."""

@@ -1,26 +1,39 @@
 """The journal of executions: each commit adds what it has changed, and nothing is written twice.
 
-An entry holds the stages that have changed, beside what is said of the execution as a whole. Every so often, and when stages
+An entry holds the stages that have changed, and what else has. Every so often, and when stages
 were added or put in another order, one holds the whole state instead, so that few entries make up an execution however long it
 runs.
 """
 
 from collections.abc import Sequence
 from itertools import groupby
+from operator import attrgetter
 
 import msgspec
-from msgspec import Struct
-from msgspec.structs import replace
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import asdict, fields, replace
 
 from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
 from aif_orchestrator.execution.commands import EmitEvent
-from aif_orchestrator.execution.state import Execution
+from aif_orchestrator.execution.state import Execution, StageRun
 
 WHOLE_EVERY = 32
+
+_OTHER_FIELDS = tuple(each.name for each in fields(Execution) if each.name != "stages")
+_others_of = attrgetter(*_OTHER_FIELDS)
+_Change = msgspec.defstruct(
+    "_Change",
+    [
+        ("stages", dict[str, StageRun]),
+        *((each.name, each.type | UnsetType, UNSET) for each in fields(Execution) if each.name != "stages"),
+    ],
+)
+"""The stages that have changed, and what else has."""
 
 _encoder = msgspec.msgpack.Encoder()
 _EVENT = msgspec.json.Encoder()
 _STATE = msgspec.msgpack.Decoder(Execution)
+_CHANGE = msgspec.msgpack.Decoder(_Change)
 
 
 class Versioned(Struct, frozen=True, kw_only=True):
@@ -92,10 +105,13 @@ def packed_change(before: Versioned | None, after: Versioned) -> tuple[bool, byt
     if before is None or after.version % WHOLE_EVERY == 0:
         return True, _encoder.encode(new)
     old = before.execution
-    if list(old.stages) != list(new.stages) or new.parameters is not old.parameters:
+    if list(old.stages) != list(new.stages):
         return True, _encoder.encode(new)
-    stages = {stage_id: run for stage_id, run in new.stages.items() if run is not old.stages[stage_id]}
-    return False, _encoder.encode(replace(new, parameters={}, stages=stages))
+    # What a step leaves alone stays the same object.
+    pairs = zip(_OTHER_FIELDS, _others_of(old), _others_of(new), strict=True)
+    changed: dict[str, object] = {name: value for name, was, value in pairs if value is not was}
+    changed["stages"] = {stage_id: run for stage_id, run in new.stages.items() if run is not old.stages[stage_id]}
+    return False, _encoder.encode(changed)
 
 
 def unpacked(changes: Sequence[bytes]) -> Execution:
@@ -103,9 +119,10 @@ def unpacked(changes: Sequence[bytes]) -> Execution:
     whole = _STATE.decode(changes[0])
     if len(changes) == 1:
         return whole
+    newest: dict[str, object] = {}
     stages = dict(whole.stages)
-    newest = whole
-    for change in changes[1:]:
-        newest = _STATE.decode(change)
-        stages.update(newest.stages)
-    return replace(newest, parameters=whole.parameters, stages=stages)
+    for change in map(_CHANGE.decode, changes[1:]):
+        told = asdict(change)
+        stages.update(told.pop("stages"))
+        newest |= {name: value for name, value in told.items() if value is not UNSET}
+    return replace(whole, stages=stages, **newest)
