@@ -29,6 +29,7 @@ from aif_orchestrator.engine.batch import (
     follow_ups_of,
     messages_of,
     moves_of,
+    packets_of,
     settlements_of,
     work_out,
 )
@@ -49,6 +50,7 @@ from aif_orchestrator.execution.happenings import (
     LoadedOutput,
     OutputsLoaded,
     PacketDeclined,
+    PacketUntold,
     Patience,
     TimePassed,
 )
@@ -536,14 +538,27 @@ class Cluster:
         return grant is not None
 
     def _adopt(self, outbox_id: int) -> None:
-        messages = self.record.outbox.get(outbox_id)
-        if messages is None:
+        row = self.record.outbox.get(outbox_id)
+        if row is None:
             return
+        # Whoever adopts it may die over it.
+        self.adopt_later(outbox_id)
         replica = self._anybody()
-        if replica is None or not self.publish(messages, replica) or replica.crashes():
-            self.adopt_later(outbox_id)
+        if replica is None or not self.publish(row.messages, replica) or replica.crashes():
             return
-        del self.record.outbox[outbox_id]
+        told: list[Applied] = []
+
+        def settle(applied: Applied | None) -> None:
+            if applied is not None:
+                told.append(applied)
+            if len(told) == len(row.packets) and not replica.crashes():
+                self.record.outbox.pop(outbox_id, None)
+
+        for packet in row.packets:
+            untold = PacketUntold(stage_id=packet.stage_id, packet_id=packet.packet_id)
+            replica.take(Errand(packet.execution_id, untold, settle))
+        if not row.packets:
+            del self.record.outbox[outbox_id]
 
     def _sweep_when_due(self, execution_id: str) -> None:
         due = self.record.wakes.get(execution_id)
@@ -681,6 +696,7 @@ def _decided(at_ms: int, worked: Sequence[Worked], known: Mapping[str, Versioned
         settlements=settlements_of(worked),
         moves=moves_of(worked),
         messages=messages_of(worked, entries, _no_trace),
+        packets=packets_of(worked),
         published=published,
     )
 

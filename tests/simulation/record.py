@@ -4,15 +4,24 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
 from aif_contracts.metering import ProviderCall
+from aif_contracts.packets import WorkPacket
 from aif_orchestrator.execution.commands import EmitEvent, RecordAttempt
 from aif_orchestrator.store.batches import Committed, Decided
 from aif_orchestrator.store.journal import Entry, Revision, Versioned, unpacked
 from aif_runtime.bus import Outgoing
 from simulation.ledger import ConstraintBroken, Ledger
+
+
+class OutboxRow(Struct, frozen=True, kw_only=True):
+    """What is still to be told: packets by their names, everything else as it is."""
+
+    messages: Sequence[Outgoing]
+    packets: Sequence[WorkPacket]
 
 
 class Record:
@@ -33,7 +42,7 @@ class Record:
         self.ended_legs: set[tuple[str, int]] = set()
         self.attempts: dict[tuple[str, str, int], RecordAttempt] = {}
         self.ledger = Ledger(limit_usd=budget_usd, checks_budgets=checks_budgets)
-        self.outbox: dict[int, Sequence[Outgoing]] = {}
+        self.outbox: dict[int, OutboxRow] = {}
         self._in_stored_form = in_stored_form
         self._checks_versions = checks_versions
         self._outbox_rows = 0
@@ -76,7 +85,9 @@ class Record:
         if not decided.messages:
             return Committed(stale=frozenset(), denied={}, outbox_id=None, at_ms=now)
         self._outbox_rows += 1
-        self.outbox[self._outbox_rows] = decided.messages
+        packet_ids = {packet.packet_id for packet in decided.packets}
+        others = [message for message in decided.messages if message.message_id not in packet_ids]
+        self.outbox[self._outbox_rows] = OutboxRow(messages=others, packets=decided.packets)
         return Committed(stale=frozenset(), denied={}, outbox_id=self._outbox_rows, at_ms=now)
 
     def _check(self, emitted: Sequence[EmitEvent]) -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from aif_contracts import subjects
 from aif_contracts.orders import Refusal
-from aif_orchestrator.engine.engine import NotApplied
+from aif_orchestrator.engine.arrivals import NotApplied
 from aif_runtime.bus import Bus, Question
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, DatabaseUnavailable, MalformedMessage

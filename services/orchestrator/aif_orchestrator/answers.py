@@ -28,8 +28,8 @@ from aif_contracts.reports import Progress
 from aif_orchestrator.admission import Admission
 from aif_orchestrator.answering import AWAY_RETRY_MS, answer_questions, unknown_execution
 from aif_orchestrator.denials import denial
-from aif_orchestrator.engine.arrivals import Applied, ExecutionOrdered
-from aif_orchestrator.engine.engine import Engine, NotApplied
+from aif_orchestrator.engine.arrivals import Applied, ExecutionOrdered, NotApplied
+from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.plans import Plans
 from aif_orchestrator.execution.happenings import (

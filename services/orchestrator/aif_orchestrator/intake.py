@@ -15,8 +15,8 @@ from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.reports import Accepted, Completed, Declined, Failed, Progress, Report
-from aif_orchestrator.engine.arrivals import Applied
-from aif_orchestrator.engine.engine import Engine, NotApplied
+from aif_orchestrator.engine.arrivals import Applied, NotApplied
+from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.execution.happenings import (
     AttemptCompleted,
     AttemptFailed,

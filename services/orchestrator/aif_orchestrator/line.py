@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 
 from aif_orchestrator.alerts.lookout import Lookout
 from aif_orchestrator.audit.intake import AuditIntake
@@ -69,7 +70,7 @@ class Line:
             self._news.run,
             self._retention.run,
         )
-        works_off = (self._engine.run, self._relay.run, self._relay.tidy)
+        works_off = (self._engine.run, self._relay.run, partial(self._relay.tidy, self._engine.apply))
         async with asyncio.TaskGroup() as group:
             inner = [group.create_task(part()) for part in works_off]
             outer = [group.create_task(part()) for part in takes_in]

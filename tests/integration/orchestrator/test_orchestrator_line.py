@@ -211,6 +211,27 @@ async def test_what_a_dead_replica_has_not_told_is_told_by_another_word_for_word
     assert told_again == told
 
 
+@pytest.mark.parametrize("paid", [True, False])
+async def test_a_packet_that_a_dead_replica_has_not_told_is_told_by_another_word_for_word(rig: Rig, paid: bool) -> None:
+    worker = HandWorker(rig.bus, paid=paid)
+    await worker.register()
+    async with rig.orchestrator(orchestrator_unclaimed_seconds=60.0):
+        await rig.client.execute("exec_1", "one_stage")
+        _, packet = await worker.take()
+    # As if the replica had died before it published.
+    rig.broker.wipe()
+    async with rig.database.connection() as connection:
+        row = packed_row([Outgoing(subject="any", payload=b"", message_id=packet.packet_id)], packets=[packet])
+        await connection.execute("INSERT INTO outbox (content, created_at) VALUES ($1, now() - interval '1 minute')", row)
+
+    async with rig.orchestrator(orchestrator_unclaimed_seconds=60.0):
+        _, told_again = await worker.take(wait_seconds=10)
+
+        await eventually(lambda: rig.count("SELECT (count(*) = 0)::int FROM outbox"))
+    assert told_again == packet
+    assert (packet.grant is None) == paid
+
+
 async def test_a_wiped_broker_loses_no_accepted_execution(rig: Rig) -> None:
     worker = HandWorker(rig.bus)
     async with rig.orchestrator():

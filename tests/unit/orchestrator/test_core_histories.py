@@ -35,6 +35,7 @@ from aif_orchestrator.execution.happenings import (
     InputStored,
     InputUnavailable,
     PacketDeclined,
+    PacketUntold,
     PauseAsked,
     ResumeAsked,
     TimePassed,
@@ -274,6 +275,18 @@ class CoreHistories(RuleBasedStateMachine):
 
         self._read_news()
 
+    @rule(stage_id=STAGES, which=WHICH)
+    def find_untold(self, stage_id: str, which: str) -> None:
+        """A replica died before it published a packet, or before it noted that it had."""
+        stage_id = self._stage(stage_id)
+        before = self.story.execution
+        number = self._number(which, self._run(stage_id).dispatches)
+
+        self.story.happens(PacketUntold(stage_id=stage_id, packet_id=f"packet_1.{stage_id}.{number}"))
+
+        assert self.story.execution is before or self.story.execution == before
+        self._read_news()
+
     @rule(stage_id=STAGES, answer=st.sampled_from(("loaded", "loaded", "stored", "stored", "gone")))
     def prepare(self, stage_id: str, answer: str) -> None:
         """A follow-up comes back: asked for now, long ago, or never."""
@@ -367,7 +380,8 @@ class CoreHistories(RuleBasedStateMachine):
         execution = self.story.execution
         if execution.is_final:
             assert all(run.status.is_final for run in execution.stages.values())
-            assert wake_at(execution, self.story.circumstances.at_ms) is None
+            holds_money = any(run.silent for run in execution.stages.values())
+            assert (wake_at(execution, self.story.circumstances.at_ms) is not None) == holds_money
         else:
             assert wake_at(execution, self.story.circumstances.at_ms) is not None
         if execution.status in _WORKS:

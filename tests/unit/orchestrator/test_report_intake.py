@@ -12,8 +12,8 @@ from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.metering import Metrics
 from aif_contracts.reports import Completed, Failed, Report
-from aif_orchestrator.engine.arrivals import Applied
-from aif_orchestrator.engine.engine import Engine, NotApplied
+from aif_orchestrator.engine.arrivals import Applied, NotApplied
+from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.execution.happenings import Happening
 from aif_orchestrator.intake import Intake
 from aif_runtime.bus import ConsumerSpec, Outgoing

@@ -12,7 +12,7 @@ from aif_contracts.metering import Basis
 from aif_orchestrator.audit.failures import AuditHeadMissing
 from aif_orchestrator.calls.settling import Settling
 from aif_orchestrator.calls.store import BookedCallStore, FoundCall, Position, Settlement
-from aif_orchestrator.engine.engine import NotApplied
+from aif_orchestrator.engine.arrivals import NotApplied
 from aif_runtime.failures import DatabaseUnavailable
 from aif_runtime.postgres import Database
 

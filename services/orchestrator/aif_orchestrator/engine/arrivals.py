@@ -12,6 +12,10 @@ from aif_orchestrator.execution.happenings import Happening, ResumeAsked
 from aif_orchestrator.execution.terms import NO_CEILING, Terms
 
 
+class NotApplied(Exception):
+    """An arrival that cannot be applied whatever is tried: a mistake of ours, kept for a person to look at."""
+
+
 class ExecutionOrdered(Struct, frozen=True, kw_only=True):
     """An admitted order. The same execution id a second time is the same order."""
 

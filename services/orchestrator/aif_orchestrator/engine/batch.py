@@ -192,6 +192,10 @@ def _together(moves: Sequence[MoveAccount]) -> MoveAccount:
     )
 
 
+def packets_of(worked: Sequence[Worked]) -> list[WorkPacket]:
+    return [packet for each in worked for packet in each.packets]
+
+
 def follow_ups_of(worked: Sequence[Worked]) -> list[tuple[str, FollowUp]]:
     """With the id of the execution that each belongs to."""
     return [(each.execution_id, follow_up) for each in worked for follow_up in each.follow_ups]

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 from msgspec import Struct
 
-from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered, asks_for_money
+from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered, NotApplied, asks_for_money
 from aif_orchestrator.engine.batch import (
     CircumstancesOf,
     Worked,
@@ -27,6 +27,7 @@ from aif_orchestrator.engine.batch import (
     follow_ups_of,
     messages_of,
     moves_of,
+    packets_of,
     settlements_of,
     work_out,
 )
@@ -56,10 +57,6 @@ MOST_OVERTAKEN = 10
 DATABASE_PAUSE_SECONDS = 0.2
 
 log = structlog.get_logger()
-
-
-class NotApplied(Exception):
-    """An arrival that cannot be applied whatever is tried: a mistake of ours, kept for a person to look at."""
 
 
 class _Stored(Struct, frozen=True, kw_only=True):
@@ -288,5 +285,6 @@ def _decided(
         settlements=settlements_of(worked),
         moves=moves_of(worked),
         messages=messages,
+        packets=packets_of(worked),
         published=published,
     )

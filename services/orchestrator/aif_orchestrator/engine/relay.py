@@ -6,11 +6,13 @@ costs no commit of its own while there is work.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from aif_orchestrator.store.outbox import OutboxStore
+from aif_orchestrator.engine.arrivals import NotApplied
+from aif_orchestrator.execution.happenings import Happening, PacketUntold
+from aif_orchestrator.store.outbox import NamedPacket, OutboxStore
 from aif_runtime.bus import Bus, Outgoing
 from aif_runtime.failures import BusUnavailable, DatabaseUnavailable
 from aif_runtime.postgres import Database
@@ -18,6 +20,9 @@ from aif_runtime.postgres import Database
 RETRY_SECONDS = 0.25
 TIDY_SECONDS = 1.0
 STALE_SECONDS = 5.0
+
+Apply = Callable[[str, Happening], Awaitable[object]]
+"""Lets something happen to an execution; returns when it is committed."""
 
 log = structlog.get_logger()
 
@@ -66,13 +71,16 @@ class Relay:
             if not self._waiting:
                 self._idle.set()
 
-    async def tidy(self) -> None:
-        """Delete published rows while the engine idles, and adopt what dead replicas have left, until cancelled."""
+    async def tidy(self, apply: Apply) -> None:
+        """Delete published rows while the engine idles, and adopt what dead replicas have left, until cancelled.
+
+        Packets of theirs are written again by the core, which `apply` brings the news to.
+        """
         while True:
             await asyncio.sleep(TIDY_SECONDS)
             try:
                 await self.delete_published()
-                await self._adopt_stale()
+                await self._adopt_stale(apply)
             except DatabaseUnavailable as failure:
                 log.warning("outbox_not_tidied", reason=str(failure))
             except BusUnavailable as failure:
@@ -104,10 +112,19 @@ class Relay:
             else:
                 return
 
-    async def _adopt_stale(self) -> None:
+    async def _adopt_stale(self, apply: Apply) -> None:
         async with self._database.transaction() as connection:
             rows = await self._outbox.lock_stale(connection, older_than_seconds=STALE_SECONDS, but_not=sorted(self._held))
             if rows:
                 await self._bus.publish([message for row in rows for message in row.messages])
+                await asyncio.gather(*(_tell_again(packet, apply) for row in rows for packet in row.packets))
                 await self._outbox.delete(connection, [row.outbox_id for row in rows])
                 log.info("outbox_adopted", rows=len(rows))
+
+
+async def _tell_again(packet: NamedPacket, apply: Apply) -> None:
+    try:
+        await apply(packet.execution_id, PacketUntold(stage_id=packet.stage_id, packet_id=packet.packet_id))
+    except NotApplied as failure:
+        # The sweeper offers the stage when nobody has taken it in time.
+        log.warning("packet_not_told_again", packet_id=packet.packet_id, reason=str(failure))

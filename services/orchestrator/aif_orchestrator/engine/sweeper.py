@@ -10,7 +10,8 @@ import asyncio
 
 import structlog
 
-from aif_orchestrator.engine.engine import Engine, NotApplied
+from aif_orchestrator.engine.arrivals import NotApplied
+from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.execution.happenings import TimePassed
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_runtime.bus import Bus

@@ -65,6 +65,13 @@ class PacketDeclined(Struct, frozen=True, kw_only=True):
     message: str
 
 
+class PacketUntold(Struct, frozen=True, kw_only=True):
+    """The packet was committed, and perhaps never published: whoever was to do that is gone."""
+
+    stage_id: str
+    packet_id: str
+
+
 class CallBooked(Struct, frozen=True, kw_only=True):
     """A provider call ended."""
 
@@ -145,6 +152,7 @@ Happening = (
     | AttemptCompleted
     | AttemptFailed
     | PacketDeclined
+    | PacketUntold
     | CallBooked
     | CallSettled
     | OutputsLoaded

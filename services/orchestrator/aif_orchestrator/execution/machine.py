@@ -44,6 +44,7 @@ from aif_orchestrator.execution.happenings import (
     InputUnavailable,
     OutputsLoaded,
     PacketDeclined,
+    PacketUntold,
     PauseAsked,
     ResumeAsked,
     TimePassed,
@@ -57,6 +58,7 @@ StageHappening = (
     | AttemptCompleted
     | AttemptFailed
     | PacketDeclined
+    | PacketUntold
     | OutputsLoaded
     | InputStored
     | InputUnavailable
@@ -76,6 +78,7 @@ ACTS: dict[type[StageHappening], frozenset[StageStatus]] = {
     AttemptCompleted: _OPEN,
     AttemptFailed: _OPEN,
     PacketDeclined: frozenset({_S.QUEUED}),
+    PacketUntold: frozenset({_S.QUEUED}),
     OutputsLoaded: _READING,
     InputStored: _PREPARING,
     InputUnavailable: _READING,
@@ -86,6 +89,7 @@ LATE: dict[type[StageHappening], frozenset[StageStatus]] = {
     AttemptCompleted: _NOT_OPEN | _FINAL,
     AttemptFailed: _NOT_OPEN | _FINAL,
     PacketDeclined: _NOT_OPEN | _FINAL | {_S.RUNNING},
+    PacketUntold: _NOT_OPEN | _FINAL | {_S.RUNNING},
     OutputsLoaded: _FINAL | _OPEN | _NOT_OPEN - _READING,
     InputStored: _FINAL | _OPEN | _NOT_OPEN - _PREPARING,
     InputUnavailable: _FINAL | _OPEN | _NOT_OPEN - _READING,
@@ -148,6 +152,7 @@ def step(execution: Execution, happening: Happening, circumstances: Circumstance
             | AttemptProgressed()
             | AttemptFailed()
             | PacketDeclined()
+            | PacketUntold()
             | OutputsLoaded()
             | InputStored()
             | InputUnavailable()
@@ -196,6 +201,8 @@ def _apply(draft: Draft, happening: StageHappening) -> None:
             attempts.fail(draft, happening)
         case PacketDeclined():
             attempts.decline(draft, happening)
+        case PacketUntold():
+            readiness.tell_again(draft, happening)
         case OutputsLoaded():
             if run.status is StageStatus.JUDGING:
                 judging.judge(draft, happening.stage_id, happening.outputs)

@@ -14,7 +14,7 @@ from aif_orchestrator.execution import ending, judging, saga, scope
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import DispatchPacket, LoadOutputs, StoreInput
 from aif_orchestrator.execution.draft import Draft, rfc3339
-from aif_orchestrator.execution.happenings import LoadedOutput
+from aif_orchestrator.execution.happenings import LoadedOutput, PacketUntold
 from aif_orchestrator.execution.state import StageRun
 from aif_pipelines.failures import ExpressionFailed, TemplateFailed
 
@@ -160,6 +160,17 @@ def resend(draft: Draft, stage_id: str) -> None:
         reason=_waiting_reason(draft, worker_of(plan)),
     )
     draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, None)))
+
+
+def tell_again(draft: Draft, happening: PacketUntold) -> None:
+    """The same packet once more, if it is the newest; the broker drops it when it has it already."""
+    stage_id = happening.stage_id
+    run = draft.stages[stage_id]
+    newest = packet_id(draft.execution.execution_id, stage_id, run.dispatches)
+    if happening.packet_id != newest or draft.execution.status is ExecutionStatus.PAUSED:
+        return
+    opened_its_attempt = run.attempt > run.ended and run.resends == 0
+    draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, FREE_GRANT if opened_its_attempt else None)))
 
 
 def give_up(draft: Draft, stage_id: str, code: str, message: str) -> None:

@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from aif_contracts.metering import ProviderCall
+from aif_contracts.packets import WorkPacket
 from aif_orchestrator.execution.commands import MoveAccount, RecordAttempt, SettleCall
 from aif_orchestrator.store.accounts import AccountStore
 from aif_orchestrator.store.attempts import packed_account
@@ -33,6 +34,8 @@ class Decided(Struct, frozen=True, kw_only=True):
     settlements: Sequence[SettleCall]
     moves: Sequence[MoveAccount]
     messages: Sequence[Outgoing]
+    packets: Sequence[WorkPacket]
+    """They are among the messages."""
     published: Sequence[int]
     """Outbox rows to delete."""
 
@@ -93,7 +96,7 @@ class BatchStore:
             rows_text(_attempt_row(each, data) for each in decided.attempts),
             data.joined(),
             "{" + ",".join(map(str, decided.published)) + "}",
-            packed_row(decided.messages, decided.entries),
+            packed_row(decided.messages, decided.entries, decided.packets),
         )
         assert row is not None, "the function always gives one row"
         return Committed(stale=frozenset(row["stale"] or ()), denied={}, outbox_id=row["outbox_row"], at_ms=row["at_ms"])

@@ -1,6 +1,7 @@
 """Messages that were decided with a state change and must leave if, and only if, that change was committed.
 
-Events are stored once, in the journal: a row names the entries whose events it has to tell, and holds the other messages.
+A row names what is stored elsewhere: the entries of the journal whose events it has to tell, and the packets, which can be
+written again from the state of their executions. It holds the other messages.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,15 +11,23 @@ from msgspec import Struct, field
 
 from aif_contracts import subjects
 from aif_contracts.events import MOST_EVENTS_BYTES, ExecutionEvent
+from aif_contracts.packets import WorkPacket
 from aif_orchestrator.store.journal import Entry
 from aif_runtime.bus import Outgoing
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
 
 
+class NamedPacket(Struct, frozen=True, array_like=True):
+    execution_id: str
+    stage_id: str
+    packet_id: str
+
+
 class OutboxRow(Struct, frozen=True, kw_only=True):
     outbox_id: int
     messages: Sequence[Outgoing]
+    packets: Sequence[NamedPacket]
 
 
 class _Told(Struct, frozen=True, array_like=True):
@@ -32,6 +41,7 @@ class _Told(Struct, frozen=True, array_like=True):
 class _Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
     messages: Sequence[Outgoing] = ()
     told: list[_Told] = field(default_factory=list)
+    packets: list[NamedPacket] = field(default_factory=list)
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -68,14 +78,17 @@ def joined(written: Iterable[bytes]) -> bytes:
     return b"[" + b",".join(written) + b"]"
 
 
-def packed_row(messages: Sequence[Outgoing], entries: Sequence[Entry] = ()) -> bytes | None:
-    """The row for messages, among them those with the events of the entries; None when there is nothing."""
+def packed_row(messages: Sequence[Outgoing], entries: Sequence[Entry] = (), packets: Sequence[WorkPacket] = ()) -> bytes | None:
+    """The row for messages, among them those with the events of the entries and the packets; None when there is nothing."""
     if not messages:
         return None
     headers = {message.message_id: message.headers for message in messages}
     ids = {event.id for entry in entries for event in entry.events}
     told = [_Told(entry.execution_id, entry.version, headers[entry.events[-1].id]) for entry in entries if entry.events]
-    return _encoder.encode(_Row(messages=[each for each in messages if each.message_id not in ids], told=told))
+    named = [NamedPacket(packet.execution_id, packet.stage_id, packet.packet_id) for packet in packets]
+    ids.update(packet.packet_id for packet in packets)
+    kept = [each for each in messages if each.message_id not in ids]
+    return _encoder.encode(_Row(messages=kept, told=told, packets=named))
 
 
 class OutboxStore:
@@ -92,7 +105,7 @@ class OutboxStore:
         for row in rows:
             kept = _ROW.decode(row["content"])
             events = await self._events(connection, kept.told) if kept.told else []
-            found.append(OutboxRow(outbox_id=row["outbox_id"], messages=[*kept.messages, *events]))
+            found.append(OutboxRow(outbox_id=row["outbox_id"], messages=[*kept.messages, *events], packets=kept.packets))
         return found
 
     async def _events(self, connection: Connection, told: Sequence[_Told]) -> list[Outgoing]:
