@@ -12,6 +12,8 @@ from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.orders import Accepted, Refusal
 from aif_contracts.packets import Proceed, Superseded
+from aif_orchestrator.retention import Retention
+from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import packed_row
 from aif_pipelines.definition import Refusal as TemplateRefusal
 from aif_runtime.bus import Broadcasts, ConsumerSpec, Outgoing
@@ -19,6 +21,7 @@ from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.postgres import Database
+from aif_runtime.sql_files import load_queries
 from support.execution_story import call, deliverable, pipeline, schema_of, stage
 from support.orchestrator_line import Client, HandWorker, inline_ref, orchestrator_database, running_orchestrator
 from support.waiting import eventually
@@ -375,6 +378,26 @@ async def test_cancelling_tells_the_workers(rig: Rig) -> None:
         message = await heard.next(5)
         assert message is not None
         assert msgspec.json.decode(message.payload)["action"] == "cancel"
+
+
+async def test_a_late_call_of_what_was_deleted_while_a_replica_remembers_it_is_booked_and_brings_nothing_back(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+        await worker.fails_next("bad_input")
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+        executions = ExecutionStore(load_queries("aif_orchestrator.store"))
+        async with rig.database.connection() as connection:
+            await connection.execute(
+                "UPDATE executions SET (created_at, ended_at) = (now() - interval '2 days', now() - interval '2 days')"
+            )
+        assert await Retention(database=rig.database, executions=executions, keep_days=1).delete_old() == 1
+
+        await worker.books(call("only", 1, 1, "0.5"))
+
+        await eventually(lambda: rig.count("SELECT (count(*) = 1)::int FROM provider_calls"))
+        assert await rig.count("SELECT count(*)::int FROM execution_journal") == 0
+        assert await rig.count("SELECT count(*)::int FROM executions") == 0
 
 
 async def _heard_to_the_end(subscription: Broadcasts) -> list[tuple[str, bytes]]:
