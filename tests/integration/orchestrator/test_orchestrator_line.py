@@ -380,7 +380,7 @@ async def test_cancelling_tells_the_workers(rig: Rig) -> None:
         assert msgspec.json.decode(message.payload)["action"] == "cancel"
 
 
-async def test_a_late_call_of_what_was_deleted_while_a_replica_remembers_it_is_booked_and_brings_nothing_back(rig: Rig) -> None:
+async def test_a_late_call_of_a_deleted_execution_is_booked_and_brings_nothing_back(rig: Rig) -> None:
     worker = HandWorker(rig.bus)
     async with rig.orchestrator():
         await rig.client.execute("exec_1", "one_stage")
