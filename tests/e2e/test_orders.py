@@ -108,7 +108,7 @@ async def test_one_json_message_on_nats_is_an_order(factory: Factory) -> None:
         await connection.subscribe(f"aif.event.{client_id}.*.workflow_completed", cb=hear)
         for _ in range(3):
             await connection.jetstream().publish(f"aif.request.submit.{client_id}", json.dumps(order).encode())
-        final = json.loads(await asyncio.wait_for(heard.get(), 20))
+        *_, final = json.loads(await asyncio.wait_for(heard.get(), 20))
     finally:
         await connection.close()
 
