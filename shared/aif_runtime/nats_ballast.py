@@ -11,6 +11,8 @@ from aif_contracts import subjects
 from aif_runtime.nats_connection import NatsConnection
 
 RENEWED_AFTER_SECONDS = 1.0
+RENEWED_AFTER_MESSAGES = 250
+"""A file is held in the broker's memory, and on the disk, until its ballast goes."""
 _IN_PLACE_OF_THE_LAST = {"Nats-Rollup": "sub"}
 
 
@@ -21,10 +23,13 @@ class Ballast:
         self._connection = connection
         self._subject = subjects.ballast(stream)
         self._renewed_at = float("-inf")
+        self._taken = 0
 
-    async def keep(self) -> None:
-        """Renew it if it is old. Nothing is confirmed: without it all goes on, only slower. Raises BusUnavailable."""
+    async def keep(self, taken: int) -> None:
+        """Renew it if it is old, now that so many more messages were taken. Nothing is confirmed: without it all goes on, only
+        slower. Raises BusUnavailable."""
+        self._taken += taken
         now = time.monotonic()
-        if now - self._renewed_at >= RENEWED_AFTER_SECONDS:
-            self._renewed_at = now
+        if self._taken >= RENEWED_AFTER_MESSAGES or now - self._renewed_at >= RENEWED_AFTER_SECONDS:
+            self._taken, self._renewed_at = 0, now
             await self._connection.send(self._subject, headers=_IN_PLACE_OF_THE_LAST)

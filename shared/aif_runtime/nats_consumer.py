@@ -127,8 +127,8 @@ class NatsDeliveries:
         self._trouble: str | None = None
         self._mended_at = 0.0
         self._arrived: deque[NatsDelivery] = deque()
-        self._has_taken = False
-        """Whether there were messages since the last request."""
+        self._taken = 0
+        """Messages since the last request."""
         self._news = asyncio.Event()
 
     async def start(self) -> None:
@@ -148,7 +148,7 @@ class NatsDeliveries:
                 await self._rest_of_batch(max_messages)
                 taken = self._pop(max_messages)
                 if taken:
-                    self._has_taken = True
+                    self._taken += len(taken)
                     return taken
             if self._trouble is not None:
                 await self._mend(ends_at)
@@ -179,9 +179,9 @@ class NatsDeliveries:
         self._open_request = f"{self._inbox}.{self._requests}"
         self._expected = max_messages
         self._news.clear()
-        if self._has_taken and self._ballast is not None:
-            await self._ballast.keep()
-        self._has_taken = False
+        if self._taken and self._ballast is not None:
+            await self._ballast.keep(self._taken)
+        self._taken = 0
         expires = int(max(remaining, SHORTEST_WAIT_SECONDS) * NANOSECONDS)
         request = {"batch": max_messages, "no_wait": True, "expires": expires}
         await self._connection.send(self._next_subject, msgspec.json.encode(request), reply=self._open_request)
