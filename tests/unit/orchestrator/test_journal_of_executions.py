@@ -142,7 +142,7 @@ def test_each_leg_has_a_row_of_its_own_and_the_last_one_holds_the_change() -> No
 
     rows = entries_of(revised(before, story.execution, None, [*events, *of_next_leg]))
 
-    assert [(row.version, row.leg, len(row.events), row.change is not None) for row in rows] == [
+    assert [(row.version, row.leg, len(row.told), row.change is not None) for row in rows] == [
         (5, 1, len(events), False),
         (5, 2, len(events), True),
     ]
@@ -155,7 +155,7 @@ def test_a_change_without_events_is_kept_too() -> None:
 
     rows = entries_of(revised(before, story.execution, None, []))
 
-    assert [(row.version, row.leg, row.is_final, list(row.events)) for row in rows] == [(2, 1, False, [])]
+    assert [(row.version, row.leg, row.is_final, list(row.told)) for row in rows] == [(2, 1, False, [])]
     assert rows[0].change is not None
 
 

@@ -15,7 +15,7 @@ TRACE = {"traceparent": "00-abc"}
 
 
 def messages_of(entry: Entry) -> list[Outgoing]:
-    return event_messages(zip(entry.events, entry.written, strict=True), TRACE)
+    return event_messages(entry.told, TRACE)
 
 
 def ended_execution() -> Entry:
@@ -30,12 +30,11 @@ def ended_execution() -> Entry:
 
 def entry_of(*data: EventData) -> Entry:
     """Events that have happened together."""
-    [like] = ended_execution().events[-1:]
+    like, _ = ended_execution().told[-1]
     events = [
         msgspec.structs.replace(like, id=f"exec_1:{number}", sequence=number, data=each) for number, each in enumerate(data, 1)
     ]
-    written = [msgspec.json.encode(event) for event in events]
-    return Entry("exec_1", 1, 1, False, events, written, True, None)
+    return Entry("exec_1", 1, 1, False, [(event, msgspec.json.encode(event)) for event in events], True, None)
 
 
 def test_the_events_of_an_entry_are_one_message_under_the_type_and_id_of_the_last() -> None:
@@ -44,7 +43,7 @@ def test_the_events_of_an_entry_are_one_message_under_the_type_and_id_of_the_las
     [message] = messages_of(entry)
 
     told = _EVENTS.decode(message.payload)
-    assert told == list(entry.events)
+    assert told == [event for event, _ in entry.told]
     assert isinstance(told[0].data, StepCompleted)
     assert isinstance(told[-1].data, WorkflowCompleted)
     assert message.subject == f"aif.event.{told[-1].client_id}.{told[-1].subject}.workflow_completed"

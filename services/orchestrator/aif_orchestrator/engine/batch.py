@@ -218,7 +218,7 @@ def messages_of(worked: Sequence[Worked], entries: Iterable[Entry], headers_of: 
         trace = headers_of(each.execution, None)
         packets += [_offer(packet, headers_of(each.execution, packet.stage_id)) for packet in each.packets]
         for entry in entries_by_execution.get(each.execution_id, ()):
-            others += event_messages(zip(entry.events, entry.written, strict=True), trace)
+            others += event_messages(entry.told, trace)
         others += [_dead_letter_of(burial.packet, burial.reason, trace) for burial in each.burials]
     return packets + others + performance_messages([each.record for each in attempts_of(worked)])
 

@@ -12,9 +12,10 @@ from aif_orchestrator.store.accounts import AccountStore
 from aif_orchestrator.store.attempts import packed_account
 from aif_orchestrator.store.calls import CallStore
 from aif_orchestrator.store.journal import Entry, Revision, Versioned
-from aif_orchestrator.store.outbox import joined, packed_row
+from aif_orchestrator.store.outbox import packed_row
 from aif_orchestrator.store.rows import Value, rows_text
 from aif_orchestrator.store.searched import searched_text
+from aif_runtime.bundles import joined
 from aif_runtime.bus import Outgoing
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
@@ -147,9 +148,9 @@ def _relisted_row(changed: Versioned) -> tuple[Value, ...]:
 def _entry_row(entry: Entry, data: _Bytes) -> tuple[Value, ...]:
     first, last = None, None
     events: tuple[Value, Value] = _NOTHING
-    if entry.events:
-        first, last = entry.events[0].sequence, entry.events[-1].sequence
-        events = data.add(joined(entry.written))
+    if entry.told:
+        first, last = entry.told[0][0].sequence, entry.told[-1][0].sequence
+        events = data.add(joined(entry.told))
     change = _NOTHING if entry.change is None else data.add(entry.change)
     return entry.execution_id, entry.version, entry.leg, entry.is_final, first, last, *events, entry.is_whole, *change
 

@@ -1,8 +1,7 @@
 """The journal of executions: each commit adds what it has changed, and nothing is written twice.
 
-An entry holds the stages that have changed, and what else has. Every so often, and when stages
-were added or put in another order, one holds the whole state instead, so that few entries make up an execution however long it
-runs.
+An entry holds the stages that have changed, and what else has. Every so often, and when stages were added or put in another
+order, one holds the whole state instead, so that few entries make up an execution however long it runs.
 """
 
 from collections.abc import Sequence
@@ -71,9 +70,8 @@ class Entry(Struct, frozen=True):
     leg: int
     is_final: bool
     """Whether the last of its events ends the leg."""
-    events: Sequence[ExecutionEvent]
-    written: Sequence[bytes]
-    """The same as JSON, as they are stored and told."""
+    told: Sequence[tuple[ExecutionEvent, bytes]]
+    """Its events, each with its JSON as it is stored and told."""
     is_whole: bool
     change: bytes | None
     """In the last row of a version."""
@@ -95,8 +93,8 @@ def entries_of(revision: Revision) -> list[Entry]:
 
 def _entry(after: Versioned, leg: int, events: Sequence[ExecutionEvent], *, is_whole: bool, change: bytes | None) -> Entry:
     is_final = bool(events) and events[-1].data.__struct_config__.tag in FINAL_EVENT_TYPES
-    written = [_EVENT.encode(event) for event in events]
-    return Entry(after.execution.execution_id, after.version, leg, is_final, events, written, is_whole, change)
+    told = [(event, _EVENT.encode(event)) for event in events]
+    return Entry(after.execution.execution_id, after.version, leg, is_final, told, is_whole, change)
 
 
 def packed_change(before: Versioned | None, after: Versioned) -> tuple[bool, bytes]:

@@ -13,6 +13,7 @@ from aif_contracts import subjects
 from aif_contracts.events import MOST_EVENTS_BYTES, ExecutionEvent
 from aif_contracts.packets import WorkPacket
 from aif_orchestrator.store.journal import Entry
+from aif_runtime.bundles import in_bundles, joined
 from aif_runtime.bus import Outgoing
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
@@ -52,30 +53,17 @@ _EVENT = msgspec.json.Decoder(ExecutionEvent)
 
 def event_messages(told: Iterable[tuple[ExecutionEvent, bytes]], headers: Mapping[str, str]) -> list[Outgoing]:
     """Events of one entry, each with what was written of it, in one message if they fit."""
-    groups: list[list[tuple[ExecutionEvent, bytes]]] = []
-    room = 0
-    for event, written in told:
-        if not groups or len(written) > room:
-            groups.append([])
-            room = MOST_EVENTS_BYTES
-        groups[-1].append((event, written))
-        room -= len(written)
-    return [_event_message(group, headers) for group in groups]
+    return [_event_message(bundle, headers) for bundle in in_bundles(told, most_bytes=MOST_EVENTS_BYTES)]
 
 
-def _event_message(group: Sequence[tuple[ExecutionEvent, bytes]], headers: Mapping[str, str]) -> Outgoing:
-    last, _ = group[-1]
+def _event_message(bundle: Sequence[tuple[ExecutionEvent, bytes]], headers: Mapping[str, str]) -> Outgoing:
+    last, _ = bundle[-1]
     return Outgoing(
         subject=subjects.event(last.client_id, last.subject, str(last.data.__struct_config__.tag)),
-        payload=joined(written for _, written in group),
+        payload=joined(bundle),
         message_id=last.id,
         headers=headers,
     )
-
-
-def joined(written: Iterable[bytes]) -> bytes:
-    """Events as a JSON array."""
-    return b"[" + b",".join(written) + b"]"
 
 
 def packed_row(messages: Sequence[Outgoing], entries: Sequence[Entry] = (), packets: Sequence[WorkPacket] = ()) -> bytes | None:
@@ -83,8 +71,8 @@ def packed_row(messages: Sequence[Outgoing], entries: Sequence[Entry] = (), pack
     if not messages:
         return None
     headers = {message.message_id: message.headers for message in messages}
-    ids = {event.id for entry in entries for event in entry.events}
-    told = [_Told(entry.execution_id, entry.version, headers[entry.events[-1].id]) for entry in entries if entry.events]
+    ids = {event.id for entry in entries for event, _ in entry.told}
+    told = [_Told(entry.execution_id, entry.version, headers[entry.told[-1][0].id]) for entry in entries if entry.told]
     named = [NamedPacket(packet.execution_id, packet.stage_id, packet.packet_id) for packet in packets]
     ids.update(packet.packet_id for packet in packets)
     kept = [each for each in messages if each.message_id not in ids]
