@@ -62,12 +62,13 @@ async def test_a_call_that_was_billed_and_never_answered_is_settled_by_the_provi
 
 
 async def _reconcile(factory: Factory, provider: ProviderDouble, *, settle: bool) -> tuple[int, Report]:
-    """On the day after the calls."""
+    """Some days after the calls, the days beside theirs included: a call near midnight may be billed on one of those."""
     days = [entry.at.date() for entry in provider.bill]
+    beside = timedelta(days=1)
     wishes = Wishes(
-        now=provider.bill[-1].at + timedelta(days=1),
+        now=provider.bill[-1].at + timedelta(days=3),
         provider="anthropic",
-        period=Period(first=min(days), last=max(days)),
+        period=Period(first=min(days) - beside, last=max(days) + beside),
         statement=None,
         provider_url=provider.url,
         tolerance_tokens=0,
