@@ -9,7 +9,7 @@
 | `aif.control.<worker>` | none | cancel and pause, to every worker of a kind |
 | `aif.report.<worker>` | `AIF_REPORTS` | how attempts ended, those that ended together in one message |
 | `aif.usage.<execution_id>` | `AIF_USAGE` | one message per provider call |
-| `aif.event.<client_id>.<execution_id>.<type>` | `AIF_EVENTS` | what happened, for clients; the type of its last event |
+| `aif.event.<client_id>.<execution_id>.<type>` | `AIF_EVENTS` | what happened, for clients; named by its last event |
 | `aif.alert.<client_id>` | `AIF_EVENTS` | a budget has passed a mark |
 | `aif.audit.<origin>` | `AIF_AUDIT` | what has to be provable later, for the audit log |
 | `aif.performance.<worker>` | `AIF_PERFORMANCE` | attempts that ended, one or many together, for the classifier |

@@ -6,6 +6,7 @@ no consumer asks for keeps the file; it is renewed now and then, because queues 
 """
 
 import time
+from collections.abc import Callable
 
 from aif_contracts import subjects
 from aif_runtime.nats_connection import NatsConnection
@@ -19,8 +20,9 @@ _IN_PLACE_OF_THE_LAST = {"Nats-Rollup": "sub"}
 class Ballast:
     """Of one stream, kept by whoever takes messages out of it."""
 
-    def __init__(self, connection: NatsConnection, stream: str) -> None:
+    def __init__(self, connection: NatsConnection, stream: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
+        self._monotonic = monotonic
         self._subject = subjects.ballast(stream)
         self._renewed_at = float("-inf")
         self._taken = 0
@@ -29,7 +31,7 @@ class Ballast:
         """Renew it if it is old, now that so many more messages were taken. Nothing is confirmed: without it all goes on, only
         slower. Raises BusUnavailable."""
         self._taken += taken
-        now = time.monotonic()
+        now = self._monotonic()
         if self._taken >= RENEWED_AFTER_MESSAGES or now - self._renewed_at >= RENEWED_AFTER_SECONDS:
             self._taken, self._renewed_at = 0, now
             await self._connection.send(self._subject, headers=_IN_PLACE_OF_THE_LAST)

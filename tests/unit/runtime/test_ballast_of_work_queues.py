@@ -2,8 +2,7 @@
 
 from typing import cast
 
-from aif_runtime import nats_ballast
-from aif_runtime.nats_ballast import Ballast
+from aif_runtime.nats_ballast import RENEWED_AFTER_MESSAGES, RENEWED_AFTER_SECONDS, Ballast
 from aif_runtime.nats_connection import NatsConnection
 
 
@@ -18,15 +17,41 @@ class Sent:
         self.subjects.append(subject)
 
 
-async def test_it_is_laid_down_with_the_first_messages_and_renewed_after_so_many_more() -> None:
-    sent = Sent()
-    ballast = Ballast(cast(NatsConnection, sent), "AIF_WORK")
+class Rig:
+    def __init__(self) -> None:
+        self.sent = Sent()
+        self.now = 100.0
+        self.ballast = Ballast(cast(NatsConnection, self.sent), "AIF_WORK", monotonic=lambda: self.now)
 
-    await ballast.keep(1)
-    for _ in range(nats_ballast.RENEWED_AFTER_MESSAGES - 1):
-        await ballast.keep(1)
-    before_the_last = list(sent.subjects)
-    await ballast.keep(1)
+    async def renewed_by(self, taken: int) -> bool:
+        before = len(self.sent.subjects)
+        await self.ballast.keep(taken)
+        return len(self.sent.subjects) > before
 
-    assert before_the_last == ["aif.ballast.AIF_WORK"]
-    assert len(sent.subjects) == 2
+
+async def test_it_is_laid_down_with_the_first_message() -> None:
+    rig = Rig()
+
+    assert await rig.renewed_by(1)
+    assert rig.sent.subjects == ["aif.ballast.AIF_WORK"]
+
+
+async def test_it_is_renewed_after_so_many_messages() -> None:
+    rig = Rig()
+    await rig.ballast.keep(1)
+
+    assert not await rig.renewed_by(RENEWED_AFTER_MESSAGES - 1)
+    assert await rig.renewed_by(1)
+    assert not await rig.renewed_by(1)
+
+
+async def test_it_is_renewed_with_the_first_message_after_a_while() -> None:
+    rig = Rig()
+    await rig.ballast.keep(1)
+
+    rig.now += RENEWED_AFTER_SECONDS - 0.01
+    too_early = await rig.renewed_by(1)
+    rig.now += 0.01
+
+    assert not too_early
+    assert await rig.renewed_by(1)

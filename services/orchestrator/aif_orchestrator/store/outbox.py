@@ -72,11 +72,12 @@ def packed_row(messages: Sequence[Outgoing], entries: Sequence[Entry] = (), pack
         return None
     headers = {message.message_id: message.headers for message in messages}
     ids = {event.id for entry in entries for event, _ in entry.told}
-    told = [_Told(entry.execution_id, entry.version, headers[entry.told[-1][0].id]) for entry in entries if entry.told]
+    # A version that ends one leg and begins another has an entry for each.
+    told = {(entry.execution_id, entry.version): headers[entry.told[-1][0].id] for entry in entries if entry.told}
     named = [NamedPacket(packet.execution_id, packet.stage_id, packet.packet_id) for packet in packets]
     ids.update(packet.packet_id for packet in packets)
     kept = [each for each in messages if each.message_id not in ids]
-    return _encoder.encode(_Row(messages=kept, told=told, packets=named))
+    return _encoder.encode(_Row(messages=kept, told=[_Told(*key, trace) for key, trace in told.items()], packets=named))
 
 
 class OutboxStore:
