@@ -13,6 +13,8 @@ from aif_contracts.metering import Metrics
 
 HANDED_BACK = "handed_back"
 """Code of a failed attempt whose worker process ended before the work did: no fault of the work, which is offered anew."""
+APPLIED = b"applied"
+"""A replica's answer to reports that were told to it directly: they are committed. Any other answer means: store them."""
 MOST_TOGETHER = 64
 """Reports in one message."""
 MOST_BYTES_TOGETHER = 256 * 1024

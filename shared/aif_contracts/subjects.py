@@ -6,6 +6,9 @@
 | `aif.orchestrator.<verb>` | none | questions to any orchestrator replica (request/reply, one queue group) |
 | `aif.classifier.<verb>` | none | questions to any classifier replica |
 | `aif.work.<worker>.<priority>` | `AIF_WORK` | handshake packets |
+| `aif.direct.offer.<worker>.<priority>` | none | handshake packets, for a worker that is free at once |
+| `aif.direct.refusal.<replica>.<packet_id>` | none | an offer that nobody takes, to the orchestrator replica it came from |
+| `aif.direct.report.<replica>.<worker>` | none | reports on what was offered, to that replica (request/reply) |
 | `aif.control.<worker>` | none | cancel and pause, to every worker of a kind |
 | `aif.report.<worker>` | `AIF_REPORTS` | how attempts ended, those that ended together in one message |
 | `aif.usage.<execution_id>` | `AIF_USAGE` | one message per provider call |
@@ -104,6 +107,42 @@ def work(worker: str, priority: str) -> str:
 def work_consumer(worker: str, priority: str) -> str:
     """Durable consumer shared by all replicas of a worker."""
     return f"{worker}_{priority}"
+
+
+def offer(work_subject: str) -> str:
+    """Where a packet is offered that would otherwise wait under `work_subject`."""
+    return f"aif.direct.offer.{work_subject.removeprefix('aif.work.')}"
+
+
+def offers(worker: str) -> str:
+    """All that is offered to a worker; the last token is the priority."""
+    return f"aif.direct.offer.{worker}.*"
+
+
+def refusal(replica: str, packet_id: str) -> str:
+    return f"aif.direct.refusal.{replica}.{packet_id}"
+
+
+def refusals(replica: str) -> str:
+    return f"aif.direct.refusal.{replica}.>"
+
+
+def refused_packet(refusal_subject: str) -> str:
+    return refusal_subject.split(".", 4)[4]
+
+
+def replica_of(refusal_subject: str) -> str:
+    """The orchestrator replica that made an offer."""
+    return refusal_subject.split(".", 4)[3]
+
+
+def direct_report(replica: str, worker: str) -> str:
+    return f"aif.direct.report.{replica}.{worker}"
+
+
+def direct_reports(replica: str) -> str:
+    """All reports on what a replica has offered; the last token is the worker."""
+    return f"aif.direct.report.{replica}.*"
 
 
 def control(worker: str) -> str:

@@ -158,7 +158,7 @@ class Attendance:
             code="unknown_action",
             message=f"{self._spec.worker_name} has no action {packet.worker_name}.{packet.action}; it has {known}",
         )
-        if await self._confirmed(report):
+        if await self._confirmed(report, lease.replica):
             await lease.ack()
         self._figures.packet("declined")
 
@@ -281,15 +281,15 @@ class Attendance:
             yield
 
     async def _settle(self, lease: Lease, attempt: Attempt, report: Completed | Failed) -> None:
-        if not await self._confirmed(report, attempt.unconfirmed_messages()):
+        if not await self._confirmed(report, lease.replica, attempt.unconfirmed_messages()):
             _log.error("report_not_confirmed", packet_id=report.packet_id)
             self._figures.packet("unconfirmed")
             return
         self._figures.attempt(attempt, report)
         await lease.ack()
 
-    async def _confirmed(self, report: Report, before: Sequence[Outgoing] = ()) -> bool:
-        """Publish what comes before the report, and the report; again while the broker does not confirm, for some seconds.
+    async def _confirmed(self, report: Report, replica: str | None, before: Sequence[Outgoing] = ()) -> bool:
+        """Send what comes before the report, and the report; again while the broker does not confirm, for some seconds.
 
         False when it never did.
         """
@@ -299,7 +299,7 @@ class Attendance:
                 if before:
                     await self._bus.publish(before)
                     before = ()
-                await self._post.send(report)
+                await self._post.send(report, replica=replica)
             except BusUnavailable:
                 if self._clock.monotonic() >= until:
                     return False

@@ -88,6 +88,20 @@ Answerer = Callable[[Question], Awaitable[bytes]]
 """Gives the reply's payload. An exception is answered with an error header that names no internals, and logged."""
 
 
+class Offer(Struct, frozen=True, kw_only=True):
+    """A message for one who is free now; nobody keeps it for later."""
+
+    subject: str
+    payload: bytes
+    refused_to: str
+    """Where an empty message says that it was not taken."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+OfferTaker = Callable[[Offer], bool]
+"""Whether it takes the offer. It must not raise, nor take long."""
+
+
 class Broadcast(Struct, frozen=True, kw_only=True):
     subject: str
     payload: bytes
@@ -120,6 +134,16 @@ class Bus(Protocol):
 
     async def broadcast(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Send without storing; nobody may be listening."""
+        ...
+
+    async def offer(self, offers: Sequence[Offer]) -> None:
+        """Give each to one member of the group that takes offers on its subject. What is not taken, because nobody is there or
+        the member does not want it, is refused by an empty message on its `refused_to`; an offer can get lost without a word.
+        Raises BusUnavailable."""
+        ...
+
+    def take_offers(self, subject: str, group: str, taker: OfferTaker) -> AbstractAsyncContextManager[None]:
+        """Take offers while the context lasts, as a member of `group`; what `taker` does not take is refused."""
         ...
 
     async def ask(

@@ -10,10 +10,14 @@ from aif_runtime.bus import Delivery
 
 
 class Lease:
-    __slots__ = ("_ack_wait_seconds", "_is_settled", "_monotonic", "_refreshed_at", "delivery")
+    __slots__ = ("_ack_wait_seconds", "_is_settled", "_monotonic", "_refreshed_at", "delivery", "replica")
 
-    def __init__(self, delivery: Delivery, *, ack_wait_seconds: float, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, delivery: Delivery, *, ack_wait_seconds: float, monotonic: Callable[[], float], replica: str | None = None
+    ) -> None:
+        """`replica` is the orchestrator that offered it, None for what was stored."""
         self.delivery = delivery
+        self.replica = replica
         self._ack_wait_seconds = ack_wait_seconds
         self._monotonic = monotonic
         self._refreshed_at = monotonic()

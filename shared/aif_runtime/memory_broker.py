@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from aif_runtime.broker_rules import takes
-from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, entry_subject
+from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Offer, OfferTaker, Outgoing, entry_subject
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.memory_streams import MemoryConsumer, MemoryStream
 from aif_runtime.topology import StreamSpec, Topology, factory_topology
@@ -36,6 +36,14 @@ class Member(Struct, frozen=True, kw_only=True, eq=False):
     """Runs the answerer in the member's own bus."""
 
 
+class Taker(Struct, frozen=True, kw_only=True, eq=False):
+    """One bus that takes offers of a subject as a member of a group."""
+
+    pattern: str
+    group: str
+    take: OfferTaker
+
+
 class Listener:
     """One subscription's queue."""
 
@@ -54,6 +62,7 @@ class MemoryBroker:
         self._changed = asyncio.Event()
         self._listeners: list[Listener] = []
         self._members: list[Member] = []
+        self._takers: list[Taker] = []
         self._streams: dict[str, MemoryStream] = {}
         self._entries: dict[str, dict[str, _Entry]] = {}
         self.wipe()
@@ -138,6 +147,23 @@ class MemoryBroker:
                 self._members.append(member)
                 return member
         return None
+
+    def add_taker(self, taker: Taker) -> None:
+        self._takers.append(taker)
+
+    def remove_taker(self, taker: Taker) -> None:
+        self._takers.remove(taker)
+
+    def offer(self, offer: Offer) -> None:
+        """Lost when the broker is down. Those who take a subject take turns."""
+        if not self._up:
+            return
+        taker = next((taker for taker in self._takers if takes(taker.pattern, offer.subject)), None)
+        if taker is not None:
+            self._takers.remove(taker)
+            self._takers.append(taker)
+        if taker is None or not taker.take(offer):
+            self._show(Broadcast(subject=offer.refused_to, payload=b"", headers={}))
 
     def add_listener(self, listener: Listener) -> None:
         self._listeners.append(listener)

@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Self
 
 from aif_runtime.broker_rules import check_batch, check_sendable
-from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, Question, entry_subject
+from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Offer, OfferTaker, Outgoing, Question, entry_subject
 from aif_runtime.failures import BusUnavailable, NoAnswer
-from aif_runtime.memory_broker import Listener, Member, MemoryBroker
+from aif_runtime.memory_broker import Listener, Member, MemoryBroker, Taker
 from aif_runtime.memory_streams import MemoryConsumer, StoredMessage
 
 CLOSE_LIMIT_SECONDS = 2.0
@@ -145,6 +145,23 @@ class MemoryBus:
         check_sendable(subject, payload)
         self._check_open()
         self._broker.broadcast(Broadcast(subject=subject, payload=payload, headers=dict(headers or {})))
+
+    async def offer(self, offers: Sequence[Offer]) -> None:
+        for offer in offers:
+            check_sendable(offer.subject, offer.payload)
+        self._check_open()
+        for offer in offers:
+            self._broker.offer(offer)
+
+    @asynccontextmanager
+    async def take_offers(self, subject: str, group: str, taker: OfferTaker) -> AsyncIterator[None]:
+        self._check_open()
+        member = Taker(pattern=subject, group=group, take=taker)
+        self._broker.add_taker(member)
+        try:
+            yield
+        finally:
+            self._broker.remove_taker(member)
 
     async def ask(
         self, subject: str, payload: bytes, *, wait_seconds: float, headers: Mapping[str, str] | None = None

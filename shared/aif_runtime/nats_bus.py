@@ -11,12 +11,13 @@ from typing import Self
 from nats.aio.subscription import Subscription
 
 from aif_runtime.broker_rules import check_sendable
-from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Outgoing, Question, entry_subject
+from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Offer, OfferTaker, Outgoing, Question, entry_subject
 from aif_runtime.failures import BusUnavailable, NoAnswer
 from aif_runtime.nats_ballast import Ballast
 from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection
 from aif_runtime.nats_consumer import NatsDeliveries
 from aif_runtime.nats_direct import StreamMissing, latest, latest_of_each
+from aif_runtime.nats_offers import make_offers, taking_offers
 from aif_runtime.nats_publishing import Publisher
 from aif_runtime.nats_topology import bucket_stream, declare
 from aif_runtime.nats_wire import Arrived
@@ -166,6 +167,18 @@ class NatsBus:
         check_sendable(subject, payload)
         self._check_open()
         await self._connection.send(subject, payload, headers=headers)
+
+    async def offer(self, offers: Sequence[Offer]) -> None:
+        for offer in offers:
+            check_sendable(offer.subject, offer.payload)
+        self._check_open()
+        await make_offers(self._connection, offers)
+
+    @asynccontextmanager
+    async def take_offers(self, subject: str, group: str, taker: OfferTaker) -> AsyncIterator[None]:
+        self._check_open()
+        async with taking_offers(self._connection, subject, group, taker):
+            yield
 
     async def ask(
         self, subject: str, payload: bytes, *, wait_seconds: float, headers: Mapping[str, str] | None = None

@@ -1,5 +1,7 @@
 """A message on its way into a stream."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 
@@ -8,4 +10,4 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
     subject: str
     payload: bytes
-    headers: dict[str, str]
+    headers: Mapping[str, str]

@@ -1,17 +1,23 @@
 """Sends the reports of a worker, those that are ready in the same moment as one message.
 
 A worker with many slots ends many attempts at about the same time. What is ready in one turn of the event loop goes out
-together, and so does what becomes ready while a message is under way. A single report waits for nobody.
+together. A single report waits for nobody.
+
+A report on a packet that an orchestrator replica has offered is told to that replica, which answers when it has committed it.
+If it does not, the report is stored like all the others, for any replica; what becomes ready while such a message is under way
+goes out together after it.
 """
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 
 import msgspec
 
 from aif_contracts import subjects
-from aif_contracts.reports import MOST_BYTES_TOGETHER, MOST_TOGETHER, Report
+from aif_contracts.reports import APPLIED, MOST_BYTES_TOGETHER, MOST_TOGETHER, Report
 from aif_runtime.bus import Bus, Outgoing
+from aif_runtime.failures import BusUnavailable, NoAnswer
 
 _encoder = msgspec.json.Encoder()
 
@@ -25,45 +31,74 @@ class _Letter:
 
 
 class ReportPost:
-    def __init__(self, *, bus: Bus, worker_name: str) -> None:
+    def __init__(self, *, bus: Bus, worker_name: str, answer_seconds: float) -> None:
+        """`answer_seconds` is how long a replica may take to commit a report; it is stored then."""
         self._bus = bus
-        self._subject = subjects.report(worker_name)
-        self._waiting: list[_Letter] = []
-        self._something = asyncio.Event()
+        self._worker_name = worker_name
+        self._answer_seconds = answer_seconds
+        self._to_store: list[_Letter] = []
+        self._to_replicas: dict[str, list[_Letter]] = {}
+        self._something_to_store = asyncio.Event()
+        self._something_to_tell = asyncio.Event()
 
-    async def send(self, report: Report) -> None:
-        """Return when the broker has confirmed it; `run` has to run. Raises BusUnavailable: it may be sent again, then."""
+    async def send(self, report: Report, *, replica: str | None = None) -> None:
+        """Return when it is committed by `replica`, which offered the packet, or stored; `run` has to run.
+
+        Raises BusUnavailable: it may be sent again, then.
+        """
         letter = _Letter(_encoder.encode(report))
-        self._waiting.append(letter)
-        self._something.set()
+        if replica is None:
+            self._store(letter)
+        else:
+            self._to_replicas.setdefault(replica, []).append(letter)
+            self._something_to_tell.set()
         await letter.confirmed
 
     async def run(self) -> None:
         """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._store_all())
+            while True:
+                await self._something_to_tell.wait()
+                self._something_to_tell.clear()
+                told, self._to_replicas = self._to_replicas, {}
+                for replica, letters in told.items():
+                    for together in _together(letters):
+                        group.create_task(self._tell(replica, together))
+
+    async def _store_all(self) -> None:
         while True:
-            await self._something.wait()
-            letters = self._next()
-            if letters:
-                await self._send(letters)
+            await self._something_to_store.wait()
+            waiting = _together(self._to_store)
+            if waiting:
+                self._to_store = [letter for later in waiting[1:] for letter in later]
+                await self._publish(waiting[0])
             else:
-                self._something.clear()
+                self._to_store = []
+                self._something_to_store.clear()
 
-    def _next(self) -> list[_Letter]:
-        """As many as fit into a message. Whoever has given up waiting wants nothing sent any more."""
-        waiting = [letter for letter in self._waiting if not letter.confirmed.done()]
-        count, size = 0, 0
-        for letter in waiting[:MOST_TOGETHER]:
-            size += len(letter.content)
-            if count and size > MOST_BYTES_TOGETHER:
-                break
-            count += 1
-        self._waiting = waiting[count:]
-        return waiting[:count]
-
-    async def _send(self, letters: list[_Letter]) -> None:
-        payload = b"[" + b",".join([letter.content for letter in letters]) + b"]"
+    async def _tell(self, replica: str, letters: Sequence[_Letter]) -> None:
+        subject = subjects.direct_report(replica, self._worker_name)
         try:
-            await self._bus.publish([Outgoing(subject=self._subject, payload=payload, message_id=_id_of(payload))])
+            answer = await self._bus.ask(subject, _written(letters), wait_seconds=self._answer_seconds)
+        except (NoAnswer, BusUnavailable):
+            # It may have been applied: then it does nothing when it is read again.
+            answer = b""
+        for letter in letters:
+            if answer != APPLIED:
+                self._store(letter)
+            elif not letter.confirmed.done():
+                letter.confirmed.set_result(None)
+
+    def _store(self, letter: _Letter) -> None:
+        self._to_store.append(letter)
+        self._something_to_store.set()
+
+    async def _publish(self, letters: Sequence[_Letter]) -> None:
+        payload = _written(letters)
+        subject = subjects.report(self._worker_name)
+        try:
+            await self._bus.publish([Outgoing(subject=subject, payload=payload, message_id=_id_of(payload))])
         except Exception as failure:  # noqa: BLE001 it belongs to those who wait for this
             for letter in letters:
                 if not letter.confirmed.done():
@@ -72,6 +107,25 @@ class ReportPost:
             for letter in letters:
                 if not letter.confirmed.done():
                     letter.confirmed.set_result(None)
+
+
+def _together(letters: Sequence[_Letter]) -> list[list[_Letter]]:
+    """In messages, of as many as fit. Whoever has given up waiting wants nothing sent any more."""
+    messages: list[list[_Letter]] = []
+    size = 0
+    for letter in letters:
+        if letter.confirmed.done():
+            continue
+        size += len(letter.content)
+        if not messages or len(messages[-1]) == MOST_TOGETHER or size > MOST_BYTES_TOGETHER:
+            messages.append([])
+            size = len(letter.content)
+        messages[-1].append(letter)
+    return messages
+
+
+def _written(letters: Sequence[_Letter]) -> bytes:
+    return b"[" + b",".join([letter.content for letter in letters]) + b"]"
 
 
 def _id_of(payload: bytes) -> str:

@@ -1,7 +1,8 @@
 """Takes packets for a worker, as many at once as it has slots, the urgent ones first, and drains when told to stop.
 
-Each priority has a durable consumer, shared by all replicas. Beyond its slots a process holds only a few packets of each
-priority, so that work waits at the broker, where any replica can take it.
+A packet is offered first, and begun at once where a slot is free. What nobody takes waits at the broker, where each priority
+has a durable consumer, shared by all replicas. Beyond its slots a process holds only a few packets of each priority, so that
+any replica can take the others.
 """
 
 import asyncio
@@ -19,13 +20,14 @@ from aif_runtime.attempt import Attempt, StopReason
 from aif_runtime.attempt_work import AttemptWork
 from aif_runtime.attendance import Attendance
 from aif_runtime.blobs import BlobStore
-from aif_runtime.bus import Bus, ConsumerSpec, Deliveries
+from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Offer
 from aif_runtime.claim_ids import ClaimIds
 from aif_runtime.clock import Clock
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, MalformedMessage
 from aif_runtime.ids import id_mint
 from aif_runtime.lease import Lease
+from aif_runtime.offered_delivery import OfferedDelivery
 from aif_runtime.process import version
 from aif_runtime.pulse import InHand, Pulse
 from aif_runtime.redaction import Redactor
@@ -38,6 +40,7 @@ from aif_runtime.worker_settings import WorkerSettings
 from aif_runtime.worker_times import WorkerTimes
 
 PRIORITIES = (Priority.CRITICAL, Priority.HIGH, Priority.NORMAL, Priority.LOW)
+_RANKS = {priority.value: rank for rank, priority in enumerate(PRIORITIES)}
 _BEGUN_TOGETHER = 25
 _PAUSE_SECONDS = 0.5
 _LISTEN_SECONDS = 1.0
@@ -73,7 +76,7 @@ async def run_worker(
     solitude = solitude or Solitude()
     redactor = redactor or Redactor()
     pulse = Pulse(bus=bus, in_hand=in_hand, instance_id=instance_id, monotonic=clock.monotonic, times=rhythm)
-    post = ReportPost(bus=bus, worker_name=spec.worker_name)
+    post = ReportPost(bus=bus, worker_name=spec.worker_name, answer_seconds=rhythm.answer)
     attendance = Attendance(
         spec=spec,
         bus=bus,
@@ -186,6 +189,7 @@ class _Intake:
     async def run(self, drain_seconds: float) -> None:
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._take_offers())
                 for rank, priority in enumerate(PRIORITIES):
                     group.create_task(self._fetch(rank, priority))
                 group.create_task(self._wake_at_stop())
@@ -201,6 +205,28 @@ class _Intake:
             await self._hand_back_what_waits_for_a_slot(self._fetch_seconds)
             await self._solitude.is_over.wait()
             self._wake()
+
+    async def _take_offers(self) -> None:
+        worker = self._spec.worker_name
+        while not self._stop.is_set():
+            try:
+                async with self._bus.take_offers(subjects.offers(worker), worker, self._takes):
+                    await self._stop.wait()
+            except BusUnavailable as failure:
+                _log.warning("broker_away", reason=str(failure))
+                await self._pause()
+
+    def _takes(self, offer: Offer) -> bool:
+        """Only what can begin at once: whatever has to wait does so where others see it."""
+        rank = _RANKS.get(subjects.last_token(offer.subject))
+        is_free = len(self._working) < self._spec.slots and not self._stop.is_set() and not self._solitude.is_wanted
+        if rank is None or not is_free:
+            return False
+        delivery = OfferedDelivery(self._bus, offer)
+        lease = Lease(delivery, ack_wait_seconds=self._ack_wait_seconds, monotonic=self._monotonic, replica=delivery.replica)
+        self._in_hand.take(lease)
+        self._begin(rank, lease)
+        return True
 
     async def _fetch(self, rank: int, priority: Priority) -> None:
         consumer = ConsumerSpec(

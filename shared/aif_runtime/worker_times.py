@@ -19,5 +19,7 @@ class WorkerTimes(Struct, frozen=True, kw_only=True):
     """After a claim without an answer."""
     fetch: float = 1.0
     """How long a fetch waits for packets; a stop is seen so late at most."""
+    answer: float = 3.0
+    """How long an orchestrator replica may take to commit a report that was told to it; it is stored then."""
     report: float = 8.0
     """How long a report is published again while the broker does not confirm it."""

@@ -1,5 +1,8 @@
 """Reports and usage from the workers: read from their streams, applied by the engine, acknowledged after the commit.
 
+Reports on packets that this replica has offered are told to it directly, and answered after the commit. When they cannot all be
+applied at once, their worker is asked to store them, so that trouble is met in one place only.
+
 A message holds the reports of several attempts. It comes again as a whole while one of them cannot be applied now, because
 applying the others again is harmless; what can never be applied is buried alone, when all the rest is done.
 """
@@ -14,9 +17,10 @@ import structlog
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.metering import Metrics, ProviderCall
-from aif_contracts.reports import Accepted, Completed, Declined, Failed, Progress, Report
+from aif_contracts.reports import APPLIED, Accepted, Completed, Declined, Failed, Progress, Report
 from aif_orchestrator.engine.arrivals import Applied, NotApplied
 from aif_orchestrator.engine.engine import Engine
+from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.execution.happenings import (
     AttemptCompleted,
     AttemptFailed,
@@ -27,7 +31,7 @@ from aif_orchestrator.execution.happenings import (
 )
 from aif_orchestrator.reports_in import Poison, read_reports
 from aif_runtime.blobs import BlobStore
-from aif_runtime.bus import Bus, ConsumerSpec, Delivery
+from aif_runtime.bus import Bus, ConsumerSpec, Delivery, Question
 from aif_runtime.dead_letters import bury_part
 from aif_runtime.decoding import decode
 from aif_runtime.failures import (
@@ -52,6 +56,7 @@ RETRY_SECONDS = 1.0
 MOST_DELIVERIES = 5
 SHORTEST_ACK_WAIT_SECONDS = 2.0
 """A replica that is only busy should not get everything twice."""
+TO_BE_STORED = b"store"
 JSON_MEDIA_TYPE = "application/json"
 FOUND_BY = "orchestrator"
 
@@ -63,10 +68,20 @@ Take = Callable[[Delivery], Awaitable[Sequence[Poison]]]
 
 
 class Intake:
-    """Reads both streams with a few concurrent readers each."""
+    """Reads both streams with a few concurrent readers each, and answers what is told directly."""
 
-    def __init__(self, *, bus: Bus, blobs: BlobStore, engine: Engine, lease_seconds: float, redactor: Redactor) -> None:
-        """`lease_seconds` is how long an attempt may be silent.
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        blobs: BlobStore,
+        engine: Engine,
+        relay: Relay,
+        replica: str,
+        lease_seconds: float,
+        redactor: Redactor,
+    ) -> None:
+        """`replica` is the relay's name for this process; `lease_seconds` is how long an attempt may be silent.
 
         What a killed replica had in hand comes to another one well within it: an attempt whose report lies at a dead
         replica would otherwise be taken for lost, and paid for again.
@@ -74,6 +89,9 @@ class Intake:
         self._bus = bus
         self._blobs = blobs
         self._engine = engine
+        self._relay = relay
+        self._replica = replica
+        self._is_open = False
         self._redactor = redactor
         self._ack_wait_seconds = max(lease_seconds / 3, SHORTEST_ACK_WAIT_SECONDS)
 
@@ -92,10 +110,15 @@ class Intake:
             ack_wait_seconds=self._ack_wait_seconds,
             max_ack_pending=4 * CALLS_AT_ONCE,
         )
-        async with asyncio.TaskGroup() as group:
-            for _ in range(READERS):
-                group.create_task(self._read(reports, self._take_reports, "reports", REPORT_MESSAGES_AT_ONCE))
-            group.create_task(self._read(usage, self._take_call, "usage", CALLS_AT_ONCE))
+        self._is_open = True
+        try:
+            await self._bus.answer(subjects.direct_reports(self._replica), subjects.ORCHESTRATOR_GROUP, self._answer_reports)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(READERS):
+                    group.create_task(self._read(reports, self._take_reports, "reports", REPORT_MESSAGES_AT_ONCE))
+                group.create_task(self._read(usage, self._take_call, "usage", CALLS_AT_ONCE))
+        finally:
+            self._is_open = False
 
     async def _read(self, spec: ConsumerSpec, take: Take, origin: str, at_once: int) -> None:
         deliveries = await self._bus.open_consumer(spec)
@@ -128,20 +151,30 @@ class Intake:
             # Unsettled: it comes again, and applying it again is harmless.
             log.warning("delivery_not_settled", origin=origin, reason=str(failure))
 
+    async def _answer_reports(self, question: Question) -> bytes:
+        if not self._is_open:
+            return TO_BE_STORED
+        reports, poison = read_reports(question.payload, worker=subjects.last_token(question.subject))
+        self._relay.has_come_of(report.packet_id for report in reports)
+        failed = await self._apply_all(reports)
+        return TO_BE_STORED if poison or failed else APPLIED
+
     async def _take_reports(self, delivery: Delivery) -> Sequence[Poison]:
         reports, poison = read_reports(delivery.payload, worker=subjects.last_token(delivery.subject))
-        near = [report for report in reports if not _is_stored_elsewhere(report)]
-        far = [report for report in reports if _is_stored_elsewhere(report)]
-        if far:
-            found = await asyncio.gather(self._apply_together(near), *(self._apply_together([report]) for report in far))
-            failed = [each for some in found for each in some]
-        else:
-            failed = await self._apply_together(near)
-        for report, failure in failed:
+        for report, failure in await self._apply_all(reports):
             if not isinstance(failure, NotApplied) or delivery.num_delivered < MOST_DELIVERIES:
                 raise failure
             poison.append(Poison(content=msgspec.json.encode([report]), reason=str(failure)))
         return poison
+
+    async def _apply_all(self, reports: Sequence[Report]) -> list[tuple[Report, NotApplied | RuntimeFailure]]:
+        """Those that were not applied, and why."""
+        near = [report for report in reports if not _is_stored_elsewhere(report)]
+        far = [report for report in reports if _is_stored_elsewhere(report)]
+        if not far:
+            return await self._apply_together(near)
+        found = await asyncio.gather(self._apply_together(near), *(self._apply_together([report]) for report in far))
+        return [each for some in found for each in some]
 
     async def _apply_together(self, reports: Sequence[Report]) -> list[tuple[Report, NotApplied | RuntimeFailure]]:
         """Those that were not applied, and why."""

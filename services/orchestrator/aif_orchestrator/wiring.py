@@ -100,7 +100,7 @@ async def assemble(
     plans = await _stored_plans(database, stored_pipelines, pipelines)
     news = PlanNews(bus=bus, plans=plans)
     workforce = Workforce(bus)
-    relay = Relay(bus=bus, database=database, outbox=outbox)
+    relay = Relay(bus=bus, database=database, outbox=outbox, replica=surroundings.instance_id)
     follow_ups = FollowUps(bus=bus, blobs=blobs)
     default_budget = DefaultBudget(
         limit_usd=settings.orchestrator_default_budget_usd,
@@ -193,6 +193,8 @@ async def assemble(
             bus=bus,
             blobs=blobs,
             engine=engine,
+            relay=relay,
+            replica=surroundings.instance_id,
             lease_seconds=settings.orchestrator_lease_seconds,
             redactor=surroundings.redactor,
         ),

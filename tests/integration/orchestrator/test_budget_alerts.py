@@ -35,7 +35,7 @@ def lookout(database: Database, *, mark: str = "50") -> Lookout:
     return Lookout(
         database=database,
         alerts=ALERTS,
-        relay=Relay(bus=MemoryBus(MemoryBroker()), database=database, outbox=outbox),
+        relay=Relay(bus=MemoryBus(MemoryBroker()), database=database, outbox=outbox, replica="one"),
         registry=new_registry(service="orchestrator", version="test"),
         weekly_mark_usd=Decimal(mark),
         every_seconds=60,
@@ -200,7 +200,7 @@ async def test_alerts_are_counted_by_kind_and_threshold(database: Database) -> N
     looking = Lookout(
         database=database,
         alerts=ALERTS,
-        relay=Relay(bus=MemoryBus(MemoryBroker()), database=database, outbox=outbox),
+        relay=Relay(bus=MemoryBus(MemoryBroker()), database=database, outbox=outbox, replica="one"),
         registry=registry,
         weekly_mark_usd=Decimal(0),
         every_seconds=60,

@@ -1,7 +1,7 @@
 """What becomes of a message with several reports when some of them cannot be applied, over an engine that the test directs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import cast
 
 import msgspec
@@ -14,6 +14,7 @@ from aif_contracts.metering import Metrics
 from aif_contracts.reports import Completed, Failed, Report
 from aif_orchestrator.engine.arrivals import Applied, NotApplied
 from aif_orchestrator.engine.engine import Engine
+from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.execution.happenings import Happening
 from aif_orchestrator.intake import Intake
 from aif_runtime.bus import ConsumerSpec, Outgoing
@@ -44,6 +45,16 @@ class DirectedEngine:
         return applied
 
 
+class NotingRelay:
+    """Notes of which packets reports have come."""
+
+    def __init__(self) -> None:
+        self.came: list[str] = []
+
+    def has_come_of(self, packet_ids: Iterable[str]) -> None:
+        self.came += packet_ids
+
+
 class IntakeRig:
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -51,8 +62,15 @@ class IntakeRig:
         self.bus = MemoryBus(self.broker)
         self.blobs = MemoryBlobStore()
         self.engine = DirectedEngine()
+        self.relay = NotingRelay()
         self.intake = Intake(
-            bus=self.bus, blobs=self.blobs, engine=cast(Engine, self.engine), lease_seconds=30, redactor=Redactor()
+            bus=self.bus,
+            blobs=self.blobs,
+            engine=cast(Engine, self.engine),
+            relay=cast(Relay, self.relay),
+            replica="replica_1",
+            lease_seconds=30,
+            redactor=Redactor(),
         )
 
     async def told(self, *told: Report | Mapping[str, str]) -> None:

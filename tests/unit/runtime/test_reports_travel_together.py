@@ -63,7 +63,7 @@ async def bus() -> GatedBus:
 
 @pytest.fixture
 async def post(bus: GatedBus) -> AsyncIterator[ReportPost]:
-    post = ReportPost(bus=bus, worker_name="echo")
+    post = ReportPost(bus=bus, worker_name="echo", answer_seconds=5.0)
     running = asyncio.create_task(post.run())
     yield post
     running.cancel()

@@ -34,7 +34,7 @@ from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgres
 from aif_orchestrator.execution.machine import begin, step
 from aif_orchestrator.execution.state import Execution
 from aif_orchestrator.store.journal import Entry
-from aif_orchestrator.store.outbox import event_messages
+from aif_orchestrator.store.outbox import NamedPacket, event_messages
 from aif_runtime.bus import Outgoing
 from aif_runtime.dead_letters import bounded, without_secrets
 from aif_runtime.redaction import Redactor
@@ -68,6 +68,7 @@ class Worked:
         "execution_id",
         "follow_ups",
         "moves",
+        "new_packets",
         "packets",
         "settlements",
     )
@@ -80,6 +81,8 @@ class Worked:
         self.commands: list[Command] = []
         """All of them, as they were given."""
         self.packets: list[WorkPacket] = []
+        self.new_packets: list[WorkPacket] = []
+        """Those among them that nobody can have yet."""
         self.burials: list[BuryPacket] = []
         self.events: list[EmitEvent] = []
         self.attempts: list[RecordAttempt] = []
@@ -103,6 +106,8 @@ class Worked:
                     self.events.append(command)
                 case DispatchPacket():
                     self.packets.append(command.packet)
+                    if not command.is_repeated:
+                        self.new_packets.append(command.packet)
                 case RecordAttempt():
                     self.attempts.append(command)
                 case AnswerClaim() | AnswerProgress():
@@ -194,6 +199,12 @@ def _together(moves: Sequence[MoveAccount]) -> MoveAccount:
 
 def packets_of(worked: Sequence[Worked]) -> list[WorkPacket]:
     return [packet for each in worked for packet in each.packets]
+
+
+def new_packets_of(worked: Sequence[Worked]) -> list[NamedPacket]:
+    return [
+        NamedPacket(packet.execution_id, packet.stage_id, packet.packet_id) for each in worked for packet in each.new_packets
+    ]
 
 
 def follow_ups_of(worked: Sequence[Worked]) -> list[tuple[str, FollowUp]]:

@@ -27,6 +27,7 @@ from aif_orchestrator.engine.batch import (
     follow_ups_of,
     messages_of,
     moves_of,
+    new_packets_of,
     packets_of,
     settlements_of,
     work_out,
@@ -158,7 +159,7 @@ class Engine:
             await self._isolate(batch, failure)
             return
         if stored.outbox_id is not None:
-            self._relay.send(stored.outbox_id, stored.messages)
+            self._relay.send(stored.outbox_id, stored.messages, new_packets_of(stored.worked))
         for each in stored.worked:
             for arrival, applied in each.applied:
                 arrival.succeed(applied)

@@ -1,25 +1,36 @@
 """From the outbox to the broker: what was committed is published, at least once, whoever dies in between.
 
-The engine hands over each row right after its commit. Rows that a dead replica has left are found by their age. A row is
-deleted only after the broker has confirmed all of its messages; the engine does that along with its next batch, so that it
-costs no commit of its own while there is work.
+The engine hands over each row right after its commit. A new packet is offered to a worker that is free; where none is, it is
+stored, as everything else, and waits at the broker.
+
+A row is deleted when nothing of it is left to do: the broker has confirmed its messages, and of each packet that was offered a
+report has come. The engine deletes it along with its next batch, so that it costs no commit of its own while there is work. An
+offer of which nothing has come for some seconds is told to the core: it writes the packet again unless the worker was heard of
+in another way. Rows that a dead replica has left are found by their age.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
+from aif_contracts import subjects
 from aif_orchestrator.engine.arrivals import NotApplied
 from aif_orchestrator.execution.happenings import Happening, PacketUntold
 from aif_orchestrator.store.outbox import NamedPacket, OutboxStore
-from aif_runtime.bus import Bus, Outgoing
+from aif_runtime.bus import Bus, Offer, Outgoing
 from aif_runtime.failures import BusUnavailable, DatabaseUnavailable
 from aif_runtime.postgres import Database
 
 RETRY_SECONDS = 0.25
 TIDY_SECONDS = 1.0
 STALE_SECONDS = 5.0
+UNANSWERED_SECONDS = 3.0
+"""Less than what makes a row stale, more than a worker needs for its first sign of life."""
+RELUCTANT_SECONDS = 0.5
+"""So long after a refusal nothing is offered to a worker: it is busy, and each refusal costs two messages."""
+LISTEN_SECONDS = 5.0
 
 Apply = Callable[[str, Happening], Awaitable[object]]
 """Lets something happen to an execution; returns when it is committed."""
@@ -27,25 +38,79 @@ Apply = Callable[[str, Happening], Awaitable[object]]
 log = structlog.get_logger()
 
 
+class _Row:
+    __slots__ = ("outbox_id", "unfinished")
+
+    def __init__(self, outbox_id: int) -> None:
+        self.outbox_id = outbox_id
+        self.unfinished = 0
+        """Parts of it that are neither confirmed nor answered."""
+
+
+class _Offered:
+    __slots__ = ("due_at", "message", "packet", "row")
+
+    def __init__(self, packet: NamedPacket, message: Outgoing, row: _Row, due_at: float) -> None:
+        self.packet = packet
+        self.message = message
+        self.row = row
+        self.due_at = due_at
+
+
 class Relay:
-    def __init__(self, *, bus: Bus, database: Database, outbox: OutboxStore) -> None:
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        database: Database,
+        outbox: OutboxStore,
+        replica: str,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`replica` is this process's name among the orchestrators, where workers report on what it has offered."""
         self._bus = bus
         self._database = database
         self._outbox = outbox
-        self._waiting: list[tuple[int, Sequence[Outgoing]]] = []
+        self._replica = replica
+        self._monotonic = monotonic
+        self._to_store: list[tuple[_Row, Sequence[Outgoing]]] = []
+        self._to_offer: list[Offer] = []
+        self._offered: dict[str, _Offered] = {}
+        """By packet id, the oldest first."""
+        self._hears_refusals = False
+        """Before, nothing is offered."""
+        self._reluctant_until: dict[str, float] = {}
+        """By the subject of the work."""
         self._held: set[int] = set()
         """Rows of ours that are not deleted yet."""
         self._published: list[int] = []
-        self._something = asyncio.Event()
+        self._something_to_store = asyncio.Event()
+        self._something_to_offer = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def send(self, outbox_id: int, messages: Sequence[Outgoing]) -> None:
-        """Take over a committed row."""
+    def send(self, outbox_id: int, messages: Sequence[Outgoing], new_packets: Sequence[NamedPacket] = ()) -> None:
+        """Take over a committed row; `new_packets` are among its messages."""
+        row = _Row(outbox_id)
         self._held.add(outbox_id)
-        self._waiting.append((outbox_id, messages))
-        self._idle.clear()
-        self._something.set()
+        packets = {packet.packet_id: packet for packet in new_packets}
+        now = self._monotonic()
+        stored: list[Outgoing] = []
+        for message in messages:
+            packet = packets.get(message.message_id or "")
+            if packet is not None and self._may_offer(message.subject, now):
+                self._offer(_Offered(packet, message, row, now + UNANSWERED_SECONDS))
+            else:
+                stored.append(message)
+        if stored:
+            self._store(row, stored)
+
+    def has_come_of(self, packet_ids: Iterable[str]) -> None:
+        """Reports on these packets have come, so they had found their worker."""
+        for packet_id in packet_ids:
+            offered = self._offered.pop(packet_id, None)
+            if offered is not None:
+                self._finish_part(offered.row)
 
     def take_published(self) -> list[int]:
         """Rows to delete. Give them back if the deletion is not committed."""
@@ -58,27 +123,22 @@ class Relay:
         self._published += outbox_ids
 
     async def run(self) -> None:
-        """Publish what is handed over, in order, until cancelled."""
-        while True:
-            await self._something.wait()
-            self._something.clear()
-            rows, self._waiting = self._waiting, []
-            if not rows:
-                continue
-            messages = [message for _, row_messages in rows for message in row_messages]
-            await self._publish(messages)
-            self._published += [outbox_id for outbox_id, _ in rows]
-            if not self._waiting:
-                self._idle.set()
+        """Offer and publish what is handed over, in order, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hear_refusals())
+            group.create_task(self._make_offers())
+            group.create_task(self._store_all())
 
     async def tidy(self, apply: Apply) -> None:
-        """Delete published rows while the engine idles, and adopt what dead replicas have left, until cancelled.
+        """Delete published rows while the engine idles, see after offers that nobody has answered, and adopt what dead replicas
+        have left, until cancelled.
 
-        Packets of theirs are written again by the core, which `apply` brings the news to.
+        Packets are written again by the core, which `apply` brings the news to.
         """
         while True:
             await asyncio.sleep(TIDY_SECONDS)
             try:
+                await self._tell_unanswered(apply)
                 await self.delete_published()
                 await self._adopt_stale(apply)
             except DatabaseUnavailable as failure:
@@ -87,7 +147,7 @@ class Relay:
                 log.warning("outbox_not_published", reason=str(failure))
 
     async def delete_published(self) -> None:
-        """Delete the rows that the broker has confirmed, without waiting for the engine's next batch."""
+        """Delete the rows of which nothing is left to do, without waiting for the engine's next batch."""
         published = self.take_published()
         if not published:
             return
@@ -99,8 +159,86 @@ class Relay:
             raise
 
     async def idle(self) -> None:
-        """Wait until the broker has confirmed everything that was handed over."""
+        """Wait until the broker has confirmed everything that was to be stored.
+
+        An offer that is not answered by then stays in the outbox.
+        """
         await self._idle.wait()
+
+    def _may_offer(self, work_subject: str, now: float) -> bool:
+        return self._hears_refusals and now >= self._reluctant_until.get(work_subject, 0.0)
+
+    def _offer(self, offered: _Offered) -> None:
+        offered.row.unfinished += 1
+        packet_id = offered.packet.packet_id
+        self._offered[packet_id] = offered
+        message = offered.message
+        self._to_offer.append(
+            Offer(
+                subject=subjects.offer(message.subject),
+                payload=message.payload,
+                headers=message.headers,
+                refused_to=subjects.refusal(self._replica, packet_id),
+            )
+        )
+        self._something_to_offer.set()
+
+    def _store(self, row: _Row, messages: Sequence[Outgoing]) -> None:
+        row.unfinished += 1
+        self._to_store.append((row, messages))
+        self._idle.clear()
+        self._something_to_store.set()
+
+    def _finish_part(self, row: _Row) -> None:
+        row.unfinished -= 1
+        if row.unfinished == 0:
+            self._published.append(row.outbox_id)
+
+    async def _make_offers(self) -> None:
+        while True:
+            await self._something_to_offer.wait()
+            self._something_to_offer.clear()
+            offers, self._to_offer = self._to_offer, []
+            try:
+                await self._bus.offer(offers)
+            except BusUnavailable:
+                for offer in offers:
+                    self._refused(subjects.refused_packet(offer.refused_to))
+
+    async def _hear_refusals(self) -> None:
+        while True:
+            try:
+                async with self._bus.listen(subjects.refusals(self._replica)) as refusals:
+                    self._hears_refusals = True
+                    while True:
+                        refusal = await refusals.next(LISTEN_SECONDS)
+                        if refusal is not None:
+                            self._refused(subjects.refused_packet(refusal.subject))
+            except BusUnavailable as failure:
+                log.warning("refusals_not_heard", reason=str(failure))
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _refused(self, packet_id: str) -> None:
+        """It is stored, and waits where every worker can see it."""
+        offered = self._offered.pop(packet_id, None)
+        if offered is None:
+            return
+        self._reluctant_until[offered.message.subject] = self._monotonic() + RELUCTANT_SECONDS
+        self._store(offered.row, [offered.message])
+        self._finish_part(offered.row)
+
+    async def _store_all(self) -> None:
+        while True:
+            await self._something_to_store.wait()
+            self._something_to_store.clear()
+            rows, self._to_store = self._to_store, []
+            if not rows:
+                continue
+            await self._publish([message for _, messages in rows for message in messages])
+            for row, _ in rows:
+                self._finish_part(row)
+            if not self._to_store:
+                self._idle.set()
 
     async def _publish(self, messages: Sequence[Outgoing]) -> None:
         while True:
@@ -111,6 +249,16 @@ class Relay:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
+
+    async def _tell_unanswered(self, apply: Apply) -> None:
+        now = self._monotonic()
+        overdue: list[_Offered] = []
+        for offered in self._offered.values():
+            if offered.due_at > now:
+                break
+            overdue.append(offered)
+        await asyncio.gather(*(_tell_again(offered.packet, apply) for offered in overdue))
+        self.has_come_of([offered.packet.packet_id for offered in overdue])
 
     async def _adopt_stale(self, apply: Apply) -> None:
         async with self._database.transaction() as connection:

@@ -14,6 +14,8 @@ from aif_contracts.performance import PerformanceRecord
 
 class DispatchPacket(Struct, frozen=True, kw_only=True):
     packet: WorkPacket
+    is_repeated: bool = False
+    """True for one that may have been given out before: it is stored, where its deliveries are counted."""
 
 
 class BuryPacket(Struct, frozen=True, kw_only=True):

@@ -66,7 +66,8 @@ class PacketDeclined(Struct, frozen=True, kw_only=True):
 
 
 class PacketUntold(Struct, frozen=True, kw_only=True):
-    """The packet was committed, and perhaps never published: whoever was to do that is gone."""
+    """The packet was committed, and perhaps nobody has it: whoever was to publish it is gone, or it was offered, and since then
+    nothing has been heard."""
 
     stage_id: str
     packet_id: str

@@ -159,7 +159,7 @@ def resend(draft: Draft, stage_id: str) -> None:
         due_at=draft.at + min(patience, 3_600_000),
         reason=_waiting_reason(draft, worker_of(plan)),
     )
-    draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, None)))
+    draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, None), is_repeated=True))
 
 
 def tell_again(draft: Draft, happening: PacketUntold) -> None:
@@ -170,7 +170,8 @@ def tell_again(draft: Draft, happening: PacketUntold) -> None:
     if happening.packet_id != newest or draft.execution.status is ExecutionStatus.PAUSED:
         return
     opened_its_attempt = run.attempt > run.ended and run.resends == 0
-    draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, FREE_GRANT if opened_its_attempt else None)))
+    packet = packet_of(draft, stage_id, run, FREE_GRANT if opened_its_attempt else None)
+    draft.command(DispatchPacket(packet=packet, is_repeated=True))
 
 
 def give_up(draft: Draft, stage_id: str, code: str, message: str) -> None:
