@@ -183,6 +183,10 @@ def performance(worker: str) -> str:
     return f"aif.performance.{worker}"
 
 
+def is_performance(subject: str) -> bool:
+    return subject.startswith("aif.performance.")
+
+
 def dead(origin: str) -> str:
     """`origin` names the stream that the message came from, in lower case."""
     return f"aif.dead.{origin}"

@@ -1,7 +1,7 @@
 """From the outbox to the broker: what was committed is published, at least once, whoever dies in between.
 
 The engine hands over each row right after its commit. A new packet is offered to a worker that is free; where none is, it is
-stored, as everything else, and waits at the broker.
+stored, as everything else, and waits at the broker. Performance records wait a moment for each other.
 
 A row is deleted when nothing of it is left to do: the broker has confirmed its messages, and of each packet that was offered a
 report has come. The engine deletes it along with its next batch, so that it costs no commit of its own while there is work. An
@@ -12,11 +12,13 @@ in another way. Rows that a dead replica has left are found by their age.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 import structlog
 
 from aif_contracts import subjects
 from aif_orchestrator.engine.arrivals import NotApplied
+from aif_orchestrator.engine.record_post import RecordPost
 from aif_orchestrator.execution.happenings import Happening, PacketUntold
 from aif_orchestrator.store.outbox import NamedPacket, OutboxStore
 from aif_runtime.bus import Bus, Offer, Outgoing
@@ -77,6 +79,7 @@ class Relay:
         self._to_offer: list[Offer] = []
         self._offered: dict[str, _Offered] = {}
         """By packet id, the oldest first."""
+        self._records = RecordPost(self._publish)
         self._hears_refusals = False
         """Before, nothing is offered."""
         self._reluctant_until: dict[str, float] = {}
@@ -86,6 +89,8 @@ class Relay:
         self._published: list[int] = []
         self._something_to_store = asyncio.Event()
         self._something_to_offer = asyncio.Event()
+        self._being_stored = 0
+        """Parts of rows that the broker is to confirm."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -100,6 +105,9 @@ class Relay:
             packet = packets.get(message.message_id or "")
             if packet is not None and self._may_offer(message.subject, now):
                 self._offer(_Offered(packet, message, row, now + UNANSWERED_SECONDS))
+            elif subjects.is_performance(message.subject):
+                self._begin_storing(row)
+                self._records.send(message, partial(self._is_stored, row))
             else:
                 stored.append(message)
         if stored:
@@ -128,6 +136,7 @@ class Relay:
             group.create_task(self._hear_refusals())
             group.create_task(self._make_offers())
             group.create_task(self._store_all())
+            group.create_task(self._records.run())
 
     async def tidy(self, apply: Apply) -> None:
         """Delete published rows while the engine idles, see after offers that nobody has answered, and adopt what dead replicas
@@ -163,6 +172,7 @@ class Relay:
 
         An offer that is not answered by then stays in the outbox.
         """
+        self._records.hurry()
         await self._idle.wait()
 
     def _may_offer(self, work_subject: str, now: float) -> bool:
@@ -184,10 +194,20 @@ class Relay:
         self._something_to_offer.set()
 
     def _store(self, row: _Row, messages: Sequence[Outgoing]) -> None:
-        row.unfinished += 1
+        self._begin_storing(row)
         self._to_store.append((row, messages))
-        self._idle.clear()
         self._something_to_store.set()
+
+    def _begin_storing(self, row: _Row) -> None:
+        row.unfinished += 1
+        self._being_stored += 1
+        self._idle.clear()
+
+    def _is_stored(self, row: _Row) -> None:
+        self._being_stored -= 1
+        if self._being_stored == 0:
+            self._idle.set()
+        self._finish_part(row)
 
     def _finish_part(self, row: _Row) -> None:
         row.unfinished -= 1
@@ -236,9 +256,7 @@ class Relay:
                 continue
             await self._publish([message for _, messages in rows for message in messages])
             for row, _ in rows:
-                self._finish_part(row)
-            if not self._to_store:
-                self._idle.set()
+                self._is_stored(row)
 
     async def _publish(self, messages: Sequence[Outgoing]) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""How ended attempts are told to the classifier: those of a batch together, in one message for each worker."""
+"""How ended attempts are told to the classifier: those of a batch together, and those of a moment, for each worker."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,7 @@ from aif_runtime.bundles import in_bundles, joined
 from aif_runtime.bus import Outgoing
 
 _encoder = msgspec.json.Encoder()
+_RECORDS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def performance_messages(records: Sequence[PerformanceRecord]) -> list[Outgoing]:
@@ -21,6 +22,26 @@ def performance_messages(records: Sequence[PerformanceRecord]) -> list[Outgoing]
         _message(worker_name, bundle)
         for worker_name, own in by_worker.items()
         for bundle in in_bundles(own, most_bytes=MOST_RECORDS_BYTES, most=MOST_RECORDS)
+    ]
+
+
+def told_together(messages: Sequence[Outgoing]) -> list[Outgoing]:
+    """The same records in as few messages as will hold them."""
+    by_subject: dict[str, list[Outgoing]] = {}
+    for message in messages:
+        by_subject.setdefault(message.subject, []).append(message)
+    return [message for own in by_subject.values() for message in _together(own)]
+
+
+def _together(messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
+    if len(messages) == 1:
+        return messages
+    records = [(message.message_id, bytes(record)) for message in messages for record in _RECORDS.decode(message.payload)]
+    bundles = in_bundles(records, most_bytes=MOST_RECORDS_BYTES, most=MOST_RECORDS)
+    return [
+        # What is published again by another replica comes as it was committed: whoever reads it finds its records known.
+        Outgoing(subject=messages[0].subject, payload=joined(bundle), message_id=f"{bundle[0][0]}.{number}.of.{len(records)}")
+        for number, bundle in enumerate(bundles, 1)
     ]
 
 
