@@ -70,16 +70,17 @@ async def running_orchestrator(
     *,
     tracing: Tracing | None = None,
     registry: CollectorRegistry | None = None,
+    instance_id: str = "orchestrator_test",
     **settings: Any,
 ) -> AsyncIterator[None]:
-    """One replica, drained at the end. Patience is short."""
+    """One replica, drained at the end. Patience is short. Several at one broker need ids of their own."""
     stop = asyncio.Event()
     given = {"orchestrator_sweep_seconds": 0.05, "orchestrator_unclaimed_seconds": 1.0, "orchestrator_lease_seconds": 1.0}
     clock = SystemClock()
     surroundings = Surroundings(
         service="orchestrator",
         version="test",
-        instance_id="orchestrator_test",
+        instance_id=instance_id,
         settings=OrchestratorSettings(orchestrator_database_url=Secret("unused"), **{**given, **settings}),
         clock=clock,
         new_id=id_mint(clock=clock),
