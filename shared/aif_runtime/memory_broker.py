@@ -152,7 +152,9 @@ class MemoryBroker:
         self._takers.append(taker)
 
     def remove_taker(self, taker: Taker) -> None:
-        self._takers.remove(taker)
+        """Does nothing when it is gone."""
+        if taker in self._takers:
+            self._takers.remove(taker)
 
     def offer(self, offer: Offer) -> None:
         """Lost when the broker is down. Those who take a subject take turns."""

@@ -122,6 +122,7 @@ class MemoryBus:
         self._closed = False
         self._members: list[Member] = []
         self._listeners: list[Listener] = []
+        self._takers: list[Taker] = []
         self._answering: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -149,6 +150,7 @@ class MemoryBus:
     async def offer(self, offers: Sequence[Offer]) -> None:
         for offer in offers:
             check_sendable(offer.subject, offer.payload)
+            check_sendable(offer.refused_to, b"")
         self._check_open()
         for offer in offers:
             self._broker.offer(offer)
@@ -158,9 +160,11 @@ class MemoryBus:
         self._check_open()
         member = Taker(pattern=subject, group=group, take=taker)
         self._broker.add_taker(member)
+        self._takers.append(member)
         try:
             yield
         finally:
+            self._takers.remove(member)
             self._broker.remove_taker(member)
 
     async def ask(
@@ -230,6 +234,8 @@ class MemoryBus:
         self._broker.wake()
         for member in self._members:
             self._broker.leave(member)
+        for taker in self._takers:
+            self._broker.remove_taker(taker)
         if self._answering:
             _, unfinished = await asyncio.wait(self._answering, timeout=CLOSE_LIMIT_SECONDS)
             for task in unfinished:

@@ -171,6 +171,7 @@ class NatsBus:
     async def offer(self, offers: Sequence[Offer]) -> None:
         for offer in offers:
             check_sendable(offer.subject, offer.payload)
+            check_sendable(offer.refused_to, b"")
         self._check_open()
         await make_offers(self._connection, offers)
 

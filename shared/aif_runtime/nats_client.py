@@ -51,6 +51,10 @@ class ShortWayClient(Client):
             # The outermost loop of everything that comes: one message that cannot be taken must not end the connection.
             _logger.exception("message_not_taken", extra={"subject": subject.decode()})
 
+    async def leave(self, subscription: Subscription) -> None:
+        """Tell the server that nothing more is wanted; what it has sent by then is still taken. Raises the library's errors."""
+        await self.write(b"UNSUB %d\r\n" % subscription._id)
+
 
 class _ShortWay(functools.partial):  # type: ignore[type-arg]
     """How a subscription of ours is known again. A partial function, because the library accepts nothing else."""

@@ -209,12 +209,11 @@ class NatsConnection:
     async def drain(self, subscription: Subscription) -> None:
         """Unsubscribe, and return when all that had been sent to it was taken. Bounded in time."""
         if self._up.is_set():
+            # Not as the library does it, which forgets the subscription before the server knows of it and so loses messages.
             try:
-                async with asyncio.timeout(FLUSH_LIMIT_SECONDS):
-                    await subscription.drain()  # type: ignore[no-untyped-call]
-                self._subscriptions.discard(subscription)
-                return
-            except (TimeoutError, nats.errors.Error, OSError):
+                await self._client.leave(subscription)
+                await self.flush()
+            except (nats.errors.Error, BusUnavailable):
                 _logger.warning("nats_undrained", extra={"connection": self._name, "subject": subscription.subject})
         await self.unsubscribe(subscription)
 

@@ -30,6 +30,9 @@ async def taking_offers(connection: NatsConnection, subject: str, group: str, ta
     refused: asyncio.Queue[str] = asyncio.Queue()
 
     def take(message: Arrived) -> None:
+        if not message.reply:
+            _logger.warning("offer_from_nobody", extra={"subject": message.subject})
+            return
         offer = Offer(subject=message.subject, payload=message.data, headers=message.headers, refused_to=message.reply)
         if not taker(offer):
             refused.put_nowait(message.reply)
