@@ -5,7 +5,7 @@ the report, so a worker that dies anywhere leaves the packet to another one.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Protocol
@@ -64,8 +64,11 @@ _log = structlog.get_logger()
 
 
 class AttemptsInHand(Protocol):
-    """Where attempts are seen by those who refresh, cancel and drain them."""
+    """Where attempts are seen by those who refresh, cancel and drain them, and by a second delivery of the same."""
 
+    def begin(self, packet_id: str, attempt: int, /) -> None: ...
+    def settle(self, packet_id: str, attempt: int, /) -> None: ...
+    def is_unsettled(self, packet_id: str, attempt: int, /) -> bool: ...
     def add(self, attempt: Attempt, /) -> None: ...
     def discard(self, attempt: Attempt, /) -> None: ...
 
@@ -106,9 +109,10 @@ class Attendance:
         self._times = times
         self._redactor = redactor
 
-    async def attend(self, lease: Lease) -> float | None:
+    async def attend(self, lease: Lease, worked: Callable[[], None]) -> float | None:
         """Bring one delivery to its end. Gives the seconds to wait when it has to be attended to again, with the same lease.
 
+        `worked` is called when its action has ended: what is left is to have the report confirmed, which takes no slot.
         Raises BusUnavailable when the broker is away: the delivery comes again then.
         """
         delivery = lease.delivery
@@ -129,15 +133,20 @@ class Attendance:
         elif action is None or packet.worker_name != self._spec.worker_name:
             await self._decline(lease, packet)
         elif packet.grant is not None and packet.attempt > 0 and num_delivered == 1:
+            if self._in_hand.is_unsettled(packet.packet_id, packet.attempt):
+                # It was offered to us, and stored as well by somebody who did not know that we have it.
+                await lease.ack()
+                self._figures.packet("dropped")
+                return None
             permission = Permission(
                 attempt=packet.attempt,
                 grant=packet.grant,
                 timeout_ms=packet.control.timeout_ms,
                 asked_at=self._clock.monotonic(),
             )
-            await self._make(lease, packet, action, permission)
+            await self._make(lease, packet, action, permission, worked)
         else:
-            return await self._claim_and_make(lease, packet, action)
+            return await self._claim_and_make(lease, packet, action, worked)
         return None
 
     async def _bury(self, lease: Lease, reason: str) -> None:
@@ -162,7 +171,9 @@ class Attendance:
             await lease.ack()
         self._figures.packet("declined")
 
-    async def _claim_and_make(self, lease: Lease, packet: WorkPacket, action: ActionSpec) -> float | None:
+    async def _claim_and_make(
+        self, lease: Lease, packet: WorkPacket, action: ActionSpec, worked: Callable[[], None]
+    ) -> float | None:
         asked_at = self._clock.monotonic()
         answer = await self._claim(lease, packet)
         match answer:
@@ -174,7 +185,7 @@ class Attendance:
                     asked_at=asked_at,
                     alone=answer.alone,
                 )
-                await self._make(lease, packet, action, permission)
+                await self._make(lease, packet, action, permission, worked)
             case Later():
                 return await self._put_off(lease, answer.retry_after_ms / 1000)
             case None:
@@ -232,7 +243,20 @@ class Attendance:
         await lease.put_off(seconds)
         return None
 
-    async def _make(self, lease: Lease, packet: WorkPacket, action: ActionSpec, permission: Permission) -> None:
+    async def _make(
+        self, lease: Lease, packet: WorkPacket, action: ActionSpec, permission: Permission, worked: Callable[[], None]
+    ) -> None:
+        self._in_hand.begin(packet.packet_id, permission.attempt)
+        try:
+            attempt, report = await self._work_on(lease, packet, action, permission)
+            worked()
+            await self._settle(lease, attempt, report)
+        finally:
+            self._in_hand.settle(packet.packet_id, permission.attempt)
+
+    async def _work_on(
+        self, lease: Lease, packet: WorkPacket, action: ActionSpec, permission: Permission
+    ) -> tuple[Attempt, Completed | Failed]:
         with self._tracing.span(
             "attempt",
             parent=lease.delivery.headers,
@@ -264,7 +288,7 @@ class Attendance:
             finally:
                 self._in_hand.discard(attempt)
             _name_in_span(span, report)
-        await self._settle(lease, attempt, report)
+        return attempt, report
 
     def _note_call(self, headers: Mapping[str, str], call: ProviderCall) -> None:
         record_call_span(self._tracing, call, ended_ns=int(self._clock.now().timestamp() * 1_000_000_000), parent=headers)

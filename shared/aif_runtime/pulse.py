@@ -29,7 +29,8 @@ _log = structlog.get_logger()
 
 
 class InHand:
-    """What this worker holds: leases from the fetch on, attempts while their action runs."""
+    """What this worker holds: leases from the fetch on, attempts while their action runs, their names until the report is
+    confirmed."""
 
     def __init__(self) -> None:
         self.leases: set[Lease] = set()
@@ -38,6 +39,7 @@ class InHand:
         """Set while there is a lease."""
         self.works = asyncio.Event()
         """Set while there is an attempt."""
+        self._unsettled: set[tuple[str, int]] = set()
 
     def take(self, lease: Lease) -> None:
         self.leases.add(lease)
@@ -47,6 +49,17 @@ class InHand:
         self.leases.discard(lease)
         if not self.leases:
             self.holds.clear()
+
+    def begin(self, packet_id: str, attempt: int) -> None:
+        """From now on it is unsettled."""
+        self._unsettled.add((packet_id, attempt))
+
+    def settle(self, packet_id: str, attempt: int) -> None:
+        self._unsettled.discard((packet_id, attempt))
+
+    def is_unsettled(self, packet_id: str, attempt: int) -> bool:
+        """Whether it is worked on here, or its report under way."""
+        return (packet_id, attempt) in self._unsettled
 
     def add(self, attempt: Attempt) -> None:
         self.attempts.add(attempt)

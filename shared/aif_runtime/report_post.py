@@ -81,8 +81,9 @@ class ReportPost:
         subject = subjects.direct_report(replica, self._worker_name)
         try:
             answer = await self._bus.ask(subject, _written(letters), wait_seconds=self._answer_seconds)
-        except (NoAnswer, BusUnavailable):
-            # It may have been applied: then it does nothing when it is read again.
+        except (NoAnswer, BusUnavailable, ValueError):
+            # It may have been applied: then it does nothing when it is read again. What cannot be sent at all cannot be stored
+            # either, and those who wait for it learn it there.
             answer = b""
         for letter in letters:
             if answer != APPLIED:

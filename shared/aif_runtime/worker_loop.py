@@ -2,12 +2,14 @@
 
 A packet is offered first, and begun at once where a slot is free. What nobody takes waits at the broker, where each priority
 has a durable consumer, shared by all replicas. Beyond its slots a process holds only a few packets of each priority, so that
-any replica can take the others.
+any replica can take the others. An attempt holds its slot while it is worked on; having its report confirmed takes none.
 """
 
 import asyncio
+import contextvars
 import heapq
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import msgspec
 import structlog
@@ -42,6 +44,8 @@ from aif_runtime.worker_times import WorkerTimes
 PRIORITIES = (Priority.CRITICAL, Priority.HIGH, Priority.NORMAL, Priority.LOW)
 _RANKS = {priority.value: rank for rank, priority in enumerate(PRIORITIES)}
 _BEGUN_TOGETHER = 25
+_MOST_UNCONFIRMED = 64
+"""So many attempts at most wait for their reports' confirmation beside the slots: nobody works on and on while it fails."""
 _PAUSE_SECONDS = 0.5
 _LISTEN_SECONDS = 1.0
 _HAND_BACK_SECONDS = 0.2
@@ -179,12 +183,16 @@ class _Intake:
         self._waiting: list[tuple[int, int, Lease]] = []
         self._waiting_by_rank = [0] * len(PRIORITIES)
         self._arrivals = 0
-        self._working: set[asyncio.Task[None]] = set()
+        self._in_slots: set[Lease] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
+        """Of those in the slots, and of those whose report is not confirmed yet."""
         self._asked_beyond = 0
         """Slots that fetches under way may still fill."""
         self._kept: dict[Lease, asyncio.TimerHandle] = {}
         """Packets that wait for their grant here."""
         self._room = [asyncio.Event() for _ in PRIORITIES]
+        self._context = contextvars.copy_context()
+        """That of no attempt."""
 
     async def run(self, drain_seconds: float) -> None:
         try:
@@ -195,7 +203,7 @@ class _Intake:
                 group.create_task(self._wake_at_stop())
             await self._drain(drain_seconds)
         finally:
-            for task in self._working:
+            for task in self._under_way:
                 task.cancel()
 
     async def make_way(self) -> None:
@@ -219,8 +227,7 @@ class _Intake:
     def _takes(self, offer: Offer) -> bool:
         """Only what can begin at once: whatever has to wait does so where others see it."""
         rank = _RANKS.get(subjects.last_token(offer.subject))
-        is_free = len(self._working) < self._spec.slots and not self._stop.is_set() and not self._solitude.is_wanted
-        if rank is None or not is_free:
+        if rank is None or not self._may_begin():
             return False
         delivery = OfferedDelivery(self._bus, offer)
         lease = Lease(delivery, ack_wait_seconds=self._ack_wait_seconds, monotonic=self._monotonic, replica=delivery.replica)
@@ -252,7 +259,7 @@ class _Intake:
     async def _fetch_once(self, rank: int, deliveries: Deliveries, is_flowing: bool) -> bool:
         """True when packets came. An idle priority asks for a few; one that flows asks for every free slot."""
         own = self._ahead - self._waiting_by_rank[rank]
-        free = self._spec.slots - len(self._working) - len(self._waiting) - self._asked_beyond
+        free = self._free_slots() - len(self._waiting) - self._asked_beyond
         beyond = max(free, 0) if is_flowing else 0
         if own + beyond <= 0 or self._solitude.is_wanted:
             self._room[rank].clear()
@@ -277,8 +284,15 @@ class _Intake:
                 self._accept(rank, lease)
         return bool(batch)
 
+    def _free_slots(self) -> int:
+        slots = self._spec.slots
+        return min(slots - len(self._in_slots), slots + _MOST_UNCONFIRMED - len(self._under_way))
+
+    def _may_begin(self) -> bool:
+        return self._free_slots() > 0 and not self._stop.is_set() and not self._solitude.is_wanted
+
     def _accept(self, rank: int, lease: Lease) -> None:
-        if len(self._working) < self._spec.slots:
+        if self._free_slots() > 0:
             self._begin(rank, lease)
             return
         self._arrivals += 1
@@ -286,22 +300,23 @@ class _Intake:
         heapq.heappush(self._waiting, (rank, self._arrivals, lease))
 
     def _begin(self, rank: int, lease: Lease) -> None:
-        task = asyncio.create_task(self._attend(rank, lease))
-        self._working.add(task)
-        # Called in this context: the task's own names an attempt, which the next one begun must not inherit.
-        task.add_done_callback(self._ended)
+        # An attempt is named in its context; this one may be begun in that of another, and must not inherit its name.
+        task = asyncio.create_task(self._attend(rank, lease), context=self._context.copy())
+        # Now, and not with its first step: an attempt that is to be alone may come before that.
+        self._solitude.join_company()
+        self._in_slots.add(lease)
+        self._under_way.add(task)
+        task.add_done_callback(partial(self._ended, lease))
 
     async def _attend(self, rank: int, lease: Lease) -> None:
         again_in: float | None = None
-        self._solitude.join_company()
         try:
-            again_in = await self._attendance.attend(lease)
+            again_in = await self._attendance.attend(lease, partial(self._leave_slot, lease))
         except BusUnavailable as failure:
             _log.warning("packet_left_to_redelivery", reason=str(failure))
         except Exception:  # noqa: BLE001 the outermost place of a packet: it is delivered again
             _log.error("packet_broke_the_worker", subject=lease.delivery.subject, exc_info=True)
         finally:
-            self._solitude.leave_company()
             if again_in is None:
                 self._in_hand.let_go(lease)
             else:
@@ -318,12 +333,17 @@ class _Intake:
         else:
             self._accept(rank, lease)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._working.discard(task)
-        if self._waiting and not self._stop.is_set():
-            rank, _, lease = heapq.heappop(self._waiting)
+    def _ended(self, lease: Lease, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._solitude.leave_company()
+        self._leave_slot(lease)
+
+    def _leave_slot(self, lease: Lease) -> None:
+        self._in_slots.discard(lease)
+        if self._waiting and self._may_begin():
+            rank, _, next_one = heapq.heappop(self._waiting)
             self._waiting_by_rank[rank] -= 1
-            self._begin(rank, lease)
+            self._begin(rank, next_one)
         self._wake()
 
     async def _wake_at_stop(self) -> None:
@@ -348,8 +368,8 @@ class _Intake:
             if attempt.is_waiting:
                 attempt.stop(StopReason.HANDED_BACK)
         limit = within_seconds
-        while self._working:
-            await asyncio.wait(self._working, timeout=limit)
+        while self._under_way:
+            await asyncio.wait(self._under_way, timeout=limit)
             # Again and again, because a claim under way may still begin an attempt.
             for attempt in tuple(self._in_hand.attempts):
                 attempt.stop(StopReason.HANDED_BACK)
