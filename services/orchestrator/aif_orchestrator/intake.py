@@ -155,8 +155,10 @@ class Intake:
         if not self._is_open:
             return TO_BE_STORED
         reports, poison = read_reports(question.payload, worker=subjects.last_token(question.subject))
-        self._relay.has_come_of(report.packet_id for report in reports)
         failed = await self._apply_all(reports)
+        # Of the others nothing has come yet: their worker may die before it has stored what it reports.
+        not_applied = {report.packet_id for report, _ in failed}
+        self._relay.has_come_of(report.packet_id for report in reports if report.packet_id not in not_applied)
         return TO_BE_STORED if poison or failed else APPLIED
 
     async def _take_reports(self, delivery: Delivery) -> Sequence[Poison]:

@@ -277,14 +277,21 @@ class CoreHistories(RuleBasedStateMachine):
 
     @rule(stage_id=STAGES, which=WHICH)
     def find_untold(self, stage_id: str, which: str) -> None:
-        """A replica died before it published a packet, or before it noted that it had."""
+        """A replica died before it published a packet, or before it noted that it had; or nothing was heard of an offer."""
         stage_id = self._stage(stage_id)
         before = self.story.execution
-        number = self._number(which, self._run(stage_id).dispatches)
+        run = self._run(stage_id)
+        number = self._number(which, run.dispatches)
+        is_newest = run.status is StageStatus.QUEUED and number == run.dispatches
+        is_paused = before.status is ExecutionStatus.PAUSED
 
         self.story.happens(PacketUntold(stage_id=stage_id, packet_id=f"packet_1.{stage_id}.{number}"))
 
-        assert self.story.execution is before or self.story.execution == before
+        written = [(command.packet.packet_id, command.is_repeated) for command in self._dispatched_by_the_last_step()]
+        assert written == ([(f"packet_1.{stage_id}.{number}", True)] if is_newest and not is_paused else [])
+        due_at = self.story.circumstances.at_ms if is_newest and is_paused else run.due_at
+        assert self._run(stage_id) == msgspec.structs.replace(run, due_at=due_at)
+        assert msgspec.structs.replace(self.story.execution, stages=before.stages) == before
         self._read_news()
 
     @rule(stage_id=STAGES, answer=st.sampled_from(("loaded", "loaded", "stored", "stored", "gone")))
@@ -466,6 +473,9 @@ class CoreHistories(RuleBasedStateMachine):
             return said
         stages = self.story.execution.stages
         return next((key for key, run in stages.items() if not run.status.is_final and run.status != "waiting"), "one")
+
+    def _dispatched_by_the_last_step(self) -> list[DispatchPacket]:
+        return [command for command in self.story.commands if isinstance(command, DispatchPacket)]
 
     def _run(self, stage_id: str) -> StageRun:
         return self.story.execution.stages.get(stage_id, StageRun())

@@ -1,4 +1,7 @@
-"""What becomes of a message with several reports when some of them cannot be applied, over an engine that the test directs."""
+"""What becomes of reports, stored ones and those told directly, when some of them cannot be applied.
+
+The test directs the engine.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -18,7 +21,7 @@ from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.execution.happenings import Happening
 from aif_orchestrator.intake import Intake
 from aif_runtime.bus import ConsumerSpec, Outgoing
-from aif_runtime.failures import DatabaseUnavailable
+from aif_runtime.failures import BlobStoreUnavailable, DatabaseUnavailable, NoAnswer
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
@@ -33,12 +36,22 @@ class DirectedEngine:
     def __init__(self) -> None:
         self.taken: list[str] = []
         self.failures: dict[str, Exception] = {}
+        self.is_committing = False
+        """While it is, nothing is answered that has been taken."""
+        self._uncommitted: list[asyncio.Future[Applied]] = []
+
+    def commits(self) -> None:
+        self.is_committing = False
+        for applied in self._uncommitted:
+            applied.set_result(Applied())
 
     def submit(self, execution_id: str, happening: Happening) -> "asyncio.Future[Applied]":
         self.taken.append(execution_id)
         applied: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         failure = self.failures.get(execution_id)
-        if failure is None:
+        if self.is_committing:
+            self._uncommitted.append(applied)
+        elif failure is None:
             applied.set_result(Applied())
         else:
             applied.set_exception(failure)
@@ -55,12 +68,21 @@ class NotingRelay:
         self.came += packet_ids
 
 
+class DistantBlobs(MemoryBlobStore):
+    are_away = False
+
+    async def get(self, ref: BlobRef) -> bytes:
+        if self.are_away:
+            raise BlobStoreUnavailable(f"{ref.storage_key} is out of reach")
+        return await super().get(ref)
+
+
 class IntakeRig:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.broker = MemoryBroker(clock=self.clock.monotonic)
         self.bus = MemoryBus(self.broker)
-        self.blobs = MemoryBlobStore()
+        self.blobs = DistantBlobs()
         self.engine = DirectedEngine()
         self.relay = NotingRelay()
         self.intake = Intake(
@@ -72,6 +94,24 @@ class IntakeRig:
             lease_seconds=30,
             redactor=Redactor(),
         )
+        self._running: asyncio.Task[None] | None = None
+
+    async def starts(self) -> None:
+        self._running = asyncio.create_task(self.intake.run())
+        await eventually(lambda: self.intake._is_open, what="it takes in")
+
+    async def stops(self) -> None:
+        """Its bus stays open, as that of a replica which works off what it has taken in."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+
+    async def told_directly(self, *told: Report | Mapping[str, str]) -> bytes:
+        """The answer."""
+        return await self.asked(msgspec.json.encode(told))
+
+    async def asked(self, payload: bytes) -> bytes:
+        return await self.bus.ask("aif.direct.report.replica_1.maker", payload, wait_seconds=5)
 
     async def told(self, *told: Report | Mapping[str, str]) -> None:
         await self.bus.publish([Outgoing(subject=subjects.report("maker"), payload=msgspec.json.encode(told))])
@@ -103,10 +143,9 @@ class IntakeRig:
 @pytest.fixture
 async def rig() -> AsyncIterator[IntakeRig]:
     rig = IntakeRig()
-    running = asyncio.create_task(rig.intake.run())
+    await rig.starts()
     yield rig
-    running.cancel()
-    await asyncio.wait([running])
+    await rig.stops()
     await rig.bus.close()
 
 
@@ -212,3 +251,98 @@ async def test_a_result_that_has_to_be_fetched_is_applied_with_the_others(rig: I
     await rig.nothing_is_left()
 
     assert sorted(rig.engine.taken) == ["exec_1", "exec_2", "exec_3"]
+
+
+async def test_reports_told_directly_are_answered_after_their_commit_and_not_stored(rig: IntakeRig) -> None:
+    rig.engine.is_committing = True
+    asking = asyncio.create_task(rig.told_directly(failed(1), failed(2)))
+    await rig.taken("exec_1", "exec_2")
+    answered_before = asking.done()
+
+    rig.engine.commits()
+    answer = await asking
+
+    assert (answered_before, answer) == (False, b"applied")
+    assert (rig.left(), await rig.letters()) == (0, [])
+
+
+async def test_the_relay_hears_what_has_come_of_its_packets_when_their_reports_are_committed(rig: IntakeRig) -> None:
+    far = await rig.blobs.put("data/exec_2/one/output", b'{"made":2}', inline_limit_bytes=0)
+    rig.engine.is_committing = True
+    asking = asyncio.create_task(rig.told_directly(failed(1), completed(2, far)))
+    await rig.taken("exec_1", "exec_2")
+    came_before = list(rig.relay.came)
+
+    rig.engine.commits()
+    await asking
+
+    assert (came_before, rig.relay.came) == ([], ["pkt_1", "pkt_2"])
+
+
+async def test_stored_reports_say_nothing_of_what_this_replica_has_offered(rig: IntakeRig) -> None:
+    await rig.told(failed(1))
+
+    await rig.nothing_is_left()
+
+    assert (rig.engine.taken, rig.relay.came) == (["exec_1"], [])
+
+
+@pytest.mark.parametrize("failure", [NotApplied("a mistake of ours"), DatabaseUnavailable("away")])
+async def test_directly_told_reports_that_cannot_all_be_applied_are_to_be_stored(rig: IntakeRig, failure: Exception) -> None:
+    rig.engine.failures["exec_2"] = failure
+
+    answer = await rig.told_directly(failed(1), failed(2), failed(3))
+
+    assert answer == b"store"
+    assert rig.engine.taken == ["exec_1", "exec_2", "exec_3"]
+    assert rig.relay.came == ["pkt_1", "pkt_3"]
+    assert await rig.letters() == []
+
+
+async def test_a_directly_told_result_is_to_be_stored_while_its_bytes_cannot_be_read(rig: IntakeRig) -> None:
+    far = await rig.blobs.put("data/exec_1/one/output", b'{"made":1}', inline_limit_bytes=0)
+    rig.blobs.are_away = True
+
+    answer = await rig.told_directly(completed(1, far), failed(2))
+
+    assert (answer, rig.engine.taken) == (b"store", ["exec_2"])
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"[]", b"not json", b'[{"type":"nope"}]', msgspec.json.encode([failed(1), {"type": "nope"}])],
+    ids=["empty", "none", "no json", "unknown", "one of two"],
+)
+async def test_what_nobody_can_read_is_to_be_stored_and_is_buried_only_there(rig: IntakeRig, payload: bytes) -> None:
+    answer = await rig.asked(payload)
+
+    assert answer == b"store"
+    assert await rig.letters() == []
+
+
+async def test_the_readable_ones_among_directly_told_reports_are_applied_at_once(rig: IntakeRig) -> None:
+    await rig.told_directly(failed(1), {"type": "nope"}, failed(2))
+
+    assert rig.engine.taken == ["exec_1", "exec_2"]
+    assert rig.relay.came == ["pkt_1", "pkt_2"]
+
+
+async def test_a_worker_tells_its_own_reports_only(rig: IntakeRig) -> None:
+    answer = await rig.bus.ask("aif.direct.report.replica_1.baker", msgspec.json.encode([failed(1)]), wait_seconds=5)
+
+    assert (answer, rig.engine.taken, rig.relay.came) == (b"store", [], [])
+
+
+async def test_a_replica_that_is_stopping_has_reports_stored(rig: IntakeRig) -> None:
+    await rig.stops()
+
+    answer = await rig.told_directly(failed(1))
+
+    assert (answer, rig.engine.taken, rig.relay.came) == (b"store", [], [])
+
+
+async def test_another_replica_is_not_asked(rig: IntakeRig) -> None:
+    with pytest.raises(NoAnswer):
+        await rig.bus.ask("aif.direct.report.replica_2.maker", msgspec.json.encode([failed(1)]), wait_seconds=5)
+
+    assert rig.engine.taken == []

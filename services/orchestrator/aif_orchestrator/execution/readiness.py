@@ -163,11 +163,17 @@ def resend(draft: Draft, stage_id: str) -> None:
 
 
 def tell_again(draft: Draft, happening: PacketUntold) -> None:
-    """The same packet once more, if it is the newest; the broker drops it when it has it already."""
+    """The same packet once more, if it is the newest; the broker drops it when it has it already.
+
+    During a pause nothing is offered: the stage is due as soon as that ends.
+    """
     stage_id = happening.stage_id
     run = draft.stages[stage_id]
     newest = packet_id(draft.execution.execution_id, stage_id, run.dispatches)
-    if happening.packet_id != newest or draft.execution.status is ExecutionStatus.PAUSED:
+    if happening.packet_id != newest:
+        return
+    if draft.execution.status is ExecutionStatus.PAUSED:
+        draft.change(stage_id, due_at=draft.at)
         return
     opened_its_attempt = run.attempt > run.ended and run.resends == 0
     packet = packet_of(draft, stage_id, run, FREE_GRANT if opened_its_attempt else None)
