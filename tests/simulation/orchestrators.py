@@ -4,7 +4,7 @@ Every replica may die between any two effects. What it held in memory is gone; t
 remain.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,7 @@ from aif_orchestrator.engine.batch import (
     follow_ups_of,
     messages_of,
     moves_of,
+    new_packets_of,
     packets_of,
     settlements_of,
     work_out,
@@ -54,6 +55,7 @@ from aif_orchestrator.execution.happenings import (
     Patience,
     TimePassed,
 )
+from aif_orchestrator.execution.readiness import packet_id
 from aif_orchestrator.execution.state import Execution
 from aif_orchestrator.store.batches import Committed, Decided
 from aif_orchestrator.store.journal import Versioned, entries_of
@@ -62,16 +64,17 @@ from simulation.broker import Broker, Delivery, Queue
 from simulation.ledger import ConstraintBroken
 from simulation.mechanisms import CHANGES_HAPPENINGS, CHANGES_STATES, Mechanism, granted_again
 from simulation.record import Record
+from simulation.relays import Offer, Relay
 from simulation.shapes import FREE, PAID, WORKER, Shapes
 from simulation.timeline import Timeline
 from simulation.truth import Truth
 from simulation.weather import Weather
 
-REPLICAS = 3
 ANSWER_MS = 5_000
+REPORT_ANSWER_MS = 3_000
+"""How long a worker waits for the replica that it reports to."""
 RETRY_MS = 1_000
 ADOPT_AFTER_MS = 5_000
-TIDY_MS = 1_000
 SWEEP_MS = 500
 MOST_OVERTAKEN = 10
 LONGEST_LAG_MS = 2_000
@@ -138,8 +141,7 @@ class Replica:
         self._inbox: list[Errand] = []
         self._is_busy = False
         self._remembered = Remembered()
-        self._published: list[int] = []
-        """Outbox rows to delete with the next commit."""
+        self.relay = cluster.relay_of(self)
         self._lag_ms = cluster.timeline.between(0, LONGEST_LAG_MS) if cluster.timeline.happens(cluster.weather.lag) else 0
         """How far its reckoning of the database's clock is behind."""
 
@@ -157,9 +159,7 @@ class Replica:
         if not cluster.timeline.happens(cluster.weather.crash):
             return False
         cluster.timeline.note(f"{self.name} DIES")
-        self.is_alive = False
-        for row in self._published:
-            cluster.adopt_later(row)
+        self.is_alive = self.relay.is_open = False
         cluster.timeline.after(cluster.timeline.between(50, 4_000), cluster.start, self)
         return True
 
@@ -187,7 +187,7 @@ class Replica:
             self._remembered.keep(seen)
         at_ms = self._cluster.timeline.now - self._lag_ms
         batch, worked = self._cluster.work_out(batch, {key: seen.execution for key, seen in known.items()}, at_ms)
-        decided = _decided(at_ms, worked, known, tuple(self._published))
+        decided = _decided(at_ms, worked, known, tuple(self.relay.published))
         delay = self._cluster.timeline.between(0, 4)
         self._cluster.timeline.after(delay, self._commit, batch, denied, worked, known, decided, times_overtaken)
 
@@ -223,12 +223,11 @@ class Replica:
             self._again([each for each in batch if each not in asked], {**denied, **asked}, times_overtaken)
             return
         if cluster.timeline.happens(cluster.weather.unknown_commit):
-            cluster.adopt_later(committed.outbox_id)
             self._give_up([*batch, *denied])
             return
         for errand, code in denied.items():
             errand.then(Applied(denied=code))
-        self._published = []
+        self.relay.are_deleted(decided.published)
         for revision in decided.revisions:
             self._remembered.keep(revision.after)
         self._act(worked, committed.outbox_id, decided.messages)
@@ -242,8 +241,10 @@ class Replica:
     def _act(self, worked: Sequence[Worked], outbox_id: int | None, messages: Sequence[Outgoing]) -> None:
         """What follows a commit, in either order, and perhaps not to its end."""
         cluster = self._cluster
+        if outbox_id is not None:
+            self.relay.begin(outbox_id)
         acts: list[Callable[[], None]] = [
-            partial(self._publish, outbox_id, messages),
+            partial(self._publish, worked, outbox_id, messages),
             partial(self._answer, worked),
             partial(self._follow_up, worked),
         ]
@@ -253,7 +254,6 @@ class Replica:
             if self.is_alive and not self.crashes():
                 act()
         if not self.is_alive:
-            cluster.adopt_later(outbox_id)
             return
         self._is_busy = False
         self._begin()
@@ -266,16 +266,10 @@ class Replica:
         self._is_busy = False
         self._begin()
 
-    def _publish(self, outbox_id: int | None, messages: Sequence[Outgoing]) -> None:
-        if self._cluster.publish(messages, self) and outbox_id is not None and not self.crashes():
-            self._published.append(outbox_id)
-            self._cluster.timeline.after(TIDY_MS, self._tidy, outbox_id)
-
-    def _tidy(self, outbox_id: int) -> None:
-        """Rows that no later commit has deleted."""
-        if self.is_alive and outbox_id in self._published:
-            self._published.remove(outbox_id)
-            self._cluster.record.outbox.pop(outbox_id, None)
+    def _publish(self, worked: Sequence[Worked], outbox_id: int | None, messages: Sequence[Outgoing]) -> None:
+        new_packets = {packet.packet_id for packet in new_packets_of(worked)}
+        if self._cluster.publish(messages, self, outbox_id, new_packets) and not self.crashes():
+            self.relay.finish_part(outbox_id)
 
     def _answer(self, worked: Sequence[Worked]) -> None:
         for each in worked:
@@ -334,13 +328,14 @@ class Cluster:
         self.record = record
         self.truth = truth
         self.blobs: dict[str, Any] = {}
+        self.offer_to_worker: Callable[[Offer], None] = _nothing
         self.tell_workers: Callable[[ControlMessage], None] = _nothing
         self.tell_clients: Callable[[ExecutionEvent, int], None] = _nothing
         self.tell_deciders: Callable[[ProviderCall], None] = _nothing
         self._broker = broker
         self._shapes = shapes
         self._without = without
-        self._replicas = [Replica(f"replica {number}", self) for number in range(REPLICAS)]
+        self._replicas = [Replica(f"replica {number}", self) for number in range(weather.replicas)]
         self._sweeps: dict[str, int] = {}
         paid_is_free = without is Mechanism.CLAIMS
         self._free_actions = frozenset({(WORKER, FREE), (WORKER, PAID)} if paid_is_free else {(WORKER, FREE)})
@@ -371,6 +366,46 @@ class Cluster:
         if replica is not None:
             replica.take(Errand(execution_id, happening, replied, committed))
         self.timeline.after(ANSWER_MS, answered, None)
+
+    def tell(self, relay: Relay, message: ReportsTold, then: Callable[[bool], None]) -> None:
+        """Reports for the replica that has offered their packets. `then` is called once: with whether all are applied."""
+        is_open = True
+
+        def answered(are_applied: bool) -> None:
+            nonlocal is_open
+            if is_open:
+                is_open = False
+                then(are_applied)
+
+        def replied(are_applied: bool) -> None:
+            if are_applied:
+                for told in message.told:
+                    relay.has_come_of(told.report.packet_id)
+            if not self.timeline.happens(self.weather.lost_answer):
+                self.timeline.after(self.timeline.between(1, 10), answered, are_applied)
+
+        replica = next((each for each in self._replicas if each.relay is relay and each.is_alive), None)
+        if replica is None:
+            self.timeline.after(self.timeline.between(1, 10), answered, False)
+            return
+        self.timeline.after(REPORT_ANSWER_MS, answered, False)
+        if not self.timeline.happens(self.weather.lost_offer):
+            self._apply_all(replica, [self._reported(told) for told in message.told], replied)
+
+    def relay_of(self, replica: Replica) -> Relay:
+        def tell_core(packet: WorkPacket, settle: Callable[[bool], None]) -> None:
+            untold = PacketUntold(stage_id=packet.stage_id, packet_id=packet.packet_id)
+            replica.take(Errand(packet.execution_id, untold, lambda applied: settle(applied is not None)))
+
+        return Relay(
+            timeline=self.timeline,
+            broker=self._broker,
+            truth=self.truth,
+            without=self._without,
+            offer=lambda offer: self.offer_to_worker(offer),
+            tell_core=tell_core,
+            delete=self.record.delete,
+        )
 
     def start(self, dead: Replica) -> None:
         """A new process in the place of a dead one; the dead one's name is kept for the trace."""
@@ -415,15 +450,21 @@ class Cluster:
         for each in worked:
             self._note_signs_of_life(each)
             self._must_offer_nothing_while_paused(each)
+            self._must_not_have_forgotten(each)
             if each.execution is not None:
                 self._must_wait_for_something(each.execution)
                 self._sweep_when_due(each.execution_id)
-        if self._without is Mechanism.OUTBOX and committed.outbox_id is not None:
+        if committed.outbox_id is None:
+            return committed
+        if self._without is Mechanism.OUTBOX:
             del self.record.outbox[committed.outbox_id]
             return msgspec.structs.replace(committed, outbox_id=None)
+        self._adopt_later(committed.outbox_id)
         return committed
 
-    def publish(self, messages: Sequence[Outgoing], replica: Replica) -> bool:
+    def publish(
+        self, messages: Sequence[Outgoing], replica: Replica, outbox_id: int | None = None, new_packets: Collection[str] = ()
+    ) -> bool:
         """False when the replica died before the last one was out."""
         for message in messages:
             if replica.crashes():
@@ -433,15 +474,10 @@ class Cluster:
                 packet = _PACKETS.decode(message.payload)
                 if self._without is Mechanism.CLAIMS and packet.action == PAID:
                     packet = msgspec.structs.replace(packet, grant=Grant(max_cost_usd=MAX_ATTEMPT_COST_USD))
-                self.timeline.note(f"publish {packet.packet_id} with {'a' if packet.grant else 'no'} grant")
-                self._broker.publish(Queue.WORK, packet, message.message_id)
+                replica.relay.send(packet, outbox_id, is_new=packet.packet_id in new_packets)
             elif message.subject.startswith(_EVENT_SUBJECT):
                 self._broker.publish_events(each.id for each in _EVENTS.decode(message.payload))
         return True
-
-    def adopt_later(self, outbox_id: int | None) -> None:
-        if outbox_id is not None:
-            self.timeline.after(ADOPT_AFTER_MS + self.timeline.between(0, 1_000), self._adopt, outbox_id)
 
     def load(self, stage_id: str, refs: dict[str, BlobRef]) -> Happening:
         if self.timeline.happens(self.weather.failure / 20):
@@ -522,6 +558,25 @@ class Cluster:
                 elif is_paused and isinstance(data, WorkflowResumed | CompensationStarted):
                     is_paused = False
 
+    def _must_not_have_forgotten(self, worked: Worked) -> None:
+        """Patience is for what waits at the broker, or was lost there. What never came so far is found much sooner."""
+        for command in worked.commands:
+            if isinstance(command, DispatchPacket) and command.is_repeated and worked.before is not None:
+                packet = command.packet
+                before = worked.before.stages[packet.stage_id]
+                earlier = packet_id(packet.execution_id, packet.stage_id, before.dispatches)
+                if earlier != packet.packet_id and self._has_forgotten(earlier, before.due_at or 0):
+                    self.truth.violated("forgotten", f"{earlier} was never stored, and nobody saw after it")
+
+    def _has_forgotten(self, offered: str, due_at: int) -> bool:
+        """Whether its patience has come to its end, and not because a pause has."""
+        offered_at = self.truth.offered_at.get(offered)
+        if offered_at is None or offered in self.truth.found_packets or due_at < offered_at + PATIENCE.unclaimed_ms // 2:
+            return False
+        rows = [key for key, row in self.record.outbox.items() if any(each.packet_id == offered for each in row.packets)]
+        # A row that is nobody's is going to be adopted, if not by the one who died over that.
+        return all(any(each.is_alive and each.relay.holds(row) for each in self._replicas) for row in rows)
+
     def _must_wait_for_something(self, execution: Execution) -> None:
         """An execution whose only hope is its deadline has been forgotten, unless it is held."""
         if execution.status not in _WORKS:
@@ -537,14 +592,18 @@ class Cluster:
             errand.then(Applied(answer=grant))
         return grant is not None
 
+    def _adopt_later(self, outbox_id: int) -> None:
+        self.timeline.after(ADOPT_AFTER_MS + self.timeline.between(0, 1_000), self._adopt, outbox_id)
+
     def _adopt(self, outbox_id: int) -> None:
+        """By any replica but the one that still sees after it."""
         row = self.record.outbox.get(outbox_id)
         if row is None:
             return
         # Whoever adopts it may die over it.
-        self.adopt_later(outbox_id)
+        self._adopt_later(outbox_id)
         replica = self._anybody()
-        if replica is None or not self.publish(row.messages, replica) or replica.crashes():
+        if replica is None or replica.relay.holds(outbox_id) or not self.publish(row.messages, replica) or replica.crashes():
             return
         told: list[Applied] = []
 
@@ -599,6 +658,8 @@ class Cluster:
             if isinstance(report, Completed | Failed):
                 key = (report.execution_id, report.stage_id, report.attempt)
                 self.truth.report_was_told(key, told.calls)
+            elif isinstance(report, Declined):
+                self.truth.found_packets.add(report.packet_id)
 
         return report.execution_id, happening_of(report, self.blobs), committed
 
@@ -611,28 +672,35 @@ class Cluster:
         return self._take(delivery, [(booked.call.execution_id, booked, committed)])
 
     def _take(self, delivery: Delivery, arrived: "Sequence[_Arrived]") -> bool:
-        """All of a message by one replica, each by itself; it comes again as a whole when one of them could not be stored."""
+        """All of a message by one replica; it comes again as a whole when one of them could not be stored."""
         replica = self._anybody()
         if replica is None:
             return False
+
+        def settle(are_applied: bool) -> None:
+            if are_applied:
+                delivery.ack()
+            else:
+                delivery.retry_later(RETRY_MS)
+
+        self._apply_all(replica, arrived, settle)
+        return True
+
+    def _apply_all(self, replica: Replica, arrived: "Sequence[_Arrived]", then: Callable[[bool], None]) -> None:
+        """Each by itself. `then` takes whether all of them are committed."""
         answers: list[Applied | None] = []
 
         def settle(applied: Applied | None) -> None:
             answers.append(applied)
-            if len(answers) < len(arrived):
-                return
-            if None in answers:
-                delivery.retry_later(RETRY_MS)
-            else:
-                delivery.ack()
+            if len(answers) == len(arrived):
+                then(None not in answers)
 
         if self._without is Mechanism.ACK_AFTER_COMMIT:
-            delivery.ack()
+            then(True)
         for execution_id, happening, committed in arrived:
             if self._without is Mechanism.ACK_AFTER_COMMIT:
                 committed()
             replica.take(Errand(execution_id, happening, settle, committed))
-        return True
 
 
 _Arrived = tuple[str, Happening, Callable[[], None]]

@@ -90,6 +90,9 @@ class Record:
         self.outbox[self._outbox_rows] = OutboxRow(messages=others, packets=decided.packets)
         return Committed(stale=frozenset(), denied={}, outbox_id=self._outbox_rows, at_ms=now)
 
+    def delete(self, outbox_id: int) -> None:
+        self.outbox.pop(outbox_id, None)
+
     def _check(self, emitted: Sequence[EmitEvent]) -> None:
         known = len(self.events.get(emitted[0].event.subject, [])) if emitted else 0
         for number, each in enumerate(emitted, known + 1):

@@ -63,6 +63,10 @@ class Truth:
         """Every result that was ever reported, as rules see it, by its storage key."""
         self.packets: dict[AttemptKey, str] = {}
         """The packet for which each attempt was granted."""
+        self.offered_at: dict[str, int] = {}
+        """By packet id, when it was offered to a worker."""
+        self.found_packets: set[str] = set()
+        """Ids of the packets that were ever stored at the broker, whose report was, or that were declined by a worker."""
         self.waiting: set[AttemptKey] = set()
         """Attempts that wait to be alone: their time has not begun."""
         self.seen: Counter[str] = Counter()

@@ -11,6 +11,8 @@ ALL_OF_IT = "1"
 class Weather(Struct, frozen=True, kw_only=True):
     """Fields without a unit are probabilities, each time there is an occasion. The defaults are a calm day."""
 
+    replicas: int = 3
+    """Of the orchestrator."""
     crash: float = 0.0
     """A replica of the orchestrator dies between two effects."""
     refused_commit: float = 0.0
@@ -20,6 +22,8 @@ class Weather(Struct, frozen=True, kw_only=True):
     lag: float = 0.0
     """A replica's reckoning of the database's clock is behind."""
     lost_answer: float = 0.0
+    lost_offer: float = 0.0
+    """A packet that is offered, or a report to the replica that had offered it, is lost without a word."""
     death: float = 0.0
     """A worker dies between two effects."""
     freeze: float = 0.0
@@ -89,6 +93,7 @@ def weather_of(chance: random.Random) -> Weather:
         unknown_commit=some(often / 2, 0.1),
         lag=some(often / 2, 0.5),
         lost_answer=some(often / 2, 0.2),
+        lost_offer=some(often / 2, 0.3),
         death=some(often, 0.04),
         freeze=some(often, 0.04),
         twice=some(often, 0.3),
@@ -110,4 +115,5 @@ def weather_of(chance: random.Random) -> Weather:
         wipes_at=moments(often / 2, most=16),
         forgets_at=moments(often / 2),
         replays_at=moments(often / 2),
+        replicas=1 if chance.random() < 0.15 else 3,
     )

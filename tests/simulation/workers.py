@@ -1,6 +1,6 @@
 """The workers: they claim, call, beat, report and acknowledge as the worker runtime does, and die or freeze at any step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +18,7 @@ from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgres
 from simulation.broker import ACK_WAIT_MS, Broker, Delivery, Queue
 from simulation.mechanisms import Mechanism
 from simulation.orchestrators import PATIENCE, Cluster, ReportsTold, ReportTold, UsageTold
+from simulation.relays import Offer, Relay
 from simulation.shapes import HIGHEST_MARK, PAID, WORKER
 from simulation.timeline import Timeline
 from simulation.truth import Truth
@@ -41,7 +42,7 @@ Step = Callable[["Hand"], None]
 class Hand:
     """One delivery in a worker's hands."""
 
-    def __init__(self, delivery: Delivery, now: int) -> None:
+    def __init__(self, delivery: Delivery | Offer, now: int) -> None:
         self.delivery = delivery
         self.packet: WorkPacket = delivery.payload
         self.refreshed_at = now
@@ -94,14 +95,24 @@ class Worker:
         self._post: list[Hand] = []
         """Whose reports wait for their message."""
 
-    def take(self, delivery: Delivery) -> bool:
-        if not self.is_alive or len(self.hands) >= SLOTS or any(hand.is_alone for hand in self.hands):
+    def take(self, delivery: Delivery | Offer) -> bool:
+        in_slots = sum(hand.told is None for hand in self.hands)
+        if not self.is_alive or in_slots >= SLOTS or any(hand.is_alone for hand in self.hands):
             return False
         hand = Hand(delivery, self._now)
         self.hands.append(hand)
         self._soon(self._timeline.between(0, 3), self._attend, hand)
         self._soon(BEAT_MS, self._beat, hand)
         return True
+
+    def hear(self, offer: Offer) -> None:
+        """Take it at once or refuse it; a worker that is frozen does so when it thaws, and a dead one is silent."""
+        if not self.is_alive:
+            return
+        if self._now < self._frozen_until:
+            self._timeline.after(self._frozen_until - self._now, self.hear, offer)
+        elif not self.take(offer):
+            offer.refuse()
 
     def obey(self, message: ControlMessage) -> None:
         for hand in tuple(self.hands):
@@ -155,9 +166,16 @@ class Worker:
         elif self._timeline.happens(self._shop.weather.decline):
             self._decline(hand)
         elif packet.grant is not None and packet.attempt > 0 and number == 1:
+            if self._is_unsettled(packet):
+                self._ack(hand)
+                return
             self._begin(hand, packet.attempt, packet.grant.max_cost_usd, packet.control.timeout_ms)
         else:
             self._claim(hand, 1)
+
+    def _is_unsettled(self, packet: WorkPacket) -> bool:
+        """It was offered to us, and stored as well by somebody who did not know that we have it."""
+        return any(hand.packet.packet_id == packet.packet_id and hand.attempt == packet.attempt for hand in self.hands)
 
     def _claim(self, hand: Hand, times: int) -> None:
         """Ask, and once more under the same name when no answer comes: the attempt may be ours already."""
@@ -421,11 +439,43 @@ class Worker:
             self._soon(0 if is_alone else self._timeline.between(0, LONGEST_POST_MS), self._send_together, hand)
 
     def _send_together(self, _: Hand) -> None:
-        """And acknowledge the packets, each after the message with its report is stored."""
+        """To the replicas that have offered the packets; the others are stored."""
         hands, self._post = self._post, []
-        told = tuple(hand.told for hand in hands if hand.told is not None)
+        together: dict[Relay | None, list[Hand]] = {}
+        for hand in hands:
+            delivery = hand.delivery
+            together.setdefault(delivery.relay if isinstance(delivery, Offer) else None, []).append(hand)
+        for relay, some in together.items():
+            if relay is None:
+                self._store_reports(some)
+            else:
+                self._tell_replica(relay, some)
+            if not self.is_alive:
+                return
+
+    def _store_reports(self, hands: Sequence[Hand]) -> None:
+        """And acknowledge the packets, each after the message with its report is stored."""
+        told = _told_of(hands)
+        self._shop.truth.found_packets.update(each.report.packet_id for each in told)
         names = [f"{each.report.execution_id}.{each.report.stage_id}.{each.report.attempt}" for each in told]
         self._shop.broker.publish(Queue.REPORTS, ReportsTold(told=told), f"{self.instance_id} {' '.join(names)}")
+        self._ack_all(hands)
+
+    def _tell_replica(self, relay: Relay, hands: Sequence[Hand]) -> None:
+        def then(are_applied: bool) -> None:
+            self._soon(0, self._heard_from_replica, hands[0], hands, are_applied)
+
+        self._shop.cluster.tell(relay, ReportsTold(told=_told_of(hands)), then)
+
+    def _heard_from_replica(self, _: Hand, hands: Sequence[Hand], are_applied: bool) -> None:
+        if are_applied:
+            self._shop.truth.seen["told directly"] += 1
+            self._ack_all(hands)
+        else:
+            self._shop.truth.seen["stored after all"] += 1
+            self._store_reports(hands)
+
+    def _ack_all(self, hands: Sequence[Hand]) -> None:
         for hand in hands:
             if self._dies():
                 return
@@ -478,6 +528,7 @@ class Workshop:
         self._workers = [Worker(place, 1, self) for place in range(WORKERS)]
         self._made = 0
         broker.consume(Queue.WORK, self._take)
+        cluster.offer_to_worker = self._offer
         cluster.tell_workers = self._tell_all
 
     def hire(self, place: int, life: int) -> None:
@@ -574,9 +625,24 @@ class Workshop:
         first = int(self.timeline.chance.random() * WORKERS)
         return any(self._workers[(first + number) % WORKERS].take(delivery) for number in range(WORKERS))
 
+    def _offer(self, offer: Offer) -> None:
+        """To one of those who are there, at most once; if there is none, the broker itself refuses."""
+        alive = [worker for worker in self._workers if worker.is_alive]
+        if self.timeline.happens(self.weather.lost_offer):
+            self.timeline.note(f"{offer.payload.packet_id} is lost")
+        elif alive:
+            worker = alive[int(self.timeline.chance.random() * len(alive))]
+            self.timeline.after(self.timeline.between(1, 20), worker.hear, offer)
+        else:
+            offer.refuse()
+
     def _tell_all(self, message: ControlMessage) -> None:
         for worker in self._workers:
             worker.obey(message)
+
+
+def _told_of(hands: Sequence[Hand]) -> tuple[ReportTold, ...]:
+    return tuple(hand.told for hand in hands if hand.told is not None)
 
 
 def _metrics(hand: Hand, now: int) -> Metrics:
