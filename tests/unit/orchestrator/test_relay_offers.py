@@ -83,12 +83,16 @@ class RelayRig:
 
     async def was_offered(self, *packet_ids: str) -> None:
         await eventually(lambda: self.offered_ids() == list(packet_ids), what=f"{packet_ids} were offered")
-        # What had been taken for storing would be stored by now.
-        await self.relay.idle()
+        await self.is_settled()
 
     async def was_stored(self, *message_ids: str) -> None:
         await eventually(lambda: self.stored_ids() == list(message_ids), what=f"{message_ids} were stored")
-        await self.relay.idle()
+        await self.is_settled()
+
+    async def is_settled(self) -> None:
+        """What was to be stored is."""
+        async with asyncio.timeout(5):
+            await self.relay.idle()
 
     def offered_ids(self) -> list[str]:
         return [subjects.refused_packet(offer.refused_to) for offer in self.offered]
