@@ -311,7 +311,8 @@ class TestOverABroker:
         self, broker: MemoryBroker, post: ReportPost
     ) -> None:
         with pytest.raises(ValueError, match="store it as a blob"):
-            await post.send(failed(1, "x" * 1024 * 1024), replica="first")
+            async with asyncio.timeout(5):
+                await post.send(failed(1, "x" * 1024 * 1024), replica="first")
 
         async with MemoryBus(broker).listen("aif.report.*") as published:
             await post.send(failed(2), replica="first")

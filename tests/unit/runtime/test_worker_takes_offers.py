@@ -411,7 +411,7 @@ async def test_a_packet_that_comes_again_after_its_report_was_confirmed_is_begun
         await eventually(lambda: rig.told_directly)
         await rig.settles()
         await rig.offer(await rig.packet())
-        await rig.reports()
+        await eventually(lambda: rig.reports_stored() == 1)
 
     assert action.begun == ["exec_1", "exec_1"]
 
