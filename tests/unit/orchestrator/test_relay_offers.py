@@ -218,6 +218,22 @@ async def test_a_refusal_keeps_no_offer_from_other_priorities_and_workers(rig: R
     assert rig.stored_ids() == ["exec_1.one.1"]
 
 
+async def test_after_an_offer_that_was_lost_the_worker_gets_none_of_that_priority_for_half_a_minute(rig: RelayRig) -> None:
+    rig.relay.send(1, [packet(1)], [named(1)])
+    await rig.was_offered("exec_1.one.1")
+    # The core has been told that nothing was heard of it.
+    rig.relay.send(2, [packet(1)])
+
+    rig.clock.advance(29.9)
+    rig.relay.send(3, [packet(2)], [named(2)])
+    await rig.was_stored("exec_1.one.1", "exec_2.one.1")
+    rig.clock.advance(0.1)
+    rig.relay.send(4, [packet(3), packet(4)], [named(3), named(4)])
+    await rig.was_offered("exec_1.one.1", "exec_3.one.1", "exec_4.one.1")
+
+    assert rig.stored_ids() == ["exec_1.one.1", "exec_2.one.1"]
+
+
 async def test_a_repeated_packet_is_never_offered(rig: RelayRig) -> None:
     rig.relay.send(1, [packet(1), packet(2)], [named(2)])
 

@@ -32,6 +32,8 @@ UNANSWERED_SECONDS = 3.0
 """Less than what makes a row stale, more than a worker needs for its first sign of life."""
 RELUCTANT_SECONDS = 0.5
 """So long after a refusal nothing is offered to a worker: it is busy, and each refusal costs two messages."""
+SILENT_SECONDS = 30.0
+"""The same after an offer that got lost: one of the worker's processes may be frozen, and would get every other one."""
 LISTEN_SECONDS = 5.0
 
 Apply = Callable[[str, Happening], Awaitable[object]]
@@ -109,6 +111,9 @@ class Relay:
                 self._begin_storing(row)
                 self._records.send(message, partial(self._is_stored, row))
             else:
+                if message.message_id in self._offered:
+                    # The core has written it again, so the offer was lost.
+                    self._reluctant_until[message.subject] = now + SILENT_SECONDS
                 stored.append(message)
         if stored:
             self._store(row, stored)
