@@ -156,6 +156,8 @@ class Replica:
     def crashes(self) -> bool:
         """Between any two effects it may be the end."""
         cluster = self._cluster
+        if not self.is_alive:
+            return True
         if not cluster.timeline.happens(cluster.weather.crash):
             return False
         cluster.timeline.note(f"{self.name} DIES")
