@@ -188,6 +188,10 @@ class Attendance:
                 await self._make(lease, packet, action, permission, worked)
             case Later():
                 return await self._put_off(lease, answer.retry_after_ms / 1000)
+            case None if lease.replica is not None:
+                # The attempt may be granted to us already, and whoever has offered it may have let it go by now.
+                self._figures.packet("put_off")
+                return self._times.claim_again
             case None:
                 growing = min(2.0 ** (lease.delivery.num_delivered - 1), _LONGEST_CLAIM_PAUSE_SECONDS)
                 return await self._put_off(lease, growing)

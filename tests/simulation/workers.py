@@ -216,6 +216,9 @@ class Worker:
                 self._put_off(hand, wait_ms)
             case Superseded() | Cancelled():
                 self._ack(hand)
+            case _ if isinstance(hand.delivery, Offer):
+                # Whoever has offered it may have let it go by now.
+                self._soon(CLAIM_AGAIN_MS, self._attend, hand)
             case _:
                 self._put_off(hand, min(1_000 * 2 ** (hand.delivery.number - 1), 30_000))
 

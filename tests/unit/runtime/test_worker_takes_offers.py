@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-import pytest
 
 from aif_contracts import subjects
 from aif_contracts.packets import ClaimAnswer, ClaimRequest, Grant, Granted, Later, Superseded, WorkPacket
@@ -181,18 +180,9 @@ async def test_an_offered_packet_for_an_action_that_the_worker_has_not_is_declin
     assert rig.reports_stored() == 0
 
 
-@pytest.mark.parametrize(
-    "answer_claim",
-    [
-        pytest.param(lambda _: Later(retry_after_ms=2000, reason="no budget"), id="later"),
-        pytest.param(lambda _: "nonsense", id="no answer that is understood"),
-    ],
-)
-async def test_an_offered_packet_that_is_not_granted_now_is_refused_so_that_it_waits_at_the_broker(
-    answer_claim: Callable[[ClaimRequest], ClaimAnswer],
-) -> None:
+async def test_an_offered_packet_that_is_not_granted_now_is_refused_so_that_it_waits_at_the_broker() -> None:
     rig = OfferingRig()
-    rig.answer_claim = answer_claim
+    rig.answer_claim = lambda _: Later(retry_after_ms=2000, reason="no budget")
 
     async with rig.offering():
         await rig.offer_directly(await rig.packet(attempt=0, grant=None))
@@ -200,6 +190,26 @@ async def test_an_offered_packet_that_is_not_granted_now_is_refused_so_that_it_w
 
     assert rig.told_directly == []
     assert rig.set_aside("put_off") == 1
+
+
+async def test_an_offered_packet_whose_claim_is_not_answered_stays_and_is_claimed_under_the_same_name_until_it_is() -> None:
+    rig = OfferingRig()
+    claims: list[ClaimRequest] = []
+
+    def grant_the_fifth(claim: ClaimRequest) -> ClaimAnswer:
+        claims.append(claim)
+        return (
+            Granted(attempt=1, grant=Grant(max_cost_usd="1"), timeout_ms=60_000) if len(claims) == 5 else cast(Any, "nonsense")
+        )
+
+    rig.answer_claim = grant_the_fifth
+
+    async with rig.offering():
+        await rig.offer_directly(await rig.packet(attempt=0, grant=None))
+        await eventually(lambda: len(rig.told_directly) == 1, what="its report has come")
+
+    assert rig.refused == []
+    assert len({claim.claim_id for claim in claims}) == 1
 
 
 async def test_an_offered_packet_that_is_needed_no_more_is_neither_refused_nor_reported() -> None:
