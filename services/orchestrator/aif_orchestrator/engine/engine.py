@@ -8,8 +8,9 @@ database what is owed.
 Live executions are remembered, and every commit checks, under the rows' locks, that what it has worked from is still what is
 stored. If another replica was quicker with any of them, nothing is stored; the batch is worked out again from what is there.
 
-One batch is under way at a time, and the next one gathers meanwhile. Several at once would be smaller ones, and each costs a
-commit, a round trip and a publish; Postgres, broker and workers have enough to do beside the batch that is being committed.
+There are two lanes: while the database commits one batch the next one is worked out. An execution is in one of them at a time;
+what arrives for it meanwhile waits. The second lane is used only for many at once: each batch costs a commit, a round trip and
+a publish, and what waits a little shares them.
 """
 
 import asyncio
@@ -49,10 +50,13 @@ from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.journal import Entry, Revision, Versioned, entries_of
 from aif_runtime.bus import Outgoing
 from aif_runtime.failures import AlreadyStored, DatabaseUnavailable
-from aif_runtime.postgres import Connection, Database
+from aif_runtime.postgres import Connection, Database, HeldConnection
 from aif_runtime.telemetry import Tracing
 
 LARGEST_BATCH = 256
+LANES = 2
+WORTH_A_LANE = 24
+"""Arrivals; fewer wait for the batch that is under way."""
 MOST_OVERTAKEN = 10
 """Times that a batch is worked out again because others were quicker, before its arrivals are put off."""
 DATABASE_PAUSE_SECONDS = 0.2
@@ -101,7 +105,9 @@ class Engine:
         self._clock = database_clock
         self._blocked = blocked
         self._remembered = Remembered()
-        self._held = database.held()
+        self._free_lanes = [database.held() for _ in range(LANES)]
+        self._under_way: set[str] = set()
+        """Executions in one of the lanes."""
         self._inbox: list[Arrival] = []
         """Bounded by those who fill it: what is under way at the broker, and questions that wait for their answers."""
         self._something = asyncio.Event()
@@ -126,25 +132,51 @@ class Engine:
 
     async def run(self) -> None:
         """Until cancelled."""
+        lanes = tuple(self._free_lanes)
         try:
-            while True:
-                await self._something.wait()
-                batch, self._inbox = self._inbox[:LARGEST_BATCH], self._inbox[LARGEST_BATCH:]
-                await self._process(batch)
-                if not self._inbox:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    await self._something.wait()
                     self._something.clear()
-                    self._idle.set()
+                    while batch := self._next_batch():
+                        group.create_task(self._use_lane(self._free_lanes.pop(), batch))
         finally:
-            await self._held.close()
+            for lane in lanes:
+                await lane.close()
 
     async def idle(self) -> None:
         """Wait until everything that has arrived is committed."""
         await self._idle.wait()
 
-    async def _process(self, batch: list[Arrival]) -> None:
+    def _next_batch(self) -> list[Arrival]:
+        """Empty when nothing may begin now."""
+        least = 1 if len(self._free_lanes) == LANES else WORTH_A_LANE
+        if not self._free_lanes or len(self._inbox) < least:
+            return []
+        batch: list[Arrival] = []
+        rest: list[Arrival] = []
+        for arrival in self._inbox:
+            waits = len(batch) == LARGEST_BATCH or arrival.execution_id in self._under_way
+            (rest if waits else batch).append(arrival)
+        if len(batch) < least:
+            return []
+        self._inbox = rest
+        self._under_way.update(arrival.execution_id for arrival in batch)
+        return batch
+
+    async def _use_lane(self, lane: HeldConnection, batch: list[Arrival]) -> None:
+        await self._process(lane, batch)
+        self._under_way.difference_update(arrival.execution_id for arrival in batch)
+        self._free_lanes.append(lane)
+        if self._inbox:
+            self._something.set()
+        elif len(self._free_lanes) == LANES:
+            self._idle.set()
+
+    async def _process(self, lane: HeldConnection, batch: list[Arrival]) -> None:
         published = self._relay.take_published()
         try:
-            stored = await self._store(batch, published)
+            stored = await self._store(lane, batch, published)
         except DatabaseUnavailable as failure:
             self._relay.give_back(published)
             self._remembered.forget(arrival.execution_id for arrival in batch)
@@ -156,7 +188,7 @@ class Engine:
             # The outermost loop of the service: one arrival that cannot be applied must not stop the others.
             self._relay.give_back(published)
             self._remembered.forget(arrival.execution_id for arrival in batch)
-            await self._isolate(batch, failure)
+            await self._isolate(lane, batch, failure)
             return
         if stored.outbox_id is not None:
             self._relay.send(stored.outbox_id, stored.messages, new_packets_of(stored.worked))
@@ -170,13 +202,13 @@ class Engine:
         for each in stored.worked:
             self._spans.record(each)
 
-    async def _store(self, batch: list[Arrival], published: list[int]) -> _Stored:
+    async def _store(self, lane: HeldConnection, batch: list[Arrival], published: list[int]) -> _Stored:
         """Work the batch out and commit it, again and again while other replicas are quicker."""
         orders_are_new = True
         denied: list[tuple[Arrival, Applied]] = []
         for _ in range(MOST_OVERTAKEN):
             try:
-                async with self._held.connection() as connection:
+                async with lane.connection() as connection:
                     known = await self._read(connection, batch, orders_are_new)
                     at_ms = self._clock.now_ms()
                     found = {execution_id: each.execution for execution_id, each in known.items()}
@@ -249,10 +281,10 @@ class Engine:
 
         return circumstances_of
 
-    async def _isolate(self, batch: list[Arrival], failure: Exception) -> None:
+    async def _isolate(self, lane: HeldConnection, batch: list[Arrival], failure: Exception) -> None:
         if len(batch) > 1:
             for arrival in batch:
-                await self._process([arrival])
+                await self._process(lane, [arrival])
             return
         arrival = batch[0]
         log.error(
