@@ -12,7 +12,6 @@ from aif_orchestrator.execution.happenings import TimePassed
 from aif_runtime.postgres import Database, HeldConnection
 from support.waiting import eventually
 
-
 PARTS = (
     "executions",
     "batches",
