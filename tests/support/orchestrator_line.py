@@ -165,7 +165,7 @@ class Client:
         return msgspec.json.decode(await self._ask(subjects.EVENTS, request), type=EventPage)
 
     async def _ask(self, subject: str, request: msgspec.Struct) -> bytes:
-        return await self._bus.ask(subject, msgspec.json.encode(request), wait_seconds=5)
+        return await self._bus.ask(subject, msgspec.json.encode(request), wait_seconds=30)
 
 
 class HandWorker:
@@ -206,7 +206,7 @@ class HandWorker:
             stage_id=packet.stage_id,
             instance_id=self._instance_id,
         )
-        reply = await self._bus.ask(subjects.CLAIM, msgspec.json.encode(request), wait_seconds=5)
+        reply = await self._bus.ask(subjects.CLAIM, msgspec.json.encode(request), wait_seconds=30)
         return msgspec.json.decode(reply, type=ClaimAnswer)
 
     async def granted(self, packet: WorkPacket) -> int:
@@ -232,7 +232,7 @@ class HandWorker:
             percent=10,
         )
         answer: ProgressAnswer = _PROGRESS_ANSWER.decode(
-            await self._bus.ask(subjects.PROGRESS, msgspec.json.encode(progress), wait_seconds=5)
+            await self._bus.ask(subjects.PROGRESS, msgspec.json.encode(progress), wait_seconds=30)
         )
         return answer
 
