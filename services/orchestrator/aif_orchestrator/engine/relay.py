@@ -4,9 +4,9 @@ The engine hands over each row right after its commit. A new packet is offered t
 stored, as everything else, and waits at the broker. Performance records wait a moment for each other.
 
 A row is deleted when nothing of it is left to do: the broker has confirmed its messages, and of each packet that was offered a
-report is committed. The engine deletes it along with its next batch, so that it costs no commit of its own while there is work. An
-offer of which nothing has come for some seconds is told to the core: it writes the packet again unless the worker was heard of
-in another way. Rows that a dead replica has left are found by their age.
+report is committed. The engine deletes it along with its next batch, so that it costs no commit of its own while there is work.
+An offer of which nothing has come for some seconds is told to the core: it writes the packet again unless the worker was heard
+of in another way. Rows that a dead replica has left are found by their age.
 """
 
 import asyncio
