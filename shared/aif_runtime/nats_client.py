@@ -1,11 +1,11 @@
 """The NATS client library, with a shorter way for messages in both directions.
 
-The library handles messages one at a time: it validates again each that is sent, and each that comes has its headers parsed and
-waits in a queue for a task of its subscription. In a burst that is most of what a message costs. Here many go out as one write,
-and one that comes goes straight to who takes it.
+The library handles messages one at a time. Each that is sent is validated again, and written by a task that is woken for it;
+each that comes wakes the task that reads, has its headers parsed and waits in a queue for a task of its subscription. That is
+most of what a message costs. Here many go out as one write, at once, and one that comes goes straight to who takes it.
 
-For that two inner methods of the library are called and one is replaced; every test over a real broker goes through them.
-Connecting, reconnecting and what is not yet on the wire stay the library's affair.
+For that the library gets a transport of ours, and some of its inner methods are called; every test over a real broker goes
+through them. Connecting, reconnecting and what cannot go out yet stay the library's affair.
 """
 
 import functools
@@ -13,10 +13,11 @@ import logging
 from collections.abc import Callable
 
 import nats.errors
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from aif_runtime.nats_transport import ShortWayTransport
 from aif_runtime.nats_wire import Arrived
 
 Taker = Callable[[Arrived], None]
@@ -27,6 +28,11 @@ _logger = logging.getLogger(__name__)
 class ShortWayClient(Client):
     async def write(self, commands: bytes) -> None:
         """Send what `nats_wire.written` has made, of one message or of many. Raises the library's errors."""
+        if self.is_connected and self._pending_data_size == 0:
+            transport = self._short_way
+            if transport is not None and transport.has_room:
+                transport.write(commands)  # type: ignore[no-untyped-call]
+                return
         if self.is_closed:
             raise nats.errors.ConnectionClosedError
         if not self.is_connected and self.pending_data_size + len(commands) > self._max_pending_size:
@@ -39,21 +45,36 @@ class ShortWayClient(Client):
         """Subscribe; `taker` is called with each message, in order, while what follows it waits."""
         return await self.subscribe(subject, queue=queue, cb=_ShortWay(_long_way, taker))
 
+    async def leave(self, subscription: Subscription) -> None:
+        """Tell the server that nothing more is wanted; what it has sent by then is still taken. Raises the library's errors."""
+        await self.write(b"UNSUB %d\r\n" % subscription._id)
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._transport is None and s.uri.scheme in ("nats", "tls"):
+            self._transport = ShortWayTransport(self._take)
+        await super()._connect_to_server(s)
+
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        """What the library has read itself: over a WebSocket, or for a subscription of its own."""
+        if not self._take(sid, subject, reply, data, headers):
+            await super()._process_msg(sid, subject, reply, data, headers)
+
+    @property
+    def _short_way(self) -> ShortWayTransport | None:
+        """None over a WebSocket."""
+        return self._transport if isinstance(self._transport, ShortWayTransport) else None
+
+    def _take(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> bool:
         subscription = self._subs.get(sid)
         if subscription is None or not isinstance(subscription._cb, _ShortWay):
-            await super()._process_msg(sid, subject, reply, data, headers)
-            return
+            return False
         (taker,) = subscription._cb.args
         try:
             taker(Arrived(subject, reply, data, headers))
         except Exception:
             # The outermost loop of everything that comes: one message that cannot be taken must not end the connection.
             _logger.exception("message_not_taken", extra={"subject": subject.decode()})
-
-    async def leave(self, subscription: Subscription) -> None:
-        """Tell the server that nothing more is wanted; what it has sent by then is still taken. Raises the library's errors."""
-        await self.write(b"UNSUB %d\r\n" % subscription._id)
+        return True
 
 
 class _ShortWay(functools.partial):  # type: ignore[type-arg]
