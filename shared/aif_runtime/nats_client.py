@@ -2,12 +2,14 @@
 
 The library handles messages one at a time. Each that is sent is validated again, and written by a task that is woken for it;
 each that comes wakes the task that reads, has its headers parsed and waits in a queue for a task of its subscription. That is
-most of what a message costs. Here many go out as one write, at once, and one that comes goes straight to who takes it.
+most of what a message costs. Here whatever a turn of the event loop sends goes out as one write, and what comes goes straight to
+who takes it.
 
 For that the library gets a transport of ours, and some of its inner methods are called; every test over a real broker goes
 through them. Connecting, reconnecting and what cannot go out yet stay the library's affair.
 """
 
+import asyncio
 import functools
 import logging
 from collections.abc import Callable
@@ -26,13 +28,18 @@ _logger = logging.getLogger(__name__)
 
 
 class ShortWayClient(Client):
+    def __init__(self) -> None:
+        super().__init__()
+        self._unsent: list[bytes] = []
+        """Commands that go out with the next turn of the event loop."""
+
     async def write(self, commands: bytes) -> None:
         """Send what `nats_wire.written` has made, of one message or of many. Raises the library's errors."""
-        if self.is_connected and self._pending_data_size == 0:
-            transport = self._short_way
-            if transport is not None and transport.has_room:
-                transport.write(commands)  # type: ignore[no-untyped-call]
-                return
+        if self.is_connected and self._pending_data_size == 0 and self._has_room():
+            if not self._unsent:
+                asyncio.get_running_loop().call_soon(self._send_unsent)
+            self._unsent.append(commands)
+            return
         if self.is_closed:
             raise nats.errors.ConnectionClosedError
         if not self.is_connected and self.pending_data_size + len(commands) > self._max_pending_size:
@@ -59,10 +66,17 @@ class ShortWayClient(Client):
         if not self._take(sid, subject, reply, data, headers):
             await super()._process_msg(sid, subject, reply, data, headers)
 
-    @property
-    def _short_way(self) -> ShortWayTransport | None:
-        """None over a WebSocket."""
-        return self._transport if isinstance(self._transport, ShortWayTransport) else None
+    def _has_room(self) -> bool:
+        """False over a WebSocket, too."""
+        return isinstance(self._transport, ShortWayTransport) and self._transport.has_room
+
+    def _send_unsent(self) -> None:
+        commands, self._unsent = self._unsent, []
+        if self.is_connected and self._transport is not None:
+            self._transport.writelines(commands)
+        elif not self.is_closed:
+            self._pending += commands
+            self._pending_data_size += sum(map(len, commands))
 
     def _take(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> bool:
         subscription = self._subs.get(sid)
