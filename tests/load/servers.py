@@ -70,7 +70,8 @@ async def _durability(admin_url: str) -> str:
     try:
         fsync = await connection.fetchval("SHOW fsync")
         commit = await connection.fetchval("SHOW synchronous_commit")
+        method = await connection.fetchval("SHOW wal_sync_method")
         version = await connection.fetchval("SHOW server_version")
     finally:
         await connection.close()
-    return f"Postgres {version} with fsync {fsync}, synchronous_commit {commit}"
+    return f"Postgres {version} with fsync {fsync}, synchronous_commit {commit}, wal_sync_method {method}"

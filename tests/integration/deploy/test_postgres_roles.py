@@ -3,13 +3,11 @@
 import os
 import subprocess
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 from aif_console.embedded import postgres_binaries
-from aif_console.embedded.service_roles import with_user
 
 SCRIPT = Path(__file__).parents[3] / "deploy/postgres/01_roles_and_schemas.sql"
 SERVICES = ["kam", "orchestrator", "classifier"]
@@ -65,14 +63,7 @@ def _run_script(url: str, passwords: dict[str, str]) -> subprocess.CompletedProc
 
 
 async def _connect_as(url: str, service: str) -> asyncpg.Connection:
-    address = urlsplit(with_user(url, service, "-"))
-    return await asyncpg.connect(
-        host=address.hostname,
-        port=address.port,
-        database=address.path.lstrip("/"),
-        user=service,
-        password=PASSWORDS[f"POSTGRES_{service.upper()}_PASSWORD"],
-    )
+    return await asyncpg.connect(url, user=service, password=PASSWORDS[f"POSTGRES_{service.upper()}_PASSWORD"])
 
 
 async def _drop_roles(url: str) -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -194,19 +195,127 @@ async def test_two_clusters_run_at_once_and_know_nothing_of_each_other(server: E
     assert await count_orders(server.admin_url) == 2
 
 
-async def test_it_listens_on_localhost_only_and_has_no_unix_socket(server: EmbeddedPostgres) -> None:
+async def test_it_listens_on_localhost_and_on_a_unix_socket_of_its_own_alone(
+    server: EmbeddedPostgres, server_dir: Path
+) -> None:
     await server.start()
     assert server.pid is not None
 
     assert tcp_listeners(server.pid) == [(LOCALHOST, server.port)]
-    assert unix_listeners(server.pid) == []
+    assert unix_listeners(server.pid) == [f"{server_dir}/socket/.s.PGSQL.{server.port}"]
 
 
-async def test_nobody_enters_without_the_password(server: EmbeddedPostgres) -> None:
+async def test_the_unix_socket_is_for_the_user_of_postgres_alone(server: EmbeddedPostgres, server_dir: Path) -> None:
+    await server.start()
+    folder = server_dir / "socket"
+    socket_file = folder / f".s.PGSQL.{server.port}"
+
+    assert (permissions(folder), permissions(socket_file)) == (0o700, 0o700)
+    assert folder.stat().st_uid == socket_file.stat().st_uid == (server_dir / "cluster").stat().st_uid
+
+
+async def test_the_url_leads_to_the_unix_socket(server: EmbeddedPostgres, server_dir: Path) -> None:
     await server.start()
 
-    with pytest.raises(asyncpg.InvalidPasswordError):
-        await asyncpg.connect(f"postgresql://aif_admin:guess@127.0.0.1:{server.port}/postgres")
+    assert server.admin_url.endswith(f"@/postgres?host={server_dir}/socket&port={server.port}")
+    assert await ask(server.admin_url, "SELECT inet_client_addr() IS NULL") is True
+
+
+async def test_whoever_knows_the_password_may_come_by_tcp_too(server: EmbeddedPostgres, server_dir: Path) -> None:
+    await server.start()
+    password = json.loads((server_dir / "credentials.json").read_text())["aif_admin"]
+
+    by_tcp = f"postgresql://aif_admin:{password}@127.0.0.1:{server.port}/postgres"
+
+    assert await ask(by_tcp, "SELECT host(inet_client_addr())") == "127.0.0.1"
+
+
+async def test_nobody_enters_without_the_password(server: EmbeddedPostgres, server_dir: Path) -> None:
+    await server.start()
+    by_tcp = f"127.0.0.1:{server.port}/postgres"
+    by_socket = f"/postgres?host={server_dir}/socket&port={server.port}"
+
+    for place in (by_tcp, by_socket):
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(f"postgresql://aif_admin:guess@{place}")
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(f"postgresql://aif_admin@{place}", passfile="/nowhere")
+
+
+async def test_a_socket_left_by_a_killed_postmaster_is_no_obstacle(server: EmbeddedPostgres, server_dir: Path) -> None:
+    await server.start()
+    await store_orders(server.admin_url)
+    socket_file = server_dir / "socket" / f".s.PGSQL.{server.port}"
+    await server.kill()
+    # Of the same user as Postgres, which minds only those.
+    stranger = await asyncio.create_subprocess_exec("sleep", "60", user=(server_dir / "cluster").stat().st_uid)
+    note = socket_file.with_name(f"{socket_file.name}.lock")
+    note.write_text("\n".join([str(stranger.pid), *note.read_text().splitlines()[1:]]) + "\n")
+    socket_was_left = socket_file.is_socket()
+
+    await server.start()
+    stranger_survived = stranger.returncode is None and is_alive(stranger.pid)
+    stranger.kill()
+    await stranger.wait()
+
+    assert socket_was_left
+    assert stranger_survived
+    assert await count_orders(server.admin_url) == 2
+
+
+async def test_a_stop_takes_the_socket_away(server: EmbeddedPostgres, server_dir: Path) -> None:
+    await server.start()
+
+    await server.stop()
+
+    assert list((server_dir / "socket").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["with a space", "Über & 100% +=?#@", 'a "quoted" one', "back\\slash'"],
+)
+async def test_a_folder_of_any_name_is_named_in_the_url(server_dir: Path, folder: str) -> None:
+    server = EmbeddedPostgres(server_dir / folder, durable=False)
+    await server.start()
+
+    by_socket = await ask(server.admin_url, "SELECT inet_client_addr() IS NULL")
+    psql = await asyncio.create_subprocess_exec(
+        *(str(postgres_binaries.find() / "psql"), "--no-psqlrc", "--tuples-only", "--no-align"),
+        *("--command", "SELECT inet_client_addr() IS NULL", server.admin_url),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    by_psql, _ = await psql.communicate()
+    await server.stop()
+
+    assert by_socket is True
+    assert by_psql == b"t\n"
+
+
+@pytest.mark.parametrize(("length", "has_socket"), [(107, True), (108, False)])
+async def test_a_path_that_is_too_long_for_a_socket_leaves_tcp(server_dir: Path, length: int, has_socket: bool) -> None:
+    before, after = len(f"{server_dir}/"), len("/socket/.s.PGSQL.12345")
+    server = EmbeddedPostgres(server_dir / ("x" * (length - before - after)), durable=False)
+    await server.start()
+    assert server.pid is not None
+
+    by_socket = await ask(server.admin_url, "SELECT inet_client_addr() IS NULL")
+    sockets = unix_listeners(server.pid)
+    await server.stop()
+
+    assert by_socket is has_socket
+    assert len(sockets) == (1 if has_socket else 0)
+
+
+@pytest.mark.parametrize("folder", ["one,two", "b\udce4d"])
+async def test_a_folder_that_no_url_can_name_leaves_tcp(server_dir: Path, folder: str) -> None:
+    server = EmbeddedPostgres(server_dir / folder, durable=False)
+    await server.start()
+
+    by_socket = await ask(server.admin_url, "SELECT inet_client_addr() IS NULL")
+    await server.stop()
+
+    assert by_socket is False
 
 
 async def test_secrets_lie_in_files_of_their_owner_alone(server: EmbeddedPostgres, server_dir: Path) -> None:
@@ -238,6 +347,13 @@ async def test_only_a_cluster_that_may_be_lost_runs_without_fsync(server: Embedd
     await durable.stop()
 
     assert (fsync_of_test, fsync_of_durable) == ("off", "on")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another method elsewhere")
+async def test_a_commit_is_written_and_made_durable_by_one_call(server: EmbeddedPostgres) -> None:
+    await server.start()
+
+    assert await ask(server.admin_url, "SHOW wal_sync_method") == "open_datasync"
 
 
 async def test_an_interrupted_first_start_is_begun_anew(server: EmbeddedPostgres, server_dir: Path) -> None:

@@ -60,6 +60,31 @@ async def test_a_service_works_in_its_own_schema_without_naming_it(
     assert await run(fresh_database, "SELECT id FROM kam.clients") == 7
 
 
+async def test_a_service_comes_by_the_socket_of_the_admin_s_url(
+    fresh_database: str, prefix: str, credentials: Credentials
+) -> None:
+    kam, _ = await two_services(fresh_database, prefix, credentials)
+
+    place = fresh_database.partition("@")[2]
+
+    assert place.startswith("/test_")
+    assert "?host=/" in place
+    assert kam.partition("@")[2] == place
+    assert await run(kam, "SELECT inet_client_addr() IS NULL") is True
+
+
+@pytest.mark.parametrize(
+    ("admin_url", "service_url"),
+    [
+        ("postgresql://admin:word@db:5432/postgres?sslmode=require", "postgresql://kam:pw@db:5432/factory?sslmode=require"),
+        ("postgresql://admin:word@/postgres?host=/a%20b&port=1", "postgresql://kam:pw@/factory?host=/a%20b&port=1"),
+        ("postgresql://[::1]/postgres", "postgresql://kam:pw@[::1]/factory"),
+    ],
+)
+def test_a_url_keeps_all_but_user_and_database(admin_url: str, service_url: str) -> None:
+    assert with_user(with_database(admin_url, "factory"), "kam", "pw") == service_url
+
+
 async def test_a_service_cannot_read_the_schema_of_another(fresh_database: str, prefix: str, credentials: Credentials) -> None:
     kam, orchestrator = await two_services(fresh_database, prefix, credentials)
     await run(kam, "CREATE TABLE clients (id int)")

@@ -1,6 +1,7 @@
 """The fixtures that all other integration tests stand on."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import nats
@@ -76,7 +77,7 @@ async def test_a_database_whose_tables_were_changed_is_lent_to_nobody_again(
     another = await database_shelf.borrow("kam")
 
     assert another != url
-    assert await value(postgres_admin_url, "SELECT count(*) FROM pg_database WHERE datname = $1", url.rpartition("/")[2]) == 0
+    assert await value(postgres_admin_url, "SELECT count(*) FROM pg_database WHERE datname = $1", urlsplit(url).path[1:]) == 0
     await database_shelf.give_back(another)
 
 

@@ -115,6 +115,7 @@ def test_what_cannot_be_written_as_json_is_written_as_text(log_lines: Lines) -> 
         ("Authorization: Bearer eyJhbGciOi.x.y", "Authorization: Bearer ***"),
         ("AKIAIOSFODNN7EXAMPLE", "***"),
         ("postgres://kam:s3cr3t@db:5432/aif", "postgres://***@db:5432/aif"),
+        ("postgresql://kam:s3cr3t@/aif?host=/a%20b&port=5432", "postgresql://***@/aif?host=/a%20b&port=5432"),
         ("nats://user:p%40ss@host", "nats://***@host"),
         ("http://host:8080/path", "http://host:8080/path"),
         ("af_live_k1_abcdefghijk_1a2b", "***"),
