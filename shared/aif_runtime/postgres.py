@@ -184,7 +184,7 @@ def _translated(is_cut: Callable[[], bool] = lambda: True) -> Iterator[None]:
     except asyncpg.UniqueViolationError as taken:
         raise AlreadyStored(f"{taken.constraint_name}: {taken.detail}") from taken
     except _AWAY as failure:
-        raise DatabaseUnavailable(f"Postgres cannot be reached: {str(failure) or type(failure).__name__}") from failure
+        raise DatabaseUnavailable(f"Postgres cannot be reached: {_in_words(failure)}") from failure
     except _BUSY as failure:
         raise DatabaseUnavailable(f"Postgres could not finish in time: {failure}") from failure
     except asyncpg.InternalClientError as failure:
@@ -195,6 +195,13 @@ def _translated(is_cut: Callable[[], bool] = lambda: True) -> Iterator[None]:
         if not is_cut():
             raise
         raise DatabaseUnavailable(f"the connection to Postgres is gone: {failure}") from failure
+
+
+def _in_words(failure: BaseException) -> str:
+    if isinstance(failure, FileNotFoundError) and failure.filename is None:
+        # All that the kernel says of a Unix socket; of a file it would have said which.
+        return "there is no Unix socket where the database URL says, so it does not run or has its socket elsewhere"
+    return str(failure) or type(failure).__name__
 
 
 def _is_cut(connection: Connection) -> bool:

@@ -145,6 +145,11 @@ async def test_a_database_that_is_not_there_is_unavailable() -> None:
         await Database.open("postgres://kam:x@127.0.0.1:1/aif", application_name="test")
 
 
+async def test_a_unix_socket_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable, match="there is no Unix socket where the database URL says"):
+        await Database.open(f"postgres://kam:x@/aif?host={tmp_path}&port=5432", application_name="test")
+
+
 async def test_the_pool_survives_a_restart_of_postgres(servers_dir: Path) -> None:
     server = EmbeddedPostgres(servers_dir / "restarted", durable=False)
     await server.start()
