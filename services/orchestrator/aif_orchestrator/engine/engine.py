@@ -105,12 +105,13 @@ class Engine:
         self._clock = database_clock
         self._blocked = blocked
         self._remembered = Remembered()
-        self._free_lanes = [database.held() for _ in range(LANES)]
+        self._lanes = [database.held() for _ in range(LANES)]
+        self._free_lanes: list[asyncio.Future[None]] = []
+        """Each waits for its result, which says that there is a batch for it."""
         self._under_way: set[str] = set()
         """Executions in one of the lanes."""
         self._inbox: list[Arrival] = []
         """Bounded by those who fill it: what is under way at the broker, and questions that wait for their answers."""
-        self._something = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -127,51 +128,63 @@ class Engine:
         done: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         self._idle.clear()
         self._inbox.append(Arrival(execution_id, happening, done))
-        self._something.set()
+        self._wake_a_lane()
         return done
 
     async def run(self) -> None:
         """Until cancelled."""
-        lanes = tuple(self._free_lanes)
         try:
             async with asyncio.TaskGroup() as group:
-                while True:
-                    await self._something.wait()
-                    self._something.clear()
-                    while batch := self._next_batch():
-                        group.create_task(self._use_lane(self._free_lanes.pop(), batch))
+                for lane in self._lanes:
+                    group.create_task(self._use(lane))
+                # For what has arrived before.
+                asyncio.get_running_loop().call_soon(self._wake_a_lane)
         finally:
-            for lane in lanes:
+            for lane in self._lanes:
                 await lane.close()
 
     async def idle(self) -> None:
         """Wait until everything that has arrived is committed."""
         await self._idle.wait()
 
-    def _next_batch(self) -> list[Arrival]:
-        """Empty when nothing may begin now."""
+    async def _use(self, lane: HeldConnection) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            wanted = loop.create_future()
+            self._free_lanes.append(wanted)
+            await wanted
+            batch = self._next_batch()
+            if not batch:
+                continue
+            await self._process(lane, batch)
+            self._under_way.difference_update(arrival.execution_id for arrival in batch)
+            if self._inbox:
+                # Not before what was just committed is on its way: working a batch out keeps everything else waiting.
+                loop.call_soon(self._wake_a_lane)
+            elif not self._under_way:
+                self._idle.set()
+
+    def _wake_a_lane(self) -> None:
         least = 1 if len(self._free_lanes) == LANES else WORTH_A_LANE
-        if not self._free_lanes or len(self._inbox) < least:
-            return []
+        if self._free_lanes and len(self._inbox) >= least:
+            wanted = self._free_lanes.pop()
+            if not wanted.done():
+                wanted.set_result(None)
+
+    def _next_batch(self) -> list[Arrival]:
+        """Empty when what has arrived is too little for another lane, or has to wait for the one that is in use."""
         batch: list[Arrival] = []
         rest: list[Arrival] = []
         for arrival in self._inbox:
             waits = len(batch) == LARGEST_BATCH or arrival.execution_id in self._under_way
             (rest if waits else batch).append(arrival)
-        if len(batch) < least:
+        if self._under_way and len(batch) < WORTH_A_LANE:
             return []
         self._inbox = rest
         self._under_way.update(arrival.execution_id for arrival in batch)
+        if rest:
+            self._wake_a_lane()
         return batch
-
-    async def _use_lane(self, lane: HeldConnection, batch: list[Arrival]) -> None:
-        await self._process(lane, batch)
-        self._under_way.difference_update(arrival.execution_id for arrival in batch)
-        self._free_lanes.append(lane)
-        if self._inbox:
-            self._something.set()
-        elif len(self._free_lanes) == LANES:
-            self._idle.set()
 
     async def _process(self, lane: HeldConnection, batch: list[Arrival]) -> None:
         published = self._relay.take_published()
