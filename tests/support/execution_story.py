@@ -18,6 +18,7 @@ from aif_orchestrator.execution.commands import (
     RecordAttempt,
     Refuse,
 )
+from aif_orchestrator.execution.draft import Draft
 from aif_orchestrator.execution.happenings import (
     AttemptClaimed,
     AttemptCompleted,
@@ -105,15 +106,26 @@ class Story:
             start_at=start_at,
             max_cost_usd=max_cost_usd,
         )
-        self.execution, self.commands = begin(self.order, self.circumstances, {})
+        draft = begin(self.order, self.circumstances, {})
+        self.execution, self.commands = draft.finish(), draft.commands
         self.history: list[Command] = list(self.commands)
+        self._batch = draft
+        self._after_batch = self.execution
 
     def later(self, milliseconds: int) -> None:
         at_ms = self.circumstances.at_ms + milliseconds
         self.circumstances = msgspec.structs.replace(self.circumstances, at_ms=at_ms)
 
     def happens(self, happening: Happening) -> list[Command]:
-        self.execution, self.commands = step(self.execution, happening, self.circumstances)
+        """Also as one more step of a batch with all that happened at the same time, which has to come to the same."""
+        if self._batch.circumstances is not self.circumstances or self._after_batch is not self.execution:
+            self._batch = Draft(self.execution, self.circumstances)
+        draft = Draft(self.execution, self.circumstances)
+        self.commands = step(draft, happening)
+        self.execution = self._after_batch = draft.finish()
+        assert step(self._batch, happening) == self.commands
+        assert self._batch.finish() == self.execution
+        assert list(self._batch.stages) == list(self.execution.stages)
         self.history += self.commands
         return self.commands
 

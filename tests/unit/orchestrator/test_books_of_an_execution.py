@@ -197,6 +197,7 @@ def test_an_execution_that_holds_money_for_a_silent_worker_wakes_until_it_can_be
 def energetic(tier: str) -> Story:
     story = Story(pipeline(stage("one"), stage("two")))
     order = story.order
-    story.execution, story.commands = begin(order, story.circumstances, {}, "", terms_of(tier, PRICES))
+    draft = begin(order, story.circumstances, {}, "", terms_of(tier, PRICES))
+    story.execution, story.commands = draft.finish(), draft.commands
     story.history = list(story.commands)
     return story

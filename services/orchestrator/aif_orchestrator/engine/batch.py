@@ -30,7 +30,8 @@ from aif_orchestrator.execution.commands import (
     StoreInput,
     TellWorkers,
 )
-from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CallBooked, Circumstances
+from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptProgressed, CallBooked, Circumstances, Happening
 from aif_orchestrator.execution.machine import begin, step
 from aif_orchestrator.execution.state import Execution
 from aif_orchestrator.store.journal import Entry
@@ -96,7 +97,10 @@ class Worked:
         return self.before is not None and self.execution is not self.before
 
     def take(self, arrival: Arrival, execution: Execution, commands: Sequence[Command]) -> None:
-        """The execution after one more arrival, what follows from it, and what those who asked want to know."""
+        """What follows from one more arrival, and what those who asked want to know.
+
+        `execution` is as it is then, but for its stages and what its events count.
+        """
         answer: ClaimAnswer | ProgressAnswer | None = None
         refusal: Refuse | None = None
         kept: Kept | None = None
@@ -128,7 +132,6 @@ class Worked:
                     kept = command.kept
                 case _:
                     assert_never(command)
-        self.execution = execution
         self.commands += commands
         applied = Applied(
             answer=answer,
@@ -241,30 +244,43 @@ def _work_out_one(
     circumstances_of: CircumstancesOf,
 ) -> Worked:
     worked = Worked(execution_id, before)
+    draft = None if before is None else _draft_of(before, circumstances_of)
     for arrival in arrivals:
         happening = arrival.happening
-        execution = worked.execution
+        commands: Sequence[Command] = ()
         if isinstance(happening, ExecutionOrdered):
-            if execution is not None:
-                worked.take(arrival, execution, ())
-                continue
-            order = happening.order
-            version = order.template_version or ""
-            circumstances = circumstances_of(happening.owner, order.template_name, version, order.client_id)
-            worked.take(arrival, *begin(order, circumstances, happening.trace, happening.owner, happening.terms))
+            if draft is None:
+                draft = _begun(happening, circumstances_of)
+                commands = draft.commands
+        elif draft is None:
+            worked.applied.append((arrival, _applied_to_nothing(worked, happening)))
             continue
-        if execution is None:
-            if isinstance(happening, CallBooked):
-                # Money is kept even when nothing else is known about it.
-                worked.calls.append(happening.call)
-            asks = isinstance(happening, AttemptClaimed | AttemptProgressed)
-            worked.applied.append((arrival, Applied(answer=Superseded() if asks else None)))
-            continue
-        circumstances = circumstances_of(
-            execution.template_owner, execution.template, execution.template_version, execution.client_id
-        )
-        worked.take(arrival, *step(execution, happening, circumstances))
+        else:
+            commands = step(draft, happening)
+        worked.take(arrival, draft.execution, commands)
+    if draft is not None:
+        worked.execution = draft.finish()
     return worked
+
+
+def _draft_of(execution: Execution, circumstances_of: CircumstancesOf) -> Draft:
+    template = (execution.template_owner, execution.template, execution.template_version)
+    return Draft(execution, circumstances_of(*template, execution.client_id))
+
+
+def _begun(ordered: ExecutionOrdered, circumstances_of: CircumstancesOf) -> Draft:
+    order = ordered.order
+    circumstances = circumstances_of(ordered.owner, order.template_name, order.template_version or "", order.client_id)
+    return begin(order, circumstances, ordered.trace, ordered.owner, ordered.terms)
+
+
+def _applied_to_nothing(worked: Worked, happening: Happening) -> Applied:
+    """There is no such execution."""
+    if isinstance(happening, CallBooked):
+        # Money is kept even when nothing else is known about it.
+        worked.calls.append(happening.call)
+    asks = isinstance(happening, AttemptClaimed | AttemptProgressed)
+    return Applied(answer=Superseded() if asks else None)
 
 
 def _offer(packet: WorkPacket, headers: Mapping[str, str]) -> Outgoing:

@@ -90,7 +90,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         draft.stages[stage_id],
         ended=happening.attempt,
         output=happening.output,
-        made_at=_after_all_that_was_made(draft),
+        made_at=draft.next_made_at(),
         quality_score=happening.quality_score,
         element_count=happening.element_count,
         progress_percent=100,
@@ -264,15 +264,6 @@ def ended_by(draft: Draft, stage_id: str) -> int:
 def has_open_attempt(run: StageRun) -> bool:
     """An attempt was opened, by a claim or together with its packet, and has not ended."""
     return is_open(run) and run.attempt > run.ended
-
-
-def _after_all_that_was_made(draft: Draft) -> int:
-    """Now; or later, when another replica's clock was ahead: what is made from something is never older than that."""
-    made_at = draft.at
-    for run in draft.stages.values():
-        if run.made_at is not None and run.made_at >= made_at:
-            made_at = run.made_at + 1
-    return made_at
 
 
 def _undone(draft: Draft, stage_id: str, happening: AttemptCompleted) -> None:

@@ -73,7 +73,9 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
             run,
             spent=add_metrics(run.spent, metrics),
             settled=(*run.settled, attempt),
-            reserved={number: amount for number, amount in run.reserved.items() if number != attempt},
+            reserved={number: amount for number, amount in run.reserved.items() if number != attempt}
+            if run.reserved
+            else run.reserved,
             unreported_calls=tuple(call for call in run.unreported_calls if call.attempt != attempt)
             if booked
             else run.unreported_calls,

@@ -1,4 +1,4 @@
-"""An execution while one step changes it: the new state and the commands that follow, gathered in order."""
+"""An execution while the steps of one batch change it: the new state and the commands that follow, gathered in order."""
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -11,37 +11,48 @@ from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_orchestrator.execution.commands import Command, EmitEvent
 from aif_orchestrator.execution.happenings import Circumstances
 from aif_orchestrator.execution.state import Execution, StageRun, newest_instance
+from aif_orchestrator.execution.tally import Tally
 from aif_pipelines.plan import StagePlan
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Draft:
-    """Lives within one step and is not seen outside of it."""
+    """Lives within one batch, whose steps all happen at the same time and under the same circumstances."""
 
     def __init__(self, execution: Execution, circumstances: Circumstances) -> None:
         self.execution = execution
         """As it is but for its stages and what its events count: `finish` puts them together."""
         self.circumstances = circumstances
         self.at = circumstances.at_ms
-        self._stage_plan = circumstances.plan.stage_plan
+        self._plan = circumstances.plan
         self.stages = dict(execution.stages)
         self.commands: list[Command] = []
+        """Of the step that is being taken."""
         self._original = execution
         self._sequence = execution.sequence
         self._progress_percent = execution.progress_percent
         self._stages_changed = False
+        self._counted: Tally | None = None
+        self._newest_made_at: int | None = None
         self.has_money_moved = False
         self.is_admission = False
         """What the execution reserves has to fit into its client's budget."""
 
+    def next_step(self) -> None:
+        """What follows is another step, with commands of its own."""
+        self.commands = []
+        self.has_money_moved = False
+        self.is_admission = False
+
     @property
     def is_as_planned(self) -> bool:
         """Its stages are those of the pipeline: no rule has added one, and nothing is undone."""
-        return len(self.stages) == len(self.circumstances.plan.order)
+        return len(self.stages) == len(self._plan.order)
 
     def plan_of(self, stage_id: str) -> StagePlan:
-        return self._stage_plan(self.stages[stage_id].follows or stage_id)
+        planned = self._plan.stages.get(stage_id)
+        return self._plan.extra[self.stages[stage_id].follows or stage_id] if planned is None else planned
 
     def newest(self, plan_id: str) -> StageRun | None:
         """The run that a name in the pipeline means; None for a stage that no rule has added."""
@@ -53,9 +64,19 @@ class Draft:
 
     def put(self, stage_id: str, run: StageRun) -> StageRun:
         """In its place, or at the end when the execution has no such stage yet."""
+        was = self.stages.get(stage_id)
         self.stages[stage_id] = run
         self._stages_changed = True
+        if was is None:
+            self._counted = None
+        elif self._counted is not None:
+            self._counted.replace(was, run)
         return run
+
+    def take_out(self, stage_id: str) -> StageRun | None:
+        """To be put at the end."""
+        self._counted = None
+        return self.stages.pop(stage_id, None)
 
     def insert_after(self, owner: str, stage_id: str, run: StageRun) -> None:
         """Put a stage behind the one that added it, and behind those that this one has added before."""
@@ -70,6 +91,7 @@ class Draft:
                 stages[stage_id] = run
         self.stages = stages
         self._stages_changed = True
+        self._counted = None
 
     def money_moved(self) -> None:
         """What is spent or reserved may have changed; the books are brought up to date at the end of the step."""
@@ -83,7 +105,7 @@ class Draft:
 
         `happened_at` is for what is heard of later than it was; None for now.
         """
-        if self.execution.is_final:
+        if self.execution.status.is_final:
             return
         self.number_event(data, happened_at=happened_at)
 
@@ -110,19 +132,31 @@ class Draft:
 
     def progress(self) -> int:
         """Percent of the execution, as the next event will say it; it never falls within a leg."""
-        if self.execution.is_final:
-            delivered = self.execution.status in (ExecutionStatus.COMPLETED, ExecutionStatus.PARTIALLY_COMPLETED)
+        status = self.execution.status
+        if status.is_final:
+            delivered = status in (ExecutionStatus.COMPLETED, ExecutionStatus.PARTIALLY_COMPLETED)
             return 100 if delivered else self._progress_percent
-        stages = done = 0
-        for run in self.stages.values():
-            if run.compensates is None and not run.withdrawn:
-                stages += 1
-                done += 100 if run.status.is_final else run.progress_percent
-        percent = min(99, done // stages) if stages else 0
+        tally = self.tally()
+        percent = min(99, tally.percents // tally.stages) if tally.stages else 0
         return max(percent, self._progress_percent)
 
-    def begin_progress_anew(self) -> None:
+    def tally(self) -> Tally:
+        """Of the stages as they are now."""
+        if self._counted is None:
+            self._counted = Tally(self.stages.values())
+        return self._counted
+
+    def next_made_at(self) -> int:
+        """Now; or later, when another replica's clock was ahead: what is made from something is never older than that."""
+        if self._newest_made_at is None:
+            self._newest_made_at = max((run.made_at for run in self.stages.values() if run.made_at is not None), default=0)
+        self._newest_made_at = max(self.at, self._newest_made_at + 1)
+        return self._newest_made_at
+
+    def begin_leg(self) -> None:
+        """What was counted and made before has no part in it."""
         self._progress_percent = 0
+        self._newest_made_at = None
 
     def finish(self) -> Execution:
         """The new state; the very same object as before when nothing has changed."""

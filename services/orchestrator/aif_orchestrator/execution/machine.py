@@ -1,4 +1,7 @@
-"""The machine: `begin` makes an execution, `step` applies one happening to it. Both are pure.
+"""The machine: `begin` makes an execution, `step` applies one happening to it.
+
+Both change a draft and nothing else. A batch takes its steps on one draft and finishes it once: a wide execution is not copied
+for every report that comes.
 
 A stage goes
 
@@ -102,8 +105,8 @@ def begin(
     trace: dict[str, str],
     owner: str = "",
     terms: Terms = NO_CEILING,
-) -> tuple[Execution, list[Command]]:
-    """A new execution and its first commands. The order has been checked and admitted.
+) -> Draft:
+    """A new execution, with its first commands. The order has been checked and admitted.
 
     `owner` is the client whose own pipeline it runs; empty for one of the factory's.
     """
@@ -136,15 +139,16 @@ def begin(
     else:
         draft.emit(WorkflowScheduled(template=pipeline.name, version=pipeline.version, start_at=rfc3339(start_at)))
     books.bring_up_to_date(draft)
-    return draft.finish(), draft.commands
+    return draft
 
 
-def step(execution: Execution, happening: Happening, circumstances: Circumstances) -> tuple[Execution, list[Command]]:
-    """The execution after a happening, and what follows from it.
+def step(draft: Draft, happening: Happening) -> list[Command]:
+    """What follows from a happening; the draft is then the execution after it.
 
-    Never raises for something late or repeated. Raises IllegalHappening for a pair that is in neither table.
+    Never raises for something late or repeated. Raises IllegalHappening for a pair that is in neither table; the draft is of
+    no use then.
     """
-    draft = Draft(execution, circumstances)
+    draft.next_step()
     match happening:
         case (
             AttemptCompleted()
@@ -175,7 +179,7 @@ def step(execution: Execution, happening: Happening, circumstances: Circumstance
         case _:
             assert_never(happening)
     books.bring_up_to_date(draft)
-    return draft.finish(), draft.commands
+    return draft.commands
 
 
 def _apply(draft: Draft, happening: StageHappening) -> None:

@@ -32,9 +32,8 @@ def advance(draft: Draft, ended: str | None = None) -> None:
 
     When it is known that one stage has `ended` and nothing else is new, only what waits for it is looked at.
     """
-    looked_at: Sequence[str] = list(draft.stages)
-    if ended is not None and draft.is_as_planned:
-        looked_at = draft.plan_of(ended).dependents
+    looked_at: Sequence[str]
+    looked_at = list(draft.stages) if ended is None or not draft.is_as_planned else draft.plan_of(ended).dependents
     while looked_at and draft.execution.status in _BEGINS:
         progressing = False
         for stage_id in looked_at:
@@ -44,7 +43,7 @@ def advance(draft: Draft, ended: str | None = None) -> None:
                 if draft.execution.status not in _BEGINS:
                     return
         looked_at = list(draft.stages) if progressing else ()
-    if draft.execution.status in _CONCLUDES and all(run.status.is_final for run in draft.stages.values()):
+    if draft.execution.status in _CONCLUDES and draft.tally().unended == 0:
         ending.conclude(draft)
 
 
@@ -221,7 +220,11 @@ def packet_id(execution_id: str, stage_id: str, dispatches: int) -> str:
 
 
 def _may_start(draft: Draft, stage_id: str) -> bool:
-    return all(draft.stages[name].status.is_final for name in awaited(draft, stage_id))
+    before = awaited(draft, stage_id)
+    if len(before) > len(draft.stages) - draft.tally().unended:
+        # Fewer have ended than it waits for: there is no need to look for the one that has not.
+        return False
+    return all(draft.stages[name].status.is_final for name in before)
 
 
 def awaited(draft: Draft, stage_id: str) -> Set[str]:

@@ -91,7 +91,7 @@ def _enlist(draft: Draft, stage_id: str) -> None:
     """Put the compensation at the end of the stages, as one that waits."""
     undo_id = compensation_id(stage_id)
     follows = compensation_id(draft.stages[stage_id].follows or stage_id)
-    before = draft.stages.pop(undo_id, None)
+    before = draft.take_out(undo_id)
     run = StageRun(follows=follows, compensates=stage_id)
     draft.put(undo_id, run if before is None else begun_anew(before))
 

@@ -99,7 +99,7 @@ def _begin_leg(draft: Draft) -> None:
         if run.added_by is not None and (run.withdrawn or run.added_by in again):
             # The stage that added it judges anew whether it is needed.
             anew = replace(anew, status=StageStatus.SKIPPED, withdrawn=True, reason=f"{run.added_by} runs again")
-        draft.stages[stage_id] = anew
+        draft.put(stage_id, anew)
     pipeline = draft.circumstances.plan.pipeline
     draft.execution = replace(
         draft.execution,
@@ -114,7 +114,7 @@ def _begin_leg(draft: Draft) -> None:
         held_since=None,
         deadline_at=draft.at + int(pipeline.timeout_seconds * 1000),
     )
-    draft.begin_progress_anew()
+    draft.begin_leg()
     books.reopen_account(draft)
 
 
