@@ -55,6 +55,8 @@ CONSUMER_PERFORMANCE = "classifier_performance"
 CONSUMER_AUDIT = "orchestrator_audit"
 CONSUMER_DEAD = "orchestrator_dead"
 
+_ENDS = frozenset({"workflow_completed", "workflow_failed", "workflow_cancelled"})
+
 ORCHESTRATOR_GROUP = "orchestrator"
 CLASSIFIER_GROUP = "classifier"
 
@@ -164,6 +166,11 @@ def event(client_id: str, execution_id: str, event_type: str) -> str:
 
 def events_of_execution(client_id: str, execution_id: str) -> str:
     return f"aif.event.{client_id}.{execution_id}.*"
+
+
+def tells_progress(subject: str) -> bool:
+    """Whether it is of events after which their execution goes on."""
+    return subject.startswith("aif.event.") and last_token(subject) not in _ENDS
 
 
 def ballast(stream: str) -> str:

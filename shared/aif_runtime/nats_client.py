@@ -2,8 +2,8 @@
 
 The library handles messages one at a time. Each that is sent is validated again, and written by a task that is woken for it;
 each that comes wakes the task that reads, has its headers parsed and waits in a queue for a task of its subscription. That is
-most of what a message costs. Here what a turn of the event loop sends goes out as one write, and what comes goes straight to who
-takes it.
+most of what a message costs. Here what a turn of the event loop sends goes out as one write, and what comes goes straight to
+who takes it.
 
 For that the library gets a transport of ours, and some of its inner methods are called; every test over a real broker goes
 through them. Connecting, reconnecting and what cannot go out yet stay the library's affair.

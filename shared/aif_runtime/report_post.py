@@ -39,7 +39,7 @@ class ReportPost:
         self._to_store: list[_Letter] = []
         self._to_replicas: dict[str, list[_Letter]] = {}
         self._something_to_store = asyncio.Event()
-        self._something_to_tell = asyncio.Event()
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def send(self, report: Report, *, replica: str | None = None) -> None:
         """Return when it is committed by `replica`, which offered the packet, or stored; `run` has to run.
@@ -50,21 +50,33 @@ class ReportPost:
         if replica is None:
             self._store(letter)
         else:
-            self._to_replicas.setdefault(replica, []).append(letter)
-            self._something_to_tell.set()
+            self._tell(replica, letter)
         await letter.confirmed
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._store_all())
-            while True:
-                await self._something_to_tell.wait()
-                self._something_to_tell.clear()
-                told, self._to_replicas = self._to_replicas, {}
-                for replica, letters in told.items():
-                    for together in _together(letters):
-                        group.create_task(self._tell(replica, together))
+        try:
+            await self._store_all()
+        finally:
+            for task in self._telling:
+                task.cancel()
+
+    def _tell(self, replica: str, letter: _Letter) -> None:
+        """The first letter of a turn of the event loop takes the others along."""
+        if letters := self._to_replicas.get(replica):
+            letters.append(letter)
+            return
+        self._to_replicas[replica] = [letter]
+        task = asyncio.create_task(self._tell_all(replica))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell_all(self, replica: str) -> None:
+        messages = _together(self._to_replicas.pop(replica))
+        if len(messages) == 1:
+            await self._ask(replica, messages[0])
+        else:
+            await asyncio.gather(*(self._ask(replica, letters) for letters in messages))
 
     async def _store_all(self) -> None:
         while True:
@@ -77,7 +89,7 @@ class ReportPost:
                 self._to_store = []
                 self._something_to_store.clear()
 
-    async def _tell(self, replica: str, letters: Sequence[_Letter]) -> None:
+    async def _ask(self, replica: str, letters: Sequence[_Letter]) -> None:
         subject = subjects.direct_report(replica, self._worker_name)
         try:
             answer = await self._bus.ask(subject, _written(letters), wait_seconds=self._answer_seconds)

@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from aif_contracts import subjects
+from aif_orchestrator.engine import relay
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.store.outbox import NamedPacket, OutboxStore
 from aif_runtime.bus import Offer, Outgoing
@@ -25,6 +26,7 @@ class GuardedBus(MemoryBus):
     def __init__(self, broker: MemoryBroker) -> None:
         super().__init__(broker)
         self.stored: list[Outgoing] = []
+        self.publishes: list[list[str | None]] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.can_offer = True
@@ -34,6 +36,7 @@ class GuardedBus(MemoryBus):
         await self.gate.wait()
         await super().publish(messages)
         self.stored += messages
+        self.publishes.append([message.message_id for message in messages])
 
     async def offer(self, offers: Sequence[Offer]) -> None:
         if not self.can_offer:
@@ -126,6 +129,7 @@ def named(number: int) -> NamedPacket:
 
 
 EVENT = Outgoing(subject="aif.event.acme.exec_1.step_started", payload=b"[]", message_id="exec_1:1")
+END = Outgoing(subject="aif.event.acme.exec_1.workflow_failed", payload=b"[]", message_id="exec_1:2")
 
 
 async def test_a_new_packet_is_offered_and_not_stored(rig: RelayRig) -> None:
@@ -335,3 +339,37 @@ async def test_what_is_offered_is_not_waited_for_when_the_line_ends(rig: RelayRi
         await rig.relay.idle()
 
     assert rig.relay.take_published() == []
+
+
+async def test_news_of_an_execution_waits_for_what_ends_it_and_goes_out_with_that(
+    rig: RelayRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "PROGRESS_SECONDS", 60.0)
+    rig.relay.send(1, [EVENT])
+    await one_turn()
+
+    rig.relay.send(2, [END])
+
+    await rig.was_stored("exec_1:1", "exec_1:2")
+    assert rig.bus.publishes == [["exec_1:1", "exec_1:2"]]
+
+
+async def test_news_that_nothing_follows_goes_out_all_the_same(rig: RelayRig) -> None:
+    rig.relay.send(1, [EVENT])
+    await rig.was_stored("exec_1:1")
+
+    rig.relay.send(2, [EVENT])
+
+    await eventually(lambda: rig.bus.publishes == [["exec_1:1"], ["exec_1:1"]], what="the second is stored, too")
+
+
+async def test_a_packet_does_not_wait_for_anything(rig: RelayRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "PROGRESS_SECONDS", 60.0)
+
+    rig.relay.send(1, [packet(1), EVENT])
+
+    await rig.was_stored("exec_1.one.1", "exec_1:1")
+
+
+async def one_turn() -> None:
+    await asyncio.sleep(0)

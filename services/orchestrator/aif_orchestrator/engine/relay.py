@@ -1,7 +1,8 @@
 """From the outbox to the broker: what was committed is published, at least once, whoever dies in between.
 
 The engine hands over each row right after its commit. A new packet is offered to a worker that is free; where none is, it is
-stored, as everything else, and waits at the broker. Performance records wait a moment for each other.
+stored, as everything else, and waits at the broker. Performance records wait a moment for each other, and so do events, up to
+the one that ends an execution.
 
 A row is deleted when nothing of it is left to do: the broker has confirmed its messages, and of each packet that was offered a
 report is committed. The engine deletes it along with its next batch, so that it costs no commit of its own while there is work.
@@ -35,6 +36,8 @@ RELUCTANT_SECONDS = 0.5
 SILENT_SECONDS = 30.0
 """The same after an offer that got lost: one of the worker's processes may be frozen, and would get every other one."""
 LISTEN_SECONDS = 5.0
+PROGRESS_SECONDS = 0.02
+"""So long news of an execution waits for more: nobody sees the difference, and the broker has less to write."""
 
 Apply = Callable[[str, Happening], Awaitable[object]]
 """Lets something happen to an execution; returns when it is committed."""
@@ -90,6 +93,7 @@ class Relay:
         """Rows of ours that are not deleted yet."""
         self._published: list[int] = []
         self._something_to_store = asyncio.Event()
+        self._storing_soon: asyncio.TimerHandle | None = None
         self._something_to_offer = asyncio.Event()
         self._being_stored = 0
         """Parts of rows that the broker is to confirm."""
@@ -201,7 +205,10 @@ class Relay:
     def _store(self, row: _Row, messages: Sequence[Outgoing]) -> None:
         self._begin_storing(row)
         self._to_store.append((row, messages))
-        self._something_to_store.set()
+        if not all(subjects.tells_progress(message.subject) for message in messages):
+            self._something_to_store.set()
+        elif self._storing_soon is None:
+            self._storing_soon = asyncio.get_running_loop().call_later(PROGRESS_SECONDS, self._something_to_store.set)
 
     def _begin_storing(self, row: _Row) -> None:
         row.unfinished += 1
@@ -256,6 +263,9 @@ class Relay:
         while True:
             await self._something_to_store.wait()
             self._something_to_store.clear()
+            if self._storing_soon is not None:
+                self._storing_soon.cancel()
+                self._storing_soon = None
             rows, self._to_store = self._to_store, []
             if not rows:
                 continue
