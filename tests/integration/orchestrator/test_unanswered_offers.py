@@ -63,7 +63,7 @@ class TidiedRelay:
             outbox_id: int = await connection.fetchval(
                 "INSERT INTO outbox (content, created_at) VALUES ($1, now() - interval '1 minute') RETURNING outbox_id", content
             )
-        self.relay.send(outbox_id, [message], packets)
+        await self.relay.send(outbox_id, [message], packets)
         return outbox_id
 
     async def offers(self) -> int:

@@ -133,7 +133,7 @@ END = Outgoing(subject="aif.event.acme.exec_1.workflow_failed", payload=b"[]", m
 
 
 async def test_a_new_packet_is_offered_and_not_stored(rig: RelayRig) -> None:
-    rig.relay.send(1, [packet(1), EVENT], [named(1)])
+    await rig.relay.send(1, [packet(1), EVENT], [named(1)])
 
     await rig.was_offered("exec_1.one.1")
 
@@ -150,7 +150,7 @@ async def test_a_new_packet_is_offered_and_not_stored(rig: RelayRig) -> None:
 
 async def test_a_refused_packet_is_stored_under_its_id(rig: RelayRig) -> None:
     rig.takes = False
-    rig.relay.send(1, [packet(1)], [named(1)])
+    await rig.relay.send(1, [packet(1)], [named(1)])
 
     await rig.was_stored("exec_1.one.1")
 
@@ -161,7 +161,7 @@ async def test_a_refused_packet_is_stored_under_its_id(rig: RelayRig) -> None:
 
 async def test_a_packet_for_which_nobody_is_there_is_stored(rig: RelayRig) -> None:
     elsewhere = packet(1, "aif.work.baker.normal")
-    rig.relay.send(1, [elsewhere], [named(1)])
+    await rig.relay.send(1, [elsewhere], [named(1)])
 
     await rig.was_stored("exec_1.one.1")
 
@@ -170,7 +170,7 @@ async def test_a_packet_for_which_nobody_is_there_is_stored(rig: RelayRig) -> No
 
 
 async def test_a_packet_that_its_worker_gives_back_is_stored(rig: RelayRig) -> None:
-    rig.relay.send(1, [packet(1)], [named(1)])
+    await rig.relay.send(1, [packet(1)], [named(1)])
     await rig.was_offered("exec_1.one.1")
     assert rig.relay.take_published() == []
 
@@ -182,11 +182,11 @@ async def test_a_packet_that_its_worker_gives_back_is_stored(rig: RelayRig) -> N
 
 async def test_a_packet_that_is_refused_twice_is_stored_once(rig: RelayRig) -> None:
     rig.takes = False
-    rig.relay.send(1, [packet(1)], [named(1)])
+    await rig.relay.send(1, [packet(1)], [named(1)])
     await rig.was_stored("exec_1.one.1")
 
     await rig.refuses("exec_1.one.1")
-    rig.relay.send(2, [packet(2)])
+    await rig.relay.send(2, [packet(2)])
     await rig.was_stored("exec_1.one.1", "exec_2.one.1")
 
     assert rig.relay.take_published() == [1, 2]
@@ -194,15 +194,15 @@ async def test_a_packet_that_is_refused_twice_is_stored_once(rig: RelayRig) -> N
 
 async def test_after_a_refusal_the_worker_gets_no_offer_of_that_priority_for_half_a_second(rig: RelayRig) -> None:
     rig.takes = False
-    rig.relay.send(1, [packet(1)], [named(1)])
+    await rig.relay.send(1, [packet(1)], [named(1)])
     await rig.was_stored("exec_1.one.1")
     rig.takes = True
 
     rig.clock.advance(0.4)
-    rig.relay.send(2, [packet(2)], [named(2)])
+    await rig.relay.send(2, [packet(2)], [named(2)])
     await rig.was_stored("exec_1.one.1", "exec_2.one.1")
     rig.clock.advance(0.1)
-    rig.relay.send(3, [packet(3)], [named(3)])
+    await rig.relay.send(3, [packet(3)], [named(3)])
     await rig.was_offered("exec_1.one.1", "exec_3.one.1")
 
     assert rig.stored_ids() == ["exec_1.one.1", "exec_2.one.1"]
@@ -210,36 +210,36 @@ async def test_after_a_refusal_the_worker_gets_no_offer_of_that_priority_for_hal
 
 async def test_a_refusal_keeps_no_offer_from_other_priorities_and_workers(rig: RelayRig) -> None:
     rig.takes = False
-    rig.relay.send(1, [packet(1)], [named(1)])
+    await rig.relay.send(1, [packet(1)], [named(1)])
     await rig.was_stored("exec_1.one.1")
     rig.takes = True
 
     async with rig.bus.take_offers("aif.direct.offer.baker.*", "baker", rig.answer):
-        rig.relay.send(2, [packet(2, "aif.work.maker.high")], [named(2)])
-        rig.relay.send(3, [packet(3, "aif.work.baker.normal")], [named(3)])
+        await rig.relay.send(2, [packet(2, "aif.work.maker.high")], [named(2)])
+        await rig.relay.send(3, [packet(3, "aif.work.baker.normal")], [named(3)])
         await rig.was_offered("exec_1.one.1", "exec_2.one.1", "exec_3.one.1")
 
     assert rig.stored_ids() == ["exec_1.one.1"]
 
 
 async def test_after_an_offer_that_was_lost_the_worker_gets_none_of_that_priority_for_half_a_minute(rig: RelayRig) -> None:
-    rig.relay.send(1, [packet(1)], [named(1)])
+    await rig.relay.send(1, [packet(1)], [named(1)])
     await rig.was_offered("exec_1.one.1")
     # The core has been told that nothing was heard of it.
-    rig.relay.send(2, [packet(1)])
+    await rig.relay.send(2, [packet(1)])
 
     rig.clock.advance(29.9)
-    rig.relay.send(3, [packet(2)], [named(2)])
+    await rig.relay.send(3, [packet(2)], [named(2)])
     await rig.was_stored("exec_1.one.1", "exec_2.one.1")
     rig.clock.advance(0.1)
-    rig.relay.send(4, [packet(3), packet(4)], [named(3), named(4)])
+    await rig.relay.send(4, [packet(3), packet(4)], [named(3), named(4)])
     await rig.was_offered("exec_1.one.1", "exec_3.one.1", "exec_4.one.1")
 
     assert rig.stored_ids() == ["exec_1.one.1", "exec_2.one.1"]
 
 
 async def test_a_repeated_packet_is_never_offered(rig: RelayRig) -> None:
-    rig.relay.send(1, [packet(1), packet(2)], [named(2)])
+    await rig.relay.send(1, [packet(1), packet(2)], [named(2)])
 
     await rig.was_stored("exec_1.one.1")
     await rig.was_offered("exec_2.one.1")
@@ -248,7 +248,7 @@ async def test_a_repeated_packet_is_never_offered(rig: RelayRig) -> None:
 
 
 async def test_a_row_is_done_when_a_report_of_each_offer_has_come_though_the_rest_was_confirmed_before(rig: RelayRig) -> None:
-    rig.relay.send(1, [packet(1), packet(2), EVENT], [named(1), named(2)])
+    await rig.relay.send(1, [packet(1), packet(2), EVENT], [named(1), named(2)])
     await rig.was_offered("exec_1.one.1", "exec_2.one.1")
     assert rig.bus.stored == [EVENT]
 
@@ -263,7 +263,7 @@ async def test_a_row_is_done_when_a_report_of_each_offer_has_come_though_the_res
 
 async def test_a_row_is_done_when_the_rest_is_confirmed_though_a_report_of_each_offer_had_come_before(rig: RelayRig) -> None:
     rig.bus.gate.clear()
-    rig.relay.send(1, [packet(1), EVENT], [named(1)])
+    await rig.relay.send(1, [packet(1), EVENT], [named(1)])
     await eventually(lambda: rig.offered, what="it is offered")
     rig.relay.has_come_of(["exec_1.one.1"])
     has_come = rig.relay.take_published()
@@ -276,7 +276,7 @@ async def test_a_row_is_done_when_the_rest_is_confirmed_though_a_report_of_each_
 
 
 async def test_a_report_frees_its_row_for_the_next_batch_once_and_again_if_that_was_not_committed(rig: RelayRig) -> None:
-    rig.relay.send(1, [packet(1)], [named(1)])
+    await rig.relay.send(1, [packet(1)], [named(1)])
     await rig.was_offered("exec_1.one.1")
 
     rig.relay.has_come_of(["exec_1.one.1", "exec_1.one.1", "exec_9.one.1"])
@@ -289,19 +289,19 @@ async def test_a_report_frees_its_row_for_the_next_batch_once_and_again_if_that_
 
 
 async def test_a_refusal_that_comes_after_a_report_stores_nothing(rig: RelayRig) -> None:
-    rig.relay.send(1, [packet(1)], [named(1)])
+    await rig.relay.send(1, [packet(1)], [named(1)])
     await rig.was_offered("exec_1.one.1")
     rig.relay.has_come_of(["exec_1.one.1"])
 
     await rig.refuses("exec_1.one.1")
-    rig.relay.send(2, [packet(2)])
+    await rig.relay.send(2, [packet(2)])
     await rig.was_stored("exec_2.one.1")
 
     assert sorted(rig.relay.take_published()) == [1, 2]
 
 
 async def test_before_refusals_are_heard_nothing_is_offered(idle_rig: RelayRig) -> None:
-    idle_rig.relay.send(1, [packet(1)], [named(1)])
+    await idle_rig.relay.send(1, [packet(1)], [named(1)])
 
     async with idle_rig.running():
         await idle_rig.was_stored("exec_1.one.1")
@@ -314,10 +314,10 @@ async def test_while_refusals_cannot_be_heard_packets_are_stored_and_later_they_
     async with idle_rig.running():
         await eventually(lambda: idle_rig.bus.failures_to_listen == 0, what="it tried to listen")
 
-        idle_rig.relay.send(1, [packet(1)], [named(1)])
+        await idle_rig.relay.send(1, [packet(1)], [named(1)])
         await idle_rig.was_stored("exec_1.one.1")
         await idle_rig.hears_refusals()
-        idle_rig.relay.send(2, [packet(2)], [named(2)])
+        await idle_rig.relay.send(2, [packet(2)], [named(2)])
         await idle_rig.was_offered("exec_2.one.1")
 
     assert idle_rig.stored_ids() == ["exec_1.one.1"]
@@ -325,7 +325,7 @@ async def test_while_refusals_cannot_be_heard_packets_are_stored_and_later_they_
 
 async def test_when_the_bus_cannot_send_an_offer_the_packet_is_stored(rig: RelayRig) -> None:
     rig.bus.can_offer = False
-    rig.relay.send(1, [packet(1), packet(2)], [named(1), named(2)])
+    await rig.relay.send(1, [packet(1), packet(2)], [named(1), named(2)])
 
     await rig.was_stored("exec_1.one.1", "exec_2.one.1")
 
@@ -333,7 +333,7 @@ async def test_when_the_bus_cannot_send_an_offer_the_packet_is_stored(rig: Relay
 
 
 async def test_what_is_offered_is_not_waited_for_when_the_line_ends(rig: RelayRig) -> None:
-    rig.relay.send(1, [packet(1)], [named(1)])
+    await rig.relay.send(1, [packet(1)], [named(1)])
 
     async with asyncio.timeout(1):
         await rig.relay.idle()
@@ -345,20 +345,20 @@ async def test_news_of_an_execution_waits_for_what_ends_it_and_goes_out_with_tha
     rig: RelayRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay, "PROGRESS_SECONDS", 60.0)
-    rig.relay.send(1, [EVENT])
+    await rig.relay.send(1, [EVENT])
     await one_turn()
 
-    rig.relay.send(2, [END])
+    await rig.relay.send(2, [END])
 
     await rig.was_stored("exec_1:1", "exec_1:2")
     assert rig.bus.publishes == [["exec_1:1", "exec_1:2"]]
 
 
 async def test_news_that_nothing_follows_goes_out_all_the_same(rig: RelayRig) -> None:
-    rig.relay.send(1, [EVENT])
+    await rig.relay.send(1, [EVENT])
     await rig.was_stored("exec_1:1")
 
-    rig.relay.send(2, [EVENT])
+    await rig.relay.send(2, [EVENT])
 
     await eventually(lambda: rig.bus.publishes == [["exec_1:1"], ["exec_1:1"]], what="the second is stored, too")
 
@@ -366,7 +366,7 @@ async def test_news_that_nothing_follows_goes_out_all_the_same(rig: RelayRig) ->
 async def test_a_packet_does_not_wait_for_anything(rig: RelayRig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "PROGRESS_SECONDS", 60.0)
 
-    rig.relay.send(1, [packet(1), EVENT])
+    await rig.relay.send(1, [packet(1), EVENT])
 
     await rig.was_stored("exec_1.one.1", "exec_1:1")
 

@@ -66,7 +66,7 @@ class Lookout:
             messages = [_message(alert) for alert in said]
             outbox_id = await self._alerts.insert_messages(connection, messages) if messages else None
         if outbox_id is not None:
-            self._relay.send(outbox_id, messages)
+            await self._relay.send(outbox_id, messages)
         self._tell(said)
         return said
 

@@ -203,13 +203,13 @@ class Engine:
             self._remembered.forget(arrival.execution_id for arrival in batch)
             await self._isolate(lane, batch, failure)
             return
-        if stored.outbox_id is not None:
-            self._relay.send(stored.outbox_id, stored.messages, new_packets_of(stored.worked))
         for each in stored.worked:
             for arrival, applied in each.applied:
                 arrival.succeed(applied)
         for arrival, denied in stored.denied:
             arrival.succeed(denied)
+        if stored.outbox_id is not None:
+            await self._relay.send(stored.outbox_id, stored.messages, new_packets_of(stored.worked))
         self._follow_ups.perform(follow_ups_of(stored.worked), self.apply)
         self._figures.count(stored.worked)
         for each in stored.worked:

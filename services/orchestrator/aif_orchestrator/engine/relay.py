@@ -81,7 +81,6 @@ class Relay:
         self._replica = replica
         self._monotonic = monotonic
         self._to_store: list[tuple[_Row, Sequence[Outgoing]]] = []
-        self._to_offer: list[Offer] = []
         self._offered: dict[str, _Offered] = {}
         """By packet id, the oldest first."""
         self._records = RecordPost(self._publish)
@@ -94,23 +93,23 @@ class Relay:
         self._published: list[int] = []
         self._something_to_store = asyncio.Event()
         self._storing_soon: asyncio.TimerHandle | None = None
-        self._something_to_offer = asyncio.Event()
         self._being_stored = 0
         """Parts of rows that the broker is to confirm."""
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def send(self, outbox_id: int, messages: Sequence[Outgoing], new_packets: Sequence[NamedPacket] = ()) -> None:
-        """Take over a committed row; `new_packets` are among its messages."""
+    async def send(self, outbox_id: int, messages: Sequence[Outgoing], new_packets: Sequence[NamedPacket] = ()) -> None:
+        """Take over a committed row; `new_packets` are among its messages. Returns when what is to be offered is."""
         row = _Row(outbox_id)
         self._held.add(outbox_id)
         packets = {packet.packet_id: packet for packet in new_packets}
         now = self._monotonic()
         stored: list[Outgoing] = []
+        offered: list[_Offered] = []
         for message in messages:
             packet = packets.get(message.message_id or "")
             if packet is not None and self._may_offer(message.subject, now):
-                self._offer(_Offered(packet, message, row, now + UNANSWERED_SECONDS))
+                offered.append(_Offered(packet, message, row, now + UNANSWERED_SECONDS))
             elif subjects.is_performance(message.subject):
                 self._begin_storing(row)
                 self._records.send(message, partial(self._is_stored, row))
@@ -121,6 +120,8 @@ class Relay:
                 stored.append(message)
         if stored:
             self._store(row, stored)
+        if offered:
+            await self._offer(row, offered)
 
     def has_come_of(self, packet_ids: Iterable[str]) -> None:
         """Nobody has to look after the offers of these packets any more: reports on them are committed."""
@@ -140,10 +141,9 @@ class Relay:
         self._published += outbox_ids
 
     async def run(self) -> None:
-        """Offer and publish what is handed over, in order, until cancelled."""
+        """Publish what is handed over, in order, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hear_refusals())
-            group.create_task(self._make_offers())
             group.create_task(self._store_all())
             group.create_task(self._records.run())
 
@@ -187,20 +187,23 @@ class Relay:
     def _may_offer(self, work_subject: str, now: float) -> bool:
         return self._hears_refusals and now >= self._reluctant_until.get(work_subject, 0.0)
 
-    def _offer(self, offered: _Offered) -> None:
-        offered.row.unfinished += 1
-        packet_id = offered.packet.packet_id
-        self._offered[packet_id] = offered
-        message = offered.message
-        self._to_offer.append(
+    async def _offer(self, row: _Row, offered: Sequence[_Offered]) -> None:
+        row.unfinished += len(offered)
+        self._offered.update((each.packet.packet_id, each) for each in offered)
+        offers = [
             Offer(
-                subject=subjects.offer(message.subject),
-                payload=message.payload,
-                headers=message.headers,
-                refused_to=subjects.refusal(self._replica, packet_id),
+                subject=subjects.offer(each.message.subject),
+                payload=each.message.payload,
+                headers=each.message.headers,
+                refused_to=subjects.refusal(self._replica, each.packet.packet_id),
             )
-        )
-        self._something_to_offer.set()
+            for each in offered
+        ]
+        try:
+            await self._bus.offer(offers)
+        except BusUnavailable:
+            for each in offered:
+                self._refused(each.packet.packet_id)
 
     def _store(self, row: _Row, messages: Sequence[Outgoing]) -> None:
         self._begin_storing(row)
@@ -225,17 +228,6 @@ class Relay:
         row.unfinished -= 1
         if row.unfinished == 0:
             self._published.append(row.outbox_id)
-
-    async def _make_offers(self) -> None:
-        while True:
-            await self._something_to_offer.wait()
-            self._something_to_offer.clear()
-            offers, self._to_offer = self._to_offer, []
-            try:
-                await self._bus.offer(offers)
-            except BusUnavailable:
-                for offer in offers:
-                    self._refused(subjects.refused_packet(offer.refused_to))
 
     async def _hear_refusals(self) -> None:
         while True:
