@@ -48,6 +48,9 @@ async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_na
 
             await eventually(is_alerted)
             alerts = [alert for alert in (await budget(bus)).alerts if alert.kind == "spent"]
+            await eventually(
+                lambda: b"ai_pipeline_executions_total{" in metrics_page(registry), what="the execution is counted"
+            )
         page = metrics_page(registry).decode()
         await bus.close()
 

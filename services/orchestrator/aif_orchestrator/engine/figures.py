@@ -1,5 +1,6 @@
-"""Prometheus figures, counted from what was committed."""
+"""Prometheus figures, counted from what was committed, a moment later: what follows from a commit should not wait for them."""
 
+import asyncio
 from collections import Counter as Tally
 from collections.abc import Sequence
 
@@ -9,6 +10,8 @@ from aif_contracts.budgets import BUDGET_EXCEEDED, BUDGET_RESERVED, ENERGY_EXCEE
 from aif_contracts.events import Totals, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
 from aif_contracts.orders import ExecutionStatus
 from aif_orchestrator.engine.batch import Worked
+
+COUNT_SECONDS = 0.05
 
 _DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _COST_BUCKETS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 50)
@@ -46,13 +49,23 @@ class Figures:
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
             registry=registry,
         )
+        self._uncounted: list[Sequence[Worked]] = []
 
     def count_denied(self, code: str) -> None:
         """A client's budget or energy did not allow an execution to begin or to be resumed."""
         self._exceeded.labels(code).inc()
 
     def count(self, worked: Sequence[Worked]) -> None:
-        self._batches.observe(len(worked))
+        """A committed batch. It shows within `COUNT_SECONDS`."""
+        self._uncounted.append(worked)
+        if len(self._uncounted) == 1:
+            asyncio.get_running_loop().call_later(COUNT_SECONDS, self._count_all)
+
+    def _count_all(self) -> None:
+        batches, self._uncounted = self._uncounted, []
+        for batch in batches:
+            self._batches.observe(len(batch))
+        worked = [each for batch in batches for each in batch]
         steps = Tally(
             (record.worker_name, record.action, record.failure_code or "success")
             for each in worked
