@@ -29,6 +29,7 @@ from aif_orchestrator.execution.happenings import (
     PacketDeclined,
 )
 from aif_orchestrator.execution.state import StageRun
+from aif_pipelines.plan import StagePlan
 
 WORKER_LOST = "worker_lost"
 NOT_BEGUN = "not_begun"
@@ -213,7 +214,7 @@ def hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int
         return
     plan = draft.plan_of(stage_id)
     started_at = max(draft.at - ago_ms, run.ready_at or 0)
-    times_out_at = _times_out_at(draft, stage_id)
+    times_out_at = _times_out_at(draft, plan)
     draft.put(
         stage_id,
         replace(
@@ -237,15 +238,15 @@ def hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int
 
 def start_time_anew(draft: Draft, stage_id: str) -> StageRun:
     """Of an open attempt that has not begun until now: its time begins when it begins."""
-    run = draft.change(stage_id, times_out_at=_times_out_at(draft, stage_id))
+    run = draft.change(stage_id, times_out_at=_times_out_at(draft, draft.plan_of(stage_id)))
     if run.attempt not in run.reserved:
         return run
     begins_anew = replace(run.reserved[run.attempt], until=ended_by(draft, stage_id))
     return draft.change(stage_id, reserved={**run.reserved, run.attempt: begins_anew})
 
 
-def _times_out_at(draft: Draft, stage_id: str) -> int:
-    return draft.at + int(draft.plan_of(stage_id).stage.timeout_seconds * 1000)
+def _times_out_at(draft: Draft, plan: StagePlan) -> int:
+    return draft.at + int(plan.stage.timeout_seconds * 1000)
 
 
 def lease_end(draft: Draft, times_out_at: int | None) -> int:

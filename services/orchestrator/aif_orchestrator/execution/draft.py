@@ -15,6 +15,7 @@ from aif_orchestrator.execution.tally import Tally
 from aif_pipelines.plan import StagePlan
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OPEN = frozenset({StageStatus.QUEUED, StageStatus.RUNNING})
 
 
 class Draft:
@@ -186,4 +187,4 @@ def _to_the_second(seconds: int) -> str:
 
 def is_open(run: StageRun) -> bool:
     """A worker may be working on the stage."""
-    return run.status in (StageStatus.QUEUED, StageStatus.RUNNING)
+    return run.status in _OPEN

@@ -79,10 +79,10 @@ def metrics_of_call(call: ProviderCall) -> Metrics:
 
 
 def execution_totals(execution: Execution, at_ms: int) -> Totals:
-    total = _NO_METRICS
-    attempts = 0
+    tokens, lines, times, resources = _NO_TOKENS, _NO_COST, _NO_TIMES, _NO_RESOURCES
+    attempts = busy_ms = 0
     complete = True
-    known = ZERO
+    known = in_doubt = ZERO
     for run in execution.stages.values():
         attempts += run.attempt
         used = stage_metrics(run)
@@ -90,18 +90,24 @@ def execution_totals(execution: Execution, at_ms: int) -> Totals:
             complete = False
         if used.cost_usd != "0":
             known += known_cost_of(used)
-        total = add_metrics(total, used)
+        if used.unanswered:
+            in_doubt += sum_usd(used.unanswered.values())
+        tokens = add_tokens(tokens, used.tokens_used)
+        lines = _add_lines(lines, used.cost_lines)
+        times = _add_times(times, used.breakdown)
+        resources = _add_resources(resources, used.resource_usage)
+        busy_ms += used.processing_time_ms
     ended_at = execution.ended_at if execution.ended_at is not None else at_ms
     return Totals(
-        tokens_used=total.tokens_used,
+        tokens_used=tokens,
         cost_usd=usd_text(known),
         cost_is_complete=complete,
-        in_doubt_usd=usd_text(sum_usd(total.unanswered.values())),
-        cost_lines=total.cost_lines,
+        in_doubt_usd=usd_text(in_doubt),
+        cost_lines=lines,
         wall_time_ms=max(0, ended_at - execution.created_at),
-        busy_time_ms=total.processing_time_ms,
-        breakdown=total.breakdown,
-        resource_usage=total.resource_usage,
+        busy_time_ms=busy_ms,
+        breakdown=times,
+        resource_usage=resources,
         attempts=attempts,
     )
 

@@ -16,18 +16,18 @@ class Tally:
 
     def __init__(self, runs: Iterable[StageRun]) -> None:
         self.stages = self.percents = self.unended = 0
-        for run in runs:
-            self._count(run, 1)
+        self._count(runs, 1)
 
     def replace(self, was: StageRun, run: StageRun) -> None:
         if run.status is not was.status or run.progress_percent != was.progress_percent or run.withdrawn is not was.withdrawn:
-            self._count(was, -1)
-            self._count(run, 1)
+            self._count((was,), -1)
+            self._count((run,), 1)
 
-    def _count(self, run: StageRun, times: int) -> None:
-        is_final = run.status.is_final
-        if not is_final:
-            self.unended += times
-        if run.compensates is None and not run.withdrawn:
-            self.stages += times
-            self.percents += times * (100 if is_final else run.progress_percent)
+    def _count(self, runs: Iterable[StageRun], times: int) -> None:
+        for run in runs:
+            is_final = run.status.is_final
+            if not is_final:
+                self.unended += times
+            if run.compensates is None and not run.withdrawn:
+                self.stages += times
+                self.percents += times * (100 if is_final else run.progress_percent)

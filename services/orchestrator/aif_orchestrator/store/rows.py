@@ -11,15 +11,15 @@ Value = str | int | float | None
 
 def rows_text(rows: Iterable[Sequence[Value]]) -> str:
     """To be cast to an array of a composite type whose columns come in this order."""
-    return "{" + ",".join([_quoted("(" + ",".join([_word(value) for value in row]) + ")") for row in rows]) + "}"
+    return "{" + ",".join([_quoted("(" + ",".join(_words(row)) + ")") for row in rows]) + "}"
 
 
-def _word(value: Value) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value if value.isidentifier() else _quoted(value)
-    return str(value)
+def _words(row: Sequence[Value]) -> list[str]:
+    return ["" if value is None else _word(value) if isinstance(value, str) else str(value) for value in row]
+
+
+def _word(text: str) -> str:
+    return text if text.isidentifier() else _quoted(text)
 
 
 def _quoted(text: str) -> str:
