@@ -57,6 +57,9 @@ LARGEST_BATCH = 256
 LANES = 2
 WORTH_A_LANE = 24
 """Arrivals; fewer wait for the batch that is under way."""
+LEAST_SHARE = 48
+"""Arrivals that a lane takes at once however few are left for the others. Of more it takes its share, and what else there is of
+the same executions: all of them in one batch would keep the worker waiting, and then the engine."""
 MOST_OVERTAKEN = 10
 """Times that a batch is worked out again because others were quicker, before its arrivals are put off."""
 DATABASE_PAUSE_SECONDS = 0.2
@@ -173,15 +176,21 @@ class Engine:
 
     def _next_batch(self) -> list[Arrival]:
         """Empty when what has arrived is too little for another lane, or has to wait for the one that is in use."""
+        share = max(LEAST_SHARE, len(self._inbox) // LANES)
         batch: list[Arrival] = []
         rest: list[Arrival] = []
+        begun: set[str] = set()
         for arrival in self._inbox:
-            waits = len(batch) == LARGEST_BATCH or arrival.execution_id in self._under_way
-            (rest if waits else batch).append(arrival)
+            is_full = len(batch) == LARGEST_BATCH or (len(batch) >= share and arrival.execution_id not in begun)
+            if is_full or arrival.execution_id in self._under_way:
+                rest.append(arrival)
+            else:
+                batch.append(arrival)
+                begun.add(arrival.execution_id)
         if self._under_way and len(batch) < WORTH_A_LANE:
             return []
         self._inbox = rest
-        self._under_way.update(arrival.execution_id for arrival in batch)
+        self._under_way |= begun
         if rest:
             self._wake_a_lane()
         return batch
