@@ -34,7 +34,7 @@ def allowance_of(execution: Execution, stages: Iterable[StageRun]) -> Allowance:
     reserved = ZERO
     for run in stages:
         if run.attempt:
-            spent_here, reserved_here = _used(run)
+            spent_here, reserved_here = used(run)
             spent += spent_here
             reserved += reserved_here
     return Allowance(limit=usd(execution.max_cost_usd), spent=spent, reserved=reserved)
@@ -42,12 +42,12 @@ def allowance_of(execution: Execution, stages: Iterable[StageRun]) -> Allowance:
 
 def stage_allowance(run: StageRun, limit: Decimal) -> Allowance:
     """Of one stage, all its attempts together."""
-    spent, reserved = _used(run)
+    spent, reserved = used(run)
     return Allowance(limit=limit, spent=spent, reserved=reserved)
 
 
-def _used(run: StageRun) -> tuple[Decimal, Decimal]:
-    """What the stage has spent and reserved."""
+def used(run: StageRun) -> tuple[Decimal, Decimal]:
+    """What the stage has spent and reserved, in USD."""
     spent = known_cost_of(run.spent)
     reserved = sum_usd(run.spent.unanswered.values())
     charged: dict[int, Decimal] = {}

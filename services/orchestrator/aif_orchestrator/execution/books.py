@@ -3,7 +3,6 @@
 from msgspec.structs import replace
 
 from aif_contracts.money import ZERO, UsdText, usd, usd_text
-from aif_orchestrator.execution.allowance import allowance_of
 from aif_orchestrator.execution.commands import MoveAccount
 from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.envelope import envelope_of, paid_stage_count
@@ -55,7 +54,7 @@ def bring_up_to_date(draft: Draft) -> None:
             if run.energy == 0 and _has_called(run):
                 draft.change(stage_id, energy=account.energy_per_stage)
         energy_spent = sum(run.energy for run in draft.stages.values())
-    allowance = allowance_of(execution, draft.stages.values())
+    allowance = draft.allowance()
     if execution.is_final:
         held, energy_held = allowance.reserved, 0
     else:

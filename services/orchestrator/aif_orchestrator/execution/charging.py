@@ -144,13 +144,12 @@ def _with_cost(draft: Draft, stage_id: str, run: StageRun, call_key: str, cost_u
 
 
 def _emit_cost(draft: Draft, stage_id: str, attempt: int, cost: str | None, provider: str | None, model: str | None) -> None:
-    total = sum((known_cost(run) for run in draft.stages.values()), ZERO)
     draft.emit(
         CostIncurred(
             step_name=stage_id,
             attempt=attempt,
             cost_usd=cost,
-            total_cost_usd=usd_text(total),
+            total_cost_usd=usd_text(draft.bill().known),
             provider=provider,
             model=model,
         )

@@ -6,7 +6,7 @@ from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import Grant, Granted, Later, Superseded
 from aif_orchestrator.execution import attempts, readiness
-from aif_orchestrator.execution.allowance import allowance_of, stage_allowance
+from aif_orchestrator.execution.allowance import stage_allowance
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import AnswerClaim
 from aif_orchestrator.execution.draft import Draft
@@ -88,7 +88,7 @@ def _affordable(draft: Draft, stage_id: str) -> Grant | None:
     if _is_free(draft, stage_id):
         return readiness.FREE_GRANT
     execution = draft.execution
-    remaining = allowance_of(execution, draft.stages.values()).remaining
+    remaining = draft.allowance().remaining
     of_stage = stage_allowance(draft.stages[stage_id], stage_limit(draft.circumstances, plan)).remaining
     amount = min(usd(draft.circumstances.max_attempt_cost_usd), remaining, of_stage)
     if amount == ZERO:
@@ -106,7 +106,7 @@ def _affordable(draft: Draft, stage_id: str) -> Grant | None:
 
 
 def _what_is_spent(draft: Draft, stage_id: str) -> str:
-    if allowance_of(draft.execution, draft.stages.values()).remaining == ZERO:
+    if draft.allowance().remaining == ZERO:
         return f"nothing is left of the {draft.execution.max_cost_usd} USD that the execution may spend"
     limit = stage_limit(draft.circumstances, draft.plan_of(stage_id))
     return f"nothing is left of the {usd_text(limit)} USD that {stage_id} may spend"

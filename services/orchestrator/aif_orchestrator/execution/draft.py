@@ -7,7 +7,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from aif_contracts.events import EventData, ExecutionEvent
+from aif_contracts.money import usd
 from aif_contracts.orders import ExecutionStatus, StageStatus
+from aif_orchestrator.execution.allowance import Allowance
+from aif_orchestrator.execution.bill import Bill
 from aif_orchestrator.execution.commands import Command, EmitEvent
 from aif_orchestrator.execution.happenings import Circumstances
 from aif_orchestrator.execution.state import Execution, StageRun, newest_instance
@@ -35,6 +38,7 @@ class Draft:
         self._progress_percent = execution.progress_percent
         self._stages_changed = False
         self._counted: Tally | None = None
+        self._billed: Bill | None = None
         self._newest_made_at: int | None = None
         self.has_money_moved = False
         self.is_admission = False
@@ -69,14 +73,17 @@ class Draft:
         self.stages[stage_id] = run
         self._stages_changed = True
         if was is None:
-            self._counted = None
-        elif self._counted is not None:
+            self._count_anew()
+            return run
+        if self._counted is not None:
             self._counted.replace(was, run)
+        if self._billed is not None:
+            self._billed.replace(was, run)
         return run
 
     def take_out(self, stage_id: str) -> StageRun | None:
         """To be put at the end."""
-        self._counted = None
+        self._count_anew()
         return self.stages.pop(stage_id, None)
 
     def insert_after(self, owner: str, stage_id: str, run: StageRun) -> None:
@@ -92,7 +99,7 @@ class Draft:
                 stages[stage_id] = run
         self.stages = stages
         self._stages_changed = True
-        self._counted = None
+        self._count_anew()
 
     def money_moved(self) -> None:
         """What is spent or reserved may have changed; the books are brought up to date at the end of the step."""
@@ -147,6 +154,17 @@ class Draft:
             self._counted = Tally(self.stages.values())
         return self._counted
 
+    def bill(self) -> Bill:
+        """Of the stages as they are now."""
+        if self._billed is None:
+            self._billed = Bill(self.stages.values())
+        return self._billed
+
+    def allowance(self) -> Allowance:
+        """As it is now."""
+        bill = self.bill()
+        return Allowance(limit=usd(self.execution.max_cost_usd), spent=bill.spent, reserved=bill.reserved)
+
     def next_made_at(self) -> int:
         """Now; or later, when another replica's clock was ahead: what is made from something is never older than that."""
         if self._newest_made_at is None:
@@ -166,6 +184,11 @@ class Draft:
         return replace(
             self.execution, stages=dict(self.stages), sequence=self._sequence, progress_percent=self._progress_percent
         )
+
+    def _count_anew(self) -> None:
+        """Stages have come or gone."""
+        self._counted = None
+        self._billed = None
 
 
 @lru_cache(maxsize=64)
