@@ -47,6 +47,15 @@ def test_a_call_that_is_announced_before_the_end_of_the_one_before_is_heard_of_t
     assert (allowance(story).spent, allowance(story).reserved) == (Decimal(0), Decimal(1))
 
 
+def test_the_total_that_is_told_holds_the_calls_of_attempts_under_way() -> None:
+    story = two_stages(limit="3")
+
+    for stage_id, cost in (("one", "0.2"), ("two", "0.3")):
+        story.happens(CallBooked(call=call(stage_id, story.granted(stage_id), 1, cost)))
+
+    assert [event.total_cost_usd for event in story.events() if isinstance(event, CostIncurred)] == ["0.2", "0.5"]
+
+
 def test_an_end_without_an_answer_leaves_what_was_decided_meanwhile() -> None:
     story = two_stages(limit="3")
     attempt = story.granted("one")
