@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from aif_orchestrator.engine.arrivals import Applied, Arrival
-from aif_orchestrator.engine.engine import LARGEST_BATCH, WORTH_A_LANE, Engine
+from aif_orchestrator.engine.engine import LARGEST_BATCH, LEAST_SHARE, WORTH_A_LANE, Engine
 from aif_orchestrator.execution.happenings import TimePassed
 from aif_runtime.postgres import Database, HeldConnection
 from support.waiting import eventually
@@ -154,12 +154,40 @@ async def test_those_of_an_execution_that_is_under_way_are_no_reason_for_a_lane(
     await engine.begins(["a"], [*["a"] * WORTH_A_LANE, "b"])
 
 
-async def test_more_than_a_batch_holds_is_two_batches_beside_each_other(engine: GatedEngine) -> None:
-    arrived = many("a", LARGEST_BATCH + WORTH_A_LANE)
+async def test_what_is_enough_for_both_lanes_is_shared_by_them(engine: GatedEngine) -> None:
+    arrived = many("a", 3 * LEAST_SHARE)
+    half = len(arrived) // 2
 
     engine.arrive(*arrived)
 
-    await engine.begins(arrived[:LARGEST_BATCH], arrived[LARGEST_BATCH:])
+    await engine.begins(arrived[:half], arrived[half : half + LEAST_SHARE])
+
+
+async def test_a_share_is_not_so_small_that_its_commit_is_not_worth_it(engine: GatedEngine) -> None:
+    arrived = many("a", LEAST_SHARE + WORTH_A_LANE)
+
+    engine.arrive(*arrived)
+
+    await engine.begins(arrived[:LEAST_SHARE], arrived[LEAST_SHARE:])
+
+
+async def test_a_share_takes_whatever_else_there_is_of_its_executions(engine: GatedEngine) -> None:
+    beginning = many("a", LEAST_SHARE)
+
+    engine.arrive(*beginning, *many("b"), "a_0", "a_1")
+
+    await engine.begins([*beginning, "a_0", "a_1"], many("b"))
+
+
+async def test_no_share_is_larger_than_a_batch_may_be(engine: GatedEngine) -> None:
+    arrived = many("a", 2 * LARGEST_BATCH + 100)
+
+    engine.arrive(*arrived, *many("b", 1) * LARGEST_BATCH)
+    await engine.begins(arrived[:LARGEST_BATCH], arrived[LARGEST_BATCH : 2 * LARGEST_BATCH])
+    engine.gates[0].set()
+
+    rest = [*arrived[2 * LARGEST_BATCH :], *many("b", 1) * LARGEST_BATCH]
+    await engine.begins(arrived[:LARGEST_BATCH], arrived[LARGEST_BATCH : 2 * LARGEST_BATCH], rest[:LARGEST_BATCH])
 
 
 async def test_it_idles_when_both_lanes_are_free_and_nothing_waits(engine: GatedEngine) -> None:

@@ -57,7 +57,7 @@ LARGEST_BATCH = 256
 LANES = 2
 WORTH_A_LANE = 24
 """Arrivals; fewer wait for the batch that is under way."""
-LEAST_SHARE = 48
+LEAST_SHARE = 72
 """Arrivals that a lane takes at once however few are left for the others. Of more it takes its share, and what else there is of
 the same executions: all of them in one batch would keep the worker waiting, and then the engine."""
 MOST_OVERTAKEN = 10
