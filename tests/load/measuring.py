@@ -12,8 +12,9 @@ from load.processes import cpu_ms, memory_mb, own_cpu_ms
 from load.side import Side
 from load.workloads import Workload
 
-MEMORY_EVERY_SECONDS = 0.5
-"""Reading it makes the kernel walk through all pages; more often, it would be what is measured."""
+MEMORY_EVERY_SECONDS = 2.0
+"""Reading it makes the kernel walk through all pages and holds the measuring client up for some milliseconds; more often, the
+slowest executions would be those that met it."""
 
 
 class Measured(Struct, frozen=True, kw_only=True):
@@ -81,8 +82,8 @@ async def _peak_memory(pids: Mapping[str, int]) -> AsyncIterator[dict[str, float
 
     async def keep_looking() -> None:
         while True:
-            await asyncio.to_thread(look)
             await asyncio.sleep(MEMORY_EVERY_SECONDS)
+            await asyncio.to_thread(look)
 
     looking = asyncio.create_task(keep_looking())
     try:
