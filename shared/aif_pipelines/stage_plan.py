@@ -8,6 +8,7 @@ from aif_pipelines.added_stages import AddedStage
 from aif_pipelines.definition import AddStage, Rule, Stage
 from aif_pipelines.expressions import Expression, compile_expression
 from aif_pipelines.failures import LanguageInvalid
+from aif_pipelines.kinds import STAGE_METRICS
 from aif_pipelines.mistakes import Mistake
 from aif_pipelines.output_checks import OutputCheck
 from aif_pipelines.templates import Template, compile_template
@@ -33,6 +34,9 @@ class StagePlan(Struct, frozen=True, kw_only=True):
     """Stages read by the rules' conditions, the stage itself and added ones among them when they read them."""
     shared: frozenset[str]
     """Which of `params`, `budget` and `execution` are read by `input` and `when`."""
+    input_is_repeatable: bool
+    """Whether `input` comes out the same whenever it is made: it reads parameters and what outputs hold, and no figures, which
+    may still change when a call's cost becomes known."""
     requires: frozenset[str]
     """Stages without whose output `input` has no value; other `needs` may have been skipped or have failed.
 
@@ -89,6 +93,7 @@ class StageCompiler:
             needs=needs,
             judged_with=judged_with,
             shared=prepared_with & SHARED_ROOTS,
+            input_is_repeatable=_is_repeatable(template),
             requires=frozenset(self._required(template)),
             depends_on=owner | (self._real(*needs, *judged_with, *stage.depends_on) - {stage.id}),
             dependents=(),
@@ -158,6 +163,8 @@ def compensation_plan(plan: StagePlan) -> StagePlan | None:
         needs=_roots_of(plan.compensation) - SHARED_ROOTS,
         judged_with=frozenset(),
         shared=_roots_of(plan.compensation) & SHARED_ROOTS,
+        # What it reads may be undone meanwhile.
+        input_is_repeatable=False,
         requires=frozenset(),
         depends_on=frozenset(),
         dependents=(),
@@ -170,3 +177,11 @@ def compensation_plan(plan: StagePlan) -> StagePlan | None:
 
 def _roots_of(*texts: Template | Expression) -> frozenset[str]:
     return frozenset(reference.root for text in texts for reference in text.references)
+
+
+def _is_repeatable(template: Template) -> bool:
+    return all(
+        path.root == "params"
+        or (path.root not in SHARED_ROOTS and bool(path.segments) and path.segments[0] not in STAGE_METRICS)
+        for path in template.references
+    )

@@ -80,31 +80,30 @@ def use_outputs(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput])
         _wait_for_preparation(draft, stage_id)
         draft.command(StoreInput(stage_id=stage_id, storage_key=storage_key, content=content))
         return
-    use_input(
-        draft,
-        stage_id,
-        BlobRef(
-            storage_type=StorageType.INLINE,
-            storage_key=storage_key,
-            size_bytes=len(content),
-            sha256=sha256(content).hexdigest(),
-            inline=content,
-        ),
+    made = BlobRef(
+        storage_type=StorageType.INLINE,
+        storage_key=storage_key,
+        size_bytes=len(content),
+        sha256=sha256(content).hexdigest(),
+        inline=content,
     )
+    is_repeatable = plan.input_is_repeatable and not loaded
+    dispatch(draft, stage_id, made, kept=replace(made, inline=None) if is_repeatable else made)
 
 
-def use_input(draft: Draft, stage_id: str, input_ref: BlobRef) -> None:
-    dispatch(draft, stage_id, input_ref)
+def use_input(draft: Draft, stage_id: str, stored: BlobRef) -> None:
+    """Offer the stage, whose input was too large to travel with it."""
+    dispatch(draft, stage_id, stored, kept=stored)
 
 
-def dispatch(draft: Draft, stage_id: str, input_ref: BlobRef | None = None) -> None:
-    """Offer the stage to the workers with a new packet, and with a new input when there is one.
+def dispatch(draft: Draft, stage_id: str, made: BlobRef | None = None, *, kept: BlobRef | None = None) -> None:
+    """Offer the stage to the workers with a new packet. An input that was just made comes with what the state keeps of it.
 
     A stage that costs nothing carries its grant and opens its attempt here; any other is claimed first.
     """
     run = draft.stages[stage_id]
-    ready_at = run.ready_at if input_ref is None else draft.at
-    input_ref = input_ref or run.input_ref
+    ready_at = run.ready_at if made is None else draft.at
+    input_ref = run.input_ref if made is None else kept
     if draft.execution.status is ExecutionStatus.PAUSED:
         draft.put(stage_id, replace(run, input_ref=input_ref, ready_at=ready_at))
         park(draft, stage_id)
@@ -134,7 +133,7 @@ def dispatch(draft: Draft, stage_id: str, input_ref: BlobRef | None = None) -> N
             reason=_waiting_reason(draft, worker),
         ),
     )
-    draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, FREE_GRANT if free else None)))
+    draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, FREE_GRANT if free else None, made)))
 
 
 def park(draft: Draft, stage_id: str) -> None:
@@ -258,10 +257,10 @@ def _waiting_reason(draft: Draft, worker: str) -> str:
     return f"no worker named {worker} is running; the stage waits until one is"
 
 
-def packet_of(draft: Draft, stage_id: str, run: StageRun, grant: Grant | None) -> WorkPacket:
+def packet_of(draft: Draft, stage_id: str, run: StageRun, grant: Grant | None, made: BlobRef | None = None) -> WorkPacket:
+    """`made` is the stage's input where it is at hand."""
     plan = draft.plan_of(stage_id)
     execution = draft.execution
-    assert run.input_ref is not None, "a stage is offered only after its input is known"
     return WorkPacket(
         packet_id=packet_id(execution.execution_id, stage_id, run.dispatches),
         execution_id=execution.execution_id,
@@ -275,7 +274,7 @@ def packet_of(draft: Draft, stage_id: str, run: StageRun, grant: Grant | None) -
             timeout_ms=int(plan.stage.timeout_seconds * 1000),
             deadline=rfc3339(execution.compensate_until or execution.deadline_at),
         ),
-        data_ref=run.input_ref,
+        data_ref=made or _input_of(draft, stage_id, run),
         grant=grant,
         context=Context(
             client_id=execution.client_id,
@@ -286,3 +285,14 @@ def packet_of(draft: Draft, stage_id: str, run: StageRun, grant: Grant | None) -
         inline_limit_bytes=0 if plan.output_names else INLINE_LIMIT_BYTES,
         previous=run.previous,
     )
+
+
+def _input_of(draft: Draft, stage_id: str, run: StageRun) -> BlobRef:
+    """The input as the worker gets it, made again where the state does not hold it."""
+    kept = run.input_ref
+    assert kept is not None, "a stage is offered only after its input is known"
+    if kept.storage_type is not StorageType.INLINE or kept.inline is not None:
+        return kept
+    plan = draft.plan_of(stage_id)
+    values, _ = scope.outputs_of(draft, stage_id, plan.needs, {})
+    return replace(kept, inline=msgspec.json.encode(plan.input.resolve(scope.whole(draft, values, frozenset()))))
