@@ -151,8 +151,12 @@ class Proceed(Struct, frozen=True, kw_only=True, tag="proceed"):
     """Answer to a progress report: go on."""
 
 
+class NotNoted(Struct, frozen=True, kw_only=True, tag="not_noted"):
+    """Answer to a progress report that could not be read or applied now: go on, but nobody knows. The same as no answer."""
+
+
 ClaimAnswer = Granted | Later | Superseded | Cancelled
-ProgressAnswer = Proceed | Superseded | Cancelled
+ProgressAnswer = Proceed | NotNoted | Superseded | Cancelled
 
 
 class ControlMessage(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """What a worker tells the orchestrator about its attempts.
 
-Their ends travel together: a stored message is a JSON array of the reports of one worker, and often an array of one. Progress
-is told by itself, as a question.
+They travel together: a stored message is a JSON array of the reports of one worker, and often an array of one. Progress is told
+in the same way, as a question.
 """
 
 from typing import Annotated
@@ -35,7 +35,8 @@ class Accepted(_OfAttempt, frozen=True, kw_only=True, tag="accepted"):
 
 
 class Progress(_OfAttempt, frozen=True, kw_only=True, tag="progress"):
-    """Still alive and this far. Answered with `ProgressAnswer`."""
+    """Still alive and this far. A question holds an array of these, and is answered with an array of `ProgressAnswer`, one for
+    each in the same order."""
 
     percent: Annotated[int, Meta(ge=0, le=100)]
     message: str = ""

@@ -9,6 +9,8 @@ from aif_runtime.failures import MalformedMessage
 
 T = TypeVar("T")
 
+_PARTS = msgspec.json.Decoder(list[msgspec.Raw])
+
 _ESCAPED_NUL = b"\\u0000"
 # An even number of backslashes before it spells backslashes, and then the text only looks like an escape.
 _REAL_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -28,6 +30,15 @@ def decode(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
         raise MalformedMessage(str(wrong)) from wrong
     except RecursionError as wrong:
         raise MalformedMessage("the message is nested too deeply") from wrong
+
+
+def parts_of(payload: bytes) -> list[bytes]:
+    """The elements of a JSON array, each to be decoded by itself, so that one that is no message takes none of the others with
+    it. Empty when there are none, or it is no array."""
+    try:
+        return [bytes(part) for part in _PARTS.decode(payload)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return []
 
 
 def _holds_nul(payload: bytes) -> bool:

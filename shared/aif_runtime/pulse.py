@@ -1,19 +1,21 @@
 """The beat that keeps what a worker holds alive: leases at the broker, progress at the orchestrator, time limits.
 
 One loop for all leases and one for all attempts, so that short work costs no timer of its own, and packets that only wait
-cost a look now and then. An attempt whose time is over is stopped at the next beat.
+cost a look now and then. What attempts have to tell at the same beat is one question. An attempt whose time is over is stopped
+at the next beat.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
 
 from aif_contracts import subjects
-from aif_contracts.packets import Cancelled, Proceed, ProgressAnswer, Superseded
-from aif_contracts.reports import Progress
+from aif_contracts.packets import Cancelled, NotNoted, Proceed, ProgressAnswer, Superseded
+from aif_contracts.reports import MOST_BYTES_TOGETHER, MOST_TOGETHER, Progress
 from aif_runtime.attempt import Attempt, StopReason
+from aif_runtime.bundles import in_bundles, joined
 from aif_runtime.bus import Bus
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, MalformedMessage, NoAnswer
@@ -23,9 +25,12 @@ from aif_runtime.worker_times import WorkerTimes
 _ANSWER_SECONDS = 5.0
 _WAITS = "waits until nothing else is under way in its worker"
 
-_answers: msgspec.json.Decoder[ProgressAnswer] = msgspec.json.Decoder(ProgressAnswer)
+_answers = msgspec.json.Decoder(list[ProgressAnswer])
 _encoder = msgspec.json.Encoder()
 _log = structlog.get_logger()
+
+_Sign = tuple[Attempt, bytes]
+"""Of life: an attempt, and what is told of it."""
 
 
 class InHand:
@@ -80,7 +85,8 @@ class Pulse:
         self._instance_id = instance_id
         self._monotonic = monotonic
         self._times = times
-        self._telling: dict[Attempt, asyncio.Task[bool]] = {}
+        self._telling: set[Attempt] = set()
+        """Those of a question that is under way."""
 
     async def beat(self) -> None:
         """Until cancelled."""
@@ -89,12 +95,9 @@ class Pulse:
             while True:
                 await self._in_hand.works.wait()
                 await asyncio.sleep(self._times.tick)
-                self._forget_ended()
-                now = self._monotonic()
-                for attempt in tuple(self._in_hand.attempts):
-                    attempt.stop_when_late()
-                    if attempt not in self._telling and self._is_due(attempt, now):
-                        self._telling[attempt] = group.create_task(self.tell(attempt, is_waiting=attempt.is_waiting))
+                for signs in in_bundles(self._due(), most_bytes=MOST_BYTES_TOGETHER, most=MOST_TOGETHER):
+                    self._telling.update(attempt for attempt, _ in signs)
+                    group.create_task(self._tell_together(signs))
 
     async def _keep_leases(self) -> None:
         while True:
@@ -118,7 +121,21 @@ class Pulse:
 
     async def tell(self, attempt: Attempt, *, is_waiting: bool) -> bool:
         """How far it is; true when the orchestrator knows, and wants it to go on."""
-        attempt.told_at = told_at = self._monotonic()
+        [answer] = await self._tell([self._sign_of(attempt, is_waiting=is_waiting)])
+        return isinstance(answer, Proceed)
+
+    def _due(self) -> list[_Sign]:
+        """What is to be told at this beat. Stops attempts whose time is over."""
+        now = self._monotonic()
+        due: list[_Sign] = []
+        for attempt in tuple(self._in_hand.attempts):
+            attempt.stop_when_late()
+            if attempt not in self._telling and self._is_due(attempt, now):
+                due.append(self._sign_of(attempt, is_waiting=attempt.is_waiting))
+        return due
+
+    def _sign_of(self, attempt: Attempt, *, is_waiting: bool) -> _Sign:
+        attempt.told_at = self._monotonic()
         attempt.has_news = False
         progress = Progress(
             packet_id=attempt.packet.packet_id,
@@ -131,26 +148,41 @@ class Pulse:
             message=_WAITS if is_waiting else attempt.message,
             is_waiting=is_waiting,
         )
-        try:
-            reply = await self._bus.ask(
-                subjects.PROGRESS, _encoder.encode(progress), wait_seconds=_ANSWER_SECONDS, headers=attempt.trace_headers
-            )
-            answer = decode(_answers, reply)
-        except (NoAnswer, BusUnavailable, MalformedMessage) as failure:
-            # The work goes on: its report is what counts, and the next beat tells again.
-            _log.info("progress_not_answered", reason=str(failure))
-            return False
-        if isinstance(answer, Proceed):
-            attempt.confirm(told_at)
-        elif isinstance(answer, Superseded):
-            attempt.stop(StopReason.SUPERSEDED)
-        elif isinstance(answer, Cancelled):
-            attempt.stop(StopReason.CANCELLED)
-        return isinstance(answer, Proceed)
+        return attempt, _encoder.encode(progress)
 
-    def _forget_ended(self) -> None:
-        for attempt, task in tuple(self._telling.items()):
-            if task.done():
-                del self._telling[attempt]
-            elif attempt not in self._in_hand.attempts:
-                task.cancel()
+    async def _tell_together(self, signs: Sequence[_Sign]) -> None:
+        try:
+            await self._tell(signs)
+        finally:
+            self._telling.difference_update(attempt for attempt, _ in signs)
+
+    async def _tell(self, signs: Sequence[_Sign]) -> Sequence[ProgressAnswer]:
+        """One answer for each. It means nothing to an attempt that has ended meanwhile."""
+        told_at = self._monotonic()
+        answers = await self._ask(signs)
+        for (attempt, _), answer in zip(signs, answers, strict=True):
+            match answer:
+                case Proceed():
+                    attempt.confirm(told_at)
+                case Superseded():
+                    attempt.stop(StopReason.SUPERSEDED)
+                case Cancelled():
+                    attempt.stop(StopReason.CANCELLED)
+                case NotNoted():
+                    # The work goes on: its report is what counts, and it is told again when it is due again.
+                    continue
+        return answers
+
+    async def _ask(self, signs: Sequence[_Sign]) -> Sequence[ProgressAnswer]:
+        """Without an answer nothing is noted."""
+        try:
+            reply = await self._bus.ask(subjects.PROGRESS, joined(signs), wait_seconds=_ANSWER_SECONDS)
+            answers = decode(_answers, reply)
+            if len(answers) != len(signs):
+                raise MalformedMessage(f"{len(answers)} answers to {len(signs)} signs of life: one for each is due")
+        except (NoAnswer, BusUnavailable, MalformedMessage) as failure:
+            _log.info("progress_not_answered", attempts=len(signs), reason=str(failure))
+            return [NotNoted()] * len(signs)
+        if not_noted := sum(isinstance(answer, NotNoted) for answer in answers):
+            _log.info("progress_not_noted", attempts=not_noted)
+        return answers

@@ -595,6 +595,7 @@ SAMPLES: tuple[Struct, ...] = (
     packets.Superseded(),
     packets.Cancelled(),
     packets.Proceed(),
+    packets.NotNoted(),
     packets.ControlMessage(execution_id="exec_1", action=ControlAction.CANCEL, stage_id="outline", attempt=2),
     PerformanceRecord(
         execution_id="exec_1",

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -48,7 +48,7 @@ from support.waiting import eventually
 
 _EXECUTE_ANSWER = msgspec.json.Decoder(Accepted | Refusal)
 _RESUME_ANSWER = msgspec.json.Decoder(Resumed | Refusal)
-_PROGRESS_ANSWER = msgspec.json.Decoder(ProgressAnswer)
+_PROGRESS_ANSWERS = msgspec.json.Decoder(list[ProgressAnswer])
 
 
 @asynccontextmanager
@@ -222,19 +222,26 @@ class HandWorker:
 
     async def beats(self, packet: WorkPacket, attempt: int) -> ProgressAnswer:
         """A sign of life."""
-        progress = Progress(
+        [answer] = await self.tells(self.progress(packet, attempt))
+        return answer
+
+    async def tells(self, *together: Progress | Mapping[str, str]) -> list[ProgressAnswer]:
+        """Signs of life as one question, among them some that are none."""
+        answers: list[ProgressAnswer] = _PROGRESS_ANSWERS.decode(
+            await self._bus.ask(subjects.PROGRESS, msgspec.json.encode(together), wait_seconds=30)
+        )
+        return answers
+
+    def progress(self, packet: WorkPacket, attempt: int, percent: int = 10) -> Progress:
+        return Progress(
             packet_id=packet.packet_id,
             execution_id=packet.execution_id,
             stage_id=packet.stage_id,
             attempt=attempt,
             worker_name="maker",
             instance_id=self._instance_id,
-            percent=10,
+            percent=percent,
         )
-        answer: ProgressAnswer = _PROGRESS_ANSWER.decode(
-            await self._bus.ask(subjects.PROGRESS, msgspec.json.encode(progress), wait_seconds=30)
-        )
-        return answer
 
     async def completes(
         self,

@@ -60,6 +60,7 @@ class WorkerRig:
         drain_seconds: float = 5.0,
         times: WorkerTimes = QUICK,
         tracing: Tracing | None = None,
+        bus: type[MemoryBus] = MemoryBus,
         cpu_cost_per_ms: Decimal = Decimal(0),
         kv_operation_cost: Decimal = Decimal(0),
     ) -> None:
@@ -73,12 +74,16 @@ class WorkerRig:
         self.before_claims: Callable[[], Awaitable[object]] | None = None
         """Awaited before a claim is answered."""
         self._answers_to_lose = 0
-        self.told: list[Progress] = []
+        self.told_together: list[list[Progress]] = []
         self._reports: list[Report] = []
         self.answer_progress: Callable[[Progress], ProgressAnswer] = lambda _: Proceed()
+        self.before_progress_answers: Callable[[], Awaitable[object]] | None = None
+        """Awaited before a question is answered."""
+        self.spoil_progress_answers: Callable[[bytes], bytes] = lambda answers: answers
+        """What becomes of them on their way."""
         self.stop = asyncio.Event()
         self.registry = CollectorRegistry()
-        self._bus = MemoryBus(self.broker)
+        self._bus = bus(self.broker)
         self._spec = WorkerSpec(
             worker_name=WORKER,
             actions={"say": ActionSpec(run=action, paid=paid)},
@@ -91,6 +96,10 @@ class WorkerRig:
         )
         self._times = times
         self._tracing = tracing or TracingOff()
+
+    @property
+    def told(self) -> list[Progress]:
+        return [progress for together in self.told_together for progress in together]
 
     @asynccontextmanager
     async def running(self, *, orchestrator_answers: bool = True) -> AsyncIterator["asyncio.Task[None]"]:
@@ -252,9 +261,11 @@ class WorkerRig:
         return msgspec.json.encode(self.answer_claim(request))
 
     async def _on_progress(self, question: Question) -> bytes:
-        progress = msgspec.json.decode(question.payload, type=Progress)
-        self.told.append(progress)
-        return msgspec.json.encode(self.answer_progress(progress))
+        together = msgspec.json.decode(question.payload, type=list[Progress])
+        self.told_together.append(together)
+        if self.before_progress_answers is not None:
+            await self.before_progress_answers()
+        return self.spoil_progress_answers(msgspec.json.encode([self.answer_progress(progress) for progress in together]))
 
 
 def provider_call(assignment: Assignment, **changes: Any) -> ProviderCall:

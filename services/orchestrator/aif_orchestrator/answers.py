@@ -23,8 +23,7 @@ from aif_contracts.orders import (
     ResumeExecution,
     TemplateList,
 )
-from aif_contracts.packets import ClaimAnswer, ClaimRequest, Later, Proceed, ProgressAnswer, Superseded
-from aif_contracts.reports import Progress
+from aif_contracts.packets import ClaimAnswer, ClaimRequest, Later, Superseded
 from aif_orchestrator.admission import Admission
 from aif_orchestrator.answering import AWAY_RETRY_MS, answer_questions, unknown_execution
 from aif_orchestrator.denials import denial
@@ -35,7 +34,6 @@ from aif_orchestrator.engine.plans import Plans
 from aif_orchestrator.execution.happenings import (
     ApprovalDecisionMade,
     AttemptClaimed,
-    AttemptProgressed,
     CancelAsked,
     Happening,
     PauseAsked,
@@ -91,7 +89,6 @@ class Answers:
         await answer_questions(self._bus, subjects.EVENTS, ListEvents, self._events)
         await answer_questions(self._bus, subjects.TEMPLATES, ListTemplates, self._templates)
         await self._bus.answer(subjects.CLAIM, subjects.ORCHESTRATOR_GROUP, self._claim)
-        await self._bus.answer(subjects.PROGRESS, subjects.ORCHESTRATOR_GROUP, self._progress)
 
     async def _execute(self, order: Execute, question: Question) -> Accepted | Refusal:
         with self._tracing.span(
@@ -205,26 +202,6 @@ class Answers:
             answer = applied.answer if isinstance(applied.answer, ClaimAnswer) else Superseded()
         return msgspec.json.encode(answer)
 
-    async def _progress(self, question: Question) -> bytes:
-        report = decode(_PROGRESS, question.payload)
-        happening = AttemptProgressed(
-            stage_id=report.stage_id,
-            attempt=report.attempt,
-            instance_id=report.instance_id,
-            percent=report.percent,
-            message=report.message,
-            is_waiting=report.is_waiting,
-        )
-        answer: ProgressAnswer
-        try:
-            applied = await self._engine.apply(report.execution_id, happening)
-        except (DatabaseUnavailable, NotApplied):
-            # The worker goes on; its next sign of life will be noted.
-            answer = Proceed()
-        else:
-            answer = applied.answer if isinstance(applied.answer, ProgressAnswer) else Superseded()
-        return msgspec.json.encode(answer)
-
     async def _find(self, execution_id: str, client_id: str | None) -> Seen | None:
         async with self._database.connection() as connection:
             return await self._executions.find(connection, execution_id, client_id)
@@ -235,4 +212,3 @@ class Answers:
 
 
 _CLAIM = msgspec.json.Decoder(ClaimRequest)
-_PROGRESS = msgspec.json.Decoder(Progress)

@@ -4,11 +4,10 @@ import msgspec
 from msgspec import Struct
 
 from aif_contracts.reports import Report
-from aif_runtime.decoding import decode
+from aif_runtime.decoding import decode, parts_of
 from aif_runtime.failures import MalformedMessage
 
 _REPORTS = msgspec.json.Decoder(list[Report])
-_PARTS = msgspec.json.Decoder(list[msgspec.Raw])
 _REPORT: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
 
 
@@ -33,16 +32,12 @@ def read_reports(payload: bytes, *, worker: str) -> tuple[list[Report], list[Poi
 
 def _read_each(payload: bytes, worker: str, reason: str) -> tuple[list[Report], list[Poison]]:
     """`reason` is why the whole could not be read."""
-    try:
-        parts = _PARTS.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        parts = []
+    parts = parts_of(payload)
     if not parts:
         return [], [Poison(content=payload, reason=reason)]
     reports: list[Report] = []
     poison: list[Poison] = []
-    for part in parts:
-        content = bytes(part)
+    for content in parts:
         try:
             reports.append(_read(content, worker))
         except MalformedMessage as mistake:

@@ -36,6 +36,7 @@ from aif_orchestrator.history_answers import HistoryAnswers
 from aif_orchestrator.intake import Intake
 from aif_orchestrator.line import Line
 from aif_orchestrator.pipeline_answers import PipelineAnswers
+from aif_orchestrator.progress_answers import ProgressAnswers
 from aif_orchestrator.refused_budgets import RefusedBudgets
 from aif_orchestrator.retention import Retention
 from aif_orchestrator.settings import OrchestratorSettings
@@ -158,6 +159,7 @@ async def assemble(
         tracing=surroundings.tracing,
     )
     await answers.open()
+    await ProgressAnswers(bus=bus, engine=engine).open()
     await SimulationAnswers(
         bus=bus,
         database=database,

@@ -11,7 +11,7 @@ import pytest
 from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.orders import Accepted, Refusal
-from aif_contracts.packets import Proceed, Superseded
+from aif_contracts.packets import Cancelled, NotNoted, Proceed, Superseded
 from aif_orchestrator.retention import Retention
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import packed_row
@@ -304,6 +304,27 @@ async def test_an_outage_longer_than_the_lease_loses_no_living_worker(rig: Rig) 
         await worker.completes(packet, attempt, {"made": True})
         await eventually(lambda: rig.client.has_ended("exec_1"))
     assert await rig.count("SELECT count(*) FROM stage_attempts") == 1
+
+
+async def test_signs_of_life_that_are_told_together_are_answered_each_by_itself(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    packets = []
+    async with rig.orchestrator(orchestrator_lease_seconds=30.0):
+        for number in (1, 2, 3):
+            await rig.client.execute(f"exec_{number}", "one_stage")
+            _, packet = await worker.take()
+            packets.append(packet)
+        attempts = [await worker.granted(packet) for packet in packets]
+        await rig.client.cancel("exec_3")
+
+        first, second, third = (worker.progress(*each, percent=40) for each in zip(packets, attempts, strict=True))
+        other_attempt = msgspec.structs.replace(first, attempt=first.attempt + 1)
+        unknown = msgspec.structs.replace(first, execution_id="exec_9")
+        answers = await worker.tells(first, other_attempt, {"type": "nope"}, third, unknown, second)
+        stages = [(await rig.client.get(execution_id)).stages[0] for execution_id in ("exec_1", "exec_2")]
+
+    assert answers == [Proceed(), Superseded(), NotNoted(), Cancelled(), Superseded(), Proceed()]
+    assert [stage.progress_percent for stage in stages] == [40, 40]
 
 
 async def test_poison_reports_go_to_the_dead_letters_and_delay_nobody(rig: Rig) -> None:
