@@ -39,7 +39,8 @@ class ReportPost:
         self._to_store: list[_Letter] = []
         self._to_replicas: dict[str, list[_Letter]] = {}
         self._something_to_store = asyncio.Event()
-        self._telling: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
+        """Of what is being told, while `run` runs."""
 
     async def send(self, report: Report, *, replica: str | None = None) -> None:
         """Return when it is committed by `replica`, which offered the packet, or stored; `run` has to run.
@@ -55,11 +56,14 @@ class ReportPost:
 
     async def run(self) -> None:
         """Until cancelled."""
-        try:
-            await self._store_all()
-        finally:
-            for task in self._telling:
-                task.cancel()
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            for replica in self._to_replicas:
+                group.create_task(self._tell_all(replica))
+            try:
+                await self._store_all()
+            finally:
+                self._group = None
 
     def _tell(self, replica: str, letter: _Letter) -> None:
         """The first letter of a turn of the event loop takes the others along."""
@@ -67,16 +71,17 @@ class ReportPost:
             letters.append(letter)
             return
         self._to_replicas[replica] = [letter]
-        task = asyncio.create_task(self._tell_all(replica))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        if self._group is not None:
+            self._group.create_task(self._tell_all(replica))
 
     async def _tell_all(self, replica: str) -> None:
         messages = _together(self._to_replicas.pop(replica))
         if len(messages) == 1:
             await self._ask(replica, messages[0])
         else:
-            await asyncio.gather(*(self._ask(replica, letters) for letters in messages))
+            async with asyncio.TaskGroup() as group:
+                for letters in messages:
+                    group.create_task(self._ask(replica, letters))
 
     async def _store_all(self) -> None:
         while True:

@@ -265,6 +265,49 @@ async def test_a_question_holds_no_more_bytes_than_allowed_and_a_larger_report_i
     assert [each for _, each in bus.asked] == [["exec_1", "exec_2"], ["exec_3"], ["exec_4"], ["exec_5"]]
 
 
+async def test_what_is_sent_before_the_post_runs_is_told_when_it_does(bus: ReplicasBus) -> None:
+    post = ReportPost(bus=bus, worker_name="echo", answer_seconds=2.5)
+    sending = [asyncio.create_task(post.send(failed(number), replica="first")) for number in (1, 2)]
+    await asyncio.sleep(0)
+
+    running = asyncio.create_task(post.run())
+    async with asyncio.timeout(5):
+        await asyncio.gather(*sending)
+    running.cancel()
+
+    assert bus.asked == [(FIRST, ["exec_1", "exec_2"])]
+
+
+async def test_an_unforeseen_mistake_ends_the_post(bus: ReplicasBus) -> None:
+    bus.answers[FIRST] = RuntimeError("a mistake of ours")
+    bus.make_slow(SECOND)
+    post = ReportPost(bus=bus, worker_name="echo", answer_seconds=2.5)
+    running = asyncio.create_task(post.run())
+    sending = [asyncio.create_task(post.send(failed(number), replica=name)) for number, name in ((1, "second"), (2, "first"))]
+
+    with pytest.raises(ExceptionGroup) as broken:
+        async with asyncio.timeout(5):
+            await running
+
+    assert broken.group_contains(RuntimeError, match="a mistake of ours")
+    for task in sending:
+        task.cancel()
+
+
+async def test_the_post_stops_although_a_replica_has_not_answered(bus: ReplicasBus) -> None:
+    bus.make_slow(FIRST)
+    post = ReportPost(bus=bus, worker_name="echo", answer_seconds=2.5)
+    running = asyncio.create_task(post.run())
+    sending = asyncio.create_task(post.send(failed(1), replica="first"))
+    await eventually(lambda: len(bus.asked) == 1)
+
+    running.cancel()
+    await asyncio.wait([running], timeout=5)
+
+    assert running.cancelled()
+    sending.cancel()
+
+
 class TestOverABroker:
     @pytest.fixture
     def broker(self) -> MemoryBroker:

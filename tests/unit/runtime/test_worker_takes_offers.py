@@ -1,17 +1,19 @@
 """A worker that is offered packets directly: it begins them at once or refuses them, and tells who has offered them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from aif_contracts import subjects
 from aif_contracts.packets import ClaimAnswer, ClaimRequest, Grant, Granted, Later, Superseded, WorkPacket
 from aif_contracts.reports import Completed, Declined, Failed, Report
 from aif_runtime.assignment import Assignment, Outcome
 from aif_runtime.bus import Offer, Question
+from aif_runtime.memory_bus import MemoryBus
 from support.waiting import eventually
 from support.worker_rig import QUICK, WORKER, WorkerRig
 
@@ -575,3 +577,26 @@ async def test_a_report_without_an_answer_outlasts_the_drain_and_is_stored() -> 
         held.committed.set()
 
     assert stored == 1
+
+
+class MistakenBus(MemoryBus):
+    async def ask(
+        self, subject: str, payload: bytes, *, wait_seconds: float, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        if subject == subjects.direct_report(REPLICA, WORKER):
+            raise RuntimeError("a mistake of ours")
+        return await super().ask(subject, payload, wait_seconds=wait_seconds, headers=headers)
+
+
+async def test_a_mistake_while_a_report_is_told_ends_the_worker_and_nothing_waits_for_ever() -> None:
+    rig = OfferingRig(bus=MistakenBus)
+
+    async def work() -> None:
+        async with rig.offering() as worker:
+            await rig.offer_directly(await rig.packet())
+            await asyncio.wait([worker], timeout=5)
+
+    with pytest.raises(ExceptionGroup) as broken:
+        await work()
+
+    assert broken.group_contains(RuntimeError, match="a mistake of ours")
