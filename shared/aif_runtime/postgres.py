@@ -6,6 +6,7 @@ Postgres the pool replaces its dead connections as they are asked for; whoever h
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Self
 
@@ -30,6 +31,8 @@ IDLE_IN_TRANSACTION_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 2.0
 CLOSE_SECONDS = 5.0
+SEND_BUFFER_BYTES = 1 << 20
+"""More than a statement of ours has, but for the rarest."""
 
 _AWAY = (
     OSError,
@@ -212,8 +215,21 @@ def _is_cut(connection: Connection) -> bool:
 
 
 async def _prepare_connection(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    _let_large_statements_leave_at_once(connection)
     for type_name in ("json", "jsonb"):
         await connection.set_type_codec(type_name, schema="pg_catalog", encoder=bytes.decode, decoder=str.encode)
+
+
+def _let_large_statements_leave_at_once(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """A Unix socket takes 208 KB by default. The rest of a larger statement leaves in later turns of the event loop, which may
+    be long, and the server waits for it.
+
+    TCP finds the right size by itself. The system may allow less than is asked for.
+    """
+    # The driver shows its socket nowhere else.
+    opened = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+    if opened.family == socket.AF_UNIX:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
 
 async def _keep_session(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +25,22 @@ async def test_json_columns_are_bytes_in_both_directions(fresh_database: str) ->
         rows = await connection.fetch("SELECT body, raw FROM notes ORDER BY id")
 
     assert [tuple(row) for row in rows] == [(b'{"a": 1}', b"[1]"), (b"2", b"3")]
+    await database.close()
+
+
+async def test_a_statement_of_300_kilobytes_leaves_through_the_unix_socket_at_once(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test")
+    async with database.connection() as connection:
+        transport = connection._transport  # type: ignore[attr-defined]
+        assert transport.get_extra_info("socket").family == socket.AF_UNIX
+        await connection.fetchval("SELECT length($1::bytea)", b"")
+
+        asked = asyncio.create_task(connection.fetchval("SELECT length($1::bytea)", bytes(300_000)))
+        await asyncio.sleep(0)
+        left_behind = transport.get_write_buffer_size()
+
+        assert await asked == 300_000
+        assert left_behind == 0
     await database.close()
 
 
