@@ -10,6 +10,7 @@ from aif_contracts.reports import HANDED_BACK
 from aif_orchestrator.execution.attempts import NOT_BEGUN, WORKER_LOST
 from aif_orchestrator.execution.commands import RecordAttempt
 from aif_orchestrator.execution.judging import RETRY_RULE
+from aif_orchestrator.execution.readiness import packet_id
 from aif_orchestrator.execution.state import Execution, StageRun, newest_instance
 from simulation.broker import Broker
 from simulation.legs import last_words_fit, leg_mistakes, legs_of, paid_again, started_twice, stories_of
@@ -140,10 +141,9 @@ class _Case:
             told = successes[stage_id]
             self._must(codes[None] == told, "one success", f"{stage_id} told of {told} successes and had {codes[None]}")
             for number, ended in records.items():
-                given = self._truth.packets.get((self._id, stage_id, number), ended.account.packet_id)
-                self._must(
-                    given == ended.account.packet_id, "packet fence", f"{given} was good for attempt {number} of {stage_id}"
-                )
+                offered = packet_id(self._id, stage_id, ended.account.dispatches)
+                given = self._truth.packets.get((self._id, stage_id, number), offered)
+                self._must(given == offered, "packet fence", f"{given} was good for attempt {number} of {stage_id}")
             self._counts_since_it_began(stage_id, run, records)
 
     def _counts_since_it_began(self, stage_id: str, run: StageRun, records: Mapping[int, RecordAttempt]) -> None:

@@ -117,7 +117,7 @@ def test_the_account_of_an_attempt_tells_its_packet_holder_grant_and_result() ->
     story.made("one", {"made": "it"})
 
     account = next(command.account for command in story.commands if isinstance(command, RecordAttempt))
-    assert (account.packet_id, account.instance_id, account.leg) == ("packet_1.one.1", "worker_a", 1)
+    assert (account.dispatches, account.instance_id, account.leg) == (1, "worker_a", 1)
     assert account.started_at == story.circumstances.at_ms
     assert account.grant is not None
     assert account.grant.max_cost_usd == "1"

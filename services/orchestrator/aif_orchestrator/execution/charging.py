@@ -6,7 +6,6 @@ from aif_contracts.events import AiGenerationCompleted, CostIncurred
 from aif_contracts.metering import Basis, CallOutcome, Metrics, ProviderCall
 from aif_contracts.money import ZERO, UsdText, usd, usd_text
 from aif_contracts.performance import PerformanceRecord
-from aif_orchestrator.execution import readiness
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import AttemptAccount, RecordAttempt, RecordCall, SettleCall
 from aif_orchestrator.execution.draft import Draft, rfc3339
@@ -191,11 +190,11 @@ def record_attempt(
         timeout_ms=int(plan.stage.timeout_seconds * 1000),
     )
     account = AttemptAccount(
-        packet_id=readiness.packet_id(execution.execution_id, stage_id, run.dispatches),
+        dispatches=run.dispatches,
         leg=execution.leg,
         instance_id=run.holder,
         started_at=run.started_at,
-        grant=run.grant or readiness.FREE_GRANT,
+        grant=run.grant,
         message=message,
         output=replace(made.output, inline=None) if made else None,
     )

@@ -31,16 +31,18 @@ class EmitEvent(Struct, frozen=True, kw_only=True):
     """The leg that it belongs to; a final event ends it."""
 
 
-class AttemptAccount(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AttemptAccount(Struct, frozen=True, kw_only=True):
     """What people want to know of an attempt, beside its figures."""
 
-    packet_id: str
+    dispatches: int
+    """The number of the packet that offered it."""
     leg: int = 1
     instance_id: str | None = None
     """The worker process that held it; None when its report was its only sign of life."""
     started_at: int | None = None
     """In milliseconds since 1970; None when nothing was ever heard of it."""
     grant: Grant | None = None
+    """None for the free one."""
     message: str = ""
     """Why it failed, or what was made."""
     output: BlobRef | None = None

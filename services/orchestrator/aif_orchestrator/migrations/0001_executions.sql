@@ -121,7 +121,7 @@ CREATE TABLE stage_attempts (
     model text,
     quality_score double precision,
     ended_at timestamptz NOT NULL,
-    -- What only people ask for: packet, grant, the report's words (msgpack, see store/attempts.py).
+    -- What is never searched: packet, grant, the report's words, finer figures (msgpack, see store/packed_attempts.py).
     account bytea NOT NULL,
     PRIMARY KEY (execution_id, stage_id, attempt),
     CONSTRAINT a_success_has_no_failure CHECK (success = (failure_code IS NULL))

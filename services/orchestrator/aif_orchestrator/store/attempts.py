@@ -1,24 +1,21 @@
 """Ended attempts, as they are read; `batches.py` writes them.
 
-The columns hold what is counted and compared. What only people ask for lies beside them in one packed column, so that it costs
-a commit little.
+The columns hold what is counted and compared. The rest lies beside them in one packed column (see packed_attempts.py).
 """
 
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
 from aif_contracts.history import AttemptOutcome, AttemptView
-from aif_contracts.metering import CostLines, Metrics, ResourceUsage, TimeBreakdown, Tokens
+from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.money import usd_text
-from aif_orchestrator.execution.commands import AttemptAccount, RecordAttempt
 from aif_orchestrator.execution.draft import rfc3339
+from aif_orchestrator.execution.readiness import FREE_GRANT, packet_id
+from aif_orchestrator.store.packed_attempts import PackedAttempt, unpacked_attempt
 from aif_runtime.clock import rfc3339 as rfc3339_of
 from aif_runtime.postgres import Connection, Record
 from aif_runtime.sql_files import Queries
-
-_NO_LINES = CostLines()
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -34,28 +31,6 @@ class StoredAttempt(Struct, frozen=True, kw_only=True):
     view: AttemptView
 
 
-class _Packed(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The account, and what of the figures has no column."""
-
-    account: AttemptAccount
-    provider: str | None = None
-    fallback_from: str | None = None
-    fallback_reason: str | None = None
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    cost_lines: CostLines | None = None
-    """None when all are zero."""
-    breakdown: TimeBreakdown = TimeBreakdown()
-    resource_usage: ResourceUsage = ResourceUsage()
-    processing_time_ms: int = 0
-    element_count: int | None = None
-
-
-_pack = msgspec.msgpack.Encoder()
-_PACKED = msgspec.msgpack.Decoder(_Packed)
-
-
 class AttemptStore:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
@@ -66,33 +41,11 @@ class AttemptStore:
         """In the order in which they ended, those after a place."""
         place = (None, "", 0) if after is None else (after.at, after.stage_id, after.attempt)
         rows = await connection.fetch(self._queries["list_attempts"], execution_id, *place, limit)
-        return [_stored(row) for row in rows]
+        return [_stored(row, execution_id) for row in rows]
 
 
-def packed_account(ended: RecordAttempt) -> bytes:
-    """The packed column of an attempt."""
-    metrics = ended.record.metrics
-    return _pack.encode(
-        _Packed(
-            account=ended.account,
-            provider=metrics.provider,
-            fallback_from=metrics.fallback_from,
-            fallback_reason=metrics.fallback_reason,
-            cache_read_tokens=metrics.tokens_used.cache_read_tokens,
-            cache_write_tokens=metrics.tokens_used.cache_write_tokens,
-            reasoning_tokens=metrics.tokens_used.reasoning_tokens,
-            cost_lines=None if metrics.cost_lines == _NO_LINES else metrics.cost_lines,
-            breakdown=metrics.breakdown,
-            resource_usage=metrics.resource_usage,
-            processing_time_ms=metrics.processing_time_ms,
-            element_count=ended.record.element_count,
-        )
-    )
-
-
-def _stored(row: Record) -> StoredAttempt:
-    packed = _PACKED.decode(row["account"])
-    account = packed.account
+def _stored(row: Record, execution_id: str) -> StoredAttempt:
+    packed = unpacked_attempt(row["account"])
     view = AttemptView(
         stage_id=row["stage_id"],
         attempt=row["attempt"],
@@ -102,21 +55,21 @@ def _stored(row: Record) -> StoredAttempt:
         queue_time_ms=row["queue_time_ms"],
         execution_time_ms=row["execution_time_ms"],
         metrics=_metrics(row, packed),
-        packet_id=account.packet_id,
-        instance_id=account.instance_id,
-        started_at=None if account.started_at is None else rfc3339(account.started_at),
+        packet_id=packet_id(execution_id, row["stage_id"], packed.dispatches),
+        instance_id=packed.instance_id,
+        started_at=None if packed.started_at is None else rfc3339(packed.started_at),
         ended_at=rfc3339_of(row["ended_at"]),
-        grant=account.grant,
+        grant=packed.grant or FREE_GRANT,
         failure_code=row["failure_code"],
-        message=account.message,
+        message=packed.message,
         quality_score=row["quality_score"],
         element_count=packed.element_count,
-        output=account.output,
+        output=packed.output,
     )
     return StoredAttempt(place=Ended(at=row["ended_at"], stage_id=view.stage_id, attempt=view.attempt), view=view)
 
 
-def _metrics(row: Record, packed: _Packed) -> Metrics:
+def _metrics(row: Record, packed: PackedAttempt) -> Metrics:
     cost = row["cost_usd"]
     return Metrics(
         tokens_used=Tokens(
@@ -132,7 +85,9 @@ def _metrics(row: Record, packed: _Packed) -> Metrics:
         fallback_from=packed.fallback_from,
         fallback_reason=packed.fallback_reason,
         cost_usd=None if cost is None else usd_text(cost),
-        cost_lines=packed.cost_lines or _NO_LINES,
+        cost_lines=packed.cost_lines,
+        unanswered=packed.unanswered or {},
+        saved_usd=packed.saved_usd,
         processing_time_ms=packed.processing_time_ms,
         breakdown=packed.breakdown,
         resource_usage=packed.resource_usage,

@@ -9,10 +9,10 @@ from aif_contracts.metering import ProviderCall
 from aif_contracts.packets import WorkPacket
 from aif_orchestrator.execution.commands import MoveAccount, RecordAttempt, SettleCall
 from aif_orchestrator.store.accounts import AccountStore
-from aif_orchestrator.store.attempts import packed_account
 from aif_orchestrator.store.calls import CallStore
 from aif_orchestrator.store.journal import Entry, Revision, Versioned
 from aif_orchestrator.store.outbox import packed_row
+from aif_orchestrator.store.packed_attempts import packed_attempt
 from aif_orchestrator.store.rows import Value, rows_text
 from aif_orchestrator.store.searched import searched_text
 from aif_runtime.bundles import joined
@@ -176,5 +176,5 @@ def _attempt_row(ended: RecordAttempt, data: _Bytes) -> tuple[Value, ...]:
         metrics.model,
         record.quality_score,
         record.timestamp,
-        *data.add(packed_account(ended)),
+        *data.add(packed_attempt(ended)),
     )
