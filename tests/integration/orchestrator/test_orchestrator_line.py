@@ -12,6 +12,7 @@ from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.orders import Accepted, Refusal
 from aif_contracts.packets import Cancelled, NotNoted, Proceed, Superseded
+from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.retention import Retention
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import packed_row
@@ -212,6 +213,30 @@ async def test_what_a_dead_replica_has_not_told_is_told_by_another_word_for_word
         await eventually(lambda: rig.count("SELECT (count(*) = 0)::int FROM outbox"))
     assert len(told) >= 5
     assert told_again == told
+
+
+async def test_attempts_of_which_a_dead_replica_has_not_told_are_told_by_another_each_commit_in_a_message(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.bus.listen(subjects.performance("maker")) as heard, rig.orchestrator():
+        # As if each commit's replica had died before it published.
+        async with rig.database.connection() as connection:
+            await connection.execute("CREATE RULE kept AS ON DELETE TO outbox DO INSTEAD NOTHING")
+        await rig.client.execute("exec_1", "three_stages")
+        for text in ("one", "two", "three"):
+            await worker.does_next({"text": text})
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+        told = await _heard_of_attempts(heard, 3)
+    rig.broker.wipe()
+
+    async with rig.database.connection() as connection:
+        await connection.execute("DROP RULE kept ON outbox")
+        await connection.execute("UPDATE outbox SET created_at = now() - interval '1 minute'")
+    async with rig.bus.listen(subjects.performance("maker")) as heard, rig.orchestrator():
+        told_again = await _heard_of_attempts(heard, 3)
+
+        await eventually(lambda: rig.count("SELECT (count(*) = 0)::int FROM outbox"))
+    assert [record.stage_id for records in told for record in records] == ["first", "second", "third"]
+    assert told_again == [[record] for records in told for record in records]
 
 
 @pytest.mark.parametrize("paid", [True, False])
@@ -427,6 +452,16 @@ async def _heard_to_the_end(subscription: Broadcasts) -> list[tuple[str, bytes]]
         broadcast = await subscription.next(5)
         assert broadcast is not None, "it is not told to the end"
         heard.append((broadcast.subject, broadcast.payload))
+    return heard
+
+
+async def _heard_of_attempts(subscription: Broadcasts, count: int) -> list[list[PerformanceRecord]]:
+    """The records of each message, until there are so many."""
+    heard: list[list[PerformanceRecord]] = []
+    while sum(map(len, heard)) < count:
+        broadcast = await subscription.next(5)
+        assert broadcast is not None, "too little is told"
+        heard.append(msgspec.json.decode(broadcast.payload, type=list[PerformanceRecord]))
     return heard
 
 

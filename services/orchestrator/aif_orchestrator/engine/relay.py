@@ -20,6 +20,7 @@ import structlog
 from aif_contracts import subjects
 from aif_orchestrator.engine.arrivals import NotApplied
 from aif_orchestrator.engine.record_post import RecordPost
+from aif_orchestrator.engine.told_attempts import performance_messages
 from aif_orchestrator.execution.happenings import Happening, PacketUntold
 from aif_orchestrator.store.outbox import NamedPacket, OutboxStore
 from aif_runtime.bus import Bus, Offer, Outgoing
@@ -289,7 +290,9 @@ class Relay:
         async with self._database.transaction() as connection:
             rows = await self._outbox.lock_stale(connection, older_than_seconds=STALE_SECONDS, but_not=sorted(self._held))
             if rows:
-                await self._bus.publish([message for row in rows for message in row.messages])
+                # Row by row, as they were committed: with more in it, a message might pass for one that has been published.
+                records = [message for row in rows for message in performance_messages(row.records)]
+                await self._bus.publish([message for row in rows for message in row.messages] + records)
                 await asyncio.gather(*(_tell_again(packet, apply) for row in rows for packet in row.packets))
                 await self._outbox.delete(connection, [row.outbox_id for row in rows])
                 log.info("outbox_adopted", rows=len(rows))

@@ -3,6 +3,7 @@
 The columns hold what is counted and compared. The rest lies beside them in one packed column (see packed_attempts.py).
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -10,12 +11,19 @@ from msgspec import Struct
 from aif_contracts.history import AttemptOutcome, AttemptView
 from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.money import usd_text
+from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.execution.draft import rfc3339
 from aif_orchestrator.execution.readiness import FREE_GRANT, packet_id
 from aif_orchestrator.store.packed_attempts import PackedAttempt, unpacked_attempt
 from aif_runtime.clock import rfc3339 as rfc3339_of
 from aif_runtime.postgres import Connection, Record
 from aif_runtime.sql_files import Queries
+
+
+class NamedAttempt(Struct, frozen=True, array_like=True):
+    execution_id: str
+    stage_id: str
+    attempt: int
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -43,6 +51,16 @@ class AttemptStore:
         rows = await connection.fetch(self._queries["list_attempts"], execution_id, *place, limit)
         return [_stored(row, execution_id) for row in rows]
 
+    async def list_told(self, connection: Connection, named: Sequence[NamedAttempt]) -> list[PerformanceRecord]:
+        """What is told of these attempts, in this order; nothing of those that were deleted."""
+        rows = await connection.fetch(
+            self._queries["list_told_attempts"],
+            [each.execution_id for each in named],
+            [each.stage_id for each in named],
+            [each.attempt for each in named],
+        )
+        return [_record(row) for row in rows]
+
 
 def _stored(row: Record, execution_id: str) -> StoredAttempt:
     packed = unpacked_attempt(row["account"])
@@ -67,6 +85,31 @@ def _stored(row: Record, execution_id: str) -> StoredAttempt:
         output=packed.output,
     )
     return StoredAttempt(place=Ended(at=row["ended_at"], stage_id=view.stage_id, attempt=view.attempt), view=view)
+
+
+def _record(row: Record) -> PerformanceRecord:
+    packed = unpacked_attempt(row["account"])
+    return PerformanceRecord(
+        execution_id=row["execution_id"],
+        stage_id=row["stage_id"],
+        attempt=row["attempt"],
+        client_id=row["client_id"],
+        worker_name=row["worker_name"],
+        action=row["action"],
+        template=row["template"],
+        template_version=row["template_version"],
+        success=row["success"],
+        execution_time_ms=row["execution_time_ms"],
+        queue_time_ms=row["queue_time_ms"],
+        metrics=_metrics(row, packed),
+        timestamp=rfc3339_of(row["ended_at"]),
+        quality_score=row["quality_score"],
+        element_count=packed.element_count,
+        input_size_bytes=packed.input_size_bytes,
+        output_size_bytes=packed.output_size_bytes,
+        failure_code=row["failure_code"],
+        timeout_ms=packed.timeout_ms,
+    )
 
 
 def _metrics(row: Record, packed: PackedAttempt) -> Metrics:

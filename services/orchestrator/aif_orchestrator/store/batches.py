@@ -31,6 +31,7 @@ class Decided(Struct, frozen=True, kw_only=True):
     entries: Sequence[Entry]
     """Of the revisions, in their order. Their events are among the messages."""
     attempts: Sequence[RecordAttempt]
+    """Their records are among the messages."""
     calls: Sequence[ProviderCall]
     settlements: Sequence[SettleCall]
     moves: Sequence[MoveAccount]
@@ -97,7 +98,7 @@ class BatchStore:
             rows_text(_attempt_row(each, data) for each in decided.attempts),
             data.joined(),
             "{" + ",".join(map(str, decided.published)) + "}",
-            packed_row(decided.messages, decided.entries, decided.packets),
+            packed_row(decided.messages, decided.entries, decided.packets, decided.attempts),
         )
         assert row is not None, "the function always gives one row"
         return Committed(stale=frozenset(row["stale"] or ()), denied={}, outbox_id=row["outbox_row"], at_ms=row["at_ms"])
