@@ -1,11 +1,13 @@
 """Attempts that have no row yet, read from an execution's state: those under way, and those that a cancel has cut off."""
 
+from functools import reduce
+
 from aif_contracts.history import AttemptOutcome, AttemptView
 from aif_contracts.metering import Metrics
 from aif_contracts.orders import ExecutionView, StageStatus, StageView
 from aif_orchestrator.execution.draft import is_open, rfc3339
-from aif_orchestrator.execution.metering import add_metrics, metrics_of_call
 from aif_orchestrator.execution.readiness import FREE_GRANT, packet_id
+from aif_orchestrator.execution.spent import NOTHING, metrics_of, plus, spent_on_call
 from aif_orchestrator.execution.state import Execution, StageRun
 
 CANCELLED = "cancelled"
@@ -51,8 +53,5 @@ def _view(execution_id: str, stage: StageView, run: StageRun, at_ms: int) -> Att
 
 def _booked(run: StageRun) -> Metrics:
     """What is known of an attempt that has not reported: its calls so far."""
-    total = Metrics()
-    for call in run.unreported_calls:
-        if call.attempt == run.attempt:
-            total = add_metrics(total, metrics_of_call(call))
-    return total
+    calls = (spent_on_call(call) for call in run.unreported_calls if call.attempt == run.attempt)
+    return metrics_of(reduce(plus, calls, NOTHING))

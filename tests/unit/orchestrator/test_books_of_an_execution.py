@@ -13,7 +13,8 @@ from aif_orchestrator.execution.books import window_of
 from aif_orchestrator.execution.commands import MoveAccount
 from aif_orchestrator.execution.happenings import CallBooked, CancelAsked, ResumeAsked, TimePassed
 from aif_orchestrator.execution.machine import begin
-from aif_orchestrator.execution.metering import add_metrics, stage_metrics
+from aif_orchestrator.execution.metering import spent_by_stage
+from aif_orchestrator.execution.spent import spent_by_attempt, with_attempt
 from aif_orchestrator.execution.terms import EnergyPrices, on_less_energy, terms_of
 from support.execution_story import Story, call, pipeline, stage
 
@@ -168,14 +169,16 @@ def test_the_client_is_told_which_model_stepped_in_for_which_one_and_why() -> No
         ("gpt-4o-mini", None, ""),
         ("claude-sonnet-4", "gpt-4o-mini", "rate_limited"),
     ]
-    used = story.execution.stages["one"]
-    assert (stage_metrics(used).fallback_from, stage_metrics(used).fallback_reason) == ("gpt-4o-mini", "rate_limited")
+    used = spent_by_stage(story.execution.stages["one"])
+    assert (used.fallback_from, used.fallback_reason) == ("gpt-4o-mini", "rate_limited")
 
 
 def test_an_attempt_without_a_fallback_takes_the_one_before_its_model_and_its_fallback() -> None:
-    before = Metrics(provider="anthropic", model="claude-sonnet-4", fallback_from="gpt-4o-mini", fallback_reason="refused")
+    first = Metrics(provider="anthropic", model="claude-sonnet-4", fallback_from="gpt-4o-mini", fallback_reason="refused")
+    before = spent_by_attempt(first)
 
-    after, silent = add_metrics(before, Metrics(provider="openai", model="gpt-4o-mini")), add_metrics(before, Metrics())
+    after = with_attempt(before, Metrics(provider="openai", model="gpt-4o-mini"))
+    silent = with_attempt(before, Metrics(processing_time_ms=5))
 
     assert (after.model, after.fallback_from, after.fallback_reason) == ("gpt-4o-mini", None, None)
     assert (silent.model, silent.fallback_from, silent.fallback_reason) == ("claude-sonnet-4", "gpt-4o-mini", "refused")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.orders import ExecutionStatus
 from aif_orchestrator.execution.commands import EmitEvent
 from aif_orchestrator.execution.happenings import CancelAsked
@@ -86,6 +87,17 @@ def test_an_entry_holds_nothing_else_that_has_not_changed() -> None:
 
     assert set(change) == {"stages", "sequence", "progress_percent"}
     assert all("spent" not in stage for stage in change["stages"].values())
+
+
+def test_what_a_stage_has_spent_is_written_without_names() -> None:
+    story = three_stages()
+    kept = Kept(story)
+    spent = Metrics(provider="openai", cost_usd="0.25", tokens_used=Tokens(total_tokens=7))
+
+    change = msgspec.msgpack.decode(kept.after(lambda: story.made("first", metrics=spent)))
+
+    assert change["stages"]["first"]["spent"][:3] == [0, 0, 7]
+    assert kept.read().execution == story.execution
 
 
 def test_what_ends_an_execution_is_in_its_last_entry() -> None:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from aif_contracts.money import ZERO, usd
-from aif_orchestrator.execution.metering import known_cost_of, sum_usd
+from aif_orchestrator.execution.spent import known_cost_of, sum_usd
 from aif_orchestrator.execution.state import Execution, StageRun
 
 

@@ -97,8 +97,8 @@ def _has_called(run: StageRun) -> bool:
     """Whether the stage has made use of a provider that may cost something."""
     spent = run.spent
     return bool(
-        spent.tokens_used.total_tokens
+        spent.total_tokens
         or spent.unanswered
-        or spent.cost_lines.ai_generation_usd != "0"
+        or spent.ai_generation_usd != "0"
         or any(call.tokens.total_tokens or call.cost_usd != "0" for call in run.unreported_calls)
     )

@@ -10,7 +10,8 @@ from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import AttemptAccount, RecordAttempt, RecordCall, SettleCall
 from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.happenings import AttemptCompleted, CallSettled
-from aif_orchestrator.execution.metering import add_metrics, known_cost, sum_usd
+from aif_orchestrator.execution.metering import known_cost
+from aif_orchestrator.execution.spent import sum_of_lines, with_attempt
 from aif_orchestrator.execution.state import StageRun
 
 
@@ -70,7 +71,7 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
         stage_id,
         replace(
             run,
-            spent=add_metrics(run.spent, metrics),
+            spent=with_attempt(run.spent, metrics),
             settled=(*run.settled, attempt),
             reserved={number: amount for number, amount in run.reserved.items() if number != attempt}
             if run.reserved
@@ -134,11 +135,9 @@ def forget_the_silent(draft: Draft) -> None:
 def _with_cost(draft: Draft, stage_id: str, run: StageRun, call_key: str, cost_usd: UsdText) -> StageRun:
     """The stage with the cost of one of its unanswered calls known, or known better."""
     unanswered = {key: bound for key, bound in run.spent.unanswered.items() if key != call_key}
-    lines = run.spent.cost_lines
-    ai = usd(lines.ai_generation_usd) + usd(cost_usd) - usd(run.decided.get(call_key, "0"))
-    lines = replace(lines, ai_generation_usd=usd_text(ai))
-    total = sum_usd((lines.ai_generation_usd, lines.api_calls_usd, lines.storage_usd, lines.compute_usd))
-    spent = replace(run.spent, cost_lines=lines, unanswered=unanswered, cost_usd=None if unanswered else usd_text(total))
+    ai = usd(run.spent.ai_generation_usd) + usd(cost_usd) - usd(run.decided.get(call_key, "0"))
+    spent = replace(run.spent, ai_generation_usd=usd_text(ai), unanswered=unanswered)
+    spent = replace(spent, cost_usd=None if unanswered else usd_text(sum_of_lines(spent)))
     return draft.change(stage_id, spent=spent, decided={**run.decided, call_key: cost_usd})
 
 

@@ -10,7 +10,7 @@ from aif_contracts.money import usd
 from aif_orchestrator.execution.allowance import allowance_of
 from aif_orchestrator.execution.draft import Draft
 from aif_orchestrator.execution.happenings import LoadedOutput
-from aif_orchestrator.execution.metering import execution_totals, stage_metrics
+from aif_orchestrator.execution.metering import execution_totals, spent_by_stage
 from aif_orchestrator.execution.state import StageRun
 
 JSON_MEDIA_TYPE = "application/json"
@@ -76,13 +76,13 @@ def stage_value(run: StageRun, loaded: Any) -> Any:
         value = msgspec.json.decode(run.output.inline)
     if value is not None and not isinstance(value, dict):
         return value
-    used = stage_metrics(run)
+    used = spent_by_stage(run)
     return {
         **(value or {}),
         "quality_score": run.quality_score,
         "element_count": run.element_count,
         "cost_usd": None if used.cost_usd is None else usd(used.cost_usd),
-        "tokens": used.tokens_used.total_tokens,
+        "tokens": used.total_tokens,
         "processing_time_ms": used.processing_time_ms,
     }
 

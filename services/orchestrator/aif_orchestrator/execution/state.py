@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from aif_contracts.blobs import BlobRef
-from aif_contracts.metering import Metrics, ProviderCall
+from aif_contracts.metering import ProviderCall
 from aif_contracts.money import UsdText
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import CeilingReason, Grant, PreviousAttempt, Priority, QualityTier
+from aif_orchestrator.execution.spent import NOTHING, Spent
 
 FAR_AWAY_MS = 10_000
 MOST_HELD_MS = 30 * 24 * 3_600_000
@@ -77,7 +78,7 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When `output` was made."""
     quality_score: float | None = None
     element_count: int | None = None
-    spent: Metrics = Metrics()
+    spent: Spent = NOTHING
     """Sum over the attempts that have reported."""
     settled: tuple[int, ...] = ()
     """Attempts whose report is in `spent`."""

@@ -4,14 +4,15 @@ from msgspec.structs import replace
 
 from aif_contracts.events import ApprovalDecided, Kept, WorkflowPaused, WorkflowResumed, WorkflowStarted
 from aif_contracts.metering import Tokens
-from aif_contracts.money import ZERO, usd_text
+from aif_contracts.money import usd_text
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_orchestrator.execution import books, holding, judging, readiness
 from aif_orchestrator.execution.commands import AnswerResume, Refuse
 from aif_orchestrator.execution.draft import Draft
 from aif_orchestrator.execution.happenings import ApprovalDecisionMade
-from aif_orchestrator.execution.metering import add_tokens, known_cost, stage_metrics
+from aif_orchestrator.execution.metering import spent_by_stage
 from aif_orchestrator.execution.saga import begun_anew
+from aif_orchestrator.execution.spent import known_cost_of_all, tokens_of, total_of
 from aif_orchestrator.execution.state import StageRun
 
 _RESUMABLE = frozenset({ExecutionStatus.FAILED, ExecutionStatus.CANCELLED, ExecutionStatus.PARTIALLY_COMPLETED})
@@ -130,16 +131,15 @@ def _is_kept(draft: Draft, stage_id: str, run: StageRun, again: set[str]) -> boo
 
 
 def _kept(draft: Draft) -> Kept:
-    cost = ZERO
-    tokens = Tokens()
-    busy_ms = 0
     kept = [stage_id for stage_id, run in draft.stages.items() if run.has_result and run.compensates is None]
-    for stage_id in kept:
-        used = stage_metrics(draft.stages[stage_id])
-        cost += known_cost(draft.stages[stage_id])
-        tokens = add_tokens(tokens, used.tokens_used)
-        busy_ms += used.processing_time_ms
-    return Kept(stages=tuple(kept), tokens_used=tokens, cost_usd=usd_text(cost), processing_time_ms=busy_ms)
+    parts = [spent_by_stage(draft.stages[stage_id]) for stage_id in kept]
+    total = total_of(parts)
+    return Kept(
+        stages=tuple(kept),
+        tokens_used=tokens_of(total),
+        cost_usd=usd_text(known_cost_of_all(parts)),
+        processing_time_ms=total.processing_time_ms,
+    )
 
 
 def _say_resumed(draft: Draft, kept: Kept) -> None:

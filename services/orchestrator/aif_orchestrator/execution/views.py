@@ -6,7 +6,8 @@ from aif_orchestrator.execution.allowance import allowance_of
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.draft import rfc3339
 from aif_orchestrator.execution.ending import deliverables
-from aif_orchestrator.execution.metering import breakdown_of, execution_totals, stage_metrics
+from aif_orchestrator.execution.metering import breakdown_of, execution_totals, spent_by_stage
+from aif_orchestrator.execution.spent import metrics_of
 from aif_orchestrator.execution.state import Execution
 from aif_pipelines.plan import Plan
 
@@ -31,7 +32,7 @@ def view(plan: Plan, execution: Execution, at_ms: int) -> ExecutionView:
                 status=run.status,
                 attempt=run.attempt,
                 progress_percent=run.progress_percent,
-                metrics=stage_metrics(run),
+                metrics=metrics_of(spent_by_stage(run)),
                 quality_score=run.quality_score,
                 element_count=run.element_count,
                 reason=run.reason,
