@@ -4,9 +4,13 @@ The driver looks closely at each item of a list, and the server at each array: o
 The words are those of Postgres' documentation, 8.15.6 and 8.16.6.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 Value = str | int | float | None
+
+_is_plain = re.compile(r"[\w.:+-]+").fullmatch
+"""Ids, numbers and times: nothing in them has to be quoted, nor then the row for its quotes."""
 
 
 def rows_text(rows: Iterable[Sequence[Value]]) -> str:
@@ -19,7 +23,7 @@ def _words(row: Sequence[Value]) -> list[str]:
 
 
 def _word(text: str) -> str:
-    return text if text.isidentifier() else _quoted(text)
+    return text if text.isidentifier() or _is_plain(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
