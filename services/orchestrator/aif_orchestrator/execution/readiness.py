@@ -294,5 +294,6 @@ def _input_of(draft: Draft, stage_id: str, run: StageRun) -> BlobRef:
     if kept.storage_type is not StorageType.INLINE or kept.inline is not None:
         return kept
     plan = draft.plan_of(stage_id)
-    values, _ = scope.outputs_of(draft, stage_id, plan.needs, {})
+    values, to_load = scope.outputs_of(draft, stage_id, plan.needs, {})
+    assert not to_load, "an input made of loaded outputs is kept whole"
     return replace(kept, inline=msgspec.json.encode(plan.input.resolve(scope.whole(draft, values, frozenset()))))

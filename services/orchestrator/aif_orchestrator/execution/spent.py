@@ -17,8 +17,8 @@ from aif_contracts.money import ZERO, UsdText, usd, usd_text
 class Spent(Struct, frozen=True, array_like=True, gc=False):
     """The figures of metrics, under their names there. Amounts are in their shortest form.
 
-    Written without names, which would be most of its bytes, and made by position, which for so many fields is ten times as
-    fast as by name. Nothing in it leads back to it, so the garbage collector need not look at it.
+    Written without names, which would be most of its bytes, and made by position, which for so many fields is much quicker
+    than by name. Nothing in it leads back to it, so the garbage collector need not look at it.
     """
 
     prompt_tokens: int = 0

@@ -71,7 +71,7 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     progress_percent: int = 0
     input_ref: BlobRef | None = None
     """From its being known until the stage has completed. Without its content where that can be made again from the parameters
-    and the outputs: it would be most of what a step stores."""
+    and the outputs: a text that one stage hands to the next would be stored twice."""
     output: BlobRef | None = None
     """The newest valid result. While a rule has the stage tried again, the one that stands if nothing better comes."""
     made_at: int | None = None
