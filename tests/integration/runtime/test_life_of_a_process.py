@@ -138,13 +138,12 @@ async def test_while_it_drains_it_is_not_ready(start: Starter) -> None:
         async def part(stop):
             await stop.wait()
             tell("draining")
-            await asyncio.to_thread(sys.stdin.readline)
+            await asyncio.Event().wait()
         async def check():
             return None
         surroundings.health.add("fine", check)
         yield Assembled(parts=(Part(name="part", run=part),))
-        """,
-        AIF_DRAIN_SECONDS="0.5",
+        """
     )
     ready = await service.ready()
 
