@@ -14,6 +14,7 @@ from aif_contracts.orders import Accepted, Refusal
 from aif_contracts.packets import Cancelled, NotNoted, Proceed, Superseded
 from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.retention import Retention
+from aif_orchestrator.store.batches import BatchStore, Committed, Decided
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import packed_row
 from aif_pipelines.definition import Refusal as TemplateRefusal
@@ -21,7 +22,7 @@ from aif_runtime.bus import Broadcasts, ConsumerSpec, Outgoing
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
-from aif_runtime.postgres import Database
+from aif_runtime.postgres import Connection, Database
 from aif_runtime.sql_files import load_queries
 from support.execution_story import call, deliverable, pipeline, schema_of, stage
 from support.orchestrator_line import Client, HandWorker, inline_ref, orchestrator_database, running_orchestrator
@@ -329,6 +330,29 @@ async def test_an_outage_longer_than_the_lease_loses_no_living_worker(rig: Rig) 
         await worker.completes(packet, attempt, {"made": True})
         await eventually(lambda: rig.client.has_ended("exec_1"))
     assert await rig.count("SELECT count(*) FROM stage_attempts") == 1
+
+
+async def test_what_cannot_be_committed_together_because_others_are_quicker_is_committed_in_parts(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = BatchStore.commit
+    largest = 0
+
+    async def is_overtaken_if_large(self: BatchStore, connection: Connection, decided: Decided) -> Committed:
+        nonlocal largest
+        ids = frozenset(revision.after.execution.execution_id for revision in decided.revisions)
+        largest = max(largest, len(ids))
+        if len(ids) > 3:
+            return Committed(stale=ids, denied={}, outbox_id=None, at_ms=1)
+        return await commit(self, connection, decided)
+
+    monkeypatch.setattr(BatchStore, "commit", is_overtaken_if_large)
+    async with rig.orchestrator():
+        answers = await asyncio.gather(*(rig.client.execute(f"exec_{number}", "one_stage") for number in range(20)))
+
+    assert largest > 3
+    assert [type(answer) for answer in answers] == [Accepted] * 20
+    assert await rig.count("SELECT count(*) FROM executions") == 20
 
 
 async def test_signs_of_life_that_are_told_together_are_answered_each_by_itself(rig: Rig) -> None:

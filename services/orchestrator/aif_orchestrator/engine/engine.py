@@ -5,8 +5,9 @@ transaction. Then the arrivals are answered and the messages published. Under lo
 idle an arrival costs one commit. Nothing depends on memory: a replica may die at any line, and another one finds in the
 database what is owed.
 
-Live executions are remembered, and every commit checks, under the rows' locks, that what it has worked from is still what is
-stored. If another replica was quicker with any of them, nothing is stored; the batch is worked out again from what is there.
+Live executions are remembered, and every commit checks that what it has worked from is still what is stored. If another replica
+was quicker with any of them, nothing is stored; the batch is worked out again from what is there, and in halves when it happens
+again and again: the less is in a batch, the sooner it is committed and the fewer are in its way.
 
 There are two lanes: while the database commits one batch the next one is worked out. An execution is in one of them at a time;
 what arrives for it meanwhile waits. The second lane is used only for many at once: each batch costs a commit, a round trip and
@@ -60,8 +61,10 @@ WORTH_A_LANE = 24
 LEAST_SHARE = 72
 """Arrivals that a lane takes at once however few are left for the others. Of more it takes its share, and what else there is of
 the same executions: all of them in one batch would keep the worker waiting, and then the engine."""
+OFTEN_OVERTAKEN = 3
+"""Times that others were quicker than a batch, before it is divided."""
 MOST_OVERTAKEN = 10
-"""Times that a batch is worked out again because others were quicker, before its arrivals are put off."""
+"""The same for a single arrival, before it is put off."""
 DATABASE_PAUSE_SECONDS = 0.2
 
 log = structlog.get_logger()
@@ -73,6 +76,10 @@ class _Stored(Struct, frozen=True, kw_only=True):
     outbox_id: int | None
     denied: list[tuple[Arrival, Applied]]
     """What their clients' budgets do not allow, and why."""
+
+
+class _Overtaken(Exception):
+    """Other replicas were quicker, so nothing was stored."""
 
 
 class Engine:
@@ -199,6 +206,11 @@ class Engine:
         published = self._relay.take_published()
         try:
             stored = await self._store(lane, batch, published)
+        except _Overtaken:
+            self._relay.give_back(published)
+            for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+                await self._process(lane, half)
+            return
         except DatabaseUnavailable as failure:
             self._relay.give_back(published)
             self._remembered.forget(arrival.execution_id for arrival in batch)
@@ -225,13 +237,17 @@ class Engine:
             self._spans.record(each)
 
     async def _store(self, lane: HeldConnection, batch: list[Arrival], published: list[int]) -> _Stored:
-        """Work the batch out and commit it, again and again while other replicas are quicker."""
-        orders_are_new = True
+        """Work the batch out and commit it, again and again while other replicas are quicker.
+
+        Raises _Overtaken if that does not end and the batch can be divided.
+        """
+        is_divisible = len(batch) > 1
+        times_overtaken = 0
         denied: list[tuple[Arrival, Applied]] = []
-        for _ in range(MOST_OVERTAKEN):
+        while times_overtaken < (OFTEN_OVERTAKEN if is_divisible else MOST_OVERTAKEN):
             try:
                 async with lane.connection() as connection:
-                    known = await self._read(connection, batch, orders_are_new)
+                    known = await self._read(connection, batch, orders_are_new=times_overtaken == 0)
                     at_ms = self._clock.now_ms()
                     found = {execution_id: each.execution for execution_id, each in known.items()}
                     await self._plans.ensure(plan_key(execution) for execution in found.values())
@@ -244,7 +260,7 @@ class Engine:
             except AlreadyStored:
                 # It does not say which of them another replica has changed.
                 self._remembered.forget(arrival.execution_id for arrival in batch)
-                orders_are_new = False
+                times_overtaken += 1
                 continue
             self._clock.seen(committed.at_ms)
             if committed.denied:
@@ -259,10 +275,12 @@ class Engine:
                     self._remembered.keep(revision.after)
                 return _Stored(worked=worked, messages=messages, outbox_id=committed.outbox_id, denied=denied)
             self._remembered.forget(committed.stale)
-            orders_are_new = False
+            times_overtaken += 1
+        if is_divisible:
+            raise _Overtaken
         raise DatabaseUnavailable(f"other replicas were quicker {MOST_OVERTAKEN} times")
 
-    async def _read(self, connection: Connection, batch: Sequence[Arrival], orders_are_new: bool) -> dict[str, Versioned]:
+    async def _read(self, connection: Connection, batch: Sequence[Arrival], *, orders_are_new: bool) -> dict[str, Versioned]:
         """What is remembered, and the rest from the database. A new order is not looked for: the commit would find it."""
         known: dict[str, Versioned] = {}
         unknown: set[str] = set()
