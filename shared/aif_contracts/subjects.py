@@ -168,9 +168,13 @@ def events_of_execution(client_id: str, execution_id: str) -> str:
     return f"aif.event.{client_id}.{execution_id}.*"
 
 
-def tells_progress(subject: str) -> bool:
+def is_event(subject: str) -> bool:
+    return subject.startswith("aif.event.")
+
+
+def tells_progress(event_subject: str) -> bool:
     """Whether it is of events after which their execution goes on."""
-    return subject.startswith("aif.event.") and last_token(subject) not in _ENDS
+    return last_token(event_subject) not in _ENDS
 
 
 def ballast(stream: str) -> str:

@@ -192,7 +192,9 @@ async def test_a_replica_that_dies_between_commit_and_publish_is_replaced(rig: R
         await eventually(lambda: rig.count("SELECT (count(*) = 0)::int FROM outbox"))
 
 
-async def test_what_a_dead_replica_has_not_told_is_told_by_another_word_for_word(rig: Rig) -> None:
+async def test_events_that_a_dead_replica_has_not_told_are_told_by_another_word_for_word_each_commit_in_a_message(
+    rig: Rig,
+) -> None:
     worker = HandWorker(rig.bus)
     async with rig.bus.listen(subjects.events_of_execution("acme", "exec_1")) as heard, rig.orchestrator():
         # As if each commit's replica had died before it published.
@@ -212,8 +214,8 @@ async def test_what_a_dead_replica_has_not_told_is_told_by_another_word_for_word
         told_again = await _heard_to_the_end(heard)
 
         await eventually(lambda: rig.count("SELECT (count(*) = 0)::int FROM outbox"))
-    assert len(told) >= 5
-    assert told_again == told
+    assert len(told_again) >= 4
+    assert _words(told_again) == _words(told)
 
 
 async def test_attempts_of_which_a_dead_replica_has_not_told_are_told_by_another_each_commit_in_a_message(rig: Rig) -> None:
@@ -468,6 +470,11 @@ async def test_a_late_call_of_a_deleted_execution_is_booked_and_brings_nothing_b
         await eventually(lambda: rig.count("SELECT (count(*) = 1)::int FROM provider_calls"))
         assert await rig.count("SELECT count(*)::int FROM execution_journal") == 0
         assert await rig.count("SELECT count(*)::int FROM executions") == 0
+
+
+def _words(messages: list[tuple[str, bytes]]) -> list[bytes]:
+    """Of each event."""
+    return [bytes(event) for _, payload in messages for event in msgspec.json.decode(payload, type=list[msgspec.Raw])]
 
 
 async def _heard_to_the_end(subscription: Broadcasts) -> list[tuple[str, bytes]]:

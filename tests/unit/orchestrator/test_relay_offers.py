@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from aif_contracts import subjects
-from aif_orchestrator.engine import relay
+from aif_orchestrator.engine import event_post
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.store.outbox import NamedPacket, OutboxStore
 from aif_runtime.bus import Offer, Outgoing
@@ -128,8 +128,8 @@ def named(number: int) -> NamedPacket:
     return NamedPacket(f"exec_{number}", "one", f"exec_{number}.one.1")
 
 
-EVENT = Outgoing(subject="aif.event.acme.exec_1.step_started", payload=b"[]", message_id="exec_1:1")
-END = Outgoing(subject="aif.event.acme.exec_1.workflow_failed", payload=b"[]", message_id="exec_1:2")
+EVENT = Outgoing(subject="aif.event.acme.exec_1.step_started", payload=b"[1]", message_id="exec_1:1")
+END = Outgoing(subject="aif.event.acme.exec_1.workflow_failed", payload=b"[2]", message_id="exec_1:2")
 
 
 async def test_a_new_packet_is_offered_and_not_stored(rig: RelayRig) -> None:
@@ -344,31 +344,35 @@ async def test_what_is_offered_is_not_waited_for_when_the_line_ends(rig: RelayRi
 async def test_news_of_an_execution_waits_for_what_ends_it_and_goes_out_with_that(
     rig: RelayRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "PROGRESS_SECONDS", 60.0)
+    monkeypatch.setattr(event_post, "GATHER_SECONDS", 60.0)
     await rig.relay.send(1, [EVENT])
     await one_turn()
 
     await rig.relay.send(2, [END])
 
-    await rig.was_stored("exec_1:1", "exec_1:2")
-    assert rig.bus.publishes == [["exec_1:1", "exec_1:2"]]
+    await rig.was_stored("exec_1:1..exec_1:2")
+    assert rig.relay.take_published() == [1, 2]
 
 
-async def test_news_that_nothing_follows_goes_out_all_the_same(rig: RelayRig) -> None:
-    await rig.relay.send(1, [EVENT])
-    await rig.was_stored("exec_1:1")
+async def test_a_row_is_kept_while_news_of_it_waits(rig: RelayRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_post, "GATHER_SECONDS", 60.0)
+    other = Outgoing(subject="aif.event.acme.exec_2.step_started", payload=b"[1]", message_id="exec_2:1")
+    await rig.relay.send(1, [other, END])
 
-    await rig.relay.send(2, [EVENT])
+    await eventually(lambda: rig.stored_ids() == ["exec_1:2"], what="the end is stored")
+    early = rig.relay.take_published()
+    await rig.is_settled()
 
-    await eventually(lambda: rig.bus.publishes == [["exec_1:1"], ["exec_1:1"]], what="the second is stored, too")
+    assert rig.stored_ids() == ["exec_1:2", "exec_2:1"]
+    assert (early, rig.relay.take_published()) == ([], [1])
 
 
 async def test_a_packet_does_not_wait_for_anything(rig: RelayRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "PROGRESS_SECONDS", 60.0)
+    monkeypatch.setattr(event_post, "GATHER_SECONDS", 60.0)
 
     await rig.relay.send(1, [packet(1), EVENT])
 
-    await rig.was_stored("exec_1.one.1", "exec_1:1")
+    await eventually(lambda: rig.stored_ids() == ["exec_1.one.1"], what="the packet is stored")
 
 
 async def one_turn() -> None:

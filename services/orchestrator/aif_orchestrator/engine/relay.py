@@ -1,8 +1,8 @@
 """From the outbox to the broker: what was committed is published, at least once, whoever dies in between.
 
 The engine hands over each row right after its commit. A new packet is offered to a worker that is free; where none is, it is
-stored, as everything else, and waits at the broker. Performance records wait a moment for each other, and so do events, up to
-the one that ends an execution.
+stored, as everything else, and waits at the broker. Performance records wait a moment for each other, and so do the events of
+an execution, up to the one that ends it.
 
 A row is deleted when nothing of it is left to do: the broker has confirmed its messages, and of each packet that was offered a
 report is committed. The engine deletes it along with its next batch, so that it costs no commit of its own while there is work.
@@ -19,6 +19,7 @@ import structlog
 
 from aif_contracts import subjects
 from aif_orchestrator.engine.arrivals import NotApplied
+from aif_orchestrator.engine.event_post import EventPost
 from aif_orchestrator.engine.record_post import RecordPost
 from aif_orchestrator.engine.told_attempts import performance_messages
 from aif_orchestrator.execution.happenings import Happening, PacketUntold
@@ -37,8 +38,6 @@ RELUCTANT_SECONDS = 0.5
 SILENT_SECONDS = 30.0
 """The same after an offer that got lost: one of the worker's processes may be frozen, and would get every other one."""
 LISTEN_SECONDS = 5.0
-PROGRESS_SECONDS = 0.02
-"""So long news of an execution waits for more: nobody sees the difference, and the broker has less to write."""
 
 Apply = Callable[[str, Happening], Awaitable[object]]
 """Lets something happen to an execution; returns when it is committed."""
@@ -85,6 +84,7 @@ class Relay:
         self._offered: dict[str, _Offered] = {}
         """By packet id, the oldest first."""
         self._records = RecordPost(self._publish)
+        self._events = EventPost(self._publish)
         self._hears_refusals = False
         """Before, nothing is offered."""
         self._reluctant_until: dict[str, float] = {}
@@ -93,7 +93,6 @@ class Relay:
         """Rows of ours that are not deleted yet."""
         self._published: list[int] = []
         self._something_to_store = asyncio.Event()
-        self._storing_soon: asyncio.TimerHandle | None = None
         self._being_stored = 0
         """Parts of rows that the broker is to confirm."""
         self._idle = asyncio.Event()
@@ -114,6 +113,9 @@ class Relay:
             elif subjects.is_performance(message.subject):
                 self._begin_storing(row)
                 self._records.send(message, partial(self._is_stored, row))
+            elif subjects.is_event(message.subject):
+                self._begin_storing(row)
+                self._events.send(message, partial(self._is_stored, row))
             else:
                 if message.message_id in self._offered:
                     # The core has written it again, so the offer was lost.
@@ -147,6 +149,7 @@ class Relay:
             group.create_task(self._hear_refusals())
             group.create_task(self._store_all())
             group.create_task(self._records.run())
+            group.create_task(self._events.run())
 
     async def tidy(self, apply: Apply) -> None:
         """Delete published rows while the engine idles, see after offers that nobody has answered, and adopt what dead replicas
@@ -183,6 +186,7 @@ class Relay:
         An offer that is not answered by then stays in the outbox.
         """
         self._records.hurry()
+        self._events.hurry()
         await self._idle.wait()
 
     def _may_offer(self, work_subject: str, now: float) -> bool:
@@ -209,10 +213,7 @@ class Relay:
     def _store(self, row: _Row, messages: Sequence[Outgoing]) -> None:
         self._begin_storing(row)
         self._to_store.append((row, messages))
-        if not all(subjects.tells_progress(message.subject) for message in messages):
-            self._something_to_store.set()
-        elif self._storing_soon is None:
-            self._storing_soon = asyncio.get_running_loop().call_later(PROGRESS_SECONDS, self._something_to_store.set)
+        self._something_to_store.set()
 
     def _begin_storing(self, row: _Row) -> None:
         row.unfinished += 1
@@ -256,12 +257,7 @@ class Relay:
         while True:
             await self._something_to_store.wait()
             self._something_to_store.clear()
-            if self._storing_soon is not None:
-                self._storing_soon.cancel()
-                self._storing_soon = None
             rows, self._to_store = self._to_store, []
-            if not rows:
-                continue
             await self._publish([message for _, messages in rows for message in messages])
             for row, _ in rows:
                 self._is_stored(row)
