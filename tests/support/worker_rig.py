@@ -227,7 +227,8 @@ class WorkerRig:
         await consumer.close()
 
     async def passes(self, seconds: float) -> None:
-        """Time passes for everyone at once."""
+        """Time passes for everyone at once, when whatever can happen before it has happened."""
+        await self.settles()
         self.clock.advance(seconds)
         self.broker.wake()
 
