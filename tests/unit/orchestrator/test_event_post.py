@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from aif_contracts import subjects
-from aif_orchestrator.engine import event_post
-from aif_orchestrator.engine.event_post import EventPost, told_together
+from aif_orchestrator.engine import gathering, told_events
+from aif_orchestrator.engine.told_events import event_post, events_together
 from aif_runtime.bus import Outgoing
 from support.waiting import eventually
 
@@ -26,7 +26,7 @@ def news(execution: int, sequence: int, kind: str = "STEP_STARTED", **changes: o
 
 class Rig:
     def __init__(self) -> None:
-        self.post = EventPost(self._publish)
+        self.post = event_post(self._publish)
         self.published: list[list[str | None]] = []
         self.stored: list[str | None] = []
         self.gate = asyncio.Event()
@@ -46,7 +46,7 @@ class Rig:
 @pytest.fixture
 async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     """Whose moments do not end by themselves."""
-    monkeypatch.setattr(event_post, "GATHER_SECONDS", 60.0)
+    monkeypatch.setattr(gathering, "GATHER_SECONDS", 60.0)
     rig = Rig()
     running = asyncio.create_task(rig.post.run())
     yield rig
@@ -65,7 +65,7 @@ async def test_what_ends_an_execution_takes_along_what_waits_of_it_and_nothing_e
 
 
 async def test_what_goes_on_is_told_after_a_moment(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_post, "GATHER_SECONDS", 0.01)
+    monkeypatch.setattr(gathering, "GATHER_SECONDS", 0.01)
 
     rig.send(news(1, 1))
     rig.send(news(2, 1))
@@ -75,7 +75,7 @@ async def test_what_goes_on_is_told_after_a_moment(rig: Rig, monkeypatch: pytest
 
 
 async def test_each_moment_begins_with_the_first_that_waits(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_post, "GATHER_SECONDS", 0.01)
+    monkeypatch.setattr(gathering, "GATHER_SECONDS", 0.01)
     rig.send(news(1, 1))
     await rig.publishes(["exec_1:1"])
 
@@ -116,7 +116,7 @@ async def test_a_hurry_with_nothing_to_tell_tells_nothing(rig: Rig) -> None:
 
 
 def test_what_is_told_together_is_one_array_under_the_last_ones_subject() -> None:
-    [message] = told_together([news(1, 1), news(1, 2), news(1, 3, "WORKFLOW_COMPLETED")])
+    [message] = events_together([news(1, 1), news(1, 2), news(1, 3, "WORKFLOW_COMPLETED")])
 
     assert message == Outgoing(
         subject="aif.event.acme.exec_1.workflow_completed",
@@ -127,18 +127,18 @@ def test_what_is_told_together_is_one_array_under_the_last_ones_subject() -> Non
 
 
 def test_one_alone_stays_as_it_was_committed() -> None:
-    assert told_together([news(1, 1)]) == [news(1, 1)]
+    assert events_together([news(1, 1)]) == [news(1, 1)]
 
 
 def test_events_of_two_traces_are_told_apart() -> None:
     second_leg = news(1, 2, headers={"traceparent": "of another leg"})
 
-    assert told_together([news(1, 1), second_leg]) == [news(1, 1), second_leg]
+    assert events_together([news(1, 1), second_leg]) == [news(1, 1), second_leg]
 
 
 def test_a_message_holds_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_post, "MOST_EVENTS_BYTES", 2 * len(b'{"sequence":1}'))
+    monkeypatch.setattr(told_events, "MOST_EVENTS_BYTES", 2 * len(b'{"sequence":1}'))
 
-    messages = told_together([news(1, 1), news(1, 2), news(1, 3)])
+    messages = events_together([news(1, 1), news(1, 2), news(1, 3)])
 
     assert [message.message_id for message in messages] == ["exec_1:1..exec_1:2", "exec_1:3"]

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import msgspec
 import pytest
 
 from aif_contracts.performance import PerformanceRecord
-from aif_orchestrator.engine.record_post import RecordPost
-from aif_orchestrator.engine.told_attempts import performance_messages
+from aif_orchestrator.engine.told_attempts import performance_messages, record_post
 from aif_runtime.bus import Outgoing
 from support.performance_samples import record
 from support.waiting import eventually
@@ -30,11 +30,11 @@ class Published:
 class Rig:
     def __init__(self) -> None:
         self.published = Published()
-        self.post = RecordPost(self.published.publish)
+        self.post = record_post(self.published.publish)
         self.stored: list[int] = []
 
-    def send(self, number: int) -> None:
-        [message] = performance_messages([record(number)])
+    def send(self, number: int, **changes: Any) -> None:
+        [message] = performance_messages([record(number, **changes)])
         self.post.send(message, lambda: self.stored.append(number))
 
 
@@ -53,6 +53,15 @@ async def test_what_comes_within_a_moment_is_one_message(rig: Rig) -> None:
 
     await eventually(lambda: rig.stored == [1, 2, 3], what="all are stored")
     assert rig.published.executions == [["exec_1", "exec_2", "exec_3"]]
+
+
+async def test_each_worker_has_a_message_of_its_own(rig: Rig) -> None:
+    rig.send(1)
+    rig.send(2, worker_name="topic_researcher")
+    rig.send(3)
+
+    await eventually(lambda: sorted(rig.stored) == [1, 2, 3], what="all are stored")
+    assert rig.published.executions == [["exec_1", "exec_3"], ["exec_2"]]
 
 
 async def test_nothing_counts_as_stored_before_it_is(rig: Rig) -> None:

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from aif_contracts import subjects
-from aif_orchestrator.engine import event_post
+from aif_orchestrator.engine import gathering
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.store.outbox import NamedPacket, OutboxStore
 from aif_runtime.bus import Offer, Outgoing
@@ -344,7 +344,7 @@ async def test_what_is_offered_is_not_waited_for_when_the_line_ends(rig: RelayRi
 async def test_news_of_an_execution_waits_for_what_ends_it_and_goes_out_with_that(
     rig: RelayRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_post, "GATHER_SECONDS", 60.0)
+    monkeypatch.setattr(gathering, "GATHER_SECONDS", 60.0)
     await rig.relay.send(1, [EVENT])
     await one_turn()
 
@@ -355,7 +355,7 @@ async def test_news_of_an_execution_waits_for_what_ends_it_and_goes_out_with_tha
 
 
 async def test_a_row_is_kept_while_news_of_it_waits(rig: RelayRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_post, "GATHER_SECONDS", 60.0)
+    monkeypatch.setattr(gathering, "GATHER_SECONDS", 60.0)
     other = Outgoing(subject="aif.event.acme.exec_2.step_started", payload=b"[1]", message_id="exec_2:1")
     await rig.relay.send(1, [other, END])
 
@@ -368,7 +368,7 @@ async def test_a_row_is_kept_while_news_of_it_waits(rig: RelayRig, monkeypatch: 
 
 
 async def test_a_packet_does_not_wait_for_anything(rig: RelayRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_post, "GATHER_SECONDS", 60.0)
+    monkeypatch.setattr(gathering, "GATHER_SECONDS", 60.0)
 
     await rig.relay.send(1, [packet(1), EVENT])
 

@@ -1,7 +1,7 @@
 import msgspec
 
 from aif_contracts.performance import PerformanceRecord
-from aif_orchestrator.engine.told_attempts import performance_messages, told_together
+from aif_orchestrator.engine.told_attempts import performance_messages, records_together
 from support.performance_samples import record
 
 _RECORDS = msgspec.json.Decoder(list[PerformanceRecord])
@@ -49,21 +49,26 @@ def test_without_ended_attempts_there_is_no_message() -> None:
     assert performance_messages([]) == []
 
 
-def test_messages_of_a_moment_become_one_for_each_worker() -> None:
-    records = [record(1), record(2, worker_name="topic_researcher"), record(3)]
+def test_messages_of_a_moment_become_one() -> None:
+    records = [record(1), record(2)]
     messages = [message for each in records for message in performance_messages([each])]
 
-    made, found = told_together(messages)
+    [made] = records_together(messages)
 
-    assert _RECORDS.decode(made.payload) == [records[0], records[2]]
+    assert _RECORDS.decode(made.payload) == records
     assert (made.subject, made.message_id) == ("aif.performance.content_granulator", "exec_1.granulate.1.performance.1.of.2")
-    assert found is messages[1]
+
+
+def test_one_alone_stays_as_it_was_committed() -> None:
+    messages = performance_messages([record(1)])
+
+    assert records_together(messages) == messages
 
 
 def test_messages_of_a_moment_hold_no_more_than_any_other() -> None:
     messages = performance_messages([record(number) for number in range(250)])
 
-    together = told_together([messages[2], messages[0]])
+    together = records_together([messages[2], messages[0]])
 
     assert [len(_RECORDS.decode(message.payload)) for message in together] == [100, 50]
     assert len({message.message_id for message in together}) == 2

@@ -19,9 +19,8 @@ import structlog
 
 from aif_contracts import subjects
 from aif_orchestrator.engine.arrivals import NotApplied
-from aif_orchestrator.engine.event_post import EventPost
-from aif_orchestrator.engine.record_post import RecordPost
-from aif_orchestrator.engine.told_attempts import performance_messages
+from aif_orchestrator.engine.told_attempts import performance_messages, record_post
+from aif_orchestrator.engine.told_events import event_post
 from aif_orchestrator.execution.happenings import Happening, PacketUntold
 from aif_orchestrator.store.outbox import NamedPacket, OutboxStore
 from aif_runtime.bus import Bus, Offer, Outgoing
@@ -83,8 +82,8 @@ class Relay:
         self._to_store: list[tuple[_Row, Sequence[Outgoing]]] = []
         self._offered: dict[str, _Offered] = {}
         """By packet id, the oldest first."""
-        self._records = RecordPost(self._publish)
-        self._events = EventPost(self._publish)
+        self._records = record_post(self._publish)
+        self._events = event_post(self._publish)
         self._hears_refusals = False
         """Before, nothing is offered."""
         self._reluctant_until: dict[str, float] = {}

@@ -6,6 +6,7 @@ import msgspec
 
 from aif_contracts import subjects
 from aif_contracts.performance import MOST_RECORDS, MOST_RECORDS_BYTES, PerformanceRecord
+from aif_orchestrator.engine.gathering import Gathering, Publish
 from aif_runtime.bundles import in_bundles, joined
 from aif_runtime.bus import Outgoing
 
@@ -25,15 +26,13 @@ def performance_messages(records: Sequence[PerformanceRecord]) -> list[Outgoing]
     ]
 
 
-def told_together(messages: Sequence[Outgoing]) -> list[Outgoing]:
-    """The same records in as few messages as will hold them."""
-    by_subject: dict[str, list[Outgoing]] = {}
-    for message in messages:
-        by_subject.setdefault(message.subject, []).append(message)
-    return [message for own in by_subject.values() for message in _together(own)]
+def record_post(publish: Publish) -> Gathering:
+    """Nobody waits for a record."""
+    return Gathering(publish, company_of=lambda subject: subject, together=records_together, may_wait=lambda _: True)
 
 
-def _together(messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
+def records_together(messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
+    """The same records, all of one worker, in as few messages as will hold them."""
     if len(messages) == 1:
         return messages
     records = [(message.message_id, bytes(record)) for message in messages for record in _RECORDS.decode(message.payload)]
