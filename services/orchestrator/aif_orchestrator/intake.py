@@ -238,8 +238,10 @@ class Intake:
             value = await self._read_output(report.output)
         except (BlobMissing, BlobCorrupt) as failure:
             return _unusable(report, failure.code, str(failure))
-        except msgspec.DecodeError as mistake:
+        except (msgspec.DecodeError, UnicodeDecodeError) as mistake:
             return _unusable(report, "output_malformed", f"the output is no JSON: {mistake}")
+        except RecursionError:
+            return _unusable(report, "output_malformed", "the output is nested too deeply")
         return AttemptCompleted(
             stage_id=report.stage_id,
             attempt=report.attempt,

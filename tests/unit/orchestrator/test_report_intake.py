@@ -18,7 +18,7 @@ from aif_contracts.reports import Completed, Failed, Report
 from aif_orchestrator.engine.arrivals import Applied, NotApplied
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.relay import Relay
-from aif_orchestrator.execution.happenings import Happening
+from aif_orchestrator.execution.happenings import AttemptFailed, Happening
 from aif_orchestrator.intake import Intake
 from aif_runtime.bus import ConsumerSpec, Outgoing
 from aif_runtime.failures import BlobStoreUnavailable, DatabaseUnavailable, NoAnswer
@@ -35,6 +35,7 @@ class DirectedEngine:
 
     def __init__(self) -> None:
         self.taken: list[str] = []
+        self.happenings: list[Happening] = []
         self.failures: dict[str, Exception] = {}
         self.is_committing = False
         """While it is, nothing is answered that has been taken."""
@@ -47,6 +48,7 @@ class DirectedEngine:
 
     def submit(self, execution_id: str, happening: Happening) -> "asyncio.Future[Applied]":
         self.taken.append(execution_id)
+        self.happenings.append(happening)
         applied: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         failure = self.failures.get(execution_id)
         if self.is_committing:
@@ -251,6 +253,22 @@ async def test_a_result_that_has_to_be_fetched_is_applied_with_the_others(rig: I
     await rig.nothing_is_left()
 
     assert sorted(rig.engine.taken) == ["exec_1", "exec_2", "exec_3"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{nope", b'{"made":"\xff"}', b"[" * 5000 + b"]" * 5000],
+    ids=["no json", "no UTF-8", "too deep"],
+)
+async def test_a_result_whose_bytes_are_no_json_is_a_failed_attempt(rig: IntakeRig, content: bytes) -> None:
+    await rig.told(completed(1, await rig.blobs.put("data/exec_1/one/output", content)), failed(2))
+
+    await rig.nothing_is_left()
+
+    assert sorted(rig.engine.taken) == ["exec_1", "exec_2"]
+    codes = sorted(each.code for each in rig.engine.happenings if isinstance(each, AttemptFailed))
+    assert codes == ["broken", "output_malformed"]
+    assert await rig.letters() == []
 
 
 async def test_reports_told_directly_are_answered_after_their_commit_and_not_stored(rig: IntakeRig) -> None:
