@@ -1,5 +1,6 @@
 """What a worker author writes against: a worker is a name and some actions, an action turns an assignment into an outcome."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -8,15 +9,18 @@ from msgspec import Struct
 from aif_contracts.audit import Severity
 from aif_contracts.metering import ProviderCall
 from aif_contracts.packets import Context, Grant, PreviousAttempt
+from aif_contracts.reports import HANDED_BACK
 from aif_contracts.workers import ProviderDescription
 from aif_runtime.blobs import BlobStore
+
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
     """A finished piece of work."""
 
     output: Any
-    """Anything msgspec can encode as JSON; stored by the worker loop."""
+    """Anything msgspec can encode as JSON; stored by the worker loop. NaN and infinities become null, bytes base64."""
     quality_score: float | None = None
     element_count: int | None = None
     provider: str | None = None
@@ -28,10 +32,19 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class WorkFailure(Exception):
     """An action raises it to end the attempt with a typed failure; whatever else it raises is an internal error.
 
-    `code` is stable and snake_case, `retryable` says whether another attempt can help.
+    `code` is stable and snake_case, `retryable` says whether another attempt can help. To make one that could not be reported
+    raises TypeError or ValueError.
     """
 
     def __init__(self, code: str, message: str, *, retryable: bool, retry_after_ms: int | None = None) -> None:
+        if not isinstance(code, str) or not _CODE.fullmatch(code) or code == HANDED_BACK:
+            raise ValueError(f"{code!r} cannot be a failure's code: use snake_case, at most 100 characters, not {HANDED_BACK}")
+        if not isinstance(message, str) or not isinstance(retryable, bool):
+            raise TypeError(
+                f"a WorkFailure has a text for its message and a bool for retryable, not {message!r}, {retryable!r}"
+            )
+        if retry_after_ms is not None and (not isinstance(retry_after_ms, int) or retry_after_ms < 0):
+            raise ValueError(f"retry_after_ms is {retry_after_ms!r}: give whole milliseconds, 0 or more, or None")
         super().__init__(message)
         self.code = code
         self.message = message

@@ -23,6 +23,7 @@ from aif_runtime.trace_headers import read_trace_headers
 
 _PARTS = ("ai_generation", "validation", "storage")
 _MESSAGE_CHARACTERS = 500
+_MOST_SECONDS = 10_000_000
 
 _encoder = msgspec.json.Encoder()
 
@@ -128,7 +129,8 @@ class Attempt:
 
     async def progress(self, percent: int, message: str) -> None:
         """Only notes it: the worker's pulse sends the newest note a few times a second."""
-        self.percent = max(self.percent, min(100, percent))
+        # Whole, although authors divide: nobody could read 12.5, and the attempt would pass for silent.
+        self.percent = int(max(self.percent, min(percent, 100)))
         self.message = message[:_MESSAGE_CHARACTERS]
         self.has_news = True
 
@@ -166,7 +168,7 @@ class Attempt:
         entry = AuditEntry(
             audit_id=f"{self.execution_id}.{self.stage_id}.{self.attempt}.{self._audited}",
             action=action,
-            severity=severity,
+            severity=Severity(severity),
             actor=f"worker:{self.worker_name}",
             occurred_at=datetime.now(UTC).isoformat(),
             details=dict(details),
@@ -207,6 +209,8 @@ class Attempt:
     def spent_on(self, part: str, seconds: float) -> None:
         if part not in _PARTS:
             raise ValueError(f"there is no part {part!r} of an attempt's time: use one of {', '.join(_PARTS)}")
+        if not 0 <= seconds <= _MOST_SECONDS:
+            raise ValueError(f"{seconds} seconds of {part} are no wall time: give a number from 0 to {_MOST_SECONDS}")
         self.parts[part] = self.parts.get(part, 0.0) + seconds
 
     def take_input(self, stage_input: Mapping[str, Any]) -> None:

@@ -1,12 +1,13 @@
 """Runs the action of one attempt and puts its end, whatever it is, into a report."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import structlog
+from msgspec import Meta, Struct, ValidationError, convert
 
 from aif_contracts.blobs import BlobRef
 from aif_contracts.reports import Completed, Failed
@@ -20,6 +21,8 @@ from aif_runtime.worker_settings import CostRates
 LARGEST_OUTPUT_BYTES = 50 * 1024 * 1024
 _TEXT_CHARACTERS = 2000
 _JSON = "application/json"
+_MOST_ELEMENTS = 2**53 - 1
+_Word = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\ud800-\udfff]*$", max_length=500)]
 
 _encoder = msgspec.json.Encoder()
 _input_decoder = msgspec.json.Decoder(dict[str, Any])
@@ -27,10 +30,11 @@ _log = structlog.get_logger()
 
 
 class AttemptWork:
-    def __init__(self, *, instance_id: str, rates: CostRates, redact: Callable[[str], str]) -> None:
+    def __init__(self, *, instance_id: str, rates: CostRates, sendable: Callable[[str], str]) -> None:
+        """`sendable` makes texts of actions fit to leave the process."""
         self._instance_id = instance_id
         self._rates = rates
-        self._redact = redact
+        self._sendable = sendable
         self._memory = PeakMemory()
 
     async def report(
@@ -49,13 +53,12 @@ class AttemptWork:
                 async with alone:
                     attempt.begin()
                     outcome, ref = await attempt.meter.measure(self._outcome(attempt, action))
-        except asyncio.CancelledError:
-            if not (interruption.leave() and interruption.has_struck):
+        except BaseException as error:
+            is_ours = interruption.leave()
+            if isinstance(error, asyncio.CancelledError) and not is_ours:
                 raise
-            return self._cut_short(attempt)
-        except Exception as error:  # noqa: BLE001 the outermost place of an action
-            interruption.leave()
-            # What an action makes of being cancelled does not hide that it was.
+            # What an action makes of being cancelled does not hide that it was. One that ends as cancelled though nobody has
+            # cancelled it has met an error of its own, and so has one that wants to end the process.
             return self._cut_short(attempt) if interruption.has_struck else self._failed_by(attempt, error)
         finally:
             interruption.leave()
@@ -64,7 +67,7 @@ class AttemptWork:
     async def _outcome(self, attempt: Attempt, action: Action) -> tuple[Outcome, BlobRef]:
         """What the action made, stored."""
         attempt.take_input(_object_in(await attempt.blobs.get(attempt.packet.data_ref)))
-        outcome = await action(attempt)
+        outcome = await _begun(action, attempt)
         ref = await attempt.blobs.put(
             f"data/{attempt.execution_id}/{attempt.stage_id}/output",
             _encoded(outcome),
@@ -85,7 +88,7 @@ class AttemptWork:
             metrics=metrics_of(attempt, self._rates, outcome, self._memory),
             quality_score=outcome.quality_score,
             element_count=outcome.element_count,
-            output_summary=self._clean(outcome.summary),
+            output_summary=self._sendable(outcome.summary)[:_TEXT_CHARACTERS],
         )
 
     def _cut_short(self, attempt: Attempt) -> Failed:
@@ -95,7 +98,7 @@ class AttemptWork:
             return self._failed(attempt, "timeout", f"not done after {seconds:.1f} s, the attempt's time limit", retryable=True)
         return self._failed(attempt, reason.value, _STOPPED[reason], retryable=False)
 
-    def _failed_by(self, attempt: Attempt, error: Exception) -> Failed:
+    def _failed_by(self, attempt: Attempt, error: BaseException) -> Failed:
         cause = _typed_cause(error)
         if isinstance(cause, WorkFailure):
             return self._failed(
@@ -105,7 +108,7 @@ class AttemptWork:
             return self._failed(attempt, cause.code, str(cause), retryable=cause.retryable)
         return self._broken(attempt, error)
 
-    def _broken(self, attempt: Attempt, error: Exception) -> Failed:
+    def _broken(self, attempt: Attempt, error: BaseException) -> Failed:
         _log.error("action_broke", action=attempt.action, exc_info=error)
         message = f"the action {attempt.action} met an error of its own; the worker's log tells it under this execution"
         return self._failed(attempt, "internal_error", message, retryable=True)
@@ -121,17 +124,11 @@ class AttemptWork:
             worker_name=attempt.worker_name,
             instance_id=self._instance_id,
             code=code,
-            message=self._clean(message),
+            message=self._sendable(message)[:_TEXT_CHARACTERS],
             retryable=retryable,
             retry_after_ms=retry_after_ms,
             metrics=metrics_of(attempt, self._rates, None, self._memory),
         )
-
-    def _clean(self, text: str) -> str:
-        """Fit to be sent: without secrets, and without NUL, which every reader of ours refuses."""
-        if not text:
-            return ""
-        return self._redact(text.replace("\0", "\N{REPLACEMENT CHARACTER}"))[:_TEXT_CHARACTERS]
 
 
 _STOPPED = {
@@ -149,6 +146,26 @@ def _typed_cause(error: BaseException) -> BaseException:
     return error
 
 
+class _Said(Struct):
+    """What an outcome says besides its output, as far as types go."""
+
+    quality_score: float | None
+    element_count: Annotated[int, Meta(le=_MOST_ELEMENTS)] | None
+    provider: _Word | None
+    model: _Word | None
+    summary: str
+    media_type: _Word
+
+
+def _check_said(outcome: Outcome) -> None:
+    """Raises WorkFailure for what the orchestrator could not read."""
+    try:
+        convert({name: getattr(outcome, name) for name in _Said.__struct_fields__}, _Said)
+    except ValidationError as wrong:
+        message = f"the outcome of the action cannot be reported: {wrong}"
+        raise WorkFailure("outcome_invalid", message, retryable=False) from wrong
+
+
 def _object_in(content: bytes) -> dict[str, Any]:
     """A stage's input. Raises WorkFailure."""
     try:
@@ -157,8 +174,21 @@ def _object_in(content: bytes) -> dict[str, Any]:
         raise WorkFailure("input_invalid", f"the stage's input is no JSON object: {wrong}", retryable=False) from wrong
 
 
+def _begun(action: Action, attempt: Attempt) -> Awaitable[Outcome]:
+    """Its work. Raises WorkFailure for a plain function, which has done it already and held up everybody else."""
+    work = action(attempt)
+    if not isinstance(work, Awaitable):
+        message = f"the action {attempt.action} cannot be awaited, it gave {type(work).__name__}: define it with async def"
+        raise WorkFailure("outcome_invalid", message, retryable=False)
+    return work
+
+
 def _encoded(outcome: Outcome) -> bytes:
     """The bytes to store. Raises WorkFailure for an outcome that cannot be sent."""
+    if not isinstance(outcome, Outcome):
+        message = f"the action gave a {type(outcome).__name__} in place of an Outcome: return Outcome(output=…)"
+        raise WorkFailure("outcome_invalid", message, retryable=False)
+    _check_said(outcome)
     quality, count = outcome.quality_score, outcome.element_count
     if quality is not None and not 0 <= quality <= 1:
         raise WorkFailure("outcome_invalid", f"quality_score is {quality}, which is not from 0 to 1", retryable=False)

@@ -78,13 +78,22 @@ class InHand:
 
 class Pulse:
     def __init__(
-        self, *, bus: Bus, in_hand: InHand, instance_id: str, monotonic: Callable[[], float], times: WorkerTimes
+        self,
+        *,
+        bus: Bus,
+        in_hand: InHand,
+        instance_id: str,
+        monotonic: Callable[[], float],
+        times: WorkerTimes,
+        sendable: Callable[[str], str],
     ) -> None:
+        """`sendable` makes texts of actions fit to leave the process."""
         self._bus = bus
         self._in_hand = in_hand
         self._instance_id = instance_id
         self._monotonic = monotonic
         self._times = times
+        self._sendable = sendable
         self._telling: set[Attempt] = set()
         """Those of a question that is under way."""
 
@@ -145,7 +154,7 @@ class Pulse:
             worker_name=attempt.worker_name,
             instance_id=self._instance_id,
             percent=attempt.percent,
-            message=_WAITS if is_waiting else attempt.message,
+            message=_WAITS if is_waiting else self._sendable(attempt.message),
             is_waiting=is_waiting,
         )
         return attempt, _encoder.encode(progress)

@@ -41,6 +41,12 @@ class Redactor:
         """The text without secrets."""
         return self._pattern.sub(MASK, text)
 
+    def sendable(self, text: str) -> str:
+        """The text without secrets, and without what no reader of ours takes: NUL, and surrogates, which UTF-8 has not."""
+        if not text:
+            return ""
+        return self.text(text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}"))
+
     def value(self, value: Any) -> Any:
         """A copy of a nested value whose texts, keys included, hold no secrets. What is not plain data becomes text."""
         if isinstance(value, str):

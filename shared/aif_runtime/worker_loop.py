@@ -79,7 +79,14 @@ async def run_worker(
     in_hand = InHand()
     solitude = solitude or Solitude()
     redactor = redactor or Redactor()
-    pulse = Pulse(bus=bus, in_hand=in_hand, instance_id=instance_id, monotonic=clock.monotonic, times=rhythm)
+    pulse = Pulse(
+        bus=bus,
+        in_hand=in_hand,
+        instance_id=instance_id,
+        monotonic=clock.monotonic,
+        times=rhythm,
+        sendable=redactor.sendable,
+    )
     post = ReportPost(bus=bus, worker_name=spec.worker_name, answer_seconds=rhythm.answer)
     attendance = Attendance(
         spec=spec,
@@ -89,7 +96,7 @@ async def run_worker(
         tracing=tracing,
         clock=clock,
         instance_id=instance_id,
-        work=AttemptWork(instance_id=instance_id, rates=settings.cost_rates, redact=redactor.text),
+        work=AttemptWork(instance_id=instance_id, rates=settings.cost_rates, sendable=redactor.sendable),
         figures=figures,
         in_hand=in_hand,
         claim_ids=ClaimIds(id_mint(clock=clock)),

@@ -255,6 +255,138 @@ async def test_a_quality_outside_its_range_never_reaches_the_wire(quality: float
     assert report.code == "outcome_invalid"
 
 
+@pytest.mark.parametrize(
+    ("changes", "mistake"),
+    [
+        ({"quality_score": True}, "Expected `float | null`, got `bool` - at `$.quality_score`"),
+        ({"element_count": 2.5}, "Expected `int | null`, got `float` - at `$.element_count`"),
+        ({"element_count": 2**70}, "Expected `int` <= 9007199254740991 - at `$.element_count`"),
+        ({"provider": 5}, "Expected `str | null`, got `int` - at `$.provider`"),
+        ({"model": "m\0"}, "at `$.model`"),
+        ({"summary": 5}, "Expected `str`, got `int` - at `$.summary`"),
+        ({"media_type": None}, "Expected `str`, got `null` - at `$.media_type`"),
+    ],
+    ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
+)
+async def test_an_outcome_that_nobody_could_read_fails_the_attempt_and_names_the_field(
+    changes: dict[str, Any], mistake: str
+) -> None:
+    async def say(assignment: Assignment) -> Outcome:
+        return Outcome(output={}, **changes)
+
+    report = await failed(say)
+
+    assert (report.code, report.retryable) == ("outcome_invalid", False)
+    assert mistake in report.message
+
+
+async def test_what_is_no_outcome_fails_the_attempt_with_the_mend() -> None:
+    async def give_a_dict(assignment: Assignment) -> Any:
+        return {"words": 3}
+
+    report = await failed(give_a_dict)
+
+    assert (report.code, report.retryable) == ("outcome_invalid", False)
+    assert report.message == "the action gave a dict in place of an Outcome: return Outcome(output=…)"
+
+
+async def test_an_action_that_is_no_coroutine_function_fails_the_attempt_with_the_mend() -> None:
+    def work_at_once(assignment: Assignment) -> Any:
+        return Outcome(output={})
+
+    report = await failed(work_at_once)
+
+    assert (report.code, report.retryable) == ("outcome_invalid", False)
+    assert report.message == "the action say cannot be awaited, it gave Outcome: define it with async def"
+
+
+async def test_a_summary_with_half_a_character_is_reported_all_the_same() -> None:
+    async def say(assignment: Assignment) -> Outcome:
+        return Outcome(output={}, summary="a\ud800b")
+
+    rig = WorkerRig(say)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+    assert report.output_summary == "a?b"
+
+
+class Unusual(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [asyncio.CancelledError(), Unusual(), SystemExit(3), KeyboardInterrupt(), BaseExceptionGroup("two", [Unusual()])],
+    ids=lambda error: type(error).__name__,
+)
+async def test_whatever_an_action_raises_is_an_error_of_its_own(error: BaseException) -> None:
+    async def raise_it(assignment: Assignment) -> Outcome:
+        raise error
+
+    report = await failed(raise_it)
+
+    assert (report.code, report.retryable) == ("internal_error", True)
+
+
+async def test_an_action_that_awaits_what_it_has_cancelled_has_met_an_error_of_its_own() -> None:
+    async def cancel_a_part(assignment: Assignment) -> Outcome:
+        part = asyncio.create_task(asyncio.Event().wait())
+        part.cancel()
+        await part
+        raise AssertionError
+
+    report = await failed(cancel_a_part)
+
+    assert report.code == "internal_error"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"code": 5},
+        {"code": "No such"},
+        {"code": "handed_back"},
+        {"message": ValueError("x")},
+        {"retryable": "yes"},
+        {"retry_after_ms": 1.5},
+        {"retry_after_ms": -1},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+async def test_a_failure_that_nobody_could_read_is_refused_where_it_is_made(
+    wrong: dict[str, Any], log_lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    async def refuse(assignment: Assignment) -> Outcome:
+        said: dict[str, Any] = {"code": "no_text", "message": "give a text", "retryable": False}
+        said |= wrong
+        raise WorkFailure(said.pop("code"), said.pop("message"), **said)
+
+    report = await failed(refuse)
+
+    assert report.code == "internal_error"
+    [line] = [line for line in log_lines() if line["event"] == "action_broke"]
+    assert repr(next(iter(wrong.values()))) in line["traceback"]
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0, 1e30])
+async def test_a_part_of_the_time_that_is_no_time_is_refused_where_it_is_told(
+    seconds: float, log_lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    async def count_wrongly(assignment: Assignment) -> Outcome:
+        assignment.spent_on("validation", seconds)
+        raise AssertionError
+
+    report = await failed(count_wrongly)
+
+    assert report.code == "internal_error"
+    [line] = [line for line in log_lines() if line["event"] == "action_broke"]
+    assert f"{seconds} seconds of validation are no wall time" in line["traceback"]
+
+
 async def test_a_failures_text_is_fit_to_be_read_by_the_orchestrator() -> None:
     async def babble(assignment: Assignment) -> Outcome:
         raise WorkFailure("odd", "a\0b" + "x" * 9000, retryable=False)

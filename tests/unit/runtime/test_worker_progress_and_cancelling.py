@@ -100,6 +100,29 @@ async def test_progress_never_falls_and_stays_in_its_range() -> None:
     assert rig.told[0].percent == 100
 
 
+async def test_progress_is_whole_and_its_text_fit_to_be_sent_whatever_the_action_says() -> None:
+    gate, said = asyncio.Event(), asyncio.Event()
+
+    async def careless(assignment: Assignment) -> Outcome:
+        await assignment.progress(100 / 3, "a\0b \ud800 sk-REDACTED")  # type: ignore[arg-type]
+        await assignment.progress(float("nan"), "a\0b \ud800 sk-REDACTED")  # type: ignore[arg-type]
+        said.set()
+        await gate.wait()
+        return Outcome(output={})
+
+    rig = WorkerRig(careless)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await said.wait()
+        await rig.passes(0.3)
+        await eventually(lambda: len(rig.told) == 1)
+        gate.set()
+        await rig.reports()
+
+    assert (rig.told[0].percent, rig.told[0].message) == (33, "a\N{REPLACEMENT CHARACTER}b ? ***")
+
+
 async def test_a_silent_action_is_told_to_be_alive_every_ten_seconds() -> None:
     gate = asyncio.Event()
 
