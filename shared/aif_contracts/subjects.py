@@ -106,6 +106,10 @@ def work(worker: str, priority: str) -> str:
     return f"aif.work.{worker}.{priority}"
 
 
+def worker_of_work(work_subject: str) -> str:
+    return work_subject.split(".", 3)[2]
+
+
 def work_consumer(worker: str, priority: str) -> str:
     """Durable consumer shared by all replicas of a worker."""
     return f"{worker}_{priority}"

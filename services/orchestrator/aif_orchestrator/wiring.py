@@ -101,7 +101,8 @@ async def assemble(
     plans = await _stored_plans(database, stored_pipelines, pipelines)
     news = PlanNews(bus=bus, plans=plans)
     workforce = Workforce(bus)
-    relay = Relay(bus=bus, database=database, outbox=outbox, replica=surroundings.instance_id)
+    figures = Figures(surroundings.registry)
+    relay = Relay(bus=bus, database=database, outbox=outbox, figures=figures, replica=surroundings.instance_id)
     follow_ups = FollowUps(bus=bus, blobs=blobs)
     default_budget = DefaultBudget(
         limit_usd=settings.orchestrator_default_budget_usd,
@@ -114,7 +115,6 @@ async def assemble(
     async with database.transaction() as connection:
         await budgets.apply_defaults(connection)
     blocked = BlockedClients(database=database, accounts=accounts)
-    figures = Figures(surroundings.registry)
     engine = Engine(
         database=database,
         executions=executions,

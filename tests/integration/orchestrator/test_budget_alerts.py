@@ -10,6 +10,7 @@ import pytest
 from aif_contracts.budgets import AlertKind, BudgetAlert
 from aif_orchestrator.alerts.lookout import Lookout
 from aif_orchestrator.alerts.store import AlertStore
+from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.store.outbox import OutboxStore
 from aif_runtime.bus import Outgoing
@@ -29,13 +30,18 @@ async def database(fresh_orchestrator_database: str) -> AsyncIterator[Database]:
         yield opened
 
 
+def quiet_relay(database: Database, outbox: OutboxStore) -> Relay:
+    figures = Figures(new_registry(service="orchestrator", version="test"))
+    return Relay(bus=MemoryBus(MemoryBroker()), database=database, outbox=outbox, figures=figures, replica="one")
+
+
 def lookout(database: Database, *, mark: str = "50") -> Lookout:
     """Its relay does not run: what it would publish stays in the outbox."""
     outbox = OutboxStore(load_queries("aif_orchestrator.store"))
     return Lookout(
         database=database,
         alerts=ALERTS,
-        relay=Relay(bus=MemoryBus(MemoryBroker()), database=database, outbox=outbox, replica="one"),
+        relay=quiet_relay(database, outbox),
         registry=new_registry(service="orchestrator", version="test"),
         weekly_mark_usd=Decimal(mark),
         every_seconds=60,
@@ -200,7 +206,7 @@ async def test_alerts_are_counted_by_kind_and_threshold(database: Database) -> N
     looking = Lookout(
         database=database,
         alerts=ALERTS,
-        relay=Relay(bus=MemoryBus(MemoryBroker()), database=database, outbox=outbox, replica="one"),
+        relay=quiet_relay(database, outbox),
         registry=registry,
         weekly_mark_usd=Decimal(0),
         every_seconds=60,

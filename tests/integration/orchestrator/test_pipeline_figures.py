@@ -68,3 +68,23 @@ async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_na
         'aif_budget_alerts_total{kind="spent",threshold_percent="80"} 1.0',
     ):
         assert line in page
+
+
+async def test_attempts_that_are_handed_out_anew_after_a_silent_worker_are_counted(fresh_orchestrator_database: str) -> None:
+    registry = new_registry(service="orchestrator", version="test")
+    settings: dict[str, Any] = {"orchestrator_unclaimed_seconds": 60.0, "orchestrator_lease_seconds": 1.0}
+    async with orchestrator_database(fresh_orchestrator_database) as database:
+        bus = MemoryBus(MemoryBroker())
+        worker = HandWorker(bus)
+        await worker.register()
+        async with running_orchestrator(bus, MemoryBlobStore(), database, (LINE,), registry=registry, **settings):
+            client = Client(bus)
+            await client.order(Execute(execution_id="exec_1", client_id="acme", template_name="tea_line"))
+            delivery, packet = await worker.take()
+            await worker.granted(packet)
+            await delivery.ack()
+            await worker.does_next({"text": "tea"})
+            await eventually(lambda: client.has_ended("exec_1"))
+            counted = 'aif_attempts_handed_out_anew_total{silence="worker_lost",worker="maker"} 1.0'
+            await eventually(lambda: counted in metrics_page(registry).decode(), what="it is counted")
+        await bus.close()

@@ -7,6 +7,7 @@ import pytest
 
 from aif_contracts import subjects
 from aif_orchestrator.engine.arrivals import NotApplied
+from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.execution.happenings import Happening, PacketUntold
 from aif_orchestrator.store.outbox import NamedPacket, OutboxStore, packed_row
@@ -14,6 +15,7 @@ from aif_runtime.bus import Offer, Outgoing
 from aif_runtime.failures import DatabaseUnavailable
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
+from aif_runtime.metrics import new_registry
 from aif_runtime.postgres import Database
 from aif_runtime.sql_files import load_queries
 from support.execution_story import Story, pipeline, stage
@@ -39,6 +41,7 @@ class TidiedRelay:
             bus=self.bus,
             database=database,
             outbox=OutboxStore(load_queries("aif_orchestrator.store")),
+            figures=Figures(new_registry(service="orchestrator", version="test")),
             replica="replica_1",
             monotonic=self.clock.monotonic,
         )

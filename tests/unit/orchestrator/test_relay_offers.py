@@ -9,12 +9,14 @@ import pytest
 
 from aif_contracts import subjects
 from aif_orchestrator.engine import gathering
+from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.store.outbox import NamedPacket, OutboxStore
 from aif_runtime.bus import Offer, Outgoing
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBroadcasts, MemoryBus
+from aif_runtime.metrics import metrics_page, new_registry
 from aif_runtime.postgres import Database
 from support.manual_clock import ManualClock
 from support.waiting import eventually
@@ -56,11 +58,13 @@ class RelayRig:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.bus = GuardedBus(MemoryBroker(clock=self.clock.monotonic))
+        self.registry = new_registry(service="orchestrator", version="test")
         self.relay = Relay(
             bus=self.bus,
             # Nothing here asks for them: rows are deleted by the engine, or by `tidy`.
             database=cast(Database, None),
             outbox=cast(OutboxStore, None),
+            figures=Figures(self.registry),
             replica="replica_1",
             monotonic=self.clock.monotonic,
         )
@@ -96,6 +100,11 @@ class RelayRig:
         """What was to be stored is."""
         async with asyncio.timeout(5):
             await self.relay.idle()
+
+    def counted(self, of: str) -> list[str]:
+        """What the figures with such a beginning say."""
+        lines = metrics_page(self.registry).decode().splitlines()
+        return [line for line in lines if line.startswith(of) and "_total" in line]
 
     def offered_ids(self) -> list[str]:
         return [subjects.refused_packet(offer.refused_to) for offer in self.offered]
@@ -298,6 +307,46 @@ async def test_a_refusal_that_comes_after_a_report_stores_nothing(rig: RelayRig)
     await rig.was_stored("exec_2.one.1")
 
     assert sorted(rig.relay.take_published()) == [1, 2]
+
+
+async def test_offers_are_counted_and_those_that_nobody_took(rig: RelayRig) -> None:
+    await rig.relay.send(1, [packet(1), packet(2)], [named(1), named(2)])
+    await rig.was_offered("exec_1.one.1", "exec_2.one.1")
+    rig.relay.has_come_of(["exec_1.one.1"])
+    await rig.refuses("exec_2.one.1")
+    await rig.refuses("exec_2.one.1")
+    await rig.was_stored("exec_2.one.1")
+    await rig.relay.send(2, [packet(3, "aif.work.baker.high")], [named(3)])
+    await rig.was_stored("exec_2.one.1", "exec_3.one.1")
+
+    assert rig.counted("aif_offers") == [
+        'aif_offers_total{worker="maker"} 2.0',
+        'aif_offers_total{worker="baker"} 1.0',
+        'aif_offers_refused_total{worker="maker"} 1.0',
+        'aif_offers_refused_total{worker="baker"} 1.0',
+    ]
+
+
+async def test_an_offer_that_the_bus_could_not_send_is_counted_neither_as_made_nor_as_refused(rig: RelayRig) -> None:
+    rig.bus.can_offer = False
+    await rig.relay.send(1, [packet(1)], [named(1)])
+
+    await rig.was_stored("exec_1.one.1")
+
+    assert rig.counted("aif_offers") == []
+
+
+async def test_a_packet_that_is_written_again_because_nothing_was_heard_of_its_offer_is_counted(rig: RelayRig) -> None:
+    await rig.relay.send(1, [packet(1)], [named(1)])
+    await rig.was_offered("exec_1.one.1")
+    await rig.relay.send(2, [packet(1)])
+    rig.relay.has_come_of(["exec_1.one.1"])
+    await rig.relay.send(3, [packet(2)])
+    await rig.was_stored("exec_1.one.1", "exec_2.one.1")
+
+    assert rig.counted("aif_attempts_handed_out_anew") == [
+        'aif_attempts_handed_out_anew_total{silence="offer_unanswered",worker="maker"} 1.0'
+    ]
 
 
 async def test_before_refusals_are_heard_nothing_is_offered(idle_rig: RelayRig) -> None:

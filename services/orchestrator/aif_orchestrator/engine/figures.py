@@ -2,16 +2,20 @@
 
 import asyncio
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from aif_contracts.budgets import BUDGET_EXCEEDED, BUDGET_RESERVED, ENERGY_EXCEEDED
-from aif_contracts.events import Totals, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
+from aif_contracts.events import StepRetrying, Totals, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
 from aif_contracts.orders import ExecutionStatus
 from aif_orchestrator.engine.batch import Worked
+from aif_orchestrator.execution.attempts import NOT_BEGUN, WORKER_LOST
 
 COUNT_SECONDS = 0.05
+
+OFFER_UNANSWERED = "offer_unanswered"
+_SILENT = (WORKER_LOST, NOT_BEGUN)
 
 _DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _COST_BUCKETS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 50)
@@ -35,6 +39,18 @@ class Figures:
         self._steps = Counter(
             "ai_step_executions", "Attempts that have ended", ["worker", "action", "status"], registry=registry
         )
+        self._offers = Counter(
+            "aif_offers", "Packets offered to a worker's processes before they are stored", ["worker"], registry=registry
+        )
+        self._refusals = Counter(
+            "aif_offers_refused", "Offers that nobody took: all were busy, or nobody was there", ["worker"], registry=registry
+        )
+        self._handed_out_anew = Counter(
+            "aif_attempts_handed_out_anew",
+            "Attempts handed out anew because their worker stayed silent, by how that showed",
+            ["worker", "silence"],
+            registry=registry,
+        )
         self._exceeded = Counter(
             "ai_budget_exceeded",
             "Executions refused because of a budget, by the refusal's code",
@@ -55,6 +71,18 @@ class Figures:
         """A client's budget or energy did not allow an execution to begin or to be resumed."""
         self._exceeded.labels(code).inc()
 
+    def count_offers(self, workers: Iterable[str]) -> None:
+        """The worker of each packet that was offered."""
+        for worker, times in Tally(workers).items():
+            self._offers.labels(worker).inc(times)
+
+    def count_refusal(self, worker: str) -> None:
+        self._refusals.labels(worker).inc()
+
+    def count_unanswered(self, worker: str) -> None:
+        """Nothing was heard of an offer, and its packet is handed out anew."""
+        self._handed_out_anew.labels(worker, OFFER_UNANSWERED).inc()
+
     def count(self, worked: Sequence[Worked]) -> None:
         """A committed batch. It shows within `COUNT_SECONDS`."""
         self._uncounted.append(worked)
@@ -73,6 +101,8 @@ class Figures:
         )
         for labels, times in steps.items():
             self._steps.labels(*labels).inc(times)
+        for silent, times in Tally(silent for each in worked for silent in _fallen_silent(each)).items():
+            self._handed_out_anew.labels(*silent).inc(times)
         ended: dict[str, list[tuple[ExecutionStatus, Totals]]] = {}
         for each in worked:
             if each.execution is None or not each.execution.is_final:
@@ -92,3 +122,18 @@ class Figures:
             duration.observe(totals.wall_time_ms / 1000)
             # A histogram is for looking at, not for accounting: the ledger keeps the exact amount.
             cost.observe(float(totals.cost_usd))
+
+
+def _fallen_silent(worked: Worked) -> Iterator[tuple[str, str]]:
+    """Worker and failure code of each attempt that fell silent and is followed by another one."""
+    workers = {
+        (attempt.record.stage_id, attempt.record.attempt): attempt.record.worker_name
+        for attempt in worked.attempts
+        if attempt.record.failure_code in _SILENT
+    }
+    if not workers:
+        return
+    for emitted in worked.events:
+        data = emitted.event.data
+        if isinstance(data, StepRetrying) and data.code in _SILENT:
+            yield workers[data.step_name, data.attempt], data.code

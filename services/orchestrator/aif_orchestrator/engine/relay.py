@@ -19,6 +19,7 @@ import structlog
 
 from aif_contracts import subjects
 from aif_orchestrator.engine.arrivals import NotApplied
+from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.told_attempts import performance_messages, record_post
 from aif_orchestrator.engine.told_events import event_post
 from aif_orchestrator.execution.happenings import Happening, PacketUntold
@@ -70,6 +71,7 @@ class Relay:
         bus: Bus,
         database: Database,
         outbox: OutboxStore,
+        figures: Figures,
         replica: str,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -77,6 +79,7 @@ class Relay:
         self._bus = bus
         self._database = database
         self._outbox = outbox
+        self._figures = figures
         self._replica = replica
         self._monotonic = monotonic
         self._to_store: list[tuple[_Row, Sequence[Outgoing]]] = []
@@ -119,6 +122,7 @@ class Relay:
                 if message.message_id in self._offered:
                     # The core has written it again, so the offer was lost.
                     self._reluctant_until[message.subject] = now + SILENT_SECONDS
+                    self._figures.count_unanswered(subjects.worker_of_work(message.subject))
                 stored.append(message)
         if stored:
             self._store(row, stored)
@@ -207,7 +211,9 @@ class Relay:
             await self._bus.offer(offers)
         except BusUnavailable:
             for each in offered:
-                self._refused(each.packet.packet_id)
+                self._store_after_all(each.packet.packet_id)
+        else:
+            self._figures.count_offers(subjects.worker_of_work(each.message.subject) for each in offered)
 
     def _store(self, row: _Row, messages: Sequence[Outgoing]) -> None:
         self._begin_storing(row)
@@ -244,13 +250,19 @@ class Relay:
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _refused(self, packet_id: str) -> None:
-        """It is stored, and waits where every worker can see it."""
+        offered = self._store_after_all(packet_id)
+        if offered is not None:
+            self._figures.count_refusal(subjects.worker_of_work(offered.message.subject))
+
+    def _store_after_all(self, packet_id: str) -> _Offered | None:
+        """It waits where every worker can see it. None when it was answered already."""
         offered = self._offered.pop(packet_id, None)
         if offered is None:
-            return
+            return None
         self._reluctant_until[offered.message.subject] = self._monotonic() + RELUCTANT_SECONDS
         self._store(offered.row, [offered.message])
         self._finish_part(offered.row)
+        return offered
 
     async def _store_all(self) -> None:
         while True:
