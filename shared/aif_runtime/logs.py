@@ -28,6 +28,8 @@ _LEVELS = {
 _LIBRARIES_AT_LEAST = logging.WARNING
 _TRACEBACK_LIMIT = 30
 _FIRST_FIELDS = ("time", "level", "event", "service")
+_OUR_LOGGERS = "aif_"
+_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({})))
 
 _ids_here: ContextVar[Mapping[str, str | int]] = ContextVar("aif_log_ids", default=MappingProxyType({}))
 
@@ -105,16 +107,23 @@ class _LineWriter:
 
 
 class _LibraryRecords(logging.Handler):
-    """Brings records of the standard library's loggers (uvicorn, nats, asyncpg, asyncio …) to the same writer."""
+    """Brings records of the standard library's loggers (uvicorn, nats, asyncpg, asyncio …) to the same writer.
+
+    Some parts of ours log there, too: their message is the event, and what they name as `extra` are its fields.
+    """
 
     def __init__(self, writer: _LineWriter) -> None:
         super().__init__()
         self._writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        fields = {"logger": record.name, "message": record.getMessage()}
+        level = record.levelname.lower()
         error = record.exc_info[1] if record.exc_info else None
-        self._writer.write(record.levelname.lower(), "library_message", fields, error)
+        if record.name.startswith(_OUR_LOGGERS):
+            extra = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
+            self._writer.write(level, record.getMessage(), {"logger": record.name, **extra}, error)
+            return
+        self._writer.write(level, "library_message", {"logger": record.name, "message": record.getMessage()}, error)
 
 
 def _exception_of(exc_info: Any) -> BaseException | None:

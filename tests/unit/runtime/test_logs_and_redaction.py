@@ -73,6 +73,23 @@ def test_libraries_write_the_same_way_from_warning_on(log_lines: Lines) -> None:
     ]
 
 
+def test_what_our_own_parts_log_by_the_standard_library_is_an_event_with_its_fields(log_lines: Lines) -> None:
+    violation = {"connection": "kam", "error": f"permissions violation for {SECRET}"}
+    logging.getLogger("aif_runtime.nats_connection").error("nats_permission_violation", extra=violation)
+
+    assert log_lines() == [
+        {
+            "time": "2026-05-01T09:30:00.000Z",
+            "level": "error",
+            "event": "nats_permission_violation",
+            "service": "granulator",
+            "logger": "aif_runtime.nats_connection",
+            "connection": "kam",
+            "error": "permissions violation for ***",
+        }
+    ]
+
+
 def test_warnings_of_python_are_logged(log_lines: Lines) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
