@@ -19,6 +19,7 @@ from aif_console.exit_codes import DONE, FAILED
 from aif_console.factory.plan import SERVICES, DataFolder
 from aif_console.factory.running import find_running
 from aif_console.failures import EmbeddedServerFailure
+from aif_console.gateway.trouble import words_of
 from aif_console.memory import memory_of_tree
 from aif_console.reading.plain_text import plain, short_path
 from aif_console.up import models_in
@@ -98,7 +99,9 @@ async def _health(folder: DataFolder, service: str) -> Finding:
             answer = await http.get(f"http://127.0.0.1:{ready.port}/health")
         report = msgspec.json.decode(answer.content, type=HealthReport)
     except (OSError, httpx.HTTPError, msgspec.MsgspecError) as failure:
-        return Finding(what=service, is_well=False, words=f"does not answer ({failure}); its log: {folder.logs / service}.log")
+        return Finding(
+            what=service, is_well=False, words=f"does not answer ({words_of(failure)}); its log: {folder.logs / service}.log"
+        )
     wrong = "; ".join(f"{name}: {check.detail}" for name, check in report.checks.items() if check.status != "ok")
     words = f"{report.status}, process {ready.pid}, port {ready.port}" + (f"; {wrong}" if wrong else "")
     return Finding(what=service, is_well=report.status == "ok", words=words)

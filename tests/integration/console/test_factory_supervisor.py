@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from aif_console.factory.factory import Factory
 from aif_console.factory.plan import DataFolder
-from aif_console.factory.running import find_running
-from aif_console.failures import FactoryIsRunning, ServerDidNotStart
+from aif_console.factory.running import RunningFactory, find_running, note_running
+from aif_console.failures import FactoryIsRunning, FactoryUnreachable, ServerDidNotStart
+from aif_console.gateway.reach import find_reach
 from support.kernel_view import environment, is_alive
 from support.pretended_services import NOWHERE, notes_of, plan_of, pretended
 from support.waiting import eventually
@@ -63,6 +64,35 @@ async def test_others_on_the_machine_learn_where_it_is_while_it_runs(data_dir: P
     assert running is not None
     assert (running.pid, running.kam_url, running.nats_url) == (os.getpid(), factory.kam_url, NOWHERE)
     assert find_running(DataFolder(data_dir).running) is None
+
+
+async def test_the_note_of_a_factory_that_was_killed_is_none_of_a_running_one(data_dir: Path) -> None:
+    factory = Factory(plan_of(data_dir, pretended("one")))
+    await factory.start()
+    note = DataFolder(data_dir).running
+    left = note.read_bytes()
+    await factory.stop()
+
+    note.write_bytes(left)
+    with pytest.raises(FactoryUnreachable, match="no factory runs over"):
+        find_reach(url=None, key=None, folder=DataFolder(data_dir), environ={})
+
+    assert find_running(note) is None
+
+
+async def test_while_a_factory_starts_nobody_takes_the_note_of_a_killed_one_for_its_own(data_dir: Path) -> None:
+    folder = DataFolder(data_dir)
+    folder.make()
+    note_running(folder.running, RunningFactory(pid=1, kam_url="http://127.0.0.1:1", nats_url=NOWHERE))
+    factory = Factory(plan_of(data_dir, pretended("mute", "silent"), start_limit_seconds=5))
+
+    starting = asyncio.create_task(factory.start())
+    await eventually(lambda: factory.pids, what="it starts")
+    seen = find_running(folder.running)
+    starting.cancel()
+    await asyncio.wait([starting])
+
+    assert seen is None
 
 
 async def test_a_service_that_is_killed_runs_again_and_it_is_told(data_dir: Path) -> None:

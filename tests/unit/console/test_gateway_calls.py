@@ -105,6 +105,15 @@ async def test_nobody_there_at_the_first_call_is_said_at_once() -> None:
     assert failure.value.exit_code == UNREACHABLE == 3
 
 
+async def test_a_factory_that_listens_and_never_answers_is_told_so() -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("")
+
+    async with gateway(answer) as factory:
+        with pytest.raises(FactoryUnreachable, match="http://factory does not serve: no answer in time"):
+            await factory.templates()
+
+
 async def test_a_factory_that_has_answered_is_waited_for_and_asked_again_under_the_same_key() -> None:
     keys: list[str] = []
 

@@ -6,6 +6,23 @@ from pathlib import Path
 
 from aif_console.failures import DataFolderInUse, DataFolderUnusable
 
+LOCK = "lock"
+
+
+def is_held(folder: Path) -> bool:
+    """Tell whether somebody holds the lock of a folder, where that can be seen."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as refused:
+        return not isinstance(refused, FileNotFoundError)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
 
 class FolderLock:
     """Held while a server runs over the folder. The kernel releases it when the holder dies, however it dies.
@@ -25,7 +42,7 @@ class FolderLock:
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as refused:
             raise DataFolderUnusable(self._server, self._folder, str(refused)) from refused
         try:

@@ -170,6 +170,8 @@ class Factory:
             running = find_running(self._folder.running)
             raise FactoryIsRunning(self._folder.path, running.pid if running else None) from taken
         self._has_folder = True
+        # A killed one has left its note, and would be taken for us.
+        self._folder.running.unlink(missing_ok=True)
 
     def _leave_folder(self) -> None:
         # Otherwise the note is another factory's.

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from aif_console.embedded.credentials import write_private
+from aif_console.embedded.data_folder import is_held
 
 
 class RunningFactory(Struct, frozen=True, kw_only=True):
@@ -17,7 +18,9 @@ class RunningFactory(Struct, frozen=True, kw_only=True):
 
 
 def find_running(path: Path) -> RunningFactory | None:
-    """None when no factory runs over the folder, or the note is not to be read."""
+    """None when no factory runs over the folder, or the note is not to be read. A factory that was killed leaves its note."""
+    if not is_held(path.parent):
+        return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=RunningFactory)
     except (OSError, msgspec.MsgspecError):

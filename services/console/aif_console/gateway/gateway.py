@@ -23,6 +23,7 @@ from aif_console.gateway.answers import (
 )
 from aif_console.gateway.event_source import read_events
 from aif_console.gateway.ids import kind_of
+from aif_console.gateway.trouble import words_of
 from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent
 from aif_contracts.money import UsdText
 from aif_contracts.orders import ExecutionView
@@ -247,7 +248,7 @@ class Gateway:
         return RequestRefused(problem.title, problem.detail, problem.errors)
 
     def _unreachable(self, cause: Exception | None, reason: str = "") -> FactoryUnreachable:
-        return FactoryUnreachable(f"{self._url} does not serve: {reason or cause or type(cause).__name__}")
+        return FactoryUnreachable(f"{self._url} does not serve: {reason or words_of(cause)}")
 
 
 def once() -> dict[str, str]:
