@@ -10,7 +10,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -81,7 +81,10 @@ class _Examiner:
     def examine(self) -> Examination:
         pipeline = self._pipeline
         self._check_version()
-        self._mistakes += self._parameter_schema_mistakes()
+        unsound = self._parameter_schema_mistakes()
+        self._mistakes += unsound
+        # An unsound schema says nothing, so nothing is held against it.
+        parameters = {} if unsound else parameters_schema(pipeline.parameters)
         compiler = StageCompiler(_output_names(pipeline), self._added)
         stages = tuple(compiler.compile(stage, f"stages[{index}]") for index, stage in enumerate(pipeline.stages))
         self._mistakes += compiler.mistakes
@@ -89,10 +92,10 @@ class _Examiner:
         for path, stage in all_stages(pipeline):
             self._check_work(stage, path)
             self._check_times(stage, path)
-        self._mistakes += ReferenceChecks(pipeline, stages, self._added).mistakes()
+        self._mistakes += ReferenceChecks(pipeline, parameters, stages, self._added).mistakes()
         self._check_outputs()
         self._check_growth()
-        refusals = tuple(self._refusals())
+        refusals = tuple(self._refusals(parameters))
         return Examination(stages=stages, refusals=refusals, mistakes=tuple(self._mistakes))
 
     def _wrong(self, path: str, message: str, mend: str) -> None:
@@ -189,13 +192,13 @@ class _Examiner:
                 "Lower max_times of the add_stage rules, or max_retries of the stages that they add.",
             )
 
-    def _refusals(self) -> Iterator[Expression]:
-        roots = {"params": parameters_schema(self._pipeline.parameters), "capabilities": CAPABILITIES_SCHEMA}
+    def _refusals(self, parameters: Mapping[str, Any]) -> Iterator[Expression]:
+        roots = {"params": parameters, "capabilities": CAPABILITIES_SCHEMA}
         properties = self._pipeline.parameters.get("properties")
         known = set(properties) if isinstance(properties, dict) else set()
         for index, refusal in enumerate(self._pipeline.refusals):
             path = f"refusals[{index}]"
-            if refusal.field not in known:
+            if parameters and refusal.field not in known:
                 mend = did_you_mean(refusal.field, known, "Name a parameter.")
                 self._wrong(f"{path}.field", f"there is no parameter {refusal.field}", mend)
             try:

@@ -65,7 +65,7 @@ def pipeline_digest(pipeline: Pipeline) -> str:
 
 def default_stage_timeout(pipeline_timeout: float) -> float:
     """Seconds for a stage that says nothing: the usual, but never more than the whole pipeline has."""
-    return min(DEFAULT_STAGE_TIMEOUT, float(pipeline_timeout))
+    return float(min(DEFAULT_STAGE_TIMEOUT, pipeline_timeout))
 
 
 def seconds(value: Any) -> Any:
@@ -82,7 +82,7 @@ def _read_durations(value: Any) -> None:
     if "timeout" in value:
         value["timeout"] = seconds(value["timeout"])
     whole = value.get("timeout")
-    default = default_stage_timeout(whole) if isinstance(whole, int | float) else None
+    default = default_stage_timeout(whole) if isinstance(whole, int | float) and whole > 0 else None
     for stage in _items(value, "stages"):
         _read_stage_durations(stage, default)
 

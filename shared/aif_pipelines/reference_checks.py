@@ -21,12 +21,12 @@ from aif_pipelines.kinds import (
     EXECUTION_SCHEMA,
     Roots,
     kind_mistakes,
-    parameters_schema,
     path_kinds,
     stage_schema,
 )
 from aif_pipelines.mistakes import Mistake, did_you_mean
 from aif_pipelines.paths import Path
+from aif_pipelines.schemas import schema_mistakes
 from aif_pipelines.stage_plan import CompiledStage, StagePlan
 from aif_pipelines.templates import Template
 
@@ -44,11 +44,17 @@ class _Reader(Struct, frozen=True, kw_only=True):
 
 
 class ReferenceChecks:
-    def __init__(self, pipeline: Pipeline, stages: tuple[CompiledStage, ...], added: Mapping[str, AddedStage]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        parameters: Mapping[str, Any],
+        stages: tuple[CompiledStage, ...],
+        added: Mapping[str, AddedStage],
+    ) -> None:
         self._stages = stages
         self._added = added
         self._ids = [compiled.plan.stage.id for compiled in stages]
-        self._parameters = parameters_schema(pipeline.parameters)
+        self._parameters = parameters
         self._values = {stage.id: _value_schema(stage) for _, stage in all_stages(pipeline)}
         self._edges = self._waiting()
         self._before = {name: ancestors(self._edges, name) for name in self._ids}
@@ -230,4 +236,5 @@ class ReferenceChecks:
 
 
 def _value_schema(stage: Stage) -> dict[str, Any]:
-    return stage_schema(stage.output_validation.schema if stage.output_validation else None)
+    schema = stage.output_validation.schema if stage.output_validation else None
+    return stage_schema(None if schema is None or schema_mistakes(schema, "") else schema)

@@ -236,6 +236,11 @@ def test_other_timeouts_are_refused(written: Any) -> None:
     assert "timeout: must be a number above 0 and up to 86400" in mistakes_of(document(timeout=written))[0]
 
 
+@pytest.mark.parametrize("written", [-1, 0, 10**400])
+def test_a_wrong_timeout_of_the_pipeline_is_told_once_and_not_of_each_stage(written: int) -> None:
+    assert ["stages" in mistake for mistake in mistakes_of(document(timeout=written))] == [False]
+
+
 def test_a_stage_that_says_nothing_has_120_seconds_but_never_more_than_the_pipeline() -> None:
     assert load_pipeline(document()).stages[0].timeout_seconds == 120
     assert load_pipeline(document(timeout="1m")).stages[0].timeout_seconds == 60

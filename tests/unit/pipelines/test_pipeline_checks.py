@@ -201,6 +201,29 @@ def test_a_mistake_in_the_pipeline_is_found_where_it_is(changes: dict[str, Any],
     assert message in " ".join(found[0])
 
 
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ({"type": "object", "properties": ["topic"]}, "parameters.properties"),
+        ({"type": "object", "properties": "topic"}, "parameters.properties"),
+        ({"type": "object", "properties": None}, "parameters.properties"),
+        ({"type": "object", "properties": {"topic": {}}, "required": 5}, "parameters.required"),
+        ({"type": "object", "properties": {"topic": {"type": "text"}}}, "parameters.properties.topic.type"),
+        ({"type": "object", "properties": {"topic": {"properties": ["x"]}}}, "parameters.properties.topic.properties"),
+    ],
+)
+def test_an_unsound_schema_is_the_only_mistake_and_not_what_is_read_by_it(schema: dict[str, Any], path: str) -> None:
+    refusal = Refusal(condition="params.topic.x == 1", field="topic", message="no")
+    reader = stage(input="{{params.topic.x}}", when="params.topic.x > 1")
+    validated = stage("b", output_validation=OutputValidation(schema=schema))
+
+    of_parameters = mistakes_of(reader, parameters=schema, refusals=(refusal,))
+    of_output = mistakes_of(validated, stage("c", input="{{b.topic.x}}"))
+
+    assert [where for where, _, _ in of_parameters] == [path]
+    assert [where for where, _, _ in of_output] == [path.replace("parameters", "stages[0].output_validation.schema")]
+
+
 def test_two_stages_cannot_share_an_id_nor_two_outputs_a_name() -> None:
     found = mistakes_of(stage("a"), stage("a"), outputs=(Output(name="o", stage="a"), Output(name="o", stage="a")))
 
