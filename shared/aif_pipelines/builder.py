@@ -13,7 +13,7 @@ import msgspec
 
 from aif_pipelines import definition
 from aif_pipelines.added_stages import all_stages
-from aif_pipelines.checks import check_pipeline
+from aif_pipelines.checks import RESERVED, check_pipeline
 from aif_pipelines.conditions import Condition, ref
 from aif_pipelines.definition import (
     DEFAULT_STAGE_TIMEOUT,
@@ -115,7 +115,7 @@ class PipelineBuilder:
         mistakes = []
         for index, step in enumerate(self._steps):
             for output in step.outputs():
-                if output.name != output.stage and (output.name in ids or output.name in seen):
+                if output.name != output.stage and output.name in {*ids, *seen, *RESERVED}:
                     mend = "Choose another name in output_as."
                     mistakes.append(Mistake(path=f"stages[{index}]", message=f"the name {output.name} is taken", mend=mend))
                 seen.add(output.name)

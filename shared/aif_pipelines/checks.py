@@ -19,9 +19,12 @@ from aif_pipelines.added_stages import MAX_GROWN_STAGES, added_stages, all_stage
 from aif_pipelines.definition import Pipeline, Stage
 from aif_pipelines.expressions import Expression, compile_expression
 from aif_pipelines.failures import LanguageInvalid
+from aif_pipelines.json_values import brief
 from aif_pipelines.kinds import CAPABILITIES_SCHEMA, kind_mistakes, parameters_schema
 from aif_pipelines.mistakes import Mistake, did_you_mean
+from aif_pipelines.parameters import check_parameters, is_open_ended
 from aif_pipelines.reference_checks import ReferenceChecks
+from aif_pipelines.schema_words import describe
 from aif_pipelines.schemas import schema_mistakes
 from aif_pipelines.shape import Shape
 from aif_pipelines.stage_plan import COMPENSATION_PREFIX, CompiledStage, StageCompiler
@@ -30,7 +33,7 @@ from aif_pipelines.tokens import CONSTANTS, WORD_OPERATORS
 _SEMVER: Final = re.compile(
     r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?", re.ASCII
 )
-_RESERVED: Final = frozenset({"params", "budget", "execution", "capabilities", *WORD_OPERATORS, *CONSTANTS})
+RESERVED: Final = frozenset({"params", "budget", "execution", "capabilities", *WORD_OPERATORS, *CONSTANTS})
 
 KnownActions = Mapping[str, frozenset[str]]
 """The actions of each live worker."""
@@ -119,13 +122,13 @@ class _Examiner:
                     mend="Write type: object and the parameters under properties.",
                 )
             ]
-        return schema_mistakes(schema, "parameters")
+        return schema_mistakes(schema, "parameters") or [*_undescribed(schema), *_unfit_defaults(schema)]
 
     def _check_ids(self) -> None:
         seen: dict[str, str] = {}
         instances = {name: added for added in self._added.values() for name in added.instance_ids()}
         for path, stage in all_stages(self._pipeline):
-            if stage.id in _RESERVED:
+            if stage.id in RESERVED:
                 self._wrong(f"{path}.id", f"{stage.id} is a word of the language", "Choose another id.")
             if stage.id.startswith(COMPENSATION_PREFIX):
                 message = f"ids that start with {COMPENSATION_PREFIX} are kept for what undoes a stage"
@@ -209,6 +212,37 @@ class _Examiner:
             for wrong in kind_mistakes(expression.text, expression.node, roots, as_condition=True):
                 self._mistakes.append(wrong.mistake(f"{path}.condition"))
             yield expression
+
+
+def _undescribed(schema: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Unknown parameters are refused at admission, so one that is required and not described lets no order pass."""
+    described = schema.get("properties", {})
+    if is_open_ended(schema):
+        return
+    for index, name in enumerate(schema.get("required", ())):
+        if name not in described:
+            yield Mistake(
+                path=f"parameters.required[{index}]",
+                message=f"{name} is required and not described, so no order can give it",
+                mend=did_you_mean(name, described, "Describe it under properties."),
+            )
+
+
+def _unfit_defaults(schema: Mapping[str, Any]) -> Iterator[Mistake]:
+    """A default goes into every order that does not say otherwise, and is checked like the client's own values there."""
+    refused = [mistake.path for mistake in check_parameters(schema, {}).mistakes]
+    for name, each in schema.get("properties", {}).items():
+        at = f"parameters.{name}"
+        if (
+            isinstance(each, dict)
+            and "default" in each
+            and any(path == at or path.startswith((f"{at}.", f"{at}[")) for path in refused)
+        ):
+            yield Mistake(
+                path=f"parameters.properties.{name}.default",
+                message=f"{brief(each['default'])} does not fit the parameter's own schema",
+                mend=f"Write {describe(each)}, or leave the default out.",
+            )
 
 
 def _output_names(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:

@@ -14,7 +14,7 @@ from aif_contracts.money import UsdText
 Name = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}\\Z")]
 StageId = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,39}\\Z")]
 ConditionText = Annotated[str, Meta(min_length=1, max_length=1000)]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400, description='seconds, or text such as "90s", "5m" or "1h"')]
 Sentence = Annotated[str, Meta(min_length=1, max_length=1000)]
 
 

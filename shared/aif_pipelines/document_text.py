@@ -112,7 +112,8 @@ def _read_yaml(source: str) -> Document:
         _refuse("is not sound YAML: it holds a control character", "Remove it.")
 
 
-_WHOLE: Final = re.compile(r"[-+]?[0-9]{1,19}")
+# As many digits as Python reads; what is beyond 64 bits is refused later, at its place, and never rounded to a fraction.
+_WHOLE: Final = re.compile(r"[-+]?[0-9]{1,4300}")
 _FRACTION: Final = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,3})?")
 _WORDS: Final[dict[str, bool | None]] = {
     "": None,
@@ -184,6 +185,9 @@ class _YamlReader:
                 self._refuse(event, "has a key that is not text", "Write the key as plain text.", path)
             key = event.value
             below = f"{path}.{key}" if path else key
+            if key == "<<" and event.implicit[0]:
+                mend = "Write the fields out, or use an alias for a whole value."
+                self._refuse(event, "is YAML 1.1's way to merge, which is not read", mend, below)
             if key in found:
                 self._refuse(event, "is there twice", "Remove one.", below)
             found[key] = self._value(self._take(), below, depth + 1)

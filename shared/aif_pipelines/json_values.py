@@ -34,7 +34,7 @@ def _mistakes(value: Any, path: str, depth: int) -> Iterator[Mistake]:
     elif isinstance(value, str):
         yield from text_mistakes(value, path)
     elif isinstance(value, int):
-        if not -_MAX_WHOLE <= value <= _MAX_WHOLE:
+        if not -_MAX_WHOLE - 1 <= value <= _MAX_WHOLE:
             yield Mistake(
                 path=path,
                 message="is a whole number beyond 64 bits",
@@ -96,6 +96,8 @@ def brief(value: Any, limit: int = 60) -> str:
         return "an object" if value else "an empty object"
     elif isinstance(value, list | tuple):
         return f"a list of {len(value)}" if value else "an empty list"
+    elif isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     try:
         text = msgspec.json.encode(value).decode()
     except (UnicodeEncodeError, TypeError):

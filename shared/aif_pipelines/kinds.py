@@ -9,6 +9,7 @@ from typing import Any, Final, assert_never
 
 from aif_pipelines.failures import ExpressionInvalid, LanguageInvalid, PathInvalid
 from aif_pipelines.mistakes import did_you_mean
+from aif_pipelines.parameters import is_open_ended
 from aif_pipelines.paths import Path
 from aif_pipelines.syntax_tree import Binary, Call, Literal, Node, Reference, Unary, printed
 from aif_pipelines.tokens import position
@@ -56,8 +57,7 @@ def stage_schema(output_schema: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def parameters_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Unknown parameters are refused at admission, so a path to one can never work."""
-    open_ended = schema.get("additionalProperties") or schema.get("patternProperties")
-    return {**schema, "additionalProperties": bool(open_ended)}
+    return {**schema, "additionalProperties": is_open_ended(schema)}
 
 
 def path_kinds(path: Path, roots: Roots) -> Kinds:
@@ -70,11 +70,11 @@ def path_kinds(path: Path, roots: Roots) -> Kinds:
         if not isinstance(schema, dict) or not _is_plain(schema):
             return ANY
         if isinstance(segment, int):
-            schema, may_miss = schema.get("items", {}), True
+            schema, may_miss = {} if "prefixItems" in schema else schema.get("items", {}), True
             continue
         properties = schema.get("properties", {})
         if segment not in properties:
-            if schema.get("additionalProperties") is False:
+            if schema.get("additionalProperties") is False and "patternProperties" not in schema:
                 raise PathInvalid(
                     f"{path} does not exist: there is no {segment}",
                     mend=did_you_mean(segment, properties, "Declare it in the schema."),

@@ -45,8 +45,10 @@ def translate(document: Any) -> tuple[Any, Origins]:
     if not isinstance(document, dict):
         return document, {}
     origins: Origins = {}
-    older = "pipeline_stages" in document
-    found = {key: value for key, value in document.items() if key not in ("pipeline_stages", "conditional_stages")}
+    # A document that has both is of the present style, and pipeline_stages is a field that it does not know.
+    older = "pipeline_stages" in document and "stages" not in document
+    translated = ("pipeline_stages", "conditional_stages") if older else ("conditional_stages",)
+    found = {key: value for key, value in document.items() if key not in translated}
     listed = "pipeline_stages" if older else "stages"
     if isinstance(document.get(listed), list):
         found["stages"] = [
@@ -54,6 +56,8 @@ def translate(document: Any) -> tuple[Any, Origins]:
         ]
         if isinstance(document.get("conditional_stages"), list):
             _attach_rules(found["stages"], document["conditional_stages"], origins)
+        elif "conditional_stages" in document:
+            _hand_on(found["stages"], document["conditional_stages"], origins)
     elif older:
         found["stages"] = document["pipeline_stages"]
         origins["stages"] = "pipeline_stages"
@@ -119,6 +123,13 @@ def _attach_rules(stages: list[Any], conditionals: list[Any], origins: Origins) 
         path, origin = f"stages[{owner}].rules[{len(rules)}]", f"conditional_stages[{index}]"
         origins[path] = origin
         rules.append(_rule(conditional, order[owner], _next_id(stages), path, origin, origins))
+
+
+def _hand_on(stages: list[Any], conditionals: Any, origins: Origins) -> None:
+    """What is no list stands as the rules of the last stage, where the check of the shape refuses it."""
+    if stages and isinstance(stages[-1], dict):
+        stages[-1]["rules"] = conditionals
+        origins[f"stages[{len(stages) - 1}].rules"] = "conditional_stages"
 
 
 def _next_id(stages: list[Any]) -> str:

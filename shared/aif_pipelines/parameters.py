@@ -48,9 +48,14 @@ def check_parameters(schema: Mapping[str, Any], values: Any) -> CheckedParameter
     return ParameterCheck(schema).check(values)
 
 
+def is_open_ended(schema: Mapping[str, Any]) -> bool:
+    """Whether an order may give parameters that the schema does not describe."""
+    return bool(schema.get("additionalProperties") or schema.get("patternProperties"))
+
+
 def _unknown(schema: dict[str, Any], values: dict[str, Any]) -> Iterator[Mistake]:
     """A misspelt parameter would otherwise be dropped in silence, so unknown ones are refused unless allowed by name."""
-    if schema.get("additionalProperties") or schema.get("patternProperties"):
+    if is_open_ended(schema):
         return
     properties = schema.get("properties", {})
     for name in values:

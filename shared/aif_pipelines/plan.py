@@ -15,7 +15,7 @@ from aif_pipelines.mistakes import Mistake
 from aif_pipelines.parameters import ParameterCheck
 from aif_pipelines.stage_plan import RulePlan, StagePlan, compensation_id, compensation_plan
 
-__all__ = ["Plan", "RulePlan", "StagePlan", "compensation_id", "compile_pipeline"]
+__all__ = ["Plan", "RefusalPlan", "RulePlan", "StagePlan", "compensation_id", "compile_pipeline"]
 
 
 class RefusalPlan(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import jsonschema_rs
 from aif_pipelines.mistakes import Mistake
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_TYPE_MEND = "Write string, number, integer, boolean, array, object or null, or a list of these."
 _PLAIN_DATA = frozenset({"const", "default", "enum", "examples"})
 
 
@@ -24,7 +25,7 @@ def schema_mistakes(schema: Any, path: str) -> list[Mistake]:
             Mistake(
                 path=path + at,
                 message=f"is not a sound JSON Schema: {reason}",
-                mend="Correct it by JSON Schema draft 2020-12.",
+                mend=_TYPE_MEND if at.endswith(".type") else "Correct it by JSON Schema draft 2020-12.",
             )
         ]
     return []

@@ -24,10 +24,10 @@ class Shape:
         kind = inspect.type_info(struct)
         self._check(value, kind, path)
 
-    def _check(self, value: Any, kind: inspect.Type, path: str) -> None:
+    def _check(self, value: Any, kind: inspect.Type, path: str, described: str = "") -> None:
         match kind:
             case inspect.Metadata():
-                self._check(value, kind.type, path)
+                self._check(value, kind.type, path, str((kind.extra_json_schema or {}).get("description", "")))
             case inspect.StructType():
                 self._check_struct(value, kind, path)
             case inspect.VarTupleType():
@@ -39,7 +39,7 @@ class Shape:
             case inspect.DictType():
                 self._check_object(value, path)
             case _:
-                self._check_leaf(value, kind, path)
+                self._check_leaf(value, kind, path, described or wanted(kind))
 
     def _check_struct(self, value: Any, kind: inspect.StructType, path: str) -> None:
         if not isinstance(value, Mapping):
@@ -96,11 +96,11 @@ class Shape:
         else:
             self._wrong(path, f"must be an object, not {brief(value)}", "Write { } or indented fields.")
 
-    def _check_leaf(self, value: Any, kind: inspect.Type, path: str) -> None:
+    def _check_leaf(self, value: Any, kind: inspect.Type, path: str, described: str) -> None:
         if isinstance(value, str) and (found := list(json_mistakes(value, path))):
             self.mistakes += found
         elif not _fits(value, kind):
-            self._wrong(path, f"must be {wanted(kind)}, not {brief(value)}", _mend(value, kind))
+            self._wrong(path, f"must be {wanted(kind)}, not {brief(value)}", _mend(value, kind, described))
 
     def _wrong(self, path: str, message: str, mend: str) -> None:
         self.mistakes.append(Mistake(path=path, message=message, mend=mend))
@@ -181,9 +181,17 @@ def _range(kind: inspect.IntType | inspect.FloatType) -> str:
     return ""
 
 
-def _mend(value: Any, kind: inspect.Type) -> str:
+def _mend(value: Any, kind: inspect.Type, described: str) -> str:
     if isinstance(kind, inspect.StrType):
         return "Write it in quotes." if not isinstance(value, str) else "Change it."
-    if isinstance(value, str) and isinstance(kind, inspect.IntType | inspect.FloatType | inspect.BoolType):
-        return "Write it without quotes."
+    if isinstance(value, str):
+        return "Write it without quotes." if _fits(_unquoted(value), kind) else f"Write {described}."
     return "Change it."
+
+
+def _unquoted(text: str) -> Any:
+    """What the text would be if it were no text."""
+    try:
+        return msgspec.json.decode(text, type=int | float | bool)
+    except msgspec.DecodeError:
+        return None

@@ -11,8 +11,8 @@ from aif_contracts.orders import Execute, FieldMistake, Refusal
 from aif_orchestrator.engine.plans import Plans, UnknownTemplate
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.execution.assignee import worker_of
-from aif_pipelines.failures import PipelineInvalid
-from aif_pipelines.plan import Plan
+from aif_pipelines.failures import ExpressionFailed, PipelineInvalid
+from aif_pipelines.plan import Plan, RefusalPlan
 
 LARGEST_PARAMETERS_BYTES = 64 * 1024
 
@@ -75,7 +75,11 @@ class Admission:
             if absent and any(path.root == "capabilities" for path in rule.condition.references):
                 # Who could do it is unknown while its worker is away; the worker itself will say so when it is back.
                 continue
-            if rule.condition.holds(scope):
+            try:
+                is_refused = rule.condition.holds(scope)
+            except ExpressionFailed as failure:
+                return _undecidable(plan, rule, failure)
+            if is_refused:
                 mistake = FieldMistake(
                     field=f"parameters.{rule.refusal.field}",
                     message=rule.refusal.message,
@@ -83,6 +87,15 @@ class Admission:
                 )
                 return Refusal(code="order_refused", message=rule.refusal.message, mistakes=(mistake,))
         return None
+
+
+def _undecidable(plan: Plan, rule: RefusalPlan, failure: ExpressionFailed) -> Refusal:
+    """The template's own condition has no value for these parameters, so nobody knows whether it wants the order."""
+    field = rule.refusal.field
+    message = f"{plan.pipeline.name} cannot judge the order by its refusal {rule.condition.text!r}: {failure.message}"
+    mend = f"Give another {field}; or save a version of the pipeline whose condition has a value here. {failure.mend}"
+    mistake = FieldMistake(field=f"parameters.{field}", message=message, mend=mend)
+    return Refusal(code="order_refused", message=message, mistakes=(mistake,))
 
 
 def _refused_start(order: Execute) -> Refusal | None:

@@ -45,7 +45,13 @@ PICKY = pipeline(
         TemplateRefusal(condition="not ('llm_generation' in capabilities)", field="topic", message="Set OPENAI_API_KEY."),
     ),
 )
-PIPELINES = (ONE, THREE, PICKY)
+DOUBTFUL = pipeline(
+    stage("only"),
+    name="doubtful",
+    parameters={"type": "object", "properties": {"level": {"type": "integer"}}},
+    refusals=(TemplateRefusal(condition="params.level > 3", field="level", message="Too high."),),
+)
+PIPELINES = (ONE, THREE, PICKY, DOUBTFUL)
 
 
 class Rig:
@@ -175,6 +181,19 @@ async def test_an_order_that_the_workers_cannot_do_is_refused_with_what_to_set(r
     assert refused.code == "order_refused"
     assert refused.message == "Set OPENAI_API_KEY."
     assert refused.mistakes[0].field == "parameters.topic"
+
+
+async def test_an_order_that_its_template_cannot_judge_is_refused_with_the_condition_and_its_mend(rig: Rig) -> None:
+    await HandWorker(rig.bus).register()
+    async with rig.orchestrator():
+        refused = await rig.client.execute("exec_1", "doubtful")
+
+    assert isinstance(refused, Refusal)
+    assert refused.code == "order_refused"
+    assert refused.mistakes[0].field == "parameters.level"
+    assert "'params.level > 3'" in refused.mistakes[0].message
+    assert "params.level is missing (null)" in refused.mistakes[0].message
+    assert "coalesce(params.level, 0)" in refused.mistakes[0].mend
 
 
 async def test_a_replica_that_dies_between_commit_and_publish_is_replaced(rig: Rig) -> None:

@@ -361,6 +361,18 @@ def test_a_stage_whose_condition_is_not_met_is_skipped() -> None:
     assert story.execution.status == "completed"
 
 
+def test_a_condition_without_a_value_fails_its_stage_and_says_that_it_is_the_condition() -> None:
+    story = Story(pipeline(stage("first"), stage("maybe", when="{{first.score}} < 0.7")))
+
+    story.completes("first", story.granted("first"))
+
+    assert story.execution.failure_code == "condition_unresolvable"
+    assert story.stage("maybe").reason == (
+        "the condition (when) of maybe cannot be judged: first.score is missing (null), so it cannot be compared by <. "
+        "Write coalesce(first.score, 0) to say what a missing value counts as."
+    )
+
+
 def test_an_output_that_breaks_its_validation_is_a_failed_attempt_with_the_reason() -> None:
     story = Story(
         pipeline(stage("only", output_validation=OutputValidation(required_fields=("title",), min_quality_score=0.8)))

@@ -108,7 +108,7 @@ def test_every_mistake_of_shape_is_told_at_once() -> None:
         'not "A". Change it.',
         'stages[0].retry.max_attempts: must be a whole number from 1 to 10, not "3". Write it without quotes.',
         "stages[1].timeuot: is not a known field. Did you mean timeout?",
-        'stages[1].optional: must be true or false, not "yes". Write it without quotes.',
+        'stages[1].optional: must be true or false, not "yes". Write true or false.',
         'stages[1].rules[0].action: "retry" is not known. Did you mean retry_stage?',
     ]
 
@@ -178,6 +178,16 @@ stages:
     assert [stage.retry.max_attempts for stage in load_pipeline(text).stages] == [5, 5]
 
 
+def test_a_merge_is_refused_because_it_would_become_a_field() -> None:
+    start = "name: one\nversion: '1.0.0'\nstages:\n  - {id: a, worker: w, action: x, input: "
+
+    merged = mistakes_of(start + "{<<: {a: 1}, b: 2}}")
+    quoted = load_pipeline(start + "{'<<': 1}}")
+
+    assert "stages[0].input.<<: is YAML 1.1's way to merge, which is not read" in merged[0]
+    assert quoted.stages[0].input == {"<<": 1}
+
+
 def test_yaml_words_of_old_are_text_and_not_booleans_or_dates() -> None:
     text = """
 name: words
@@ -215,11 +225,20 @@ def test_text_that_cannot_be_stored_is_refused(value: str, message: str) -> None
     assert "stages[0].input.k[0]" in mistakes_of(text)[0]
 
 
-@pytest.mark.parametrize("number", ["1e999", str(2**63)])
-def test_numbers_that_json_cannot_carry_are_refused(number: str) -> None:
+@pytest.mark.parametrize("number", ["1e999", str(2**63), str(-(2**63) - 1), "12345678901234567890", "9" * 4000])
+@pytest.mark.parametrize("begin", ["", "---\n"], ids=["json", "yaml"])
+def test_numbers_that_json_cannot_carry_are_refused(begin: str, number: str) -> None:
     text = document().replace('"action": "x"', f'"action": "x", "input": {number}')
 
-    assert "stages[0].input" in mistakes_of(text)[0]
+    assert "stages[0].input" in mistakes_of(begin + text)[0]
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63)])
+def test_the_largest_whole_numbers_of_64_bits_are_kept_exactly(number: int) -> None:
+    text = document().replace('"action": "x"', f'"action": "x", "input": {number}')
+
+    assert load_pipeline(f"---\n{text}").stages[0].input == number
+    assert load_pipeline(text).stages[0].input == number
 
 
 @pytest.mark.parametrize(
@@ -229,6 +248,24 @@ def test_a_timeout_is_a_number_of_seconds_or_a_duration(written: Any, seconds: f
     text = document(timeout=written, stages=[{"id": "a", "worker": "w", "action": "x", "timeout": written}])
 
     assert load_pipeline(text).timeout_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ("timeout: 1h30m", 'Write seconds, or text such as "90s", "5m" or "1h".'),
+        ("timeout: '300'", "Write it without quotes."),
+        ("optional: yes", "Write true or false."),
+        ("optional: 'true'", "Write it without quotes."),
+        ("retry: {max_attempts: three}", "Write a whole number from 1 to 10."),
+        ("retry: {max_attempts: '3'}", "Write it without quotes."),
+        ("retry: {max_attempts: '30'}", "Write a whole number from 1 to 10."),
+    ],
+)
+def test_a_text_is_to_lose_its_quotes_only_when_it_fits_without(text: str, mend: str) -> None:
+    (mistake,) = mistakes_of(f"name: one\nversion: '1.0.0'\nstages:\n  - id: a\n    worker: w\n    action: x\n    {text}\n")
+
+    assert mistake.endswith(f". {mend}")
 
 
 @pytest.mark.parametrize("written", ["5 minutes", "-1s", 0, -1, 86_401, "25h", True, "s"])

@@ -155,6 +155,22 @@ def test_a_stage_after_two_others_gets_both_outputs() -> None:
     assert pipeline.stages[2].input == {"stage_1": "{{stage_1}}", "stage_2": "{{stage_2}}"}
 
 
+@pytest.mark.parametrize("conditionals", [CONDITIONALS[0], "retry_stage", None, 5])
+def test_conditional_stages_that_are_no_list_are_refused_and_not_left_out(conditionals: Any) -> None:
+    with pytest.raises(PipelineInvalid) as failure:
+        load_pipeline(written(conditional_stages=conditionals))
+
+    assert failure.value.mistakes[0].path == "conditional_stages"
+    assert "must be a list" in failure.value.mistakes[0].message
+
+
+def test_a_document_with_stages_of_both_styles_is_refused_and_not_half_read() -> None:
+    with pytest.raises(PipelineInvalid) as failure:
+        load_pipeline(written(name="both", version="1.0.0", stages=[{"id": "a", "worker": "w", "action": "x"}]))
+
+    assert "pipeline_stages" in [mistake.path for mistake in failure.value.mistakes]
+
+
 def test_mistakes_are_told_in_the_words_of_the_document() -> None:
     text = """
 template_name: educational

@@ -232,3 +232,11 @@ def test_a_duration_may_be_text() -> None:
     assert (pipeline.timeout_seconds, pipeline.stages[0].timeout_seconds) == (600, 90)
     with pytest.raises(TypeError, match="is not a duration"):
         Pipeline("p").timeout("soon")
+
+
+@pytest.mark.parametrize("word", ["params", "budget", "execution"])
+def test_an_output_cannot_take_the_name_of_what_every_text_can_read(word: str) -> None:
+    step = Pipeline("p").step("a").worker("w", "x").output_as(word).done().step("b").worker("w", "x").input("{{params.topic}}")
+
+    with pytest.raises(PipelineInvalid, match=f"the name {word} is taken"):
+        step.done().build()

@@ -202,6 +202,43 @@ def test_a_mistake_in_the_pipeline_is_found_where_it_is(changes: dict[str, Any],
 
 
 @pytest.mark.parametrize(
+    ("described", "default", "mend"),
+    [
+        ({"type": "integer", "maximum": 5}, 99, "Write a whole number of at most 5, or leave the default out."),
+        ({"type": "string"}, 5, "Write text, or leave the default out."),
+        ({"type": "array", "items": {"type": "string"}}, ["a", 1], "Write a list, or leave the default out."),
+        ({"type": "object", "required": ["x"]}, {}, "Write an object, or leave the default out."),
+    ],
+)
+def test_a_default_that_its_own_schema_refuses_is_found_before_any_order(described: Any, default: Any, mend: str) -> None:
+    properties = {"wrong.one": {**described, "default": default}, "needed": {"type": "string"}, "right": {"default": 3}}
+    schema = {"type": "object", "properties": properties, "required": ["needed"]}
+
+    ((path, message, told),) = mistakes_of(stage(), parameters=schema)
+
+    assert path == "parameters.properties.wrong.one.default"
+    assert "does not fit the parameter's own schema" in message
+    assert told == mend
+
+
+def test_a_parameter_that_is_required_and_that_no_order_may_give_is_found() -> None:
+    schema = {"type": "object", "properties": {"topic": {}}, "required": ["topic", "topik"]}
+
+    assert mistakes_of(stage(), parameters=schema) == [
+        ("parameters.required[1]", "topik is required and not described, so no order can give it", "Did you mean topic?")
+    ]
+    assert mistakes_of(stage(), parameters={**schema, "additionalProperties": True}) == []
+
+
+def test_paths_that_a_pattern_or_a_place_in_a_list_may_describe_are_not_refused() -> None:
+    patterned = {"type": "object", "patternProperties": {"^x_": {}}, "additionalProperties": False}
+    pair = {"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "integer"}}
+    schema = {"type": "object", "properties": {"map": patterned, "pair": pair}}
+
+    assert mistakes_of(stage(input="{{params.map.x_1}}", when="params.pair[0] == 'a'"), parameters=schema) == []
+
+
+@pytest.mark.parametrize(
     ("schema", "path"),
     [
         ({"type": "object", "properties": ["topic"]}, "parameters.properties"),

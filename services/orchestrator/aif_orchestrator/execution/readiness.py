@@ -71,9 +71,11 @@ def use_outputs(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput])
             skip(draft, stage_id, f"its condition is not met: {plan.stage.when}")
             return
         content = msgspec.json.encode(plan.input.resolve(whole))
-    except (ExpressionFailed, TemplateFailed) as failure:
-        message = f"the input of {stage_id} cannot be put together: {failure}"
-        give_up(draft, stage_id, "input_unresolvable", message)
+    except ExpressionFailed as failure:
+        give_up(draft, stage_id, "condition_unresolvable", f"the condition (when) of {stage_id} cannot be judged: {failure}")
+        return
+    except TemplateFailed as failure:
+        give_up(draft, stage_id, "input_unresolvable", f"the input of {stage_id} cannot be put together: {failure}")
         return
     storage_key = f"data/{draft.execution.execution_id}/{stage_id}/input"
     if len(content) > INLINE_LIMIT_BYTES:
