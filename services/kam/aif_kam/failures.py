@@ -97,6 +97,7 @@ class Refused(KamFailure):
     code = "refused"
 
     def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
         wait = refusal.retry_after_ms
         super().__init__(
             refusal.message,

@@ -37,7 +37,7 @@ class Admission:
         try:
             chosen = await self._plans.find(order.client_id, order.template_name, order.template_version)
         except UnknownTemplate as unknown:
-            mistake = FieldMistake(field="template_name", message=str(unknown), mend=unknown.mend)
+            mistake = FieldMistake(field=unknown.field, message=str(unknown), mend=unknown.mend)
             return Refusal(code="unknown_template", message=str(unknown), mistakes=(mistake,))
         except PipelineInvalid as invalid:
             return _outdated(order, invalid)

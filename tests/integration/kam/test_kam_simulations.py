@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from aif_contracts import subjects
-from aif_contracts.orders import Refusal
+from aif_contracts.orders import FieldMistake, Refusal
 from aif_contracts.simulation import Grounds, MsRange, SimulateExecution, Simulation, StageSimulation, UsdRange
 from aif_runtime.bus import Question
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
@@ -140,6 +140,24 @@ async def test_what_the_orchestrator_refuses_is_refused(alice: httpx.AsyncClient
     refused = await alice.post(BY_TEMPLATE, json={"parameters": {"topic": "bees"}})
 
     assert (refused.status_code, refused.json()["detail"]) == (422, "a topic alone needs a language model")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "fields"),
+    [
+        (BY_TEMPLATE, {}, ["template_version", "parameters.topic"]),
+        (BY_PIPELINE, {"pipeline_name": "content_granulation_course"}, ["pipeline_version", "input_data.topic"]),
+    ],
+)
+async def test_what_the_orchestrator_refuses_is_told_by_the_fields_of_the_caller(
+    alice: httpx.AsyncClient, oracle: Oracle, path: str, body: dict[str, Any], fields: list[str]
+) -> None:
+    wrong = tuple(FieldMistake(field=field, message="m", mend="d") for field in ("template_version", "parameters.topic"))
+    oracle.answer = Refusal(code="order_refused", message="no", mistakes=wrong)
+
+    refused = await alice.post(path, json=body)
+
+    assert [error["field"] for error in refused.json()["errors"]] == fields
 
 
 async def test_without_an_orchestrator_it_says_so(alice: httpx.AsyncClient) -> None:

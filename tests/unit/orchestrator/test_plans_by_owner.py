@@ -63,6 +63,17 @@ async def test_other_clients_names_are_not_told() -> None:
     assert "house" in str(refused.value)
 
 
+async def test_of_a_version_that_nobody_has_stored_the_stored_ones_are_told_newest_first() -> None:
+    others = [("acme", own("line", f"1.{number}.0")) for number in range(12)]
+    plans = Plans([HOUSE], load=Shelf(*others, ("rival", own("line", "7.0.0"))).load)
+
+    with pytest.raises(UnknownTemplate) as refused:
+        await plans.find("acme", "line", "2.0.0")
+
+    assert refused.value.field == "template_version"
+    assert refused.value.mend == "The newest versions are 1.11.0, 1.10.0, 1.9.0, 1.8.0, 1.7.0."
+
+
 async def test_a_miss_looks_into_the_database_once_and_a_hit_never() -> None:
     shelf = Shelf()
     plans = Plans([HOUSE], load=shelf.load)

@@ -7,12 +7,14 @@ from litestar import Router, post
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
 from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.money import UsdText
-from aif_contracts.orders import ClientId, Name
+from aif_contracts.orders import ClientId, FieldMistake, Name, Refusal
 from aif_contracts.simulation import SimulateExecution, Simulation
 from aif_kam import problems
+from aif_kam.failures import Refused
 from aif_kam.order_parameters import check_wishes, no_source, with_source, wrong_parameters
 from aif_kam.parts import Parts
 from aif_kam.payloads import MaxCost
@@ -45,7 +47,17 @@ class _Wish(Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, Any]
     max_cost_usd: UsdText | None
     template_field: str
+    version_field: str
     parameters_field: str
+
+    def in_its_words(self, refusal: Refusal) -> Refusal:
+        """The orchestrator names fields of its own question; the caller has others."""
+        words = {
+            "template_name": self.template_field,
+            "template_version": self.version_field,
+            "parameters": self.parameters_field,
+        }
+        return replace(refusal, mistakes=tuple(_renamed(mistake, words) for mistake in refusal.mistakes))
 
 
 def simulation_routes(parts: Parts) -> Router:
@@ -68,9 +80,10 @@ def simulation_routes(parts: Parts) -> Router:
             parameters=data.input_data,
             max_cost_usd=data.max_cost_usd,
             template_field="pipeline_name",
+            version_field="pipeline_version",
             parameters_field="input_data",
         )
-        return await parts.orchestrator.simulate(await _question(parts, wish))
+        return await _simulated(parts, wish)
 
     @post(
         "/api/kam/templates/{name:str}/simulate",
@@ -91,11 +104,25 @@ def simulation_routes(parts: Parts) -> Router:
             parameters=data.parameters,
             max_cost_usd=data.max_cost_usd,
             template_field="name",
+            version_field="template_version",
             parameters_field="parameters",
         )
-        return await parts.orchestrator.simulate(await _question(parts, wish))
+        return await _simulated(parts, wish)
 
     return Router("/", route_handlers=[of_pipeline, of_template])
+
+
+async def _simulated(parts: Parts, wish: _Wish) -> Simulation:
+    question = await _question(parts, wish)
+    try:
+        return await parts.orchestrator.simulate(question)
+    except Refused as refused:
+        raise Refused(wish.in_its_words(refused.refusal)) from refused
+
+
+def _renamed(mistake: FieldMistake, words: Mapping[str, str]) -> FieldMistake:
+    first, dot, rest = mistake.field.partition(".")
+    return replace(mistake, field=f"{words.get(first, first)}{dot}{rest}")
 
 
 async def _question(parts: Parts, wish: _Wish) -> SimulateExecution:

@@ -23,14 +23,22 @@ Load = Callable[[Sequence[int]], Awaitable[Sequence[StoredPipeline]]]
 """Reads stored pipelines without those whose ids are known; a part of them when there are many."""
 
 
+_TOLD_VERSIONS = 5
+
+
 def plan_key(execution: Execution) -> PlanKey:
     return execution.template_owner, execution.template, execution.template_version
 
 
 class UnknownTemplate(Exception):
-    def __init__(self, name: str, version: str | None, known: Iterable[str]) -> None:
+    def __init__(self, name: str, version: str | None, known: Iterable[str], versions: Iterable[str] = ()) -> None:
+        """`versions` are those of the template when it is only the version that nobody has stored."""
         wanted = name if version is None else f"{name} {version}"
+        newest_first = sorted(versions, key=version_rank, reverse=True)
+        self.field = "template_version" if newest_first else "template_name"
         self.mend = did_you_mean(name, known, "Ask for the list of templates.")
+        if newest_first:
+            self.mend = f"The newest versions are {', '.join(newest_first[:_TOLD_VERSIONS])}."
         super().__init__(f"there is no template {wanted}. {self.mend}")
 
 
@@ -64,7 +72,7 @@ class Plans:
             wanted = version if version is not None else self._newest.get((owner, name))
             if wanted is not None and (owner, name, wanted) in self._pipelines:
                 return ChosenPlan(owner=owner, plan=self.of_execution(owner, name, wanted))
-        raise UnknownTemplate(name, version, self._names(client_id))
+        raise UnknownTemplate(name, version, self._names(client_id), self._versions(client_id, name))
 
     def of_execution(self, owner: str, template: str, version: str) -> Plan:
         """The very version that an execution has started with. Raises UnknownTemplate, PipelineInvalid."""
@@ -128,6 +136,9 @@ class Plans:
 
     def _names(self, client_id: str) -> set[str]:
         return {name for owner, name in self._newest if owner in (client_id, FACTORY)}
+
+    def _versions(self, client_id: str, name: str) -> set[str]:
+        return {version for owner, each, version in self._pipelines if each == name and owner in (client_id, FACTORY)}
 
     def _newest_of(self, client_id: str, name: str) -> tuple[str, Pipeline]:
         owner = client_id if (client_id, name) in self._newest else FACTORY
