@@ -178,6 +178,22 @@ def test_a_rule_leaves_out_a_stage_that_comes_after() -> None:
     assert story.packets()[0].stage_id == "end"
 
 
+def test_who_waits_for_a_stage_that_is_left_out_waits_for_all_that_it_waits_for() -> None:
+    rules = (SkipStage(condition="true", stage="review"), POLISH)
+    review = stage("review", depends_on=("draft", "other"))
+    story = Story(pipeline(drafting(*rules), stage("other"), review, stage("end", depends_on=("review",))))
+
+    story.made("draft", elements=200)
+    assert [packet.stage_id for packet in story.packets()] == ["polish"]
+    story.made("polish")
+    assert story.packets() == []
+    assert story.stage("review").reason == "a rule of draft leaves it out: true"
+    story.made("other")
+
+    assert story.stage("review").status is StageStatus.SKIPPED
+    assert [packet.stage_id for packet in story.packets()] == ["end"]
+
+
 def test_a_rule_ends_the_execution_with_its_own_words() -> None:
     rule = Fail(condition="draft.element_count == 0", message="There is nothing in it.")
     story = Story(pipeline(drafting(rule, optional=True), stage("end", depends_on=("draft",))))
@@ -196,7 +212,7 @@ def test_rules_are_judged_in_order_and_several_may_act() -> None:
 
     story.made("draft", elements=200)
 
-    assert story.stage("review").status is StageStatus.SKIPPED
+    assert story.stage("review").skipped_by == "draft"
     assert story.stage("polish").status is StageStatus.WAITING
     assert story.stage("draft").status is StageStatus.AWAITING_APPROVAL
 

@@ -345,6 +345,28 @@ def test_what_a_rule_of_a_kept_stage_left_out_stays_out() -> None:
     assert story.packets()[0].stage_id == "two"
 
 
+@pytest.mark.parametrize("its_turn_came", [True, False])
+def test_what_a_rule_of_a_kept_stage_left_out_is_skipped_after_what_it_waits_for(its_turn_came: bool) -> None:
+    definition = pipeline(
+        stage("one", rules=(SkipStage(condition="true", stage="review"),)),
+        stage("other", optional=its_turn_came),
+        stage("review", depends_on=("one", "other")),
+        stage("two", depends_on=("review",)),
+    )
+    story = Story(definition)
+    story.made("one")
+    story.fails("other", story.granted("other"), retryable=False)
+    if its_turn_came:
+        story.fails("two", story.granted("two"), retryable=False)
+
+    story.happens(ResumeAsked())
+    assert [packet.stage_id for packet in story.packets()] == ["other"]
+    story.made("other")
+
+    assert story.stage("review").status is StageStatus.SKIPPED
+    assert [packet.stage_id for packet in story.packets()] == ["two"]
+
+
 @pytest.mark.parametrize("ended", [True, False])
 def test_what_runs_or_has_completed_cannot_be_resumed(ended: bool) -> None:
     story = Story(pipeline(stage("one")))

@@ -142,9 +142,10 @@ def _unused_id(draft: Draft, name: str) -> str:
 
 
 def _leave_out(draft: Draft, owner: str, rule: SkipStage) -> None:
+    """It is skipped when its turn comes: who waits for it waits for all that it waits for, as if it had run."""
     run = draft.stages.get(rule.stage)
-    if run is not None and run.status is StageStatus.WAITING:
-        readiness.skip(draft, rule.stage, f"a rule of {owner} leaves it out: {rule.condition}", skipped_by=owner)
+    if run is not None and run.status is StageStatus.WAITING and run.skipped_by is None:
+        draft.change(rule.stage, skipped_by=owner, reason=f"a rule of {owner} leaves it out: {rule.condition}")
 
 
 def _fail(draft: Draft, stage_id: str, rule: Fail) -> None:

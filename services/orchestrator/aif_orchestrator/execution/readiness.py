@@ -49,6 +49,10 @@ def advance(draft: Draft, ended: str | None = None) -> None:
 
 def prepare(draft: Draft, stage_id: str) -> None:
     """Put the stage's input together, from inline outputs at once, from stored ones after they are read."""
+    itself = draft.stages[stage_id]
+    if itself.skipped_by is not None:
+        skip(draft, stage_id, itself.reason)
+        return
     plan = draft.plan_of(stage_id)
     absent = [name for name in plan.requires if (run := draft.newest(name)) is None or not run.has_result]
     if absent:
@@ -211,8 +215,8 @@ def fail_stage(draft: Draft, stage_id: str, code: str, message: str) -> None:
     draft.emit(StepFailed(step_name=stage_id, attempt=run.attempt, code=code, message=message))
 
 
-def skip(draft: Draft, stage_id: str, reason: str, *, skipped_by: str | None = None) -> None:
-    draft.change(stage_id, status=StageStatus.SKIPPED, reason=reason, skipped_by=skipped_by, due_at=None, finished_at=draft.at)
+def skip(draft: Draft, stage_id: str, reason: str) -> None:
+    draft.change(stage_id, status=StageStatus.SKIPPED, reason=reason, due_at=None, finished_at=draft.at)
     draft.emit(StepSkipped(step_name=stage_id, reason=reason))
 
 

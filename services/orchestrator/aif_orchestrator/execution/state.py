@@ -103,7 +103,7 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_undone: bool = False
     """A compensation has taken back what the stage did."""
     skipped_by: str | None = None
-    """The stage whose rule left this one out."""
+    """The stage whose rule left this one out, which is skipped as soon as what it waits for has ended."""
     next_rule: int = 0
     """Rules before this one have been judged for the newest result."""
     retries_by_rule: dict[int, int] = field(default_factory=dict)

@@ -100,6 +100,9 @@ def _begin_leg(draft: Draft) -> None:
         if run.added_by is not None and (run.withdrawn or run.added_by in again):
             # The stage that added it judges anew whether it is needed.
             anew = replace(anew, status=StageStatus.SKIPPED, withdrawn=True, reason=f"{run.added_by} runs again")
+        elif run.skipped_by is not None and run.skipped_by not in again:
+            # Its turn to be skipped comes again, after what it waits for.
+            anew = replace(anew, skipped_by=run.skipped_by, reason=f"a rule of {run.skipped_by} leaves it out")
         draft.put(stage_id, anew)
     pipeline = draft.circumstances.plan.pipeline
     draft.execution = replace(
@@ -120,11 +123,12 @@ def _begin_leg(draft: Draft) -> None:
 
 
 def _is_kept(draft: Draft, stage_id: str, run: StageRun, again: set[str]) -> bool:
+    waits_for_nothing_new = not readiness.awaited(draft, stage_id) & again
     if run.status is StageStatus.SKIPPED:
-        return run.skipped_by is not None and run.skipped_by not in again
+        return run.skipped_by is not None and run.skipped_by not in again and waits_for_nothing_new
     if not run.has_result:
         return False
-    if not readiness.awaited(draft, stage_id) & again:
+    if waits_for_nothing_new:
         return True
     # Made from something that is made anew. Only what has an effect that nobody has taken back is not done twice.
     return draft.plan_of(stage_id).compensation is not None
