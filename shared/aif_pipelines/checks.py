@@ -10,6 +10,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +22,7 @@ from aif_pipelines.expressions import Expression, compile_expression
 from aif_pipelines.failures import LanguageInvalid
 from aif_pipelines.json_values import brief
 from aif_pipelines.kinds import CAPABILITIES_SCHEMA, kind_mistakes, parameters_schema
-from aif_pipelines.mistakes import Mistake, did_you_mean
+from aif_pipelines.mistakes import MOST_MISTAKES, Mistake, did_you_mean
 from aif_pipelines.parameters import check_parameters, is_open_ended
 from aif_pipelines.reference_checks import ReferenceChecks
 from aif_pipelines.schema_words import describe
@@ -122,7 +123,8 @@ class _Examiner:
                     mend="Write type: object and the parameters under properties.",
                 )
             ]
-        return schema_mistakes(schema, "parameters") or [*_undescribed(schema), *_unfit_defaults(schema)]
+        unsound = schema_mistakes(schema, "parameters")
+        return unsound or list(islice(chain(_undescribed(schema), _unfit_defaults(schema)), MOST_MISTAKES))
 
     def _check_ids(self) -> None:
         seen: dict[str, str] = {}
@@ -180,6 +182,8 @@ class _Examiner:
         ids = {stage.id for _, stage in all_stages(self._pipeline)}
         names = Counter(output.name for output in self._pipeline.outputs)
         for index, output in enumerate(self._pipeline.outputs):
+            if len(self._mistakes) >= MOST_MISTAKES:
+                return
             if output.stage not in ids:
                 mend = did_you_mean(output.stage, ids, "Name the id of a stage.")
                 self._wrong(f"output[{index}].stage", f"there is no stage {output.stage}", mend)
@@ -201,7 +205,7 @@ class _Examiner:
         known = set(properties) if isinstance(properties, dict) else set()
         for index, refusal in enumerate(self._pipeline.refusals):
             path = f"refusals[{index}]"
-            if parameters and refusal.field not in known:
+            if parameters and refusal.field not in known and len(self._mistakes) < MOST_MISTAKES:
                 mend = did_you_mean(refusal.field, known, "Name a parameter.")
                 self._wrong(f"{path}.field", f"there is no parameter {refusal.field}", mend)
             try:
@@ -230,7 +234,7 @@ def _undescribed(schema: Mapping[str, Any]) -> Iterator[Mistake]:
 
 def _unfit_defaults(schema: Mapping[str, Any]) -> Iterator[Mistake]:
     """A default goes into every order that does not say otherwise, and is checked like the client's own values there."""
-    refused = [mistake.path for mistake in check_parameters(schema, {}).mistakes]
+    refused = [mistake.path for mistake in check_parameters({**schema, "required": []}, {}).mistakes]
     for name, each in schema.get("properties", {}).items():
         at = f"parameters.{name}"
         if (

@@ -18,6 +18,8 @@ from aif_pipelines.mistakes import Mistake
 
 MAX_BYTES = 262_144
 MAX_VALUES = 20_000
+MAX_KEY_CHARACTERS = 200
+"""Keys make the paths by which mistakes are told."""
 
 Positions = dict[str, tuple[int, int]]
 """Line and column, from 1, by path."""
@@ -35,6 +37,10 @@ def read_document(text: str | bytes) -> Document:
         return _read_yaml(source)
     value = _read_json(source)
     return Document(value=value, positions=_json_positions(source))
+
+
+_LONG_KEY: Final = f"has a key of more than {MAX_KEY_CHARACTERS} characters"
+_LONG_KEY_MEND: Final = "Shorten it."
 
 
 def _refuse(message: str, mend: str, line: int | None = None, column: int | None = None, path: str = "") -> NoReturn:
@@ -69,6 +75,8 @@ def _read_json(source: str) -> Any:
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
+    if any(len(key) > MAX_KEY_CHARACTERS for key in found):
+        _refuse(_LONG_KEY, _LONG_KEY_MEND)
     if len(found) < len(pairs):
         repeated, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         _refuse(f"has the key {repeated!r} twice in one object", "Remove one.")
@@ -184,6 +192,8 @@ class _YamlReader:
             if not isinstance(event, yaml.ScalarEvent):
                 self._refuse(event, "has a key that is not text", "Write the key as plain text.", path)
             key = event.value
+            if len(key) > MAX_KEY_CHARACTERS:
+                self._refuse(event, _LONG_KEY, _LONG_KEY_MEND, path)
             below = f"{path}.{key}" if path else key
             if key == "<<" and event.implicit[0]:
                 mend = "Write the fields out, or use an alias for a whole value."

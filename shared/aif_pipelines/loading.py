@@ -11,7 +11,7 @@ from aif_pipelines.checks import check_pipeline
 from aif_pipelines.definition import DEFAULT_STAGE_TIMEOUT, Pipeline
 from aif_pipelines.document_text import Positions, read_document
 from aif_pipelines.failures import PipelineInvalid
-from aif_pipelines.mistakes import Mistake
+from aif_pipelines.mistakes import MOST_MISTAKES, Mistake
 from aif_pipelines.older_documents import Origins, translate
 from aif_pipelines.shape import Shape
 
@@ -28,7 +28,7 @@ def load_pipeline(text: str | bytes, check: Check = check_pipeline) -> Pipeline:
     """Read a JSON or YAML document, of the present or the older style, and check it.
 
     `check` is for who knows more than the document says, for example which workers there are. Raises PipelineInvalid with every
-    mistake found and its line and column.
+    mistake found, a hundred at the most, and its line and column.
     """
     document = read_document(text)
     value, origins = translate(document.value)
@@ -41,7 +41,7 @@ def load_pipeline(text: str | bytes, check: Check = check_pipeline) -> Pipeline:
         mistakes = check(pipeline)
         if not mistakes:
             return pipeline
-    raise PipelineInvalid([_placed(mistake, document.positions, origins) for mistake in mistakes])
+    raise PipelineInvalid([_placed(mistake, document.positions, origins) for mistake in mistakes[:MOST_MISTAKES]])
 
 
 def dump_pipeline(pipeline: Pipeline) -> bytes:
@@ -116,7 +116,6 @@ def _placed(mistake: Mistake, positions: Positions, origins: Origins) -> Mistake
 
 def _as_written(path: str, origins: Origins) -> str:
     """The path in the author's own words: the longest translated beginning is put back."""
-    for end in range(len(path), 0, -1):
-        if path[:end] in origins and (end == len(path) or path[end] in ".["):
-            return origins[path[:end]] + path[end:]
-    return path
+    begins = [begin for begin in origins if path.startswith(begin) and path[len(begin) : len(begin) + 1] in ("", ".", "[")]
+    begin = max(begins, key=len, default="")
+    return origins.get(begin, "") + path[len(begin) :]

@@ -1,11 +1,12 @@
 """Whether what a stage gave is what its definition asks for."""
 
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
 
 from aif_pipelines.definition import OutputValidation
-from aif_pipelines.mistakes import Mistake
+from aif_pipelines.mistakes import MOST_MISTAKES, Mistake
 from aif_pipelines.schema_words import value_mistakes
 from aif_pipelines.schemas import compile_schema, schema_mistakes
 
@@ -30,7 +31,7 @@ class OutputCheck:
         """What is wrong with the output; empty when it may go on. An unknown quality fails a required one."""
         found = [*self._missing_fields(output), *self._low_quality(quality_score)]
         if self._validator is not None and self._validation.schema is not None:
-            found += value_mistakes(self._validator, self._validation.schema, output, "output")
+            found += islice(value_mistakes(self._validator, self._validation.schema, output, "output"), MOST_MISTAKES)
         return found
 
     def _missing_fields(self, output: Any) -> list[Mistake]:

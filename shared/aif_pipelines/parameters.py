@@ -1,12 +1,13 @@
 """Whether what an order says fits the template, in words for the person who ordered."""
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 from msgspec import Struct
 
 from aif_pipelines.json_values import json_mistakes
-from aif_pipelines.mistakes import Mistake, did_you_mean
+from aif_pipelines.mistakes import MOST_MISTAKES, Mistake, did_you_mean
 from aif_pipelines.schema_words import value_mistakes
 from aif_pipelines.schemas import compile_schema
 
@@ -34,13 +35,13 @@ class ParameterCheck:
         if not isinstance(values, dict):
             mistake = Mistake(path=PATH, message="the parameters must be an object", mend='Send {"name": value, …}.')
             return CheckedParameters(values={}, mistakes=(mistake,))
-        if unsound := list(json_mistakes(values, PATH)):
+        if unsound := list(islice(json_mistakes(values, PATH), MOST_MISTAKES)):
             return CheckedParameters(values=values, mistakes=tuple(unsound))
-        unknown = list(_unknown(self._schema, values))
+        unknown = list(islice(_unknown(self._schema, values), MOST_MISTAKES))
         known = {key: value for key, value in values.items() if not any(m.path == f"{PATH}.{key}" for m in unknown)}
         filled = _filled(self._schema, known)
         refused = value_mistakes(self._validator, self._schema, filled, PATH)
-        return CheckedParameters(values=filled, mistakes=(*unknown, *refused))
+        return CheckedParameters(values=filled, mistakes=tuple(islice(chain(unknown, refused), MOST_MISTAKES)))
 
 
 def check_parameters(schema: Mapping[str, Any], values: Any) -> CheckedParameters:

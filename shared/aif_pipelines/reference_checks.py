@@ -24,7 +24,7 @@ from aif_pipelines.kinds import (
     path_kinds,
     stage_schema,
 )
-from aif_pipelines.mistakes import Mistake, did_you_mean
+from aif_pipelines.mistakes import MOST_MISTAKES, Mistake, did_you_mean
 from aif_pipelines.paths import Path
 from aif_pipelines.schemas import schema_mistakes
 from aif_pipelines.stage_plan import CompiledStage, StagePlan
@@ -77,6 +77,10 @@ class ReferenceChecks:
     def _wrong(self, path: str, message: str, mend: str) -> None:
         self._mistakes.append(Mistake(path=path, message=message, mend=mend))
 
+    @property
+    def _has_enough(self) -> bool:
+        return len(self._mistakes) >= MOST_MISTAKES
+
     def _waiting(self) -> dict[str, frozenset[str]]:
         """Which stage of the pipeline waits for which.
 
@@ -93,6 +97,8 @@ class ReferenceChecks:
 
     def _check_dependencies(self, stage: Stage, path: str) -> None:
         for index, name in enumerate(stage.depends_on):
+            if self._has_enough:
+                return
             if name == stage.id:
                 self._wrong(f"{path}.depends_on[{index}]", "a stage cannot wait for itself", "Remove it.")
             elif name in self._added:
@@ -138,7 +144,7 @@ class ReferenceChecks:
         """An added stage may use what has ended when it is added: the stage that adds it, and what lies before."""
         ended = owner.ended | {owner.stage.id}
         for index, name in enumerate(plan.stage.depends_on):
-            if name not in ended:
+            if name not in ended and not self._has_enough:
                 mend = did_you_mean(name, ended, "Leave it out.")
                 self._wrong(f"{path}.depends_on[{index}]", f"{name} has not surely ended then", mend)
         self._check_stage(plan, path, _Reader(stage=plan.stage, root=owner.root, ended=ended, readable=ended))
@@ -162,6 +168,8 @@ class ReferenceChecks:
             )
 
     def _check_condition(self, path: str, condition: Expression, reader: _Reader, *, own: str | None = None) -> None:
+        if self._has_enough:
+            return
         roots = self._roots(reader, condition.references) | {"budget": BUDGET_SCHEMA}
         for failure in kind_mistakes(condition.text, condition.node, roots, as_condition=True):
             self._mistakes.append(failure.mistake(path))

@@ -244,13 +244,14 @@ class Story:
         retryable: bool = True,
         retry_after_ms: int | None = None,
         metrics: Metrics | None = None,
+        message: str = "it did not work",
     ) -> list[Command]:
         return self.happens(
             AttemptFailed(
                 stage_id=stage_id,
                 attempt=attempt,
                 code=code,
-                message="it did not work",
+                message=message,
                 retryable=retryable,
                 retry_after_ms=retry_after_ms,
                 metrics=metrics or Metrics(),

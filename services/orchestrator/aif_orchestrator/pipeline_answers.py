@@ -1,5 +1,6 @@
 """Pipelines as documents: checked and stored, listed, read back."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,8 +40,6 @@ from aif_runtime.bus import Bus, Question
 from aif_runtime.clock import rfc3339
 from aif_runtime.postgres import Database
 
-MOST_MISTAKES = 100
-
 
 class PipelineAnswers:
     def __init__(
@@ -71,7 +70,8 @@ class PipelineAnswers:
         required = actions if request.require_workers else None
         owner = request.client_id or FACTORY
         try:
-            pipeline = load_pipeline(request.document, lambda found: mistakes_in(found, required))
+            # A large document takes a second, in which this replica has executions to go on with.
+            pipeline = await asyncio.to_thread(load_pipeline, request.document, lambda found: mistakes_in(found, required))
             is_new = await self._keep(pipeline, owner, dry_run=request.dry_run)
         except PipelineInvalid as invalid:
             return _invalid(invalid)
@@ -82,7 +82,7 @@ class PipelineAnswers:
         if not request.dry_run:
             # Also for one that was there: whoever stored it may have died before telling.
             await self._news.tell()
-        missing = () if request.require_workers else mistakes_in(pipeline, actions)
+        missing = () if request.require_workers else await asyncio.to_thread(mistakes_in, pipeline, actions)
         return PipelineSaved(
             name=pipeline.name,
             version=pipeline.version,
@@ -177,5 +177,5 @@ def _invalid(invalid: PipelineInvalid) -> Refusal:
     return Refusal(
         code="invalid_pipeline",
         message=sendable(f"{mistakes[0]}{more}"),
-        mistakes=tuple(as_field_mistake(mistake) for mistake in mistakes[:MOST_MISTAKES]),
+        mistakes=tuple(as_field_mistake(mistake) for mistake in mistakes),
     )

@@ -9,6 +9,9 @@ from aif_pipelines.definition import Pipeline
 from aif_pipelines.mistakes import Mistake, did_you_mean
 from aif_pipelines.stage_plan import StagePlan
 
+_SENT_CHARACTERS = 600
+"""Of a text in a refusal: all of a hundred mistakes have to fit into one message."""
+
 
 def mistakes_in(pipeline: Pipeline, known_actions: KnownActions | None) -> list[Mistake]:
     """Every mistake; without `known_actions` workers are not looked for."""
@@ -31,8 +34,9 @@ def as_field_mistake(mistake: Mistake) -> FieldMistake:
 
 
 def sendable(text: str) -> str:
-    """The text without what a message may not hold: a mistake can quote the very characters that are the mistake."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+    """The text without what a message may not hold: a mistake can quote the very characters that are the mistake, and many."""
+    short = text if len(text) <= _SENT_CHARACTERS else f"{text[: _SENT_CHARACTERS - 1]}…"
+    return short.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
 
 
 def _with_added(plan: StagePlan, path: str) -> Iterator[tuple[str, StagePlan]]:

@@ -361,6 +361,25 @@ def test_a_stage_whose_condition_is_not_met_is_skipped() -> None:
     assert story.execution.status == "completed"
 
 
+def test_a_result_with_countless_mistakes_is_told_in_bearable_length() -> None:
+    schema = {"properties": {"parts": {"items": {"required": ["title"]}}}}
+    story = Story(pipeline(stage("only", output_validation=OutputValidation(schema=schema), retry=Retry(max_attempts=1))))
+
+    story.completes("only", story.granted("only"), {"parts": [{}] * 100_000})
+
+    assert story.stage("only").reason.startswith("title is missing; title is missing; ")
+    assert len(story.stage("only").reason) <= 2000
+    assert len(msgspec.json.encode(story.events())) < 20_000
+
+
+def test_a_workers_reason_without_end_is_cut() -> None:
+    story = Story(pipeline(stage("only", retry=Retry(max_attempts=1))))
+
+    story.fails("only", story.granted("only"), retryable=False, message="x" * 500_000)
+
+    assert story.execution.failure_message == "x" * 1999 + "…"
+
+
 def test_a_condition_without_a_value_fails_its_stage_and_says_that_it_is_the_condition() -> None:
     story = Story(pipeline(stage("first"), stage("maybe", when="{{first.score}} < 0.7")))
 

@@ -113,6 +113,37 @@ def test_every_mistake_of_shape_is_told_at_once() -> None:
     ]
 
 
+def test_nonsense_without_end_is_refused_quickly_with_a_hundred_mistakes() -> None:
+    parameters = {"type": "object", "properties": {f"param_{number}": {} for number in range(2000)}}
+    condition = " or ".join(f"params.parax_{number} > 1" for number in range(40))
+    rules = [{"condition": condition, "action": "retry_stage"}] * 150
+    stages = [{"id": "a", "worker": "w", "action": "x", "rules": rules, "depends_on": [f"b{number}" for number in range(5000)]}]
+    started = time.process_time()
+
+    found = mistakes_of(document(parameters=parameters, stages=stages))
+
+    assert len(found) == 100
+    assert time.process_time() - started < 10
+
+
+def test_a_word_among_very_many_is_still_likened_to_those_that_begin_like_it() -> None:
+    parameters = {"type": "object", "properties": {f"other_{number}": {} for number in range(500)} | {"granularityLevel": {}}}
+
+    (mistake,) = mistakes_of(
+        document(parameters=parameters, stages=[{"id": "a", "worker": "w", "action": "x", "when": "params.granularitylevel"}])
+    )
+
+    assert "Did you mean granularityLevel?" in mistake
+
+
+@pytest.mark.parametrize("begin", ["", "---\n"], ids=["json", "yaml"])
+def test_a_key_without_end_is_refused_before_it_is_repeated_in_every_mistake(begin: str) -> None:
+    (mistake,) = mistakes_of(begin + json.dumps({"." * 100_000: {"a": 1, "b": 2}}))
+
+    assert "has a key of more than 200 characters. Shorten it." in mistake
+    assert len(mistake) < 200
+
+
 def test_a_missing_field_is_told_at_the_object_that_lacks_it() -> None:
     assert mistakes_of("name: one\nversion: '1.0.0'\nstages:\n  - worker: w\n    action: x\n") == [
         "line 4, column 5, stages[0].id: is missing. Add it: a name of lower-case letters, digits and _, "

@@ -1,5 +1,6 @@
 """What an order says, checked in plain words."""
 
+import time
 from typing import Any
 
 import pytest
@@ -193,3 +194,13 @@ def test_a_hostile_pattern_does_not_take_long() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
 
     assert "like ^(a+)+$" in mistakes_of({"a": "a" * 50_000 + "b"}, schema)[0]
+
+
+def test_values_without_end_are_refused_quickly_with_a_hundred_mistakes() -> None:
+    schema = {"type": "object", "properties": {f"param_{number}": {} for number in range(2000)}}
+    started = time.process_time()
+
+    found = mistakes_of({f"parax_{number}": 1 for number in range(5000)}, schema)
+
+    assert len(found) == 100
+    assert time.process_time() - started < 5

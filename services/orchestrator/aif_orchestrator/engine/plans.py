@@ -4,7 +4,7 @@ What another replica stores arrives by `plan_news.py`; whoever misses one meanwh
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from msgspec import Struct
 
@@ -31,7 +31,7 @@ def plan_key(execution: Execution) -> PlanKey:
 
 
 class UnknownTemplate(Exception):
-    def __init__(self, name: str, version: str | None, known: Iterable[str], versions: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, version: str | None, known: Collection[str], versions: Collection[str] = ()) -> None:
         """`versions` are those of the template when it is only the version that nobody has stored."""
         wanted = name if version is None else f"{name} {version}"
         newest_first = sorted(versions, key=version_rank, reverse=True)

@@ -21,7 +21,7 @@ from aif_orchestrator.execution.commands import (
     AnswerProgress,
     BuryPacket,
 )
-from aif_orchestrator.execution.draft import Draft, is_open
+from aif_orchestrator.execution.draft import Draft, is_open, told
 from aif_orchestrator.execution.happenings import (
     AttemptCompleted,
     AttemptFailed,
@@ -78,7 +78,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
     check = plan.output_check
     mistakes = check.mistakes(happening.value, happening.quality_score) if check is not None else []
     if mistakes:
-        message = "; ".join(mistake.message for mistake in mistakes)
+        message = told("; ".join(mistake.message for mistake in mistakes))
         charging.record_attempt(draft, stage_id, happening.metrics, OUTPUT_INVALID, message, happening)
         draft.change(
             stage_id,
@@ -86,7 +86,8 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         )
         _fail_attempt(draft, stage_id, OUTPUT_INVALID, message, retryable=True, retry_after_ms=None)
         return
-    charging.record_attempt(draft, stage_id, happening.metrics, None, happening.summary, happening)
+    summary = told(happening.summary)
+    charging.record_attempt(draft, stage_id, happening.metrics, None, summary, happening)
     run = replace(
         draft.stages[stage_id],
         ended=happening.attempt,
@@ -114,7 +115,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
             model=happening.metrics.model,
             quality_score=happening.quality_score,
             element_count=happening.element_count,
-            summary=happening.summary,
+            summary=summary,
         )
     )
     if plan.rules:
@@ -128,18 +129,19 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
     if not _is_current(draft.stages[stage_id], happening.attempt):
         charging.settle(draft, stage_id, happening.attempt, happening.metrics)
         return
+    message = told(happening.message)
     hear_of(draft, stage_id, happening.instance_id, ago_ms=happening.metrics.processing_time_ms)
     charging.settle(draft, stage_id, happening.attempt, happening.metrics)
-    charging.record_attempt(draft, stage_id, happening.metrics, happening.code, happening.message)
+    charging.record_attempt(draft, stage_id, happening.metrics, happening.code, message)
     if happening.code == HANDED_BACK:
-        _offer_anew(draft, stage_id, happening.message)
+        _offer_anew(draft, stage_id, message)
         return
-    draft.change(stage_id, previous=PreviousAttempt(attempt=happening.attempt, code=happening.code, message=happening.message))
+    draft.change(stage_id, previous=PreviousAttempt(attempt=happening.attempt, code=happening.code, message=message))
     _fail_attempt(
         draft,
         stage_id,
         happening.code,
-        happening.message,
+        message,
         retryable=happening.retryable,
         retry_after_ms=happening.retry_after_ms,
     )

@@ -208,6 +208,14 @@ def _to_the_second(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+TOLD_CHARACTERS = 2000
+
+
+def told(words: str) -> str:
+    """What somebody else has written, short enough for events and views, which hold it more than once in one message."""
+    return words if len(words) <= TOLD_CHARACTERS else f"{words[: TOLD_CHARACTERS - 1]}…"
+
+
 def is_open(run: StageRun) -> bool:
     """A worker may be working on the stage."""
     return run.status in _OPEN

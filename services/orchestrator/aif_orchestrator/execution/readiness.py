@@ -13,7 +13,7 @@ from aif_contracts.packets import Context, Control, ControlAction, Grant, WorkPa
 from aif_orchestrator.execution import ending, judging, saga, scope
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import DispatchPacket, LoadOutputs, StoreInput
-from aif_orchestrator.execution.draft import Draft, rfc3339
+from aif_orchestrator.execution.draft import Draft, rfc3339, told
 from aif_orchestrator.execution.happenings import LoadedOutput, PacketUntold
 from aif_orchestrator.execution.state import StageRun
 from aif_pipelines.failures import ExpressionFailed, TemplateFailed
@@ -200,6 +200,7 @@ def give_up(draft: Draft, stage_id: str, code: str, message: str) -> None:
 
 def end_without_result(draft: Draft, stage_id: str, code: str, message: str) -> None:
     """End the stage as failed. An execution whose stage was not optional ends with it."""
+    message = told(message)
     if draft.stages[stage_id].compensates is not None:
         saga.fail(draft, stage_id, code, message)
         return
