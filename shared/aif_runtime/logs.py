@@ -3,6 +3,7 @@
 Our own events (structlog) and those of libraries (the standard `logging`) pass the same redaction and leave by the same writer.
 """
 
+import contextlib
 import logging
 import sys
 import traceback
@@ -102,8 +103,10 @@ class _LineWriter:
             line["error_type"] = type(error).__name__
             line["traceback"] = "".join(traceback.format_exception(error, limit=-_TRACEBACK_LIMIT))
         text = self._encoder.encode(self._redactor.value(line)).decode()
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        # A disk without room for a line is no reason to fail for the work that wanted to tell of itself.
+        with contextlib.suppress(OSError):
+            self._stream.write(text + "\n")
+            self._stream.flush()
 
 
 class _LibraryRecords(logging.Handler):

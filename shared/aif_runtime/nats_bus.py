@@ -137,8 +137,8 @@ class NatsBus:
 
     @property
     def trouble(self) -> str | None:
-        """Why the bus is not connected, for the health report."""
-        return self._connection.trouble
+        """Why the bus is of no use, or does not store, for the health report."""
+        return self._connection.trouble or self._publisher.trouble
 
     async def declare_topology(self) -> None:
         """Make all streams, buckets and object stores, and update changed limits. May be repeated and done by several

@@ -29,6 +29,8 @@ LONGEST_PAUSE_SECONDS = 0.8
 
 STREAM_FULL = 10077
 MESSAGE_TOO_LARGE = 10054
+SILENCE_SECONDS = 30.0
+"""For so long a stream that did not confirm is told of, unless it confirms again."""
 HOPELESS = frozenset({STREAM_FULL, MESSAGE_TOO_LARGE, 10047, 10167})
 """Sending again soon does not help: the stream's or the account's storage is full, the message too large."""
 
@@ -121,6 +123,15 @@ class Publisher:
         self._gatherings = {family: Gathering(self.store) for family in self._batched}
         self._own_ids = connection.new_inbox().rpartition(".")[2]
         self._published = 0
+        self._silent: dict[str, float] = {}
+        """Beginnings of subjects of which the broker confirmed nothing although it was there, and when that was."""
+
+    @property
+    def trouble(self) -> str | None:
+        """What was not stored of late by a broker that answers otherwise."""
+        since = time.monotonic() - SILENCE_SECONDS
+        silent = [family for family, at in self._silent.items() if at > since]
+        return f"nothing is stored under {', '.join(silent)}: the broker's disk may be full" if silent else None
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """Raises BusUnavailable when one is not confirmed in time."""
@@ -160,6 +171,9 @@ class Publisher:
             unconfirmed = await send(messages, min(remaining, CONFIRMATION_LIMIT_SECONDS))
             send = self._send_one_by_one
             if not unconfirmed:
+                if self._silent:
+                    for message in messages:
+                        self._silent.pop(_family(message.subject), None)
                 return
             first = unconfirmed[0]
             if first.error is not None and first.error.err_code in SUBJECT_IS_TAKEN:
@@ -167,6 +181,8 @@ class Publisher:
             is_hopeless = first.error is not None and first.error.err_code in HOPELESS
             # An attempt that cannot be answered in time would only blur the reason.
             if is_hopeless or time.monotonic() + 2 * pause_seconds >= ends_at:
+                if first.error is None and not first.is_unheard and self._connection.is_up:
+                    self._silent[_family(first.message.subject)] = time.monotonic()
                 raise NotConfirmed(self._reason(unconfirmed), [one.message for one in unconfirmed])
             if first.is_unheard:
                 await self._mend(sent_at)

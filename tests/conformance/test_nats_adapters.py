@@ -111,6 +111,28 @@ async def test_a_full_stream_says_so_at_once(fresh_nats: str) -> None:
                 await bus.publish(work(*[bytes(100_000)] * 20))
 
 
+async def test_a_broker_that_is_there_and_stores_nothing_is_a_trouble_until_it_stores_again(
+    fresh_nats: str, client: nats.aio.client.Client
+) -> None:
+    bus = await NatsBus.connect(fresh_nats, name="bus", publish_limit_seconds=1.0)
+    await bus.declare_topology()
+    await client.jetstream().delete_stream("AIF_WORK")
+    mute = await client.subscribe("aif.work.>")
+    await client.flush()
+
+    with pytest.raises(BusUnavailable, match="were not confirmed"):
+        await bus.publish(work(b"lost"))
+    trouble, is_connected = bus.trouble, bus.is_connected
+    await mute.unsubscribe()
+    await client.flush()
+    await bus.publish(work(b"stored"))
+
+    assert trouble == "nothing is stored under aif.work: the broker's disk may be full"
+    assert is_connected
+    assert bus.trouble is None
+    await bus.close()
+
+
 async def test_a_missing_stream_is_made_by_the_first_who_publishes_to_it(fresh_nats: str) -> None:
     async with await NatsBus.connect(fresh_nats, name="one") as bus:
         await bus.publish(work(b"first"))

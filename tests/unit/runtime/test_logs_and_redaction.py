@@ -1,5 +1,7 @@
 import asyncio
 import base64
+import errno
+import io
 import logging
 import warnings
 from collections.abc import Callable
@@ -12,7 +14,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aif_runtime.logs import name_lines
+from aif_runtime.logs import configure_logging, name_lines
+from aif_runtime.process_settings import LogLevel
 from aif_runtime.redaction import Redactor
 from support.manual_clock import ManualClock
 
@@ -20,6 +23,16 @@ SECRET = 'correct/horse+battery"staple'
 
 
 Lines = Callable[[], list[dict[str, Any]]]
+
+
+class FullDisk(io.StringIO):
+    """A file where nothing can be written."""
+
+    refusals = 0
+
+    def write(self, text: str, /) -> int:
+        self.refusals += 1
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_an_event_is_one_json_line_with_its_fields(log_lines: Lines) -> None:
@@ -88,6 +101,16 @@ def test_what_our_own_parts_log_by_the_standard_library_is_an_event_with_its_fie
             "error": "permissions violation for ***",
         }
     ]
+
+
+@pytest.mark.usefixtures("log_lines")
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else() -> None:
+    with FullDisk() as full:
+        configure_logging("granulator", LogLevel.INFO, [], stream=full)
+
+        structlog.get_logger().warning("told_in_vain")
+
+    assert full.refusals == 1
 
 
 def test_warnings_of_python_are_logged(log_lines: Lines) -> None:

@@ -22,6 +22,7 @@ from aif_console.factory.keeping_alive import Member, Tell, keep_alive
 from aif_console.factory.keys import OPERATOR, FactoryKeys, ensure_keys
 from aif_console.factory.log_files import keep_short
 from aif_console.factory.plan import DATABASE, DataFolder, FactoryPlan
+from aif_console.factory.room_again import restart_when_there_is_room
 from aif_console.factory.running import RunningFactory, find_running, note_running
 from aif_console.factory.service_process import ServiceProcess
 from aif_console.failures import DataFolderInUse, DataFolderUnusable, FactoryIsRunning, NoFreePort
@@ -125,6 +126,9 @@ class Factory:
             )
             for name, member in self._members.items()
         ]
+        if NATS in self._servers:
+            restarting = restart_when_there_is_room(NATS, self._servers[NATS], tell=self._tell)
+            self._keeping.append(asyncio.create_task(restarting, name="restart nats after a full disk"))
         self._keeping.append(asyncio.create_task(keep_short(self.log_paths.values()), name="keep logs short"))
         note_running(
             self._folder.running, RunningFactory(pid=os.getpid(), kam_url=self.kam_url, nats_url=self._reached.nats_url)
