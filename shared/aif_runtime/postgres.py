@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Self
 
 import asyncpg
@@ -187,6 +188,8 @@ def _translated(is_cut: Callable[[], bool] = lambda: True) -> Iterator[None]:
     except asyncpg.UniqueViolationError as taken:
         raise AlreadyStored(f"{taken.constraint_name}: {taken.detail}") from taken
     except _AWAY as failure:
+        if isinstance(failure, OSError) and not _is_of_the_driver(failure):
+            raise
         raise DatabaseUnavailable(f"Postgres cannot be reached: {_in_words(failure)}") from failure
     except _BUSY as failure:
         raise DatabaseUnavailable(f"Postgres could not finish in time: {failure}") from failure
@@ -198,6 +201,11 @@ def _translated(is_cut: Callable[[], bool] = lambda: True) -> Iterator[None]:
         if not is_cut():
             raise
         raise DatabaseUnavailable(f"the connection to Postgres is gone: {failure}") from failure
+
+
+def _is_of_the_driver(failure: BaseException) -> bool:
+    """A file that is missing, or a limit of time of its own, is for the block to tell that uses the connection."""
+    return any(frame.f_globals.get("__name__", "").startswith("asyncpg.") for frame, _ in walk_tb(failure.__traceback__))
 
 
 def _in_words(failure: BaseException) -> str:

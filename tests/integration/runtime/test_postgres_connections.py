@@ -131,6 +131,40 @@ async def test_a_mistake_in_a_query_is_not_hidden_as_an_outage(fresh_database: s
     await database.close()
 
 
+@pytest.mark.parametrize("used", ["pool", "held"])
+async def test_what_goes_wrong_beside_the_database_is_not_told_as_an_outage(fresh_database: str, used: str) -> None:
+    database = await Database.open(fresh_database, application_name="test")
+    held = database.held()
+    connection_of = held.connection if used == "held" else database.connection
+
+    async def read_a_file() -> None:
+        async with connection_of():
+            raise FileNotFoundError(2, "No such file or directory", "/nowhere/to/be/found")
+
+    async def take_too_long() -> None:
+        async with connection_of() as connection, asyncio.timeout(0.02):
+            await connection.execute("SELECT pg_sleep(2)")
+
+    with pytest.raises(FileNotFoundError, match="/nowhere/to/be/found"):
+        await read_a_file()
+    with pytest.raises(TimeoutError):
+        await take_too_long()
+    await held.close()
+    await database.close()
+
+
+async def test_a_query_that_the_driver_gives_up_is_an_outage(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test")
+
+    async def ask() -> None:
+        async with database.transaction() as connection:
+            await connection.fetchval("SELECT pg_sleep(2)", timeout=0.02)
+
+    with pytest.raises(DatabaseUnavailable, match="TimeoutError"):
+        await ask()
+    await database.close()
+
+
 async def test_a_pool_that_is_used_up_answers_in_time(fresh_database: str) -> None:
     database = await Database.open(fresh_database, application_name="test", max_size=1, acquire_seconds=0.05)
 
