@@ -11,6 +11,7 @@ from msgspec import Struct
 from aif_runtime.settings import Secret, Variable, variables_of
 
 _WIDTH = 110
+_DURATION_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
 _TYPE_WORDS = {bool: "true or false", timedelta: "duration", Secret: "secret"}
 
 
@@ -71,7 +72,15 @@ def _default_text(default: Any) -> str:
     if isinstance(default, tuple):
         return ",".join(default)
     if isinstance(default, timedelta):
-        return f"{default.total_seconds():g}s"
+        return _duration_text(default)
     if isinstance(default, float):
         return f"{default:g}"
     return str(default)
+
+
+def _duration_text(duration: timedelta) -> str:
+    """In the largest unit of which it is a whole number."""
+    for letter, unit in _DURATION_UNITS.items():
+        if not duration % unit:
+            return f"{duration // unit}{letter}"
+    return f"{duration / timedelta(milliseconds=1):g}ms"

@@ -195,7 +195,7 @@ def _parse(variable: Variable, text: str) -> Any:
         if variable.form:
             raise ValueError(f"is {text!r}: {_expectation(variable)}") from broken
         raise ValueError(f"is {text!r}: {_lower_first(str(broken))}") from broken
-    except (ValueError, InvalidOperation) as broken:
+    except (ValueError, OverflowError, InvalidOperation) as broken:
         raise ValueError(f"is {text!r}: {_expectation(variable)}") from broken
 
 

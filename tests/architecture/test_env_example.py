@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from aif_console.factory.plan import SERVICES, ServiceKind, readable_by
-from aif_runtime.settings import variables_of
+from aif_runtime.settings import load_settings, variables_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 THE_FACTORYS_OWN = {
@@ -38,6 +38,16 @@ def test_every_service_of_the_factory_is_in_the_example() -> None:
     services = {package.parent.name for package in DEPLOY.parent.glob("services/*/aif_*/settings.py")}
 
     assert {f"aif_{service}" for service in script().SETTINGS} == services
+
+
+def test_a_default_that_somebody_takes_over_from_the_example_is_what_it_was() -> None:
+    lines = (DEPLOY / "env.example").read_text(encoding="utf-8").splitlines()
+    shown = dict(line.lstrip("#").split("=", 1) for line in lines if "=" in line and not line.startswith("# "))
+    defaults = {name: value for name, value in shown.items() if value}
+
+    for settings in script().SETTINGS.values():
+        required = {each.name: "a secret of thirty-two characters" for each in variables_of(settings) if each.required}
+        assert load_settings(settings, required | defaults) == load_settings(settings, required)
 
 
 def test_the_example_holds_no_secret_and_no_default_of_one() -> None:

@@ -105,6 +105,11 @@ def test_durations_have_units(text: str, seconds: float) -> None:
     assert settings.patience == timedelta(seconds=seconds)
 
 
+def test_a_duration_without_end_is_a_mistake_with_a_name() -> None:
+    with pytest.raises(SettingsInvalid, match="AIF_PATIENCE is '999999999999d': set it to a duration"):
+        load_settings(Everything, {"AIF_NAME": "hive", "AIF_PATIENCE": "999999999999d"})
+
+
 def test_a_value_may_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("sk-from-a-file\n")
 
