@@ -1,5 +1,6 @@
 """`aif`, and `python -m aif_console`."""
 
+import io
 import sys
 
 from aif_console.command_line import aif
@@ -10,6 +11,9 @@ from aif_runtime.failures import SettingsInvalid
 
 def main() -> None:
     """Run a command; what it says on failure is one message, without a traceback."""
+    # A terminal that knows few characters shows the others as question marks.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         aif(prog_name="aif")
     except SettingsInvalid as invalid:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from aif_console.exit_codes import DONE, FAILED, INTERRUPTED
 from aif_console.factory.factory import Factory
-from aif_console.factory.plan import DataFolder, FactoryPlan
+from aif_console.factory.plan import DataFolder, FactoryPlan, read_by_nobody
 from aif_console.reading.plain_text import short_path
 from aif_console.service_logs import NAME_WIDTH, LogFollower
 from aif_contracts import subjects
@@ -87,6 +87,8 @@ class _Signals:
 async def _live(factory: Factory, wishes: UpWishes, environ: Mapping[str, str], console: Console, signals: _Signals) -> int:
     begun = time.monotonic()
     console.print(f"starting the factory over {short_path(wishes.folder.path)} …")
+    for name in read_by_nobody(environ, factory.plan.services):
+        console.print(_told("settings", f"nobody reads {name} here; deploy/env.example has every name"))
     starting = asyncio.create_task(factory.start())
     if not await _before(signals.first, starting):
         starting.cancel()

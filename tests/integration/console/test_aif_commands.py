@@ -327,6 +327,14 @@ def test_the_doctor_finds_everything_well(up: Running) -> None:
         assert service.name in looked.stdout
 
 
+def test_a_terminal_of_few_characters_is_no_reason_to_fail(up: Running) -> None:
+    looked = aif("order", "--help", data_dir=up.data_dir, PYTHONIOENCODING="ascii")
+    ordered = aif("order", "quiz", "--source", str(SAMPLE), data_dir=up.data_dir, PYTHONIOENCODING="ascii")
+
+    assert (looked.returncode, looked.stderr) == (0, "")
+    assert (ordered.returncode, ordered.stderr) == (0, "")
+
+
 def test_all_processes_together_need_less_than_700_mib(up: Running) -> None:
     aif("order", "course", "--source", str(SAMPLE), data_dir=up.data_dir)
 

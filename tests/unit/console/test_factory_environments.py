@@ -6,7 +6,7 @@ import pytest
 
 from aif_console.factory.environments import Reached, environment_of
 from aif_console.factory.keys import FactoryKeys
-from aif_console.factory.plan import SERVICES, DataFolder, FactoryPlan, ServiceKind, data_folder
+from aif_console.factory.plan import SERVICES, DataFolder, FactoryPlan, ServiceKind, data_folder, read_by_nobody
 
 KEYS = FactoryKeys(
     key_pepper="p" * 64,
@@ -119,6 +119,21 @@ def test_what_nobody_reads_nobody_gets() -> None:
 
     for service in SERVICES:
         assert not settings.keys() & environment(service.name, settings).keys()
+
+
+def test_what_nobody_reads_is_known() -> None:
+    settings = {
+        "AIF_ORCHESTATOR_KEEP_DAYS": "30",
+        "AIF_ORCHESTRATOR_KEEP_DAYS": "30",
+        "AIF_HEALTH_PORT": "8421",
+        "AIF_LOG_LEVEL": "info",
+        "AIF_DATA_DIR": "/data",
+        "AIF_NATS_PASSWORD_FILE": "/run/secrets/nats",
+        "OPENAI_API_KEY": "sk",
+        "HOME": "/root",
+    }
+
+    assert read_by_nobody(settings, SERVICES) == ["AIF_HEALTH_PORT", "AIF_ORCHESTATOR_KEEP_DAYS"]
 
 
 def test_the_data_folder_is_the_one_asked_for_then_that_of_the_environment_then_var() -> None:

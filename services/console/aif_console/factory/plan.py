@@ -1,11 +1,13 @@
 """What a factory on one machine consists of, and what each service may see of the operator's environment."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from msgspec import Struct, field
+
+from aif_runtime.settings import PREFIX
 
 DEFAULT_PORT = 8420
 DATABASE = "ai_factory"
@@ -26,6 +28,12 @@ class ServiceKind(Struct, frozen=True, kw_only=True):
 EVERY_SERVICE_READS = ("AIF_LOG_LEVEL*", "AIF_DRAIN_SECONDS*", "AIF_BLOBS_URL*", "AIF_HEALTH_HOST*", "OTEL_EXPORTER_*")
 BUCKET = ("AWS_*",)
 WAY_OUT = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+CONSOLE_READS = (
+    *("AIF_DATA_DIR", "AIF_KAM_PORT", "AIF_NATS_SERVER", "AIF_NATS_URL", "AIF_NATS_USER*", "AIF_NATS_PASSWORD*"),
+    *("AIF_POSTGRES_URL", "AIF_URL", "AIF_API_KEY", "AIF_ADMIN_KEY"),
+)
+"""What the commands themselves go by."""
 
 WORKER = (
     "AIF_ACK_WAIT_SECONDS*",
@@ -166,4 +174,14 @@ def data_folder(given: str | os.PathLike[str] | None, environ: Mapping[str, str]
 def readable_by(service: ServiceKind, settings: Mapping[str, str]) -> dict[str, str]:
     """The part of the operator's environment that is meant for one service."""
     patterns = (*EVERY_SERVICE_READS, *service.reads)
-    return {name: value for name, value in settings.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    return {name: value for name, value in settings.items() if _is_among(patterns, name)}
+
+
+def read_by_nobody(settings: Mapping[str, str], services: Sequence[ServiceKind]) -> list[str]:
+    """Variables with our prefix that reach no service and no command: misspelt, or not to be set here."""
+    patterns = (*CONSOLE_READS, *EVERY_SERVICE_READS, *(pattern for service in services for pattern in service.reads))
+    return [name for name in sorted(settings) if name.startswith(PREFIX) and not _is_among(patterns, name)]
+
+
+def _is_among(patterns: Iterable[str], name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
