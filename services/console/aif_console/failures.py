@@ -13,6 +13,7 @@ ConsoleFailure
 │   ├── ServerIsRunning       asked for something that needs it stopped
 │   └── AdminPasswordLost     the cluster is there, its password is not
 ├── FactoryIsRunning          a factory runs over this data folder already
+├── PostgresUnusable          an administrator's URL by which no role and no database can be made
 ├── UnusableName              a role, schema or database name that would need quoting
 ├── KeysNotMade               the first API keys of this factory could not be made up
 ├── NoApiKey                  a command has no key to show to the factory
@@ -185,6 +186,18 @@ class FactoryIsRunning(ConsoleFailure):
         super().__init__(f"a factory runs over {folder} already{by}: use it, stop it, or choose another folder with --data")
         self.folder = folder
         self.pid = pid
+
+
+class PostgresUnusable(ConsoleFailure):
+    """`reason` is the server's or the driver's, without a password."""
+
+    code = "postgres_unusable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"roles and databases cannot be made in Postgres ({reason}): name a server that runs and a role that may, "
+            "as in postgresql://admin:password@host:5432/postgres"
+        )
 
 
 class UnusableName(ConsoleFailure):

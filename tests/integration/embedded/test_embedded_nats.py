@@ -159,6 +159,17 @@ async def test_a_stranger_on_the_remembered_port_makes_it_choose_another(server:
     assert (server_dir / "port").read_text() == f"{server.port}\n"
 
 
+@pytest.mark.parametrize("noted", ["", "nonsense", "-5", "0", "99999999"])
+async def test_a_remembered_port_that_is_none_makes_it_choose_another(
+    server: EmbeddedNats, server_dir: Path, noted: str
+) -> None:
+    (server_dir / "port").write_text(noted)
+
+    await server.start()
+
+    assert (server_dir / "port").read_text() == f"{server.port}\n"
+
+
 async def test_a_server_that_cannot_start_says_why_in_its_own_words(server_dir: Path) -> None:
     broken = EmbeddedNats(server_dir, sync_interval="sometimes")
 

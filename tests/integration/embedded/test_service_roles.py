@@ -10,7 +10,7 @@ import pytest
 
 from aif_console.embedded.credentials import Credentials
 from aif_console.embedded.service_roles import ensure_role_and_schema, with_database, with_user
-from aif_console.failures import UnusableName
+from aif_console.failures import PostgresUnusable, UnusableName
 
 
 @pytest.fixture
@@ -161,6 +161,26 @@ async def test_an_admin_without_superuser_rights_is_enough(fresh_database: str, 
 
     assert await run(url, "CREATE TABLE clients ()", "SELECT current_schema()") == "kam"
     await run(fresh_database, f"DROP DATABASE {database} WITH (FORCE)")
+
+
+async def test_an_admin_s_url_that_is_of_no_use_is_told_with_its_reason_and_the_mend(
+    fresh_database: str, prefix: str, credentials: Credentials
+) -> None:
+    powerless = f"{prefix}_powerless"
+    await run(fresh_database, f"CREATE ROLE {powerless} LOGIN PASSWORD 'word'")
+    reasons = {
+        "nonsense": "scheme",
+        "postgresql://u:p@127.0.0.1:port/postgres": "port",
+        "postgresql://u:p@127.0.0.1:1/postgres": "Connect call failed",
+        with_user(fresh_database, "nobody_here", "word"): "authentication failed",
+        with_user(fresh_database, powerless, "word"): "permission denied to create",
+    }
+
+    for url, reason in reasons.items():
+        with pytest.raises(PostgresUnusable, match=f"{reason}.*: name a server that runs and a role that may"):
+            await ensure_role_and_schema(
+                url, role=f"{prefix}_kam", schema="kam", database=f"{prefix}_factory", credentials=credentials
+            )
 
 
 @pytest.mark.parametrize("field", ["role", "schema", "database"])

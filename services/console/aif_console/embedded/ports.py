@@ -9,6 +9,7 @@ from aif_console.failures import NoFreePort
 # Below every system's range for outgoing connections: otherwise, while the server is down, some client's
 # connection could sit on its port and the restart would fail.
 FIRST_PORT, LAST_PORT = 15_000, 29_999
+HIGHEST_PORT = 65_535
 ATTEMPTS = 200
 
 
@@ -26,9 +27,10 @@ def is_free(port: int) -> bool:
 def remembered_port(note: Path) -> int | None:
     """Read the port that was used last, None if there is none to be read."""
     try:
-        return int(note.read_text())
+        port = int(note.read_text())
     except (FileNotFoundError, ValueError):
         return None
+    return port if 0 < port <= HIGHEST_PORT else None
 
 
 def chosen_port(note: Path) -> int:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from aif_console.embedded.credentials import Credentials
-from aif_console.failures import UnusableName
+from aif_console.failures import PostgresUnusable, UnusableName
 
 PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 ADVISORY_LOCK = 0x61_69_66_72  # "aifr"; two supervisors that set up at once would trip over each other's roles
@@ -16,12 +16,21 @@ async def ensure_role_and_schema(admin_url: str, *, role: str, schema: str, data
     """Make the database, the role and the schema that it owns if they are missing, and tell the role's URL.
 
     Repeatable. The password comes from `credentials`, which makes one for a new role, and is set each time, so that a
-    lost file mends itself. The admin may be a superuser or own CREATEDB and CREATEROLE. Raises UnusableName.
+    lost file mends itself. The admin may be a superuser or own CREATEDB and CREATEROLE. Raises UnusableName,
+    PostgresUnusable.
     """
     for field, name in (("role", role), ("schema", schema), ("database", database)):
         if PLAIN_NAME.fullmatch(name) is None:
             raise UnusableName(field, name)
     password = credentials.ensure(role)
+    try:
+        await _ensure_all(admin_url, role=role, password=password, schema=schema, database=database)
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as refused:
+        raise PostgresUnusable(str(refused) or type(refused).__name__) from refused
+    return with_user(with_database(admin_url, database), role, password)
+
+
+async def _ensure_all(admin_url: str, *, role: str, password: str, schema: str, database: str) -> None:
     admin = await asyncpg.connect(admin_url)
     try:
         await admin.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
@@ -30,7 +39,6 @@ async def ensure_role_and_schema(admin_url: str, *, role: str, schema: str, data
         await _ensure_schema(with_database(admin_url, database), role, schema, database)
     finally:
         await admin.close()
-    return with_user(with_database(admin_url, database), role, password)
 
 
 async def _ensure_database(admin: asyncpg.Connection, database: str) -> None:
