@@ -159,11 +159,16 @@ async def test_a_stranger_on_the_remembered_port_makes_it_choose_another(server:
     assert (server_dir / "port").read_text() == f"{server.port}\n"
 
 
+def remember(folder: Path, port: str) -> None:
+    folder.mkdir()
+    (folder / "port").write_text(port)
+
+
 @pytest.mark.parametrize("noted", ["", "nonsense", "-5", "0", "99999999"])
 async def test_a_remembered_port_that_is_none_makes_it_choose_another(
     server: EmbeddedNats, server_dir: Path, noted: str
 ) -> None:
-    (server_dir / "port").write_text(noted)
+    remember(server_dir, noted)
 
     await server.start()
 
