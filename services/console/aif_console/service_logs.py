@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 from rich.text import Text
 
+from aif_console.reading.plain_text import plain
+
 POLL_SECONDS = 0.2
 NAME_WIDTH = 13
 SERVERS = ("nats", "postgres")
@@ -33,18 +35,23 @@ def log_line(member: str, raw: str) -> LogLine:
     """One line of a log file, understood as well as it can be."""
     if member in SERVERS:
         level = "error" if any(mark in raw for mark in _TROUBLE_OF_SERVERS) else "info"
-        return LogLine(member=member, level=level, words=raw.strip())
+        return LogLine(member=member, level=level, words=plain(raw.strip()))
     try:
         event = msgspec.json.decode(raw, type=dict[str, Any])
     except msgspec.MsgspecError:
-        return LogLine(member=member, level="error", words=raw.rstrip())
-    fields = "  ".join(f"{name}={value}" for name, value in event.items() if name not in _NOT_FIELDS)
+        return LogLine(member=member, level="error", words=plain(raw.rstrip()))
+    fields = "  ".join(f"{name}={_on_one_line(value)}" for name, value in event.items() if name not in _NOT_FIELDS)
     return LogLine(
         member=member,
         level=str(event.get("level", "info")),
-        words=f"{event.get('event', '')}  {fields}".strip(),
-        more=str(event.get("traceback", "")),
+        words=f"{_on_one_line(event.get('event', ''))}  {fields}".strip(),
+        more="\n".join(plain(line) for line in str(event.get("traceback", "")).splitlines()),
     )
+
+
+def _on_one_line(value: object) -> str:
+    """A reason may be a whole page, and a path hold what a client has sent."""
+    return " ".join(plain(str(value)).split())
 
 
 def rendered(line: LogLine, *, whole: bool = False) -> Text:

@@ -24,6 +24,18 @@ def test_an_event_is_shown_with_its_fields_and_without_what_is_known_anyway() ->
     assert rendered(log_line("kam", WARNING)).plain == "kam          warning  nats_disconnected  connection=kam_1"
 
 
+def test_what_others_have_written_neither_steers_the_terminal_nor_breaks_its_lines() -> None:
+    reasons = '"path":"/a\\u001b[2J","reason":"no room\\nHINT:  Check\\n\\n disk"'
+    raw = f'{{"level":"warning","event":"late",{reasons},"traceback":"a\\u001b\\n b"}}'
+
+    line = log_line("kam", raw)
+
+    assert (
+        rendered(line, whole=True).plain == "kam          warning  late  path=/a [2J  reason=no room HINT: Check disk\na \n b"
+    )
+    assert rendered(log_line("nats", "[ERR] \x1b]0;title")).plain == "nats         error    [ERR]  ]0;title"
+
+
 def test_a_traceback_follows_its_event() -> None:
     line = log_line("kam", '{"level":"error","event":"part_broke","traceback":"Traceback\\n  boom"}')
 
