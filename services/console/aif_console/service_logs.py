@@ -72,7 +72,7 @@ class LogFollower:
         self._paths = dict(paths)
         self._show = show
         self._everything = everything
-        self._read_to = {name: path.stat().st_size if path.exists() else 0 for name, path in paths.items()}
+        self._read_to = {name: _size(path) for name, path in paths.items()}
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -96,8 +96,16 @@ class LogFollower:
                     begin = 0
                 log.seek(begin)
                 content = log.read()
-        except FileNotFoundError:
+        except OSError:
             return []
         finished = content[: content.rfind(b"\n") + 1]
         self._read_to[name] = begin + len(finished)
         return [line for line in finished.decode("utf-8", "replace").splitlines() if line.strip()]
+
+
+def _size(log: Path) -> int:
+    """0 for one that is not there, or cannot be reached: that is for its writer to tell."""
+    try:
+        return log.stat().st_size
+    except OSError:
+        return 0

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from aif_console.factory.factory import Factory
 from aif_console.factory.plan import DataFolder
 from aif_console.factory.running import RunningFactory, find_running, note_running
-from aif_console.failures import FactoryIsRunning, FactoryUnreachable, ServerDidNotStart
+from aif_console.failures import DataFolderUnusable, FactoryIsRunning, FactoryUnreachable, ServerDidNotStart
 from aif_console.gateway.reach import find_reach
 from support.kernel_view import environment, is_alive
 from support.pretended_services import NOWHERE, notes_of, plan_of, pretended
@@ -153,6 +153,19 @@ async def test_a_service_that_cannot_start_ends_the_others_and_shows_its_last_wo
     assert failure.value.server == "bad"
     assert factory.pids == {}
     assert find_running(DataFolder(data_dir).running) is None
+
+
+async def test_what_stands_in_its_way_in_the_folder_is_named(data_dir: Path) -> None:
+    folder = DataFolder(data_dir)
+    folder.make()
+    folder.client_key.mkdir()
+    factory = Factory(plan_of(data_dir, pretended("one")))
+
+    with pytest.raises(DataFolderUnusable, match=r"client\.key"):
+        await factory.start()
+    folder.client_key.rmdir()
+    await factory.start()
+    await factory.stop()
 
 
 async def test_a_service_that_is_never_ready_is_given_up(data_dir: Path) -> None:

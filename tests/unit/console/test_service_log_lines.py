@@ -93,6 +93,15 @@ def test_everything_is_shown_on_request(tmp_path: Path) -> None:
     assert shown == ["kam          info     ready  port=8420"]
 
 
+def test_a_log_that_cannot_be_reached_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    follower, shown = followed(tmp_path / "file" / "kam.log")
+
+    follower.look()
+
+    assert shown == []
+
+
 def test_a_log_that_was_set_aside_is_followed_from_its_new_beginning(tmp_path: Path) -> None:
     path = tmp_path / "kam.log"
     path.write_text(INFO * 10)

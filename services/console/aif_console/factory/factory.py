@@ -108,7 +108,7 @@ class Factory:
     async def start(self) -> None:
         """Return when all is ready. What was begun is ended again when it fails.
 
-        Raises FactoryIsRunning, EmbeddedServerFailure, CredentialsUnreadable, KeysNotMade.
+        Raises FactoryIsRunning, EmbeddedServerFailure, CredentialsUnreadable, KeysNotMade, PostgresUnusable.
         """
         self._take_folder()
         try:
@@ -117,6 +117,9 @@ class Factory:
             await self._start_servers(self._keys)
             self._reached = await self._reach(self._keys)
             await self._start_services(self._keys, self._reached)
+        except OSError as refused:
+            await self.stop()
+            raise DataFolderUnusable("the factory", self._folder.path, str(refused)) from refused
         except BaseException:
             await self.stop()
             raise
