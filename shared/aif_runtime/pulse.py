@@ -66,6 +66,10 @@ class InHand:
         """Whether it is worked on here, or its report under way."""
         return (packet_id, attempt) in self._unsettled
 
+    def has_of(self, packet_id: str) -> bool:
+        """Whether some attempt of it is unsettled."""
+        return any(held == packet_id for held, _ in self._unsettled)
+
     def add(self, attempt: Attempt) -> None:
         self.attempts.add(attempt)
         self.works.set()

@@ -127,6 +127,18 @@ def test_what_rules_may_add_and_repeat_is_part_of_what_is_reserved() -> None:
     assert story.execution.max_cost_usd == "10"
 
 
+@pytest.mark.parametrize("is_blocked", [False, True])
+def test_free_work_whose_worker_the_registry_does_not_know_yet_is_not_refused_for_money(is_blocked: bool) -> None:
+    story = Story(pipeline(stage("stage_1")), free=True)
+    known = story.circumstances
+    story.circumstances = replace(known, free_actions=frozenset(), live_workers=frozenset(), is_blocked=is_blocked)
+
+    assert story.claim("stage_1") == Later(retry_after_ms=1000, reason="its worker is not in the registry yet")
+
+    story.circumstances = known
+    assert granted_usd(story, "stage_1") == "0"
+
+
 def test_an_operators_limit_bounds_what_is_reserved() -> None:
     story = Story(pipeline(*(stage(f"stage_{number}") for number in range(20))))
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from aif_contracts.packets import Later, Superseded
+from aif_contracts.packets import Superseded
 from aif_contracts.reports import Completed, Failed
 from aif_runtime.assignment import Assignment, Outcome
 from aif_runtime.lease import Lease
@@ -61,13 +61,12 @@ async def test_a_packet_that_waits_for_a_slot_is_kept_too() -> None:
 async def test_a_worker_that_was_frozen_past_its_time_does_not_acknowledge() -> None:
     action = Gated()
     rig = WorkerRig(action)
-    rig.answer_claim = lambda _: Later(retry_after_ms=60_000, reason="the first attempt may still report")
 
     async with rig.running():
         await rig.offer(await rig.packet())
         await eventually(lambda: action.begun == ["exec_1"])
         await rig.passes(31.0)
-        await eventually(lambda: len(rig.claims) == 1, what="the packet is delivered again")
+        await eventually(lambda: rig.set_aside("put_off") == 1, what="the packet is delivered again")
         action.gate.set()
         [report] = await rig.reports()
         await rig.settles()
@@ -75,6 +74,26 @@ async def test_a_worker_that_was_frozen_past_its_time_does_not_acknowledge() -> 
 
     assert isinstance(report, Completed)
     assert left == 1
+
+
+async def test_a_worker_that_was_frozen_does_not_claim_again_what_it_still_works_on() -> None:
+    action = Gated()
+    rig = WorkerRig(action)
+    rig.answer_claim = lambda _: Superseded()
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await eventually(lambda: action.begun == ["exec_1"])
+        await rig.passes(31.0)
+        await eventually(lambda: rig.set_aside("put_off") == 1, what="the packet is delivered again")
+        claimed_meanwhile = len(rig.claims)
+        action.gate.set()
+        [report] = await rig.reports()
+        await rig.passes(1.0)
+        await rig.nothing_is_left()
+
+    assert (claimed_meanwhile, len(rig.claims)) == (0, 1)
+    assert (report.attempt, action.begun) == (1, ["exec_1"])
 
 
 async def test_a_packet_that_waited_in_a_frozen_worker_is_not_begun() -> None:

@@ -16,6 +16,7 @@ from aif_orchestrator.execution.state import Reservation, StageRun
 
 BUDGET_EXCEEDED = "budget_exceeded"
 BUDGET_LATER_MS = 1_000
+UNKNOWN_LATER_MS = 1_000
 LATER_AT_MOST_MS = 5_000
 
 
@@ -59,13 +60,17 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         readiness.park(draft, stage_id)
         draft.command(AnswerClaim(answer=Superseded()))
         return
-    if draft.circumstances.is_blocked and not _is_free(draft, stage_id):
+    is_blocked = draft.circumstances.is_blocked and not _is_free(draft, stage_id)
+    grant = None if is_blocked else _affordable(draft, stage_id)
+    if grant is None and worker_of(draft.plan_of(stage_id)) not in draft.circumstances.live_workers:
+        # It has just begun, or was frozen: whether its action costs anything at all is not known yet.
+        reason = "its worker is not in the registry yet"
+        draft.command(AnswerClaim(answer=Later(retry_after_ms=UNKNOWN_LATER_MS, reason=reason)))
+    elif is_blocked:
         draft.command(AnswerClaim(answer=Superseded()))
         message = "the client's budget is passed, and nothing that costs money begins any more"
         readiness.give_up(draft, stage_id, BUDGET_EXCEEDED, message)
-        return
-    grant = _affordable(draft, stage_id)
-    if grant is not None:
+    elif grant is not None:
         _open_attempt(draft, happening, grant)
     elif any(other.reserved for other in draft.stages.values()):
         # It is free again when they report, or can no longer be at it.
