@@ -29,7 +29,7 @@ from aif_orchestrator.execution.happenings import (
     Happening,
     PacketDeclined,
 )
-from aif_orchestrator.reports_in import Poison, read_reports
+from aif_orchestrator.reports_in import Ended, Poison, read_reports
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus, ConsumerSpec, Delivery, Question
 from aif_runtime.dead_letters import bury_part
@@ -166,8 +166,26 @@ class Intake:
         for report, failure in await self._apply_all(reports):
             if not isinstance(failure, NotApplied) or delivery.num_delivered < MOST_DELIVERIES:
                 raise failure
-            poison.append(Poison(content=msgspec.json.encode([report]), reason=str(failure)))
+            ended = Ended(
+                execution_id=report.execution_id,
+                stage_id=report.stage_id,
+                attempt=report.attempt,
+                worker_name=report.worker_name,
+                instance_id=report.instance_id,
+            )
+            poison.append(Poison(content=msgspec.json.encode([report]), reason=str(failure), ended=ended))
+        for each in poison:
+            await self._end_attempt_of(each)
         return poison
+
+    async def _end_attempt_of(self, poison: Poison) -> None:
+        """Its worker has done with it, and would otherwise pass for silent, again and again."""
+        if poison.ended is None:
+            return
+        try:
+            await self._engine.submit(poison.ended.execution_id, poison.ended.failed(poison.reason))
+        except NotApplied as failure:
+            log.warning("attempt_not_ended", execution_id=poison.ended.execution_id, reason=str(failure))
 
     async def _apply_all(self, reports: Sequence[Report]) -> list[tuple[Report, NotApplied | RuntimeFailure]]:
         """Those that were not applied, and why."""

@@ -1,13 +1,18 @@
 """From a message of the reports' stream to the reports in it, and to what in it is none."""
 
+from typing import Annotated
+
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from aif_contracts.reports import Report
+from aif_orchestrator.execution.happenings import AttemptFailed
 from aif_runtime.decoding import decode, parts_of
 from aif_runtime.failures import MalformedMessage
 
 _REPORTS = msgspec.json.Decoder(list[Report])
+_Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
+_NOT_ENDS = ("accepted", "progress", "declined")
 _REPORT: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
 
 
@@ -17,6 +22,35 @@ class Poison(Struct, frozen=True, kw_only=True):
     content: bytes
     """A message of its own, which can be sent again once the cause is mended."""
     reason: str
+    ended: "Ended | None" = None
+    """The attempt that ended with it: nothing else will be heard of that."""
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """As much of a report as tells which attempt it is about."""
+
+    execution_id: _Id
+    stage_id: _Id
+    attempt: Annotated[int, Meta(ge=1, le=2**31)]
+    worker_name: _Id
+    instance_id: _Id | None = None
+    type: str = ""
+
+    def failed(self, reason: str) -> AttemptFailed:
+        """What becomes of the attempt. What it spent is not known but for its booked calls."""
+        return AttemptFailed(
+            stage_id=self.stage_id,
+            attempt=self.attempt,
+            code="report_unusable",
+            message=f"the worker's report on attempt {self.attempt} cannot be used: {reason}",
+            retryable=True,
+            retry_after_ms=None,
+            metrics=None,
+            instance_id=self.instance_id,
+        )
+
+
+_ENDED = msgspec.json.Decoder(Ended)
 
 
 def read_reports(payload: bytes, *, worker: str) -> tuple[list[Report], list[Poison]]:
@@ -42,7 +76,7 @@ def _read_each(payload: bytes, worker: str, reason: str) -> tuple[list[Report], 
             reports.append(_read(content, worker))
         except MalformedMessage as mistake:
             alone = payload if len(parts) == 1 else b"[" + content + b"]"
-            poison.append(Poison(content=alone, reason=str(mistake)))
+            poison.append(Poison(content=alone, reason=str(mistake), ended=_ended(content, worker)))
     return reports, poison
 
 
@@ -51,3 +85,12 @@ def _read(content: bytes, worker: str) -> Report:
     if report.worker_name != worker:
         raise MalformedMessage(f"the report is of {report.worker_name}, its subject says {worker}")
     return report
+
+
+def _ended(content: bytes, worker: str) -> Ended | None:
+    """Which attempt of `worker` has ended with a report that cannot be read; None when that cannot be read either."""
+    try:
+        ended = _ENDED.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return ended if ended.worker_name == worker and ended.type not in _NOT_ENDS else None

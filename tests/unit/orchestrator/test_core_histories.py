@@ -497,7 +497,7 @@ class CoreHistories(RuleBasedStateMachine):
     def _tell(self, report: AttemptCompleted | AttemptFailed) -> None:
         """Of an attempt's reports the first one is charged."""
         if (report.stage_id, report.attempt) in self.opened:
-            self.reported.setdefault((report.stage_id, report.attempt), usd(report.metrics.cost_usd or "0"))
+            self.reported.setdefault((report.stage_id, report.attempt), usd((report.metrics or Metrics()).cost_usd or "0"))
         self.told.append(report)
         self.story.happens(report)
 

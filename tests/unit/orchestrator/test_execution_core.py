@@ -11,6 +11,7 @@ from aif_contracts.orders import Breakdown, StageStatus, WorkerShare
 from aif_contracts.packets import Cancelled, Later, Proceed, Superseded
 from aif_orchestrator.execution.commands import EmitEvent, LoadOutputs, RecordCall, StoreInput, TellWorkers
 from aif_orchestrator.execution.happenings import (
+    AttemptFailed,
     CallBooked,
     CancelAsked,
     InputStored,
@@ -305,6 +306,46 @@ def test_an_attempt_that_is_handed_back_is_offered_anew_at_once_and_uses_up_no_r
     assert story.circumstances.at_ms == START_MS
     assert execution_totals(story.execution, START_MS).cost_usd == "1.75"
     assert story.attempts()[-1] == ("only", 8, "success")
+
+
+def test_an_attempt_that_everybody_hands_back_waits_longer_each_time() -> None:
+    story = Story(pipeline(stage("only")))
+    for _ in range(10):
+        story.fails("only", story.granted("only"), "handed_back", retryable=False)
+
+    waits: list[int] = []
+    for _ in range(6):
+        story.fails("only", story.granted("only"), "handed_back", retryable=False)
+        due_at = story.stage("only").due_at
+        assert (story.stage("only").status, due_at is not None) == ("retrying", True)
+        waits.append((due_at or 0) - story.circumstances.at_ms)
+        story.later(waits[-1])
+        story.happens(TimePassed())
+
+    assert waits == [2048, 4096, 8192, 16384, 30000, 30000]
+    assert story.stage("only").status == "queued"
+
+
+def test_an_attempt_whose_report_nobody_can_use_is_tried_again_and_its_calls_stay_on_the_bill() -> None:
+    story = Story(pipeline(stage("only")))
+    attempt = story.granted("only")
+    story.happens(CallBooked(call=call("only", attempt, 1, "0.25")))
+
+    story.happens(
+        AttemptFailed(
+            stage_id="only",
+            attempt=attempt,
+            code="report_unusable",
+            message="nobody can read it",
+            retryable=True,
+            retry_after_ms=None,
+            metrics=None,
+        )
+    )
+
+    assert (story.stage("only").status, list(story.stage("only").silent)) == ("retrying", [attempt])
+    assert execution_totals(story.execution, START_MS).cost_usd == "0.25"
+    assert story.attempts() == [("only", 1, "report_unusable")]
 
 
 def test_a_failure_that_no_repetition_can_mend_is_not_repeated() -> None:

@@ -108,14 +108,14 @@ class IntakeRig:
             self._running.cancel()
             await asyncio.wait([self._running])
 
-    async def told_directly(self, *told: Report | Mapping[str, str]) -> bytes:
+    async def told_directly(self, *told: Report | Mapping[str, object]) -> bytes:
         """The answer."""
         return await self.asked(msgspec.json.encode(told))
 
     async def asked(self, payload: bytes) -> bytes:
         return await self.bus.ask("aif.direct.report.replica_1.maker", payload, wait_seconds=5)
 
-    async def told(self, *told: Report | Mapping[str, str]) -> None:
+    async def told(self, *told: Report | Mapping[str, object]) -> None:
         await self.bus.publish([Outgoing(subject=subjects.report("maker"), payload=msgspec.json.encode(told))])
 
     async def passes(self, seconds: float) -> None:
@@ -197,6 +197,45 @@ async def test_a_report_that_nobody_can_read_is_buried_and_its_companions_are_ap
     assert (letter.subject, letter.payload, letter.deliveries) == ("aif.report.maker", b'[{"type":"nope"}]', 1)
 
 
+async def test_a_report_that_nobody_can_read_ends_the_attempt_that_it_names(rig: IntakeRig) -> None:
+    named = {"execution_id": "exec_1", "stage_id": "one", "attempt": 2, "worker_name": "maker", "instance_id": "maker_1"}
+    await rig.told({**named, "type": "completed", "metrics": {"tokens_used": {"prompt_tokens": 1.5}}})
+
+    await rig.nothing_is_left()
+
+    assert rig.engine.happenings == [
+        AttemptFailed(
+            stage_id="one",
+            attempt=2,
+            code="report_unusable",
+            message="the worker's report on attempt 2 cannot be used: "
+            "Expected `int`, got `float` - at `$.metrics.tokens_used.prompt_tokens`",
+            retryable=True,
+            retry_after_ms=None,
+            metrics=None,
+            instance_id="maker_1",
+        )
+    ]
+    assert len(await rig.letters()) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"worker_name": "baker"}, {"type": "progress"}, {"execution_id": "exec_1\0"}, {"attempt": "2"}],
+    ids=["of another worker", "no end", "no id", "no attempt"],
+)
+async def test_what_names_no_attempt_of_its_worker_that_has_ended_ends_none(
+    rig: IntakeRig, changes: Mapping[str, object]
+) -> None:
+    named = {"execution_id": "exec_1", "stage_id": "one", "attempt": 2, "worker_name": "maker", "type": "failed"}
+    await rig.told({**named, **changes})
+
+    await rig.nothing_is_left()
+
+    assert rig.engine.taken == []
+    assert len(await rig.letters()) == 1
+
+
 async def test_while_the_database_is_away_the_whole_comes_again_and_nothing_is_buried(rig: IntakeRig) -> None:
     rig.engine.failures["exec_2"] = DatabaseUnavailable("away")
     await rig.told(failed(1), failed(2), {"type": "nope"})
@@ -222,7 +261,7 @@ async def test_a_report_that_can_never_be_applied_is_buried_alone_after_five_del
 
     await rig.nothing_is_left()
 
-    assert rig.engine.taken == ["exec_1", "exec_2"] * 5
+    assert rig.engine.taken == [*["exec_1", "exec_2"] * 5, "exec_2"]
     [letter] = await rig.letters()
     assert msgspec.json.decode(letter.payload, type=list[Report]) == [failed(2)]
     assert (letter.reason, letter.deliveries) == ("a mistake of ours", 5)

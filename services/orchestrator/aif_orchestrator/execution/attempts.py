@@ -34,6 +34,9 @@ from aif_pipelines.plan import StagePlan
 WORKER_LOST = "worker_lost"
 NOT_BEGUN = "not_begun"
 OUTPUT_INVALID = "output_invalid"
+_BACK_AT_ONCE = 10
+"""So many attempts at a stage may come back before the next one has to wait."""
+_LONGEST_PAUSE_MS = 30_000
 
 
 def progress(draft: Draft, happening: AttemptProgressed) -> None:
@@ -130,9 +133,12 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
         charging.settle(draft, stage_id, happening.attempt, happening.metrics)
         return
     message = told(happening.message)
-    hear_of(draft, stage_id, happening.instance_id, ago_ms=happening.metrics.processing_time_ms)
+    metrics = happening.metrics or Metrics()
+    hear_of(draft, stage_id, happening.instance_id, ago_ms=metrics.processing_time_ms)
+    if happening.metrics is None:
+        draft.change(stage_id, reserved=ending.reserved_to_its_last_word(draft, draft.stages[stage_id]))
     charging.settle(draft, stage_id, happening.attempt, happening.metrics)
-    charging.record_attempt(draft, stage_id, happening.metrics, happening.code, message)
+    charging.record_attempt(draft, stage_id, metrics, happening.code, message)
     if happening.code == HANDED_BACK:
         _offer_anew(draft, stage_id, message)
         return
@@ -285,11 +291,25 @@ def _is_current(run: StageRun, attempt: int) -> bool:
 
 
 def _offer_anew(draft: Draft, stage_id: str, message: str) -> None:
-    """A worker that ends gives its attempt back. That says nothing about the work and uses up no retry."""
+    """A worker that ends gives its attempt back. That says nothing about the work and uses up no retry.
+
+    Workers that give back whatever they get would go round for ever: one that comes back often waits a while.
+    """
     run = draft.stages[stage_id]
     draft.change(stage_id, ended=run.attempt)
-    draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=HANDED_BACK, message=message, retry_in_ms=0))
-    readiness.dispatch(draft, stage_id)
+    times_back = run.attempt - run.failures - run.losses
+    delay_ms = min(2**times_back, _LONGEST_PAUSE_MS) if times_back > _BACK_AT_ONCE else 0
+    draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=HANDED_BACK, message=message, retry_in_ms=delay_ms))
+    if not delay_ms:
+        readiness.dispatch(draft, stage_id)
+        return
+    draft.change(
+        stage_id,
+        status=StageStatus.RETRYING,
+        due_at=draft.at + delay_ms,
+        progress_percent=0,
+        reason=f"attempt {run.attempt} came back as the {times_back - 1} before it: {message}",
+    )
 
 
 def _fail_attempt(draft: Draft, stage_id: str, code: str, message: str, *, retryable: bool, retry_after_ms: int | None) -> None:

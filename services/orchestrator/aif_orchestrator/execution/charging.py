@@ -60,10 +60,13 @@ def book_call(draft: Draft, call: ProviderCall) -> None:
         _emit_cost(draft, call.stage_id, call.attempt, difference, call.provider, call.model)
 
 
-def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
-    """Charge what an attempt says it spent, once, whatever became of the attempt. Its booked calls are part of it."""
+def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics | None) -> None:
+    """Charge what an attempt says it spent, once, whatever became of the attempt. Its booked calls are part of it.
+
+    One that has not said it, whose `metrics` are None, is charged when it does; until then its calls count by themselves.
+    """
     run = draft.stages.get(stage_id)
-    if run is None or attempt in run.settled or attempt > run.attempt:
+    if metrics is None or run is None or attempt in run.settled or attempt > run.attempt:
         return
     booked = [call for call in run.unreported_calls if call.attempt == attempt]
     before = known_cost(run)

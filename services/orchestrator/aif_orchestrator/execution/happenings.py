@@ -53,7 +53,8 @@ class AttemptFailed(Struct, frozen=True, kw_only=True):
     message: str
     retryable: bool
     retry_after_ms: int | None
-    metrics: Metrics
+    metrics: Metrics | None
+    """None when its report could not be used: it may still have spent something, as one that fell silent."""
     instance_id: str | None = None
 
 
