@@ -1,10 +1,14 @@
 """What an attempt used: tokens, time, resources, money. Failed attempts report it too."""
 
 import enum
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from aif_contracts.money import UsdText
+
+Count = Annotated[int, Meta(ge=0, le=10**12)]
+"""Nothing is used less than not at all, and sums of many have to stay exact in every language."""
 
 
 class Tokens(Struct, frozen=True, kw_only=True):
@@ -14,31 +18,31 @@ class Tokens(Struct, frozen=True, kw_only=True):
     included. The finer fields are parts of those two, never additions to them.
     """
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    total_tokens: Count = 0
+    cache_read_tokens: Count = 0
+    cache_write_tokens: Count = 0
+    reasoning_tokens: Count = 0
 
 
 class TimeBreakdown(Struct, frozen=True, kw_only=True):
     """Where the wall time of an attempt went, in milliseconds. The parts need not add up to the whole."""
 
-    ai_generation_ms: int = 0
-    validation_ms: int = 0
-    storage_ms: int = 0
+    ai_generation_ms: Count = 0
+    validation_ms: Count = 0
+    storage_ms: Count = 0
 
 
 class ResourceUsage(Struct, frozen=True, kw_only=True):
-    api_calls: int = 0
+    api_calls: Count = 0
     """Provider calls, whatever their end. Local providers are not called over a network and count too."""
-    kv_operations: int = 0
-    r2_operations: int = 0
+    kv_operations: Count = 0
+    r2_operations: Count = 0
     """Object store reads and writes."""
-    cpu_time_ms: int = 0
+    cpu_time_ms: Count = 0
     """CPU time of this attempt alone, never wall time."""
-    memory_mb: int = 0
+    memory_mb: Count = 0
     """Peak resident memory of the worker process."""
 
 
@@ -69,7 +73,7 @@ class Metrics(Struct, frozen=True, kw_only=True):
     """What each call without an answer can have cost at most, by its key. It is not part of `cost_usd`, which is None then."""
     saved_usd: UsdText = "0"
     """What the response cache and cheaper models saved."""
-    processing_time_ms: int = 0
+    processing_time_ms: Count = 0
     breakdown: TimeBreakdown = field(default_factory=TimeBreakdown)
     resource_usage: ResourceUsage = field(default_factory=ResourceUsage)
 
@@ -149,9 +153,9 @@ class ProviderCall(Struct, frozen=True, kw_only=True):
     """The worker's action."""
     capability: str = ""
     tokens: Tokens = field(default_factory=Tokens)
-    audio_ms: int = 0
+    audio_ms: Count = 0
     """Length of the audio that was transcribed."""
-    characters: int = 0
+    characters: Count = 0
     """Characters that were worked through, for providers that charge by them."""
     cost_usd: UsdText | None = None
     """None when unknown: the model has no price, or no usage arrived."""
@@ -164,5 +168,5 @@ class ProviderCall(Struct, frozen=True, kw_only=True):
     saving: Saving | None = None
     response_id: str | None = None
     """The provider's own id of the answer, to find it on the bill."""
-    latency_ms: int = 0
+    latency_ms: Count = 0
     error: str | None = None

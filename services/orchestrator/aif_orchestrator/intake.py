@@ -29,7 +29,7 @@ from aif_orchestrator.execution.happenings import (
     Happening,
     PacketDeclined,
 )
-from aif_orchestrator.reports_in import Ended, Poison, read_reports
+from aif_orchestrator.reports_in import CODE_CHARACTERS, TEXT_CHARACTERS, Ended, Poison, read_reports
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus, ConsumerSpec, Delivery, Question
 from aif_runtime.dead_letters import bury_part
@@ -236,15 +236,17 @@ class Intake:
                 return AttemptFailed(
                     stage_id=report.stage_id,
                     attempt=report.attempt,
-                    code=report.code,
-                    message=report.message,
+                    code=report.code[:CODE_CHARACTERS],
+                    message=report.message[:TEXT_CHARACTERS],
                     retryable=report.retryable,
                     retry_after_ms=report.retry_after_ms,
                     metrics=report.metrics,
                     instance_id=report.instance_id,
                 )
             case Declined():
-                return PacketDeclined(stage_id=report.stage_id, packet_id=report.packet_id, message=report.message)
+                return PacketDeclined(
+                    stage_id=report.stage_id, packet_id=report.packet_id, message=report.message[:TEXT_CHARACTERS]
+                )
             case Accepted():
                 return _alive(report, 0, "")
             case Progress():
@@ -268,7 +270,7 @@ class Intake:
             metrics=report.metrics,
             quality_score=report.quality_score,
             element_count=report.element_count,
-            summary=report.output_summary,
+            summary=report.output_summary[:TEXT_CHARACTERS],
             instance_id=report.instance_id,
         )
 
@@ -288,7 +290,7 @@ def _alive(report: Accepted | Progress, percent: int, message: str) -> AttemptPr
         attempt=report.attempt,
         instance_id=report.instance_id,
         percent=percent,
-        message=message,
+        message=message[:TEXT_CHARACTERS],
     )
 
 

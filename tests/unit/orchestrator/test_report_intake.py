@@ -9,6 +9,7 @@ from typing import cast
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
@@ -217,6 +218,42 @@ async def test_a_report_that_nobody_can_read_ends_the_attempt_that_it_names(rig:
         )
     ]
     assert len(await rig.letters()) == 1
+
+
+async def test_of_a_workers_words_only_so_many_are_kept(rig: IntakeRig) -> None:
+    await rig.told(replace(failed(1), code="c" * 500, message="m" * 700_000))
+
+    await rig.nothing_is_left()
+
+    [happening] = rig.engine.happenings
+    assert isinstance(happening, AttemptFailed)
+    assert (happening.code, happening.message) == ("c" * 100, "m" * 2000)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "mistake"),
+    [
+        ({"tokens_used": {"prompt_tokens": -1}}, "Expected `int` >= 0 - at `$.metrics.tokens_used.prompt_tokens`"),
+        ({"processing_time_ms": -1}, "Expected `int` >= 0 - at `$.metrics.processing_time_ms`"),
+        (
+            {"resource_usage": {"cpu_time_ms": 2**63}},
+            "Expected `int` <= 1000000000000 - at `$.metrics.resource_usage.cpu_time_ms`",
+        ),
+        ({"cost_usd": "1e-5"}, "at `$.metrics.cost_usd`"),
+    ],
+    ids=["tokens", "time", "resources", "cost"],
+)
+async def test_figures_that_cannot_be_are_refused_by_their_names(
+    rig: IntakeRig, metrics: dict[str, object], mistake: str
+) -> None:
+    told = msgspec.to_builtins(completed(1, await rig.blobs.put("data/exec_1/one/output", b"{}")))
+    await rig.told({**told, "metrics": metrics})
+
+    await rig.nothing_is_left()
+
+    [happening] = rig.engine.happenings
+    assert isinstance(happening, AttemptFailed)
+    assert mistake in happening.message
 
 
 @pytest.mark.parametrize(
