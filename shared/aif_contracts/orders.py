@@ -256,6 +256,9 @@ class EventPage(Struct, frozen=True, kw_only=True):
 class ListTemplates(Struct, frozen=True, kw_only=True):
     client_id: str | None = None
     """Whose own pipelines are listed beside the factory's; None for the factory's alone."""
+    cursor: str | None = None
+    """The name after which the page begins."""
+    limit: Annotated[int, Meta(ge=1, le=100)] = 100
 
 
 class TemplateView(Struct, frozen=True, kw_only=True):
@@ -273,6 +276,8 @@ class TemplateView(Struct, frozen=True, kw_only=True):
 
 class TemplateList(Struct, frozen=True, kw_only=True):
     templates: tuple[TemplateView, ...]
+    next_cursor: str | None = None
+    """None on the last page."""
 
 
 class FieldMistake(Struct, frozen=True, kw_only=True):

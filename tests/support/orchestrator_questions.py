@@ -45,8 +45,10 @@ class Questions:
 
     async def templates(self) -> dict[str, str | None]:
         """Owners by name."""
-        answer = await self._answer(subjects.TEMPLATES, ListTemplates(client_id=self._client_id), TemplateList)
-        return {template.name: template.owner for template in answer.templates}
+        return {template.name: template.owner for template in (await self.template_page()).templates}
+
+    async def template_page(self, **wanted: Any) -> TemplateList:
+        return await self._answer(subjects.TEMPLATES, ListTemplates(client_id=self._client_id, **wanted), TemplateList)
 
     async def executions(self, **wanted: Any) -> ExecutionPage:
         return await self._answer(subjects.LIST, ListExecutions(client_id=self._client_id, **wanted), ExecutionPage)

@@ -137,8 +137,8 @@ class OrchestratorClient:
     async def calls(self, query: ListCalls) -> CallPage:
         return await self._view(subjects.CALLS, query, _CALLS)
 
-    async def templates(self, client_id: str | None) -> TemplateList:
-        return await self._view(subjects.TEMPLATES, ListTemplates(client_id=client_id), _TEMPLATES)
+    async def templates(self, query: ListTemplates) -> TemplateList:
+        return await self._view(subjects.TEMPLATES, query, _TEMPLATES)
 
     async def simulate(self, question: SimulateExecution) -> Simulation:
         return await self._view(subjects.SIMULATE, question, _SIMULATION)

@@ -145,7 +145,7 @@ class RequestPage(Struct, frozen=True, kw_only=True):
 
 class PipelinesAndExecutions(Struct, frozen=True, kw_only=True):
     pipelines: tuple[TemplateView, ...]
-    """What can be executed."""
+    """What can be executed, the first hundred by name; `/api/kam/templates` has pages."""
     executions: tuple[ExecutionView, ...]
     """The caller's executions, newest first."""
     next_cursor: str | None

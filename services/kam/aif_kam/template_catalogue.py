@@ -5,7 +5,7 @@ import difflib
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from aif_contracts.orders import FieldMistake, TemplateView
+from aif_contracts.orders import FieldMistake, ListTemplates, TemplateView
 from aif_kam.failures import InvalidInput, NotFound, Unavailable
 from aif_kam.orchestrator_client import OrchestratorClient
 from aif_runtime.clock import Clock
@@ -80,14 +80,23 @@ class TemplateCatalogue:
     async def _fetched(self, client_id: str | None, offer: "_Offer") -> Mapping[str, TemplateView]:
         asked_at = self._clock.monotonic()
         try:
-            answer = await self._orchestrator.templates(client_id)
+            templates = await self._every_page(client_id)
         except Unavailable:
             if offer.templates is None:
                 raise
             return offer.templates
         offer.fetched_at = asked_at
-        own_last = sorted(answer.templates, key=lambda template: template.owner is not None)
+        own_last = sorted(templates, key=lambda template: template.owner is not None)
         return {template.name: template for template in own_last}
+
+    async def _every_page(self, client_id: str | None) -> list[TemplateView]:
+        """One answer cannot hold however many there are."""
+        page = await self._orchestrator.templates(ListTemplates(client_id=client_id))
+        found = list(page.templates)
+        while page.next_cursor is not None:
+            page = await self._orchestrator.templates(ListTemplates(client_id=client_id, cursor=page.next_cursor))
+            found += page.templates
+        return found
 
 
 class _Offer:

@@ -183,7 +183,9 @@ class Answers:
         return EventPage(events=events, is_final=is_final)
 
     async def _templates(self, request: ListTemplates, question: Question) -> TemplateList:
-        return TemplateList(templates=self._plans.templates(request.client_id))
+        offered = self._plans.templates(request.client_id, after=request.cursor)
+        page = fitting(offered[: request.limit])
+        return TemplateList(templates=page, next_cursor=page[-1].name if len(page) < len(offered) else None)
 
     async def _claim(self, question: Question) -> bytes:
         request = decode(_CLAIM, question.payload)

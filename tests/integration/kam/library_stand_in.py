@@ -63,9 +63,12 @@ class LibraryStandIn:
         self.dead_letters[dead_letter_id] = DeadLetterContent(dead_letter=view, headers={"Nats-Msg-Id": "m1"}, payload=payload)
 
     async def list_templates(self, payload: bytes) -> TemplateList:
-        client_id = msgspec.json.decode(payload, type=ListTemplates).client_id
-        self.asked_for_templates.append(client_id)
-        return TemplateList(templates=tuple(each for each in self.templates if each.owner in (None, client_id)))
+        query = msgspec.json.decode(payload, type=ListTemplates)
+        self.asked_for_templates.append(query.client_id)
+        offered = sorted((each for each in self.templates if each.owner in (None, query.client_id)), key=lambda each: each.name)
+        behind = [each for each in offered if query.cursor is None or each.name > query.cursor]
+        page = tuple(behind[: query.limit])
+        return TemplateList(templates=page, next_cursor=page[-1].name if len(behind) > len(page) else None)
 
     async def list_workers(self, _payload: bytes) -> WorkerList:
         return WorkerList(workers=tuple(self.workers))

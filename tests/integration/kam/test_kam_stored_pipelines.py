@@ -53,6 +53,31 @@ async def test_the_same_document_again_is_harmless_and_another_under_its_version
     assert "raise the version" in other.json()["detail"]
 
 
+async def test_templates_are_listed_page_by_page(alice: httpx.AsyncClient) -> None:
+    for name in ("zebra", "ants", "bees"):
+        await alice.post(PIPELINES, json=document(name=name))
+
+    everything = [each["name"] for each in (await alice.get("/api/kam/templates?limit=100")).json()["templates"]]
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = (await alice.get(f"/api/kam/templates?limit=2{cursor and '&cursor=' + cursor}")).json()
+        pages.append([each["name"] for each in page["templates"]])
+        cursor = page["next_cursor"]
+
+    assert everything == sorted(everything)
+    assert {"ants", "bees", "zebra"} < set(everything)
+    assert [name for page in pages for name in page] == everything
+    assert {len(page) for page in pages[:-1]} == {2}
+
+
+@pytest.mark.parametrize("query", ["cursor=Bees", "cursor=bees%00", "cursor=", "limit=0", "limit=101"])
+async def test_a_page_of_templates_that_there_cannot_be_is_refused_by_name(alice: httpx.AsyncClient, query: str) -> None:
+    refused = await alice.get(f"/api/kam/templates?{query}")
+
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == query.partition("=")[0]
+
+
 async def test_a_dry_run_stores_nothing(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     checked = await alice.post(f"{PIPELINES}?dry_run=true", json=document())
 
@@ -178,8 +203,8 @@ async def test_a_saved_pipeline_is_offered_and_ordered_at_once(kam: GatewayUnder
 
     assert [each["name"] for each in before] == ["content_granulation_course"]
     assert [(each["name"], each["owner"]) for each in offered] == [
-        ("content_granulation_course", None),
         ("bee_course", "alice"),
+        ("content_granulation_course", None),
     ]
     assert ordered.status_code == 202
     assert kam.orchestrator.orders[ordered.json()["execution_id"]].template_name == "bee_course"
@@ -260,4 +285,4 @@ async def test_a_key_without_a_client_sees_the_factorys_templates(kam: GatewayUn
         of_alice = (await admin.get("/api/kam/templates?client_id=alice")).json()["templates"]
 
     assert [each["name"] for each in offered] == ["content_granulation_course"]
-    assert [each["name"] for each in of_alice] == ["content_granulation_course", "bee_course"]
+    assert [each["name"] for each in of_alice] == ["bee_course", "content_granulation_course"]

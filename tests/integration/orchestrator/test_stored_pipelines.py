@@ -287,6 +287,24 @@ async def test_lists_show_ones_own_and_the_factorys_newest_version_first(rig: Ri
         assert refusal.mistakes[0].field == "cursor"
 
 
+async def test_templates_that_no_message_can_hold_come_in_pages(rig: Rig) -> None:
+    async with rig.orchestrator():
+        for name in ("ant_line", "bee_line", "cow_line", "dog_line", "elk_line", "fox_line"):
+            large = TEA.replace("name: tea_line", f"name: {name}").replace(
+                "type: string", f"type: string, title: {'x' * 200_000}"
+            )
+            await rig.acme.saves(large)
+
+        first = await rig.acme.template_page()
+        second = await rig.acme.template_page(cursor=first.next_cursor, limit=2)
+        third = await rig.acme.template_page(cursor=second.next_cursor)
+
+        assert [each.name for each in first.templates] == ["ant_line", "bee_line", "cow_line"]
+        assert [each.name for each in second.templates] == ["dog_line", "elk_line"]
+        assert [each.name for each in third.templates] == ["fox_line", "house_line"]
+        assert third.next_cursor is None
+
+
 async def test_a_pipeline_comes_back_complete_and_foreign_ones_are_unknown(rig: Rig) -> None:
     async with rig.orchestrator():
         await rig.acme.saves(TEA)

@@ -1,6 +1,7 @@
 """The factory by HTTP, with a stand-in for the network."""
 
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import msgspec
@@ -47,6 +48,17 @@ def event(sequence: int, *, is_final: bool = False) -> bytes:
         data=data,
     )
     return b"id: %d\ndata: " % sequence + msgspec.json.encode(happened) + b"\n\n"
+
+
+TEMPLATE: dict[str, Any] = {
+    "name": "bees",
+    "version": "1.0.0",
+    "title": "Bees",
+    "description": "",
+    "structure_type": None,
+    "parameters": {},
+    "stages": [],
+}
 
 
 async def test_an_order_carries_the_key_and_a_key_that_makes_it_one() -> None:
@@ -139,6 +151,21 @@ async def test_a_factory_that_only_says_that_it_is_away_is_waited_for() -> None:
 
     async with gateway(lambda _: answers.pop()) as factory:
         assert (await factory.templates()).templates == ()
+
+
+async def test_templates_are_fetched_page_by_page() -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.query.decode())
+        is_last = "cursor=bees" in seen[-1]
+        return httpx.Response(200, json={"templates": [TEMPLATE], "next_cursor": None if is_last else "bees"})
+
+    async with gateway(answer) as factory:
+        found = (await factory.templates()).templates
+
+    assert len(found) == 2
+    assert seen == ["limit=100", "limit=100&cursor=bees"]
 
 
 async def test_an_address_that_is_none_is_told() -> None:

@@ -38,17 +38,21 @@ class Offers:
     def __init__(self) -> None:
         self.templates = [template("course")]
         self.asked: list[str | None] = []
+        self.page_size = 100
         self.is_away = False
         self.is_held = asyncio.Event()
         self.may_go = asyncio.Event()
         self.may_go.set()
 
     async def answer(self, question: Question) -> bytes:
-        client_id = msgspec.json.decode(question.payload, type=ListTemplates).client_id
-        self.asked.append(client_id)
+        query = msgspec.json.decode(question.payload, type=ListTemplates)
+        self.asked.append(query.client_id)
         if self.is_away:
             raise ConnectionError("away")
-        answer = TemplateList(templates=tuple(each for each in self.templates if each.owner in (None, client_id)))
+        offered = [each for each in self.templates if each.owner in (None, query.client_id)]
+        behind = sorted((each for each in offered if each.name > (query.cursor or "")), key=lambda each: each.name)
+        page = tuple(behind[: self.page_size])
+        answer = TemplateList(templates=page, next_cursor=page[-1].name if len(behind) > len(page) else None)
         self.is_held.set()
         await self.may_go.wait()
         return msgspec.json.encode(answer)
@@ -80,6 +84,14 @@ async def test_each_client_is_offered_the_factorys_and_its_own(rig: Rig) -> None
     assert await rig.names("alice") == ["course", "bees"]
     assert await rig.names("bob") == ["course", "wasps"]
     assert await rig.names(None) == ["course"]
+
+
+async def test_templates_that_no_answer_can_hold_are_fetched_page_by_page(rig: Rig) -> None:
+    rig.offers.templates += [template(f"bees_{number}", owner="alice") for number in range(5)]
+    rig.offers.page_size = 2
+
+    assert await rig.names("alice") == ["course", "bees_0", "bees_1", "bees_2", "bees_3", "bees_4"]
+    assert rig.offers.asked == ["alice", "alice", "alice"]
 
 
 async def test_a_list_is_kept_for_half_a_minute_per_client(rig: Rig) -> None:

@@ -85,6 +85,7 @@ class RequestPage(Struct, frozen=True, kw_only=True):
 
 class TemplatesAnswer(Struct, frozen=True, kw_only=True):
     templates: tuple[TemplateView, ...]
+    next_cursor: str | None = None
 
 
 class NamedStructure(Struct, frozen=True, kw_only=True):

@@ -141,7 +141,14 @@ class Gateway:
         return await self.ask("GET", "/api/kam/requests", RequestPage, params=query)
 
     async def templates(self) -> TemplatesAnswer:
-        return await self.ask("GET", "/api/kam/templates", TemplatesAnswer)
+        """All of them, page by page."""
+        page = await self.ask("GET", "/api/kam/templates", TemplatesAnswer, params={"limit": "100"})
+        found = page.templates
+        while page.next_cursor is not None:
+            query = {"limit": "100", "cursor": page.next_cursor}
+            page = await self.ask("GET", "/api/kam/templates", TemplatesAnswer, params=query)
+            found += page.templates
+        return TemplatesAnswer(templates=found)
 
     async def workers(self) -> WorkerList:
         return await self.ask("GET", "/api/kam/workers", WorkerList)

@@ -109,6 +109,13 @@ def id_cursor(text: str | None, prefix: str) -> str | None:
     return text
 
 
+def name_cursor(text: str | None) -> str | None:
+    """The name after which a page begins. Raises InvalidInput."""
+    if text is not None and re.fullmatch(NAME_PATTERN, text) is None:
+        raise invalid("cursor", "is no cursor", "use next_cursor of the page before, as it is")
+    return text
+
+
 def named_client(text: str | None) -> str | None:
     """A client's id out of a query. Raises InvalidInput."""
     if text is not None and _CLIENT_ID.fullmatch(text) is None:

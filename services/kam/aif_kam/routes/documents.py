@@ -15,7 +15,16 @@ from aif_kam.failures import MalformedBody
 from aif_kam.order_parameters import as_offered
 from aif_kam.parts import Parts
 from aif_kam.payloads import SourceView
-from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, OfClient, keyed, known_id, named_client
+from aif_kam.routes.calling import (
+    CallerRequest,
+    IdempotencyHeader,
+    OfClient,
+    PageCursor,
+    keyed,
+    known_id,
+    name_cursor,
+    named_client,
+)
 from aif_kam.source_intake import MAX_FILE_BYTES
 from aif_kam.sources.reading import FileToRead
 
@@ -56,10 +65,22 @@ def document_routes(parts: Parts) -> Router:
         headers["Content-Disposition"] = f'attachment; filename="{_attachment(found.name, found.media_type)}"'
         return Response(await parts.blobs.get(found.blob), media_type=found.media_type, headers=headers)
 
-    @get("/templates", responses=problems.documented(*problems.OF_CLIENT), summary="What can be ordered: the factory's and own")
-    async def templates(request: CallerRequest, client_id: OfClient = None) -> TemplateList:
+    @get(
+        "/templates",
+        responses=problems.documented(*problems.OF_CLIENT),
+        summary="What can be ordered, by name: the factory's and own",
+    )
+    async def templates(
+        request: CallerRequest,
+        client_id: OfClient = None,
+        cursor: PageCursor = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=100, description="Templates on a page")] = 20,
+    ) -> TemplateList:
+        after = name_cursor(cursor)
         offered = await parts.catalogue.all(request.auth.owner(named_client(client_id)))
-        return TemplateList(templates=tuple(as_offered(each) for each in offered.values()))
+        names = sorted(name for name in offered if after is None or name > after)
+        page = tuple(as_offered(offered[name]) for name in names[:limit])
+        return TemplateList(templates=page, next_cursor=page[-1].name if len(names) > limit else None)
 
     @get(
         "/templates/{name:str}",

@@ -30,6 +30,7 @@ from aif_kam.routes.calling import (
 from aif_kam.start_times import moment_of
 from aif_runtime.clock import rfc3339
 
+MAX_PIPELINES = 100
 _TEXT = "Part of the id, the template's name or a text among the parameters, in any case"
 
 
@@ -96,7 +97,7 @@ def pipeline_routes(parts: Parts) -> Router:
         templates = await parts.catalogue.all(owner)
         page = await parts.orchestrator.list_executions(query)
         return PipelinesAndExecutions(
-            pipelines=tuple(as_offered(each) for each in templates.values()),
+            pipelines=tuple(as_offered(templates[name]) for name in sorted(templates)[:MAX_PIPELINES]),
             executions=page.executions,
             next_cursor=page.next_cursor,
         )

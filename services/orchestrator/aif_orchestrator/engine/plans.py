@@ -85,12 +85,13 @@ class Plans:
             plan = self._compiled[key] = compile_pipeline(pipeline)
         return plan
 
-    def templates(self, client_id: str | None) -> tuple[TemplateView, ...]:
-        """What a client is offered, by name, the newest version of each; for None what everybody is."""
+    def templates(self, client_id: str | None, *, after: str | None = None) -> tuple[TemplateView, ...]:
+        """What a client is offered, by name, the newest version of each; for None what everybody is. Those behind `after`."""
         owner = client_id or FACTORY
         return tuple(
             _view(chosen, pipeline)
             for name in sorted(self._names(owner))
+            if after is None or name > after
             for chosen, pipeline in [self._newest_of(owner, name)]
             if pipeline.offered
         )
