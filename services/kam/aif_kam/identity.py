@@ -82,6 +82,16 @@ class Identity:
         row = await connection.fetchrow(self._sql["find_client"], client_id)
         return None if row is None else Client(client_id=row["client_id"], tier=row["tier"])
 
+    async def acting_for(self, caller: Caller, named: str | None) -> str:
+        """The client that a call is made for: the key's own, or the one that the operator names, which has to be there.
+
+        Raises InvalidInput, NotAllowed.
+        """
+        client_id = caller.acting_for(named)
+        if caller.client_id is None:
+            await self.require_client(client_id)
+        return client_id
+
     async def require_client(self, client_id: str, *, field: str = "client_id") -> None:
         """Raises InvalidInput when the operator names a client that there is not."""
         async with self._database.connection() as connection:

@@ -99,6 +99,50 @@ async def test_an_admin_key_acts_for_a_named_client_and_sees_all(kam: GatewayUnd
     assert (await alice.get(f"/api/kam/requests/{named.json()['request_id']}")).status_code == 200
 
 
+async def test_an_admin_key_cannot_act_for_a_client_that_there_is_not(kam: GatewayUnderTest) -> None:
+    order = {"selected_template": "content_granulation_course", "parameters": {"source_text": BEES}}
+    schedule = {"selected_template": "content_granulation_course", "name": "bees", "cron": "0 6 * * *"}
+    bodies: dict[str, dict[str, Any]] = {
+        "/api/kam/requests": {},
+        "/api/kam/orders": order,
+        "/api/kam/batches": {"selected_template": "content_granulation_course", "inputs": [{"source_text": BEES}]},
+        "/api/kam/schedules": {**schedule, "parameters": {"source_text": BEES}},
+        "/api/v1/ai/pipelines/execute": {"pipeline_name": "content_granulation_course", "input_data": {"source_text": BEES}},
+        "/api/v1/ai/pipelines/simulate": {"pipeline_name": "content_granulation_course"},
+        "/api/kam/templates/content_granulation_course/simulate": {},
+    }
+
+    async with kam.client("admin") as admin:
+        answers = [await admin.post(path, json={**body, "client_id": "nobody"}) for path, body in bodies.items()]
+        answers.append(await admin.post("/api/kam/requests", json={"client_id": "nobody"}, headers={"Idempotency-Key": "k-1"}))
+        answers.append(await admin.post("/api/kam/sources?file_name=bees.md&client_id=nobody", content=BEES.encode()))
+        answers.append(await admin.get("/api/v1/ai/pipelines/budget/status?client_id=nobody"))
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:aif:problem:unknown_client"), answer.url
+        assert answer.json()["errors"][0]["field"] == "client_id"
+
+
+async def test_an_admin_key_lists_what_a_named_client_has(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
+    batch = {"selected_template": "content_granulation_course", "inputs": [{"source_text": BEES}]}
+    schedule = {"selected_template": "content_granulation_course", "name": "bees", "cron": "0 6 * * *"}
+    for client in (alice, bob):
+        await client.post("/api/kam/batches", json=batch)
+        await client.post("/api/kam/schedules", json={**schedule, "parameters": {"source_text": BEES}})
+
+    async with kam.client("admin") as admin:
+        for things in ("requests", "batches", "schedules"):
+            of_all = (await admin.get(f"/api/kam/{things}")).json()[things]
+            of_bob = (await admin.get(f"/api/kam/{things}?client_id=bob")).json()[things]
+            foreign = await alice.get(f"/api/kam/{things}?client_id=bob")
+
+            assert [each["client_id"] for each in of_all] == ["bob", "alice"]
+            assert [each["client_id"] for each in of_bob] == ["bob"]
+            assert foreign.status_code == 403
+
+
 @pytest.mark.parametrize(
     "key",
     [

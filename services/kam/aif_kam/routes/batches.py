@@ -19,7 +19,16 @@ from aif_kam.batches.payloads import (
 from aif_kam.failures import invalid
 from aif_kam.parts import Parts
 from aif_kam.request_store import RequestStatus
-from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson, id_cursor, keyed, known_id
+from aif_kam.routes.calling import (
+    CallerRequest,
+    IdempotencyHeader,
+    ListOfClient,
+    StrictJson,
+    id_cursor,
+    keyed,
+    known_id,
+    named_client,
+)
 
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Entries on a page")]
@@ -41,13 +50,16 @@ def batch_routes(parts: Parts) -> Router:
     async def order(
         request: CallerRequest, data: JSONBody[BatchWish], idempotency_key: IdempotencyHeader = None
     ) -> Response[bytes]:
-        client_id = request.auth.acting_for(data.client_id)
+        client_id = await parts.identity.acting_for(request.auth, data.client_id)
         call = keyed(request, client_id, idempotency_key, await request.body())
         return problems.response_of(await desk.order(client_id, data, call))
 
-    @get("/", responses=problems.documented(*problems.QUERY), summary="List batches, newest first")
-    async def list_batches(request: CallerRequest, cursor: Cursor = None, limit: Limit = 20) -> BatchPage:
-        found = await desk.list_page(request.auth.sees, id_cursor(cursor, "batch"), limit + 1)
+    @get("/", responses=problems.documented(*problems.OF_CLIENT), summary="List batches, newest first")
+    async def list_batches(
+        request: CallerRequest, client_id: ListOfClient = None, cursor: Cursor = None, limit: Limit = 20
+    ) -> BatchPage:
+        owner = request.auth.owner(named_client(client_id))
+        found = await desk.list_page(owner, id_cursor(cursor, "batch"), limit + 1)
         page = tuple(batch_view(item) for item in found[:limit])
         return BatchPage(batches=page, next_cursor=page[-1].batch_id if len(found) > limit else None)
 

@@ -19,7 +19,7 @@ def budget_routes(parts: Parts) -> Router:
         summary="This month's budget: limit, spent, reserved, left, forecast, alerts",
     )
     async def status(request: CallerRequest, client_id: OfClient = None) -> BudgetView:
-        return await parts.orchestrator.get_budget(request.auth.acting_for(named_client(client_id)))
+        return await parts.orchestrator.get_budget(await parts.identity.acting_for(request.auth, named_client(client_id)))
 
     return Router("/api/v1/ai/pipelines/budget", route_handlers=[status], tags=["usage"])
 

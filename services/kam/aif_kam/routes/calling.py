@@ -35,6 +35,10 @@ OfClient = Annotated[
     str | None,
     QueryParameter(name="client_id", required=False, description="For an admin key: which client's, else the factory's"),
 ]
+ListOfClient = Annotated[
+    str | None,
+    QueryParameter(name="client_id", required=False, description="For an admin key: which client's, else everybody's"),
+]
 PageCursor = Annotated[
     str | None, QueryParameter(name="cursor", description="`next_cursor` of the page before", max_length=300)
 ]

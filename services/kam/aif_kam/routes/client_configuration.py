@@ -185,7 +185,4 @@ def _workspace_routes(parts: Parts) -> list[Any]:
 
 async def _owner(parts: Parts, request: CallerRequest, named: str | None) -> str:
     """Whose configuration it is: the key's own client, or the one that the operator names, which has to be there."""
-    client_id = request.auth.acting_for(named_client(named))
-    if request.auth.client_id is None:
-        await parts.identity.require_client(client_id)
-    return client_id
+    return await parts.identity.acting_for(request.auth, named_client(named))

@@ -45,7 +45,7 @@ def document_routes(parts: Parts) -> Router:
         client_id: Annotated[str | None, QueryParameter(description="For an admin key: whose document it is")] = None,
         idempotency_key: IdempotencyHeader = None,
     ) -> Response[bytes]:
-        owner = request.auth.acting_for(named_client(client_id))
+        owner = await parts.identity.acting_for(request.auth, named_client(client_id))
         content, file = await _uploaded(request, file_name)
         if len(content) > MAX_FILE_BYTES:
             raise problems.body_too_large("50 MiB")

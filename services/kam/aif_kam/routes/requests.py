@@ -7,7 +7,6 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_202_ACCEPTED
 
 from aif_kam import problems
-from aif_kam.failures import invalid
 from aif_kam.identity import Caller
 from aif_kam.order_desk import Wish, WishedExecution
 from aif_kam.parts import Parts
@@ -24,7 +23,16 @@ from aif_kam.payloads import (
 )
 from aif_kam.request_store import Origin, RequestStatus
 from aif_kam.results import result_of
-from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson, keyed, known_id
+from aif_kam.routes.calling import (
+    CallerRequest,
+    IdempotencyHeader,
+    ListOfClient,
+    StrictJson,
+    id_cursor,
+    keyed,
+    known_id,
+    named_client,
+)
 
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Requests on a page")]
 Cursor = Annotated[str | None, QueryParameter(description="`next_cursor` of the page before", max_length=80)]
@@ -41,7 +49,7 @@ def request_routes(parts: Parts) -> Router:
     async def create(
         request: CallerRequest, data: JSONBody[CreateRequest], idempotency_key: IdempotencyHeader = None
     ) -> Response[bytes]:
-        wish = _wish(request.auth, data, Origin.REQUEST)
+        wish = await _wish(parts, request.auth, data, Origin.REQUEST)
         call = keyed(request, wish.client_id, idempotency_key, await request.body())
         return problems.response_of(await parts.desk.create(wish, call))
 
@@ -97,7 +105,7 @@ def request_routes(parts: Parts) -> Router:
     async def order(
         request: CallerRequest, data: JSONBody[PlaceOrder], idempotency_key: IdempotencyHeader = None
     ) -> Response[bytes]:
-        wish = _wish(request.auth, data, Origin.ORDER)
+        wish = await _wish(parts, request.auth, data, Origin.ORDER)
         execution = WishedExecution(
             template=data.selected_template,
             parameters=data.parameters,
@@ -108,12 +116,16 @@ def request_routes(parts: Parts) -> Router:
         call = keyed(request, wish.client_id, idempotency_key, await request.body())
         return problems.response_of(await parts.desk.order(wish, execution, call))
 
-    @get("/requests", responses=problems.documented(*problems.QUERY), summary="List requests, newest first")
+    @get("/requests", responses=problems.documented(*problems.OF_CLIENT), summary="List requests, newest first")
     async def list_requests(
-        request: CallerRequest, status: FromQuery[RequestStatus | None] = None, cursor: Cursor = None, limit: Limit = 20
+        request: CallerRequest,
+        status: FromQuery[RequestStatus | None] = None,
+        client_id: ListOfClient = None,
+        cursor: Cursor = None,
+        limit: Limit = 20,
     ) -> RequestPage:
-        before = None if cursor is None else _cursor(cursor)
-        found = await parts.tracker.list_page(request.auth.sees, status, before, limit + 1)
+        owner = request.auth.owner(named_client(client_id))
+        found = await parts.tracker.list_page(owner, status, id_cursor(cursor, "req"), limit + 1)
         page = tuple(request_view(item) for item in found[:limit])
         return RequestPage(requests=page, next_cursor=page[-1].request_id if len(found) > limit else None)
 
@@ -143,17 +155,11 @@ def request_routes(parts: Parts) -> Router:
     return Router("/api/kam", route_handlers=handlers, tags=["requests"])
 
 
-def _wish(caller: Caller, body: CreateRequest | PlaceOrder, origin: Origin) -> Wish:
+async def _wish(parts: Parts, caller: Caller, body: CreateRequest | PlaceOrder, origin: Origin) -> Wish:
     return Wish(
-        client_id=caller.acting_for(body.client_id),
+        client_id=await parts.identity.acting_for(caller, body.client_id),
         origin=origin,
         message=body.message,
         urgency_level=body.urgency_level,
         workspace_id=body.workspace_id,
     )
-
-
-def _cursor(text: str) -> str:
-    if not text.startswith("req_") or not text.isascii() or not text.isprintable():
-        raise invalid("cursor", "is no cursor", "use next_cursor of the page before, as it is")
-    return text

@@ -8,7 +8,16 @@ from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from aif_kam import problems
 from aif_kam.parts import Parts
-from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson, id_cursor, keyed, known_id
+from aif_kam.routes.calling import (
+    CallerRequest,
+    IdempotencyHeader,
+    ListOfClient,
+    StrictJson,
+    id_cursor,
+    keyed,
+    known_id,
+    named_client,
+)
 from aif_kam.schedules.payloads import SchedulePage, ScheduleView, ScheduleWish, schedule_view
 
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Schedules on a page")]
@@ -28,13 +37,16 @@ def schedule_routes(parts: Parts) -> Router:
     async def create(
         request: CallerRequest, data: JSONBody[ScheduleWish], idempotency_key: IdempotencyHeader = None
     ) -> Response[bytes]:
-        client_id = request.auth.acting_for(data.client_id)
+        client_id = await parts.identity.acting_for(request.auth, data.client_id)
         call = keyed(request, client_id, idempotency_key, await request.body())
         return problems.response_of(await book.create(client_id, data, call))
 
-    @get("/", responses=problems.documented(*problems.QUERY), summary="List schedules, newest first")
-    async def list_schedules(request: CallerRequest, cursor: Cursor = None, limit: Limit = 20) -> SchedulePage:
-        found = await book.list_page(request.auth.sees, id_cursor(cursor, "sched"), limit + 1)
+    @get("/", responses=problems.documented(*problems.OF_CLIENT), summary="List schedules, newest first")
+    async def list_schedules(
+        request: CallerRequest, client_id: ListOfClient = None, cursor: Cursor = None, limit: Limit = 20
+    ) -> SchedulePage:
+        owner = request.auth.owner(named_client(client_id))
+        found = await book.list_page(owner, id_cursor(cursor, "sched"), limit + 1)
         page = tuple(schedule_view(item) for item in found[:limit])
         return SchedulePage(schedules=page, next_cursor=page[-1].schedule_id if len(found) > limit else None)
 

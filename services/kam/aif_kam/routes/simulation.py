@@ -74,7 +74,7 @@ def simulation_routes(parts: Parts) -> Router:
     )
     async def of_pipeline(request: CallerRequest, data: JSONBody[SimulatePipeline]) -> Simulation:
         wish = _Wish(
-            client_id=request.auth.acting_for(data.client_id),
+            client_id=await parts.identity.acting_for(request.auth, data.client_id),
             template=data.pipeline_name,
             version=data.pipeline_version,
             parameters=data.input_data,
@@ -95,7 +95,7 @@ def simulation_routes(parts: Parts) -> Router:
         tags=["documents"],
     )
     async def of_template(request: CallerRequest, name: FromPath[str], data: JSONBody[SimulateTemplate]) -> Simulation:
-        client_id = request.auth.acting_for(data.client_id)
+        client_id = await parts.identity.acting_for(request.auth, data.client_id)
         wish = _Wish(
             client_id=client_id,
             # Of an address that names nothing, the address is to blame.
