@@ -14,12 +14,13 @@ from aif_kam.failures import InvalidInput, MalformedBody
 Body = TypeVar("Body", bound=Struct)
 _ANY = msgspec.json.Decoder(Any)
 _MAX_SHOWN = 60
+MAX_DEPTH = 64
 
 
 def read_body(content: bytes, body_type: type[Body]) -> Body:
     """The struct in a body. Raises MalformedBody for what is no JSON object, InvalidInput with all wrong fields."""
     values = json_object(content)
-    mistakes = [*_unknown(values, body_type), *_nul(values, "")]
+    mistakes = [*_unknown(values, body_type), *_nul(values, "", depth=1)]
     known: dict[str, Any] = {}
     for info in msgspec.structs.fields(body_type):
         if info.encode_name not in values:
@@ -65,8 +66,10 @@ def _unknown(values: dict[str, Any], body_type: type[Struct]) -> list[FieldMista
     return mistakes
 
 
-def _nul(value: Any, path: str) -> list[FieldMistake]:
-    """Postgres stores no NUL character, so none is let in."""
+def _nul(value: Any, path: str, *, depth: int) -> list[FieldMistake]:
+    """Postgres stores no NUL character, so none is let in. Raises MalformedBody for what nobody could walk through."""
+    if depth > MAX_DEPTH:
+        raise MalformedBody(f"the body is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str):
         found = "\x00" in value
         return [FieldMistake(field=path, message="holds a NUL character", mend="remove it")] if found else []
@@ -78,10 +81,10 @@ def _nul(value: Any, path: str) -> list[FieldMistake]:
                 mistakes.append(
                     FieldMistake(field=inner.replace("\x00", "\\u0000"), message="has a NUL in its name", mend="remove it")
                 )
-            mistakes += _nul(item, inner)
+            mistakes += _nul(item, inner, depth=depth + 1)
         return mistakes
     if isinstance(value, list):
-        return [mistake for at, item in enumerate(value) for mistake in _nul(item, f"{path}[{at}]")]
+        return [mistake for at, item in enumerate(value) for mistake in _nul(item, f"{path}[{at}]", depth=depth + 1)]
     return []
 
 

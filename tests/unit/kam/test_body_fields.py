@@ -33,9 +33,11 @@ def test_every_mistake_is_told_with_the_place_inside_the_field() -> None:
     ]
 
 
-def test_a_body_that_is_nested_without_end_is_malformed() -> None:
-    with pytest.raises(MalformedBody):
-        read_body(b'{"parameters":' * 50_000, PlaceOrder)
+@pytest.mark.parametrize(("opened", "closed"), [(b'{"a":', b"}"), (b"[", b"]")])
+@pytest.mark.parametrize("levels", [64, 200, 900, 50_000])
+def test_a_body_that_is_nested_too_deeply_is_malformed(opened: bytes, closed: bytes, levels: int) -> None:
+    with pytest.raises(MalformedBody, match="nested"):
+        read_body(b'{"parameters":' + opened * levels + b"1" + closed * levels + b"}", PlaceOrder)
 
 
 VALUES = st.recursive(
