@@ -164,6 +164,13 @@ def described_as(payload: type[Struct], *statuses: int) -> dict[int, ResponseSpe
     return {status: ResponseSpec(payload, description="Done", generate_examples=False) for status in statuses}
 
 
+BYTES = {
+    HTTPStatus.OK: ResponseSpec(
+        Any, description="The bytes, of whatever kind they are", media_type="*/*", generate_examples=False
+    ),
+    HTTPStatus.NOT_MODIFIED: ResponseSpec(None, description="The caller's copy is still good"),
+}
+"""What an operation answers whose answer is a file."""
 FOREIGN = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 """Answers of an operation on one thing."""
 ABSENT = (HTTPStatus.NOT_FOUND,)

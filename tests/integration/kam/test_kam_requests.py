@@ -308,3 +308,20 @@ async def test_the_api_describes_itself_with_its_errors(kam: GatewayUnderTest) -
     assert execute["responses"]["202"]["content"]["application/json"]["schema"]["$ref"].endswith("/ExecutionStarted")
     assert execute["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ExecuteRequest")
     assert any(parameter["name"] == "Idempotency-Key" for parameter in execute["parameters"])
+
+
+async def test_the_api_describes_files_and_figures_as_what_they_are(kam: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=kam.url) as stranger:
+        paths = (await stranger.get("/schema")).json()["paths"]
+        metrics = await stranger.get("/metrics")
+
+    deliverable = paths["/api/kam/deliverables/{deliverable_id}"]["get"]["responses"]
+    assert deliverable["200"]["content"] == {"*/*": {"schema": {}}}
+    assert "304" in deliverable
+    assert list(paths["/metrics"]["get"]["responses"]["200"]["content"]) == [metrics.headers["content-type"]]
+    assert set(paths["/health"]["get"]["responses"]) == {"200", "503"}
+    upload = paths["/api/kam/sources"]["post"]["requestBody"]
+    assert upload["content"]["multipart/form-data"]["schema"]["properties"] == {
+        "source": {"type": "string", "format": "binary"}
+    }
+    assert "404" in paths["/api/kam/templates/{name}/simulate"]["post"]["responses"]

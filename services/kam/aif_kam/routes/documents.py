@@ -1,11 +1,14 @@
 """Documents in and out: sources, deliverables; and the templates that lead from one to the other."""
 
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated
 
 from litestar import Response, Router, get, post
 from litestar.datastructures import UploadFile
 from litestar.exceptions import ClientException
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.status_codes import HTTP_201_CREATED
 
@@ -32,9 +35,21 @@ MULTIPART_SLACK_BYTES = 64 * 1024
 MAX_FILE_NAME_CHARACTERS = 200
 
 
+@dataclass
+class SourceUpload(Operation):
+    """An operation whose body is a file, by itself or in a form."""
+
+    def __post_init__(self) -> None:
+        file = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+        form = Schema(type=OpenAPIType.OBJECT, properties={"source": file}, required=["source"])
+        content = {"multipart/form-data": OpenAPIMediaType(schema=form), "*/*": OpenAPIMediaType(schema=file)}
+        self.request_body = RequestBody(content=content, required=True, description="A document or a recording")
+
+
 def document_routes(parts: Parts) -> Router:
     @post(
         "/sources",
+        operation_class=SourceUpload,
         request_max_body_size=MAX_FILE_BYTES + MULTIPART_SLACK_BYTES,
         responses=problems.documented(*problems.BODY) | problems.described_as(SourceView, HTTP_201_CREATED),
         summary="Upload a source document, as the raw body or as the multipart field `source`",
@@ -52,7 +67,11 @@ def document_routes(parts: Parts) -> Router:
         call = keyed(request, owner, idempotency_key, (file.file_name or "").encode() + b"\n" + content)
         return problems.response_of(await parts.intake.take(owner, content, file, call))
 
-    @get("/deliverables/{deliverable_id:str}", responses=problems.documented(*problems.ABSENT), summary="A deliverable's bytes")
+    @get(
+        "/deliverables/{deliverable_id:str}",
+        responses=problems.documented(*problems.ABSENT) | problems.BYTES,
+        summary="A deliverable's bytes",
+    )
     async def deliverable(
         request: CallerRequest,
         deliverable_id: FromPath[str],

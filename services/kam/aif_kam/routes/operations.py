@@ -7,6 +7,7 @@ from litestar import MediaType, Request, Response, Router, get
 from litestar.enums import HttpMethod
 from litestar.handlers import route
 from litestar.params import QueryParameter
+from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
 from aif_contracts.performance import InsightsQuery, WorkerInsights
 from aif_kam import problems
@@ -29,12 +30,24 @@ def open_routes(parts: Parts) -> Router:
             return Response(page, media_type=MediaType.HTML, headers=policy)
         return Response({"name": "AI Factory", "version": parts.version, "places": PLACES}, media_type=MediaType.JSON)
 
-    @route("/health", http_method=[HttpMethod.GET, HttpMethod.HEAD], security=[{}], summary="Whether this process is well")
+    @route(
+        "/health",
+        http_method=[HttpMethod.GET, HttpMethod.HEAD],
+        security=[{}],
+        responses=problems.described_as(HealthReport, HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE),
+        summary="Whether this process is well",
+    )
     async def health() -> Response[HealthReport]:
         report = await parts.health.report()
         return Response(report, status_code=problems.health_status(is_well=report.status == "ok"))
 
-    @route("/metrics", http_method=[HttpMethod.GET, HttpMethod.HEAD], security=[{}], summary="Figures for Prometheus")
+    @route(
+        "/metrics",
+        http_method=[HttpMethod.GET, HttpMethod.HEAD],
+        security=[{}],
+        media_type=METRICS_MEDIA_TYPE,
+        summary="Figures for Prometheus",
+    )
     async def metrics() -> Response[bytes]:
         return Response(metrics_page(parts.registry), media_type=METRICS_MEDIA_TYPE)
 

@@ -61,7 +61,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
 
 
 def simulation_routes(parts: Parts) -> Router:
-    documented = problems.documented(*problems.BODY)
+    documented = problems.documented(*problems.BODY, *problems.ABSENT)
 
     @post(
         "/api/v1/ai/pipelines/simulate",
