@@ -1,5 +1,6 @@
 """An orchestrator small enough to read: it answers the gateway's questions on the memory bus and ends when the test says."""
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -96,6 +97,7 @@ class OrchestratorStandIn:
         self.calls: dict[str, list[ProviderCall]] = {}
         self.orders: dict[str, Execute] = {}
         self.asked_to_execute = 0
+        self.asked_for_events: Counter[str] = Counter()
         self.views: dict[str, ExecutionView] = {}
         self.events: dict[str, list[ExecutionEvent]] = {}
         self.headers: dict[str, dict[str, str]] = {}
@@ -272,6 +274,7 @@ class OrchestratorStandIn:
 
     async def _events(self, payload: bytes) -> EventPage | Refusal:
         query = msgspec.json.decode(payload, type=ListEvents)
+        self.asked_for_events[query.execution_id] += 1
         found = self._visible(query.execution_id, query.client_id)
         if isinstance(found, Refusal):
             return found

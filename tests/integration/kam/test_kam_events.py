@@ -210,6 +210,27 @@ async def test_a_web_socket_gets_the_same_events(kam: GatewayUnderTest, alice: h
     assert (last["sequence"], last["data"]["event_type"]) == (3, "WORKFLOW_COMPLETED")
 
 
+async def test_a_web_socket_whose_reader_has_left_is_not_followed_on(fresh_kam_database: str) -> None:
+    async with open_gateway(fresh_kam_database, silence_seconds=0.05) as kam, kam.client() as alice:
+        left, other = (await started(alice))["execution_id"], (await started(alice))["execution_id"]
+        url = kam.url.replace("http", "ws") + f"/api/v1/ai/pipelines/{left}/events"
+        async with websockets.connect(url, additional_headers={"X-API-Key": kam.keys["alice"]}) as socket:
+            assert json.loads(await asyncio.wait_for(socket.recv(), 5))["sequence"] == 1
+            await socket.send("are you there?")
+            await eventually(lambda: kam.orchestrator.asked_for_events[left] > 3)
+
+        async with alice.stream("GET", f"/api/v1/ai/pipelines/{other}/events") as response:
+            silences, asked = 0, 0
+            async for line in response.aiter_lines():
+                silences += line == ": heartbeat"
+                if silences == 3:
+                    asked = asked or kam.orchestrator.asked_for_events[left]
+                if silences == 8:
+                    break
+
+        assert kam.orchestrator.asked_for_events[left] == asked
+
+
 @pytest.mark.parametrize(("who", "code"), [("bob", 4404), (None, 4401)])
 async def test_a_web_socket_to_another_clients_execution_is_closed(
     kam: GatewayUnderTest, alice: httpx.AsyncClient, who: str | None, code: int

@@ -1,5 +1,6 @@
 """Live events of an execution: server-sent events, and a WebSocket on the same address."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ LastEventId = Annotated[
     HeaderParameter(name="Last-Event-ID", required=False, description="Number of the last event seen; what follows it is sent"),
 ]
 After = Annotated[int, QueryParameter(ge=0, le=MAX_SEQUENCE, description="The same for clients that cannot set the header")]
+Happenings = AsyncGenerator[ExecutionEvent | Heartbeat | Draining, None]
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -73,17 +75,46 @@ def event_socket(parts: Parts) -> Any:
             return
         await socket.accept()
         try:
-            async with aclosing(parts.events.follow(execution, found.client_id, after)) as happenings:
-                async for happening in happenings:
-                    if isinstance(happening, ExecutionEvent):
-                        await socket.send_data(msgspec.json.encode(happening).decode(), mode="text")
-            await socket.close()
+            if await _tell_while_there(socket, parts.events.follow(execution, found.client_id, after)):
+                await socket.close()
         except RuntimeFailure as failure:
             await socket.close(code=problems.close_code(failure), reason=failure.code)
         except WebSocketDisconnect:
             return
 
     return socket_of_execution
+
+
+async def _tell_while_there(socket: WebSocket[Any, Any, Any], happenings: Happenings) -> bool:
+    """Send events to their end; False when the reader has left before. Raises what following and sending raise.
+
+    Only who receives learns that a reader has left: an execution that waits for days has nothing to send.
+    """
+    telling = asyncio.create_task(_tell(socket, happenings))
+    leaving = asyncio.create_task(_until_gone(socket))
+    try:
+        await asyncio.wait((telling, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        telling.cancel()
+        leaving.cancel()
+        await asyncio.wait((telling, leaving))
+    if telling.cancelled():
+        return False
+    telling.result()
+    return True
+
+
+async def _tell(socket: WebSocket[Any, Any, Any], happenings: Happenings) -> None:
+    async with aclosing(happenings):
+        async for happening in happenings:
+            if isinstance(happening, ExecutionEvent):
+                await socket.send_data(msgspec.json.encode(happening).decode(), mode="text")
+
+
+async def _until_gone(socket: WebSocket[Any, Any, Any]) -> None:
+    """Nothing is expected of a reader, so what it says is dropped."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
 
 
 def _stream(parts: Parts, request: ClientRequest, after: int) -> Stream:
