@@ -1,4 +1,7 @@
-"""Around every HTTP request: a span of its trace, its figures, and headers that keep browsers careful."""
+"""Around every HTTP request: a span of its trace, its figures, and headers that keep browsers careful.
+
+HEAD is answered wherever GET is, with the same headers and no body.
+"""
 
 import time
 
@@ -40,16 +43,23 @@ class Access:
             await self._app(scope, receive, send)
             return
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        is_head, is_told = method == "HEAD", False
+        if is_head:
+            scope = {**scope, "method": "GET"}
         began = time.perf_counter()
         status = 500
 
         async def send_carefully(message: Scope) -> None:
-            nonlocal status
+            nonlocal status, is_told
+            if is_told:
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
                 present = {name.lower() for name, _ in message.get("headers", ())}
                 more = [(name, value) for name, value in _CAREFUL.items() if name not in present]
                 message = {**message, "headers": [*message.get("headers", ()), *more]}
+            elif is_head:
+                message, is_told = {**message, "body": b"", "more_body": False}, True
             await send(message)
 
         with self._tracing.span(f"HTTP {method}", parent=_trace_headers(scope), kind=SpanKind.SERVER) as span:

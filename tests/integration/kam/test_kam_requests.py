@@ -325,3 +325,22 @@ async def test_the_api_describes_files_and_figures_as_what_they_are(kam: Gateway
         "source": {"type": "string", "format": "binary"}
     }
     assert "404" in paths["/api/kam/templates/{name}/simulate"]["post"]["responses"]
+
+
+async def test_head_is_answered_as_get_is_without_the_body(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    order = {"selected_template": "content_granulation_course", "parameters": {"topic": "bees"}}
+    started = (await alice.post("/api/kam/orders", json=order)).json()
+    deliverable = await kam.orchestrator.complete(started["execution_id"], await kam.store_structure())
+    await alice.get(f"/api/kam/requests/{started['request_id']}")
+    events = f"/api/kam/requests/{started['request_id']}/events"
+
+    for path in ("/", "/health", "/schema", "/api/kam/requests", f"/api/kam/deliverables/{deliverable.deliverable_id}"):
+        got, head = await alice.get(path), await alice.head(path)
+        assert (head.status_code, head.content) == (200, b""), path
+        assert (head.headers["content-type"], head.headers["content-length"]) == (
+            got.headers["content-type"],
+            got.headers["content-length"],
+        )
+    assert (await alice.head(events)).headers["content-type"].startswith("text/event-stream")
+    assert (await alice.head("/api/kam/orders")).status_code == 405
+    assert (await alice.head("/api/kam/requests/req_unknown")).status_code == 404

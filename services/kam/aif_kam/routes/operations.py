@@ -4,8 +4,6 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import MediaType, Request, Response, Router, get
-from litestar.enums import HttpMethod
-from litestar.handlers import route
 from litestar.params import QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
@@ -30,9 +28,8 @@ def open_routes(parts: Parts) -> Router:
             return Response(page, media_type=MediaType.HTML, headers=policy)
         return Response({"name": "AI Factory", "version": parts.version, "places": PLACES}, media_type=MediaType.JSON)
 
-    @route(
+    @get(
         "/health",
-        http_method=[HttpMethod.GET, HttpMethod.HEAD],
         security=[{}],
         responses=problems.described_as(HealthReport, HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE),
         summary="Whether this process is well",
@@ -41,9 +38,8 @@ def open_routes(parts: Parts) -> Router:
         report = await parts.health.report()
         return Response(report, status_code=problems.health_status(is_well=report.status == "ok"))
 
-    @route(
+    @get(
         "/metrics",
-        http_method=[HttpMethod.GET, HttpMethod.HEAD],
         security=[{}],
         media_type=METRICS_MEDIA_TYPE,
         summary="Figures for Prometheus",
