@@ -1,5 +1,6 @@
 """Whatever is wrong, the answer is a problem document that names the field and the mend, and nothing is stored half."""
 
+import gzip
 import json
 from typing import Any
 
@@ -165,6 +166,27 @@ async def test_a_broken_multipart_body_is_refused(alice: httpx.AsyncClient, body
     refused = await alice.post("/api/kam/sources", content=body, headers=headers)
 
     assert (refused.status_code, refused.json()["type"]) == (400, "urn:aif:problem:malformed_body")
+    assert refused.json()["errors"][0]["field"] == "source"
+    assert "curl -F source=@FILE" in refused.json()["errors"][0]["mend"]
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        (REQUESTS, "application/json"),
+        ("/api/kam/pipelines", "application/yaml"),
+        ("/api/kam/sources?file_name=bees.md", "text/markdown"),
+        ("/api/kam/sources", "multipart/form-data; boundary=x"),
+    ],
+)
+async def test_a_compressed_body_is_named_as_what_it_is(alice: httpx.AsyncClient, path: str, media_type: str) -> None:
+    headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
+
+    refused = await alice.post(path, content=gzip.compress(b"{}"), headers=headers)
+    plain = await alice.post(REQUESTS, json={}, headers={"Content-Encoding": "identity"})
+
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (415, "Content-Encoding")
+    assert plain.status_code == 201
 
 
 @pytest.mark.parametrize(

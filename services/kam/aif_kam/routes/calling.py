@@ -54,6 +54,7 @@ class StrictJson(AbstractDTO[Body], Generic[Body]):
     config = DTOConfig()
 
     def decode_bytes(self, value: bytes) -> Body:
+        plain_body(self.asgi_connection)
         media_type = self.asgi_connection.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type not in ("", "application/json") and not media_type.endswith("+json"):
             message = f"the body is {media_type}, but JSON is due"
@@ -81,6 +82,15 @@ class StrictJson(AbstractDTO[Body], Generic[Body]):
     @classmethod
     def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
         return False
+
+
+def plain_body(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    """Raises UnsupportedBody for a compressed one: how large it is would be known too late."""
+    coding = connection.headers.get("content-encoding", "identity")
+    if coding.strip().lower() not in ("", "identity"):
+        message = f"the body is encoded as {coding[:40]!r}, but none is read here"
+        mistake = FieldMistake(field="Content-Encoding", message=message, mend="send it uncompressed, without this header")
+        raise UnsupportedBody(message, mistakes=(mistake,))
 
 
 def key_guard(identity: Identity) -> Guard:

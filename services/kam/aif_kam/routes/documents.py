@@ -27,6 +27,7 @@ from aif_kam.routes.calling import (
     known_id,
     name_cursor,
     named_client,
+    plain_body,
 )
 from aif_kam.source_intake import MAX_FILE_BYTES
 from aif_kam.sources.reading import FileToRead
@@ -113,6 +114,7 @@ def document_routes(parts: Parts) -> Router:
 
 
 async def _uploaded(request: CallerRequest, file_name: str | None) -> tuple[bytes, FileToRead]:
+    plain_body(request)
     media_type = request.headers.get("content-type", "")
     if not media_type.lower().startswith("multipart/form-data"):
         return await request.body(), FileToRead(file_name=_plain_name(file_name), media_type=media_type or None)
@@ -121,14 +123,18 @@ async def _uploaded(request: CallerRequest, file_name: str | None) -> tuple[byte
     except (ClientException, ValueError) as wrong:
         if isinstance(wrong, ClientException) and wrong.status_code != problems.MALFORMED:
             raise
-        raise MalformedBody("the multipart body cannot be read: " + str(wrong)[:100]) from wrong
+        reason = wrong.detail if isinstance(wrong, ClientException) else str(wrong)
+        raise _unreadable_form(f"the multipart body cannot be read: {reason[:100]}") from wrong
     files = [value for value in form.values() if isinstance(value, UploadFile)]
     if len(files) != 1:
-        message = f"the multipart body holds {len(files)} files, but one is due"
-        mend = "send one document in the form field `source`, for example curl -F source=@FILE"
-        raise MalformedBody(message, mistakes=(FieldMistake(field="source", message=message, mend=mend),))
+        raise _unreadable_form(f"the multipart body holds {len(files)} files, but one is due")
     name = _plain_name(files[0].filename or file_name)
     return await files[0].read(), FileToRead(file_name=name, media_type=files[0].content_type)
+
+
+def _unreadable_form(message: str) -> MalformedBody:
+    mend = "send one document in the form field `source`, for example curl -F source=@FILE"
+    return MalformedBody(message, mistakes=(FieldMistake(field="source", message=message, mend=mend),))
 
 
 def _plain_name(name: str | None) -> str | None:

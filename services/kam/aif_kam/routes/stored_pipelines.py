@@ -22,6 +22,7 @@ from aif_kam.routes.calling import (
     PageCursor,
     named_client,
     page_cursor,
+    plain_body,
     without_nul,
 )
 
@@ -56,6 +57,7 @@ def stored_pipeline_routes(parts: Parts) -> Router:
         client_id: OfClient = None,
     ) -> Response[bytes]:
         owner = request.auth.owner(named_client(client_id))
+        plain_body(request)
         document = document_text(await request.body(), request.headers.get("content-type", ""))
         if owner is not None and request.auth.client_id is None:
             await parts.identity.require_client(owner)
