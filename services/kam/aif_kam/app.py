@@ -1,13 +1,14 @@
 """The HTTP app: routes, problem documents, limits, its own description."""
 
-from typing import cast
+from typing import Any, cast
 
-from litestar import Litestar, Router
+from litestar import Litestar, Response, Router
 from litestar.config.app import AppConfig
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from aif_kam import problems
 from aif_kam.access import Access
@@ -94,8 +95,17 @@ def _description(version: str) -> OpenAPIConfig:
         title="AI Factory",
         version=version,
         description="Orders in, deliverables out. Errors are problem documents (RFC 9457).",
-        path="/schema",
+        openapi_router=Router(
+            "/schema", route_handlers=[], include_in_schema=False, dto=None, return_dto=None, after_request=_without_pages
+        ),
         render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         components=Components(security_schemes={"ApiKey": scheme}),
         security=[{"ApiKey": []}],
     )
+
+
+async def _without_pages(response: Response[Any]) -> Response[Any]:
+    """Below the description the framework answers with a page of its own what there is not."""
+    if response.status_code == HTTP_404_NOT_FOUND:
+        raise NotFoundException
+    return response
