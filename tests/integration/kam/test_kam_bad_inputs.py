@@ -193,6 +193,7 @@ async def test_a_compressed_body_is_named_as_what_it_is(alice: httpx.AsyncClient
     ("method", "path", "status", "code"),
     [
         ("GET", "/nothing/here", 404, "no_such_address"),
+        ("GET", "/schema/swagger", 404, "no_such_address"),
         ("PATCH", "/api/kam/requests", 405, "method_not_allowed"),
         ("GET", "/api/kam/requests/req_unknown", 404, "unknown_request"),
         ("GET", "/api/kam/requests/%00", 404, "not_found"),
@@ -205,6 +206,7 @@ async def test_a_compressed_body_is_named_as_what_it_is(alice: httpx.AsyncClient
         ("GET", "/api/kam/requests?status=dancing", 422, "invalid_input"),
         ("GET", "/api/kam/requests?cursor=%00", 422, "invalid_input"),
         ("GET", "/worker-insights?analysis_period=soon", 422, "invalid_input"),
+        ("GET", "/worker-insights?worker_name=%00", 422, "invalid_input"),
     ],
 )
 async def test_a_bad_address_is_answered_with_a_problem(

@@ -103,8 +103,8 @@ async def test_calls_are_searched_by_all_that_an_address_says(kam: GatewayUnderT
         "outcome": "in_doubt",
         "basis": "usage",
         "in_doubt": "true",
-        "from": "2026-11-01T00:00:00Z",
-        "to": "2026-12-01T00:00:00Z",
+        "from": "2026-11-01T00:00:00.000Z",
+        "to": "2026-12-01T00:00:00.000Z",
         "cursor": "1/exec_0",
         "limit": "7",
     }
@@ -152,8 +152,8 @@ async def test_the_log_is_listed_by_all_that_an_address_says(kam: GatewayUnderTe
         "actor": "key_1",
         "client_id": "acme",
         "execution_id": "exec_1",
-        "from": "2026-11-01T00:00:00Z",
-        "to": "2026-12-01T00:00:00Z",
+        "from": "2026-11-01T00:00:00.000Z",
+        "to": "2026-12-01T00:00:00.000Z",
         "cursor": "9",
         "limit": "7",
     }
@@ -164,6 +164,18 @@ async def test_the_log_is_listed_by_all_that_an_address_says(kam: GatewayUnderTe
     renamed = {"from": "recorded_after", "to": "recorded_before"}
     question = {renamed.get(name, name): value for name, value in wanted.items()}
     assert msgspec.to_builtins(asked.questions[0]) == {**question, "limit": 7}
+
+
+@pytest.mark.parametrize("path", [CALLS, AUDIT])
+@pytest.mark.parametrize("field", ["from", "to"])
+async def test_a_time_that_is_none_is_named_as_the_address_names_it(
+    kam: GatewayUnderTest, asked: Asked, path: str, field: str
+) -> None:
+    async with kam.client("admin") as admin:
+        refused = await admin.get(path, params={field: "yesterday"})
+
+    assert (refused.status_code, [each["field"] for each in refused.json()["errors"]]) == (422, [field])
+    assert asked.questions == []
 
 
 async def test_the_log_is_verified_with_and_without_a_head(kam: GatewayUnderTest, asked: Asked) -> None:

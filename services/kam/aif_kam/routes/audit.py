@@ -9,7 +9,7 @@ from litestar.status_codes import HTTP_200_OK
 from aif_contracts.audit import AuditPage, AuditVerdict, ListAudit, Severity, VerifyAudit
 from aif_kam import problems
 from aif_kam.parts import Parts
-from aif_kam.routes.calling import CallerRequest, PageCursor, StrictJson, page_cursor, require_admin, without_nul
+from aif_kam.routes.calling import CallerRequest, PageCursor, StrictJson, page_cursor, query_moment, require_admin, without_nul
 from aif_kam.routes.steering import OptionalBody
 
 _LONGEST = 200
@@ -39,8 +39,8 @@ def audit_routes(parts: Parts) -> Router:
             actor=without_nul(actor, field="actor"),
             client_id=without_nul(client_id, field="client_id"),
             execution_id=without_nul(execution_id, field="execution_id"),
-            recorded_after=recorded_after,
-            recorded_before=recorded_before,
+            recorded_after=query_moment(recorded_after, field="from"),
+            recorded_before=query_moment(recorded_before, field="to"),
             cursor=page_cursor(cursor),
             limit=limit,
         )

@@ -19,6 +19,8 @@ from aif_kam.body_fields import read_body
 from aif_kam.failures import NotAllowed, NotFound, UnsupportedBody, invalid
 from aif_kam.idempotency import HEADER, KeyedCall, keyed_call
 from aif_kam.identity import Caller, Identity, Scope
+from aif_kam.start_times import moment_of
+from aif_runtime.clock import rfc3339
 
 API_KEY_HEADER = "X-API-Key"
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
@@ -149,6 +151,11 @@ def without_nul(text: str | None, *, field: str) -> str | None:
     if text is not None and "\x00" in text:
         raise invalid(field, "holds a NUL character", "remove it")
     return text
+
+
+def query_moment(text: str | None, *, field: str) -> str | None:
+    """A time out of a query, in UTC. Raises InvalidInput naming `field`, as the caller wrote it."""
+    return None if text is None else rfc3339(moment_of(text, field=field))
 
 
 def page_cursor(text: str | None) -> str | None:

@@ -20,6 +20,7 @@ from aif_kam.routes.calling import (
     StrictJson,
     named_client,
     page_cursor,
+    query_moment,
     require_admin,
     without_nul,
 )
@@ -72,8 +73,8 @@ def call_routes(parts: Parts) -> Router:
             outcome=outcome,
             basis=basis,
             in_doubt=in_doubt,
-            booked_from=booked_from,
-            booked_to=booked_to,
+            booked_from=query_moment(booked_from, field="from"),
+            booked_to=query_moment(booked_to, field="to"),
             cursor=page_cursor(cursor),
             limit=limit,
         )

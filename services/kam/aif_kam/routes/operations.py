@@ -12,7 +12,7 @@ from aif_kam import problems
 from aif_kam.failures import invalid
 from aif_kam.landing import CONTENT_SECURITY_POLICY, PLACES, landing_page
 from aif_kam.parts import Parts
-from aif_kam.routes.calling import CallerRequest
+from aif_kam.routes.calling import CallerRequest, without_nul
 from aif_runtime.health import HealthReport
 from aif_runtime.metrics import METRICS_MEDIA_TYPE, metrics_page
 
@@ -61,8 +61,9 @@ def insight_routes(parts: Parts) -> Router:
         worker_name: Annotated[str | None, QueryParameter(max_length=64)] = None,
         analysis_period: Annotated[str, QueryParameter(description="Hours or days, for example 24h or 7d")] = "7d",
     ) -> WorkerInsights:
+        worker = without_nul(worker_name, field="worker_name")
         try:
-            query = msgspec.convert({"worker_name": worker_name, "analysis_period": analysis_period}, InsightsQuery)
+            query = msgspec.convert({"worker_name": worker, "analysis_period": analysis_period}, InsightsQuery)
         except msgspec.ValidationError as wrong:
             raise invalid(
                 "analysis_period", f"is {analysis_period[:40]!r}", "write hours or days, for example 24h or 7d"

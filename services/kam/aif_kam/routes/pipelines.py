@@ -25,10 +25,9 @@ from aif_kam.routes.calling import (
     known_id,
     named_client,
     page_cursor,
+    query_moment,
     without_nul,
 )
-from aif_kam.start_times import moment_of
-from aif_runtime.clock import rfc3339
 
 MAX_PIPELINES = 100
 _TEXT = "Part of the id, the template's name or a text among the parameters, in any case"
@@ -88,8 +87,8 @@ def pipeline_routes(parts: Parts) -> Router:
             status=status,
             template=template,
             request_id=without_nul(request_id, field="request_id"),
-            created_after=_moment(created_after, field="created_after"),
-            created_before=_moment(created_before, field="created_before"),
+            created_after=query_moment(created_after, field="created_after"),
+            created_before=query_moment(created_before, field="created_before"),
             text=without_nul(text, field="text"),
             cursor=page_cursor(cursor),
             limit=limit,
@@ -127,7 +126,3 @@ def pipeline_routes(parts: Parts) -> Router:
 
     handlers = [execute, list_pipelines, read, result, cancel]
     return Router("/api/v1/ai/pipelines", route_handlers=handlers, tags=["pipelines"])
-
-
-def _moment(text: str | None, *, field: str) -> str | None:
-    return None if text is None else rfc3339(moment_of(text, field=field))
