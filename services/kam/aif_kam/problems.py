@@ -38,6 +38,8 @@ RETRY_AFTER_SECONDS = 2
 PROBLEM_TYPE = "urn:aif:problem:"
 MALFORMED = HTTPStatus.BAD_REQUEST
 
+_CUT_OFF = "client disconnected prematurely"
+"""How the framework calls a caller that has gone in the middle of a body: no mistake of ours."""
 _SHAPES = Redactor()
 """A problem repeats what the caller wrote, and ends in other people's logs: what looks like a secret is masked."""
 _log = structlog.get_logger()
@@ -195,23 +197,23 @@ QUERY = (HTTPStatus.UNPROCESSABLE_ENTITY,)
 
 
 def on_kam_failure(request: Request[Any, Any, Any], failure: KamFailure) -> Response[Problem]:
-    return _response(problem_of(failure, instance=request.url.path), failure.retry_after_seconds)
+    return _response(problem_of(failure, instance=request.scope["path"]), failure.retry_after_seconds)
 
 
 def on_runtime_failure(request: Request[Any, Any, Any], failure: RuntimeFailure) -> Response[Problem]:
     """The broker, the database or the blob store: away for now, or broken in a way that is ours to find."""
     if not failure.retryable:
         return on_bug(request, failure)
-    _log.warning("request_unavailable", code=failure.code, path=request.url.path, reason=str(failure))
+    _log.warning("request_unavailable", code=failure.code, path=request.scope["path"], reason=str(failure))
     names = {"bus_unavailable": "the message broker", "no_answer": "a service", "blob_store_unavailable": "the blob store"}
     detail = f"{names.get(failure.code, 'the database')} does not answer; try again in a moment"
-    problem = _problem(HTTPStatus.SERVICE_UNAVAILABLE, failure.code, detail, request.url.path)
+    problem = _problem(HTTPStatus.SERVICE_UNAVAILABLE, failure.code, detail, request.scope["path"])
     return _response(problem, RETRY_AFTER_SECONDS)
 
 
 def on_http_exception(request: Request[Any, Any, Any], failure: HTTPException) -> Response[Problem]:
     """The framework's own: unknown address, method, query, body too large."""
-    path = request.url.path
+    path = request.scope["path"]
     match HTTPStatus(failure.status_code):
         case HTTPStatus.NOT_FOUND:
             problem = _problem(HTTPStatus.NOT_FOUND, "no_such_address", f"there is nothing at {path}; see /schema", path)
@@ -231,6 +233,8 @@ def on_http_exception(request: Request[Any, Any, Any], failure: HTTPException) -
                 path,
                 _mistakes(failure),
             )
+        case HTTPStatus.INTERNAL_SERVER_ERROR if failure.detail == _CUT_OFF:
+            problem = problem_of(MalformedBody("the connection ended before the body did"), instance=path)
         case status if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             problem = _problem(HTTPStatus.BAD_REQUEST, "malformed_request", "the request cannot be read", path)
         case _:
@@ -242,9 +246,12 @@ def on_http_exception(request: Request[Any, Any, Any], failure: HTTPException) -
 
 
 def on_bug(request: Request[Any, Any, Any], failure: Exception) -> Response[Problem]:
-    _log.error("request_failed", path=request.url.path, method=request.method, exc_info=failure)
+    _log.error("request_failed", path=request.scope["path"], method=request.method, exc_info=failure)
     problem = _problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "this is a mistake of ours; it has been logged", request.url.path
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "this is a mistake of ours; it has been logged",
+        request.scope["path"],
     )
     return _response(problem, None)
 

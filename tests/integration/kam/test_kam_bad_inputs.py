@@ -1,5 +1,6 @@
 """Whatever is wrong, the answer is a problem document that names the field and the mend, and nothing is stored half."""
 
+import asyncio
 import gzip
 import json
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
+from support.waiting import eventually
 
 COURSE = "content_granulation_course"
 ORDERS = "/api/kam/orders"
@@ -274,3 +276,29 @@ async def test_a_good_document_after_bad_ones_is_read(kam: GatewayUnderTest, ali
     read = await alice.post("/api/kam/sources?file_name=bees.md", content=BEES.encode())
 
     assert read.status_code == 201
+
+
+@pytest.mark.parametrize("host", ["kam:99999999", "kam:x", "[::1"])
+async def test_a_strange_host_header_changes_no_answer(alice: httpx.AsyncClient, host: str) -> None:
+    landing = await alice.get("/", headers={"Host": host, "Accept": "text/html"})
+    refused = await alice.get("/api/kam/requests/nothing", headers={"Host": host})
+    keyed = await alice.post(REQUESTS, json={}, headers={"Host": host, "Idempotency-Key": "once"})
+
+    assert (landing.status_code, refused.status_code, keyed.status_code) == (200, 404, 201)
+    assert refused.json()["instance"] == "/api/kam/requests/nothing"
+
+
+async def test_a_caller_that_leaves_in_the_middle_of_a_body_is_no_mistake_of_ours(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    _reader, writer = await asyncio.open_connection("127.0.0.1", int(kam.url.rpartition(":")[2]))
+    key = alice.headers["X-API-Key"]
+    writer.write(f"POST {REQUESTS} HTTP/1.1\r\nHost: kam\r\nX-API-Key: {key}\r\nContent-Length: 9\r\n\r\n{{".encode())
+    await writer.drain()
+    writer.close()
+
+    async def counted() -> bool:
+        return f'method="POST",route="{REQUESTS}",status="400"' in (await alice.get("/metrics")).text
+
+    await eventually(counted)
+    assert 'status="500"' not in (await alice.get("/metrics")).text

@@ -166,4 +166,4 @@ def page_cursor(text: str | None) -> str | None:
 
 
 def keyed(request: CallerRequest, client_id: str, key: str | None, body: bytes) -> KeyedCall | None:
-    return keyed_call(client_id=client_id, key=key, target=f"{request.method} {request.url.path}", body=body)
+    return keyed_call(client_id=client_id, key=key, target=f"{request.method} {request.scope['path']}", body=body)

@@ -23,7 +23,8 @@ def open_routes(parts: Parts) -> Router:
     @get("/", include_in_schema=False)
     async def landing(request: Request[Any, Any, Any]) -> Response[Any]:
         if "text/html" in request.headers.get("accept", ""):
-            page = landing_page(version=parts.version, address=str(request.base_url))
+            host = request.headers.get("host") or "{}:{}".format(*(request.scope["server"] or ("localhost", "")))
+            page = landing_page(version=parts.version, address=f"{request.scope['scheme']}://{host}")
             policy = {"content-security-policy": CONTENT_SECURITY_POLICY}
             return Response(page, media_type=MediaType.HTML, headers=policy)
         return Response({"name": "AI Factory", "version": parts.version, "places": PLACES}, media_type=MediaType.JSON)

@@ -44,7 +44,7 @@ def steering_routes(parts: Parts) -> Router:
         found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
         call = keyed(request, found.client_id, idempotency_key, await request.body())
         reason = (data or Pause()).reason
-        return problems.response_of(await parts.steering.pause(found, reason, call, request.url.path))
+        return problems.response_of(await parts.steering.pause(found, reason, call, request.scope["path"]))
 
     @post(
         "/{execution_id:str}/resume",
@@ -57,7 +57,7 @@ def steering_routes(parts: Parts) -> Router:
     ) -> Response[bytes]:
         found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
         call = keyed(request, found.client_id, idempotency_key, await request.body())
-        return problems.response_of(await parts.steering.resume(found, call, request.url.path))
+        return problems.response_of(await parts.steering.resume(found, call, request.scope["path"]))
 
     @post(
         "/{execution_id:str}/approve",
@@ -99,7 +99,7 @@ def steering_routes(parts: Parts) -> Router:
         found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
         call = keyed(request, found.client_id, key, await request.body())
         answer = await parts.steering.decide(
-            found, decision, call, request.url.path, approved=approved, decided_by=request.auth.signature
+            found, decision, call, request.scope["path"], approved=approved, decided_by=request.auth.signature
         )
         return problems.response_of(answer)
 
