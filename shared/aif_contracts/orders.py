@@ -10,6 +10,8 @@ from aif_contracts.metering import CostLines, Metrics, Tokens
 from aif_contracts.money import UsdText
 from aif_contracts.packets import CeilingReason, Priority, QualityTier
 
+LARGEST_PARAMETERS_BYTES = 64 * 1024
+"""Of an execution's parameters as JSON. A long text is a source, and goes by reference."""
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ClientId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 IdempotencyKey = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,200}$")]

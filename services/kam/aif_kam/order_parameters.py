@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from aif_contracts.blobs import BlobRef
 from aif_contracts.money import usd_text
-from aif_contracts.orders import FieldMistake, TemplateView
+from aif_contracts.orders import LARGEST_PARAMETERS_BYTES, FieldMistake, TemplateView
 from aif_kam.failures import InvalidInput
 from aif_kam.source_intake import SourceIntake
 from aif_kam.source_store import NewSource
@@ -107,6 +107,8 @@ def check_wishes(template: TemplateView, given: Mapping[str, Any], field: str) -
         mend = "upload a recording to /api/kam/sources and give its source_id as source"
         mistakes.append(_mistake(f"{field}.{SOURCE_TEXT}", f"{template.name} works on recordings, not on text", mend))
     values, found = _checked(template, wishes, has_source=source is not None or text is not None, field=field)
+    if not found:
+        found = _too_large(values, field)
     return CheckedWishes(
         values=values,
         source_id=source if isinstance(source, str) else None,
@@ -190,6 +192,15 @@ def _checked(
     values = dict(checked.values)
     values.pop(SOURCE, None)
     return values, mistakes
+
+
+def _too_large(values: Mapping[str, Any], field: str) -> list[FieldMistake]:
+    """Nothing is stored that the orchestrator would refuse, least of all a thousand times for a batch."""
+    size = len(msgspec.json.encode(values))
+    if size <= LARGEST_PARAMETERS_BYTES:
+        return []
+    message = f"the parameters are {size} bytes long; {LARGEST_PARAMETERS_BYTES} are allowed"
+    return [_mistake(field, message, f"send a long text as a source document, in {SOURCE} or {SOURCE_TEXT}")]
 
 
 def _field(path: str, field: str) -> str:

@@ -7,14 +7,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from aif_contracts.money import ZERO, UsdText, usd
-from aif_contracts.orders import Execute, FieldMistake, Refusal
+from aif_contracts.orders import LARGEST_PARAMETERS_BYTES, Execute, FieldMistake, Refusal
 from aif_orchestrator.engine.plans import Plans, UnknownTemplate
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.execution.assignee import worker_of
 from aif_pipelines.failures import ExpressionFailed, PipelineInvalid
 from aif_pipelines.plan import Plan, RefusalPlan
-
-LARGEST_PARAMETERS_BYTES = 64 * 1024
 
 
 class Admitted(Struct, frozen=True, kw_only=True):

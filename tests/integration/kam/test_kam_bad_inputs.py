@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
+from integration.kam.orchestrator_stand_in import COURSE as STOCK
 from support.waiting import eventually
 
 COURSE = "content_granulation_course"
@@ -302,3 +304,28 @@ async def test_a_caller_that_leaves_in_the_middle_of_a_body_is_no_mistake_of_our
 
     await eventually(counted)
     assert 'status="500"' not in (await alice.get("/metrics")).text
+
+
+async def test_parameters_that_nobody_would_admit_are_refused_before_anything_is_stored(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    schema = {"type": "object", "properties": {"letter": {"type": "string"}}}
+    kam.orchestrator.library.templates.append(
+        msgspec.structs.replace(STOCK, name="letters", structure_type=None, parameters=schema)
+    )
+    ordered = {"selected_template": "letters"}
+    letter = {"letter": "x" * 70_000}
+    calls: list[tuple[str, dict[str, Any], str]] = [
+        (ORDERS, {**ordered, "parameters": letter}, "parameters"),
+        ("/api/kam/batches", {**ordered, "inputs": [{}, letter]}, "inputs[1]"),
+        ("/api/kam/batches", {**ordered, "inputs": [{}], "parameters": letter}, "inputs[0]"),
+        ("/api/kam/schedules", {**ordered, "name": "x", "cron": "0 6 * * *", "parameters": letter}, "parameters"),
+        ("/api/kam/templates/letters/simulate", {"parameters": letter}, "parameters"),
+    ]
+
+    for path, body, field in calls:
+        refused = await alice.post(path, json=body)
+        assert (refused.status_code, [each["field"] for each in refused.json()["errors"]]) == (422, [field]), path
+        assert "source document" in refused.json()["errors"][0]["mend"]
+    for things in ("requests", "batches", "schedules"):
+        assert (await alice.get(f"/api/kam/{things}")).json()[things] == []
