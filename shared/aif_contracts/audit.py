@@ -33,7 +33,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
     """Published on the audit subject of its origin; taken into the log once under its id."""
 
     audit_id: Annotated[str, Meta(min_length=1, max_length=200)]
-    action: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
+    action: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{0,63}$(?!\n)")]
     severity: Severity
     actor: Annotated[str, Meta(min_length=1, max_length=200)]
     """Who did it: `api_key:<id>`, `worker:<name>`, `service:<name>`."""
@@ -51,7 +51,7 @@ class AuditHead(Struct, frozen=True, kw_only=True):
 
     sequence: Annotated[int, Meta(ge=0)]
     """0 for the empty log."""
-    hash: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    hash: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class AuditRow(Struct, frozen=True, kw_only=True):

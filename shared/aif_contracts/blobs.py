@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-Sha256Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Sha256Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 INLINE_LIMIT_BYTES = 8 * 1024
 """Up to this size the bytes ride inside the reference, unless a packet asks for less."""

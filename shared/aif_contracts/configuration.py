@@ -31,13 +31,13 @@ PRICES = "prices"
 ACTION_SWITCHES = ("primary_model", "fallback_model", "enable_fallback")
 """Last words of `agent.<action>.<switch>`."""
 
-ModelName = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,200}$", description="A model as its provider names it")]
+ModelName = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,200}$(?!\n)", description="A model as its provider names it")]
 RequestsPerMinute = Annotated[int, Meta(ge=1, le=1_000_000)]
 ShortText = Annotated[str, Meta(max_length=200)]
 LongText = Annotated[str, Meta(max_length=4000)]
-WebAddress = Annotated[str, Meta(max_length=500, pattern=r"^(https?://[^\s]+)?$", description="https://… or empty")]
+WebAddress = Annotated[str, Meta(max_length=500, pattern=r"^(https?://[^\s]+)?$(?!\n)", description="https://… or empty")]
 LanguageTag = Annotated[
-    str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", description="A language by its tag, for example de-AT")
+    str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$(?!\n)", description="A language by its tag, for example de-AT")
 ]
 
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 UsdText = Annotated[
     str,
     Meta(
-        pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$",
+        pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$(?!\n)",
         description='US dollars as decimal text, for example "0.0001875"',
         examples=["0.0001875"],
     ),
@@ -23,7 +23,7 @@ UsdText = Annotated[
 SignedUsdText = Annotated[
     str,
     Meta(
-        pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$",
+        pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$(?!\n)",
         description="A change of an amount in US dollars, as decimal text",
         examples=["-0.0001875"],
     ),

@@ -12,9 +12,11 @@ from aif_contracts.packets import CeilingReason, Priority, QualityTier
 
 LARGEST_PARAMETERS_BYTES = 64 * 1024
 """Of an execution's parameters as JSON. A long text is a source, and goes by reference."""
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-ClientId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-IdempotencyKey = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,200}$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$(?!\n)")]
+ClientId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)")]
+ExecutionId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$(?!\n)")]
+"""A token of subjects, a part of blob keys."""
+IdempotencyKey = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,200}$(?!\n)")]
 
 
 class SubmittedOrder(Struct, frozen=True, kw_only=True):
@@ -37,16 +39,16 @@ class SubmittedOrder(Struct, frozen=True, kw_only=True):
 class Execute(Struct, frozen=True, kw_only=True):
     """Ask the orchestrator to start an execution. The same `execution_id` sent twice is one execution."""
 
-    execution_id: str
+    execution_id: ExecutionId
     client_id: ClientId
     template_name: Name
     parameters: dict[str, Any] = field(default_factory=dict)
     priority: Priority = Priority.NORMAL
-    request_id: str | None = None
-    template_version: str | None = None
+    request_id: Annotated[str, Meta(max_length=100)] | None = None
+    template_version: Annotated[str, Meta(max_length=100)] | None = None
     """None for the newest."""
-    workspace_id: str | None = None
-    tier: str = "standard"
+    workspace_id: ClientId | None = None
+    tier: Annotated[str, Meta(max_length=100)] = "standard"
     start_at: str | None = None
     """Not before this time, RFC 3339 with an offset, at most a year ahead; None for at once."""
     max_cost_usd: UsdText | None = None

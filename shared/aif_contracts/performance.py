@@ -104,5 +104,5 @@ class WorkerInsights(Struct, frozen=True, kw_only=True):
 
 class InsightsQuery(Struct, frozen=True, kw_only=True):
     worker_name: str | None = None
-    analysis_period: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}[hd]$")] = "7d"
+    analysis_period: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}[hd]$(?!\n)")] = "7d"
     """Hours or days, for example `24h` or `7d`."""

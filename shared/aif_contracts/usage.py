@@ -14,7 +14,7 @@ from aif_contracts.metering import CostLines, Tokens
 from aif_contracts.money import UsdText
 from aif_contracts.orders import ClientId, WorkerShare
 
-MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
+MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$(?!\n)"
 Month = Annotated[str, Meta(pattern=MONTH_PATTERN, description="A calendar month in UTC", examples=["2026-11"])]
 Filter = Annotated[str, Meta(min_length=1, max_length=200)]
 

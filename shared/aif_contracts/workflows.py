@@ -12,7 +12,7 @@ MOST_STEPS = 50
 StepId = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$",
+        pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$(?!\n)",
         description="Unique in its workflow: a letter, then up to 63 letters, digits, _ or -",
         examples=["fetch_orders"],
     ),

@@ -26,8 +26,8 @@ _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
 _MEND = "Write a price as text, in US dollars: for a million tokens, one minute of audio, one character, or one call."
 
-ByTokens = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6})?$", description="US dollars for a million tokens")]
-ByPiece = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(\.[0-9]{1,12})?$", description="US dollars")]
+ByTokens = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6})?$(?!\n)", description="US dollars for a million tokens")]
+ByPiece = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(\.[0-9]{1,12})?$(?!\n)", description="US dollars")]
 Named = Annotated[str, Meta(min_length=1, max_length=200)]
 
 

@@ -119,6 +119,22 @@ def only_outermost_loops_catch_everything(path: PurePosixPath, tree: ast.Module)
             yield Finding(node.lineno, f"{where} catches everything; an outermost loop has to be in {OUTERMOST_LOOPS.name}")
 
 
+def patterns_reach_to_the_end(path: PurePosixPath, tree: ast.Module) -> Iterator[Finding]:
+    """In Python `$` matches before a last newline, too: an id that ended with one became a subject that no broker takes, and
+    stopped whoever had to publish on it, for everybody. `$(?!\\n)` means the end here and wherever the schema is read."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.keyword(arg="pattern", value=ast.Constant(value=str() as text)):
+                pass
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str() as text)) if name.endswith("_PATTERN"):
+                pass
+            case _:
+                continue
+        if not text.endswith(("$(?!\n)", r"$(?!\n)", r"\Z")):
+            place = node.value if isinstance(node, ast.keyword) else node
+            yield Finding(place.lineno, f"{text!r} lets a last newline through, or more; end it with `$(?!\\n)`")
+
+
 RULES: tuple[Rule, ...] = (
     no_float_money,
     subjects_are_spelled_in_one_place,
@@ -126,6 +142,7 @@ RULES: tuple[Rule, ...] = (
     names_say_what_a_thing_is,
     sql_is_not_put_together,
     only_outermost_loops_catch_everything,
+    patterns_reach_to_the_end,
 )
 
 # Put together from parts, so that this file does not find itself.

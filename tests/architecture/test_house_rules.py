@@ -19,6 +19,7 @@ from architecture.house_rules import (
     no_traces_of_a_machine,
     only_outermost_loops_catch_everything,
     outermost_loops,
+    patterns_reach_to_the_end,
     pure_rooms_have_no_clock_and_no_chance,
     sql_is_not_put_together,
     subjects_are_spelled_in_one_place,
@@ -93,6 +94,9 @@ BAD: list[tuple[Rule, str, str]] = [
     (only_outermost_loops_catch_everything, "services/kam/aif_kam/orders.py", "try: f()\nexcept: pass"),
     (only_outermost_loops_catch_everything, "services/kam/aif_kam/orders.py", "try: f()\nexcept (OSError, Exception): pass"),
     (only_outermost_loops_catch_everything, "services/kam/aif_kam/orders.py", "with suppress(Exception): f()"),
+    (patterns_reach_to_the_end, "shared/aif_contracts/orders.py", "Name = Annotated[str, Meta(pattern='^[a-z]+$')]"),
+    (patterns_reach_to_the_end, "shared/aif_contracts/orders.py", "Name = Annotated[str, Meta(pattern='^[a-z]+')]"),
+    (patterns_reach_to_the_end, "shared/aif_contracts/usage.py", "MONTH_PATTERN = '^[0-9]+$'"),
 ]
 
 GOOD: list[tuple[Rule, str, str]] = [
@@ -114,6 +118,9 @@ GOOD: list[tuple[Rule, str, str]] = [
     (sql_is_not_put_together, "services/kam/aif_kam/store.py", "fetch('SELECT 1'); f'Select one of {these}'"),
     (only_outermost_loops_catch_everything, "services/kam/aif_kam/orders.py", "try: f()\nexcept OSError: pass"),
     (only_outermost_loops_catch_everything, "services/kam/aif_kam/orders.py", "try: f()\nexcept BaseException:\n    raise"),
+    (patterns_reach_to_the_end, "shared/aif_contracts/orders.py", r"Name = Annotated[str, Meta(pattern=r'^[a-z]+$(?!\n)')]"),
+    (patterns_reach_to_the_end, "shared/aif_pipelines/definition.py", r"Name = Annotated[str, Meta(pattern=r'^[a-z]+\Z')]"),
+    (patterns_reach_to_the_end, "services/kam/aif_kam/orders.py", "SHAPE = re.compile('^[a-z]+$')"),
 ]
 
 

@@ -13,7 +13,7 @@ from aif_runtime.assignment import Assignment, WorkFailure
 from aif_runtime.clock import Clock
 
 LONGEST_CHARACTERS = 5_000_000
-Language = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}$")]
+Language = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}$(?!\n)")]
 
 
 class TextOrder(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -15,6 +15,8 @@ Body = TypeVar("Body", bound=Struct)
 _ANY = msgspec.json.Decoder(Any)
 _MAX_SHOWN = 60
 MAX_DEPTH = 64
+_NO_LAST_NEWLINE = r"(?!\n)"
+"""Every pattern ends with it; it tells a person nothing."""
 
 
 def read_body(content: bytes, body_type: type[Body]) -> Body:
@@ -114,7 +116,7 @@ def _wanted(kind: msgspec.inspect.Type) -> str:
             return "send " + " or ".join(str(value) for value in values)
         case msgspec.inspect.StrType(max_length=max_length, pattern=pattern):
             limits = [f"of {max_length} characters at most"] if max_length is not None else []
-            limits += [f"that matches {pattern}"] if pattern is not None else []
+            limits += [f"that matches {pattern.removesuffix(_NO_LAST_NEWLINE)}"] if pattern is not None else []
             return " ".join(["send a text", *limits])
         case msgspec.inspect.FloatType(ge=low, le=high):
             return "send a number" + (f" from {low} to {high}" if low is not None and high is not None else "")

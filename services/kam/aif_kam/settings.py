@@ -21,7 +21,7 @@ class KamSettings(CommonSettings, frozen=True, kw_only=True):
     kam_port: Annotated[int, Meta(ge=0, le=65535, description="HTTP port; 0 takes any free one")] = 8420
     bootstrap_client_id: Annotated[
         str | None,
-        Meta(description="Client that exists from the first start on", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"),
+        Meta(description="Client that exists from the first start on", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)"),
     ] = None
     bootstrap_client_key: Annotated[Secret | None, Meta(description="That client's first API key")] = None
     bootstrap_admin_key: Annotated[Secret | None, Meta(description="The operator's first API key")] = None

@@ -267,6 +267,20 @@ async def test_the_products_of_a_client_have_a_limit_together(alice: httpx.Async
     assert (await alice.post("/api/kam/products", json={"name": "Small"})).status_code == 201
 
 
+async def test_an_id_that_ends_with_a_newline_is_none_and_keeps_no_configuration_from_the_bucket(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    async with pushing(kam):
+        refused = await alice.post("/api/kam/workspaces", json={"workspace_id": "spring\n", "name": "Spring"})
+        await alice.post("/api/kam/workspaces", json={"workspace_id": "summer", "name": "Summer"})
+
+        summer = {"workspace_id": "summer", "name": "Summer", "branding": {}, "ai_behaviour": {}, "funnels": {}}
+        await eventually_shown(kam, "client.alice.workspace.summer", summer)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "workspace_id"
+    assert refused.json()["errors"][0]["mend"] == "send a text that matches ^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+
+
 async def test_a_workspace_is_its_clients_alone(alice: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
     spring = {"workspace_id": "spring", "name": "Spring", "branding": {"colour": "yellow"}, "funnels": {"steps": ["visit"]}}
     added = await alice.post("/api/kam/workspaces", json=spring)

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
-from aif_contracts.orders import Accepted, Refusal
+from aif_contracts.orders import Accepted, Execute, Refusal
 from aif_contracts.packets import Cancelled, NotNoted, Proceed, Superseded
 from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.retention import Retention
@@ -135,6 +136,29 @@ async def test_two_replicas_share_the_work_and_an_execution_id_raced_between_the
         for n in range(10):
             await eventually(lambda n=n: rig.client.has_ended(f"exec_{n}"))  # type: ignore[misc]
     assert await rig.count("SELECT count(*) FROM executions WHERE status = 'completed'") == 10
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("execution_id", each) for each in ("", "a b", "a.b", "*", ">", "exec_1\n", "x" * 101)]
+    + [("client_id", "acme\n"), ("workspace_id", "a b"), ("request_id", "x" * 101), ("tier", "x" * 101)],
+)
+async def test_an_order_whose_ids_nobody_can_publish_or_store_is_refused_and_stops_nobody(
+    rig: Rig, field: str, value: str
+) -> None:
+    worker = HandWorker(rig.bus, paid=False)
+    await worker.register()
+    odd = Execute(execution_id="exec_1", client_id="acme", template_name="one_stage")
+    async with rig.orchestrator():
+        refused = await rig.client.order(replace(odd, **{field: value}))
+
+        assert isinstance(refused, Refusal)
+        assert refused.code == "malformed_message"
+        assert f"$.{field}" in refused.message
+        assert isinstance(await rig.client.execute("exec_2", "one_stage"), Accepted)
+        await worker.does_next({"made": True})
+        await eventually(lambda: rig.client.has_ended("exec_2"))
+    assert await rig.count("SELECT count(*) FROM executions") == 1
 
 
 async def test_another_clients_execution_does_not_exist(rig: Rig) -> None:

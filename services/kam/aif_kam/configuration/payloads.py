@@ -16,7 +16,8 @@ from aif_runtime.clock import rfc3339
 
 Version = Annotated[int, Meta(ge=0)]
 Email = Annotated[
-    str, Meta(max_length=254, pattern=r"^([^@\s]+@[^@\s]+)?$", description="An e-mail address, or empty", examples=["a@b.eu"])
+    str,
+    Meta(max_length=254, pattern=r"^([^@\s]+@[^@\s]+)?$(?!\n)", description="An e-mail address, or empty", examples=["a@b.eu"]),
 ]
 Part = TypeVar("Part", bound=Struct)
 
@@ -61,7 +62,7 @@ class ProfileView(Profile, frozen=True, kw_only=True):
 class AccountWish(Struct, frozen=True, kw_only=True):
     """What is left out stays as it is."""
 
-    tier: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$", examples=["free", "standard"])] | None = None
+    tier: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$(?!\n)", examples=["free", "standard"])] | None = None
     """`free` has cheap models only, whatever an order wishes; every other tier has all."""
     coins: Annotated[int, Meta(ge=0, le=1_000_000_000_000)] | None = None
     """Shown in the profile. What AI work may take is the budget's energy."""

@@ -19,7 +19,7 @@ def audit_routes(parts: Parts) -> Router:
     @get("/", responses=problems.documented(*problems.OPERATOR, *problems.QUERY), summary="The audit log, newest first")
     async def list_audit(
         request: CallerRequest,
-        action: Annotated[str | None, QueryParameter(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")] = None,
+        action: Annotated[str | None, QueryParameter(pattern=r"^[A-Z][A-Z0-9_]{0,63}$(?!\n)")] = None,
         severity: FromQuery[Severity | None] = None,
         actor: Annotated[str | None, QueryParameter(max_length=_LONGEST, description="`api_key:…`, `worker:…`")] = None,
         client_id: Annotated[str | None, QueryParameter(max_length=_LONGEST)] = None,

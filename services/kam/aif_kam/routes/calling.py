@@ -23,7 +23,7 @@ from aif_kam.start_times import moment_of
 from aif_runtime.clock import rfc3339
 
 API_KEY_HEADER = "X-API-Key"
-NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$(?!\n)"
 CallerRequest = Request[None, Caller, State]
 IdempotencyHeader = Annotated[
     str | None,
