@@ -2,7 +2,8 @@
 
 The key is claimed in the transaction of the effect, so of many calls one has the effect and the others read its answer. Where
 the answer comes from the orchestrator, the key is bound to the execution first, and whoever gets the orchestrator's answer,
-the caller itself or the sweeper after a crash, writes it down. Where the effect itself is the orchestrator's, the key is
+the caller itself or the sweeper after a crash, writes it down. A refusal that asks to come again is no answer to keep: the
+call that comes again under the key is a first one. Where the effect itself is the orchestrator's, the key is
 claimed before the question and answered after it; a claim whose caller died is free again after ten seconds.
 """
 
@@ -110,6 +111,10 @@ class KeyStore:
 
     async def answer_execution(self, connection: Connection, execution_id: str, answer: Answer) -> None:
         await connection.execute(self._sql["answer_keys_of_execution"], execution_id, answer.status, answer.body)
+
+    async def release_execution(self, connection: Connection, execution_id: str) -> None:
+        """Nothing came of the execution, and its caller may come again under the same key."""
+        await connection.execute(self._sql["release_keys_of_execution"], execution_id)
 
     async def delete_expired(self, connection: Connection) -> None:
         await connection.execute(self._sql["delete_expired_keys"])

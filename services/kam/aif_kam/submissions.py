@@ -111,7 +111,10 @@ class Submissions:
                 await self._requests.mark_accepted(connection, execution_id, reply.template_version, reply.status)
             else:
                 await self._requests.mark_refused(connection, execution_id, stored_problem(Refused(reply)))
-            await self._keys.answer_execution(connection, execution_id, answer)
+            if isinstance(reply, Refusal) and reply.retry_after_ms is not None:
+                await self._keys.release_execution(connection, execution_id)
+            else:
+                await self._keys.answer_execution(connection, execution_id, answer)
         return answer
 
     async def _put_off(self, request: ClientRequest, execution_id: str, refused: Refused) -> Answer:

@@ -268,10 +268,11 @@ async def test_budgets_are_listed_in_pages(accountant: Accountant, admin: httpx.
 
 
 @pytest.mark.parametrize(
-    ("code", "retry_after"), [("budget_exceeded", None), ("insufficient_energy", None), ("budget_reserved", "5")]
+    ("code", "retry_after", "asked"),
+    [("budget_exceeded", None, 1), ("insufficient_energy", None, 1), ("budget_reserved", "5", 2)],
 )
 async def test_an_order_that_a_budget_refuses_is_a_payment_that_is_required(
-    kam: GatewayUnderTest, alice: httpx.AsyncClient, code: str, retry_after: str | None
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, code: str, retry_after: str | None, asked: int
 ) -> None:
     kam.orchestrator.refusal = Refusal(
         code=code, message="the budget does not allow it", retry_after_ms=5000 if code == "budget_reserved" else None
@@ -285,4 +286,26 @@ async def test_an_order_that_a_budget_refuses_is_a_payment_that_is_required(
     assert [each.status_code for each in answers] == [402, 402]
     assert [each.headers.get("Retry-After") for each in answers] == [retry_after, retry_after]
     assert answers[0].json()["type"] == f"urn:aif:problem:{code}"
-    assert kam.orchestrator.asked_to_execute == 1
+    assert kam.orchestrator.asked_to_execute == asked
+
+
+async def test_an_order_that_is_to_come_again_is_taken_under_its_key_when_it_does(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    headers = {"Idempotency-Key": "one"}
+    created = await alice.post("/api/kam/requests", json={"message": "bees"})
+    request = f"/api/kam/requests/{created.json()['request_id']}"
+    await alice.put(request, json={"selected_template": ORDER["selected_template"]})
+    body, step = {"parameters": ORDER["parameters"]}, {"Idempotency-Key": "two"}
+    kam.orchestrator.refusal = Refusal(code="budget_reserved", message="others have reserved it", retry_after_ms=5000)
+    refused = await alice.post("/api/kam/orders", json=ORDER, headers=headers)
+    refused_step = await alice.post(f"{request}/execute", json=body, headers=step)
+
+    kam.orchestrator.refusal = None
+    taken = [await alice.post("/api/kam/orders", json=ORDER, headers=headers) for _ in range(2)]
+    taken_step = [await alice.post(f"{request}/execute", json=body, headers=step) for _ in range(2)]
+
+    assert (refused.status_code, refused_step.status_code) == (402, 402)
+    assert [each.status_code for each in (*taken, *taken_step)] == [202, 202, 202, 202]
+    assert (taken[0].content, taken_step[0].content) == (taken[1].content, taken_step[1].content)
+    assert len(kam.orchestrator.orders) == 2

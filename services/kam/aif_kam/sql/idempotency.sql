@@ -31,6 +31,10 @@ UPDATE idempotency_keys SET status = $3, body = $4 WHERE client_id = $1 AND key 
 -- Whoever gets the orchestrator's answer writes it for the call that began it, which may have died meanwhile.
 UPDATE idempotency_keys SET status = $2, body = $3 WHERE execution_id = $1 AND status IS NULL;
 
+-- name: release_keys_of_execution
+-- It was refused for now.
+DELETE FROM idempotency_keys WHERE execution_id = $1 AND status IS NULL;
+
 -- name: delete_expired_keys
 -- A few at a time, so that no lock is held long.
 DELETE FROM idempotency_keys WHERE ctid IN (
