@@ -234,7 +234,7 @@ class ListExecutions(Struct, frozen=True, kw_only=True):
     """RFC 3339 with an offset; before this time."""
     text: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     """Part of the id, the template's name or a text among the parameters, in any case."""
-    cursor: str | None = None
+    cursor: ExecutionId | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 

@@ -1,6 +1,6 @@
 """Whether an order may start: it names a template that exists, its parameters fit, and the factory can do it at all."""
 
-from datetime import datetime
+from datetime import timedelta
 
 import msgspec
 from msgspec import Struct
@@ -11,8 +11,13 @@ from aif_contracts.orders import LARGEST_PARAMETERS_BYTES, Execute, FieldMistake
 from aif_orchestrator.engine.plans import Plans, UnknownTemplate
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.execution.assignee import worker_of
+from aif_orchestrator.moments import moment_in
 from aif_pipelines.failures import ExpressionFailed, PipelineInvalid
 from aif_pipelines.plan import Plan, RefusalPlan
+from aif_runtime.clock import Clock
+
+FARTHEST_START = timedelta(days=367)
+"""A day more than the gateway allows, whose clock may be ahead of this one."""
 
 
 class Admitted(Struct, frozen=True, kw_only=True):
@@ -22,10 +27,11 @@ class Admitted(Struct, frozen=True, kw_only=True):
 
 
 class Admission:
-    def __init__(self, *, plans: Plans, workforce: Workforce, max_execution_cost_usd: UsdText) -> None:
+    def __init__(self, *, plans: Plans, workforce: Workforce, max_execution_cost_usd: UsdText, clock: Clock) -> None:
         self._plans = plans
         self._workforce = workforce
         self._max_execution_cost_usd = max_execution_cost_usd
+        self._clock = clock
 
     async def admit(self, order: Execute) -> Admitted | Refusal:
         """The order as it will run, its template version fixed and its defaults filled in, or why it will not.
@@ -49,11 +55,21 @@ class Admission:
         if checked.mistakes:
             mistakes = tuple(FieldMistake(field=each.path, message=each.message, mend=each.mend) for each in checked.mistakes)
             return Refusal(code="invalid_parameters", message=_in_words(mistakes), mistakes=mistakes)
-        refusal = _refused_start(order) or self._refused_limit(order) or self._refused_by_template(plan, checked.values)
+        refusal = self._refused_start(order) or self._refused_limit(order) or self._refused_by_template(plan, checked.values)
         if refusal is not None:
             return refusal
         fixed = replace(order, parameters=checked.values, template_version=plan.pipeline.version)
         return Admitted(order=fixed, owner=chosen.owner)
+
+    def _refused_start(self, order: Execute) -> Refusal | None:
+        mistakes: list[FieldMistake] = []
+        moment = moment_in("start_at", order.start_at, mistakes)
+        if moment is not None and moment > self._clock.now() + FARTHEST_START:
+            message = f"start_at is {order.start_at}, which is more than a year ahead"
+            mistakes.append(FieldMistake(field="start_at", message=message, mend="Name a time within a year."))
+        if not mistakes:
+            return None
+        return Refusal(code="invalid_start", message=mistakes[0].message, mistakes=tuple(mistakes))
 
     def _refused_limit(self, order: Execute) -> Refusal | None:
         if order.max_cost_usd is None or ZERO < usd(order.max_cost_usd) <= usd(self._max_execution_cost_usd):
@@ -94,20 +110,6 @@ def _undecidable(plan: Plan, rule: RefusalPlan, failure: ExpressionFailed) -> Re
     mend = f"Give another {field}; or save a version of the pipeline whose condition has a value here. {failure.mend}"
     mistake = FieldMistake(field=f"parameters.{field}", message=message, mend=mend)
     return Refusal(code="order_refused", message=message, mistakes=(mistake,))
-
-
-def _refused_start(order: Execute) -> Refusal | None:
-    if order.start_at is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(order.start_at)
-    except ValueError:
-        moment = None
-    if moment is not None and moment.tzinfo is not None:
-        return None
-    message = f"{order.start_at[:40]!r} is no time with an offset"
-    mistake = FieldMistake(field="start_at", message=message, mend="Write RFC 3339, for example 2030-01-31T08:00:00Z.")
-    return Refusal(code="invalid_start", message=message, mistakes=(mistake,))
 
 
 def _outdated(order: Execute, invalid: PipelineInvalid) -> Refusal:

@@ -83,6 +83,8 @@ class HistoryAnswers:
         return AttemptPage(attempts=page, next_cursor=f"open/{page[-1].stage_id}")
 
     async def _list_calls(self, request: ListCalls, question: Question) -> CallPage | Refusal:
+        if request.cursor is not None and not request.cursor.startswith(f"{request.execution_id}."):
+            return unknown_cursor()
         async with self._database.connection() as connection:
             if await self._executions.find(connection, request.execution_id, request.client_id) is None:
                 return unknown_execution(request.execution_id)

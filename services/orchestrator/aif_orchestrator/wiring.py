@@ -145,7 +145,12 @@ async def assemble(
     alerts = AlertStore(load_queries("aif_orchestrator.alerts"))
     await workforce.refresh()
     await blocked.refresh()
-    admission = Admission(plans=plans, workforce=workforce, max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd)
+    admission = Admission(
+        plans=plans,
+        workforce=workforce,
+        max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd,
+        clock=surroundings.clock,
+    )
     answers = Answers(
         bus=bus,
         database=database,

@@ -350,6 +350,8 @@ async def test_executions_are_filtered_and_a_client_never_sees_anothers(
         ("text=" + "x" * 101, "text"),
         ("request_id=%00", "request_id"),
         ("cursor=%0a", "cursor"),
+        ("cursor=", "cursor"),
+        ("cursor=req_01M81N1KH8VCNYYE96ZTH9JM8P", "cursor"),
         ("limit=101", "limit"),
         ("client_id=..", "client_id"),
     ],

@@ -204,6 +204,16 @@ async def test_a_cursor_that_no_page_gave_is_refused(rig: Rig, cursor: str) -> N
     assert refusal.mistakes[0].field == "cursor"
 
 
+@pytest.mark.parametrize("cursor", ["", "nonsense", "exec_2.one.1.1"])
+async def test_a_cursor_of_calls_that_no_page_gave_is_refused_rather_than_the_end(rig: Rig, cursor: str) -> None:
+    await rig.client.execute("exec_1", "wide")
+
+    refusal = await rig.asks.refused(subjects.CALLS, ListCalls(execution_id="exec_1", client_id="acme", cursor=cursor))
+
+    assert refusal.code == "invalid_cursor"
+    assert refusal.mistakes[0].field == "cursor"
+
+
 async def test_the_live_workers_are_listed_by_name_and_instance(rig: Rig) -> None:
     await HandWorker(rig.bus, instance_id="worker_b").register()
 

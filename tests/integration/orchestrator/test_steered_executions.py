@@ -176,6 +176,8 @@ async def test_a_delayed_execution_starts_in_its_time(client: Client, worker: Ha
     [
         ({"start_at": "tomorrow"}, "start_at"),
         ({"start_at": "2030-01-01T00:00:00"}, "start_at"),
+        ({"start_at": "9999-12-31T23:59:59Z"}, "start_at"),
+        ({"start_at": "9999-12-31T23:59:59-23:00"}, "start_at"),
         ({"max_cost_usd": "26"}, "max_cost_usd"),
     ],
 )

@@ -21,10 +21,10 @@ from aif_kam.routes.calling import (
     OfClient,
     PageCursor,
     StrictJson,
+    id_cursor,
     keyed,
     known_id,
     named_client,
-    page_cursor,
     query_moment,
     without_nul,
 )
@@ -90,7 +90,7 @@ def pipeline_routes(parts: Parts) -> Router:
             created_after=query_moment(created_after, field="created_after"),
             created_before=query_moment(created_before, field="created_before"),
             text=without_nul(text, field="text"),
-            cursor=page_cursor(cursor),
+            cursor=id_cursor(cursor, "exec"),
             limit=limit,
         )
         templates = await parts.catalogue.all(owner)
