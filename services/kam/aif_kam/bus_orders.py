@@ -9,12 +9,13 @@ import hashlib
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from aif_contracts import subjects
 from aif_contracts.orders import SubmittedOrder
 from aif_contracts.packets import Priority
 from aif_kam import problems
-from aif_kam.failures import Conflict, InvalidInput, KamFailure, KeyInFlight, Unavailable, invalid
+from aif_kam.failures import Conflict, InvalidInput, KamFailure, KeyInFlight, KeyReused, Unavailable, invalid
 from aif_kam.idempotency import Answer, KeyedCall
 from aif_kam.identity import Identity
 from aif_kam.order_desk import OrderDesk, Wish, WishedExecution
@@ -105,6 +106,10 @@ class BusOrders:
             answer = await self._desk.order(wish, execution, call)
         except KeyInFlight:
             raise
+        except KeyReused as failure:
+            # Its key is another order's, so it is kept under its place.
+            await self._desk.store_refused(wish, order.template, failure, _by_place(client_id, delivery))
+            return _reason(failure)
         except (InvalidInput, Conflict) as failure:
             await self._desk.store_refused(wish, order.template, failure, call)
             return _reason(failure)
@@ -117,10 +122,15 @@ def _call(client_id: str, delivery: Delivery, key: str | None) -> KeyedCall:
 
     An order that an operator sends again from the dead letters was refused under its key; it gets a new answer under its id.
     """
-    digest = hashlib.sha256(delivery.payload).hexdigest()
+    by_place = _by_place(client_id, delivery)
     own_key = None if is_replay(delivery.headers) else key
-    chosen = own_key or delivery.headers.get(MESSAGE_ID) or f"{delivery.stream_sequence}.{digest[:32]}"
-    return KeyedCall(client_id=client_id, key=f"bus {chosen}", fingerprint=digest)
+    chosen = own_key or delivery.headers.get(MESSAGE_ID)
+    return by_place if not chosen else replace(by_place, key=f"bus {chosen}")
+
+
+def _by_place(client_id: str, delivery: Delivery) -> KeyedCall:
+    digest = hashlib.sha256(delivery.payload).hexdigest()
+    return KeyedCall(client_id=client_id, key=f"bus {delivery.stream_sequence}.{digest[:32]}", fingerprint=digest)
 
 
 def _unreadable(client_id: str) -> Wish:

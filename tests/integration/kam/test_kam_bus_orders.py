@@ -83,6 +83,25 @@ async def test_a_bad_order_is_stored_as_refused_and_buried(
     assert kam.orchestrator.orders == {}
 
 
+@pytest.mark.parametrize("by", ["idempotency_key", "message id"])
+async def test_an_order_under_the_key_of_another_one_is_stored_as_refused_and_buried(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, by: str
+) -> None:
+    own_key = {"idempotency_key": "one"} if by == "idempotency_key" else {}
+    async with kam.bus.listen(subjects.dead("requests")) as dead:
+        await publish(kam, "alice", {**ORDER, **own_key}, "m-1")
+        await eventually(lambda: kam.orchestrator.asked_to_execute == 1)
+        # The broker forgets a message id after two minutes.
+        await kam.rows("UPDATE idempotency_keys SET key = 'bus m-2' WHERE key = 'bus m-1'")
+        await publish(kam, "alice", {**ORDER, **own_key, "message": "wasps"}, "m-2")
+        message = await dead.next(10)
+
+    assert message is not None
+    assert msgspec.json.decode(message.payload, type=DeadLetter).reason.startswith("idempotency_key_reused")
+    request = (await requests_of(alice))[0]
+    assert (request["status"], request["problem"]["code"]) == ("refused", "idempotency_key_reused")
+
+
 async def test_an_order_that_the_orchestrator_refuses_is_buried_too(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     kam.orchestrator.refusal = Refusal(code="order_refused", message="a topic alone needs a language model")
     async with kam.bus.listen(subjects.dead("requests")) as dead:
