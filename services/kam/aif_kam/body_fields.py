@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,8 @@ Body = TypeVar("Body", bound=Struct)
 _ANY = msgspec.json.Decoder(Any)
 _MAX_SHOWN = 60
 MAX_DEPTH = 64
+_ITEM = re.compile(r"\[[0-9]+\]")
+_SEE_SCHEMA = "see /schema for what it may be"
 _NO_LAST_NEWLINE = r"(?!\n)"
 """Every pattern ends with it; it tells a person nothing."""
 
@@ -94,13 +97,14 @@ def _mistake(info: msgspec.structs.FieldInfo, message: str, value: Any) -> Field
     """msgspec says `Expected …, got … - at `$.x``; the place becomes part of the field's name."""
     text, _, place = message.partition(" - at ")
     inner = place.strip("`").removeprefix("$")
+    said = f"{text[:1].lower()}{text[1:]}"
+    kind = msgspec.inspect.type_info(info.type)
+    if inner:
+        mend = _wanted(kind.item_type) if isinstance(kind, msgspec.inspect.ListType) and _ITEM.fullmatch(inner) else _SEE_SCHEMA
+        return FieldMistake(field=f"{info.encode_name}{inner}", message=f"is wrong: {said}", mend=mend)
     is_plain = isinstance(value, (str, int, float, bool)) or value is None
     sent = repr(value) if is_plain else {"list": "a list", "dict": "an object"}.get(type(value).__name__, "something else")
-    return FieldMistake(
-        field=f"{info.encode_name}{inner}",
-        message=f"is {sent[:_MAX_SHOWN]}: {text[:1].lower()}{text[1:]}",
-        mend=_wanted(msgspec.inspect.type_info(info.type)),
-    )
+    return FieldMistake(field=info.encode_name, message=f"is {sent[:_MAX_SHOWN]}: {said}", mend=_wanted(kind))
 
 
 def _wanted(kind: msgspec.inspect.Type) -> str:
@@ -125,4 +129,4 @@ def _wanted(kind: msgspec.inspect.Type) -> str:
         case msgspec.inspect.DictType():
             return "send an object"
         case _:
-            return "see /schema for what it may be"
+            return _SEE_SCHEMA

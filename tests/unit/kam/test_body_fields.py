@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aif_kam.batches.payloads import BatchWish
 from aif_kam.body_fields import read_body
 from aif_kam.failures import InvalidInput, KamFailure, MalformedBody
 from aif_kam.payloads import PlaceOrder
@@ -31,6 +32,18 @@ def test_every_mistake_is_told_with_the_place_inside_the_field() -> None:
         ("message", "send a text of 4000 characters at most"),
         ("urgency_level", "send one of: low, normal, high, critical"),
     ]
+
+
+def test_a_mistake_inside_a_list_is_told_of_its_item_and_not_of_the_list() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read_body(b'{"selected_template": "course", "inputs": [{}, 5]}', BatchWish)
+
+    (mistake,) = refused.value.mistakes
+    assert (mistake.field, mistake.message, mistake.mend) == (
+        "inputs[1]",
+        "is wrong: expected `object`, got `int`",
+        "send an object",
+    )
 
 
 @pytest.mark.parametrize(("opened", "closed"), [(b'{"a":', b"}"), (b"[", b"]")])
