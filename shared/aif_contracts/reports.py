@@ -20,6 +20,10 @@ MOST_TOGETHER = 64
 MOST_BYTES_TOGETHER = 256 * 1024
 """A report that is larger travels alone. Reports are cut by this, so that whoever gives a message up can keep all of it."""
 
+LONGEST_TEXT = 2000
+"""Characters that are kept of a message or a summary: it is told in events, in the packet of the next attempt and in every
+view of the execution, and each of those has to fit into a message."""
+
 
 class _OfAttempt(Struct, frozen=True, kw_only=True):
     packet_id: str

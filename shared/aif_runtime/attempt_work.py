@@ -10,7 +10,7 @@ import structlog
 from msgspec import Meta, Struct, ValidationError, convert
 
 from aif_contracts.blobs import BlobRef
-from aif_contracts.reports import Completed, Failed
+from aif_contracts.reports import LONGEST_TEXT, Completed, Failed
 from aif_runtime.assignment import Action, Outcome, WorkFailure
 from aif_runtime.attempt import Attempt, StopReason
 from aif_runtime.attempt_metrics import PeakMemory, metrics_of
@@ -19,7 +19,6 @@ from aif_runtime.interruption import Interruption
 from aif_runtime.worker_settings import CostRates
 
 LARGEST_OUTPUT_BYTES = 50 * 1024 * 1024
-_TEXT_CHARACTERS = 2000
 _JSON = "application/json"
 _MOST_ELEMENTS = 2**53 - 1
 _Word = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\ud800-\udfff]*$", max_length=500)]
@@ -88,7 +87,7 @@ class AttemptWork:
             metrics=metrics_of(attempt, self._rates, outcome, self._memory),
             quality_score=outcome.quality_score,
             element_count=outcome.element_count,
-            output_summary=self._sendable(outcome.summary)[:_TEXT_CHARACTERS],
+            output_summary=self._sendable(outcome.summary)[:LONGEST_TEXT],
         )
 
     def _cut_short(self, attempt: Attempt) -> Failed:
@@ -124,7 +123,7 @@ class AttemptWork:
             worker_name=attempt.worker_name,
             instance_id=self._instance_id,
             code=code,
-            message=self._sendable(message)[:_TEXT_CHARACTERS],
+            message=self._sendable(message)[:LONGEST_TEXT],
             retryable=retryable,
             retry_after_ms=retry_after_ms,
             metrics=metrics_of(attempt, self._rates, None, self._memory),

@@ -41,7 +41,8 @@ class BlobMissing(RuntimeFailure):
 
     def __init__(self, storage_key: str) -> None:
         super().__init__(
-            f"no bytes are stored under {storage_key}; if they were just written, their writer's AIF_BLOBS_URL names another store"
+            f"no bytes are stored under {storage_key}; if they were just written, "
+            "their writer's AIF_BLOBS_URL names another store"
         )
         self.storage_key = storage_key
 

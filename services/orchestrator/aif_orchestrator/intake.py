@@ -17,7 +17,7 @@ import structlog
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.metering import Metrics, ProviderCall
-from aif_contracts.reports import APPLIED, Accepted, Completed, Declined, Failed, Progress, Report
+from aif_contracts.reports import APPLIED, LONGEST_TEXT, Accepted, Completed, Declined, Failed, Progress, Report
 from aif_orchestrator.engine.arrivals import Applied, NotApplied
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.relay import Relay
@@ -29,7 +29,7 @@ from aif_orchestrator.execution.happenings import (
     Happening,
     PacketDeclined,
 )
-from aif_orchestrator.reports_in import CODE_CHARACTERS, TEXT_CHARACTERS, Ended, Poison, read_reports
+from aif_orchestrator.reports_in import CODE_CHARACTERS, Ended, Poison, read_reports
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus, ConsumerSpec, Delivery, Question
 from aif_runtime.dead_letters import bury_part
@@ -237,7 +237,7 @@ class Intake:
                     stage_id=report.stage_id,
                     attempt=report.attempt,
                     code=report.code[:CODE_CHARACTERS],
-                    message=report.message[:TEXT_CHARACTERS],
+                    message=report.message[:LONGEST_TEXT],
                     retryable=report.retryable,
                     retry_after_ms=report.retry_after_ms,
                     metrics=report.metrics,
@@ -245,7 +245,7 @@ class Intake:
                 )
             case Declined():
                 return PacketDeclined(
-                    stage_id=report.stage_id, packet_id=report.packet_id, message=report.message[:TEXT_CHARACTERS]
+                    stage_id=report.stage_id, packet_id=report.packet_id, message=report.message[:LONGEST_TEXT]
                 )
             case Accepted():
                 return _alive(report, 0, "")
@@ -270,7 +270,7 @@ class Intake:
             metrics=report.metrics,
             quality_score=report.quality_score,
             element_count=report.element_count,
-            summary=report.output_summary[:TEXT_CHARACTERS],
+            summary=report.output_summary[:LONGEST_TEXT],
             instance_id=report.instance_id,
         )
 
@@ -290,7 +290,7 @@ def _alive(report: Accepted | Progress, percent: int, message: str) -> AttemptPr
         attempt=report.attempt,
         instance_id=report.instance_id,
         percent=percent,
-        message=message[:TEXT_CHARACTERS],
+        message=message[:LONGEST_TEXT],
     )
 
 

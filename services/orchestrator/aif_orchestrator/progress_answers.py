@@ -11,11 +11,10 @@ import structlog
 
 from aif_contracts import subjects
 from aif_contracts.packets import NotNoted, ProgressAnswer, Superseded
-from aif_contracts.reports import Progress
+from aif_contracts.reports import LONGEST_TEXT, Progress
 from aif_orchestrator.engine.arrivals import Applied, NotApplied
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.execution.happenings import AttemptProgressed
-from aif_orchestrator.reports_in import TEXT_CHARACTERS
 from aif_runtime.bus import Bus, Question
 from aif_runtime.decoding import decode, parts_of
 from aif_runtime.failures import DatabaseUnavailable, MalformedMessage
@@ -45,7 +44,7 @@ class ProgressAnswers:
             attempt=told.attempt,
             instance_id=told.instance_id,
             percent=told.percent,
-            message=told.message[:TEXT_CHARACTERS],
+            message=told.message[:LONGEST_TEXT],
             is_waiting=told.is_waiting,
         )
         return self._engine.submit(told.execution_id, happening)

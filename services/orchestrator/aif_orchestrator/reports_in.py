@@ -10,8 +10,6 @@ from aif_orchestrator.execution.happenings import AttemptFailed
 from aif_runtime.decoding import decode, parts_of
 from aif_runtime.failures import MalformedMessage
 
-TEXT_CHARACTERS = 2000
-"""Of a worker's words so many are kept: they are in every view of the execution, and a view has to fit into a message."""
 CODE_CHARACTERS = 100
 
 _REPORTS = msgspec.json.Decoder(list[Report])

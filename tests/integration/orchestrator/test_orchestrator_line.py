@@ -19,6 +19,7 @@ from aif_orchestrator.store.batches import BatchStore, Committed, Decided
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import packed_row
 from aif_pipelines.definition import Refusal as TemplateRefusal
+from aif_runtime.broker_rules import MAX_PAYLOAD_BYTES
 from aif_runtime.bus import Broadcasts, ConsumerSpec, Outgoing
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
@@ -159,6 +160,53 @@ async def test_an_order_whose_ids_nobody_can_publish_or_store_is_refused_and_sto
         await worker.does_next({"made": True})
         await eventually(lambda: rig.client.has_ended("exec_2"))
     assert await rig.count("SELECT count(*) FROM executions") == 1
+
+
+async def test_a_report_whose_event_no_broker_would_take_is_a_dead_letter_and_stops_nobody(rig: Rig) -> None:
+    worker = HandWorker(rig.bus, paid=False)
+    await worker.register()
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+        delivery, packet = await worker.take()
+        report = {
+            **{name: getattr(packet, name) for name in ("packet_id", "execution_id", "stage_id", "attempt", "worker_name")},
+            "type": "failed",
+            "instance_id": "worker_a",
+            "code": "no",
+            "retryable": True,
+        }
+        room = MAX_PAYLOAD_BYTES - len(msgspec.json.encode([{**report, "code": ""}]))
+        payload = msgspec.json.encode([{**report, "code": "x" * room}])
+        await rig.bus.publish([Outgoing(subject=subjects.report("maker"), payload=payload)])
+        await delivery.ack()
+        await eventually(rig.dead_letters, 15)
+
+        await rig.client.execute("exec_2", "one_stage")
+        while packet.execution_id != "exec_2":
+            _, packet = await worker.take()
+        await worker.completes(packet, packet.attempt or await worker.granted(packet), {"made": True})
+        await eventually(lambda: rig.client.has_ended("exec_2"))
+        assert (await rig.client.get("exec_1")).status == "running"
+
+
+async def test_what_a_worker_says_at_length_is_cut(rig: Rig) -> None:
+    worker = HandWorker(rig.bus, paid=False)
+    await worker.register()
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+        _, packet = await worker.take()
+        report = {
+            **{name: getattr(packet, name) for name in ("packet_id", "execution_id", "stage_id", "attempt", "worker_name")},
+            "type": "failed",
+            "instance_id": "worker_a",
+            "code": "no",
+            "message": "x" * 1_000_000,
+            "retryable": False,
+        }
+        await rig.bus.publish([Outgoing(subject=subjects.report("maker"), payload=msgspec.json.encode([report]))])
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+
+        assert (await rig.client.get("exec_1")).failure_message == "x" * 2000
 
 
 async def test_another_clients_execution_does_not_exist(rig: Rig) -> None:
