@@ -52,6 +52,8 @@ ANSWER_SECONDS = 1.8
 """A caller of ours hears of an orchestrator that is away within two seconds."""
 USAGE_SECONDS = 20.0
 """A year of a busy factory takes its database some seconds to add up."""
+SAVE_SECONDS = 20.0
+"""A document of the largest size takes some seconds to check, and its sender wants to hear what is wrong with it."""
 RETRY_AFTER_SECONDS = 2
 
 NO_ANSWERS = frozenset({"database_unavailable", "internal_error"})
@@ -147,7 +149,7 @@ class OrchestratorClient:
         return await self._view(subjects.WORKERS, ListWorkers(), _WORKERS)
 
     async def save_pipeline(self, question: SavePipeline) -> PipelineSaved:
-        return await self._view(subjects.SAVE_PIPELINE, question, _PIPELINE_SAVED)
+        return await self._view(subjects.SAVE_PIPELINE, question, _PIPELINE_SAVED, wait_seconds=SAVE_SECONDS)
 
     async def list_pipelines(self, query: ListPipelines) -> PipelinePage:
         return await self._view(subjects.LIST_PIPELINES, query, _PIPELINES)
