@@ -59,6 +59,34 @@ def json_object(content: bytes) -> dict[str, Any]:
     return values
 
 
+def wanted(kind: msgspec.inspect.Type) -> str:
+    """What to send in place of a value that is none of this type."""
+    match kind:
+        case msgspec.inspect.UnionType(types=types):
+            return wanted(next(each for each in types if not isinstance(each, msgspec.inspect.NoneType)))
+        case msgspec.inspect.Metadata(type=inner, extra_json_schema=extra):
+            examples = (extra or {}).get("examples")
+            return f"send a text such as {json.dumps(examples[0])}" if examples else wanted(inner)
+        case msgspec.inspect.EnumType(cls=cls):
+            return "send one of: " + ", ".join(str(member.value) for member in cls)
+        case msgspec.inspect.LiteralType(values=values):
+            return "send " + " or ".join(str(value) for value in values)
+        case msgspec.inspect.StrType(max_length=max_length, pattern=pattern):
+            limits = [f"of {max_length} characters at most"] if max_length is not None else []
+            limits += [f"that matches {pattern.removesuffix(_NO_LAST_NEWLINE)}"] if pattern is not None else []
+            return " ".join(["send a text", *limits])
+        case msgspec.inspect.IntType(ge=low, le=high) if low is not None and high is not None:
+            return f"send a whole number from {low} to {high}"
+        case msgspec.inspect.FloatType(ge=low, le=high):
+            return "send a number" + (f" from {low} to {high}" if low is not None and high is not None else "")
+        case msgspec.inspect.ListType(min_length=low, max_length=high) if high is not None:
+            return f"send a list of {low or 0} to {high}"
+        case msgspec.inspect.DictType():
+            return "send an object"
+        case _:
+            return _SEE_SCHEMA
+
+
 def _unknown(values: dict[str, Any], body_type: type[Struct]) -> list[FieldMistake]:
     names = [info.encode_name for info in msgspec.structs.fields(body_type)]
     mistakes = []
@@ -100,33 +128,8 @@ def _mistake(info: msgspec.structs.FieldInfo, message: str, value: Any) -> Field
     said = f"{text[:1].lower()}{text[1:]}"
     kind = msgspec.inspect.type_info(info.type)
     if inner:
-        mend = _wanted(kind.item_type) if isinstance(kind, msgspec.inspect.ListType) and _ITEM.fullmatch(inner) else _SEE_SCHEMA
+        mend = wanted(kind.item_type) if isinstance(kind, msgspec.inspect.ListType) and _ITEM.fullmatch(inner) else _SEE_SCHEMA
         return FieldMistake(field=f"{info.encode_name}{inner}", message=f"is wrong: {said}", mend=mend)
     is_plain = isinstance(value, (str, int, float, bool)) or value is None
     sent = repr(value) if is_plain else {"list": "a list", "dict": "an object"}.get(type(value).__name__, "something else")
-    return FieldMistake(field=info.encode_name, message=f"is {sent[:_MAX_SHOWN]}: {said}", mend=_wanted(kind))
-
-
-def _wanted(kind: msgspec.inspect.Type) -> str:
-    match kind:
-        case msgspec.inspect.UnionType(types=types):
-            return _wanted(next(each for each in types if not isinstance(each, msgspec.inspect.NoneType)))
-        case msgspec.inspect.Metadata(type=inner, extra_json_schema=extra):
-            examples = (extra or {}).get("examples")
-            return f"send a text such as {json.dumps(examples[0])}" if examples else _wanted(inner)
-        case msgspec.inspect.EnumType(cls=cls):
-            return "send one of: " + ", ".join(str(member.value) for member in cls)
-        case msgspec.inspect.LiteralType(values=values):
-            return "send " + " or ".join(str(value) for value in values)
-        case msgspec.inspect.StrType(max_length=max_length, pattern=pattern):
-            limits = [f"of {max_length} characters at most"] if max_length is not None else []
-            limits += [f"that matches {pattern.removesuffix(_NO_LAST_NEWLINE)}"] if pattern is not None else []
-            return " ".join(["send a text", *limits])
-        case msgspec.inspect.FloatType(ge=low, le=high):
-            return "send a number" + (f" from {low} to {high}" if low is not None and high is not None else "")
-        case msgspec.inspect.ListType(min_length=low, max_length=high) if high is not None:
-            return f"send a list of {low or 0} to {high}"
-        case msgspec.inspect.DictType():
-            return "send an object"
-        case _:
-            return _SEE_SCHEMA
+    return FieldMistake(field=info.encode_name, message=f"is {sent[:_MAX_SHOWN]}: {said}", mend=wanted(kind))

@@ -15,6 +15,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
+from aif_kam.body_fields import wanted
 from aif_kam.failures import (
     BodyTooLarge,
     Conflict,
@@ -231,7 +232,7 @@ def on_http_exception(request: Request[Any, Any, Any], failure: HTTPException) -
                 "invalid_input",
                 "a parameter of the address is wrong",
                 path,
-                _mistakes(failure),
+                _mistakes(failure, request.route_handler.signature_model),
             )
         case HTTPStatus.INTERNAL_SERVER_ERROR if failure.detail == _CUT_OFF:
             problem = problem_of(MalformedBody("the connection ended before the body did"), instance=path)
@@ -273,18 +274,23 @@ def _status_of(failure: KamFailure) -> HTTPStatus:
 
 def _lacks_body(failure: ValidationException) -> bool:
     """The framework calls an absent body a missing argument `data`."""
-    return any(mistake.field == "data" for mistake in _mistakes(failure))
+    return any(item.get("key") == "data" for item in _said_of_parameters(failure))
 
 
-def _mistakes(failure: ValidationException) -> tuple[FieldMistake, ...]:
-    extra = failure.extra if isinstance(failure.extra, list) else []
+def _mistakes(failure: ValidationException, parameters: type[Struct]) -> tuple[FieldMistake, ...]:
+    kinds = {info.name: info.type for info in msgspec.structs.fields(parameters)}
     return tuple(
         FieldMistake(
-            field=str(item.get("key", "")), message=str(item.get("message", "")), mend="see /schema for what it may be"
+            field=str(item.get("key", "")),
+            message=str(item.get("message", "")),
+            mend=wanted(msgspec.inspect.type_info(kinds.get(str(item.get("key")), Any))),
         )
-        for item in extra
-        if isinstance(item, dict)
+        for item in _said_of_parameters(failure)
     )
+
+
+def _said_of_parameters(failure: ValidationException) -> list[dict[str, Any]]:
+    return [item for item in failure.extra if isinstance(item, dict)] if isinstance(failure.extra, list) else []
 
 
 def _problem(status: HTTPStatus, code: str, detail: str, instance: str, errors: tuple[FieldMistake, ...] = ()) -> Problem:

@@ -364,6 +364,18 @@ async def test_a_wrong_filter_is_named(alice: httpx.AsyncClient, query: str, fie
     assert refused.json()["errors"][0]["mend"]
 
 
+async def test_a_wrong_parameter_of_an_address_is_told_with_what_it_may_be(alice: httpx.AsyncClient) -> None:
+    refused = await alice.get("/api/v1/ai/pipelines?limit=101&status=dancing&template=A&text=")
+
+    assert {each["field"]: each["mend"] for each in refused.json()["errors"]} == {
+        "limit": "send a whole number from 1 to 100",
+        "status": "send one of: scheduled, running, awaiting_approval, paused, compensating, completed, partially_completed, "
+        "failed, cancelled",
+        "template": "send a text that matches ^[a-z][a-z0-9_]{0,63}$",
+        "text": "send a text of 100 characters at most",
+    }
+
+
 async def test_twenty_resumes_at_once_with_one_key_are_one_leg_and_one_answer(
     kam: GatewayUnderTest, alice: httpx.AsyncClient
 ) -> None:
