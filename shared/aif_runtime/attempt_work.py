@@ -21,7 +21,7 @@ from aif_runtime.worker_settings import CostRates
 LARGEST_OUTPUT_BYTES = 50 * 1024 * 1024
 _JSON = "application/json"
 _MOST_ELEMENTS = 2**53 - 1
-_Word = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\ud800-\udfff]*$", max_length=500)]
+_Word = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\ud800-\udfff]*$(?!\n)", max_length=500)]
 
 _encoder = msgspec.json.Encoder()
 _input_decoder = msgspec.json.Decoder(dict[str, Any])

@@ -13,7 +13,7 @@ from aif_runtime.failures import MalformedMessage
 CODE_CHARACTERS = 100
 
 _REPORTS = msgspec.json.Decoder(list[Report])
-_Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
+_Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,200}$(?!\n)")]
 _NOT_ENDS = ("accepted", "progress", "declined")
 _REPORT: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
 
