@@ -715,6 +715,7 @@ def happening_of(report: Report, blobs: dict[str, Any]) -> Happening:
             return AttemptCompleted(
                 stage_id=report.stage_id,
                 attempt=report.attempt,
+                worker_name=report.worker_name,
                 output=report.output,
                 value=output_of(report.output, blobs),
                 metrics=report.metrics,
@@ -726,6 +727,7 @@ def happening_of(report: Report, blobs: dict[str, Any]) -> Happening:
             return AttemptFailed(
                 stage_id=report.stage_id,
                 attempt=report.attempt,
+                worker_name=report.worker_name,
                 code=report.code,
                 message=report.message,
                 retryable=report.retryable,
@@ -733,7 +735,12 @@ def happening_of(report: Report, blobs: dict[str, Any]) -> Happening:
                 metrics=report.metrics,
             )
         case Declined():
-            return PacketDeclined(stage_id=report.stage_id, packet_id=report.packet_id, message=report.message)
+            return PacketDeclined(
+                stage_id=report.stage_id,
+                packet_id=report.packet_id,
+                worker_name=report.worker_name,
+                message=report.message,
+            )
         case Accepted():
             return _alive(report, 0)
         case Progress():

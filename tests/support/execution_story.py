@@ -9,6 +9,7 @@ from aif_contracts.events import EventData
 from aif_contracts.metering import CallOutcome, Metrics, ProviderCall, Purpose
 from aif_contracts.orders import Execute
 from aif_contracts.packets import Granted, Later, WorkPacket
+from aif_orchestrator.execution.assignee import worker_of
 from aif_orchestrator.execution.commands import (
     AnswerClaim,
     AnswerProgress,
@@ -112,6 +113,12 @@ class Story:
         self._batch = draft
         self._after_batch = self.execution
 
+    def worker_of(self, stage_id: str) -> str:
+        """Whose work the stage is; `maker` for one that there is not."""
+        if stage_id not in self.execution.stages:
+            return "maker"
+        return worker_of(Draft(self.execution, self.circumstances).plan_of(stage_id))
+
     def later(self, milliseconds: int) -> None:
         at_ms = self.circumstances.at_ms + milliseconds
         self.circumstances = msgspec.structs.replace(self.circumstances, at_ms=at_ms)
@@ -207,12 +214,14 @@ class Story:
         quality: float | None = None,
         elements: int | None = None,
         output: BlobRef | None = None,
+        worker: str | None = None,
     ) -> list[Command]:
         value = {"made": stage_id} if value is None else value
         return self.happens(
             AttemptCompleted(
                 stage_id=stage_id,
                 attempt=attempt,
+                worker_name=worker or self.worker_of(stage_id),
                 output=output or inline(value),
                 value=value,
                 metrics=metrics or Metrics(),
@@ -245,11 +254,13 @@ class Story:
         retry_after_ms: int | None = None,
         metrics: Metrics | None = None,
         message: str = "it did not work",
+        worker: str | None = None,
     ) -> list[Command]:
         return self.happens(
             AttemptFailed(
                 stage_id=stage_id,
                 attempt=attempt,
+                worker_name=worker or self.worker_of(stage_id),
                 code=code,
                 message=message,
                 retryable=retryable,

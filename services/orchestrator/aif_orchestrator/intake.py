@@ -236,6 +236,7 @@ class Intake:
                 return AttemptFailed(
                     stage_id=report.stage_id,
                     attempt=report.attempt,
+                    worker_name=report.worker_name,
                     code=report.code[:CODE_CHARACTERS],
                     message=report.message[:LONGEST_TEXT],
                     retryable=report.retryable,
@@ -245,7 +246,10 @@ class Intake:
                 )
             case Declined():
                 return PacketDeclined(
-                    stage_id=report.stage_id, packet_id=report.packet_id, message=report.message[:LONGEST_TEXT]
+                    stage_id=report.stage_id,
+                    packet_id=report.packet_id,
+                    worker_name=report.worker_name,
+                    message=report.message[:LONGEST_TEXT],
                 )
             case Accepted():
                 return _alive(report, 0, "")
@@ -265,6 +269,7 @@ class Intake:
         return AttemptCompleted(
             stage_id=report.stage_id,
             attempt=report.attempt,
+            worker_name=report.worker_name,
             output=report.output,
             value=value,
             metrics=report.metrics,
@@ -299,6 +304,7 @@ def _unusable(report: Completed, code: str, message: str) -> AttemptFailed:
     return AttemptFailed(
         stage_id=report.stage_id,
         attempt=report.attempt,
+        worker_name=report.worker_name,
         code=code,
         message=message,
         retryable=True,

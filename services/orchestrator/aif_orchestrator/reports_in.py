@@ -43,6 +43,7 @@ class Ended(Struct, frozen=True, kw_only=True):
         return AttemptFailed(
             stage_id=self.stage_id,
             attempt=self.attempt,
+            worker_name=self.worker_name,
             code="report_unusable",
             message=f"the worker's report on attempt {self.attempt} cannot be used: {reason}",
             retryable=True,

@@ -170,13 +170,12 @@ async def test_a_report_whose_event_no_broker_would_take_is_a_dead_letter_and_st
         delivery, packet = await worker.take()
         report = {
             **{name: getattr(packet, name) for name in ("packet_id", "execution_id", "stage_id", "attempt", "worker_name")},
-            "type": "failed",
+            "type": "completed",
             "instance_id": "worker_a",
-            "code": "no",
-            "retryable": True,
+            "output": await rig.blobs.put("data/exec_1/only/output", b"{}"),
         }
-        room = MAX_PAYLOAD_BYTES - len(msgspec.json.encode([{**report, "code": ""}]))
-        payload = msgspec.json.encode([{**report, "code": "x" * room}])
+        room = MAX_PAYLOAD_BYTES - len(msgspec.json.encode([{**report, "metrics": {"model": ""}}]))
+        payload = msgspec.json.encode([{**report, "metrics": {"model": "x" * room}}])
         await rig.bus.publish([Outgoing(subject=subjects.report("maker"), payload=payload)])
         await delivery.ack()
         await eventually(rig.dead_letters, 15)
@@ -482,6 +481,36 @@ async def test_poison_reports_go_to_the_dead_letters_and_delay_nobody(rig: Rig) 
 
     assert [letter.payload for letter in letters] == poison
     assert "nope" in letters[1].reason
+
+
+async def test_a_report_on_another_workers_attempt_is_a_dead_letter_and_ends_nothing(rig: Rig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+        _, packet = await worker.take()
+        attempt = await worker.granted(packet)
+        forged = {
+            "type": "failed",
+            "packet_id": packet.packet_id,
+            "execution_id": "exec_1",
+            "stage_id": "only",
+            "attempt": attempt,
+            "worker_name": "intruder",
+            "instance_id": "intruder_1",
+            "code": "no",
+            "message": "given up",
+            "retryable": False,
+            "metrics": {"cost_usd": "9"},
+        }
+        await rig.bus.publish([Outgoing(subject=subjects.report("intruder"), payload=msgspec.json.encode([forged]))])
+
+        await worker.completes(packet, attempt, {"made": True})
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+        view = await rig.client.get("exec_1")
+        [letter] = await eventually(rig.dead_letters, 15)
+
+    assert (view.status, view.totals.cost_usd) == ("completed", "0")
+    assert "intruder reports on only, which is work of maker" in letter.reason
 
 
 async def test_a_result_whose_bytes_are_missing_is_no_result(rig: Rig) -> None:

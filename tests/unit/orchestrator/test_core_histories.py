@@ -202,6 +202,7 @@ class CoreHistories(RuleBasedStateMachine):
         report = AttemptCompleted(
             stage_id=stage_id,
             attempt=attempt,
+            worker_name=self.story.worker_of(stage_id),
             output=output,
             value=value,
             metrics=self._reports(stage_id, attempt, cost),
@@ -229,6 +230,7 @@ class CoreHistories(RuleBasedStateMachine):
         report = AttemptFailed(
             stage_id=stage_id,
             attempt=attempt,
+            worker_name=self.story.worker_of(stage_id),
             code=code,
             message="it did not work",
             retryable=retryable,
@@ -271,7 +273,9 @@ class CoreHistories(RuleBasedStateMachine):
         stage_id = self._stage(stage_id)
         number = self._number(which, self._run(stage_id).dispatches)
 
-        self.story.happens(PacketDeclined(stage_id=stage_id, packet_id=f"packet_1.{stage_id}.{number}", message="not here"))
+        worker = self.story.worker_of(stage_id)
+        packet_id = f"packet_1.{stage_id}.{number}"
+        self.story.happens(PacketDeclined(stage_id=stage_id, packet_id=packet_id, worker_name=worker, message="not here"))
 
         self._read_news()
 

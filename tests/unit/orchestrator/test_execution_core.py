@@ -10,12 +10,14 @@ from aif_contracts.metering import CostLines, Metrics, Tokens
 from aif_contracts.orders import Breakdown, StageStatus, WorkerShare
 from aif_contracts.packets import Cancelled, Later, Proceed, Superseded
 from aif_orchestrator.execution.commands import EmitEvent, LoadOutputs, RecordCall, StoreInput, TellWorkers
+from aif_orchestrator.execution.failures import NotItsWorker
 from aif_orchestrator.execution.happenings import (
     AttemptFailed,
     CallBooked,
     CancelAsked,
     InputStored,
     InputUnavailable,
+    PacketDeclined,
     TimePassed,
 )
 from aif_orchestrator.execution.machine import ACTS, LATE, StageHappening
@@ -238,6 +240,20 @@ def test_a_packet_that_nobody_takes_is_sent_again_with_doubling_patience() -> No
     assert story.stage("only").attempt == 0
 
 
+def test_a_packet_that_a_worker_declines_is_offered_again_soon_and_later_each_time() -> None:
+    story = Story(pipeline(stage("only")))
+    waits: list[int] = []
+    for _ in range(4):
+        packet_id = story.last_packet("only").packet_id
+        story.happens(PacketDeclined(stage_id="only", packet_id=packet_id, worker_name="maker", message="not mine"))
+        before = story.circumstances.at_ms
+        story.wakes()
+        waits.append(story.circumstances.at_ms - before)
+
+    assert waits == [1000, 2000, 4000, 8000]
+    assert story.stage("only").status == "queued"
+
+
 def test_a_granted_packet_sent_again_has_to_be_claimed_and_the_first_may_still_win() -> None:
     story = Story(pipeline(stage("only")), free=True)
     story.wakes()
@@ -335,6 +351,7 @@ def test_an_attempt_whose_report_nobody_can_use_is_tried_again_and_its_calls_sta
         AttemptFailed(
             stage_id="only",
             attempt=attempt,
+            worker_name="maker",
             code="report_unusable",
             message="nobody can read it",
             retryable=True,
@@ -568,6 +585,17 @@ def test_a_forged_attempt_number_is_neither_applied_nor_charged() -> None:
 
     assert story.stage("only").status == "running"
     assert execution_totals(story.execution, story.circumstances.at_ms).cost_usd == "0"
+
+
+def test_what_another_worker_says_of_an_attempt_is_refused() -> None:
+    story = Story(pipeline(stage("only")))
+    attempt = story.granted("only")
+
+    with pytest.raises(NotItsWorker):
+        story.fails("only", attempt, worker="intruder")
+    with pytest.raises(NotItsWorker):
+        story.completes("only", attempt, worker="intruder")
+    assert story.stage("only").status == "running"
 
 
 @pytest.mark.parametrize("attempt", [-1, 0, 2])

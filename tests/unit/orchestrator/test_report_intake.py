@@ -208,6 +208,7 @@ async def test_a_report_that_nobody_can_read_ends_the_attempt_that_it_names(rig:
         AttemptFailed(
             stage_id="one",
             attempt=2,
+            worker_name="maker",
             code="report_unusable",
             message="the worker's report on attempt 2 cannot be used: "
             "Expected `int`, got `float` - at `$.metrics.tokens_used.prompt_tokens`",

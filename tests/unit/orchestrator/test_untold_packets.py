@@ -91,6 +91,7 @@ def test_a_packet_that_is_sent_once_more_counts_as_repeated_and_the_first_of_eac
         AttemptFailed(
             stage_id="one",
             attempt=story.granted("one"),
+            worker_name="maker",
             code="overloaded",
             message="try again",
             retryable=True,

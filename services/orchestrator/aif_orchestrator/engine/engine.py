@@ -45,6 +45,7 @@ from aif_orchestrator.engine.revisions import revisions_of
 from aif_orchestrator.engine.spans import ExecutionSpans
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.execution.commands import MoveAccount
+from aif_orchestrator.execution.failures import NotItsWorker
 from aif_orchestrator.execution.happenings import Circumstances, Happening, Patience
 from aif_orchestrator.store.batches import BatchStore, Decided
 from aif_orchestrator.store.executions import ExecutionStore
@@ -330,14 +331,14 @@ class Engine:
             for arrival in batch:
                 await self._process(lane, [arrival])
             return
-        arrival = batch[0]
-        log.error(
-            "arrival_not_applied",
-            execution_id=arrival.execution_id,
-            happening=type(arrival.happening).__name__,
-            exc_info=failure,
-        )
-        arrival.fail(NotApplied(f"{type(arrival.happening).__name__} cannot be applied: {type(failure).__name__}"))
+        [arrival] = batch
+        happening = type(arrival.happening).__name__
+        if isinstance(failure, NotItsWorker):
+            log.warning("report_of_another_worker", execution_id=arrival.execution_id, reason=str(failure))
+            arrival.fail(NotApplied(f"{happening} is not applied: {failure}"))
+            return
+        log.error("arrival_not_applied", execution_id=arrival.execution_id, happening=happening, exc_info=failure)
+        arrival.fail(NotApplied(f"{happening} cannot be applied: {type(failure).__name__}"))
 
 
 def _denied(arrival: Arrival, codes: Mapping[str, str], moves: Sequence[MoveAccount]) -> Applied:

@@ -37,6 +37,7 @@ OUTPUT_INVALID = "output_invalid"
 _BACK_AT_ONCE = 10
 """So many attempts at a stage may come back before the next one has to wait."""
 _LONGEST_PAUSE_MS = 30_000
+_DECLINED_PAUSE_MS = 1_000
 
 
 def progress(draft: Draft, happening: AttemptProgressed) -> None:
@@ -154,10 +155,11 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
 
 
 def decline(draft: Draft, happening: PacketDeclined) -> None:
-    """Offer the stage again after the usual patience: another worker may know the action, or have room by then."""
+    """Offer the stage again soon, and later each time: another worker may know the action, or have room by then."""
     run = draft.stages[happening.stage_id]
     if happening.packet_id == readiness.packet_id(draft.execution.execution_id, happening.stage_id, run.dispatches):
-        draft.change(happening.stage_id, reason=f"a worker declined it: {happening.message}")
+        again_at = draft.at + min(_DECLINED_PAUSE_MS * 2**run.resends, readiness.LONGEST_PATIENCE_MS)
+        draft.change(happening.stage_id, due_at=again_at, reason=f"a worker declined it: {happening.message}")
 
 
 def fall_silent(draft: Draft, stage_id: str, run: StageRun) -> None:

@@ -35,6 +35,8 @@ class AttemptProgressed(Struct, frozen=True, kw_only=True):
 class AttemptCompleted(Struct, frozen=True, kw_only=True):
     stage_id: str
     attempt: int
+    worker_name: str
+    """Whose report it is. Nobody else's worker can end the attempt."""
     output: BlobRef
     value: Any
     """The decoded output when it is JSON, read and verified; None otherwise."""
@@ -49,6 +51,7 @@ class AttemptCompleted(Struct, frozen=True, kw_only=True):
 class AttemptFailed(Struct, frozen=True, kw_only=True):
     stage_id: str
     attempt: int
+    worker_name: str
     code: str
     message: str
     retryable: bool
@@ -63,6 +66,7 @@ class PacketDeclined(Struct, frozen=True, kw_only=True):
 
     stage_id: str
     packet_id: str
+    worker_name: str
     message: str
 
 

@@ -29,9 +29,10 @@ from aif_contracts.events import WorkflowScheduled
 from aif_contracts.orders import Execute, ExecutionStatus, StageStatus
 from aif_contracts.packets import Cancelled, Superseded
 from aif_orchestrator.execution import attempts, books, charging, claims, ending, judging, readiness, steering, waking
+from aif_orchestrator.execution.assignee import worker_of
 from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, Command
 from aif_orchestrator.execution.draft import Draft, rfc3339
-from aif_orchestrator.execution.failures import IllegalHappening
+from aif_orchestrator.execution.failures import IllegalHappening, NotItsWorker
 from aif_orchestrator.execution.happenings import (
     ApprovalDecisionMade,
     AttemptClaimed,
@@ -145,8 +146,8 @@ def begin(
 def step(draft: Draft, happening: Happening) -> list[Command]:
     """What follows from a happening; the draft is then the execution after it.
 
-    Never raises for something late or repeated. Raises IllegalHappening for a pair that is in neither table; the draft is of
-    no use then.
+    Never raises for something late or repeated. Raises IllegalHappening for a pair that is in neither table, and NotItsWorker
+    for a report of somebody else's worker; the draft is of no use then.
     """
     draft.next_step()
     match happening:
@@ -188,6 +189,8 @@ def _apply(draft: Draft, happening: StageHappening) -> None:
         # A report for a stage that this execution does not have: forged, or of another version of the plan.
         _turn_away(draft, happening)
         return
+    if isinstance(happening, AttemptCompleted | AttemptFailed | PacketDeclined):
+        _check_worker(draft, happening)
     kind = type(happening)
     if run.status not in ACTS[kind]:
         if run.status not in LATE[kind]:
@@ -223,6 +226,12 @@ def _apply(draft: Draft, happening: StageHappening) -> None:
                 readiness.give_up(draft, happening.stage_id, happening.code, happening.message)
         case _:
             assert_never(happening)
+
+
+def _check_worker(draft: Draft, report: AttemptCompleted | AttemptFailed | PacketDeclined) -> None:
+    worker = worker_of(draft.plan_of(report.stage_id))
+    if report.worker_name != worker:
+        raise NotItsWorker(report.stage_id, report.worker_name, worker)
 
 
 def _turn_away(draft: Draft, happening: StageHappening) -> None:

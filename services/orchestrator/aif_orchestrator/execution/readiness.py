@@ -20,7 +20,8 @@ from aif_pipelines.failures import ExpressionFailed, TemplateFailed
 
 FREE_GRANT = Grant(models=(), max_cost_usd="0")
 """Lets an attempt use local providers, which cost nothing."""
-
+LONGEST_PATIENCE_MS = 3_600_000
+"""A packet that nobody takes is offered again after this time at the latest."""
 
 _WAITING = StageStatus.WAITING
 _BEGINS = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.AWAITING_APPROVAL})
@@ -160,7 +161,7 @@ def resend(draft: Draft, stage_id: str) -> None:
         stage_id,
         dispatches=run.dispatches + 1,
         resends=run.resends + 1,
-        due_at=draft.at + min(patience, 3_600_000),
+        due_at=draft.at + min(patience, LONGEST_PATIENCE_MS),
         reason=_waiting_reason(draft, worker_of(plan)),
     )
     draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, None), is_repeated=True))
