@@ -9,7 +9,8 @@ from msgspec import Struct
 from aif_contracts.subjects import BUCKET_REGISTRY
 from aif_contracts.workers import WorkerDescription
 from aif_runtime.bus import Bus
-from aif_runtime.failures import BusUnavailable
+from aif_runtime.decoding import decode
+from aif_runtime.failures import BusUnavailable, MalformedMessage
 
 REFRESH_SECONDS = 2.0
 
@@ -38,6 +39,8 @@ class Workforce:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._present = Present()
+        self._malformed: set[str] = set()
+        """Entries that have been told of."""
 
     def present(self) -> Present:
         """As last read; at most a few seconds old while the broker answers."""
@@ -46,7 +49,8 @@ class Workforce:
     async def refresh(self) -> None:
         """Raises BusUnavailable."""
         entries = await self._bus.entries(BUCKET_REGISTRY)
-        self._present = _read([_DESCRIPTION.decode(entry) for entry in entries.values()])
+        self._malformed &= entries.keys()
+        self._present = _read([each for key, entry in entries.items() if (each := self._description(key, entry)) is not None])
 
     async def run(self) -> None:
         """Refresh until cancelled."""
@@ -55,9 +59,20 @@ class Workforce:
                 await self.refresh()
             except BusUnavailable as failure:
                 log.warning("workforce_not_refreshed", reason=str(failure))
-            except msgspec.DecodeError as mistake:
-                log.warning("registry_entry_malformed", reason=str(mistake))
             await asyncio.sleep(REFRESH_SECONDS)
+
+    def _description(self, key: str, entry: bytes) -> WorkerDescription | None:
+        """None for an entry that is none, or that speaks for another worker: it hides nobody else."""
+        try:
+            described = decode(_DESCRIPTION, entry)
+            if key != f"{described.worker_name}.{described.instance_id}":
+                raise MalformedMessage(f"it is of {described.worker_name}.{described.instance_id}")
+        except MalformedMessage as mistake:
+            if key not in self._malformed:
+                self._malformed.add(key)
+                log.warning("registry_entry_malformed", key=key, reason=str(mistake))
+            return None
+        return described
 
 
 def _read(descriptions: list[WorkerDescription]) -> Present:
