@@ -25,6 +25,8 @@ from aif_runtime.prepared_message import Prepared
 from aif_runtime.topology import Retention, Topology, factory_topology
 
 PUBLISH_LIMIT_SECONDS = 5.0
+INBOXES = "_INBOX."
+"""Where answers may go. The broker checks our right to say something, not the asker's right to have it said."""
 ANSWERS_AT_ONCE = 1000
 QUESTIONS_WAITING = 100_000
 """More are dropped: whoever asked has long given up when their turn comes."""
@@ -200,7 +202,10 @@ class NatsBus:
         self._check_open()
 
         def take(message: Arrived) -> None:
-            if len(self._answering) < ANSWERS_AT_ONCE:
+            if not message.reply.startswith(INBOXES):
+                # Nobody would hear it, or it would say in our name what only we may say.
+                _logger.warning("question_without_inbox", extra={"subject": message.subject, "reply": message.reply})
+            elif len(self._answering) < ANSWERS_AT_ONCE:
                 self._begin_answer(answerer, message)
             elif len(self._questions) < QUESTIONS_WAITING:
                 self._questions.append((answerer, message))

@@ -87,7 +87,7 @@ class ShortWayClient(Client):
             taker(Arrived(subject, reply, data, headers))
         except Exception:
             # The outermost loop of everything that comes: one message that cannot be taken must not end the connection.
-            _logger.exception("message_not_taken", extra={"subject": subject.decode()})
+            _logger.exception("message_not_taken", extra={"subject": subject.decode("utf-8", "replace")})
         return True
 
 

@@ -188,14 +188,15 @@ class NatsDeliveries:
 
     def _take(self, message: Arrived) -> None:
         """Called by the client for each message, in order."""
-        status = message.status
-        if status is None:
+        # Only what the broker itself says comes to the inbox; a stored message may call itself a status, too.
+        if not message.subject.startswith(f"{self._inbox}."):
             self._arrived.append(NatsDelivery(self._connection, message, self._spec.ack_wait_seconds))
             self._expected -= 1
             if self._expected <= 0:
                 self._open_request = ""
         elif message.subject == self._open_request:
             self._open_request = ""
+            status = message.status
             if status not in (NO_MESSAGES, REQUEST_EXPIRED):
                 # 503 without a consumer, 409 when it was deleted, moved or is asked by too many: look after it, and pause.
                 self._trouble = f"{status} {message.headers.get(DESCRIPTION, '')}".strip()

@@ -17,6 +17,9 @@ NOT_FOUND = "404"
 TOO_MANY = "413"
 END_OF_BATCH = "204"
 
+SUBJECT = "Nats-Subject"
+"""The broker puts it on every stored message that it gives."""
+
 
 class StreamMissing(Exception):
     """Between the NATS adapters only: there is no such stream, for example after the broker's store was lost."""
@@ -44,7 +47,7 @@ async def latest(connection: NatsConnection, stream: str, subject: str) -> Lates
         )
     except TimeoutError as late:
         raise BusUnavailable(f"the stream {stream} does not answer: {connection.trouble or 'no reply'}") from late
-    status = message.status
+    status = _status_of(message)
     if status == NO_RESPONDERS:
         raise StreamMissing(stream)
     if status == NOT_FOUND:
@@ -72,8 +75,7 @@ async def _latest_of(connection: NatsConnection, stream: str, patterns: Sequence
     if answer is None:
         return None
     return [
-        Latest(subject=message.headers.get("Nats-Subject", ""), payload=message.data, headers=message.headers)
-        for message in answer
+        Latest(subject=message.headers.get(SUBJECT, ""), payload=message.data, headers=message.headers) for message in answer
     ]
 
 
@@ -86,7 +88,7 @@ async def read_batch(connection: NatsConnection, stream: str, request: bytes) ->
     end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def take(message: Arrived) -> None:
-        status = message.status
+        status = _status_of(message)
         if status is None:
             collected.append(message)
         elif not end.done():
@@ -109,3 +111,8 @@ async def read_batch(connection: NatsConnection, stream: str, request: bytes) ->
     if status not in (END_OF_BATCH, NOT_FOUND):
         raise BusUnavailable(f"the stream {stream} answers a direct read with status {status}")
     return collected
+
+
+def _status_of(message: Arrived) -> str | None:
+    """None for a stored message, which may call itself a status, too."""
+    return None if SUBJECT in message.headers else message.status

@@ -50,8 +50,9 @@ class MessageReader(asyncio.StreamReader):
                 self._keep(data[at:], 1)
                 return
             content_at = line_ends + len(LINE_END)
-            words = data[at:line_ends].split()
-            least_words = LEAST_WORDS.get(words[0] if words else b"")
+            # At spaces alone: whoever publishes may put any other white space into a subject.
+            words = data[at:line_ends].split(b" ")
+            least_words = LEAST_WORDS.get(words[0])
             if least_words is None:
                 super().feed_data(data[at:content_at])
                 at = content_at

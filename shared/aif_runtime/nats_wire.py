@@ -17,9 +17,9 @@ class Arrived:
     __slots__ = ("_block", "_headers", "data", "reply", "subject")
 
     def __init__(self, subject: bytes, reply: bytes, data: bytes, block: bytes | None) -> None:
-        """All as they were on the wire."""
-        self.subject = subject.decode()
-        self.reply = reply.decode()
+        """All as they were on the wire, where subjects may hold any bytes; those that are no UTF-8 become U+FFFD."""
+        self.subject = subject.decode("utf-8", "replace")
+        self.reply = reply.decode("utf-8", "replace")
         """Empty when no answer is expected."""
         self.data = data
         self._block = block

@@ -42,6 +42,16 @@ async def test_a_message_with_and_without_a_reply_subject_is_taken() -> None:
     assert await read.rest() == b""
 
 
+async def test_white_space_that_is_no_space_belongs_to_the_subject() -> None:
+    read = Read([b"MSG a\x0bb.\x0c\x1c\xff 7 2\r\nhi\r\nHMSG \x0b 7 \x0c 12 12\r\nNATS/1.0\r\n\r\n\r\n"])
+
+    assert read.messages == [
+        (7, b"a\x0bb.\x0c\x1c\xff", b"", b"hi", None),
+        (7, b"\x0b", b"\x0c", b"", b"NATS/1.0\r\n\r\n"),
+    ]
+    assert await read.rest() == b""
+
+
 async def test_headers_come_apart_from_the_content() -> None:
     block = b"NATS/1.0\r\nStatus: 503\r\n\r\n"
 
