@@ -1,6 +1,6 @@
 """Whether what an order says fits the template, in words for the person who ordered."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
@@ -23,11 +23,12 @@ class CheckedParameters(Struct, frozen=True, kw_only=True):
 class ParameterCheck:
     """A template's schema of parameters, compiled once for all its orders."""
 
-    __slots__ = ("_schema", "_validator")
+    __slots__ = ("_names", "_schema", "_validator")
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """The schema must be sound, as that of a loaded pipeline is."""
         self._schema = dict(schema)
+        self._names = self._schema.get("properties", {}).keys()
         self._validator = compile_schema(self._schema)
 
     def check(self, values: Any) -> CheckedParameters:
@@ -35,13 +36,13 @@ class ParameterCheck:
         if not isinstance(values, dict):
             mistake = Mistake(path=PATH, message="the parameters must be an object", mend='Send {"name": value, …}.')
             return CheckedParameters(values={}, mistakes=(mistake,))
-        if unsound := list(islice(json_mistakes(values, PATH), MOST_MISTAKES)):
-            return CheckedParameters(values=values, mistakes=tuple(unsound))
-        unknown = list(islice(_unknown(self._schema, values), MOST_MISTAKES))
-        known = {key: value for key, value in values.items() if not any(m.path == f"{PATH}.{key}" for m in unknown)}
+        if unsound := _bounded(json_mistakes(values, PATH)):
+            return CheckedParameters(values=values, mistakes=unsound)
+        known = values if is_open_ended(self._schema) else {name: item for name, item in values.items() if name in self._names}
         filled = _filled(self._schema, known)
         refused = value_mistakes(self._validator, self._schema, filled, PATH)
-        return CheckedParameters(values=filled, mistakes=tuple(islice(chain(unknown, refused), MOST_MISTAKES)))
+        unknown = (_unknown(name, self._names) for name in values if name not in known)
+        return CheckedParameters(values=filled, mistakes=_bounded(chain(unknown, refused)))
 
 
 def check_parameters(schema: Mapping[str, Any], values: Any) -> CheckedParameters:
@@ -50,22 +51,25 @@ def check_parameters(schema: Mapping[str, Any], values: Any) -> CheckedParameter
 
 
 def is_open_ended(schema: Mapping[str, Any]) -> bool:
-    """Whether an order may give parameters that the schema does not describe."""
+    """Whether it allows names that it does not list."""
     return bool(schema.get("additionalProperties") or schema.get("patternProperties"))
 
 
-def _unknown(schema: dict[str, Any], values: dict[str, Any]) -> Iterator[Mistake]:
-    """A misspelt parameter would otherwise be dropped in silence, so unknown ones are refused unless allowed by name."""
-    if is_open_ended(schema):
-        return
-    properties = schema.get("properties", {})
-    for name in values:
-        if name not in properties:
-            yield Mistake(
-                path=f"{PATH}.{name}",
-                message=f"{name} is not a parameter of this template",
-                mend=did_you_mean(name, properties, "Leave it out."),
-            )
+def _unknown(name: str, names: Iterable[str]) -> Mistake:
+    """A misspelt parameter would otherwise be dropped in silence."""
+    return Mistake(
+        path=f"{PATH}.{name}",
+        message=f"{name} is not a parameter of this template",
+        mend=did_you_mean(name, names, "Leave it out."),
+    )
+
+
+def _bounded(mistakes: Iterator[Mistake]) -> tuple[Mistake, ...]:
+    """The first of them: an order may hold as many as fit into a message, and each is looked at, told and stored."""
+    told = tuple(islice(mistakes, MOST_MISTAKES))
+    if next(mistakes, None) is None:
+        return told
+    return (*told, Mistake(path=PATH, message=f"more is wrong than these {MOST_MISTAKES}", mend="Mend these first."))
 
 
 def _filled(schema: Any, value: Any) -> Any:
