@@ -16,7 +16,7 @@ from aif_contracts.orders import SubmittedOrder
 from aif_contracts.packets import Priority
 from aif_kam import problems
 from aif_kam.failures import Conflict, InvalidInput, KamFailure, KeyInFlight, KeyReused, Unavailable, invalid
-from aif_kam.idempotency import Answer, KeyedCall
+from aif_kam.idempotency import Answer, KeyedCall, is_key
 from aif_kam.identity import Identity
 from aif_kam.order_desk import OrderDesk, Wish, WishedExecution
 from aif_kam.payloads import Problem
@@ -37,6 +37,9 @@ REQUESTS_CONSUMER = ConsumerSpec(
 )
 RETRY_SECONDS = 2.0
 MAX_RETRY_SECONDS = 60.0
+_SHOWN_FIELDS = 10
+_SHOWN_CHARACTERS = 100
+"""Of the name of a field, which the client has chosen."""
 _ORDER = msgspec.json.Decoder(SubmittedOrder)
 _PROBLEM = msgspec.json.Decoder(Problem)
 _log = structlog.get_logger()
@@ -124,7 +127,7 @@ def _call(client_id: str, delivery: Delivery, key: str | None) -> KeyedCall:
     """
     by_place = _by_place(client_id, delivery)
     own_key = None if is_replay(delivery.headers) else key
-    chosen = own_key or delivery.headers.get(MESSAGE_ID)
+    chosen = own_key or _message_id(delivery)
     return by_place if not chosen else replace(by_place, key=f"bus {chosen}")
 
 
@@ -133,12 +136,20 @@ def _by_place(client_id: str, delivery: Delivery) -> KeyedCall:
     return KeyedCall(client_id=client_id, key=f"bus {delivery.stream_sequence}.{digest[:32]}", fingerprint=digest)
 
 
+def _message_id(delivery: Delivery) -> str | None:
+    """Any text may stand there; one that is no key stands for itself by its digest."""
+    told = delivery.headers.get(MESSAGE_ID)
+    if not told or is_key(told):
+        return told
+    return f"sha256.{hashlib.sha256(told.encode()).hexdigest()}"
+
+
 def _unreadable(client_id: str) -> Wish:
     return Wish(client_id=client_id, origin=Origin.BUS, message="", urgency_level=Priority.NORMAL, workspace_id=None)
 
 
 def _reason(failure: KamFailure) -> str:
-    fields = ", ".join(mistake.field for mistake in failure.mistakes)
+    fields = ", ".join(mistake.field[:_SHOWN_CHARACTERS] for mistake in failure.mistakes[:_SHOWN_FIELDS])
     return f"{failure.code}: {failure.message}" + (f" ({fields})" if fields else "")
 
 

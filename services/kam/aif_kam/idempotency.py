@@ -46,10 +46,14 @@ def keyed_call(*, client_id: str, key: str | None, target: str, body: bytes) -> 
     """None without a key. `target` says what is called, such as method and path. Raises InvalidInput for a bad key."""
     if key is None:
         return None
-    if not 1 <= len(key) <= MAX_KEY_CHARACTERS or not all("!" <= character <= "~" for character in key):
+    if not is_key(key):
         raise invalid(HEADER, f"is not 1 to {MAX_KEY_CHARACTERS} visible ASCII characters", "use a fresh UUID for every order")
     fingerprint = hashlib.sha256(target.encode() + b"\n" + body).hexdigest()
     return KeyedCall(client_id=client_id, key=key, fingerprint=fingerprint)
+
+
+def is_key(text: str) -> bool:
+    return 1 <= len(text) <= MAX_KEY_CHARACTERS and all("!" <= character <= "~" for character in text)
 
 
 def checked_use(use: KeyUse, call: KeyedCall) -> KeyUse:

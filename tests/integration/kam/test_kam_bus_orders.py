@@ -1,6 +1,7 @@
 """Orders published on the bus end as requests, or among the dead letters with a reason."""
 
 import json
+import secrets
 from typing import Any
 
 import httpx
@@ -54,6 +55,20 @@ async def test_an_order_that_comes_twice_is_one_execution(kam: GatewayUnderTest,
 
     await eventually(is_running, 10)
     assert len(kam.orchestrator.orders) == 1
+
+
+@pytest.mark.parametrize("message_id", ["a\0b", "\u20ac" * 50, secrets.token_hex(20_000)], ids=["NUL", "no ASCII", "too long"])
+async def test_a_message_id_that_is_no_key_makes_the_same_order_all_the_same(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, message_id: str
+) -> None:
+    await publish(kam, "alice", ORDER, message_id)
+    await eventually(lambda: kam.orchestrator.orders)
+    await publish(kam, "alice", b"{not json", message_id + "2")
+
+    async def statuses() -> bool:
+        return sorted(request["status"] for request in await requests_of(alice)) == ["refused", "running"]
+
+    await eventually(statuses, 10)
 
 
 @pytest.mark.parametrize(
