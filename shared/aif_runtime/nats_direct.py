@@ -17,8 +17,8 @@ NOT_FOUND = "404"
 TOO_MANY = "413"
 END_OF_BATCH = "204"
 
-SUBJECT = "Nats-Subject"
-"""The broker puts it on every stored message that it gives."""
+SEQUENCE = "Nats-Sequence"
+"""The broker puts it on every stored message that it gives, and on nothing that it says itself."""
 
 
 class StreamMissing(Exception):
@@ -75,7 +75,7 @@ async def _latest_of(connection: NatsConnection, stream: str, patterns: Sequence
     if answer is None:
         return None
     return [
-        Latest(subject=message.headers.get(SUBJECT, ""), payload=message.data, headers=message.headers) for message in answer
+        Latest(subject=message.headers.get("Nats-Subject", ""), payload=message.data, headers=message.headers) for message in answer
     ]
 
 
@@ -115,4 +115,4 @@ async def read_batch(connection: NatsConnection, stream: str, request: bytes) ->
 
 def _status_of(message: Arrived) -> str | None:
     """None for a stored message, which may call itself a status, too."""
-    return None if SUBJECT in message.headers else message.status
+    return None if SEQUENCE in message.headers else message.status
