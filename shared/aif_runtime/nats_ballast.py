@@ -2,7 +2,7 @@
 
 JetStream's file store begins a new file whenever the last message of its newest one is removed. A work queue that is drained
 faster than it fills would make and delete a file for nearly every message, which costs more than the message. One message that
-no consumer asks for keeps the file; it is renewed now and then, because queues fill one file after the other.
+no consumer asks for keeps the file for a while; it is laid down anew now and then, because queues fill one file after another.
 """
 
 import time
@@ -14,7 +14,9 @@ from aif_runtime.nats_connection import NatsConnection
 RENEWED_AFTER_SECONDS = 1.0
 RENEWED_AFTER_MESSAGES = 250
 """A file is held in the broker's memory, and on the disk, until its ballast goes."""
-_IN_PLACE_OF_THE_LAST = {"Nats-Rollup": "sub"}
+KEPT_SECONDS = 3
+"""Longer than until the next, so that a queue in use is never without one."""
+_FOR_A_WHILE = {"Nats-TTL": f"{KEPT_SECONDS}s"}
 
 
 class Ballast:
@@ -34,4 +36,4 @@ class Ballast:
         now = self._monotonic()
         if self._taken >= RENEWED_AFTER_MESSAGES or now - self._renewed_at >= RENEWED_AFTER_SECONDS:
             self._taken, self._renewed_at = 0, now
-            await self._connection.send(self._subject, headers=_IN_PLACE_OF_THE_LAST)
+            await self._connection.send(self._subject, headers=_FOR_A_WHILE)

@@ -75,7 +75,8 @@ async def _latest_of(connection: NatsConnection, stream: str, patterns: Sequence
     if answer is None:
         return None
     return [
-        Latest(subject=message.headers.get("Nats-Subject", ""), payload=message.data, headers=message.headers) for message in answer
+        Latest(subject=message.headers.get("Nats-Subject", ""), payload=message.data, headers=message.headers)
+        for message in answer
     ]
 
 

@@ -56,7 +56,8 @@ def _stream(spec: StreamSpec) -> dict[str, Any]:
         "name": spec.name,
         "subjects": [*spec.subjects, *([subjects.ballast(spec.name)] if is_queue else [])],
         "retention": "workqueue" if is_queue else "limits",
-        "allow_rollup_hdrs": is_queue,
+        # For the ballast alone. No stream takes roll-ups: by one header of one message everybody else's would be gone.
+        "allow_msg_ttl": is_queue,
         "duplicate_window": _nanoseconds(spec.duplicate_window_seconds),
         "allow_direct": True,
         "allow_batched": True,
@@ -70,7 +71,6 @@ def _bucket(spec: BucketSpec) -> dict[str, Any]:
         "subjects": [f"$KV.{spec.name}.>"],
         "max_msgs_per_subject": 1,
         "allow_direct": True,
-        "allow_rollup_hdrs": True,
         "allow_msg_ttl": True,
         "deny_delete": True,
         **_limits(spec),
@@ -83,7 +83,6 @@ def _object_store(spec: ObjectStoreSpec) -> dict[str, Any]:
         "name": object_stream(spec.name),
         "subjects": [f"$O.{spec.name}.C.>", f"$O.{spec.name}.M.>"],
         "allow_direct": True,
-        "allow_rollup_hdrs": True,
         **_limits(spec),
     }
 

@@ -12,6 +12,9 @@ from aif_contracts import subjects
 
 GIB = 1024**3
 DAY_SECONDS = 24 * 60 * 60.0
+DUPLICATE_WINDOW_SECONDS = 120.0
+SHORTEST_WINDOW_SECONDS = 0.1
+"""The broker takes no shorter one."""
 
 
 class Retention(enum.Enum):
@@ -28,7 +31,8 @@ class StreamSpec(Struct, frozen=True, kw_only=True):
     max_bytes: int
     max_age_seconds: float | None = None
     """None: kept until acknowledged."""
-    duplicate_window_seconds: float = 120.0
+    duplicate_window_seconds: float = DUPLICATE_WINDOW_SECONDS
+    """So long the broker drops a message under an id that the stream has seen, whoever sent the first."""
     replicas: int = 1
 
 
@@ -83,7 +87,10 @@ def factory_topology(limits: StoreLimits | None = None) -> Topology:
     chosen = limits if limits is not None else StoreLimits()
     return Topology(
         streams=(
-            _work_queue(subjects.STREAM_REQUESTS, subjects.ALL_REQUESTS, chosen),
+            # Clients choose their ids without knowing of one another; the gateway tells them apart, the broker does not.
+            _work_queue(
+                subjects.STREAM_REQUESTS, subjects.ALL_REQUESTS, chosen, duplicate_window_seconds=SHORTEST_WINDOW_SECONDS
+            ),
             _work_queue(subjects.STREAM_WORK, subjects.ALL_WORK, chosen),
             _work_queue(subjects.STREAM_REPORTS, subjects.ALL_REPORTS, chosen),
             _work_queue(subjects.STREAM_USAGE, subjects.ALL_USAGE, chosen),
@@ -120,11 +127,14 @@ def factory_topology(limits: StoreLimits | None = None) -> Topology:
     )
 
 
-def _work_queue(name: str, subject: str, limits: StoreLimits) -> StreamSpec:
+def _work_queue(
+    name: str, subject: str, limits: StoreLimits, *, duplicate_window_seconds: float = DUPLICATE_WINDOW_SECONDS
+) -> StreamSpec:
     return StreamSpec(
         name=name,
         subjects=(subject,),
         retention=Retention.WORK_QUEUE,
+        duplicate_window_seconds=duplicate_window_seconds,
         max_bytes=limits.stream_max_bytes,
         replicas=limits.replicas,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import nats
 import nats.aio.client
+import nats.js.errors
 import pytest
 import pytest_asyncio
 
@@ -25,6 +26,7 @@ from aif_runtime.open_blob_store import open_blob_store
 from aif_runtime.prepared_message import Prepared
 from aif_runtime.topology import StoreLimits, factory_topology
 from conformance.bus_rigs import WORK, FragileNatsRig, NatsRig, fetch_one, fetch_payloads, work, work_consumer
+from conformance.foreign_objects import delete_object, put_object
 from support.waiting import eventually
 
 MIB = 1024 * 1024
@@ -215,6 +217,36 @@ async def test_thousands_of_object_reads_leave_no_consumer_behind(nats_rig: Nats
     assert (await client.jetstream().stream_info("OBJ_aif_blobs")).state.consumer_count == 0
 
 
+async def test_orders_of_two_clients_under_the_same_message_id_are_both_stored(
+    nats_rig: NatsRig, client: nats.aio.client.Client
+) -> None:
+    await nats_rig.connect("one")
+    jetstream = client.jetstream()
+    await jetstream.publish(subjects.submit("acme"), b"{}", headers={"Nats-Msg-Id": "order-1"})
+
+    async def is_stored() -> bool:
+        stored = await jetstream.publish(subjects.submit("globex"), b"{}", headers={"Nats-Msg-Id": "order-1"})
+        return not stored.duplicate
+
+    await eventually(is_stored, 1.5)
+
+
+async def test_a_roll_up_takes_away_nobody_elses_messages(nats_rig: NatsRig, client: nats.aio.client.Client) -> None:
+    await nats_rig.connect("one")
+    published = {
+        str(info.config.name): str((info.config.subjects or [])[0]).replace("*", "mine").replace(">", "mine")
+        for info in await client.jetstream().streams_info()
+    }
+    assert len(published) == 13
+
+    for stream, subject in published.items():
+        await client.jetstream().publish(subject.replace("mine", "theirs"), b"kept")
+        with pytest.raises(nats.js.errors.APIError, match="rollup not permitted"):
+            await client.jetstream().publish(subject, b"all mine", headers={"Nats-Rollup": "all"})
+
+        assert (await client.jetstream().stream_info(stream)).state.messages == 1
+
+
 @pytest.mark.parametrize("size", [0, 1, 200_000, 3 * MIB])
 async def test_objects_of_other_nats_clients_can_be_read(nats_rig: NatsRig, client: nats.aio.client.Client, size: int) -> None:
     store = NatsBlobStore(await nats_rig.connect("reader"))
@@ -242,7 +274,7 @@ async def test_a_deleted_object_is_missing(nats_rig: NatsRig, client: nats.aio.c
     store = NatsBlobStore(await nats_rig.connect("reader"))
     ref = await store.put("data/large", bytes(600_000))
 
-    await (await client.jetstream().object_store("aif_blobs")).delete(ref.storage_key)
+    await delete_object(client, ref.storage_key)
 
     with pytest.raises(BlobMissing):
         await store.get(ref)
@@ -440,8 +472,7 @@ async def test_a_question_in_the_queue_is_still_answered_when_the_bus_closes(nat
 
 async def _put_object(client: nats.aio.client.Client, content: bytes) -> BlobRef:
     name = "foreign-0123456789abcdef"
-    objects = await client.jetstream().object_store("aif_blobs")
-    await objects.put(name, content)
+    await put_object(client, name, content)
     digest = hashlib.sha256(content).hexdigest()
     return BlobRef(storage_type=StorageType.OBJECT, storage_key=name, size_bytes=len(content), sha256=digest)
 

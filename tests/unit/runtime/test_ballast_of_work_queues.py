@@ -13,7 +13,7 @@ class Sent:
         self.subjects: list[str] = []
 
     async def send(self, subject: str, payload: bytes = b"", *, headers: dict[str, str]) -> None:
-        assert headers == {"Nats-Rollup": "sub"}
+        assert headers == {"Nats-TTL": "3s"}
         self.subjects.append(subject)
 
 
