@@ -63,6 +63,10 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     ("granulator", "aif.control.content_granulator"),
     ("granulator", "aif.performance.content_granulator"),
     ("granulator", "$KV.aif_registry.topic_researcher.1"),
+    ("granulator", "aif.report.topic_researcher"),
+    ("researcher", "aif.report.content_granulator"),
+    ("analyst", "aif.report.topic_researcher"),
+    ("planner", "aif.report.analyst"),
     # What others have configured.
     *((user, "$KV.aif_config.system") for user in [*SERVICES, "operator", "client_acme"] if user != "kam"),
     ("client_acme", "$JS.API.DIRECT.GET.KV_aif_config.$KV.aif_config.system"),
@@ -145,7 +149,9 @@ HEARING_ABUSES: list[tuple[str, str]] = [
     ("planner", "aif.event.>"),
     ("classifier", "aif.event.>"),
     ("kam", "aif.report.*"),
-    ("client_acme", "aif.event.acme.>"),
+    ("client_acme", "aif.event.>"),
+    ("client_acme", "aif.event.globex.>"),
+    ("client_acme", "aif.alert.acme"),
     ("client_acme", "aif.request.submit.*"),
     ("client_acme", "$KV.aif_config.>"),
     ("classifier", "$KV.aif_config.>"),
@@ -242,6 +248,33 @@ async def test_an_order_of_another_system_reaches_the_gateway(broker_url: str) -
         assert payloads == [b'{"template":"x"}']
         assert violations == []
         assert kam.trouble is None
+
+
+async def test_another_system_hears_the_events_of_its_client_alone(broker_url: str) -> None:
+    async with _client(broker_url, "client_acme") as (client, violations), _bus(broker_url, "orchestrator") as orchestrator:
+        heard = await client.subscribe("aif.event.acme.>")
+        await client.flush()
+        for client_id in ("globex", "acme"):
+            subject = subjects.event(client_id, "exec_1", "STEP_COMPLETED")
+            await orchestrator.publish([Outgoing(subject=subject, payload=client_id.encode())])
+
+        first = await heard.next_msg(2)
+
+        assert (first.subject, first.data) == ("aif.event.acme.exec_1.step_completed", b"acme")
+        assert violations == []
+
+
+async def test_the_brokers_answer_to_another_system_says_nothing_inside_the_factory(broker_url: str) -> None:
+    forged = subjects.event("globex", "exec_1", "WORKFLOW_COMPLETED")
+    async with _client(broker_url, "client_acme") as (client, _), _client(broker_url, "operator") as (operator, _):
+        heard = await operator.subscribe("aif.event.>")
+        await operator.flush()
+        await client.publish(subjects.submit("acme"), b"{}", reply=forged)
+        await client.jetstream().publish(subjects.submit("acme"), b"{}")
+        await operator.publish(subjects.event("acme", "exec_2", "STEP_COMPLETED"), b"last")
+
+        assert (await heard.next_msg(2)).data == b"last"
+        await operator.jetstream().purge_stream(subjects.STREAM_REQUESTS)
 
 
 @pytest.mark.parametrize("priority", ["low", "normal", "high", "critical"])
