@@ -4,6 +4,7 @@ Only the data of events: the providers repeat in it what they write into an even
 """
 
 _LINE_ENDS = (b"\n", b"\r")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventStreamDecoder:
@@ -14,6 +15,7 @@ class EventStreamDecoder:
         """A line whose end has not come yet."""
         self._data: list[bytes] = []
         self._has_met_cr = False
+        self._has_begun = False
 
     def ended_by(self, part: bytes) -> list[bytes]:
         """The data of the events that come to their end in this part."""
@@ -40,6 +42,9 @@ class EventStreamDecoder:
         self._begun += part
         if b"\n" not in part and b"\r" not in part:
             return []
+        if not self._has_begun:
+            self._has_begun = True
+            self._begun = self._begun.removeprefix(_BYTE_ORDER_MARK)
         lines = self._begun.splitlines()
         # Bytes come as they like: a line that is not at its end is kept, without looking at it again for each part.
         self._begun = bytearray() if self._begun.endswith(_LINE_ENDS) else lines.pop()

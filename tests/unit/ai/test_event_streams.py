@@ -33,6 +33,8 @@ def one_byte_at_a_time(stream: bytes) -> list[bytes]:
         (b"data: one\n", []),
         ("data: Grüße\u2028Ende\n\n".encode(), ["Grüße\u2028Ende".encode()]),
         (b"data: a\x0bb\x0cc\x1cd\x85e\n\n", [b"a\x0bb\x0cc\x1cd\x85e"]),
+        (b"\xef\xbb\xbfdata: one\n\ndata: two\n\n", [b"one", b"two"]),
+        (b"data: one\n\n\xef\xbb\xbfdata: two\n\n", [b"one"]),
     ],
     ids=[
         "line feeds",
@@ -51,6 +53,8 @@ def one_byte_at_a_time(stream: bytes) -> list[bytes]:
         "no end of the event",
         "not ASCII",
         "what ends lines elsewhere",
+        "byte order mark",
+        "byte order mark in the middle",
     ],
 )
 def test_events_are_the_same_in_one_piece_and_byte_by_byte(stream: bytes, expected: list[bytes]) -> None:
