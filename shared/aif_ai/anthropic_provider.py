@@ -12,7 +12,7 @@ from aif_ai.answer_size import longest_answer
 from aif_ai.failures import InvalidRequest, MalformedOutput, ProviderUnreachable, Refused
 from aif_ai.provider import Listener, ModelCall, Offer
 from aif_ai.requests import Answer, CallTrace, Capability, Finish, Role
-from aif_ai.sdk_streams import http_client, sdk_events
+from aif_ai.sdk_streams import complete_all_the_same, http_client, sdk_events
 from aif_ai.strict_schema import Dialect, TranslatedSchemas
 from aif_ai.told_usage import credible_tokens, is_same_model
 from aif_ai.transport_failures import failure_in_place_of_answer
@@ -49,22 +49,31 @@ class AnthropicProvider:
 
         client, body, reading = self._connected(), self._body(call), _Reading()
         events = sdk_events(
-            client, "/v1/messages", body, decode=_event, call=call, provider=self.name, sdk=anthropic, trace=trace
+            client,
+            "/v1/messages",
+            body,
+            decode=_event,
+            last=_LAST_EVENT,
+            call=call,
+            provider=self.name,
+            sdk=anthropic,
+            trace=trace,
         )
-        async with aclosing(events):
-            async for event in events:
-                if isinstance(event, _Failed):
-                    raise failure_in_place_of_answer(self.name, event.error)
-                text = reading.take(event)
-                trace.response_id = trace.response_id or reading.response_id
-                if reading.tokens is not None and reading.stop is not None:
-                    # Some servers count along; only what is told at the end is what is billed.
-                    trace.tokens = credible_tokens(reading.tokens, call)
-                if text:
-                    trace.characters += len(text)
-                    if trace.characters > longest_answer(call.max_output_tokens):
-                        raise MalformedOutput(f"{self.name} sent far more than it was asked for", maybe_billed=True)
-                    await heard(text)
+        with complete_all_the_same(lambda: reading.stop is not None):
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, _Failed):
+                        raise failure_in_place_of_answer(self.name, event.error)
+                    text = reading.take(event)
+                    trace.response_id = trace.response_id or reading.response_id
+                    if reading.stop is not None:
+                        # Some servers count along; only what is told at the end is what is billed.
+                        trace.tokens = credible_tokens(reading.tokens, call)
+                    if text:
+                        trace.characters += len(text)
+                        if trace.characters > longest_answer(call.max_output_tokens):
+                            raise MalformedOutput(f"{self.name} sent far more than it was asked for", maybe_billed=True)
+                        await heard(text)
         if not is_same_model(call.model, reading.model or call.model):
             # It is priced as the model that was asked, and nobody knows what another one costs.
             trace.tokens = None
@@ -164,6 +173,7 @@ class _Other(Struct, frozen=True, kw_only=True):
 
 
 _Event = _Opened | _Written | _Closed | _Failed | _Other
+_LAST_EVENT: _Event = _Other(type="message_stop")
 _OTHER = msgspec.json.Decoder(_Other)
 _EVENTS: Mapping[str, msgspec.json.Decoder[_Event]] = {
     "message_start": msgspec.json.Decoder(_Opened),
@@ -202,7 +212,8 @@ class _Reading:
                 return delta.text
             case _Closed():
                 self.stop = event.delta.stop_reason or self.stop
-                self.tokens = _tokens(self._opening, event.usage)
+                if event.usage != _NO_USAGE:
+                    self.tokens = _tokens(self._opening, event.usage)
         return ""
 
 

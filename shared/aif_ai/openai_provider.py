@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from aif_ai.answer_size import longest_answer
-from aif_ai.failures import InvalidRequest, MalformedOutput, ProviderUnreachable, Refused
+from aif_ai.failures import InvalidRequest, MalformedOutput, ProviderOverloaded, ProviderUnreachable, Refused
 from aif_ai.provider import Listener, ModelCall, Offer
 from aif_ai.requests import Answer, CallTrace, Capability, Finish
-from aif_ai.sdk_streams import http_client, sdk_events
+from aif_ai.sdk_streams import complete_all_the_same, http_client, sdk_events
 from aif_ai.strict_schema import Dialect, TranslatedSchemas
 from aif_ai.told_usage import credible_tokens, is_same_model
 from aif_ai.transport_failures import failure_in_place_of_answer
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 OPENAI = "openai"
 COMPATIBLE = "openai_compatible"
 _KEY_OF_SERVERS_WITHOUT_KEYS = "not-needed"
+_CUT_OFF = frozenset({"length", "max_tokens", "model_length"})
+"""Mistral tells the model's limit apart from that of the request."""
+_BROKEN_OFF = frozenset({"error", "abort", "insufficient_system_resource"})
+"""Said by Mistral, vLLM and DeepSeek where they could not end an answer."""
 _LONGEST_REFUSAL = 1_000
 _NO_USAGE = Raw(b"null")
 
@@ -68,20 +72,21 @@ class OpenAiProvider:
             sdk=openai,
             trace=trace,
         )
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                if chunk.error:
-                    raise failure_in_place_of_answer(self.name, chunk.error)
-                text = reading.take(chunk)
-                trace.response_id = trace.response_id or reading.response_id
-                if reading.tokens is not None and reading.finish is not None:
-                    # Some servers count along; only what is told at the end is what is billed.
-                    trace.tokens = credible_tokens(reading.tokens, call)
-                if text:
-                    trace.characters += len(text)
-                    if trace.characters > longest_answer(call.max_output_tokens):
-                        raise MalformedOutput(f"{self.name} sent far more than it was asked for", maybe_billed=True)
-                    await heard(text)
+        with complete_all_the_same(lambda: reading.finish is not None):
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    if chunk.error:
+                        raise failure_in_place_of_answer(self.name, chunk.error)
+                    text = reading.take(chunk)
+                    trace.response_id = trace.response_id or reading.response_id
+                    if reading.finish is not None:
+                        # Some servers count along; only what is told at the end is what is billed.
+                        trace.tokens = credible_tokens(reading.tokens, call)
+                    if text:
+                        trace.characters += len(text)
+                        if trace.characters > longest_answer(call.max_output_tokens):
+                            raise MalformedOutput(f"{self.name} sent far more than it was asked for", maybe_billed=True)
+                        await heard(text)
         if self.name == OPENAI and not is_same_model(call.model, reading.model or call.model):
             # It is priced as the model that was asked, and nobody knows what another one costs.
             trace.tokens = None
@@ -90,7 +95,9 @@ class OpenAiProvider:
             raise ProviderUnreachable(f"{self.name} ended its answer before it was complete", maybe_billed=True)
         if reading.refusal or reading.finish == "content_filter":
             raise Refused(f"the model declined: {reading.refusal[:300] or 'content filter'}")
-        return Answer(text="".join(reading.pieces), finish=Finish.TRUNCATED if reading.finish == "length" else Finish.COMPLETE)
+        if reading.finish in _BROKEN_OFF:
+            raise ProviderOverloaded(f"{self.name} broke off its answer: {reading.finish}", maybe_billed=True)
+        return Answer(text="".join(reading.pieces), finish=Finish.TRUNCATED if reading.finish in _CUT_OFF else Finish.COMPLETE)
 
     async def close(self) -> None:
         if self._client is not None:

@@ -8,15 +8,15 @@ event is left out: those objects take more time of the processor than all the re
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from aif_ai.event_stream import EventStreamDecoder
-from aif_ai.failures import MalformedOutput
+from aif_ai.failures import MalformedOutput, ProviderTimeout, ProviderUnreachable
 from aif_ai.provider import ModelCall
 from aif_ai.requests import CallTrace
 from aif_ai.transport_failures import failure_in_place_of_answer, failure_of_connection, failure_of_status
@@ -62,6 +62,7 @@ async def sdk_events(
     body: bytes,
     *,
     decode: Callable[[bytes], Event],
+    last: Event | None = None,
     call: ModelCall,
     provider: str,
     sdk: ModuleType,
@@ -69,7 +70,7 @@ async def sdk_events(
 ) -> AsyncGenerator[Event, None]:
     """The events of the stream that `body` asks for. Close it when you leave early. Raises leaves of AiFailure only.
 
-    `decode` raises ValueError for data that is no event of the provider's.
+    `decode` raises ValueError for data that is no event of the provider's. Nothing is read after an event that is as `last`.
     """
     import httpx2
 
@@ -91,7 +92,11 @@ async def sdk_events(
                     if data.startswith(_LAST_DATA):
                         await _to_the_end(parts)
                         return
-                    yield decode(data)
+                    event = decode(data)
+                    yield event
+                    if event == last:
+                        await _to_the_end(parts)
+                        return
     except sdk.APIStatusError as error:
         raise _of_status(error, provider, trace) from error
     except sdk.APIConnectionError as error:
@@ -103,6 +108,16 @@ async def sdk_events(
     except (ValueError, RecursionError) as error:
         # Broken JSON, broken UTF-8, numbers without end, brackets without end, or JSON of another shape.
         raise MalformedOutput(f"{provider} sent a piece of its answer that its API does not have", maybe_billed=True) from error
+
+
+@contextmanager
+def complete_all_the_same(is_complete: Callable[[], bool]) -> Iterator[None]:
+    """Around the reading of a stream: a connection that breaks, or falls silent, after the answer's end takes nothing away."""
+    try:
+        yield
+    except (ProviderTimeout, ProviderUnreachable):
+        if not is_complete():
+            raise
 
 
 def _request_id(call: ModelCall) -> dict[str, str]:

@@ -13,8 +13,10 @@ from aif_contracts.metering import Tokens
 _VERSION = re.compile(r"(?:-0)?(?:-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest|\d{3}))?(?:-v\d+(?::\d+)?)?$")
 
 
-def credible_tokens(tokens: Tokens, call: ModelCall) -> Tokens | None:
-    """The counts, or None when they cannot be true for this call."""
+def credible_tokens(tokens: Tokens | None, call: ModelCall) -> Tokens | None:
+    """The counts, or None when they cannot be true for this call or there are none."""
+    if tokens is None:
+        return None
     parts = (
         tokens.prompt_tokens,
         tokens.completion_tokens,
