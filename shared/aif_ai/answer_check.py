@@ -35,17 +35,16 @@ class AnswerCheck:
 
     def checked_json(self, text: str, schema: dict[str, Any]) -> tuple[bytes, tuple[str, ...]]:
         fenced = _FENCE.match(text)
+        validator = self._validator(schema)
         try:
             value = without_nulls(msgspec.json.decode(fenced.group(1) if fenced else text))
+            complaints = _complaints(validator, value)
+            return msgspec.json.encode(value), complaints
         except msgspec.DecodeError as wrong:
             return b"", (f"the answer is not valid JSON: {wrong}",)
-        complaints: list[str] = []
-        for error in self._validator(schema).iter_errors(value):
-            place = "/".join(str(part) for part in error.instance_path) or "the answer"
-            complaints.append(f"{place}: {error.message[:300]}")
-            if len(complaints) == _MOST_COMPLAINTS:
-                break
-        return msgspec.json.encode(value), tuple(complaints)
+        except (RecursionError, ValueError):
+            # Each of the three has a limit of its own; the validator's is a ValueError.
+            return b"", ("the answer is nested too deeply",)
 
     def _validator(self, schema: dict[str, Any]) -> jsonschema_rs.Validator:
         """Making one costs far more than using it."""
@@ -57,3 +56,13 @@ class AnswerCheck:
             if len(self._validators) > _MOST_VALIDATORS:
                 self._validators.popitem(last=False)
         return validator
+
+
+def _complaints(validator: jsonschema_rs.Validator, value: Any) -> tuple[str, ...]:
+    complaints: list[str] = []
+    for error in validator.iter_errors(value):
+        place = "/".join(str(part) for part in error.instance_path) or "the answer"
+        complaints.append(f"{place}: {error.message[:300]}")
+        if len(complaints) == _MOST_COMPLAINTS:
+            break
+    return tuple(complaints)

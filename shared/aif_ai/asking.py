@@ -77,7 +77,7 @@ class Asking:
                 return Accepted(output=output, text=answered.answer.text, row=answered.row)
             if left:
                 why = Why(purpose=Purpose.CORRECTION, reason=MalformedOutput.code)
-                said = Message(role=Role.ASSISTANT, text=answered.answer.text or "(nothing)")
+                said = Message(role=Role.ASSISTANT, text=answered.answer.text if answered.answer.text.strip() else "(nothing)")
                 messages = (*self._request.messages, said, _correction(complaints))
         model = self._subject.candidate.model
         times = "once" if corrections == 0 else f"{corrections + 1} times"
@@ -90,7 +90,7 @@ class Asking:
         if first.answer.finish is Finish.COMPLETE:
             return first
         await self._book_truncated(first)
-        if not self._subject.candidate.offer.continues or not first.answer.text:
+        if not self._subject.candidate.offer.continues or not first.answer.text.strip():
             raise self._truncated()
         begun = Message(role=Role.ASSISTANT, text=first.answer.text)
         why = Why(purpose=Purpose.CONTINUATION, reason=OutputTruncated.code)

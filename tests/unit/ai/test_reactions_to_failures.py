@@ -19,7 +19,7 @@ from aif_ai.failures import (
     Refused,
 )
 from aif_ai.model_switches import Switches
-from aif_ai.requests import Finish
+from aif_ai.requests import Finish, Role
 from aif_contracts.audit import Severity
 from aif_contracts.metering import CallOutcome, Purpose
 from aif_contracts.packets import Grant
@@ -191,6 +191,16 @@ async def test_an_answer_that_breaks_its_schema_three_times_is_asked_of_another_
         (SONNET, Purpose.FALLBACK, CallOutcome.ANSWERED, "malformed_output"),
     ]
     assert generation.tokens_wasted == 3_300
+
+
+async def test_a_model_that_is_shown_its_blank_answer_is_told_so() -> None:
+    """Anthropic refuses a message of nothing but white space."""
+    model = ScriptedProvider("openai", MINI, steps=(Says(text=" \n"), Says(text="{}")))
+
+    rig = DoorRig(model)
+    await rig.door.generate(ask(schema={"type": "object"}), rig.ledger)
+
+    assert [message.text for message in model.asked[1].messages if message.role is Role.ASSISTANT] == ["(nothing)"]
 
 
 async def test_after_all_corrections_of_all_models_the_attempt_is_not_to_be_tried_again() -> None:

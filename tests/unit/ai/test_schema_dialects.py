@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import msgspec
+import pytest
 from msgspec import Meta, Struct
 
 from aif_ai.answer_check import AnswerCheck
@@ -78,6 +79,14 @@ def test_an_answer_that_is_no_json_is_said_to_be_none() -> None:
 
     assert output == b""
     assert "not valid JSON" in complaint
+
+
+@pytest.mark.parametrize("depth", [300, 800, 3_000, 100_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"points": ', "}")])
+def test_an_answer_nested_too_deeply_is_sent_back_like_any_other(depth: int, opening: str, closing: str) -> None:
+    text = opening * depth + "1" + closing * depth
+
+    assert AnswerCheck().checked_json(text, SCHEMA) == (b"", ("the answer is nested too deeply",))
 
 
 def test_a_translation_is_made_once_and_anew_for_a_schema_that_was_changed() -> None:
