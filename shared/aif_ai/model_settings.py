@@ -1,6 +1,8 @@
 """Settings of a worker that may ask language models: the same variables for every such worker."""
 
+import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
@@ -12,6 +14,8 @@ from aif_contracts.packets import QualityTier
 from aif_runtime.bus import Bus
 from aif_runtime.settings import Secret
 from aif_runtime.worker_settings import WorkerSettings
+
+_KEY = re.compile(r"[!-~]+")
 
 
 class ModelSettings(WorkerSettings, frozen=True, kw_only=True):
@@ -63,6 +67,10 @@ class ModelSettings(WorkerSettings, frozen=True, kw_only=True):
         super().__post_init__()
         _tiers(self.model_quality)
         _rates(self.provider_requests_per_minute)
+        check_key("OPENAI_API_KEY", self.openai_api_key)
+        check_key("ANTHROPIC_API_KEY", self.anthropic_api_key)
+        check_base_url("AIF_OPENAI_BASE_URL", self.openai_base_url)
+        check_base_url("AIF_ANTHROPIC_BASE_URL", self.anthropic_base_url)
 
     def model_access(self) -> ModelAccess:
         """What the AI layer may reach."""
@@ -83,6 +91,30 @@ class ModelSettings(WorkerSettings, frozen=True, kw_only=True):
     def opened_cache(self, bus: Bus) -> ResponseCache | None:
         """Where answers are kept for all replicas; None when the operator wants none kept."""
         return BusResponseCache(bus) if self.response_cache else None
+
+
+def check_key(variable: str, key: Secret | None) -> None:
+    """Raises ValueError for a key that no header can carry, without telling it."""
+    if key is not None and _KEY.fullmatch(key.reveal()) is None:
+        raise ValueError(
+            f"{variable} holds a space, the end of a line or a sign that is not ASCII, which no key does: copy it again, alone"
+        )
+
+
+def check_base_url(variable: str, url: str | None) -> None:
+    """Raises ValueError for what is no address that a path can be put behind."""
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # by the port, or by brackets of an address
+        is_usable = False
+    if not is_usable or parts.query or parts.fragment or not url.isprintable() or " " in url:
+        raise ValueError(
+            f"{variable} is {url!r}: write http:// or https://, a host, and a path where there is one, for example "
+            "http://127.0.0.1:11434/v1"
+        )
 
 
 def _tiers(entries: tuple[str, ...]) -> dict[str, QualityTier]:

@@ -6,7 +6,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from aif_ai.assembly import ModelAccess
-from aif_ai.model_settings import ModelSettings
+from aif_ai.model_settings import ModelSettings, check_base_url, check_key
 from aif_runtime.settings import Secret
 
 
@@ -35,6 +35,11 @@ class AnalystSettings(ModelSettings, frozen=True, kw_only=True):
             extra={"env": "WHISPER_MODEL_DIR"},
         ),
     ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_key("DEEPGRAM_API_KEY", self.deepgram_api_key)
+        check_base_url("AIF_DEEPGRAM_BASE_URL", self.deepgram_base_url)
 
     def model_access(self) -> ModelAccess:
         """Speech services besides the language models."""
