@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 OPENAI = "openai"
 COMPATIBLE = "openai_compatible"
 _KEY_OF_SERVERS_WITHOUT_KEYS = "not-needed"
+_TELL_USAGE_UNASKED = frozenset({"mistral"})
+"""They refuse a request that asks for it."""
 _CUT_OFF = frozenset({"length", "max_tokens", "model_length"})
 """Mistral tells the model's limit apart from that of the request."""
 _BROKEN_OFF = frozenset({"error", "abort", "insufficient_system_resource"})
@@ -109,8 +111,9 @@ class OpenAiProvider:
             "model": call.model,
             "messages": [{"role": message.role.value, "content": message.text} for message in call.messages],
             "stream": True,
-            "stream_options": {"include_usage": True},
         }
+        if self.name not in _TELL_USAGE_UNASKED:
+            request["stream_options"] = {"include_usage": True}
         # OpenAI's reasoning models refuse the older name; compatible servers often know only that one.
         request["max_completion_tokens" if self.name == OPENAI else "max_tokens"] = call.max_output_tokens
         if call.schema is not None:
@@ -136,9 +139,22 @@ class OpenAiProvider:
         return self._client
 
 
+class _Part(Struct, frozen=True, kw_only=True):
+    type: str
+    text: str = ""
+    """Of parts of the type `text`."""
+
+
 class _Delta(Struct, frozen=True, kw_only=True):
-    content: str | None = None
+    content: str | tuple[_Part, ...] | None = None
+    """Parts where a model of Mistral's thinks aloud before it answers."""
     refusal: str | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, tuple):
+            return "".join(part.text for part in self.content if part.type == "text")
+        return self.content or ""
 
 
 class _Choice(Struct, frozen=True, kw_only=True):
@@ -165,7 +181,7 @@ class _CompletionDetails(Struct, frozen=True, kw_only=True):
 
 
 class _Usage(Struct, frozen=True, kw_only=True):
-    """Prompt tokens include the cached ones here, completion tokens the reasoning and what is spoken."""
+    """Prompt tokens include the cached ones here, completion tokens the reasoning, but for xAI's, and what is spoken."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -200,7 +216,7 @@ class _Reading:
             self.finish = choice.finish_reason or self.finish
             if choice.delta.refusal:
                 self.refusal = (self.refusal + choice.delta.refusal)[:_LONGEST_REFUSAL]
-            new += choice.delta.content or ""
+            new += choice.delta.text
         if new:
             self.pieces.append(new)
         return new
@@ -215,12 +231,16 @@ def _tokens(told: Raw) -> Tokens | None:
     if usage is None:
         return None
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-    sum_of_both = usage.prompt_tokens + usage.completion_tokens
+    reasoning = (completion.reasoning_tokens if completion else None) or 0
+    written = usage.completion_tokens
+    if usage.total_tokens == usage.prompt_tokens + written + reasoning:
+        # xAI counts the reasoning beside the completion; the total gives it away.
+        written += reasoning
     return Tokens(
         prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        total_tokens=sum_of_both if usage.total_tokens is None else usage.total_tokens,
+        completion_tokens=written,
+        total_tokens=usage.prompt_tokens + written if usage.total_tokens is None else usage.total_tokens,
         cache_read_tokens=(prompt.cached_tokens if prompt else None) or 0,
         cache_write_tokens=(prompt.cache_write_tokens if prompt else None) or 0,
-        reasoning_tokens=(completion.reasoning_tokens if completion else None) or 0,
+        reasoning_tokens=reasoning,
     )
