@@ -1,7 +1,7 @@
 """Anthropic's messages by its official SDK."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,14 @@ from aif_ai.requests import Answer, CallTrace, Capability, Finish, Role
 from aif_ai.sdk_streams import complete_all_the_same, http_client, sdk_events
 from aif_ai.strict_schema import Dialect, TranslatedSchemas
 from aif_ai.told_usage import credible_tokens, is_same_model
-from aif_ai.transport_failures import failure_in_place_of_answer
+from aif_ai.transport_failures import client_being_made, failure_in_place_of_answer
 from aif_contracts.metering import Tokens
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
 ANTHROPIC = "anthropic"
+ANTHROPIC_URL = "https://api.anthropic.com"
 _CUT_OFF = frozenset({"max_tokens", "model_context_window_exceeded"})
 _NO_USAGE = Raw(b"null")
 
@@ -48,7 +49,7 @@ class AnthropicProvider:
         import anthropic
 
         client, body, reading = self._connected(), self._body(call), _Reading()
-        events = sdk_events(
+        events: AsyncGenerator[_Event, None] = sdk_events(
             client,
             "/v1/messages",
             body,
@@ -108,12 +109,14 @@ class AnthropicProvider:
 
         if self._client is None:
             try:
-                self._client = anthropic.AsyncAnthropic(
-                    api_key=self._api_key,
-                    base_url=self._base_url,
-                    max_retries=0,
-                    http_client=http_client(silence_seconds=self._silence_seconds),
-                )
+                with client_being_made(self.name):
+                    self._client = anthropic.AsyncAnthropic(
+                        api_key=self._api_key,
+                        # Without one the SDK takes what an environment variable of its own says, and nobody knows its prices.
+                        base_url=self._base_url or ANTHROPIC_URL,
+                        max_retries=0,
+                        http_client=http_client(silence_seconds=self._silence_seconds),
+                    )
             except anthropic.AnthropicError as error:
                 raise InvalidRequest(f"the Anthropic client cannot be made: {error}") from error
         return self._client

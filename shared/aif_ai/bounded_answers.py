@@ -11,6 +11,7 @@ import httpx2
 ACCEPTED_ENCODING = {"accept-encoding": "identity"}
 """Headers of a client whose answers are bounded: a few packed kilobytes can unpack to gigabytes."""
 _MOST_BYTES_OF_AN_ERROR = 65_536
+_NO_STREAMS = ("application/json", "text/html")
 _ENDS_OF_EVENTS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
@@ -18,8 +19,12 @@ class UnboundedAnswer(httpx2.TransportError):
     """The answer is larger than any that was asked for, or comes packed, so that nobody can tell how large it is."""
 
 
-def bounded(most_bytes: int) -> Callable[[httpx2.Response], Awaitable[None]]:
-    """A hook that lets pass at most so much of a body, or of one event of an event stream; of an error its beginning."""
+def bounded(most_bytes: int, *, streams: bool) -> Callable[[httpx2.Response], Awaitable[None]]:
+    """A hook that lets pass at most so much of a body; of an error its beginning.
+
+    With `streams`, event streams are meant to come: what does not say that it is something else may be of any length, and
+    each of its events only so long.
+    """
 
     async def bound(response: httpx2.Response) -> None:
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
@@ -28,12 +33,18 @@ def bounded(most_bytes: int) -> Callable[[httpx2.Response], Awaitable[None]]:
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         if not response.is_success:
             response.stream = _Beginning(response.stream, _MOST_BYTES_OF_AN_ERROR)
-        elif response.headers.get("content-type", "").startswith("application/json"):
+        elif not streams or is_no_stream(response):
             response.stream = _Whole(response.stream, most_bytes)
         else:
             response.stream = _Events(response.stream, most_bytes)
 
     return bound
+
+
+def is_no_stream(response: httpx2.Response) -> bool:
+    """Whether it is told to be something else, and would be read as a whole."""
+    content_type: str = response.headers.get("content-type", "")
+    return content_type.lower().startswith(_NO_STREAMS)
 
 
 class _Bounded(httpx2.AsyncByteStream):

@@ -1,16 +1,16 @@
 """Deepgram's transcription of recorded audio: one POST for each recording."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from aif_ai.failures import AiFailure, InvalidRequest, MalformedOutput
 from aif_ai.provider import Listener, ModelCall, Offer
 from aif_ai.requests import Answer, AudioInput, CallTrace, Capability
 from aif_ai.told_usage import credible_audio_ms
-from aif_ai.transport_failures import failure_of_connection, failure_of_status
+from aif_ai.transport_failures import client_being_made, failure_of_connection, failure_of_status
 from aif_contracts.analysis import Transcript, Turn
 from aif_contracts.documents import Span
 
@@ -25,9 +25,12 @@ _MOST_BYTES_OF_AN_ANSWER = 67_108_864
 _LONGEST_EXTRA = 2_000
 
 
+_Seconds = Annotated[float, Meta(le=1e9)]
+
+
 class _Utterance(Struct, frozen=True, kw_only=True):
-    start: float
-    end: float
+    start: _Seconds
+    end: _Seconds
     transcript: str
     confidence: float | None = None
     speaker: int | None = None
@@ -91,7 +94,7 @@ class DeepgramProvider:
         self._client: httpx2.AsyncClient | None = None
 
     async def open(self) -> None:
-        """Import the client's library and make it, so that the first call need not."""
+        """Import the client's library and make it, so that the first call need not. Raises InvalidRequest."""
         await asyncio.to_thread(self._connected)
 
     async def answer(self, call: ModelCall, trace: CallTrace, heard: Listener) -> Answer:
@@ -137,12 +140,13 @@ class DeepgramProvider:
         from aif_ai.bounded_answers import ACCEPTED_ENCODING, bounded
 
         if self._client is None:
-            self._client = httpx2.AsyncClient(
-                timeout=httpx2.Timeout(self._silence_seconds, connect=_CONNECT_SECONDS),
-                follow_redirects=False,
-                headers={**ACCEPTED_ENCODING, "authorization": f"Token {self._api_key}"},
-                event_hooks={"response": [bounded(_MOST_BYTES_OF_AN_ANSWER)]},
-            )
+            with client_being_made(self.name):
+                self._client = httpx2.AsyncClient(
+                    timeout=httpx2.Timeout(self._silence_seconds, connect=_CONNECT_SECONDS),
+                    follow_redirects=False,
+                    headers={**ACCEPTED_ENCODING, "authorization": f"Token {self._api_key}"},
+                    event_hooks={"response": [bounded(_MOST_BYTES_OF_AN_ANSWER, streams=False)]},
+                )
         return self._client
 
 
@@ -163,7 +167,7 @@ def _query(call: ModelCall, audio: AudioInput) -> dict[str, str]:
 def _failure(response: "httpx2.Response") -> AiFailure:
     try:
         said = msgspec.json.decode(response.content, type=_Refusal)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         said = _Refusal()
     message = said.err_msg or said.message or response.text
     return failure_of_status(DEEPGRAM, response.status_code, message, response.headers, code=said.err_code or said.category)
@@ -177,7 +181,7 @@ def _decoded(response: "httpx2.Response", call: ModelCall, trace: CallTrace) -> 
         if metadata.duration is not None:
             trace.audio_ms = credible_audio_ms(metadata.duration, call)
         return msgspec.json.decode(response.content, type=_Transcription)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedOutput(f"{DEEPGRAM} answered with something that is no transcription", maybe_billed=True) from error
 
 

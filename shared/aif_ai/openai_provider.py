@@ -14,13 +14,14 @@ from aif_ai.requests import Answer, CallTrace, Capability, Finish
 from aif_ai.sdk_streams import complete_all_the_same, http_client, sdk_events
 from aif_ai.strict_schema import Dialect, TranslatedSchemas
 from aif_ai.told_usage import credible_tokens, is_same_model
-from aif_ai.transport_failures import failure_in_place_of_answer
+from aif_ai.transport_failures import client_being_made, failure_in_place_of_answer
 from aif_contracts.metering import Tokens
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 OPENAI = "openai"
+OPENAI_URL = "https://api.openai.com/v1"
 COMPATIBLE = "openai_compatible"
 _KEY_OF_SERVERS_WITHOUT_KEYS = "not-needed"
 _TELL_USAGE_UNASKED = frozenset({"mistral"})
@@ -128,12 +129,14 @@ class OpenAiProvider:
 
         if self._client is None:
             try:
-                self._client = openai.AsyncOpenAI(
-                    api_key=self._api_key,
-                    base_url=self._base_url,
-                    max_retries=0,
-                    http_client=http_client(silence_seconds=self._silence_seconds),
-                )
+                with client_being_made(self.name):
+                    self._client = openai.AsyncOpenAI(
+                        api_key=self._api_key,
+                        # Without one the SDK takes what an environment variable of its own says, and nobody knows its prices.
+                        base_url=self._base_url or OPENAI_URL,
+                        max_retries=0,
+                        http_client=http_client(silence_seconds=self._silence_seconds),
+                    )
             except openai.OpenAIError as error:
                 raise InvalidRequest(f"the OpenAI client cannot be made: {error}") from error
         return self._client

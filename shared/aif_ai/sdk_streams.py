@@ -28,7 +28,6 @@ _CONNECT_SECONDS = 5.0
 _MOST_BYTES_OF_AN_EVENT = 4_194_304
 _MOST_CONNECTIONS = 1_000
 _LONGEST_REQUEST_ID = 512
-_NOT_A_STREAM = ("application/json", "text/html")
 _LAST_DATA = b"[DONE]"
 _SECONDS_FOR_THE_REST = 0.1
 
@@ -52,7 +51,7 @@ def http_client(*, silence_seconds: float) -> "httpx2.AsyncClient":
         limits=httpx2.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=100),
         follow_redirects=False,
         headers=ACCEPTED_ENCODING,
-        event_hooks={"response": [bounded(_MOST_BYTES_OF_AN_EVENT)]},
+        event_hooks={"response": [bounded(_MOST_BYTES_OF_AN_EVENT, streams=True)]},
     )
 
 
@@ -105,6 +104,10 @@ async def sdk_events(
         raise failure from error
     except httpx2.TransportError as error:
         raise failure_of_connection(provider, error) from error
+    except UnicodeEncodeError as error:
+        failure = failure_of_connection(provider, error)
+        trace.sent = failure.maybe_billed
+        raise failure from error
     except (ValueError, RecursionError) as error:
         # Broken JSON, broken UTF-8, numbers without end, brackets without end, or JSON of another shape.
         raise MalformedOutput(f"{provider} sent a piece of its answer that its API does not have", maybe_billed=True) from error
@@ -135,15 +138,19 @@ def _of_status(error: Any, provider: str, trace: CallTrace) -> Exception:
     body = error.body.get("error", error.body) if isinstance(error.body, dict) else error.body
     code = (body.get("code") or body.get("type")) if isinstance(body, dict) else None
     message = body.get("message") if isinstance(body, dict) else None
-    failure = failure_of_status(provider, error.status_code, str(message or error.message), error.response.headers, code=code)
+    said = str(message or body or error.message)
+    failure = failure_of_status(
+        provider, error.status_code, said, error.response.headers, code=code if isinstance(code, str) else None
+    )
     trace.sent = failure.maybe_billed
     return failure
 
 
 async def _refuse_other_bodies(response: "httpx2.Response", provider: str) -> None:
     """The SDKs look for events in whatever comes and find none in a page or in an error."""
-    content_type = response.headers.get("content-type", "")
-    if not content_type.startswith(_NOT_A_STREAM):
+    from aif_ai.bounded_answers import is_no_stream
+
+    if not is_no_stream(response):
         return
     body = await response.aread()
     try:
@@ -152,7 +159,9 @@ async def _refuse_other_bodies(response: "httpx2.Response", provider: str) -> No
         said = None
     if isinstance(said, dict) and said.get("error"):
         raise failure_in_place_of_answer(provider, said["error"])
-    raise MalformedOutput(f"{provider} answered with {content_type} where a stream was asked for", maybe_billed=True)
+    raise MalformedOutput(
+        f"{provider} answered with {response.headers['content-type']} where a stream was asked for", maybe_billed=True
+    )
 
 
 async def _to_the_end(parts: AsyncGenerator[bytes, None]) -> None:

@@ -1,6 +1,8 @@
 """HTTP statuses, error bodies and broken connections of providers, in our own words. Shared by all adapters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from aif_ai.failures import (
@@ -37,6 +39,20 @@ _STATUS_OF_ERROR = {
 """For errors that come without a status of their own; all others count as the provider's fault."""
 
 
+@contextmanager
+def client_being_made(provider: str) -> Iterator[None]:
+    """Around the making of a client. Raises InvalidRequest for whatever in the configuration keeps it from being made."""
+    import httpx2
+
+    try:
+        yield
+    except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
+        raise InvalidRequest(
+            f"no client for {provider} can be made: {error}. Check its key, its base URL, and the variables for proxies and "
+            "certificates, such as ALL_PROXY and SSL_CERT_FILE"
+        ) from error
+
+
 def failure_of_status(
     provider: str, status: int, message: str, headers: Mapping[str, str], *, code: str | None = None
 ) -> AiFailure:
@@ -53,6 +69,8 @@ def failure_of_status(
         return AuthenticationFailed(f"{said}. Check the key and what it is allowed to use")
     if status >= 500:
         return ProviderOverloaded(said, retry_after_ms=wait_ms)
+    if status == 404:
+        return InvalidRequest(f"{said}. Check the model's name, and the base URL where one is set")
     return InvalidRequest(said)
 
 
@@ -62,8 +80,12 @@ def failure_in_place_of_answer(provider: str, error: Any) -> AiFailure:
     The model may have worked before it, so that only the bill can tell what it cost.
     """
     said = error if isinstance(error, dict) else {"message": str(error)}
-    codes = [code for code in (said.get("code"), said.get("type")) if isinstance(code, str)]
+    code = said.get("code")
+    codes = [code for code in (code, said.get("type")) if isinstance(code, str)]
     status = next((_STATUS_OF_ERROR[code] for code in codes if code in _STATUS_OF_ERROR), 500)
+    if type(code) is int and 400 <= code < 600:
+        # vLLM and OpenRouter say here what would have been the status.
+        status = code
     failure = failure_of_status(provider, status, str(said.get("message", "")), {}, code=next(iter(codes), None))
     failure.maybe_billed = True
     return failure
@@ -79,6 +101,11 @@ def failure_of_connection(provider: str, cause: BaseException) -> AiFailure:
         return MalformedOutput(f"{provider} sent what nobody asked for: {cause}", maybe_billed=True)
     if isinstance(cause, httpx2.ConnectTimeout | httpx2.PoolTimeout):
         return ProviderTimeout(f"no connection to {provider} in time")
+    if isinstance(cause, httpx2.LocalProtocolError | httpx2.InvalidURL | UnicodeEncodeError):
+        # What it says in full can hold the key.
+        return InvalidRequest(
+            f"no request to {provider} can be made: check its key and its base URL for characters that have no place there"
+        )
     if isinstance(cause, httpx2.ConnectError | httpx2.ProxyError | httpx2.UnsupportedProtocol):
         return ProviderUnreachable(f"no connection to {provider}: {cause}")
     if isinstance(cause, httpx2.TimeoutException):
@@ -87,7 +114,8 @@ def failure_of_connection(provider: str, cause: BaseException) -> AiFailure:
 
 
 def retry_after_ms(headers: Mapping[str, str]) -> int | None:
-    """The wait that the provider asks for, at most an hour; None when it says none or says it as a date."""
+    """The wait that the provider asks for, at most an hour; None when it says none. A date is understood by the provider's own
+    clock, which stands in the header `date`."""
     for name, unit_ms in (("retry-after-ms", 1), ("retry-after", 1_000)):
         try:
             wait_ms = float(headers.get(name, "")) * unit_ms
@@ -95,4 +123,14 @@ def retry_after_ms(headers: Mapping[str, str]) -> int | None:
             continue
         if wait_ms >= 0:
             return int(min(wait_ms, _LONGEST_WAIT_SECONDS * 1_000))
-    return None
+    return _until_date_ms(headers)
+
+
+def _until_date_ms(headers: Mapping[str, str]) -> int | None:
+    try:
+        until, now = (parsedate_to_datetime(headers.get(name, "")) for name in ("retry-after", "date"))
+        seconds = (until - now).total_seconds()
+    except (TypeError, ValueError):
+        # No date, or one with a zone beside one without.
+        return None
+    return int(min(max(0.0, seconds), _LONGEST_WAIT_SECONDS) * 1_000)

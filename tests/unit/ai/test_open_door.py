@@ -5,15 +5,19 @@ import sys
 
 import pytest
 
+from aif_ai.anthropic_provider import AnthropicProvider
 from aif_ai.assembly import ModelAccess, open_door
 from aif_ai.call_policy import CallPolicy
 from aif_ai.failures import InvalidRequest, ProviderUnreachable
-from aif_ai.provider import Offer
-from aif_ai.requests import Capability
+from aif_ai.openai_provider import OpenAiProvider
+from aif_ai.provider import ModelCall, Offer
+from aif_ai.requests import CallTrace, Capability, Message, Role
 from aif_contracts.packets import QualityTier
 from aif_contracts.workers import ModelDescription, ProviderDescription
 from aif_runtime.clock import SystemClock
 from support.door_rig import DoorRig, ScriptedProvider, ask
+from support.provider_double.http_server import HttpRequest
+from support.provider_double.written_answers import Written, serving
 
 _OPENED = """
 import asyncio, sys
@@ -126,6 +130,29 @@ def test_an_opened_door_has_imported_the_sdks_of_its_keys_and_no_others(access: 
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert said.stdout.strip() == f"[] {imported}"
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"])
+async def test_an_address_in_a_variable_of_an_sdk_gets_no_key_of_ours(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[HttpRequest] = []
+
+    async with serving(Written(body=b""), requests) as elsewhere:
+        monkeypatch.setenv(variable, elsewhere)
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+        for provider in (
+            OpenAiProvider(name="openai", models=("x",), api_key="sk-test"),
+            AnthropicProvider(models=("x",), api_key="sk-test"),
+        ):
+            call = ModelCall(call_key="call_1", model="x", messages=(Message(role=Role.USER, text="Hi"),), max_output_tokens=9)
+            with pytest.raises(ProviderUnreachable):
+                await provider.answer(call, CallTrace(), _unheard)
+            await provider.close()
+
+    assert requests == []
+
+
+async def _unheard(_: str) -> None:
+    pass
 
 
 async def test_a_client_that_cannot_be_made_does_not_keep_the_door_from_opening() -> None:
