@@ -5,6 +5,7 @@ Level 2 asks that the structure makes sense in itself, level 3 that the source p
 
 from collections.abc import Iterator
 
+from aif_ai.extractive.words import plain
 from aif_contracts.documents import SourceDocument
 from aif_contracts.structures import Course, Quiz
 from aif_granulator.elements import cited_spans, lessons_of
@@ -31,7 +32,7 @@ def _course_rules(course: Course) -> Iterator[str]:
         yield from _repeated(f"lesson title in module {module.title!r}", [lesson.title for lesson in module.lessons])
     for lesson in lessons_of(course):
         yield from _repeated(f"key point in lesson {lesson.title!r}", [point.text for point in lesson.key_points])
-        if _plain(lesson.summary) == _plain(lesson.title):
+        if plain(lesson.summary) == plain(lesson.title):
             yield f"the summary of lesson {lesson.title!r} only repeats its title"
 
 
@@ -62,10 +63,6 @@ def _unproved(structure: Course | Quiz, source: SourceDocument) -> Iterator[str]
 def _repeated(what: str, texts: list[str]) -> Iterator[str]:
     seen: set[str] = set()
     for text in texts:
-        if _plain(text) in seen:
+        if plain(text) in seen:
             yield f"{what} occurs twice: {text[:80]!r}"
-        seen.add(_plain(text))
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split()).rstrip(".!?")
+        seen.add(plain(text))

@@ -5,6 +5,7 @@ Level 2 asks that nothing is said twice, level 3 that the source proves what is 
 
 from collections.abc import Iterable, Iterator
 
+from aif_ai.extractive.words import plain
 from aif_contracts.documents import SourceDocument
 from aif_contracts.research import Research
 from aif_contracts.structures import KeyPoint
@@ -48,7 +49,6 @@ def _unproved(points: list[KeyPoint], source: SourceDocument) -> Iterator[str]:
 def _repeated(what: str, texts: Iterable[str]) -> Iterator[str]:
     seen: set[str] = set()
     for text in texts:
-        plain = " ".join(text.casefold().split()).rstrip(".!?")
-        if plain in seen:
+        if plain(text) in seen:
             yield f"{what} occurs twice: {text[:80]!r}"
-        seen.add(plain)
+        seen.add(plain(text))

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
 from aif_ai.extractive.outline import Section
 from aif_ai.extractive.sentences import Sentence
-from aif_ai.extractive.titles import titles_of
+from aif_ai.extractive.titles import distinct, titles_of
 from aif_ai.extractive.topic_shifts import parts_by_topic
+from aif_ai.extractive.words import plain
 
 _CHAPTER_WORDS = 700
 _MOST_TOPIC_CHAPTERS = 12
@@ -43,15 +45,27 @@ def chapters_of(root: Section) -> tuple[list[Stretch], list[Sentence]]:
         return cut_by_topic(everything, wanted, root.title), []
     chapters = [_stretch(child) for child in node.children]
     if sum(s.words for s in introduction) >= _INTRODUCTION_WORDS:
-        return [Stretch(title=node.title, sentences=tuple(introduction)), *chapters], introduction
-    return chapters, introduction
+        chapters.insert(0, Stretch(title=node.title, sentences=tuple(introduction)))
+    return with_distinct_titles(chapters), introduction
 
 
 def cut_by_topic(sentences: Sequence[Sentence], wanted: int, title: str) -> list[Stretch]:
     """At most `wanted` stretches by topic; one alone keeps the title."""
     parts = parts_by_topic(sentences, wanted)
     names = titles_of(parts) if len(parts) > 1 else [title]
-    return [Stretch(title=name, sentences=tuple(part)) for name, part in zip(names, parts, strict=True)]
+    stretches = [
+        Stretch(title=name if any(plain(s.text) != plain(name) for s in part) else f"{title}: {name}", sentences=tuple(part))
+        for name, part in zip(names, parts, strict=True)
+    ]
+    return with_distinct_titles(stretches)
+
+
+def with_distinct_titles(stretches: Sequence[Stretch]) -> list[Stretch]:
+    titles = distinct([stretch.title for stretch in stretches])
+    return [
+        stretch if stretch.title == title else msgspec.structs.replace(stretch, title=title)
+        for stretch, title in zip(stretches, titles, strict=True)
+    ]
 
 
 def join_stretches(one: Stretch, other: Stretch) -> Stretch:

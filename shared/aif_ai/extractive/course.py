@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from aif_ai.extractive.chapters import Stretch, chapters_of, cut_by_topic, join_stretches
+from aif_ai.extractive.chapters import Stretch, chapters_of, cut_by_topic, join_stretches, with_distinct_titles
 from aif_ai.extractive.digest import Digest, digest, lead
 from aif_ai.extractive.facts import definitions_in
 from aif_ai.extractive.objectives import objectives_for
-from aif_ai.extractive.outline import outline_of
+from aif_ai.extractive.outline import outline_of, says_something
 from aif_ai.extractive.sentences import Sentence
 from aif_ai.extractive.words import STUDY_WORDS_PER_MINUTE, is_english, study_minutes
 from aif_ai.failures import SourceTooThin
@@ -48,7 +48,7 @@ _LEVELS = {
 def make_course(document: SourceDocument, *, level: int, audience: str, made_by: str, checkpoint: Callable[[], None]) -> Course:
     """Raises SourceTooThin when the document has no sentence. `checkpoint` is called often and may raise to stop the work."""
     root = outline_of(document, checkpoint)
-    if next(root.sentences(), None) is None:
+    if not says_something(root):
         raise SourceTooThin("the source has no sentences to teach from, only headings or nothing at all")
     chapters, introduction = chapters_of(root)
     english = is_english(document.text)
@@ -72,12 +72,12 @@ def make_course(document: SourceDocument, *, level: int, audience: str, made_by:
 
 def _module(text: str, chapter: Stretch, grain: _Level, english: bool, checkpoint: Callable[[], None]) -> Module:
     lessons: list[Lesson] = []
-    for stretch in _lessons_of(chapter, grain):
+    for stretch in with_distinct_titles(_lessons_of(chapter, grain)):
         checkpoint()
         lessons.append(_lesson(text, stretch, grain, english, grain.section_words))
     return Module(
         title=chapter.title,
-        summary=digest(text, chapter.sentences, key_points=1).summary,
+        summary=digest(text, chapter.sentences, key_points=1, title=chapter.title).summary,
         lessons=tuple(lessons),
         source=_span(chapter.sentences),
     )
@@ -108,7 +108,7 @@ def _lessons_of(chapter: Stretch, grain: _Level) -> list[Stretch]:
 
 
 def _lesson(text: str, stretch: Stretch, grain: _Level, english: bool, section_words: int | None) -> Lesson:
-    essence = digest(text, stretch.sentences, key_points=grain.key_points + stretch.words // 400)
+    essence = digest(text, stretch.sentences, key_points=grain.key_points + stretch.words // 400, title=stretch.title)
     terms = [definition.term for definition in definitions_in(stretch.sentences)][:_MOST_TERMS] if english else []
     sections = [_lesson(text, part, grain, english, None) for part in _sections(stretch, section_words)]
     return Lesson(
@@ -132,7 +132,7 @@ def _sections(stretch: Stretch, section_words: int | None) -> list[Stretch]:
         for piece in pieces
         for part in cut_by_topic(piece.sentences, max(1, round(piece.words / section_words)), piece.title)
     ]
-    return sections if len(sections) > 1 else []
+    return with_distinct_titles(sections) if len(sections) > 1 else []
 
 
 def _key_points(essence: Digest) -> tuple[KeyPoint, ...]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from aif_ai.extractive.facts import figures_in, stands_alone
 from aif_ai.extractive.ranking import rank
 from aif_ai.extractive.sentences import Sentence
+from aif_ai.extractive.words import plain
 from aif_contracts.documents import BlockKind
 
 _SUMMARY_WORDS = 60
@@ -33,10 +34,10 @@ class Digest(Struct, frozen=True, kw_only=True):
     """In reading order; at least one."""
 
 
-def digest(text: str, sentences: Sequence[Sentence], *, key_points: int) -> Digest:
-    """The essence of a stretch with at least one sentence."""
+def digest(text: str, sentences: Sequence[Sentence], *, key_points: int, title: str = "") -> Digest:
+    """The essence of a stretch with at least one sentence; its summary says more than the title wherever the stretch does."""
     weights = [weight * _worth(s) for weight, s in zip(rank(sentences), sentences, strict=True)]
-    first, last = _summary(sentences, weights)
+    first, last = _summary(sentences, weights, title)
     inside = set(range(first, last + 1))
     chosen = _choose(sentences, weights, key_points, inside)
     return Digest(
@@ -68,14 +69,15 @@ def _worth(sentence: Sentence) -> float:
     return worth
 
 
-def _summary(sentences: Sequence[Sentence], weights: Sequence[float]) -> tuple[int, int]:
+def _summary(sentences: Sequence[Sentence], weights: Sequence[float], title: str) -> tuple[int, int]:
     """The run of neighbours to open with: where a writer introduces a subject, mostly the first paragraph."""
-    openings = _openings(sentences)
+    telling = {i for i, s in enumerate(sentences) if plain(s.text) != plain(title)} or set(range(len(sentences)))
+    openings = [i for i in _openings(sentences) if i in telling]
     if openings:
         weighty = [i for i in openings if weights[i] >= _WORTH_OPENING]
         best = weighty[0] if weighty else max(openings, key=lambda i: (weights[i], -i))
     else:
-        best = max(range(len(sentences)), key=lambda i: (weights[i], -i))
+        best = max(telling, key=lambda i: (weights[i], -i))
     return best, _run_end(sentences, best)
 
 
@@ -116,4 +118,4 @@ def _choose(sentences: Sequence[Sentence], weights: Sequence[float], wanted: int
 
 def _alike(one: Sentence, other: Sentence) -> bool:
     a, b = set(one.meaning), set(other.meaning)
-    return bool(a and b) and len(a & b) / len(a | b) > _TOO_ALIKE
+    return plain(one.text) == plain(other.text) or (bool(a and b) and len(a & b) / len(a | b) > _TOO_ALIKE)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from msgspec import Struct
 
 from aif_ai.extractive.sentences import Sentence, sentences_of
+from aif_ai.extractive.words import plain
 from aif_contracts.documents import Block, BlockKind, SourceDocument
 
 _NUMBERING = re.compile(
@@ -34,7 +35,7 @@ class Section(Struct, kw_only=True):
 
 
 def outline_of(document: SourceDocument, checkpoint: Callable[[], None]) -> Section:
-    """The tree. Sections without any sentence in them, and apparatus such as an index, are left out.
+    """The tree. Sections in which no sentence says more than their title, and apparatus such as an index, are left out.
 
     `checkpoint` is called for each block and may raise to stop the work.
     """
@@ -56,6 +57,11 @@ def outline_of(document: SourceDocument, checkpoint: Callable[[], None]) -> Sect
     return root
 
 
+def says_something(section: Section) -> bool:
+    """Whether any sentence says more than the title does."""
+    return any(plain(sentence.text) != plain(section.title) for sentence in section.sentences())
+
+
 def _blocks(document: SourceDocument) -> Sequence[Block]:
     if document.blocks:
         return document.blocks
@@ -74,8 +80,4 @@ def _title(text: str) -> str:
 def _drop_empty(section: Section) -> None:
     for child in section.children:
         _drop_empty(child)
-    section.children = [
-        child
-        for child in section.children
-        if child.title.lower() not in _APPARATUS and next(child.sentences(), None) is not None
-    ]
+    section.children = [child for child in section.children if child.title.lower() not in _APPARATUS and says_something(child)]

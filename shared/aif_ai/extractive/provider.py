@@ -13,7 +13,7 @@ from aif_ai.requests import StructureKind, StructuringTask
 from aif_runtime.cpu_meter import run_in_thread
 
 NAME = "local_extractive"
-MODEL = "extractive-1"
+MODEL = "extractive-2"
 """Raised when the same source would give another structure."""
 WHAT_TO_CONFIGURE = "set OPENAI_API_KEY, ANTHROPIC_API_KEY or AIF_OPENAI_BASE_URL to use a language model"
 

@@ -18,13 +18,14 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from math import log10
 
+import msgspec
 from msgspec import Struct
 
 from aif_ai.extractive.facts import Definition, Figure, definitions_in, figures_in, stands_alone
 from aif_ai.extractive.outline import outline_of
 from aif_ai.extractive.ranking import rank
 from aif_ai.extractive.sentences import Sentence
-from aif_ai.extractive.words import STOPWORDS, folded, is_english, meaningful, tokens
+from aif_ai.extractive.words import STOPWORDS, folded, is_english, meaningful, plain, tokens
 from aif_ai.failures import SourceTooThin
 from aif_contracts.documents import SourceDocument, Span
 from aif_contracts.structures import Question, Quiz
@@ -71,7 +72,7 @@ def make_quiz(
     root = outline_of(document, checkpoint)
     sentences = list(root.sentences())
     english = is_english(document.text)
-    candidates = _candidates(sentences, english, question_count, checkpoint)
+    candidates = _with_one_right_option(_candidates(sentences, english, question_count, checkpoint), sentences)
     chosen = _spread(candidates, question_count)
     if not chosen:
         raise SourceTooThin(
@@ -112,6 +113,19 @@ def _candidates(sentences: Sequence[Sentence], english: bool, wanted: int, check
         return found
     rest = [s for s in sentences if _may_have_a_gap(s) and s.start not in taken]
     return [*found, *_about_words(rest, sentences, weight_of, checkpoint)]
+
+
+def _with_one_right_option(candidates: Sequence[_Candidate], sentences: Sequence[Sentence]) -> list[_Candidate]:
+    """The candidates without options that make another statement of the document out of theirs, where enough are left."""
+    stated = {plain(s.text) for s in sentences}
+    found: list[_Candidate] = []
+    for candidate in candidates:
+        wrong = tuple(option for option in candidate.wrong if plain(candidate.stem.replace(GAP, option)) not in stated)
+        if GAP not in candidate.stem or len(wrong) == len(candidate.wrong):
+            found.append(candidate)
+        elif len(wrong) >= _FEWEST_OPTIONS - 1:
+            found.append(msgspec.structs.replace(candidate, wrong=wrong))
+    return found
 
 
 def _may_have_a_gap(sentence: Sentence) -> bool:
@@ -310,7 +324,7 @@ def _fingerprint(text: str) -> tuple[str, ...]:
 def _spread(candidates: Sequence[_Candidate], wanted: int) -> list[_Candidate]:
     """The best of each stretch of the document first, then the best of what is left; in reading order.
 
-    No sentence and no key is asked for twice, and the kinds take turns as far as the source allows.
+    No sentence, no statement and no key is asked for twice, and the kinds take turns as far as the source allows.
     """
     if not candidates:
         return []
@@ -321,16 +335,23 @@ def _spread(candidates: Sequence[_Candidate], wanted: int) -> list[_Candidate]:
         stretches[(candidate.sentence.start - first) * wanted // (last - first)].append(candidate)
     chosen: list[_Candidate] = []
     used_sentences: set[int] = set()
+    stems = {c.stem: plain(c.stem) for c in order}
+    used_stems: set[str] = set()
     used_names: set[frozenset[str]] = set()
     kinds: Counter[str] = Counter()
 
     def take_best(among: Sequence[_Candidate]) -> bool:
-        free = [c for c in among if c.sentence.start not in used_sentences and c.key_names not in used_names]
+        free = [
+            c
+            for c in among
+            if c.sentence.start not in used_sentences and stems[c.stem] not in used_stems and c.key_names not in used_names
+        ]
         if not free:
             return False
         best = max(free, key=lambda c: (c.worth / (1 + kinds[c.kind] / 2), -c.sentence.start, c.kind))
         chosen.append(best)
         used_sentences.add(best.sentence.start)
+        used_stems.add(stems[best.stem])
         used_names.add(best.key_names)
         kinds[best.kind] += 1
         return True

@@ -13,7 +13,7 @@ from aif_ai.extractive.digest import digest
 from aif_ai.extractive.outline import outline_of
 from aif_ai.extractive.ranking import rank
 from aif_ai.extractive.sentences import Sentence
-from aif_ai.extractive.words import meaningful
+from aif_ai.extractive.words import meaningful, plain
 from aif_ai.failures import SourceTooThin
 from aif_contracts.documents import SourceDocument, Span
 from aif_contracts.research import Origin, OriginKind, Research, Subtopic
@@ -48,7 +48,9 @@ def make_research(document: SourceDocument, *, topic: str | None, made_by: str, 
     findings: list[_Finding] = []
     for number, chapter in enumerate(chapters):
         checkpoint()
-        essence = digest(document.text, chapter.sentences, key_points=_POINTS_OF_A_SUBTOPIC + chapter.words // 400)
+        essence = digest(
+            document.text, chapter.sentences, key_points=_POINTS_OF_A_SUBTOPIC + chapter.words // 400, title=chapter.title
+        )
         subtopics.append(_subtopic(chapter, essence.summary, essence.key_points))
         findings.extend(_Finding(sentence=s, weight=weights[s.start], subtopic=number) for s in essence.key_points)
     words = sum(s.words for s in sentences)
@@ -105,8 +107,8 @@ def _spread(findings: Sequence[_Finding], wanted: int) -> list[_Finding]:
         # The best of what each subtopic has left; weightier subtopics first when there is no room for all.
         for number in sorted(by_subtopic, key=lambda n: (-by_subtopic[n][0].weight, n)):
             finding = by_subtopic[number].pop(0)
-            if finding.sentence.text not in said and len(chosen) < wanted:
-                said.add(finding.sentence.text)
+            if plain(finding.sentence.text) not in said and len(chosen) < wanted:
+                said.add(plain(finding.sentence.text))
                 chosen.append(finding)
             if not by_subtopic[number]:
                 del by_subtopic[number]

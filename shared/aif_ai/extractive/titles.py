@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from math import log
 
 from aif_ai.extractive.sentences import Sentence
-from aif_ai.extractive.words import STOPWORDS, folded, is_english, tokens
+from aif_ai.extractive.words import STOPWORDS, folded, is_english, plain, tokens
 
 _FIRST_WORDS = 8
+_LONGEST_WORD = 40
+"""Longer ones are addresses and codes, and name nothing."""
 
 
 def titles_of(parts: Sequence[Sequence[Sentence]]) -> list[str]:
@@ -22,7 +24,7 @@ def titles_of(parts: Sequence[Sequence[Sentence]]) -> list[str]:
         weights = {
             word: amount * log(1 + len(parts) / spread[word])
             for word, amount in count.items()
-            if amount > 1 and not word.isdigit() and len(word) > 2
+            if amount > 1 and not word.isdigit() and 2 < len(word) <= _LONGEST_WORD
         }
         best = sorted(weights, key=lambda word: (-weights[word], word))[:6]
         phrases = _phrases(part, best)
@@ -34,6 +36,20 @@ def titles_of(parts: Sequence[Sequence[Sentence]]) -> list[str]:
         title = title[:1].upper() + title[1:]
         titles.append(title if title not in titles else f"{title}: {_opening(part[0].text)}")
     return titles
+
+
+def distinct(titles: Sequence[str]) -> list[str]:
+    """The titles, numbered from the second of one name on: every chapter of a book may have its `Summary`."""
+    taken: set[str] = set()
+    found: list[str] = []
+    for title in titles:
+        number, candidate = 1, title
+        while plain(candidate) in taken:
+            number += 1
+            candidate = f"{title} ({number})"
+        taken.add(plain(candidate))
+        found.append(candidate)
+    return found
 
 
 def _phrases(part: Sequence[Sentence], words: Sequence[str]) -> list[str]:
@@ -48,7 +64,7 @@ def _phrases(part: Sequence[Sentence], words: Sequence[str]) -> list[str]:
             word = folded(token)
             if word in surfaces:
                 surfaces[word][token if i or token.isupper() else token.lower()] += 1
-            if i and run[i - 1].lower() not in STOPWORDS and token.lower() not in STOPWORDS:
+            if i and all(part.lower() not in STOPWORDS and len(part) <= _LONGEST_WORD for part in run[i - 1 : i + 1]):
                 pairs[run[i - 1].lower() if i == 1 else run[i - 1], token] += 1
     phrases: list[str] = []
     used: set[str] = set()

@@ -70,6 +70,11 @@ def folded(word: str) -> str:
     return word
 
 
+def plain(text: str) -> str:
+    """One form for texts that differ in case, white space and end mark alone: to a reader they say the same."""
+    return " ".join(text.casefold().split()).rstrip(".!?")
+
+
 def is_english(text: str) -> bool:
     """Whether English sentences of our own may stand beside this text. Judged on its first words."""
     words = [token.lower() for token in _TOKEN.findall(text[:20_000])][:2_000]

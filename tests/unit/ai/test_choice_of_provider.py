@@ -74,7 +74,7 @@ async def test_without_a_model_the_local_provider_structures_the_source_for_noth
 
     (call,) = assignment.calls
     assert (generation.provider, generation.is_local) == ("local_extractive", True)
-    assert (call.provider, call.model, call.cost_usd, call.tokens) == ("local_extractive", "extractive-1", "0", Tokens())
+    assert (call.provider, call.model, call.cost_usd, call.tokens) == ("local_extractive", "extractive-2", "0", Tokens())
     assert call.outcome is CallOutcome.ANSWERED
 
 

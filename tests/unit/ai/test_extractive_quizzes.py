@@ -132,3 +132,26 @@ def test_a_term_that_stands_in_the_meaning_asked_about_is_never_a_wrong_option()
     asked = [question for question in questions if "a part of a colony" in question.question]
     assert asked
     assert not any("colony" in question.options for question in asked)
+
+
+def test_a_statement_that_stands_twice_is_asked_about_once() -> None:
+    said = "The brood nest holds 20,000 bees in spring. The bee tree holds 30,000 bees in spring."
+    text = f"The tall hive holds 40,000 bees in spring.\n\n{said}\n\nTHE TALL HIVE HOLDS 40,000 BEES IN SPRING.\n\n{said}"
+
+    quiz = _quiz(from_markdown(text))
+
+    asked = [question.question.casefold() for question in quiz.questions]
+    assert len(asked) == len(set(asked)) == 3
+
+
+def test_an_option_that_makes_another_statement_of_the_source_is_never_offered_as_wrong() -> None:
+    text = (
+        "The old hive holds 40,000 bees in spring.\n\nThe old hive holds 50,000 bees in spring.\n\n"
+        "The bee tree holds 20,000 bees in spring.\n\nThe straw skep holds 10,000 bees in spring."
+    )
+
+    quiz = _quiz(from_markdown(text))
+
+    asked = [question for question in quiz.questions if "The old hive" in question.question]
+    assert asked
+    assert not any({"40,000", "50,000"} <= set(question.options) for question in asked)

@@ -4,13 +4,46 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given, settings
 
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.documents import Block, BlockKind, SourceDocument
 from aif_contracts.structures import Course, Quiz
 from aif_runtime.assignment import WorkFailure
 from support.granulator_rig import GranulatorRig
+from support.random_documents import DOCUMENTS
 from support.source_documents import beekeeping, from_markdown
+
+SENTENCES = " ".join(f"The bees of hive {name} fly to the old {name} field on each warm day of the month." for name in "abcd")
+
+REPEATING = f"""# Overview
+
+{SENTENCES} The tall hive holds 40,000 bees in spring. The bee tree holds 30,000 bees. The skep holds 20,000 bees.
+
+# The hive
+
+## Exercises
+
+{SENTENCES} THE TALL HIVE HOLDS 40,000 BEES IN SPRING.
+
+## exercises
+
+{SENTENCES} It is. It is! No one. no one!
+
+# Overview
+
+{SENTENCES}
+
+# Safety first!
+
+Safety first.
+
+A veil keeps bees out of the face.
+
+# Said already.
+
+Said already
+"""
 
 
 async def test_a_source_becomes_a_course_with_a_score_and_a_count() -> None:
@@ -22,7 +55,7 @@ async def test_a_source_becomes_a_course_with_a_score_and_a_count() -> None:
     course = outcome.output
     assert isinstance(course, Course)
     assert (course.target_audience, course.made_by, course.structure_type) == ("gardeners", "local_extractive", "course")
-    assert (outcome.provider, outcome.model) == ("local_extractive", "extractive-1")
+    assert (outcome.provider, outcome.model) == ("local_extractive", "extractive-2")
     assert outcome.quality_score is not None
     assert outcome.quality_score > 0.9
     assert outcome.element_count == 10 + 27
@@ -38,6 +71,36 @@ async def test_a_source_becomes_a_quiz() -> None:
     assert outcome.element_count == 8
     assert outcome.quality_score is not None
     assert outcome.quality_score > 0.8
+
+
+@settings(max_examples=60, deadline=None)
+@given(document=DOCUMENTS)
+@example(document=from_markdown(REPEATING))
+async def test_what_the_local_provider_makes_keeps_the_rules_whatever_the_source_repeats(document: SourceDocument) -> None:
+    rig = GranulatorRig()
+    source = await rig.stored(document)
+
+    for action in ("structure_course", "structure_quiz"):
+        try:
+            await rig.run(action, source=source, granularityLevel=4, validationLevel=3, questionCount=100)
+        except WorkFailure as refused:
+            if refused.code != "source_too_thin":
+                raise
+
+
+async def test_sections_of_one_name_are_numbered() -> None:
+    rig = GranulatorRig()
+
+    course = (await rig.run("structure_course", source=await rig.stored(from_markdown(REPEATING)))).output
+
+    assert isinstance(course, Course)
+    assert [(module.title, [lesson.title for lesson in module.lessons]) for module in course.modules] == [
+        ("Overview", ["Overview"]),
+        ("The hive", ["Exercises", "exercises (2)"]),
+        ("Overview (2)", ["Overview (2)"]),
+        ("Safety first!", ["Safety first!"]),
+    ]
+    assert course.modules[-1].lessons[0].summary == "A veil keeps bees out of the face."
 
 
 async def test_progress_rises_and_the_time_is_broken_down() -> None:

@@ -32,6 +32,17 @@ async def test_a_source_becomes_an_outline_with_points_and_a_summary() -> None:
     assert outcome.quality_score == 1.0
 
 
+async def test_parts_of_one_name_are_numbered_and_no_point_is_said_twice() -> None:
+    rig = ResearcherRig()
+    source = from_markdown("# Overview\n\nWear gloves at the hive, always.\n\n# overview\n\nWEAR GLOVES AT THE HIVE, ALWAYS!")
+
+    research = (await rig.run(source=await rig.stored(source))).output
+
+    assert isinstance(research, Research)
+    assert [subtopic.title for subtopic in research.subtopics] == ["Overview", "overview (2)"]
+    assert [point.text for point in research.key_points] == ["Wear gloves at the hive, always."]
+
+
 async def test_everything_stands_in_the_source_word_for_word() -> None:
     rig, document = ResearcherRig(), beekeeping()
 
