@@ -24,7 +24,8 @@ _WORTH_OPENING = 0.6
 _FIGURE = 1.15
 _OPENS_PARAGRAPH = 1.2
 _LONG_WORDS = 45
-_SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
+_SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "؟", "۔", "।")
+_QUESTION_ENDS = ("?", "？", "؟")
 
 
 class Digest(Struct, frozen=True, kw_only=True):
@@ -59,8 +60,8 @@ def _worth(sentence: Sentence) -> float:
         return _FRAGMENT / 2
     worth = 1.0
     if not stands_alone(sentence):
-        worth *= _LEANING if sentence.text.endswith((".", "。", "!")) else _FRAGMENT
-    if sentence.text.endswith(("?", "？")):
+        worth *= _LEANING if sentence.text.endswith(_SENTENCE_ENDS) else _FRAGMENT
+    if sentence.text.endswith(_QUESTION_ENDS):
         worth *= _FRAGMENT
     if sentence.place == 0 and sentence.kind is BlockKind.PARAGRAPH:
         worth *= _OPENS_PARAGRAPH

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from aif_ai.extractive.sentences import Sentence
-from aif_ai.extractive.words import STOPWORDS, count_words, folded, meaningful, tokens
+from aif_ai.extractive.words import SPACELESS, STOPWORDS, count_words, folded, meaningful, tokens
 from aif_contracts.documents import BlockKind
 
 _NAME = r"[^\W\d_](?:[\w'’\-/]| (?=[\w'’]))*?"
@@ -55,10 +55,14 @@ _REFERS_ELSEWHERE = re.compile(
     r"|figure \d|table \d|see (?:also|page|chapter|section))\b",
     re.IGNORECASE,
 )
+_CLOSE_BY = rf"{SPACELESS}\uac00-\ud7af"
+"""Scripts that write a number and its neighbours without a space between them."""
 _NUMBER = re.compile(
-    r"(?<![\w.,:/\-–+#])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w/:\-–])|(?<![\w.,:/\-–+#])\d+(?:\.\d+)?(?![\w/:\-–])(?![.,]\d)"
+    rf"(?<![^\W{_CLOSE_BY}])(?<![.,:/\-–+#第제])(?<!\d )"
+    r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]{1,3}(?: [0-9]{3})+|[0-9]+(?:\.[0-9]+)?)"
+    rf"(?![^\W{_CLOSE_BY}]|[/:\-–]|[.,]\d| \d{{3}}(?!\d))"
 )
-_UNIT = re.compile(r"\s?(%|°\s?[CF]|per cent|percent|degrees(?: [A-Z][a-z]+)?|[^\W\d_]+(?= |[.,;:)!?]|$))")
+_UNIT = re.compile(rf"\s?(%|°\s?[CF]|per cent|percent|degrees(?: [A-Z][a-z]+)?|[^\W\d_]+(?= |[.,;:)!?]|$)|[{SPACELESS}])")
 _COUNTS_ON = re.compile(r", \d")
 _LABELS = frozenset(
     "type chapter section figure table page part step days day version layer port rfc level number no item volume line".split()
@@ -86,7 +90,7 @@ class Figure(Struct, frozen=True, kw_only=True):
 
     text: str
     value: str
-    """Digits only, so that 1,500 and 1500 are one."""
+    """Digits only, so that 1,500, 1 500 and 1500 are one."""
     unit: str
     shape: str
     """`year`, `grouped`, `decimal` or `whole`."""
@@ -101,7 +105,7 @@ def stands_alone(sentence: Sentence) -> bool:
     first = tokens(text[:60])[:1]
     return (
         sentence.kind in (BlockKind.PARAGRAPH, BlockKind.LIST_ITEM)
-        and text.endswith((".", "。", "!", "．"))
+        and text.endswith((".", "。", "!", "．", "！", "।", "۔"))
         and _FEWEST_WORDS <= sentence.words <= _MOST_WORDS
         and bool(first)
         and first[0].lower() not in _DANGLING
@@ -138,10 +142,11 @@ def figures_in(sentence: Sentence) -> list[Figure]:
         unit = _UNIT.match(sentence.text, match.end())
         word = unit.group(1).lower() if unit else ""
         text = match.group()
+        digits = text.replace(",", "").replace(" ", "")
         figures.append(
             Figure(
                 text=text,
-                value=text.replace(",", "").rstrip("0").rstrip(".") if "." in text else text.replace(",", ""),
+                value=digits.rstrip("0").rstrip(".") if "." in text else digits,
                 unit=folded(word) if word not in STOPWORDS else "",
                 shape=_shape(text, word),
                 start=sentence.start + match.start(),
@@ -153,7 +158,7 @@ def figures_in(sentence: Sentence) -> list[Figure]:
 
 
 def _shape(text: str, unit: str) -> str:
-    if "," in text:
+    if "," in text or " " in text:
         return "grouped"
     if "." in text:
         return "decimal"

@@ -10,17 +10,28 @@ from msgspec import Struct
 from aif_ai.extractive.words import count_words, meaningful
 from aif_contracts.documents import Block, BlockKind
 
-_ENDING = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s|$)|[。！？｡][」』”’）】]*")
+_ENDING = re.compile(r"[.!?…؟۔।॥]+(?:[\"'”’»)\]]| [»›](?=\s|$))*(?=\s|$)|[。！？｡][」』”’）】]*")
+"""French sets a space before its closing quotation mark."""
+_CLOSING = "」』”’"
+_OPENING = "「『“‘"
 _MARKER = re.compile(r"\s*(?:[-*•·‣–]\s+|\(?\d{1,3}[.)]\s+|\(?[a-z]\)\s+)")
 _LAST_TOKEN = re.compile(r"[^\s(\[\"'“‘]+$")
 _LETTERS_WITH_DOTS = re.compile(r"^(?:[^\W\d_]\.)+[^\W\d_]?$|^[A-Z]$")
 _ABBREVIATIONS = frozenset(
-    """adj al approx apr art aug bzgl bzw ca cf ch chap col corp dec dept dr ed eds eq est etc ex feb fig figs gen gov hon inc
-    jan jr jul jun lt ltd mar max mfg min mr mrs ms mt no nos nov nr oct op pl pp prof pt ref rev sec sect sen sep sept sr st
-    tab tel u usw vgl vol vs z.b""".split()
+    """abs adj al approx apr art aug av bd bspw bzgl bzw ca cf ch chap col corp dec dept dr dra ed eds ehem eq est etc evtl ex
+    feb fig figs geb gen gest ggf gov hon hrsg inc inkl jan jh jhdt jr jul jun lt ltd mar max mfg min mio mr mrd mrs ms mt no
+    nos nov nr núm oct op pág pl pp prof pt ref rev sec sect sen sep sept sog sr sra st std tab tel tsd u usw vgl vol vs z.b
+    zzgl""".split()
 )
 _BEFORE_A_NUMBER = frozenset("no nos nr fig figs vol pp p ch chap sec sect art eq tab ca approx pt ref op".split())
-_MAY_END_A_SENTENCE = frozenset("etc al inc ltd corp jr sr usw co".split())
+_MAY_END_A_SENTENCE = frozenset("etc al inc ltd corp jr sr usw co jh jhdt".split())
+_BEFORE_AN_ORDINAL = re.compile(
+    r"(?:^|[\s(])(?:(?<!\bI )am|im|vom|zum|zur|beim|der|das|dem|den|des|dieser|diesem|jeder|jedem|seit|ab)\s+$", re.IGNORECASE
+)
+_AFTER_AN_ORDINAL = re.compile(
+    r"\s+(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jahrhundert|Jahrtausend|Jh)"
+)
+"""German writes the first of May as `1. Mai`, and its nouns with a capital, as the beginning of a sentence is written."""
 _LONGEST_TOKEN = 64
 """Characters to look back for an abbreviation; looking back to the beginning would make rows of dots take quadratic time."""
 LONGEST_CHARACTERS = 1_200
@@ -83,6 +94,9 @@ def split(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 def _ends_a_sentence(text: str, begin: int, mark: re.Match[str], end: int) -> bool:
     following = _next_character(text, mark.end(), end)
+    if mark.group()[-1] in _CLOSING and mark.group()[0] in "。！？｡":
+        # What was said goes on into who said it, unless another speech or a space begins.
+        return mark.end() >= end or text[mark.end()].isspace() or text[mark.end()] in _OPENING
     if mark.group()[0] not in ".…":
         return not following.islower() and following not in (",", ";")
     if following == "":
@@ -97,11 +111,18 @@ def _ends_a_sentence(text: str, begin: int, mark: re.Match[str], end: int) -> bo
     word = token.lower().rstrip(".")
     if before is not None and before.start() == _skip_space(text, begin) and token.isdigit() and len(token) <= 3:
         return False
+    if token.isdigit() and len(token) <= 2 and before is not None and _is_ordinal(text, begin, before.start(), mark.end()):
+        return False
     if following.isdigit() and word in _BEFORE_A_NUMBER:
         return False
     if word in _ABBREVIATIONS or _LETTERS_WITH_DOTS.match(token):
         return word in _MAY_END_A_SENTENCE and following.isupper()
     return True
+
+
+def _is_ordinal(text: str, begin: int, start: int, end: int) -> bool:
+    leading = text[max(begin, start - 16) : start]
+    return bool(_BEFORE_AN_ORDINAL.search(leading) or _AFTER_AN_ORDINAL.match(text, end))
 
 
 def _next_character(text: str, position: int, end: int) -> str:

@@ -13,9 +13,18 @@ CHARACTERS_PER_WORD = 2
 STUDY_WORDS_PER_MINUTE = 130
 """Slower than plain reading (about 240), because a learner takes notes and goes back."""
 
-_SPACELESS = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
-_TOKEN = re.compile(rf"[{_SPACELESS}]+|[^\W\d_{_SPACELESS}]+(?:['’\-][^\W\d_{_SPACELESS}]+)*|\d+(?:[.,]\d+)*")
-_SPACELESS_RUN = re.compile(rf"[{_SPACELESS}]+")
+SPACELESS = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
+"""Ranges of a character class."""
+_INDIC = "".join(
+    f"{chr(block)}-{chr(block + 3)}{chr(block + 0x3A)}-{chr(block + 0x4F)}{chr(block + 0x51)}-{chr(block + 0x57)}"
+    f"{chr(block + 0x62)}{chr(block + 0x63)}"
+    for block in range(0x900, 0xE00, 0x80)
+)
+_MARKS = f"\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u200c\u200d{_INDIC}"
+"""Accents, points and vowel signs: parts of a word, though not letters."""
+_LETTERS = rf"[^\W\d_{SPACELESS}]+(?:[{_MARKS}]+[^\W\d_{SPACELESS}]*)*"
+_TOKEN = re.compile(rf"[{SPACELESS}]+|{_LETTERS}(?:['’\-]{_LETTERS})*|\d+(?:[.,]\d+)*")
+_SPACELESS_RUN = re.compile(rf"[{SPACELESS}]+")
 
 STOPWORDS = frozenset(
     """a about above after again against all almost also although always am among an and another any are as at away back be

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 
 from aif_ai.extractive.quiz import GAP, make_quiz
+from aif_ai.extractive.words import tokens
 from aif_ai.failures import SourceTooThin
 from aif_contracts.documents import SourceDocument
 from aif_contracts.structures import Question, Quiz
@@ -155,3 +156,37 @@ def test_an_option_that_makes_another_statement_of_the_source_is_never_offered_a
     asked = [question for question in quiz.questions if "The old hive" in question.question]
     assert asked
     assert not any({"40,000", "50,000"} <= set(question.options) for question in asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "options"),
+    [
+        (
+            "一个蜂群在夏季约有40000只工蜂。蜂王每天在巢里产卵约2000粒。蜂群在冬季约有10000只工蜂。本书共有第2章和第3章。",
+            "一个蜂群在夏季约有____只工蜂。",
+            {"40000", "2000", "10000"},
+        ),
+        (
+            "La ville compte près de 17 000 habitants en hiver. Le pays compte près de 28 500 soldats en hiver. "
+            "Le port compte près de 21 250 marins en hiver.",
+            "La ville compte près de ____ habitants en hiver.",
+            {"17 000", "28 500", "21 250"},
+        ),
+    ],
+)
+def test_a_number_is_taken_out_whole_as_its_language_writes_it(text: str, question: str, options: set[str]) -> None:
+    asked = {each.question: set(each.options) for each in _quiz(from_markdown(text)).questions}
+
+    assert asked[question] == options
+
+
+def test_one_number_in_two_kinds_of_digits_is_never_two_options() -> None:
+    counts = ("5", "٥", "9", "7", "6")
+    text = " ".join(f"تعيش الملكة {name} في الخلية {count} سنوات كاملة." for name, count in zip("ابجدو", counts, strict=True))
+
+    for question in _quiz(from_markdown(text)).questions:
+        assert not {"5", "٥"} <= set(question.options)
+
+
+def test_accents_and_vowel_signs_are_parts_of_their_word() -> None:
+    assert tokens("Ko\u0308nigin मधुमक्खी می‌خواهم") == ["Ko\u0308nigin", "मधुमक्खी", "می‌خواهم"]
