@@ -125,6 +125,26 @@ async def test_the_opposite_case_has_a_condition_of_its_own() -> None:
     ]
 
 
+@pytest.mark.parametrize("joint", [", then if", " and if", "; then, if", ", and then if"])
+async def test_what_is_done_before_a_condition_in_one_sentence_comes_before_it(joint: str) -> None:
+    text = f"Fetch the order{joint} it is late, call the customer, otherwise pack it."
+
+    assert await drawn(text) == [
+        (API, "Fetch the order", ()),
+        (IF, "If it is late", (1,)),
+        (API, "Call the customer", (2,)),
+        (IF, "Otherwise, where this does not hold: if it is late", (1,)),
+        (DO, "Pack it", (4,)),
+    ]
+
+
+async def test_a_second_condition_goes_on_with_the_first() -> None:
+    assert await drawn("Call the customer if the order is late and if it is large.") == [
+        (IF, "If the order is late and if it is large", ()),
+        (API, "Call the customer", (1,)),
+    ]
+
+
 async def test_a_check_is_followed_by_what_is_done_if_so_and_if_not() -> None:
     text = "Check if the invoice is paid. If so, send a receipt. If not, remind the customer. Summarize the day."
 

@@ -19,9 +19,14 @@ _LEAD_IN = re.compile(
     r"(?:should|must|shall|has to|have to|needs? to)\s+)",
     re.IGNORECASE,
 )
-_OTHERWISE_WITHIN = re.compile(r"[,;]?\s+(?=(?:otherwise|else|or else)\b[,\s])", re.IGNORECASE)
+_WITHIN = re.compile(
+    r"[,;]?\s+(?=(?:otherwise|else|or else)\b[,\s])"
+    r"|(?P<doing_first>[,;]?\s+(?:and\s+then|and|then)\b,?\s+)(?=(?:if|when|whenever|unless|once|as soon as|in case)\s)",
+    re.IGNORECASE,
+)
+"""Where another instruction begins within a sentence: the other case, or a condition after something to do."""
 _CONDITION = re.compile(
-    r"(?:if|when|whenever|unless|once|as soon as|in case|every time|each time|otherwise|else)\b", re.IGNORECASE
+    r"\b(?:if|when|whenever|unless|once|as soon as|in case|every time|each time|otherwise|else)\b", re.IGNORECASE
 )
 _OPENS_A_STATEMENT = re.compile(
     r"(?:i|we|you|he|she|it|they|there|here|this|that|these|those|the|a|an|our|my|your|their|its|today|currently|usually)\b",
@@ -42,11 +47,22 @@ def instructions_of(text: str) -> list[str]:
         _Piece(instruction, piece.is_item)
         for piece in _pieces(text)
         for first, last in split(piece.text, 0, len(piece.text))
-        for part in _OTHERWISE_WITHIN.split(piece.text[first:last])
+        for part in _parts(piece.text[first:last])
         if any(map(str.isalpha, instruction := without_lead_in(part)))
     ]
     told = [piece.text for piece in said if piece.is_item or _tells(piece.text)]
     return told or [piece.text for piece in said]
+
+
+def _parts(sentence: str) -> list[str]:
+    parts: list[str] = []
+    begin = 0
+    for joint in _WITHIN.finditer(sentence):
+        # Of two conditions the second one only goes on with the first.
+        if joint["doing_first"] is None or not _CONDITION.search(sentence, begin, joint.start()):
+            parts.append(sentence[begin : joint.start()])
+            begin = joint.end()
+    return [*parts, sentence[begin:]]
 
 
 def without_lead_in(text: str) -> str:
