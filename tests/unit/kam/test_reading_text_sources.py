@@ -162,3 +162,36 @@ def test_pasted_text_is_read_as_whatever_shows_more_headings() -> None:
 
     assert [block.kind for block in markdown.blocks].count(BlockKind.HEADING) == 2
     assert [block.kind for block in plain.blocks].count(BlockKind.HEADING) == 2
+
+
+def test_scripts_and_styles_in_markdown_are_no_text_and_a_line_break_is_a_space() -> None:
+    document = read(
+        "One<br>two <script>alert(1)</script>three, a <select> clause.\n\n<style>\np { color: red }\n</style>\n\n<p>Four</p>\n",
+        "page.md",
+    )
+
+    assert document.text == "One two three, a clause.\n\nFour"
+
+
+def test_a_word_broken_at_the_end_of_a_line_of_plain_text_is_made_whole() -> None:
+    document = read("The hou-\nses of pre- and post-\nwar bees, long-\nand short-lived.\n\n- Bel-\n  low.\n- It.\n", "bees.txt")
+
+    assert document.text == "The houses of pre- and postwar bees, long- and short-lived.\n\nBellow.\n\nIt."
+
+
+def test_marks_of_quoted_letters_are_no_text_and_a_comparison_is() -> None:
+    document = read("> We need\n> > 350 chairs.\n>\n> Soon.\n\nA hive weighs\n> 20 kg.\n", "mail.txt")
+
+    assert document.text == "We need 350 chairs.\n\nSoon.\n\nA hive weighs > 20 kg."
+
+
+def test_numbered_paragraphs_of_a_law_are_headings() -> None:
+    document = read("§ 4 Termination\n\nIt ends.\n\n§5 Court\n\nIn Graz.\n", "law.txt")
+
+    assert [piece for kind, _, piece in outline(document) if kind == "heading"] == ["§ 4 Termination", "§5 Court"]
+
+
+def test_letters_are_composed_and_what_only_helps_to_set_lines_is_left_out() -> None:
+    document = read("Ko\u0308nigin der co\u00adlony.\n", "bees.txt")
+
+    assert document.text == "K\u00f6nigin der colony."

@@ -1,6 +1,7 @@
 """Puts a document together block by block, so that every block knows its exact place in the text."""
 
 import re
+import unicodedata
 
 from aif_contracts.documents import Block, BlockKind, SourceDocument
 from aif_kam.sources.unreadable import Unreadable
@@ -8,7 +9,8 @@ from aif_kam.sources.unreadable import Unreadable
 MAX_CHARACTERS = 5_000_000
 MAX_TITLE_CHARACTERS = 300
 _GAP = "\n\n"
-_UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ud800-\udfff]")
+_UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\xad\u2060\ufeff\ud800-\udfff]")
+"""Soft hyphens and word joiners only help to set lines, and part words that a reader sees whole."""
 
 
 class DocumentBuilder:
@@ -21,7 +23,8 @@ class DocumentBuilder:
         self._first_heading = ""
 
     def add(self, kind: BlockKind, text: str, *, level: int = 0) -> None:
-        """Append a block. White space is made single, except in code; a block without text is dropped.
+        """Append a block. White space is made single, except in code; accents are composed with their letters (NFC); a block
+        without text is dropped.
 
         Raises Unreadable when the document grows beyond `MAX_CHARACTERS`.
         """
@@ -68,7 +71,7 @@ class DocumentBuilder:
 
 
 def _prose(text: str) -> str:
-    return " ".join(_UNWANTED.sub("", text).split())
+    return unicodedata.normalize("NFC", " ".join(_UNWANTED.sub("", text).split()))
 
 
 def _code(text: str) -> str:

@@ -8,7 +8,8 @@ from aif_kam.sources.unreadable import Unreadable
 
 MEDIA_TYPE = "text/html"
 MAX_DEPTH = 200
-_DROPPED = ("script", "style", "noscript", "template", "svg", "nav", "form", "iframe", "object", "head", "button", "select")
+UNREAD = ("script", "style", "noscript", "template", "svg", "nav", "form", "iframe", "object", "head", "button", "select")
+"""Elements whose content no reader sees as text."""
 _LEVELS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _BLOCKS = frozenset(
     {
@@ -35,7 +36,7 @@ def read_html(text: str, file_name: str | None) -> SourceDocument:
     page = LexborHTMLParser(text)
     title = page.css_first("title")
     title_text = title.text() if title is not None else ""
-    page.strip_tags(list(_DROPPED))
+    page.strip_tags(list(UNREAD))
     root = page.css_first("main") or page.css_first("article:only-of-type") or page.body
     builder = DocumentBuilder()
     if root is not None:

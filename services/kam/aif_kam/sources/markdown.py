@@ -9,9 +9,11 @@ from selectolax.lexbor import LexborHTMLParser
 
 from aif_contracts.documents import BlockKind, SourceDocument
 from aif_kam.sources.document_builder import DocumentBuilder
+from aif_kam.sources.html import UNREAD
 
 MEDIA_TYPE = "text/markdown"
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.{0,20000}?)\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)")
 _TITLE_LINE = re.compile(r"^title[ \t]*:[ \t]*[\"']?(.*?)[\"']?[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -53,7 +55,9 @@ class _Reader:
                 case "fence" | "code_block":
                     self._builder.add(BlockKind.CODE, token.content)
                 case "html_block":
-                    self._builder.add(BlockKind.PARAGRAPH, LexborHTMLParser(token.content).text(separator=" "))
+                    page = LexborHTMLParser(token.content)
+                    page.strip_tags(list(UNREAD))
+                    self._builder.add(BlockKind.PARAGRAPH, page.text(separator=" "))
                 case "inline":
                     self._inline(_plain(token.children or ()))
                 case _:
@@ -73,8 +77,19 @@ class _Reader:
 
 def _plain(tokens: Sequence[Token]) -> str:
     parts: list[str] = []
+    unread = ""
     for token in tokens:
-        if token.type in ("text", "code_inline", "text_special"):
+        if token.type == "html_inline" and (tag := _TAG.match(token.content)):
+            closes, name = bool(tag.group(1)), tag.group(2).lower()
+            if name == "br":
+                parts.append(" ")
+            elif not closes and not unread and name in ("script", "style"):
+                unread = name
+            elif closes and name == unread:
+                unread = ""
+        elif unread:
+            continue
+        elif token.type in ("text", "code_inline", "text_special"):
             parts.append(token.content)
         elif token.type in ("softbreak", "hardbreak"):
             parts.append(" ")

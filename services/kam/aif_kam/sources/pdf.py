@@ -19,6 +19,7 @@ from pypdf.errors import DependencyError, PyPdfError
 
 from aif_contracts.documents import BlockKind, SourceDocument
 from aif_kam.sources.document_builder import DocumentBuilder
+from aif_kam.sources.joined_lines import joined
 from aif_kam.sources.unreadable import Unreadable
 
 MEDIA_TYPE = "application/pdf"
@@ -178,7 +179,7 @@ def _continues(block: Sequence[_Line], line: _Line, levels: dict[tuple[float, bo
 
 
 def _add_block(builder: DocumentBuilder, block: Sequence[_Line], levels: dict[tuple[float, bool], int]) -> None:
-    text = _joined([line.text for line in block])
+    text = joined([line.text for line in block])
     level = levels.get((block[0].size, block[0].bold), 0)
     if level and len(text) <= MAX_HEADING_CHARACTERS:
         builder.add(BlockKind.HEADING, text, level=level)
@@ -186,12 +187,3 @@ def _add_block(builder: DocumentBuilder, block: Sequence[_Line], levels: dict[tu
         builder.add(BlockKind.LIST_ITEM, text[bullet.end() :], level=1)
     else:
         builder.add(BlockKind.PARAGRAPH, text)
-
-
-def _joined(lines: Sequence[str]) -> str:
-    """Lines to running text; a word broken at the end of a line is made whole."""
-    text = lines[0]
-    for line in lines[1:]:
-        broken = text.endswith("-") and text[-2:-1].isalpha() and line[:1].islower()
-        text = text[:-1] + line if broken else f"{text} {line}"
-    return text

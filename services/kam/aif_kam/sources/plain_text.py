@@ -1,31 +1,34 @@
 """Plain text to a source document.
 
 Plain text has no marks for headings, so a heading is what writers make look like one: a line underlined with `===` or `---`,
-or a short line between empty lines that is numbered (`2.1 Cables`, `Chapter 3: Cables`) or written in capitals. Where a
-numbered heading is underlined, the underline says how deep the numbering begins.
+or a short line between empty lines that is numbered (`2.1 Cables`, `§ 4 Liability`, `Chapter 3: Cables`) or written in
+capitals. Where a numbered heading is underlined, the underline says how deep the numbering begins.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from aif_contracts.documents import BlockKind, SourceDocument
 from aif_kam.sources.document_builder import DocumentBuilder
 from aif_kam.sources.encoded_text import decode_text
+from aif_kam.sources.joined_lines import joined
 from aif_kam.sources.markdown import read_markdown
 
 MEDIA_TYPE = "text/plain"
 MAX_HEADING_CHARACTERS = 100
 _UNDERLINE = re.compile(r"^\s*(={3,}|-{3,}|~{3,})\s*$")
-_NUMBERED = re.compile(r"^(\d{1,3}(?:\.\d{1,3}){0,5})[.)]?\s+\S")
+_NUMBERED = re.compile(r"^(?:§\s?)?(\d{1,3}(?:\.\d{1,3}){0,5})[.)]?\s+\S")
 _NAMED = re.compile(r"^(part|chapter|section|lesson|module|unit|appendix)\s+([0-9]{1,3}|[IVXLC]{1,7}|[A-Z])\b", re.IGNORECASE)
 _ITEM = re.compile(r"^(\s*)(?:[-*+\u2022\u2013]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(\S.*)$")
+_QUOTED = re.compile(r"^(?:>[ \t]?)+")
+"""The mark that mail programs set before each line of the letter that is answered."""
 _LEVEL_OF_UNDERLINE = {"=": 1, "-": 2, "~": 3}
 _LEVEL_OF_NAME = {"part": 1, "chapter": 1, "module": 1, "unit": 1, "appendix": 1, "lesson": 2, "section": 2}
 
 
 def read_plain_text(text: str, file_name: str | None) -> SourceDocument:
     builder = DocumentBuilder()
-    groups = list(_groups(text.splitlines()))
+    groups = list(_groups(_unquoted(text.splitlines())))
     depth = _depth_of_numbering(groups)
     for group in groups:
         _add_group(builder, group, depth)
@@ -41,6 +44,15 @@ def read_pasted_text(content: bytes, file_name: str | None) -> SourceDocument:
 
 def _headings(document: SourceDocument) -> int:
     return sum(block.kind is BlockKind.HEADING for block in document.blocks)
+
+
+def _unquoted(lines: Sequence[str]) -> list[str]:
+    """The lines without marks of a quotation; one line alone may be a comparison."""
+    marks = [0, *(len(found.group()) if (found := _QUOTED.match(line)) else 0 for line in lines), 0]
+    return [
+        line[mark:] if before or after else line
+        for line, before, mark, after in zip(lines, marks, marks[1:], marks[2:], strict=False)
+    ]
 
 
 def _groups(lines: Iterable[str]) -> Iterable[list[str]]:
@@ -102,18 +114,19 @@ def _add_prose(builder: DocumentBuilder, lines: list[str]) -> None:
     first_item = next((at for at, line in enumerate(lines) if _ITEM.match(line)), len(lines))
     if sum(bool(_ITEM.match(line)) for line in lines) < 2:
         first_item = len(lines)
-    builder.add(BlockKind.PARAGRAPH, " ".join(lines[:first_item]))
+    builder.add(BlockKind.PARAGRAPH, joined([line.strip() for line in lines[:first_item]]))
     if first_item < len(lines):
         _add_items(builder, lines[first_item:])
 
 
 def _add_items(builder: DocumentBuilder, lines: list[str]) -> None:
     margins = sorted({len(found.group(1).expandtabs(4)) for line in lines if (found := _ITEM.match(line))})
-    text, level = "", 1
+    own: list[str] = []
+    level = 1
     for line in lines:
         if item := _ITEM.match(line):
-            builder.add(BlockKind.LIST_ITEM, text, level=level)
-            text, level = item.group(2), margins.index(len(item.group(1).expandtabs(4))) + 1
+            builder.add(BlockKind.LIST_ITEM, joined(own), level=level)
+            own, level = [item.group(2).strip()], margins.index(len(item.group(1).expandtabs(4))) + 1
         else:
-            text += " " + line
-    builder.add(BlockKind.LIST_ITEM, text, level=level)
+            own.append(line.strip())
+    builder.add(BlockKind.LIST_ITEM, joined(own), level=level)
