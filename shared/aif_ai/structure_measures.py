@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from math import log
 
 from aif_contracts.documents import SourceDocument
+from aif_contracts.word_count import count_words
 
 _MOST_STRETCHES = 10
 _WORDS_PER_STRETCH = 100
@@ -14,7 +15,7 @@ def coverage(starts: Iterable[int], source: SourceDocument) -> float:
 
     A stretch is a tenth of the source, or a part of 100 words where the source is shorter than 1,000.
     """
-    stretches = max(1, min(_MOST_STRETCHES, len(source.text.split()) // _WORDS_PER_STRETCH))
+    stretches = max(1, min(_MOST_STRETCHES, count_words(source.text) // _WORDS_PER_STRETCH))
     return len({start * stretches // len(source.text) for start in starts}) / stretches
 
 

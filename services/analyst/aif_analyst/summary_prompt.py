@@ -5,12 +5,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from aif_ai.extractive.words import count_words
 from aif_ai.grounding import locate
 from aif_ai.requests import Message, Role
 from aif_ai.source_excerpt import excerpt
 from aif_contracts.analysis import Summary, SummarySentence
 from aif_contracts.documents import SourceDocument
+from aif_contracts.word_count import count_words
 
 MOST_OUTPUT_TOKENS = 3_000
 _SYSTEM = """\

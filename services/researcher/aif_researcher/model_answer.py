@@ -9,6 +9,7 @@ from aif_ai.grounding import locate
 from aif_contracts.documents import SourceDocument
 from aif_contracts.research import Origin, OriginKind, Research, Subtopic
 from aif_contracts.structures import KeyPoint, ShortText, Text
+from aif_contracts.word_count import count_words
 from aif_researcher.research_order import ResearchOrder
 
 _SHORT_TEXT = 500
@@ -72,7 +73,7 @@ def _document(source: SourceDocument, title: str) -> Origin:
         title=title[:_SHORT_TEXT],
         note=_NOTE_OF_DOCUMENT,
         file_name=source.file_name,
-        words=len(source.text.split()),
+        words=count_words(source.text),
     )
 
 

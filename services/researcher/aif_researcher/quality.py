@@ -15,6 +15,7 @@ from msgspec import Struct
 from aif_ai.structure_measures import coverage, uniqueness
 from aif_contracts.documents import SourceDocument
 from aif_contracts.research import Research
+from aif_contracts.word_count import count_words
 from aif_researcher.rules import all_points
 
 _WEIGHTS = {"coverage": 0.35, "grounded": 0.25, "breadth": 0.20, "uniqueness": 0.20}
@@ -55,7 +56,7 @@ def measure(research: Research, source: SourceDocument | None) -> Quality:
 
 
 def _breadth(research: Research, source: SourceDocument | None) -> float:
-    words = len(source.text.split()) if source is not None else _SUBTOPICS * _WORDS_OF_A_SUBTOPIC
+    words = count_words(source.text) if source is not None else _SUBTOPICS * _WORDS_OF_A_SUBTOPIC
     subtopics = max(1, min(_SUBTOPICS, words // _WORDS_OF_A_SUBTOPIC))
     points = max(1, min(_POINTS, words // _WORDS_OF_A_POINT))
     return (min(1.0, len(research.subtopics) / subtopics) + min(1.0, len(research.key_points) / points)) / 2

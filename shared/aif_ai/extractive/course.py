@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from aif_ai.extractive.chapters import Stretch, chapters_of, cut_by_topic, join_stretches, with_distinct_titles
-from aif_ai.extractive.digest import Digest, digest, lead
+from aif_ai.extractive.digest import SENTENCE_ENDS, Digest, digest, lead
 from aif_ai.extractive.facts import definitions_in
 from aif_ai.extractive.objectives import objectives_for
 from aif_ai.extractive.outline import outline_of, says_something
@@ -58,10 +58,13 @@ def make_course(document: SourceDocument, *, level: int, audience: str, made_by:
         checkpoint()
         modules.append(_module(document.text, chapter, grain, english, checkpoint))
     minutes = sum(lesson.estimated_minutes for module in modules for lesson in module.lessons)
-    rate = f" Study time at {STUDY_WORDS_PER_MINUTE} words a minute." if english else ""
+    opening = lead(document.text, introduction or chapters[0].sentences)
+    if english:
+        ended = opening if opening.endswith(SENTENCE_ENDS) else f"{opening}."
+        opening = f"{ended} Study time at {STUDY_WORDS_PER_MINUTE} words a minute."
     return Course(
         title=root.title,
-        description=lead(document.text, introduction or chapters[0].sentences) + rate,
+        description=opening,
         target_audience=audience,
         granularity_level=level,
         modules=tuple(modules),

@@ -24,7 +24,7 @@ _WORTH_OPENING = 0.6
 _FIGURE = 1.15
 _OPENS_PARAGRAPH = 1.2
 _LONG_WORDS = 45
-_SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "؟", "۔", "।")
+SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "؟", "۔", "।")
 _QUESTION_ENDS = ("?", "？", "؟")
 
 
@@ -49,7 +49,7 @@ def digest(text: str, sentences: Sequence[Sentence], *, key_points: int, title: 
 def lead(text: str, sentences: Sequence[Sentence]) -> str:
     """How a text begins, word for word: its first real paragraph, else its summary."""
     for i in _openings(sentences):
-        if sentences[i].text.endswith(_SENTENCE_ENDS):
+        if sentences[i].text.endswith(SENTENCE_ENDS):
             return text[sentences[i].start : sentences[_run_end(sentences, i)].end]
     return digest(text, sentences, key_points=1).summary
 
@@ -60,7 +60,7 @@ def _worth(sentence: Sentence) -> float:
         return _FRAGMENT / 2
     worth = 1.0
     if not stands_alone(sentence):
-        worth *= _LEANING if sentence.text.endswith(_SENTENCE_ENDS) else _FRAGMENT
+        worth *= _LEANING if sentence.text.endswith(SENTENCE_ENDS) else _FRAGMENT
     if sentence.text.endswith(_QUESTION_ENDS):
         worth *= _FRAGMENT
     if sentence.place == 0 and sentence.kind is BlockKind.PARAGRAPH:

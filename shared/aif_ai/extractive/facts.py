@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from aif_ai.extractive.sentences import Sentence
-from aif_ai.extractive.words import SPACELESS, STOPWORDS, count_words, folded, meaningful, tokens
+from aif_ai.extractive.words import STOPWORDS, folded, meaningful, tokens
 from aif_contracts.documents import BlockKind
+from aif_contracts.word_count import SPACELESS, count_words
 
 _NAME = r"[^\W\d_](?:[\w'’\-/]| (?=[\w'’]))*?"
 _IS = re.compile(

@@ -7,8 +7,9 @@ import re
 
 from msgspec import Struct
 
-from aif_ai.extractive.words import count_words, meaningful
+from aif_ai.extractive.words import meaningful
 from aif_contracts.documents import Block, BlockKind
+from aif_contracts.word_count import count_words
 
 _ENDING = re.compile(r"[.!?…؟۔।॥]+(?:[\"'”’»)\]]| [»›](?=\s|$))*(?=\s|$)|[。！？｡][」』”’）】]*")
 """French sets a space before its closing quotation mark."""

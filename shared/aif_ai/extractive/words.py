@@ -1,30 +1,16 @@
 """Words: what counts as one, which carry meaning, and which forms are the same word.
 
 Chinese, Japanese and Thai write no spaces. Runs of their characters are compared by pairs of neighbours, which serves to
-find similar sentences, and counted at `CHARACTERS_PER_WORD` characters for a word, which serves to estimate reading time.
+find similar sentences.
 """
 
 # Typographic signs are meant as such, and word lists read best as running text.
 # ruff: noqa: RUF001, SIM905
 
-import re
+from aif_contracts.word_count import SPACELESS_RUN, TOKEN
 
-CHARACTERS_PER_WORD = 2
 STUDY_WORDS_PER_MINUTE = 130
 """Slower than plain reading (about 240), because a learner takes notes and goes back."""
-
-SPACELESS = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
-"""Ranges of a character class."""
-_INDIC = "".join(
-    f"{chr(block)}-{chr(block + 3)}{chr(block + 0x3A)}-{chr(block + 0x4F)}{chr(block + 0x51)}-{chr(block + 0x57)}"
-    f"{chr(block + 0x62)}{chr(block + 0x63)}"
-    for block in range(0x900, 0xE00, 0x80)
-)
-_MARKS = f"\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u200c\u200d{_INDIC}"
-"""Accents, points and vowel signs: parts of a word, though not letters."""
-_LETTERS = rf"[^\W\d_{SPACELESS}]+(?:[{_MARKS}]+[^\W\d_{SPACELESS}]*)*"
-_TOKEN = re.compile(rf"[{SPACELESS}]+|{_LETTERS}(?:['’\-]{_LETTERS})*|\d+(?:[.,]\d+)*")
-_SPACELESS_RUN = re.compile(rf"[{SPACELESS}]+")
 
 STOPWORDS = frozenset(
     """a about above after again against all almost also although always am among an and another any are as at away back be
@@ -43,22 +29,14 @@ _ENGLISH_SIGNS = frozenset("the of and to in is that for are with it as on be by
 
 def tokens(text: str) -> list[str]:
     """Words, numbers and spaceless runs as they stand."""
-    return _TOKEN.findall(text)
-
-
-def count_words(text: str) -> int:
-    """Words, with spaceless scripts counted by characters."""
-    total = 0
-    for token in _TOKEN.findall(text):
-        total += -(-len(token) // CHARACTERS_PER_WORD) if _SPACELESS_RUN.match(token) else 1
-    return total
+    return TOKEN.findall(text)
 
 
 def meaningful(text: str) -> list[str]:
     """The words that carry meaning, folded so that `Bee` and `bees` are one; spaceless runs as pairs of characters."""
     found: list[str] = []
-    for token in _TOKEN.findall(text):
-        if _SPACELESS_RUN.match(token):
+    for token in TOKEN.findall(text):
+        if SPACELESS_RUN.match(token):
             found.extend(token[i : i + 2] for i in range(max(1, len(token) - 1)))
             continue
         word = token.lower()
@@ -86,7 +64,7 @@ def plain(text: str) -> str:
 
 def is_english(text: str) -> bool:
     """Whether English sentences of our own may stand beside this text. Judged on its first words."""
-    words = [token.lower() for token in _TOKEN.findall(text[:20_000])][:2_000]
+    words = [token.lower() for token in TOKEN.findall(text[:20_000])][:2_000]
     return bool(words) and sum(word in _ENGLISH_SIGNS for word in words) >= 0.12 * len(words)
 
 

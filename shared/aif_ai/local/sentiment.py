@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from aif_ai.extractive.provider import WHAT_TO_CONFIGURE
-from aif_ai.extractive.words import count_words, is_english
+from aif_ai.extractive.words import is_english
 from aif_ai.failures import ProviderNotConfigured, SourceTooThin
 from aif_ai.local.passages import passages_of, sentences_in
 from aif_ai.requests import TextInput
 from aif_contracts.analysis import Mood, Sentiment, SentimentAnalysis, SentimentPart, Turn
 from aif_contracts.documents import Span
+from aif_contracts.word_count import count_words
 
 _LEANS_FROM = 0.05
 """The library's own border between a mood and none."""

@@ -7,12 +7,12 @@ from msgspec import Meta, Struct
 
 from aif_ai.extractive.ranking import rank
 from aif_ai.extractive.sentences import Sentence
-from aif_ai.extractive.words import count_words
 from aif_ai.failures import SourceTooThin
 from aif_ai.local.passages import passages_of, sentences_in
 from aif_ai.requests import TextInput
 from aif_contracts.analysis import Summary, SummarySentence, Turn
 from aif_contracts.documents import Span
+from aif_contracts.word_count import count_words
 
 _TOO_ALIKE = 0.5
 _SHORT_WORDS = 4

@@ -105,6 +105,14 @@ def test_one_paragraph_makes_one_module_with_one_lesson() -> None:
     assert [(m.title, [e.title for e in m.lessons]) for m in course.modules] == [("Wax", ["Wax"])]
 
 
+def test_the_study_time_follows_a_description_that_has_ended() -> None:
+    course = _course(
+        from_markdown("- use the two screws of the kit on the left\n- and the two on the right of it", title="Kit")
+    )
+
+    assert course.description == "use the two screws of the kit on the left. Study time at 130 words a minute."
+
+
 def test_a_text_in_japanese_is_structured_in_its_own_words() -> None:
     bees = "蜜蜂は花の蜜を集める昆虫である。女王蜂は一日に約1500個の卵を産む。働き蜂は巣を守る。"
     text = f"## 蜂\n\n{bees}\n\n## 巣箱\n\n巣箱は木で作られる。巣箱の中には十枚の枠がある。"

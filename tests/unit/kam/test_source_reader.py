@@ -41,3 +41,9 @@ async def test_a_document_that_eats_memory_or_processor_ends_its_own_process_onl
 
     assert refused.value.code == "source_too_costly"
     assert (await reader.read(b"# Fine", FileToRead(file_name="fine.md"))).summary.title == "Fine"
+
+
+async def test_words_are_counted_where_no_spaces_are_written() -> None:
+    read = await SourceReader().read("蜜蜂是昆虫。蜂王产卵2000粒。".encode(), FileToRead(file_name="bees.txt"))
+
+    assert read.summary.words == 3 + 2 + 1 + 1

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from aif_contracts.documents import BlockKind, SourceDocument
+from aif_contracts.word_count import count_words
 from aif_kam.sources.reading import FileToRead, read_source
 from aif_kam.sources.unreadable import Unreadable
 
@@ -71,7 +72,7 @@ def _summary(document: SourceDocument, size_bytes: int) -> ReadOk:
     return ReadOk(
         title=document.title,
         media_type=document.media_type,
-        words=len(document.text.split()),
+        words=count_words(document.text),
         headings=sum(block.kind is BlockKind.HEADING for block in document.blocks),
         characters=len(document.text),
         size_bytes=size_bytes,
