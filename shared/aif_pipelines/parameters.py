@@ -1,6 +1,6 @@
 """Whether what an order says fits the template, in words for the person who ordered."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
@@ -55,7 +55,7 @@ def is_open_ended(schema: Mapping[str, Any]) -> bool:
     return bool(schema.get("additionalProperties") or schema.get("patternProperties"))
 
 
-def _unknown(name: str, names: Iterable[str]) -> Mistake:
+def _unknown(name: str, names: Collection[str]) -> Mistake:
     """A misspelt parameter would otherwise be dropped in silence."""
     return Mistake(
         path=f"{PATH}.{name}",
