@@ -10,6 +10,9 @@ Headings become modules and lessons. How fine the lessons are is the granularity
 A document without headings is cut into modules where its subject changes.
 """
 
+# Typographic signs are meant as such.
+# ruff: noqa: RUF001
+
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
@@ -27,6 +30,7 @@ from aif_contracts.structures import Course, KeyPoint, Lesson, Module
 
 _MOST_TERMS = 8
 _SHORT_TEXT = 500
+_CLOSING = "\"'”’»)]"
 
 
 class _Level(Struct, frozen=True, kw_only=True):
@@ -60,7 +64,7 @@ def make_course(document: SourceDocument, *, level: int, audience: str, made_by:
     minutes = sum(lesson.estimated_minutes for module in modules for lesson in module.lessons)
     opening = lead(document.text, introduction or chapters[0].sentences)
     if english:
-        ended = opening if opening.endswith(SENTENCE_ENDS) else f"{opening}."
+        ended = opening if opening.rstrip(_CLOSING).endswith(SENTENCE_ENDS) else f"{opening}."
         opening = f"{ended} Study time at {STUDY_WORDS_PER_MINUTE} words a minute."
     return Course(
         title=root.title,

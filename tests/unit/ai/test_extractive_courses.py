@@ -105,12 +105,15 @@ def test_one_paragraph_makes_one_module_with_one_lesson() -> None:
     assert [(m.title, [e.title for e in m.lessons]) for m in course.modules] == [("Wax", ["Wax"])]
 
 
-def test_the_study_time_follows_a_description_that_has_ended() -> None:
-    course = _course(
-        from_markdown("- use the two screws of the kit on the left\n- and the two on the right of it", title="Kit")
-    )
-
-    assert course.description == "use the two screws of the kit on the left. Study time at 130 words a minute."
+@pytest.mark.parametrize(
+    ("text", "opening"),
+    [
+        ("- use the two screws of the kit on the left", "use the two screws of the kit on the left."),
+        ("He said that it is the queen of the hive: “It is.”", "He said that it is the queen of the hive: “It is.”"),
+    ],
+)
+def test_the_study_time_follows_a_description_that_has_ended(text: str, opening: str) -> None:
+    assert _course(from_markdown(text)).description == f"{opening} Study time at 130 words a minute."
 
 
 def test_a_text_in_japanese_is_structured_in_its_own_words() -> None:

@@ -53,7 +53,8 @@ _BINARY_SAMPLE_BYTES = 8192
 def read_source(content: bytes, file: FileToRead) -> SourceDocument:
     """The document in a file. Raises Unreadable with what the sender can do."""
     if not content.strip():
-        raise Unreadable("source_empty", "the file is empty", "send a file with text in it")
+        what = "document" if file.pasted else "file"
+        raise Unreadable("source_empty", f"the {what} is empty", f"send a {what} with text in it")
     kind = FileKind.PASTED if file.pasted else _checked_kind(content, file)
     return _reader(kind)(content, file.file_name)
 
