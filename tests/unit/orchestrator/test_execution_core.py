@@ -291,6 +291,17 @@ def test_a_provider_that_names_its_time_is_obeyed() -> None:
     assert story.circumstances.at_ms == START_MS + 42_000
 
 
+def test_an_attempt_that_could_only_be_repeated_after_the_end_is_the_last_one_and_keeps_its_reason() -> None:
+    story = Story(pipeline(stage("only"), timeout_seconds=600))
+
+    story.fails("only", story.granted("only"), "rate_limited", retry_after_ms=600_000, message="come back later")
+
+    assert (story.execution.status, story.execution.failure_code) == ("failed", "rate_limited")
+    assert story.stage("only").reason == (
+        "come back later; the next attempt could begin in 600 s, when the execution's time is over"
+    )
+
+
 def test_the_last_failure_fails_the_execution_and_stops_the_others() -> None:
     story = Story(pipeline(stage("bad"), stage("good"), stage("after", depends_on=("bad",))))
     story.granted("good", by="worker_b")

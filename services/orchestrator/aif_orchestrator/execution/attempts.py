@@ -322,6 +322,11 @@ def _fail_attempt(draft: Draft, stage_id: str, code: str, message: str, *, retry
         readiness.give_up(draft, stage_id, code, message)
         return
     delay_ms = retry_after_ms if retry_after_ms is not None else _backoff_ms(draft, stage_id, run.failures)
+    ends_at = draft.execution.compensate_until or draft.execution.deadline_at
+    if draft.at + delay_ms >= ends_at and draft.execution.held_since is None:
+        too_late = f"the next attempt could begin in {delay_ms / 1000:g} s, when the execution's time is over"
+        readiness.give_up(draft, stage_id, code, f"{message}; {too_late}")
+        return
     draft.change(
         stage_id,
         status=StageStatus.RETRYING,
