@@ -9,8 +9,10 @@ from aif_runtime.failures import BlobCorrupt, BlobMissing
 MAX_KEY_CHARACTERS = 512
 DIGEST_CHARACTERS = 16
 
-# What a file system, an S3 bucket and a NATS subject all take as it is.
-_KEY = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9_=.-]*(/[A-Za-z0-9_=-][A-Za-z0-9_=.-]*)*")
+# What a file system, an S3 bucket and a NATS subject all take as it is. A file name has 255 characters at most, and its writer
+# puts a few behind it for a while.
+_PART = r"[A-Za-z0-9_=-][A-Za-z0-9_=.-]{0,239}"
+_KEY = re.compile(rf"{_PART}(/{_PART})*")
 
 
 def sha256_hex(content: bytes) -> str:
@@ -19,12 +21,12 @@ def sha256_hex(content: bytes) -> str:
 
 def full_key(storage_key: str, sha256: str) -> str:
     """The key under which the bytes are stored: the caller's, `-`, and the first digits of the digest. Raises ValueError."""
-    if not _is_clean(storage_key):
+    key = f"{storage_key}-{sha256[:DIGEST_CHARACTERS]}"
+    if not (_is_clean(storage_key) and _is_clean(key)):
         raise ValueError(
             f"storage_key {storage_key[:64]!r} cannot name a blob: use parts of A-Z a-z 0-9 _ = . - separated by single `/`, "
-            "none beginning with a dot or holding `..`"
+            "none beginning with a dot, holding `..` or longer than 223 characters"
         )
-    key = f"{storage_key}-{sha256[:DIGEST_CHARACTERS]}"
     if len(key) > MAX_KEY_CHARACTERS:
         raise ValueError(
             f"storage_key {storage_key[:64]!r}… has {len(storage_key)} characters, at most "

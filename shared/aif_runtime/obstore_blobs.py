@@ -1,5 +1,6 @@
 """Blobs in a folder, in an S3 bucket, or in memory, through the object-store library. Writes are atomic in all of them."""
 
+import errno
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -18,6 +19,9 @@ from aif_runtime.blob_keys import (
     verified,
 )
 from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable
+
+BENEATH_A_FILE = f"(os error {errno.ENOTDIR})"
+"""What a folder's store says of a key whose beginning names a blob. There is nothing, and never will be."""
 
 
 class ObstoreBlobStore:
@@ -74,6 +78,8 @@ class ObstoreBlobStore:
         except FileNotFoundError as missing:
             raise BlobMissing(ref.storage_key) from missing
         except (obstore.exceptions.BaseError, OSError) as failed:
+            if BENEATH_A_FILE in str(failed):
+                raise BlobMissing(ref.storage_key) from failed
             raise BlobStoreUnavailable(f"{ref.storage_key} was not read: {failed}") from failed
         return verified(ref, content)
 

@@ -8,6 +8,7 @@ import msgspec
 import nats
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
@@ -207,6 +208,7 @@ ODD_KEYS = [
     "dätä",
     "data/%2e%2e/x",
     "C:/x",
+    "data/" + "x" * 300 + "/y",
     "x" * 496,
 ]
 
@@ -224,6 +226,13 @@ async def test_a_forged_reference_reaches_nothing(store: StoreUnderTest, key: st
 
     with pytest.raises(BlobMissing):
         await store.blobs.get(ref)
+
+
+async def test_nothing_is_stored_beneath_a_blob(store: StoreUnderTest) -> None:
+    ref = await store.blobs.put("data/x", b"x", inline_limit_bytes=0)
+
+    with pytest.raises(BlobMissing):
+        await store.blobs.get(replace(ref, storage_key=f"{ref.storage_key}/y"))
 
 
 async def test_a_key_of_the_greatest_length_works(store: StoreUnderTest) -> None:
