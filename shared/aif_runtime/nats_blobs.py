@@ -1,7 +1,8 @@
 """Blobs in NATS: small ones as entries of a bucket, large ones in chunks in an object store.
 
 Both are read without a consumer, by direct reads. The library's own object reader makes a consumer for every read that lives on
-for seconds, and after a thousand reads the server refuses the next. What is written here any NATS client can read.
+for seconds, and after a thousand reads the server refuses the next. What is written here any NATS client can read, and the
+other way round.
 """
 
 import base64
@@ -36,6 +37,8 @@ from aif_runtime.prepared_message import Prepared
 CHUNK_BYTES = 256 * 1024
 CHUNKS_AT_ONCE = 64
 """In one direct read: more would fill the broker's buffer for this connection."""
+ROLLUP = {"Nats-Rollup": "sub"}
+"""The latest message of the subject replaces those before it."""
 DIGEST_PREFIX = "SHA-256="
 
 _KV_STREAM = bucket_stream(BUCKET_BLOBS_KV)
@@ -144,8 +147,7 @@ class NatsBlobStore:
         )
         try:
             await self._store_chunks(_chunk_subject(nuid), chunks)
-            # Of several descriptions the latest counts.
-            headers = {} if existing is not None else EXPECT_UNUSED
+            headers = ROLLUP if existing is not None else {**ROLLUP, **EXPECT_UNUSED}
             await self._bus.store([Prepared(subject=_meta_subject(key), payload=msgspec.json.encode(meta), headers=headers)])
         except SubjectTaken:
             # Somebody stored the same bytes meanwhile. Our chunks stay behind unnamed: taking them out would need the

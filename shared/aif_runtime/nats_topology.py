@@ -56,7 +56,7 @@ def _stream(spec: StreamSpec) -> dict[str, Any]:
         "name": spec.name,
         "subjects": [*spec.subjects, *([subjects.ballast(spec.name)] if is_queue else [])],
         "retention": "workqueue" if is_queue else "limits",
-        # For the ballast alone. No stream takes roll-ups: by one header of one message everybody else's would be gone.
+        # For the ballast alone. No roll-ups: by one header of one message everybody else's would be gone.
         "allow_msg_ttl": is_queue,
         "duplicate_window": _nanoseconds(spec.duplicate_window_seconds),
         "allow_direct": True,
@@ -83,6 +83,8 @@ def _object_store(spec: ObjectStoreSpec) -> dict[str, Any]:
         "name": object_stream(spec.name),
         "subjects": [f"$O.{spec.name}.C.>", f"$O.{spec.name}.M.>"],
         "allow_direct": True,
+        # Every NATS client describes its objects by roll-ups.
+        "allow_rollup_hdrs": True,
         **_limits(spec),
     }
 

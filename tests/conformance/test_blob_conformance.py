@@ -22,7 +22,6 @@ from aif_runtime.nats_bus import NatsBus
 from aif_runtime.obstore_blobs import ObstoreBlobStore
 from aif_runtime.prepared_message import Prepared
 from conformance.bus_rigs import NatsRig
-from conformance.foreign_objects import put_object
 
 KEY = "data/exec_1/stage_1/output"
 KV_LIMIT = 512 * 1024
@@ -62,7 +61,8 @@ def nats_store(nats_bus: NatsBus, nats_rig: NatsRig) -> StoreUnderTest:
             await nats_bus.store([Prepared(subject=subject, payload=content, headers={})])
             return
         async with await nats.connect(nats_rig.url) as client:
-            await put_object(client, ref.storage_key, content)
+            objects = await client.jetstream().object_store(subjects.BUCKET_BLOBS)
+            await objects.put(ref.storage_key, content)
 
     return StoreUnderTest(NatsBlobStore(nats_bus), damage, StorageType.KV)
 
