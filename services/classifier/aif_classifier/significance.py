@@ -47,9 +47,10 @@ def wilson_interval(successes: int, trials: int, z: float = CONFIDENCE_95) -> In
 
 
 def share_is_above(hits: int, trials: int, share: float) -> float:
-    """That a proportion lies above `share`: score test, the one that Wilson's interval inverts."""
-    z = (hits / trials - share) / math.sqrt(share * (1 - share) / trials)
-    return at_most_by_sample(_NORMAL.cdf(z), trials)
+    """That a proportion lies above `share`: exact binomial test (C. J. Clopper and E. S. Pearson, Biometrika 26, 1934), because
+    few hits are far from normal. At least `hits` of the trials hit by chance with the probability I_share(hits, misses + 1)."""
+    by_chance = _incomplete_beta(hits, trials - hits + 1, share) if hits > 0 else 1.0
+    return at_most_by_sample(1 - by_chance, trials)
 
 
 def share_is_not_lower(before: tuple[int, int], after: tuple[int, int], margin: float) -> float:

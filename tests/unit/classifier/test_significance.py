@@ -77,9 +77,18 @@ def test_mann_and_whitney_count_ties_half_and_shrink_the_variance() -> None:
     assert values_rose([1, 2, 2], [1, 2, 3]) == pytest.approx(0.5932, abs=5e-5)
 
 
-def test_a_share_above_a_bound_is_a_score_test() -> None:
-    # (0.03 - 0.02) / sqrt(0.02 * 0.98 / 200) = 1.0102
-    assert share_is_above(6, 200, 0.02) == pytest.approx(0.8438, abs=5e-5)
+def test_a_share_above_a_bound_is_an_exact_binomial_test() -> None:
+    # 1 - 0.98^41 - 41 * 0.02 * 0.98^40, and the sum of 0.02^i * 0.98^(200-i) over the first six terms
+    assert 1 - share_is_above(2, 41, 0.02) == pytest.approx(0.1977, abs=5e-5)
+    assert share_is_above(6, 200, 0.02) == pytest.approx(0.7867, abs=5e-5)
+    assert (share_is_above(0, 40, 0.02), share_is_above(40, 40, 0.02)) == (0.0, 1 - 1 / 42)
+
+
+@pytest.mark.parametrize("trials", [30, 41, 60, 100, 300])
+def test_a_share_that_only_reaches_the_bound_is_called_above_it_no_more_often_than_the_confidence_allows(trials: int) -> None:
+    called = [hits for hits in range(trials + 1) if share_is_above(hits, trials, 0.02) >= 0.9]
+
+    assert sum(math.comb(trials, hits) * 0.02**hits * 0.98 ** (trials - hits) for hits in called) <= 0.1
 
 
 def test_a_share_of_a_sum_is_judged_by_the_ratio_estimator() -> None:
