@@ -59,7 +59,7 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     """What was measured and what to change, in one or two sentences."""
     confidence: Annotated[float, Meta(ge=0, le=1)]
     parameter: str | None
-    """The bounded parameter to change, for example `timeout_ms`; None when the mend is outside the factory."""
+    """The bounded parameter to change, for example a stage's `timeout`; None when the mend is outside the factory."""
     current_value: str | None
     recommended_value: str | None
     expected_improvement: str | None

@@ -10,6 +10,7 @@ from aif_classifier.recommendations import findings_about
 from aif_classifier.samples import Slice
 from aif_classifier.store import InsightStore, PerformanceStore
 from aif_runtime.clock import Clock
+from aif_runtime.failures import RuntimeFailure
 from aif_runtime.postgres import Database
 
 MOST_SAMPLES = 5000
@@ -43,7 +44,8 @@ class Analysis:
         self._sweep_due_at = clock.monotonic()
 
     async def look(self, stop: asyncio.Event) -> None:
-        """Look at every slice that is due. Raises DatabaseUnavailable; what is left is looked at the next time."""
+        """Look at every slice that is due. Raises DatabaseUnavailable; what is left is looked at the next time. A slice that
+        cannot be analysed is passed over until something of it arrives, or all are looked at."""
         # Arrivals first: they do not wait for a sweep that is too slow to end.
         await self._look_at_touched(stop)
         if self._clock.monotonic() >= self._sweep_due_at:
@@ -55,9 +57,11 @@ class Analysis:
             slice_ = self._touched.pop()
             try:
                 await self._look_at(slice_)
-            except BaseException:
+            except (RuntimeFailure, asyncio.CancelledError):
                 self._touched.add(slice_)
                 raise
+            except Exception:  # noqa: BLE001 one slice must not hold up the others for ever: it waits for its next attempt
+                _log.exception("slice_failed", worker=slice_.worker_name, action=slice_.action, template=slice_.template)
 
     async def _sweep(self) -> None:
         async with self._database.transaction() as connection:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from statistics import NormalDist
 
 from aif_classifier.findings import Finding, Thresholds, percent
@@ -18,6 +19,9 @@ SLACK = 2.0
 """A lowered limit stays at this multiple of the slowest success seen."""
 WORTH_LOWERING = 0.5
 """Only a limit that would shrink to this share or below is worth touching."""
+SHORTEST_MS = 100
+LONGEST_MS = 86_400_000
+"""A stage's timeout is a day at most."""
 
 
 def about_timeout(slice_: Slice, samples: Sequence[Sample], thresholds: Thresholds) -> Finding | None:
@@ -42,12 +46,13 @@ def about_timeout(slice_: Slice, samples: Sequence[Sample], thresholds: Threshol
 
 
 def limit_in_force(samples: Sequence[Sample]) -> int | None:
-    """The limit of the newest attempt that told one; else the median time at which attempts timed out; else None."""
+    """The limit of the newest attempt that told one; else the median time at which attempts timed out; else None.
+    A limit of no time at all is none."""
     told = [sample for sample in samples if sample.timeout_ms is not None]
     if told:
         return max(told, key=lambda sample: sample.timestamp).timeout_ms
     timed_out = [sample.execution_time_ms for sample in samples if sample.failure_code == TIMEOUT]
-    return round(percentile(timed_out, 0.5)) if timed_out else None
+    return round(percentile(timed_out, 0.5)) or None if timed_out else None
 
 
 def limit_for_share(times_ms: Sequence[int], timed_out: int, limit_ms: int, share: float) -> int:
@@ -64,35 +69,44 @@ def limit_for_share(times_ms: Sequence[int], timed_out: int, limit_ms: int, shar
     middle_ms = percentile([*times_ms, *[max(limit_ms, *times_ms)] * timed_out], 0.5)
     normal = NormalDist()
     sigma = max(0.0, math.log(limit_ms) - math.log(max(1.0, middle_ms))) / normal.inv_cdf(finished)
-    wanted_ms = max(1.0, middle_ms) * math.exp(sigma * normal.inv_cdf(share))
-    return round(min(max(wanted_ms, limit_ms), limit_ms * MOST_RAISE))
+    # By logarithms: when little more than half finished, sigma has no bound.
+    raised_by = math.log(max(1.0, middle_ms)) + sigma * normal.inv_cdf(share) - math.log(limit_ms)
+    return round(limit_ms * math.exp(min(max(raised_by, 0.0), math.log(MOST_RAISE))))
 
 
 def rounded_up(milliseconds: float) -> int:
     """To whole seconds, below ten seconds to tenths: nobody wants a limit of 47,312 ms."""
     step = 1000 if milliseconds >= 10_000 else 100
-    return math.ceil(milliseconds / step) * step
+    return max(math.ceil(milliseconds / step) * step, SHORTEST_MS)
+
+
+def duration(milliseconds: int) -> str:
+    """As a pipeline writes it: `12s`, `1.8s`."""
+    return f"{Decimal(milliseconds) / 1000:f}s"
 
 
 def _raise(slice_: Slice, times: Sequence[int], timed_out: int, limit_ms: int, confidence: float) -> Finding | None:
-    wanted_ms = rounded_up(limit_for_share(times, timed_out, limit_ms, SHARE_INSIDE))
+    enough_ms = limit_for_share(times, timed_out, limit_ms, SHARE_INSIDE)
+    wanted_ms = min(rounded_up(enough_ms), LONGEST_MS)
     if wanted_ms <= limit_ms:
         return None
     attempts = len(times) + timed_out
     share = timed_out / attempts
+    is_enough = enough_ms < min(limit_ms * MOST_RAISE, LONGEST_MS)
+    left = f"about {percent(1 - SHARE_INSIDE)} of the attempts" if is_enough else "fewer, how few is not known"
     return Finding(
         insight_key=_key("timeout_too_short", slice_),
         recommendation_type=RecommendationType.RELIABILITY,
         description=(
             f"{percent(share)} of the attempts of {slice_.action} in {slice_.template} reach the limit of {limit_ms} ms, and"
-            f" the successes crowd below it: raise timeout_ms to {wanted_ms}."
+            f" the successes crowd below it: raise the stage's timeout to {duration(wanted_ms)}."
         ),
         confidence_score=confidence,
         sample_size=attempts,
-        parameter="timeout_ms",
-        current_value=str(limit_ms),
-        recommended_value=str(wanted_ms),
-        expected_improvement=f"timeouts from {percent(share)} to about {percent(1 - SHARE_INSIDE)} of the attempts",
+        parameter="timeout",
+        current_value=duration(limit_ms),
+        recommended_value=duration(wanted_ms),
+        expected_improvement=f"timeouts from {percent(share)} to {left}",
         evidence=_evidence(times, timed_out),
     )
 
@@ -107,14 +121,14 @@ def _lower_for_hangs(slice_: Slice, times: Sequence[int], timed_out: int, limit_
         recommendation_type=RecommendationType.RELIABILITY,
         description=(
             f"{percent(timed_out / attempts)} of the attempts of {slice_.action} in {slice_.template} hang until the limit of"
-            f" {limit_ms} ms, while the slowest success took {max(times)} ms: more time would not help; lower timeout_ms to"
-            f" {wanted_ms}, so that the next attempt begins sooner."
+            f" {limit_ms} ms, while the slowest success took {max(times)} ms: more time would not help; lower the stage's"
+            f" timeout to {duration(wanted_ms)}, so that the next attempt begins sooner."
         ),
         confidence_score=confidence,
         sample_size=attempts,
-        parameter="timeout_ms",
-        current_value=str(limit_ms),
-        recommended_value=str(wanted_ms),
+        parameter="timeout",
+        current_value=duration(limit_ms),
+        recommended_value=duration(wanted_ms),
         expected_improvement=f"-{limit_ms - wanted_ms} ms for each attempt that hangs",
         evidence=_evidence(times, timed_out),
     )
@@ -132,13 +146,13 @@ def _lower_unused(slice_: Slice, times: Sequence[int], limit_ms: int, thresholds
         recommendation_type=RecommendationType.SPEED,
         description=(
             f"No attempt of {slice_.action} in {slice_.template} took longer than {max(times)} ms, the limit is {limit_ms} ms:"
-            f" lower timeout_ms to {wanted_ms}, so that an attempt that hangs is noticed sooner."
+            f" lower the stage's timeout to {duration(wanted_ms)}, so that an attempt that hangs is noticed sooner."
         ),
         confidence_score=confidence,
         sample_size=len(times),
-        parameter="timeout_ms",
-        current_value=str(limit_ms),
-        recommended_value=str(wanted_ms),
+        parameter="timeout",
+        current_value=duration(limit_ms),
+        recommended_value=duration(wanted_ms),
         expected_improvement=f"-{limit_ms - wanted_ms} ms for each attempt that hangs",
         evidence=_evidence(times, 0),
     )

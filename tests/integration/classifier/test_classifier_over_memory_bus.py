@@ -12,11 +12,13 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
+from aif_classifier.analysis import Analysis
+from aif_classifier.findings import Thresholds
 from aif_classifier.intake import CONSUMER, Intake
 from aif_classifier.retention import Retention
-from aif_classifier.samples import Slice
+from aif_classifier.samples import Sample, Slice
 from aif_classifier.settings import ClassifierSettings
-from aif_classifier.store import PerformanceStore
+from aif_classifier.store import InsightStore, PerformanceStore
 from aif_classifier.wiring import assemble
 from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
@@ -238,6 +240,29 @@ async def test_a_recommendation_is_made_brought_up_to_date_and_withdrawn(databas
         assert [tuple(row) for row in statuses] == [("withdrawn", "0.600000000000")]
 
 
+async def test_a_slice_that_cannot_be_analysed_holds_up_no_other(database: Database, broker: MemoryBroker) -> None:
+    bus = MemoryBus(broker)
+    await _publish(bus, [_costly(number, number % 10 < 7) for number in range(100)])
+    await _publish(bus, [record(number, template="hostile") for number in range(200, 230)])
+    deliveries = await bus.open_consumer(CONSUMER)
+    await _intake(bus, database).take(await deliveries.fetch(256, 1.0))
+    queries = load_queries("aif_classifier")
+    insights = InsightStore(queries, new_id=id_mint())
+
+    await Analysis(
+        database=database,
+        attempts=_CannotReadHostile(queries),
+        insights=insights,
+        touched=set(),
+        window=timedelta(days=7),
+        thresholds=Thresholds(),
+        clock=SystemClock(),
+    ).look(asyncio.Event())
+
+    async with database.connection() as connection:
+        assert len(await insights.list_pending(connection, None)) == 1
+
+
 async def test_a_replica_that_starts_looks_at_the_attempts_of_before(database: Database, broker: MemoryBroker) -> None:
     bus = MemoryBus(broker)
     await _publish(bus, [_costly(number, number % 10 < 7) for number in range(100)])
@@ -343,6 +368,13 @@ class _RefusesExecutionTwo(PerformanceStore):
         if any(row.execution_id == "exec_2" for row in rows):
             raise ValueError("no twos")
         return await super().insert_attempts(connection, rows)
+
+
+class _CannotReadHostile(PerformanceStore):
+    async def list_samples(self, connection: Connection, slice_: Slice, window: timedelta, at_most: int) -> tuple[Sample, ...]:
+        if slice_.template == "hostile":
+            raise ValueError("nobody foresaw this")
+        return await super().list_samples(connection, slice_, window, at_most)
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,5 @@
 import pytest
+from msgspec.structs import replace
 
 from aif_classifier.findings import Thresholds
 from aif_classifier.samples import Sample
@@ -22,7 +23,7 @@ def test_a_limit_that_many_attempts_reach_while_successes_crowd_below_it_is_to_b
     assert finding is not None
     assert finding.insight_key == "timeout_too_short/content_granulator/granulate/course"
     assert finding.recommendation_type is RecommendationType.RELIABILITY
-    assert (finding.parameter, finding.current_value, finding.recommended_value) == ("timeout_ms", "10000", "12000")
+    assert (finding.parameter, finding.current_value, finding.recommended_value) == ("timeout", "10s", "12s")
     assert finding.expected_improvement == "timeouts from 10.0 % to about 1.0 % of the attempts"
     assert finding.confidence_score == pytest.approx(1 - 1 / 202)
     assert finding.sample_size == 200
@@ -36,8 +37,38 @@ def test_attempts_that_hang_though_successes_are_fast_are_to_be_cut_off_sooner()
 
     assert finding is not None
     assert finding.insight_key == "attempts_hang/content_granulator/granulate/course"
-    assert (finding.current_value, finding.recommended_value) == ("10000", "2000")
+    assert (finding.current_value, finding.recommended_value) == ("10s", "2s")
     assert finding.expected_improvement == "-8000 ms for each attempt that hangs"
+    assert finding.description.endswith("lower the stage's timeout to 2s, so that the next attempt begins sooner.")
+
+
+def test_what_a_limit_at_its_highest_would_leave_is_not_promised() -> None:
+    attempts = [*[sample(execution_time_ms=9500)] * 40, *[failure("timeout", execution_time_ms=10_000)] * 60]
+
+    finding = about_timeout(GRANULATION, attempts, THRESHOLDS)
+
+    assert finding is not None
+    assert finding.recommended_value == "40s"
+    assert finding.expected_improvement == "timeouts from 60.0 % to fewer, how few is not known"
+
+
+def test_a_limit_is_never_lowered_to_nothing_nor_raised_beyond_a_day() -> None:
+    at_once = [sample(execution_time_ms=0)] * 300
+    half_a_day = [sample(execution_time_ms=43_000_000), failure("timeout", execution_time_ms=43_200_000)] * 50
+
+    lowered = about_timeout(GRANULATION, at_once, THRESHOLDS)
+    raised = about_timeout(GRANULATION, [replace(s, timeout_ms=43_200_000) for s in half_a_day], THRESHOLDS)
+
+    assert lowered is not None
+    assert lowered.recommended_value == "0.1s"
+    assert raised is not None
+    assert raised.recommended_value == "86400s"
+
+
+def test_attempts_that_timed_out_in_no_time_tell_no_limit() -> None:
+    attempts = [*[sample(execution_time_ms=0)] * 60, *[failure("timeout", execution_time_ms=0)] * 40]
+
+    assert about_timeout(GRANULATION, [replace(s, timeout_ms=None) for s in attempts], THRESHOLDS) is None
 
 
 def test_a_limit_that_nothing_comes_near_is_to_be_lowered() -> None:
@@ -47,7 +78,7 @@ def test_a_limit_that_nothing_comes_near_is_to_be_lowered() -> None:
 
     assert finding is not None
     assert finding.recommendation_type is RecommendationType.SPEED
-    assert (finding.current_value, finding.recommended_value) == ("120000", "1800")
+    assert (finding.current_value, finding.recommended_value) == ("120s", "1.8s")
     assert finding.confidence_score == pytest.approx(0.95096, abs=5e-6)  # 1 - 0.99^300
 
 
@@ -97,6 +128,7 @@ def test_a_log_normal_tail_is_read_off_its_median_and_the_share_that_finished() 
 def test_a_limit_is_never_raised_above_its_fourfold() -> None:
     assert limit_for_share([100] * 60, 40, 10_000, 0.99) == 40_000
     assert limit_for_share([9000] * 50, 50, 10_000, 0.99) == 40_000
+    assert limit_for_share([7000] * 2501, 2499, 10_000, 0.99) == 40_000
 
 
 @pytest.mark.parametrize(("milliseconds", "rounded"), [(47_312, 48_000), (48_000, 48_000), (9_901, 10_000), (1_234, 1_300)])

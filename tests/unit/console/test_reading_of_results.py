@@ -267,9 +267,9 @@ def test_insights_show_figures_and_what_a_recommendation_rests_on() -> None:
         icon="⏱",
         description="2 of 40 attempts ran into the time limit.",
         confidence=0.951,
-        parameter="timeout_ms",
-        current_value="120000",
-        recommended_value="150000",
+        parameter="timeout",
+        current_value="120s",
+        recommended_value="150s",
         expected_improvement="-5 % failed attempts",
         sample_size=40,
     )
@@ -286,7 +286,7 @@ def test_insights_show_figures_and_what_a_recommendation_rests_on() -> None:
         "  quality   mean 0.88\n"
         "\n"
         "⏱ reliability  2 of 40 attempts ran into the time limit.\n"
-        "   change    timeout_ms: 120000 -> 150000\n"
+        "   change    timeout: 120s -> 150s\n"
         "   expect    -5 % failed attempts\n"
         "   evidence  confidence 95 % from 40 attempts; pending\n"
     )
