@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 from msgspec import Struct
@@ -17,8 +18,13 @@ from aif_runtime.failures import MalformedMessage
 LARGEST_INTEGER = 2**31 - 1
 LARGEST_BIGINT = 2**63 - 1
 LONGEST_TEXT = 1000
+LONGEST_NAME_BYTES = 400
+"""An entry of an index has 2704 bytes at most, and the longest one holds four names."""
+LARGEST_COST_USD = Decimal(1_000_000)
+"""A million attempts that cost so much still sum up to what an answer can say."""
 _RFC_3339 = re.compile(r"^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$")
 _IN_32_BITS = frozenset({"attempt", "element_count"})
+_NAMES = frozenset({"execution_id", "stage_id", "worker_name", "action", "template", "model"})
 
 
 class Poison(Struct, frozen=True, kw_only=True):
@@ -125,10 +131,14 @@ def _check(row: AttemptRow) -> None:
         value = getattr(row, field)
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             raise RecordInvalid(field, f"has {len(value)} characters: {LONGEST_TEXT} are allowed")
+        if field in _NAMES and value is not None and (size := len(value.encode())) > LONGEST_NAME_BYTES:
+            raise RecordInvalid(field, f"has {size} bytes: {LONGEST_NAME_BYTES} are allowed")
         if isinstance(value, int):
             largest = LARGEST_INTEGER if field in _IN_32_BITS else LARGEST_BIGINT
             if not 0 <= value <= largest:
                 raise RecordInvalid(field, f"is {value}: it lies between 0 and {largest}")
+    if row.cost_usd is not None and row.cost_usd > LARGEST_COST_USD:
+        raise RecordInvalid("cost_usd", f"is {row.cost_usd}: it lies between 0 and {LARGEST_COST_USD}")
     if row.timeout_ms == 0:
         raise RecordInvalid("timeout_ms", "is 0: leave it out when the attempt had no limit")
     if row.quality_score is not None and not 0 <= row.quality_score <= 1:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import asyncpg
@@ -135,6 +136,29 @@ async def test_a_record_that_the_database_refuses_unforeseen_is_buried_in_the_en
     assert letter.reason == "the database refused it: ValueError"
     assert [said["execution_id"] for said in msgspec.json.decode(letter.payload)] == ["exec_2"]
     assert await _rows(database) == ["exec_1", "exec_3", "exec_4"]
+
+
+async def test_the_longest_names_and_the_largest_costs_are_stored_analysed_and_told(
+    database: Database, broker: MemoryBroker
+) -> None:
+    # Random, because what repeats is compressed before it is measured.
+    names = ["".join(chr(0x4E00 + byte) for byte in Random(seed).randbytes(133)) for seed in range(5)]
+    dear, cheap = [
+        Metrics(model=model, cost_usd=cost) for model, cost in ((names[3], "1000000"), (names[4], "999.999999999999"))
+    ]
+
+    async with _running(database, broker) as (bus, _):
+        named = [
+            record(number, worker_name=names[0], action=names[1], template=names[2], metrics=dear if number % 3 else cheap)
+            for number in range(200)
+        ]
+        await bus.publish([Outgoing(subject=subjects.performance(WORKER), payload=msgspec.json.encode(named))])
+
+        (made,) = await eventually(lambda: _recommendations(bus, of_samples=200), what="a recommendation")
+
+        assert (made.parameter, made.recommended_value) == ("model", names[4])
+        figures = (await _ask(bus, InsightsQuery())).figures
+        assert [f.cost_usd_total for f in figures if f.model == names[3]] == ["133000000"]
 
 
 async def test_insights_tell_figures_per_model_with_unknown_costs_left_out(database: Database, broker: MemoryBroker) -> None:

@@ -40,7 +40,10 @@ def test_an_unknown_cost_stays_unknown() -> None:
         ({"execution_time_ms": -1}, "execution_time_ms is -1"),
         ({"timeout_ms": 0}, "timeout_ms is 0"),
         ({"quality_score": 1.5}, "quality_score is 1.5"),
-        ({"action": "a" * 1001}, "action has 1001 characters"),
+        ({"failure_code": "a" * 1001}, "failure_code has 1001 characters"),
+        ({"action": "ä" * 201}, "action has 402 bytes: 400 are allowed"),
+        ({"metrics": Metrics(model="m" * 401)}, "model has 401 bytes"),
+        ({"metrics": Metrics(cost_usd="1000000.01")}, "cost_usd is 1000000.01: it lies between 0 and 1000000"),
         ({"worker_name": ""}, "must not be empty"),
     ],
 )
