@@ -16,6 +16,8 @@ from aif_runtime.failures import DatabaseUnavailable, MalformedMessage
 from aif_runtime.postgres import Database
 from aif_runtime.telemetry import SpanKind, Tracing
 
+LARGEST_ANSWER_BYTES = 1_000_000
+"""Brokers take a message of a mebibyte, and its headers are of it."""
 _RETRY_AFTER_MS = 2000
 _FIELD = re.compile(r"at `\$\.([a-z_]+)`")
 _MENDS = {
@@ -43,9 +45,11 @@ class Insights:
         self._decoder = msgspec.json.Decoder(InsightsQuery)
 
     async def answer(self, question: Question) -> bytes:
-        """`WorkerInsights`, or `Refusal` for a query that cannot be read and while the database is away."""
+        """`WorkerInsights`, or `Refusal` for a query that cannot be read, or whose answer no message holds, and while the
+        database is away."""
         with self._tracing.span("insights", parent=question.headers, kind=SpanKind.SERVER):
-            return msgspec.json.encode(await self._reply(question.payload))
+            written = msgspec.json.encode(await self._reply(question.payload))
+            return written if len(written) <= LARGEST_ANSWER_BYTES else msgspec.json.encode(_too_large(len(written)))
 
     async def _reply(self, payload: bytes) -> WorkerInsights | Refusal:
         try:
@@ -76,6 +80,14 @@ class Insights:
 def _period(text: str) -> timedelta:
     number = int(text[:-1])
     return timedelta(hours=number) if text.endswith("h") else timedelta(days=number)
+
+
+def _too_large(size: int) -> Refusal:
+    message = f"What is known would take {size} bytes, and an answer has {LARGEST_ANSWER_BYTES} at most."
+    mend = "name one worker; of one that has too much by itself, ask for a shorter analysis_period"
+    return Refusal(
+        code="answer_too_large", message=message, mistakes=(FieldMistake(field="worker_name", message=message, mend=mend),)
+    )
 
 
 def _unreadable(reason: str) -> Refusal:

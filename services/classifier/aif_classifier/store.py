@@ -16,6 +16,8 @@ from aif_runtime.ids import NewId
 from aif_runtime.postgres import Connection
 from aif_runtime.sql_files import Queries
 
+WITHIN_SECONDS = 15.0
+
 
 class AttemptRow(Struct, frozen=True, kw_only=True):
     """A row of `worker_performance_log`, named as its columns."""
@@ -48,8 +50,10 @@ class AttemptRow(Struct, frozen=True, kw_only=True):
 
 
 class PerformanceStore:
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, queries: Queries, *, within_seconds: float = WITHIN_SECONDS) -> None:
+        """`within_seconds` is what figures may take."""
         self._queries = queries
+        self._within_seconds = within_seconds
 
     async def insert_attempts(self, connection: Connection, rows: Sequence[AttemptRow]) -> tuple[Slice, ...]:
         """Returns the slice of every attempt that was new."""
@@ -68,7 +72,8 @@ class PerformanceStore:
         return tuple(Sample(**row) for row in rows)
 
     async def list_figures(self, connection: Connection, window: timedelta, worker_name: str | None) -> tuple[FigureRow, ...]:
-        rows = await connection.fetch(self._queries["list_figures"], window, worker_name)
+        await connection.execute(self._queries["sum_at_length"], str(int(self._within_seconds * 1000)))
+        rows = await connection.fetch(self._queries["list_figures"], window, worker_name, timeout=self._within_seconds)
         return tuple(
             FigureRow(**{**row, "failures_by_code": msgspec.json.decode(row["failures_by_code"], type=dict[str, int])})
             for row in rows

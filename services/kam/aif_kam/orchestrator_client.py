@@ -51,7 +51,7 @@ from aif_runtime.telemetry import SpanKind, Tracing
 ANSWER_SECONDS = 1.8
 """A caller of ours hears of an orchestrator that is away within two seconds."""
 USAGE_SECONDS = 20.0
-"""A year of a busy factory takes its database some seconds to add up."""
+"""A year of a busy factory takes its database some seconds to add up, and so do a week's attempts."""
 SAVE_SECONDS = 20.0
 """A document of the largest size takes some seconds to check, and its sender wants to hear what is wrong with it."""
 RETRY_AFTER_SECONDS = 2
@@ -182,7 +182,7 @@ class OrchestratorClient:
         return await self._view(subjects.VERIFY_AUDIT, question, _AUDIT_VERDICT)
 
     async def insights(self, query: InsightsQuery) -> WorkerInsights:
-        return await self._view(subjects.INSIGHTS, query, _INSIGHTS)
+        return await self._view(subjects.INSIGHTS, query, _INSIGHTS, wait_seconds=USAGE_SECONDS)
 
     async def get_budget(self, client_id: str) -> BudgetView:
         return await self._view(subjects.GET_BUDGET, GetBudget(client_id=client_id), _BUDGET)

@@ -203,6 +203,34 @@ async def test_attempts_outside_the_period_are_not_in_the_figures(database: Data
         assert [f.attempts for f in two_days.figures] == [2]
 
 
+async def test_figures_of_more_workers_than_an_answer_holds_are_refused_with_the_mend(
+    database: Database, broker: MemoryBroker
+) -> None:
+    async with _running(database, broker) as (bus, registry):
+        await _publish(bus, [record(number, worker_name=f"worker_{number}") for number in range(3000)])
+        await eventually(lambda: _settled(registry) == 3000, what="all records settled")
+
+        everybody = await bus.ask(subjects.INSIGHTS, b"{}", wait_seconds=5)
+        one = await _ask(bus, InsightsQuery(worker_name="worker_7"))
+
+        refusal = msgspec.json.decode(everybody, type=Refusal)
+        assert refusal.code == "answer_too_large"
+        assert [(mistake.field, mistake.mend[:15]) for mistake in refusal.mistakes] == [("worker_name", "name one worker")]
+        assert [f.attempts for f in one.figures] == [1]
+
+
+async def test_figures_take_the_time_that_they_are_given(database: Database) -> None:
+    patient, hurried = [PerformanceStore(load_queries("aif_classifier"), within_seconds=seconds) for seconds in (15.0, 0.25)]
+    async with database.transaction() as connection:
+        await patient.list_figures(connection, timedelta(days=7), None)
+        assert await connection.fetchval("SHOW statement_timeout") == "15s"
+    async with database.transaction() as connection:
+        await hurried.list_figures(connection, timedelta(days=7), None)
+        assert await connection.fetchval("SHOW statement_timeout") == "250ms"
+    async with database.transaction() as connection:
+        assert await connection.fetchval("SHOW statement_timeout") == "5s"
+
+
 async def test_without_attempts_there_are_no_figures_and_no_score(database: Database, broker: MemoryBroker) -> None:
     async with _running(database, broker) as (bus, _):
         insights = await _ask(bus, InsightsQuery(worker_name="nobody"))

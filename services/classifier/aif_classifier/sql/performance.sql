@@ -35,11 +35,16 @@ WHERE worker_name = $1 AND action = $2 AND template = $3 AND "timestamp" > now()
 ORDER BY "timestamp" DESC, execution_id, stage_id, attempt
 LIMIT $5
 
+-- name: sum_at_length
+-- The attempts of a busy week take longer to add up than other questions may, and more memory. For one transaction.
+SELECT set_config('statement_timeout', $1, true), set_config('work_mem', '64MB', true)
+
 -- name: list_figures
 -- Rolling figures per worker, action and model. Rates come from attempts, never from successes only; a mean cost is over the
--- attempts whose cost is known.
+-- attempts whose cost is known. Only columns that are summed are carried along, and they are sorted once for both percentiles.
 WITH attempts AS (
-    SELECT *
+    SELECT
+        worker_name, action, model, success, failure_code, execution_time_ms, queue_time_ms, total_tokens, cost_usd, quality_score
     FROM worker_performance_log
     WHERE "timestamp" > now() - $1::interval AND ($2::text IS NULL OR worker_name = $2)
 ), failures AS (
@@ -51,27 +56,42 @@ WITH attempts AS (
         GROUP BY worker_name, action, model, coalesce(failure_code, 'unnamed')
     ) AS counted
     GROUP BY worker_name, action, model
+), figures AS (
+    SELECT
+        worker_name,
+        action,
+        model,
+        count(*) AS attempts,
+        count(*) FILTER (WHERE success) AS successes,
+        percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY execution_time_ms) AS time_ms,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY queue_time_ms) AS queue_ms_p50,
+        avg(total_tokens)::double precision AS tokens_mean,
+        round(avg(cost_usd), 12) AS cost_usd_mean,
+        coalesce(sum(cost_usd), 0) AS cost_usd_total,
+        avg(quality_score) AS quality_mean,
+        count(quality_score) AS quality_count
+    FROM attempts
+    GROUP BY worker_name, action, model
 )
 SELECT
-    a.worker_name,
-    a.action,
-    a.model,
-    count(*) AS attempts,
-    count(*) FILTER (WHERE success) AS successes,
-    percentile_cont(0.5) WITHIN GROUP (ORDER BY execution_time_ms) AS time_ms_p50,
-    percentile_cont(0.95) WITHIN GROUP (ORDER BY execution_time_ms) AS time_ms_p95,
-    percentile_cont(0.5) WITHIN GROUP (ORDER BY queue_time_ms) AS queue_ms_p50,
-    avg(total_tokens)::double precision AS tokens_mean,
-    round(avg(cost_usd), 12) AS cost_usd_mean,
-    coalesce(sum(cost_usd), 0) AS cost_usd_total,
-    avg(quality_score) AS quality_mean,
-    count(quality_score) AS quality_count,
-    coalesce(min(f.by_code::text), '{}')::json AS failures_by_code
-FROM attempts AS a
+    g.worker_name,
+    g.action,
+    g.model,
+    g.attempts,
+    g.successes,
+    g.time_ms[1] AS time_ms_p50,
+    g.time_ms[2] AS time_ms_p95,
+    g.queue_ms_p50,
+    g.tokens_mean,
+    g.cost_usd_mean,
+    g.cost_usd_total,
+    g.quality_mean,
+    g.quality_count,
+    coalesce(f.by_code, '{}') AS failures_by_code
+FROM figures AS g
 LEFT JOIN failures AS f
-    ON f.worker_name = a.worker_name AND f.action = a.action AND f.model IS NOT DISTINCT FROM a.model
-GROUP BY a.worker_name, a.action, a.model
-ORDER BY a.worker_name, a.action, a.model NULLS FIRST
+    ON f.worker_name = g.worker_name AND f.action = g.action AND f.model IS NOT DISTINCT FROM g.model
+ORDER BY g.worker_name, g.action, g.model NULLS FIRST
 
 -- name: delete_old_attempts
 -- In small batches, so that no delete holds locks for long; two replicas never wait for one another.

@@ -67,7 +67,9 @@ def insight_routes(parts: Parts) -> Router:
             query = msgspec.convert({"worker_name": worker, "analysis_period": analysis_period}, InsightsQuery)
         except msgspec.ValidationError as wrong:
             raise invalid(
-                "analysis_period", f"is {analysis_period[:40]!r}", "write hours or days, for example 24h or 7d"
+                "analysis_period",
+                f"is {analysis_period[:40]!r}",
+                "write hours or days, for example 24h or 7d, at most 999 of them",
             ) from wrong
         return await parts.orchestrator.insights(query)
 
