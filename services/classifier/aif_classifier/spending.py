@@ -84,29 +84,39 @@ def about_cheaper_model(slice_: Slice, complexity: str, samples: Sequence[Sample
 
     Three things must hold at once: cost per attempt is lower, quality is not worse by the margin, successes are not rarer by
     the margin. The confidence is that of the least sure one, which holds for their conjunction (R. L. Berger, Technometrics
-    24, 1982).
+    24, 1982). The doubt is as many times larger as models were tried (Bonferroni): the best of many looks good by chance.
     """
     uses = [use for use in _uses(samples) if len(use.amounts) >= thresholds.minimum_sample and use.successes > 0]
     if len(uses) < 2:
         return None
-    incumbent = max(uses, key=lambda use: (len(use.amounts), use.per_success, use.model))
+    in_use = _models_in_use(samples, thresholds.minimum_sample)
+    incumbent = max(
+        (use for use in uses if use.model in in_use),
+        key=lambda use: (len(use.amounts), use.per_success, use.model),
+        default=None,
+    )
+    if incumbent is None:
+        return None
     rivals = [use for use in uses if use is not incumbent]
-    found = [finding for rival in rivals if (finding := _compared(slice_, complexity, incumbent, rival, thresholds))]
+    found = [
+        finding for rival in rivals if (finding := _compared(slice_, complexity, incumbent, rival, len(rivals), thresholds))
+    ]
     return max(found, key=lambda finding: (finding.saving_usd or ZERO, finding.insight_key), default=None)
 
 
-def _compared(slice_: Slice, complexity: str, now: _Use, rival: _Use, thresholds: Thresholds) -> Finding | None:
+def _compared(slice_: Slice, complexity: str, now: _Use, rival: _Use, tried: int, thresholds: Thresholds) -> Finding | None:
     enough_judged = min(len(now.qualities), len(rival.qualities)) >= thresholds.minimum_sample
     if now.per_success <= 0 or not enough_judged:
         return None
     saved_share = 1 - rival.per_success / now.per_success
     if saved_share < Decimal(str(thresholds.smallest_saving)):
         return None
-    confidence = min(
+    least = min(
         mean_rose_by_more_than([float(a) for a in rival.amounts], [float(a) for a in now.amounts]),
         mean_rose_by_more_than(now.qualities, rival.qualities, -thresholds.quality_margin),
         share_is_not_lower((now.successes, len(now.amounts)), (rival.successes, len(rival.amounts)), thresholds.success_margin),
     )
+    confidence = 1 - tried * (1 - least)
     if confidence < thresholds.minimum_confidence:
         return None
     return Finding(
@@ -133,6 +143,12 @@ def _compared(slice_: Slice, complexity: str, now: _Use, rival: _Use, thresholds
             "cheaper_attempts": len(rival.amounts),
         },
     )
+
+
+def _models_in_use(samples: Sequence[Sample], newest: int) -> set[str]:
+    """Those of the newest attempts: what was given up is nothing to change any more."""
+    told = sorted((s for s in samples if s.is_judged and s.model is not None), key=lambda sample: sample.timestamp)
+    return {sample.model for sample in told[-newest:] if sample.model is not None}
 
 
 def _uses(samples: Sequence[Sample]) -> list[_Use]:
