@@ -23,7 +23,7 @@ def about_quality(slice_: Slice, complexity: str, samples: Sequence[Sample], thr
         recommendation_type=RecommendationType.QUALITY,
         description=(
             f"The quality of {slice_.action} in {slice_.template} on {complexity} inputs fell from {mean(before):.3f} to"
-            f" {mean(now):.3f}: look for what changed at {recent[0].timestamp:%Y-%m-%d %H:%M} UTC or before, and take it back."
+            f" {mean(now):.3f}{_compared(earlier, recent)}"
         ),
         confidence_score=confidence,
         sample_size=len(before) + len(now),
@@ -58,8 +58,7 @@ def about_speed(slice_: Slice, complexity: str, samples: Sequence[Sample], thres
         recommendation_type=RecommendationType.SPEED,
         description=(
             f"{slice_.action} in {slice_.template} on {complexity} inputs takes {now_ms:.0f} ms where it took"
-            f" {before_ms:.0f} ms: look for what changed at {recent[0].timestamp:%Y-%m-%d %H:%M} UTC or before, and take it"
-            " back."
+            f" {before_ms:.0f} ms{_compared(earlier, recent)}"
         ),
         confidence_score=confidence,
         sample_size=len(before) + len(now),
@@ -72,6 +71,14 @@ def about_speed(slice_: Slice, complexity: str, samples: Sequence[Sample], thres
             "earlier_models": _models(earlier),
             "recent_models": _models(recent),
         },
+    )
+
+
+def _compared(earlier: Sequence[Sample], recent: Sequence[Sample]) -> str:
+    """The halves meet in the middle, wherever between their ends the change was."""
+    return (
+        f", comparing the attempts before {recent[0].timestamp:%Y-%m-%d %H:%M} UTC with those since: look for what changed"
+        f" between {earlier[0].timestamp:%Y-%m-%d %H:%M} and {recent[-1].timestamp:%Y-%m-%d %H:%M} UTC, and take it back."
     )
 
 

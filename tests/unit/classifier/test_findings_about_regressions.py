@@ -19,7 +19,18 @@ def test_quality_that_fell_from_one_half_to_the_next_is_told_with_both_means() -
     assert finding.confidence_score == pytest.approx(1 - 1 / 82)
     assert (finding.current_value, finding.recommended_value) == ("0.800", "0.900")
     assert finding.expected_improvement == "+0.100 quality score"
-    assert "2026-05-01 00:40 UTC" in finding.description
+    assert "before 2026-05-01 00:40 UTC" in finding.description
+
+
+def test_a_change_after_the_middle_is_not_said_to_lie_before_it() -> None:
+    attempts = one_a_minute([*_of_quality(0.90), *_of_quality(0.90)[:20], *_of_quality(0.60)[:20]])
+
+    finding = about_quality(GRANULATION, "medium", attempts, THRESHOLDS)
+
+    assert finding is not None
+    assert finding.description.endswith(
+        "look for what changed between 2026-05-01 00:00 and 2026-05-01 01:19 UTC, and take it back."
+    )
 
 
 def test_a_drop_of_quality_within_the_margin_is_not_told() -> None:
