@@ -126,6 +126,10 @@ class InsightStore:
     async def withdraw_unobserved(self, connection: Connection, window: timedelta) -> None:
         await connection.execute(self._queries["withdraw_unobserved"], window)
 
+    async def delete_old_insights(self, connection: Connection, older_than: timedelta, at_most: int) -> int:
+        """Withdrawn so long ago. Returns how many were deleted; fewer than `at_most` when none is left."""
+        return len(await connection.fetch(self._queries["delete_old_insights"], older_than, at_most))
+
     async def list_pending(self, connection: Connection, worker_name: str | None) -> tuple[Recommendation, ...]:
         rows = await connection.fetch(self._queries["list_pending_insights"], worker_name)
         return tuple(

@@ -83,7 +83,7 @@ async def assemble(
         ),
         clock=clock,
     )
-    retention = Retention(database=database, attempts=attempts, keep=settings.classifier_retention)
+    retention = Retention(database=database, attempts=attempts, insights=recommendations, keep=settings.classifier_retention)
     insights = Insights(database=database, attempts=attempts, recommendations=recommendations, clock=clock, tracing=tracing)
     await bus.answer(subjects.INSIGHTS, subjects.CLASSIFIER_GROUP, insights.answer)
     interval_seconds = settings.classifier_analysis_interval.total_seconds()

@@ -335,11 +335,45 @@ async def test_attempts_older_than_the_retention_are_deleted_in_small_batches(da
     await _publish(bus, [*old, kept])
     deliveries = await bus.open_consumer(CONSUMER)
     await _intake(bus, database).take(await deliveries.fetch(256, 1.0))
-    retention = Retention(database=database, attempts=attempts, keep=timedelta(days=90), batch_rows=3)
+    retention = Retention(
+        database=database,
+        attempts=attempts,
+        insights=InsightStore(load_queries("aif_classifier"), new_id=id_mint()),
+        keep=timedelta(days=90),
+        batch_rows=3,
+    )
 
     await retention.delete_old(asyncio.Event())
 
     assert await _rows(database) == ["exec_8"]
+
+
+async def test_recommendations_withdrawn_longer_ago_than_the_retention_are_deleted(database: Database) -> None:
+    queries = load_queries("aif_classifier")
+    insert = (
+        "INSERT INTO optimization_insights (recommendation_id, insight_key, worker_name, action, template,"
+        " recommendation_type, description, confidence_score, sample_size, evidence, implementation_status, updated_at)"
+        " SELECT $1 || n, $1 || n, 'w', 'a', 't', 'cost', 'd', 0.95, 100, '{}', $2, now() - $3::interval"
+        " FROM generate_series(1, 4) AS n"
+    )
+    async with database.connection() as connection:
+        await connection.execute(insert, "old_", "withdrawn", timedelta(days=90, minutes=1))
+        await connection.execute(insert, "young_", "withdrawn", timedelta(days=89))
+        await connection.execute(insert, "pending_", "pending", timedelta(days=91))
+
+    await Retention(
+        database=database,
+        attempts=PerformanceStore(queries),
+        insights=InsightStore(queries, new_id=id_mint()),
+        keep=timedelta(days=90),
+        batch_rows=3,
+    ).delete_old(asyncio.Event())
+
+    async with database.connection() as connection:
+        left = await connection.fetch(
+            "SELECT DISTINCT split_part(recommendation_id, '_', 1) AS kind FROM optimization_insights"
+        )
+    assert {row["kind"] for row in left} == {"young", "pending"}
 
 
 async def test_a_clock_that_runs_ahead_does_not_keep_an_attempt_for_ever(database: Database, broker: MemoryBroker) -> None:

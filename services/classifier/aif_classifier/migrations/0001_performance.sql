@@ -64,3 +64,5 @@ CREATE TABLE optimization_insights (
 CREATE UNIQUE INDEX one_pending_insight_per_key ON optimization_insights (insight_key)
     WHERE implementation_status = 'pending';
 CREATE INDEX optimization_insights_by_worker ON optimization_insights (worker_name, implementation_status);
+-- The oldest withdrawn ones, for retention.
+CREATE INDEX optimization_insights_withdrawn ON optimization_insights (updated_at) WHERE implementation_status = 'withdrawn';

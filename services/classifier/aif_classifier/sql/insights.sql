@@ -52,3 +52,18 @@ SELECT
 FROM optimization_insights
 WHERE implementation_status = 'pending' AND ($1::text IS NULL OR worker_name = $1)
 ORDER BY confidence_score DESC, insight_key
+
+-- name: delete_old_insights
+-- In small batches, as attempts are. Pending ones stay: the data supports them.
+WITH old AS MATERIALIZED (
+    SELECT recommendation_id
+    FROM optimization_insights
+    WHERE implementation_status = 'withdrawn' AND updated_at < now() - $1::interval
+    ORDER BY updated_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM optimization_insights AS insight
+USING old
+WHERE insight.recommendation_id = old.recommendation_id
+RETURNING 1
