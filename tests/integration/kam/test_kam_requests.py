@@ -265,7 +265,9 @@ async def test_a_cost_that_becomes_known_after_the_ending_is_learned(
 async def test_insights_templates_health_metrics_and_the_landing_page_answer(
     kam: GatewayUnderTest, alice: httpx.AsyncClient
 ) -> None:
-    assert (await alice.get("/worker-insights?analysis_period=24h")).json()["analysis_period"] == "24h"
+    assert (await alice.get("/worker-insights")).status_code == 403
+    async with kam.client("admin") as admin:
+        assert (await admin.get("/worker-insights?analysis_period=24h")).json()["analysis_period"] == "24h"
     assert (await alice.get("/api/kam/templates")).json()["templates"][0]["name"] == "content_granulation_course"
     template = (await alice.get("/api/kam/templates/content_granulation_course")).json()
     assert template["version"] == "1.0.0"

@@ -20,12 +20,12 @@ def workers(as_json: bool, where: Where) -> None:
 @click.command()
 @click.argument("worker", required=False)
 @click.option("--period", default="7d", show_default=True, help="Hours or days, such as 24h or 7d.")
-@asks_a_factory
+@asks_as_operator
 def insights(worker: str | None, period: str, as_json: bool, where: Where) -> None:
-    """Show measured figures of a worker, or of all, and what is recommended to change."""
+    """Show measured figures of a worker, or of all, and what is recommended to change. For the operator."""
     from aif_console.looking import run_insights
 
-    finish(run_insights(worker, period, where.reach(), on_stdout(), as_json=as_json))
+    finish(run_insights(worker, period, where.reach(as_operator=True), on_stdout(), as_json=as_json))
 
 
 @click.group(name="dead-letters", cls=ListsByDefault)

@@ -12,7 +12,7 @@ from aif_kam import problems
 from aif_kam.failures import invalid
 from aif_kam.landing import CONTENT_SECURITY_POLICY, PLACES, landing_page
 from aif_kam.parts import Parts
-from aif_kam.routes.calling import CallerRequest, without_nul
+from aif_kam.routes.calling import CallerRequest, require_admin, without_nul
 from aif_runtime.health import HealthReport
 from aif_runtime.metrics import METRICS_MEDIA_TYPE, metrics_page
 
@@ -54,7 +54,7 @@ def open_routes(parts: Parts) -> Router:
 def insight_routes(parts: Parts) -> Router:
     @get(
         "/worker-insights",
-        responses=problems.documented(*problems.QUERY),
+        responses=problems.documented(*problems.OPERATOR, *problems.QUERY),
         summary="Measured figures and recommendations per worker",
     )
     async def worker_insights(
@@ -73,4 +73,5 @@ def insight_routes(parts: Parts) -> Router:
             ) from wrong
         return await parts.orchestrator.insights(query)
 
-    return Router("/", route_handlers=[worker_insights], tags=["insights"])
+    # They are of all clients' work, and name what it costs.
+    return Router("/", route_handlers=[worker_insights], guards=[require_admin], tags=["insights"])
