@@ -22,7 +22,7 @@ def sha256_hex(content: bytes) -> str:
 def full_key(storage_key: str, sha256: str) -> str:
     """The key under which the bytes are stored: the caller's, `-`, and the first digits of the digest. Raises ValueError."""
     key = f"{storage_key}-{sha256[:DIGEST_CHARACTERS]}"
-    if not (_is_clean(storage_key) and _is_clean(key)):
+    if not storage_key or storage_key.endswith("/") or not _is_clean(key):
         raise ValueError(
             f"storage_key {storage_key[:64]!r} cannot name a blob: use parts of A-Z a-z 0-9 _ = . - separated by single `/`, "
             "none beginning with a dot, holding `..` or longer than 223 characters"

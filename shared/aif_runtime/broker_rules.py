@@ -25,6 +25,11 @@ def check_sendable(subject: str, payload: bytes) -> None:
         raise ValueError(
             f"subject {subject!r} cannot be sent to: use tokens without spaces, `*` or `>`, separated by single dots"
         )
+    check_size(subject, payload)
+
+
+def check_size(subject: str, payload: bytes) -> None:
+    """Raises ValueError for a payload that no broker would take."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError(
             f"payload to {subject} has {len(payload)} bytes, a message at most {MAX_PAYLOAD_BYTES}: store it as a blob "

@@ -50,7 +50,7 @@ from aif_orchestrator.execution.happenings import Circumstances, Happening, Pati
 from aif_orchestrator.store.batches import BatchStore, Decided
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.journal import Entry, Revision, Versioned, entries_of
-from aif_runtime.broker_rules import check_sendable
+from aif_runtime.broker_rules import check_size
 from aif_runtime.bus import Outgoing
 from aif_runtime.failures import AlreadyStored, DatabaseUnavailable
 from aif_runtime.postgres import Connection, Database, HeldConnection
@@ -259,7 +259,7 @@ class Engine:
                     messages = messages_of(worked, entries, self._spans.headers)
                     for message in messages:
                         # What is committed is published until it is confirmed: no replica would get past what no broker takes.
-                        check_sendable(message.subject, message.payload)
+                        check_size(message.subject, message.payload)
                     decided = _decided(worked, known, revisions, entries, messages, published)
                     committed = await self._batches.commit(connection, decided)
             except AlreadyStored:

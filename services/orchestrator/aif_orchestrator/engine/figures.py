@@ -101,8 +101,9 @@ class Figures:
         )
         for labels, times in steps.items():
             self._steps.labels(*labels).inc(times)
-        for silent, times in Tally(silent for each in worked for silent in _fallen_silent(each)).items():
-            self._handed_out_anew.labels(*silent).inc(times)
+        if any(outcome in _SILENT for _, _, outcome in steps):
+            for silent, times in Tally(silent for each in worked for silent in _fallen_silent(each)).items():
+                self._handed_out_anew.labels(*silent).inc(times)
         ended: dict[str, list[tuple[ExecutionStatus, Totals]]] = {}
         for each in worked:
             if each.execution is None or not each.execution.is_final:
@@ -131,8 +132,6 @@ def _fallen_silent(worked: Worked) -> Iterator[tuple[str, str]]:
         for attempt in worked.attempts
         if attempt.record.failure_code in _SILENT
     }
-    if not workers:
-        return
     for emitted in worked.events:
         data = emitted.event.data
         if isinstance(data, StepRetrying) and data.code in _SILENT:
