@@ -39,7 +39,8 @@ def sentiment_of(task: TextInput, options: SentimentOptions, checkpoint: Callabl
     for sentence in sentences:
         checkpoint()
         passage = passages[sentence.block]
-        score = round(float(analyzer.polarity_scores(sentence.text)["compound"]), 4)
+        # The library knows negations by the straight apostrophe alone, as in `don't`.
+        score = round(float(analyzer.polarity_scores(sentence.text.replace("\u2019", "'"))["compound"]), 4)
         parts.append(
             SentimentPart(
                 text=sentence.text,

@@ -56,6 +56,11 @@ def test_negation_turns_a_mood_round() -> None:
     assert judged("This is not good.").overall.label is Mood.NEGATIVE
 
 
+def test_a_negation_with_a_typographic_apostrophe_is_one_too() -> None:
+    assert judged("The food wasn’t good.").overall == judged("The food wasn't good.").overall
+    assert judged("I don’t like it.").overall.label is Mood.NEGATIVE
+
+
 def test_a_long_sentence_weighs_more_than_a_short_one() -> None:
     analysis = judged("Great! The parcel was broken and dirty and the driver was rude, unfriendly and awful to all of us.")
 
