@@ -19,6 +19,11 @@ NOTE = (
     "Rules found this: what has a shape or a checksum, and names that are announced as such. Other names, places and "
     "organisations were not looked for, nor numbers that are written out as words."
 )
+_PLAIN = str.maketrans(
+    {**dict.fromkeys("\u00a0\u2007\u2009\u202f", " "), **dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-")}
+    | {chr(wide): chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)}
+)
+"""Spaces, hyphens and wide letters that typesetting puts in place of the plain ones; each is one character as before."""
 
 
 class PiiOptions(Struct, frozen=True, kw_only=True):
@@ -29,12 +34,13 @@ class PiiOptions(Struct, frozen=True, kw_only=True):
 
 def find(text: str, kinds: tuple[PiiKind, ...], language: str | None, checkpoint: Callable[[], None]) -> Iterator[Finding]:
     """The rules' findings first: a checksum is surer than a shape."""
+    text = text.translate(_PLAIN)
     for kind, rules in _wanted(kinds).items():
         for rule in rules:
             checkpoint()
             yield from (finding for finding in rule(text) if finding.kind is kind)
     checkpoint()
-    yield from found_by_library(text, kinds, language)
+    yield from found_by_library(text, kinds, language, checkpoint)
 
 
 def redaction_of(task: TextInput, options: PiiOptions, checkpoint: Callable[[], None], made_by: str) -> Redaction:

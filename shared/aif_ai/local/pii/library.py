@@ -1,6 +1,6 @@
 """What the library `datafog-core` finds, in our words. It works in this process and sends nothing anywhere."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from aif_ai.local.pii.finding import Finding
 from aif_contracts.analysis import PiiKind
@@ -31,8 +31,18 @@ _GERMAN_KINDS = {
 }
 
 
-def found_by_library(text: str, kinds: Collection[PiiKind], language: str | None) -> Iterator[Finding]:
-    """Numbers of German offices are looked for in German texts only: elsewhere nearly any number looks like one."""
+_WINDOW = 4_000
+_CONTEXT = 500
+"""Characters on either side of a window that the library sees, too: some of its findings rest on the words before them."""
+
+
+def found_by_library(
+    text: str, kinds: Collection[PiiKind], language: str | None, checkpoint: Callable[[], None]
+) -> Iterator[Finding]:
+    """Numbers of German offices are looked for in German texts only: elsewhere nearly any number looks like one.
+
+    Window by window, because the library's time for one text may grow with the square of its length.
+    """
     import datafog_core
 
     is_german = language is not None and language.lower().split("-")[0] == "de"
@@ -40,12 +50,15 @@ def found_by_library(text: str, kinds: Collection[PiiKind], language: str | None
     if not wanted:
         return
     entities = list(wanted)
-    findings = (
-        datafog_core.scan(text, {"entities": entities, "locale": "de"})
-        if is_german
-        else datafog_core.scan(text, {"entities": entities})
-    )
-    for finding in findings:
-        place = finding.codepoint_range
-        if place.end > place.start:
-            yield Finding(kind=wanted[finding.entity_type], start=place.start, end=place.end, found_by=finding.detector_name)
+    for begin in range(0, len(text), _WINDOW):
+        checkpoint()
+        seen_from = max(0, begin - _CONTEXT)
+        seen = text[seen_from : begin + _WINDOW + _CONTEXT]
+        for finding in (
+            datafog_core.scan(seen, {"entities": entities, "locale": "de"})
+            if is_german
+            else datafog_core.scan(seen, {"entities": entities})
+        ):
+            start, end = seen_from + finding.codepoint_range.start, seen_from + finding.codepoint_range.end
+            if begin <= start < min(end, begin + _WINDOW):
+                yield Finding(kind=wanted[finding.entity_type], start=start, end=end, found_by=finding.detector_name)

@@ -13,10 +13,12 @@ from aif_contracts.analysis import PiiKind
 Rule = Callable[[str], Iterator[Finding]]
 
 _EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?!\w)")
-_ACCOUNT = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9])")
-_CARD = re.compile(r"(?<![\d.,-])[2-6](?:[ -]?[0-9]){12,18}(?![\d-])")
+_ACCOUNT = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ \n-]?[A-Za-z0-9])")
+_CARD = re.compile(r"(?<![\d.,-])(?=((?:2[2-7]|[3-6][0-9])(?:[ \n-]?[0-9]){11,17}))")
+_WRAPPED_CARD = re.compile(r"[0-9]{4}(?:[ -][0-9]{4}){0,2}\n[0-9]{4}(?:[ -][0-9]{4}){0,2}")
 _INTERNATIONAL_PHONE = re.compile(r"(?<![\w+])(?:\+|00)[1-9][0-9]{0,2}(?:[ ./()-]{0,3}[0-9]){6,14}(?![\w])")
 _NATIONAL_PHONE = re.compile(r"(?<![\w.+/-])\(?0[0-9]{1,5}\)?[ /-]{1,3}[0-9]{2,}(?:[ /-]?[0-9]{2,}){0,6}(?![\w-])")
+_DATE = re.compile(r"(?:0[1-9]|[12][0-9]|3[01])([ /-])(?:0[1-9]|[12][0-9]|3[01])\1(?:19|20)[0-9]{2}(?![0-9])")
 _SECRETS = re.compile(
     r"""
     -----BEGIN[ ][A-Z ]{0,40}PRIVATE[ ]KEY-----[\s\S]*?(?:-----END[ ][A-Z ]{0,40}PRIVATE[ ]KEY-----|\Z)
@@ -39,12 +41,16 @@ _TOLD_SECRET = re.compile(
 """After `is` only what has a digit: a password `is wrong` more often than it is `wrong`."""
 _URL_PASSWORD = re.compile(r"(?<=://)[^\s/:@]{0,64}:([^\s/@]{1,200})(?=@)")
 _NAME = r"[^\W\d_][\w'’-]{1,30}"
-_TITLED = re.compile(
-    r"(?<!\w)(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Herr|Frau)\.?[ ](?P<name>NAME(?:[ ]NAME){0,2})".replace("NAME", _NAME)
-)
+_TITLES = ("Mr", "Mrs", "Ms", "Miss", "Mister", "Dr", "Prof", "Mag", "Ing", "Sir", "Herr", "Herrn", "Frau")
+_PARTICLES = ("van", "von", "de", "di", "da", "del", "der", "den", "dem", "la")
+_GAP = r"(?:[ ]{1,2}|[ ]?\n[ ]{0,2})"
+_WHOLE_NAME = r"(?:PART)?(?:INITIAL){0,3}NAME(?:[ ](?:PART)?(?:INITIAL){0,2}NAME){0,2}"
+_WHOLE_NAME = _WHOLE_NAME.replace("INITIAL", r"[^\W\d_]\.[ ]?").replace("NAME", rf"(?!(?:der|den|dem|la)\b){_NAME}")
+_WHOLE_NAME = _WHOLE_NAME.replace("PART", r"(?:van|von|de|di|da|del)[ ](?:(?:der|den|dem|la)[ ])?")
+_TITLED = re.compile(rf"(?<!\w)(?:(?:{'|'.join(_TITLES)})\.?{_GAP})+(?P<name>{_WHOLE_NAME})")
 _INTRODUCED = re.compile(
-    r"(?i:\b(?:my|mein|her|his|their)[ ]name[ ](?:is|ist)[ ]|\bI[ ]am[ ]called[ ]|\bich[ ]hei(?:ß|ss)e[ ])"
-    r"(?P<name>NAME(?:[ ]NAME){0,2})".replace("NAME", _NAME)
+    r"(?i:\b(?:my|mein|her|his|their) name (?:is|ist)|\bI am called|\bich hei(?:ß|ss)e)".replace(" ", _GAP)
+    + rf"{_GAP}(?P<name>{_WHOLE_NAME})"
 )
 
 
@@ -59,8 +65,22 @@ def _matches(pattern: re.Pattern[str], kind: PiiKind, name: str, group: int = 0)
 
 def _cards(text: str) -> Iterator[Finding]:
     for match in _CARD.finditer(text):
-        if is_card_number(re.sub("[ -]", "", match.group())):
-            yield Finding(kind=PiiKind.CREDIT_CARD, start=match.start(), end=match.end(), found_by="rule:card_checksum")
+        start = match.start()
+        end = next((end for end in _ends_of_groups(text, start, match.end(1)) if _is_card(text[start:end])), None)
+        if end is not None:
+            yield Finding(kind=PiiKind.CREDIT_CARD, start=start, end=end, found_by="rule:card_checksum")
+
+
+def _ends_of_groups(text: str, start: int, end: int) -> Iterator[int]:
+    """The furthest first: behind a card's number there may be its date and its check digits."""
+    yield from (at for at in range(end, start, -1) if text[at - 1].isdigit() and not text[at : at + 1].isdigit())
+
+
+def _is_card(written: str) -> bool:
+    """A line break stands only between groups of four: numbers below each other are a column."""
+    if "\n" in written and not _WRAPPED_CARD.fullmatch(written):
+        return False
+    return is_card_number(re.sub("[ \n-]", "", written))
 
 
 def _accounts(text: str) -> Iterator[Finding]:
@@ -74,14 +94,14 @@ def _accounts(text: str) -> Iterator[Finding]:
 
 
 def _gathered(text: str, start: int, length: int) -> tuple[str, int]:
-    """Letters and digits from `start`, with at most one space or hyphen between two; and where they end."""
+    """Letters and digits from `start`, with at most one space, hyphen or line break between two; and where they end."""
     found: list[str] = []
     position = start
     while len(found) < length and position < len(text):
         character = text[position]
         if character.isascii() and character.isalnum():
             found.append(character)
-        elif character not in " -" or text[position - 1] in " -":
+        elif character not in " -\n" or text[position - 1] in " -\n":
             break
         position += 1
     return "".join(found), position
@@ -90,7 +110,7 @@ def _gathered(text: str, start: int, length: int) -> tuple[str, int]:
 def _phones(text: str) -> Iterator[Finding]:
     for pattern in (_INTERNATIONAL_PHONE, _NATIONAL_PHONE):
         for match in pattern.finditer(text):
-            if 7 <= sum(character.isdigit() for character in match.group()) <= 15:
+            if not _DATE.match(match.group()) and 7 <= sum(map(str.isdigit, match.group())) <= 15:
                 yield Finding(kind=PiiKind.PHONE, start=match.start(), end=match.end(), found_by="rule:phone")
 
 
@@ -98,26 +118,37 @@ def _persons(text: str) -> Iterator[Finding]:
     """Names that are announced as such; and then every word of them that looks like a name, wherever else it stands."""
     words: set[str] = set()
     for pattern in (_TITLED, _INTRODUCED):
-        for match in pattern.finditer(text):
+        position = 0
+        # Not `finditer`: the words behind a name may be what announces the next one, as in `Mr. Smith and Mrs. Jones`.
+        while match := pattern.search(text, position):
+            start = match.start("name")
             name = _capitalised(match.group("name"))
+            position = start + len(name)
             if name:
-                start = match.start("name")
-                words.update(name.split())
-                yield Finding(kind=PiiKind.PERSON, start=start, end=start + len(name), found_by="rule:announced_name")
+                words.update(word for word in name.split() if word[0].isupper() and "." not in word)
+                yield Finding(kind=PiiKind.PERSON, start=start, end=position, found_by="rule:announced_name")
     if words:
         for match in re.finditer(rf"(?<!\w){_NAME}(?!\w)", text):
-            if match.group() in words:
-                yield Finding(kind=PiiKind.PERSON, start=match.start(), end=match.end(), found_by="rule:announced_name")
+            word = _without_possessive(match.group())
+            if word in words:
+                start = match.start()
+                yield Finding(kind=PiiKind.PERSON, start=start, end=start + len(word), found_by="rule:announced_name")
 
 
 def _capitalised(words: str) -> str:
-    """The words up to the first that is not written like a name."""
-    kept: list[str] = []
-    for word in words.split(" "):
-        if not word[0].isupper():
+    """The words up to the first that is not written like a name, or is a title."""
+    end = 0
+    for word in re.finditer(r"\S+", words):
+        if word.group() in _PARTICLES:
+            continue
+        if not word.group()[0].isupper() or word.group() in _TITLES:
             break
-        kept.append(word)
-    return " ".join(kept)
+        end = word.end()
+    return _without_possessive(words[:end])
+
+
+def _without_possessive(name: str) -> str:
+    return re.sub(r"['’][sS]?\Z", "", name)
 
 
 RULES: Mapping[PiiKind, tuple[Rule, ...]] = {
