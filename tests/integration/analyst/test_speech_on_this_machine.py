@@ -130,6 +130,8 @@ async def test_silence_is_a_transcript_without_turns() -> None:
         (b"OggS\x00" + b"\xff" * 500, "audio/ogg"),
         (b"\x00\x00\x00\x18ftypM4A " + bytes(64), "audio/mp4"),
         (MONO, "text/plain"),
+        # A header that claims one sample a second: hours of sound, if anybody made them.
+        (MONO[:24] + b"\x01\x00\x00\x00" + MONO[28:], "audio/wav"),
     ],
 )
 async def test_what_is_no_sound_is_refused_with_a_mend(content: bytes, media_type: str) -> None:

@@ -14,6 +14,8 @@ from aif_ai.failures import AudioUnreadable
 
 SAMPLES_PER_SECOND = 16_000
 LONGEST_MS = 4 * 3_600_000
+_FEWEST_SAMPLES_PER_SECOND = 4_000
+"""Speech cannot be understood from fewer; and a header that claims one a second makes hours of sound out of a few bytes."""
 _DEMUXERS = {
     "audio/wav": "wav",
     "audio/mpeg": "mp3",
@@ -69,6 +71,11 @@ def _decoded(content: bytes, media_type: str, *, channels: int) -> Iterator["arr
             if not container.streams.audio:
                 raise AudioUnreadable("the file holds no audio track: send one with sound")
             for frame in container.decode(container.streams.audio[0]):
+                if frame.sample_rate < _FEWEST_SAMPLES_PER_SECOND:
+                    raise AudioUnreadable(
+                        f"the audio has {frame.sample_rate} samples a second, too few for speech: save it again with at least "
+                        f"{_FEWEST_SAMPLES_PER_SECOND}"
+                    )
                 for resampled in resampler.resample(frame):
                     yield _samples(resampled, channels)
             for resampled in resampler.resample(None):
