@@ -1,5 +1,7 @@
 """The `aif` command, put together."""
 
+from typing import Any
+
 import rich_click as click
 
 from aif_console.commands import (
@@ -16,6 +18,7 @@ from aif_console.commands import (
     spending,
     workers,
 )
+from aif_console.exit_codes import INTERRUPTED
 
 COMMANDS: tuple[click.Command, ...] = (
     machine.up,
@@ -51,9 +54,22 @@ COMMANDS: tuple[click.Command, ...] = (
 )
 
 
-@click.group(commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Interruptible(click.RichGroup):
+    """A command that Ctrl-C ends before it has begun to work has the exit code of one that it ends later."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(
+    cls=_Interruptible, commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 def aif() -> None:
     """AI Factory: run it on this machine, order from it, watch it work.
 
-    Exit codes: 0 done, 1 the execution failed, 2 bad input or refused, 3 no factory answers.
+    Exit codes: 0 done, 1 the execution failed, 2 bad input or refused, 3 no factory answers,
+    130 ended by Ctrl-C.
     """

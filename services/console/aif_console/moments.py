@@ -19,12 +19,15 @@ def past_moment(text: str | None, option: str, now: datetime, zone: tzinfo | Non
 
 
 def coming_moment(text: str | None, option: str, now: datetime, zone: tzinfo | None = None) -> str | None:
-    """A time as the wire wants it; `2h` is in two hours, `09:00` today or, when that is over, tomorrow. Raises BadInput."""
+    """A time as the wire wants it; `2h` is in two hours, `09:00` today or, when that is over, tomorrow. Raises BadInput, for a
+    time that is over, too: what was meant to wait would begin at once."""
     if text is None:
         return None
     moment = _read(text, option, now, zone, direction=1)
     if _TIME_OF_DAY.fullmatch(text.strip()) and moment < now:
         moment = _local(moment.astimezone(zone).replace(tzinfo=None) + timedelta(days=1), zone)
+    if moment < now:
+        raise BadInput(option, f"{text!r} is over", "name a time to come, or leave it out to begin at once")
     return rfc3339(moment)
 
 

@@ -133,12 +133,12 @@ def test_a_source_goes_to_any_pipeline(aif: Terminal, folder: Path) -> None:
 
 
 def test_a_delayed_order_is_not_watched_and_says_when_it_starts(aif: Terminal) -> None:
-    said = aif("order", "quiz", "--topic", "Bees", "--at", "2026-05-01T11:00+02:00")
+    said = aif("order", "quiz", "--topic", "Bees", "--at", "2126-05-01T11:00+02:00")
 
     assert said.code == 0, said.err
-    assert "it starts at 2026-05-01 09:00:00; to call it off: aif cancel req_1\n" in said.out
+    assert "it starts at 2126-05-01 09:00:00; to call it off: aif cancel req_1\n" in said.out
     assert said.out.endswith("watch it: aif watch req_1\n")
-    assert aif.gateway.last("POST /api/kam/orders").json["start_at"] == "2026-05-01T09:00:00.000Z"
+    assert aif.gateway.last("POST /api/kam/orders").json["start_at"] == "2126-05-01T09:00:00.000Z"
 
 
 def test_an_order_a_batch_and_a_schedule_say_what_an_execution_may_spend(aif: Terminal, folder: Path) -> None:

@@ -40,6 +40,12 @@ def test_times_to_come_lie_ahead_and_a_time_of_day_that_is_over_is_tomorrows(tex
     assert coming_moment(text, "--at", NOW, SUMMER) == moment
 
 
+@pytest.mark.parametrize("text", ["2020-01-01", "2026-05-01", "2026-05-01T11:29", "2026-05-01T09:29:59Z"])
+def test_a_time_to_come_that_is_over_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match=r"--at: .* is over\n  -> name a time to come"):
+        coming_moment(text, "--at", NOW, SUMMER)
+
+
 def test_no_time_stays_none() -> None:
     assert past_moment(None, "--since", NOW) is None
     assert coming_moment(None, "--at", NOW) is None
