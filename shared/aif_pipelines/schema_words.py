@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 
 from aif_pipelines.json_values import brief
 from aif_pipelines.mistakes import Mistake, did_you_mean
@@ -100,12 +101,26 @@ def _worded(error: jsonschema_rs.ValidationError, schema: dict[str, Any], path: 
             yield Mistake(path=f"{at}.{name}", message=f"{name} is not known here", mend=mend)
     elif keyword in ("oneOf", "anyOf", "not", "dependentRequired", "propertyNames", "if", "contains"):
         yield Mistake(path=at, message=f"{field} is refused: {_one_line(error.message)}", mend=f"See its schema at {keyword}.")
+    elif keyword == "uniqueItems" and isinstance(error.instance, list):
+        repeated = _repeated(error.instance)
+        yield Mistake(path=at, message=f"{field} holds {brief(repeated)} more than once", mend="Keep one of them.")
     else:
         sent = error.instance
         wanted = describe(asked)
         if wanted == "another value":
             wanted = f"as its schema says ({keyword})"
         yield Mistake(path=at, message=f"{field} must be {wanted}; you sent {brief(sent)}", mend=_mend(asked, sent))
+
+
+def _repeated(entries: list[Any]) -> Any:
+    """The first entry that stood there before. Equal numbers may be written differently, so the last one is a guess."""
+    seen: set[bytes] = set()
+    for entry in entries:
+        written = msgspec.json.encode(entry, order="sorted")
+        if written in seen:
+            return entry
+        seen.add(written)
+    return entries[-1]
 
 
 def _missing(asked: dict[str, Any], name: str, at: str) -> Mistake:

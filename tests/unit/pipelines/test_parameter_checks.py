@@ -15,7 +15,7 @@ SCHEMA: dict[str, Any] = {
         "validationEnabled": {"type": "boolean", "default": True},
         "kind": {"enum": ["short", "long"]},
         "structureType": {"const": "course", "default": "course"},
-        "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 2},
+        "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 2, "uniqueItems": True},
         "source": {
             "type": "object",
             "properties": {"key": {"type": "string"}, "part": {"type": "integer", "default": 1}},
@@ -110,6 +110,7 @@ def test_a_whole_number_written_with_a_point_is_a_whole_number() -> None:
             {"tags": ["a", 1]},
             "parameters.tags[1]: tags[1] must be text; you sent 1. Send text in quotes.",
         ),
+        ({"tags": ["a", "a"]}, 'parameters.tags: tags holds "a" more than once. Keep one of them.'),
         (
             {"tags": ["a", "b", "c"]},
             "parameters.tags: tags must be a list of at most 2 entries; you sent a list of 3. "
