@@ -138,6 +138,15 @@ async def test_what_is_done_before_a_condition_in_one_sentence_comes_before_it(j
     ]
 
 
+async def test_a_condition_behind_a_semicolon_begins_an_instruction_of_its_own() -> None:
+    assert await drawn("Unless it is paid, send a reminder; when the customer answers, close the ticket.") == [
+        (IF, "Unless it is paid", ()),
+        (API, "Send a reminder", (1,)),
+        (IF, "When the customer answers", ()),
+        (DO, "Close the ticket", (3,)),
+    ]
+
+
 async def test_a_second_condition_goes_on_with_the_first() -> None:
     assert await drawn("Call the customer if the order is late and if it is large.") == [
         (IF, "If the order is late and if it is large", ()),

@@ -21,6 +21,7 @@ _LEAD_IN = re.compile(
 )
 _WITHIN = re.compile(
     r"[,;]?\s+(?=(?:otherwise|else|or else)\b[,\s])"
+    r"|;\s+(?=(?:if|when|whenever|unless|once|as soon as|in case)\s)"
     r"|(?P<doing_first>[,;]?\s+(?:and\s+then|and|then)\b,?\s+)(?=(?:if|when|whenever|unless|once|as soon as|in case)\s)",
     re.IGNORECASE,
 )
