@@ -103,7 +103,7 @@ class RequestTracker:
     async def reconcile(self, *, unseen_seconds: float = UNSEEN_SECONDS) -> int:
         """Ask the orchestrator for what nobody has looked at for so long. Returns how many were asked for.
 
-        Raises Unavailable when the orchestrator does not answer.
+        One that gets no answer does not hold up the others. Raises Unavailable when the orchestrator answers nothing at all.
         """
         async with self._database.transaction() as connection:
             unsettled = await self._requests.list_unsettled(connection, unseen_seconds=unseen_seconds, limit=RECONCILED_AT_ONCE)
@@ -113,6 +113,9 @@ class RequestTracker:
                 await self._observe(execution_id)
             except Refused as refused:
                 _log.warning("execution_unknown_to_orchestrator", execution_id=execution_id, code=refused.code)
+            except Unavailable as failure:
+                _log.warning("observation_unanswered", execution_id=execution_id, code=failure.code)
+                await self._orchestrator.be_there()
         return len(unsettled)
 
     async def apply_events(self, deliveries: Sequence[Delivery]) -> None:

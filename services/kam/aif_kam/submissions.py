@@ -62,13 +62,20 @@ class Submissions:
         return None if request is None else await self.submit(request)
 
     async def sweep(self) -> int:
-        """Ask again for all requests that nobody asks for. Returns how many were settled. Raises Unavailable."""
+        """Ask again for all requests that nobody asks for. Returns how many were settled.
+
+        One that gets no answer does not hold up the others. Raises Unavailable when the orchestrator answers nothing at all.
+        """
         async with self._database.connection() as connection:
             stuck = await self._requests.list_stuck_submissions(connection)
             await self._keys.delete_expired(connection)
         settled = 0
         for execution_id in stuck:
-            settled += await self.resubmit(execution_id) is not None
+            try:
+                settled += await self.resubmit(execution_id) is not None
+            except Unavailable as failure:
+                _log.warning("submission_unanswered", execution_id=execution_id, code=failure.code)
+                await self._orchestrator.be_there()
         return settled
 
     async def answer_of_settled(self, execution_id: str) -> Answer | None:

@@ -106,6 +106,8 @@ class OrchestratorStandIn:
         self.loses_answers = False
         """It accepts, and its answers do not arrive."""
         self.loses_answers_to_execute = False
+        self.never_answers: set[str] = set()
+        """Executions about which every question comes to nothing."""
         self.loses_events = False
         """The broker does."""
         self.refusal: Refusal | None = None
@@ -233,6 +235,8 @@ class OrchestratorStandIn:
             self.headers[question.subject] = dict(question.headers)
             if self.is_away:
                 raise ConnectionError("away")
+            if any(execution_id.encode() in question.payload for execution_id in self.never_answers):
+                raise ConnectionError("no answer to this one")
             reply = await answer(question.payload)
             if self.loses_answers or (self.loses_answers_to_execute and question.subject == subjects.EXECUTE):
                 raise ConnectionError("the answer is lost")

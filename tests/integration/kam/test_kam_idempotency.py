@@ -110,6 +110,26 @@ async def test_the_sweeper_finishes_what_nobody_asks_for_and_writes_the_answer_d
     assert await kam.gateway.submissions.sweep() == 0
 
 
+async def test_one_order_that_nobody_answers_does_not_hold_up_those_behind_it(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    await alice.get("/api/kam/templates")
+    kam.orchestrator.is_away = True
+    for _ in range(3):
+        await alice.post("/api/kam/orders", json=ORDER)
+    kam.orchestrator.is_away = False
+    first, *others = [
+        row["execution_id"] for row in await kam.rows("SELECT execution_id FROM client_requests ORDER BY asked_at")
+    ]
+    kam.orchestrator.never_answers = {first}
+
+    assert await kam.gateway.submissions.sweep() == 2
+
+    assert set(kam.orchestrator.orders) == set(others)
+    kam.orchestrator.never_answers = set()
+    assert await kam.gateway.submissions.sweep() == 1
+
+
 async def test_executing_again_without_a_key_while_the_outcome_is_unknown_gets_the_same_execution(
     kam: GatewayUnderTest, alice: httpx.AsyncClient
 ) -> None:

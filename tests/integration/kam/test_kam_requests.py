@@ -244,6 +244,21 @@ async def test_a_lost_final_event_is_made_up_for_by_reconciling(kam: GatewayUnde
     assert rows[0]["detailed_metrics"] is not None
 
 
+async def test_reconciling_goes_on_behind_an_execution_about_which_nobody_answers(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    order = {"selected_template": "content_granulation_course"}
+    first, second = [(await alice.post("/api/kam/orders", json=order)).json()["execution_id"] for _ in range(2)]
+    for execution_id in (first, second):
+        await kam.orchestrator.complete(execution_id, await kam.store_structure(), stored_only=True)
+    kam.orchestrator.never_answers = {first}
+
+    await kam.gateway.parts.tracker.reconcile(unseen_seconds=0)
+
+    rows = await kam.rows("SELECT execution_id FROM client_requests WHERE status = 'completed'")
+    assert [row["execution_id"] for row in rows] == [second]
+
+
 @pytest.mark.parametrize("how", ["by the sweep", "by reading it"])
 async def test_a_cost_that_becomes_known_after_the_ending_is_learned(
     kam: GatewayUnderTest, alice: httpx.AsyncClient, how: str

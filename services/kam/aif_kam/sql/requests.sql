@@ -53,8 +53,9 @@ WHERE status = 'submitting' AND (asked_at IS NULL OR asked_at < now() - interval
 ORDER BY batch_id IS NOT NULL, asked_at NULLS FIRST LIMIT 200;
 
 -- name: release_submission
--- Nobody is asking any more and the outcome is unknown: not NULL, which means that nobody has ever asked.
-UPDATE client_requests SET asked_at = '-infinity' WHERE execution_id = $1 AND status = 'submitting';
+-- Nobody is asking any more and the outcome is unknown: not NULL, which means that nobody has ever asked. Free at once, and behind
+-- those that have waited for longer.
+UPDATE client_requests SET asked_at = now() - interval '10 seconds' WHERE execution_id = $1 AND status = 'submitting';
 
 -- name: put_off_submission
 -- The orchestrator has said no for now, so there is no execution; the next question comes when the time is over.
