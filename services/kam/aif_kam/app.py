@@ -15,6 +15,7 @@ from aif_kam.access import Access
 from aif_kam.failures import KamFailure
 from aif_kam.parts import Parts
 from aif_kam.routes.accounts import account_routes
+from aif_kam.routes.address_parameters import refuse_unknown_parameters
 from aif_kam.routes.audit import audit_routes
 from aif_kam.routes.batches import batch_routes
 from aif_kam.routes.budgets import admin_budget_routes, budget_routes
@@ -80,6 +81,7 @@ def create_app(parts: Parts) -> AsgiApp:
                 HTTPException: problems.on_http_exception,
                 Exception: problems.on_bug,
             },
+            before_request=refuse_unknown_parameters,
             openapi_config=_description(parts.version),
             request_max_body_size=MAX_JSON_BYTES,
             debug=False,

@@ -3,6 +3,7 @@
 import difflib
 import json
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,7 +26,8 @@ _NO_LAST_NEWLINE = r"(?!\n)"
 def read_body(content: bytes, body_type: type[Body]) -> Body:
     """The struct in a body. Raises MalformedBody for what is no JSON object, InvalidInput with all wrong fields."""
     values = json_object(content)
-    mistakes = [*_unknown(values, body_type), *_nul(values, "", depth=1)]
+    names = [info.encode_name for info in msgspec.structs.fields(body_type)]
+    mistakes = [*unknown_names(values, names, of="field of this body"), *_nul(values, "", depth=1)]
     known: dict[str, Any] = {}
     for info in msgspec.structs.fields(body_type):
         if info.encode_name not in values:
@@ -59,6 +61,19 @@ def json_object(content: bytes) -> dict[str, Any]:
     return values
 
 
+def unknown_names(given: Iterable[str], known: Sequence[str], *, of: str) -> list[FieldMistake]:
+    """What is called by a name that nobody here knows, with the near one that may be meant or those that there are."""
+    mistakes = []
+    for name in given:
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name, known, 1)
+        those = f"; known are {', '.join(known)}" if known else ""
+        mend = f"did you mean {near[0]}?" if near else f"leave it out{those}"
+        mistakes.append(FieldMistake(field=name[:_MAX_SHOWN], message=f"is not a {of}", mend=mend))
+    return mistakes
+
+
 def wanted(kind: msgspec.inspect.Type) -> str:
     """What to send in place of a value that is none of this type."""
     match kind:
@@ -85,18 +100,6 @@ def wanted(kind: msgspec.inspect.Type) -> str:
             return "send an object"
         case _:
             return _SEE_SCHEMA
-
-
-def _unknown(values: dict[str, Any], body_type: type[Struct]) -> list[FieldMistake]:
-    names = [info.encode_name for info in msgspec.structs.fields(body_type)]
-    mistakes = []
-    for name in values:
-        if name in names:
-            continue
-        near = difflib.get_close_matches(name, names, 1)
-        mend = f"did you mean {near[0]}?" if near else "leave it out; known are " + ", ".join(names)
-        mistakes.append(FieldMistake(field=name[:_MAX_SHOWN], message="is not a field of this body", mend=mend))
-    return mistakes
 
 
 def _nul(value: Any, path: str, *, depth: int) -> list[FieldMistake]:

@@ -153,9 +153,14 @@ def problem_of(failure: KamFailure, *, instance: str) -> Problem:
 
 
 def documented(*codes: int) -> dict[int, ResponseSpec]:
-    """What an operation answers besides its success, for the API's description. A key, a method and our own mistakes can be
-    wrong everywhere, and database and broker can be away."""
-    everywhere = (HTTPStatus.UNAUTHORIZED, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
+    """What an operation answers besides its success, for the API's description. A key and the parameters of an address can be
+    wrong everywhere, so can we, and database and broker can be away."""
+    everywhere = (
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    )
     return {
         code: ResponseSpec(Problem, description=_TITLES[HTTPStatus(code)], media_type=MEDIA_TYPE, generate_examples=False)
         for code in sorted({*codes, *everywhere})
@@ -184,17 +189,14 @@ BODY = (
     HTTPStatus.CONFLICT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
 )
 """Answers of an operation with a body."""
 ADMISSION = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.TOO_MANY_REQUESTS)
 """Answers of an operation that begins an execution."""
-OF_CLIENT = (HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
+OF_CLIENT = (HTTPStatus.FORBIDDEN,)
 """Answers of an operation that an admin key may do for a client that it names."""
 OPERATOR = (HTTPStatus.FORBIDDEN,)
 """Answers of an operation for admin keys."""
-QUERY = (HTTPStatus.UNPROCESSABLE_ENTITY,)
-"""Answers of an operation with parameters in its address."""
 
 
 def on_kam_failure(request: Request[Any, Any, Any], failure: KamFailure) -> Response[Problem]:

@@ -210,6 +210,20 @@ async def test_a_web_socket_gets_the_same_events(kam: GatewayUnderTest, alice: h
     assert (last["sequence"], last["data"]["event_type"]) == (3, "WORKFLOW_COMPLETED")
 
 
+async def test_a_web_socket_with_a_parameter_that_there_is_not_is_closed(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    order = await started(alice)
+    url = kam.url.replace("http", "ws") + f"/api/v1/ai/pipelines/{order['execution_id']}/events?afer=1"
+
+    async with websockets.connect(url, additional_headers={"X-API-Key": kam.keys["alice"]}) as socket:
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await asyncio.wait_for(socket.recv(), 5)
+
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4422, "invalid_input")
+
+
 async def test_a_web_socket_whose_reader_has_left_is_not_followed_on(fresh_kam_database: str) -> None:
     async with open_gateway(fresh_kam_database, silence_seconds=0.05) as kam, kam.client() as alice:
         left, other = (await started(alice))["execution_id"], (await started(alice))["execution_id"]

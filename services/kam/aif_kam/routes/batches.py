@@ -69,7 +69,7 @@ def batch_routes(parts: Parts) -> Router:
 
     @get(
         "/{batch_id:str}/items",
-        responses=problems.documented(*problems.ABSENT, *problems.QUERY),
+        responses=problems.documented(*problems.ABSENT),
         summary="Its requests, in the order of the inputs",
     )
     async def items(

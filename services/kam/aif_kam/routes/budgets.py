@@ -27,7 +27,7 @@ def budget_routes(parts: Parts) -> Router:
 def admin_budget_routes(parts: Parts) -> Router:
     @get(
         "/budgets",
-        responses=problems.documented(*problems.OPERATOR, *problems.QUERY),
+        responses=problems.documented(*problems.OPERATOR),
         summary="Budgets of this month, by client",
     )
     async def list_budgets(

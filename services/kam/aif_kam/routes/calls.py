@@ -44,7 +44,7 @@ class Settlement(Struct, frozen=True, kw_only=True):
 def call_routes(parts: Parts) -> Router:
     @get(
         "/",
-        responses=problems.documented(*problems.OPERATOR, *problems.QUERY),
+        responses=problems.documented(*problems.OPERATOR),
         summary="Provider calls of all clients by the time at which they were booked, oldest first",
     )
     async def search(

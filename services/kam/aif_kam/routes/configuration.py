@@ -54,7 +54,7 @@ def configuration_routes(parts: Parts) -> Router:
     @delete(
         "/{key:str}",
         status_code=HTTP_200_OK,
-        responses=problems.documented(*problems.OPERATOR, *problems.ABSENT, *problems.NOT_NOW, *problems.QUERY),
+        responses=problems.documented(*problems.OPERATOR, *problems.ABSENT, *problems.NOT_NOW),
         summary="Unset a key: each process goes by its settings again",
     )
     async def remove(request: CallerRequest, key: FromPath[str], version: OfVersion = None) -> SystemValueView:

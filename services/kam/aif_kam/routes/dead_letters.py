@@ -24,7 +24,7 @@ _ORIGIN = "The stream that it came from: `requests`, `work`, `reports`, `usage`,
 
 
 def dead_letter_routes(parts: Parts) -> Router:
-    @get("/", responses=problems.documented(*problems.OPERATOR, *problems.QUERY), summary="Dead letters, newest first")
+    @get("/", responses=problems.documented(*problems.OPERATOR), summary="Dead letters, newest first")
     async def list_dead_letters(
         request: CallerRequest,
         status: FromQuery[DeadLetterStatus | None] = None,

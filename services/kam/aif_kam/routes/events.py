@@ -17,6 +17,7 @@ from aif_kam.event_stream import Draining, Heartbeat, event_type
 from aif_kam.failures import Conflict, KamFailure, invalid
 from aif_kam.parts import Parts
 from aif_kam.request_store import ClientRequest, RequestStatus
+from aif_kam.routes.address_parameters import require_known
 from aif_kam.routes.calling import API_KEY_HEADER, CallerRequest, known_id
 from aif_runtime.failures import RuntimeFailure
 
@@ -35,7 +36,7 @@ def event_routes(parts: Parts) -> Router:
     @get(
         "/api/kam/requests/{request_id:str}/events",
         media_type="text/event-stream",
-        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW, *problems.QUERY),
+        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
         summary="Live events of a request's execution (SSE)",
     )
     async def of_request(
@@ -47,7 +48,7 @@ def event_routes(parts: Parts) -> Router:
     @get(
         "/api/v1/ai/pipelines/{execution_id:str}/events",
         media_type="text/event-stream",
-        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW, *problems.QUERY),
+        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
         summary="Live events of an execution (SSE; a WebSocket on the same address)",
     )
     async def of_execution(
@@ -67,6 +68,7 @@ def event_socket(parts: Parts) -> Any:
         try:
             caller = await parts.identity.caller(socket.headers.get(API_KEY_HEADER))
             found = await parts.tracker.find_of_execution(known_id(execution_id), caller.sees)
+            require_known(socket.query_params, ["after"])
             after = _after(socket.headers.get("Last-Event-ID") or socket.query_params.get("after"), 0)
             execution = _execution(found)
         except (KamFailure, RuntimeFailure) as failure:

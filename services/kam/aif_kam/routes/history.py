@@ -19,7 +19,7 @@ def history_routes(parts: Parts) -> Router:
 
     @get(
         "/{execution_id:str}/attempts",
-        responses=problems.documented(*problems.ABSENT, *problems.QUERY),
+        responses=problems.documented(*problems.ABSENT),
         summary="Every attempt with its grant and its report, in the order in which they ended",
     )
     async def attempts(
@@ -34,7 +34,7 @@ def history_routes(parts: Parts) -> Router:
 
     @get(
         "/{execution_id:str}/calls",
-        responses=problems.documented(*problems.ABSENT, *problems.QUERY),
+        responses=problems.documented(*problems.ABSENT),
         summary="Every provider call with what it cost",
     )
     async def calls(

@@ -54,7 +54,7 @@ def open_routes(parts: Parts) -> Router:
 def insight_routes(parts: Parts) -> Router:
     @get(
         "/worker-insights",
-        responses=problems.documented(*problems.OPERATOR, *problems.QUERY),
+        responses=problems.documented(*problems.OPERATOR),
         summary="Measured figures and recommendations per worker",
     )
     async def worker_insights(

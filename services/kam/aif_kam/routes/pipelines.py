@@ -66,7 +66,7 @@ def pipeline_routes(parts: Parts) -> Router:
 
     @get(
         "/",
-        responses=problems.documented(*problems.QUERY, *problems.OF_CLIENT),
+        responses=problems.documented(*problems.OF_CLIENT),
         summary="What can be executed, and what was, newest first",
     )
     async def list_pipelines(

@@ -79,7 +79,7 @@ def usage_routes(parts: Parts) -> Router:
 def admin_usage_routes(parts: Parts) -> Router:
     @get(
         "/",
-        responses=problems.documented(*problems.OPERATOR, *problems.QUERY),
+        responses=problems.documented(*problems.OPERATOR),
         summary="What everybody used, put together and filtered as you like, by client when nothing is said",
     )
     async def usage(
