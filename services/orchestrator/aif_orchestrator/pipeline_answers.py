@@ -24,7 +24,7 @@ from aif_orchestrator.engine.plan_news import PlanNews
 from aif_orchestrator.engine.versions import version_rank
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.pages import fitting, unknown_cursor
-from aif_orchestrator.pipeline_checks import as_field_mistake, mistakes_in, sendable
+from aif_orchestrator.pipeline_checks import absent_providers, as_field_mistake, mistakes_in, offered_by, sendable
 from aif_orchestrator.store.pipelines import (
     FACTORY,
     PipelineNameTaken,
@@ -36,6 +36,7 @@ from aif_orchestrator.store.pipelines import (
 from aif_pipelines.definition import Pipeline
 from aif_pipelines.failures import PipelineInvalid
 from aif_pipelines.loading import dump_pipeline, load_pipeline, pipeline_digest
+from aif_prices.listing import shipped_prices
 from aif_runtime.bus import Bus, Question
 from aif_runtime.clock import rfc3339
 from aif_runtime.postgres import Database
@@ -58,6 +59,7 @@ class PipelineAnswers:
         self._workforce = workforce
         self._news = news
         self._audit = audit
+        self._price_files = shipped_prices()
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
@@ -66,8 +68,8 @@ class PipelineAnswers:
         await answer_questions(self._bus, subjects.GET_PIPELINE, GetPipeline, self._get)
 
     async def _save(self, request: SavePipeline, question: Question) -> PipelineSaved | Refusal:
-        actions = self._workforce.present().actions()
-        required = actions if request.require_workers else None
+        offered = offered_by(self._workforce.present(), self._price_files)
+        required = offered if request.require_workers else None
         owner = request.client_id or FACTORY
         try:
             # A large document takes a second, in which this replica has executions to go on with.
@@ -82,14 +84,15 @@ class PipelineAnswers:
         if not request.dry_run:
             # Also for one that was there: whoever stored it may have died before telling.
             await self._news.tell()
-        missing = () if request.require_workers else await asyncio.to_thread(mistakes_in, pipeline, actions)
+        missing = () if request.require_workers else await asyncio.to_thread(mistakes_in, pipeline, offered)
+        absent = await asyncio.to_thread(lambda: list(absent_providers(pipeline, offered)))
         return PipelineSaved(
             name=pipeline.name,
             version=pipeline.version,
             owner=request.client_id,
             digest=pipeline_digest(pipeline),
             is_new=is_new,
-            notes=tuple(str(each) for each in missing),
+            notes=tuple(str(each) for each in (*missing, *absent)),
         )
 
     async def _keep(self, pipeline: Pipeline, owner: str, *, dry_run: bool) -> bool:

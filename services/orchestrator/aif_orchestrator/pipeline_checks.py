@@ -1,27 +1,57 @@
 """What a pipeline must hold to beyond the language, here and now: somebody does what its stages ask for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
+from aif_orchestrator.engine.workforce import Present
 from aif_orchestrator.execution.assignee import CAPABILITY_WORKER
 from aif_pipelines.checks import KnownActions, examine
 from aif_pipelines.definition import Pipeline
 from aif_pipelines.mistakes import Mistake, did_you_mean
-from aif_pipelines.stage_plan import StagePlan
+from aif_pipelines.stage_plan import CompiledStage, StagePlan
+from aif_prices.listing import PriceFile
 
+_SERVED_ELSEWHERE = "openai_compatible"
+"""How a worker calls a server whose address no price list knows."""
 _SENT_CHARACTERS = 600
 """Of a text in a refusal: all of a hundred mistakes have to fit into one message."""
 
 
-def mistakes_in(pipeline: Pipeline, known_actions: KnownActions | None) -> list[Mistake]:
-    """Every mistake; without `known_actions` workers are not looked for."""
-    found = examine(pipeline, known_actions)
+class Offered(Struct, frozen=True, kw_only=True):
+    """What the live workers have, and could have."""
+
+    actions: KnownActions
+    live_providers: frozenset[str] = frozenset()
+    """Of the worker that does what stages ask for by a capability; empty while nobody is there to ask."""
+    other_providers: frozenset[str] = frozenset()
+    """Those that it has as soon as they are configured."""
+
+
+def offered_by(present: Present, price_files: Iterable[PriceFile]) -> Offered:
+    live = present.providers_of(CAPABILITY_WORKER)
+    priced = frozenset({_SERVED_ELSEWHERE, *(price_file.provider for price_file in price_files)})
+    return Offered(actions=present.actions(), live_providers=live, other_providers=priced - live)
+
+
+def mistakes_in(pipeline: Pipeline, offered: Offered | None) -> list[Mistake]:
+    """Every mistake; without `offered` workers are not looked for."""
+    found = examine(pipeline, None if offered is None else offered.actions)
     mistakes = list(found.mistakes)
-    if known_actions is not None:
-        for compiled in found.stages:
-            for path, plan in _with_added(compiled.plan, compiled.path):
-                mistakes += _capability_missing(plan, path, known_actions)
+    if offered is not None:
+        for path, plan in _planned(found.stages):
+            mistakes += _capability_missing(plan, path, offered.actions)
+            mistakes += _providers_unknown(plan, path, offered)
     return mistakes
+
+
+def absent_providers(pipeline: Pipeline, offered: Offered) -> Iterator[Mistake]:
+    """Preferred providers that there could be, and that no live worker has: another does the work until one is configured."""
+    for path, plan in _planned(examine(pipeline).stages):
+        for place, name in _preferred(plan, path):
+            if name in offered.other_providers:
+                yield Mistake(path=place, message=f"no live worker has {name} configured", mend="Another one does the work.")
 
 
 def as_field_mistake(mistake: Mistake) -> FieldMistake:
@@ -39,6 +69,11 @@ def sendable(text: str) -> str:
     return short.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
 
 
+def _planned(stages: Iterable[CompiledStage]) -> Iterator[tuple[str, StagePlan]]:
+    for compiled in stages:
+        yield from _with_added(compiled.plan, compiled.path)
+
+
 def _with_added(plan: StagePlan, path: str) -> Iterator[tuple[str, StagePlan]]:
     """The stage and those that its rules add, with their places."""
     yield path, plan
@@ -53,3 +88,15 @@ def _capability_missing(plan: StagePlan, path: str, known_actions: KnownActions)
     if capability is not None and capability not in offered:
         mend = did_you_mean(capability, offered, "Start a worker that offers it.")
         yield Mistake(path=f"{path}.capability", message=f"no worker offers {capability}", mend=mend)
+
+
+def _providers_unknown(plan: StagePlan, path: str, offered: Offered) -> Iterator[Mistake]:
+    known = offered.live_providers | offered.other_providers
+    for place, name in _preferred(plan, path):
+        if offered.live_providers and name not in known:
+            yield Mistake(path=place, message=f"no provider is called {name}", mend=did_you_mean(name, known, "Leave it out."))
+
+
+def _preferred(plan: StagePlan, path: str) -> Iterator[tuple[str, str]]:
+    for index, name in enumerate(plan.stage.prefer_providers):
+        yield f"{path}.prefer_providers[{index}]", name

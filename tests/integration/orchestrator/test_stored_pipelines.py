@@ -4,11 +4,14 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from aif_contracts import subjects
 from aif_contracts.orders import Accepted, Refusal
 from aif_contracts.pipelines import GetPipeline, ListPipelines
+from aif_contracts.workers import ActionDescription, ProviderDescription, WorkerDescription
+from aif_orchestrator.execution.assignee import CAPABILITY_WORKER
 from aif_orchestrator.store.pipelines import PipelineStore
 from aif_pipelines.loading import load_pipeline
 from aif_runtime.memory_blobs import MemoryBlobStore
@@ -213,6 +216,27 @@ async def test_an_action_and_a_capability_that_nobody_offers_are_mistakes(rig: R
         assert of_action.mistakes[0].field == "stages[0].action"
         assert "make" in of_action.mistakes[0].mend
         assert of_capability.mistakes[0].field == "stages[0].capability"
+
+
+async def test_a_provider_that_nobody_knows_is_a_mistake_and_one_that_nobody_has_now_is_told(rig: Rig) -> None:
+    preferring = "    capability: tasting\n    prefer_providers: [local_tongue, deepgram, WISHED]\n"
+    tasted = TEA.replace("    worker: maker\n    action: make\n", preferring)
+    tongue = ProviderDescription(name="local_tongue", is_local=True, capabilities=("tasting",), models=())
+    actions = (ActionDescription(name="tasting", paid=False),)
+    taster = WorkerDescription(
+        worker_name=CAPABILITY_WORKER, instance_id="a", version="1", actions=actions, providers=(tongue,)
+    )
+    key = f"{CAPABILITY_WORKER}.a"
+    await rig.bus.put_entry(subjects.BUCKET_REGISTRY, key, msgspec.json.encode(taster), ttl_seconds=60)
+    async with rig.orchestrator():
+        misspelt = await rig.acme.refused_to_save(tasted.replace("WISHED", "deepgarm"))
+        saved = await rig.acme.saves(tasted.replace("WISHED", "openai_compatible"))
+
+        assert [(each.field, each.mend) for each in misspelt.mistakes] == [
+            ("stages[0].prefer_providers[2]", "Did you mean deepgram?")
+        ]
+        assert ["deepgram" in saved.notes[0], "openai_compatible" in saved.notes[1]] == [True, True]
+        assert len(saved.notes) == 2
 
 
 async def test_a_saved_pipeline_may_read_the_budget(rig: Rig) -> None:

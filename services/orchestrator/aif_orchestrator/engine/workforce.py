@@ -34,6 +34,10 @@ class Present(Struct, frozen=True, kw_only=True):
             for name in names
         }
 
+    def providers_of(self, worker: str) -> frozenset[str]:
+        """The providers that some live process of the worker has."""
+        return frozenset(each.name for live in self.workers if live.worker_name == worker for each in live.providers)
+
 
 class Workforce:
     def __init__(self, bus: Bus) -> None:
