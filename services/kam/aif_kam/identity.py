@@ -92,6 +92,16 @@ class Identity:
             await self.require_client(client_id)
         return client_id
 
+    async def owner(self, caller: Caller, named: str | None) -> str | None:
+        """Whose things a call is about: the key's own client, or whom the operator names, who has to be there; None for all.
+
+        Raises InvalidInput, NotAllowed.
+        """
+        owner = caller.owner(named)
+        if owner is not None and caller.client_id is None:
+            await self.require_client(owner)
+        return owner
+
     async def require_client(self, client_id: str, *, field: str = "client_id") -> None:
         """Raises InvalidInput when the operator names a client that there is not."""
         async with self._database.connection() as connection:

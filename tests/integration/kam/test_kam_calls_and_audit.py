@@ -98,7 +98,7 @@ async def test_calls_are_searched_by_all_that_an_address_says(kam: GatewayUnderT
     wanted = {
         "provider": "openai",
         "model": "gpt-5-mini",
-        "client_id": "acme",
+        "client_id": "alice",
         "execution_id": "exec_1",
         "outcome": "in_doubt",
         "basis": "usage",
@@ -150,7 +150,7 @@ async def test_the_log_is_listed_by_all_that_an_address_says(kam: GatewayUnderTe
         "action": "CALL_SETTLED",
         "severity": "info",
         "actor": "key_1",
-        "client_id": "acme",
+        "client_id": "alice",
         "execution_id": "exec_1",
         "from": "2026-11-01T00:00:00.000Z",
         "to": "2026-12-01T00:00:00.000Z",

@@ -123,6 +123,31 @@ async def test_an_admin_key_cannot_act_for_a_client_that_there_is_not(kam: Gatew
         assert answer.json()["errors"][0]["field"] == "client_id"
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/kam/usage",
+        "/api/v1/ai/pipelines/budget/spend",
+        "/api/admin/usage",
+        "/api/admin/calls",
+        "/api/kam/templates",
+        "/api/kam/templates/content_granulation_course",
+        "/api/kam/pipelines",
+        "/api/kam/pipelines/content_granulation_course",
+        "/api/v1/ai/pipelines",
+        "/api/kam/requests",
+        "/api/kam/batches",
+        "/api/kam/schedules",
+    ],
+)
+async def test_an_admin_key_cannot_look_for_a_client_that_there_is_not(kam: GatewayUnderTest, path: str) -> None:
+    async with kam.client("admin") as admin:
+        refused = await admin.get(f"{path}?client_id=nobody")
+
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:aif:problem:unknown_client")
+    assert refused.json()["errors"][0]["field"] == "client_id"
+
+
 async def test_an_admin_key_lists_what_a_named_client_has(
     kam: GatewayUnderTest, alice: httpx.AsyncClient, bob: httpx.AsyncClient
 ) -> None:

@@ -58,7 +58,7 @@ def batch_routes(parts: Parts) -> Router:
     async def list_batches(
         request: CallerRequest, client_id: ListOfClient = None, cursor: Cursor = None, limit: Limit = 20
     ) -> BatchPage:
-        owner = request.auth.owner(named_client(client_id))
+        owner = await parts.identity.owner(request.auth, named_client(client_id))
         found = await desk.list_page(owner, id_cursor(cursor, "batch"), limit + 1)
         page = tuple(batch_view(item) for item in found[:limit])
         return BatchPage(batches=page, next_cursor=page[-1].batch_id if len(found) > limit else None)

@@ -68,7 +68,7 @@ def call_routes(parts: Parts) -> Router:
         query = SearchCalls(
             provider=without_nul(provider, field="provider"),
             model=without_nul(model, field="model"),
-            client_id=named_client(client_id),
+            client_id=await parts.identity.owner(request.auth, named_client(client_id)),
             execution_id=without_nul(execution_id, field="execution_id"),
             outcome=outcome,
             basis=basis,

@@ -97,7 +97,7 @@ def document_routes(parts: Parts) -> Router:
         limit: Annotated[int, QueryParameter(ge=1, le=100, description="Templates on a page")] = 20,
     ) -> TemplateList:
         after = name_cursor(cursor)
-        offered = await parts.catalogue.all(request.auth.owner(named_client(client_id)))
+        offered = await parts.catalogue.all(await parts.identity.owner(request.auth, named_client(client_id)))
         names = sorted(name for name in offered if after is None or name > after)
         page = tuple(as_offered(offered[name]) for name in names[:limit])
         return TemplateList(templates=page, next_cursor=page[-1].name if len(names) > limit else None)
@@ -108,7 +108,7 @@ def document_routes(parts: Parts) -> Router:
         summary="A template and its parameters",
     )
     async def template(request: CallerRequest, name: FromPath[str], client_id: OfClient = None) -> TemplateView:
-        return as_offered(await parts.catalogue.get(name, request.auth.owner(named_client(client_id))))
+        return as_offered(await parts.catalogue.get(name, await parts.identity.owner(request.auth, named_client(client_id))))
 
     return Router("/api/kam", route_handlers=[upload, deliverable, templates, template], tags=["documents"])
 

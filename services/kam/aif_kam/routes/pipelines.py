@@ -81,7 +81,7 @@ def pipeline_routes(parts: Parts) -> Router:
         cursor: PageCursor = None,
         limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
     ) -> PipelinesAndExecutions:
-        owner = request.auth.owner(named_client(client_id))
+        owner = await parts.identity.owner(request.auth, named_client(client_id))
         query = ListExecutions(
             client_id=owner,
             status=status,

@@ -124,7 +124,7 @@ def request_routes(parts: Parts) -> Router:
         cursor: Cursor = None,
         limit: Limit = 20,
     ) -> RequestPage:
-        owner = request.auth.owner(named_client(client_id))
+        owner = await parts.identity.owner(request.auth, named_client(client_id))
         found = await parts.tracker.list_page(owner, status, id_cursor(cursor, "req"), limit + 1)
         page = tuple(request_view(item) for item in found[:limit])
         return RequestPage(requests=page, next_cursor=page[-1].request_id if len(found) > limit else None)

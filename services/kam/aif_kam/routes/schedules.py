@@ -45,7 +45,7 @@ def schedule_routes(parts: Parts) -> Router:
     async def list_schedules(
         request: CallerRequest, client_id: ListOfClient = None, cursor: Cursor = None, limit: Limit = 20
     ) -> SchedulePage:
-        owner = request.auth.owner(named_client(client_id))
+        owner = await parts.identity.owner(request.auth, named_client(client_id))
         found = await book.list_page(owner, id_cursor(cursor, "sched"), limit + 1)
         page = tuple(schedule_view(item) for item in found[:limit])
         return SchedulePage(schedules=page, next_cursor=page[-1].schedule_id if len(found) > limit else None)

@@ -56,11 +56,9 @@ def stored_pipeline_routes(parts: Parts) -> Router:
         require_workers: RequireWorkers = True,
         client_id: OfClient = None,
     ) -> Response[bytes]:
-        owner = request.auth.owner(named_client(client_id))
+        owner = await parts.identity.owner(request.auth, named_client(client_id))
         plain_body(request)
         document = document_text(await request.body(), request.headers.get("content-type", ""))
-        if owner is not None and request.auth.client_id is None:
-            await parts.identity.require_client(owner)
         question = SavePipeline(client_id=owner, document=document, dry_run=dry_run, require_workers=require_workers)
         try:
             saved = await parts.orchestrator.save_pipeline(question)
@@ -84,7 +82,7 @@ def stored_pipeline_routes(parts: Parts) -> Router:
         cursor: PageCursor = None,
         limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
     ) -> PipelinePage:
-        owner = request.auth.owner(named_client(client_id))
+        owner = await parts.identity.owner(request.auth, named_client(client_id))
         query = ListPipelines(client_id=owner, name=name, cursor=page_cursor(cursor), limit=limit)
         return await parts.orchestrator.list_pipelines(query)
 
@@ -98,7 +96,7 @@ def stored_pipeline_routes(parts: Parts) -> Router:
     ) -> PipelineDocument:
         if re.fullmatch(NAME_PATTERN, name) is None:
             raise NotFound(f"no pipeline is named {name[:80]!r}", code="unknown_pipeline")
-        owner = request.auth.owner(named_client(client_id))
+        owner = await parts.identity.owner(request.auth, named_client(client_id))
         query = GetPipeline(client_id=owner, name=name, version=without_nul(version, field="version"))
         return await parts.orchestrator.get_pipeline(query)
 

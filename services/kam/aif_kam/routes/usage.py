@@ -43,7 +43,7 @@ def usage_routes(parts: Parts) -> Router:
         month: Annotated[str | None, QueryParameter(required=False, max_length=40, description="As 2026-11; this one")] = None,
         client_id: OfClient = None,
     ) -> MonthlyUsage:
-        owner = request.auth.owner(named_client(client_id))
+        owner = await parts.identity.owner(request.auth, named_client(client_id))
         query = MonthlyUsageQuery(client_id=owner, month=named_month(month, now=parts.clock.now()))
         return await parts.orchestrator.monthly_usage(query)
 
@@ -63,7 +63,7 @@ def usage_routes(parts: Parts) -> Router:
         limit: Limit = 100,
     ) -> UsageReport:
         asked = AskedUsage(
-            client_id=request.auth.owner(named_client(client_id)),
+            client_id=await parts.identity.owner(request.auth, named_client(client_id)),
             since=since,
             until=until,
             group_by=group_by,
@@ -115,7 +115,7 @@ def admin_usage_routes(parts: Parts) -> Router:
             execution_id=without_nul(execution_id, field="execution_id"),
         )
         asked = AskedUsage(
-            client_id=named_client(client_id),
+            client_id=await parts.identity.owner(request.auth, named_client(client_id)),
             since=since,
             until=until,
             group_by=group_by,
