@@ -48,6 +48,11 @@ class WishedExecution(Struct, frozen=True, kw_only=True):
     template_field: str = "selected_template"
     parameters_field: str = "parameters"
 
+    @property
+    def words(self) -> dict[str, str]:
+        """What the caller calls a request's fields."""
+        return {"selected_template": self.template_field, "parameters": self.parameters_field}
+
 
 class _Beginning(Struct, frozen=True, kw_only=True):
     start_at: datetime | None
@@ -156,7 +161,7 @@ class OrderDesk:
     ) -> Answer:
         """Create, choose and execute in one. Raises InvalidInput, Conflict, Unavailable, and what `alongside` raises."""
         if call is not None and (use := await self._use(call)):
-            return await self._repeat(use, call)
+            return problems.in_words(await self._repeat(use, call), execution.words)
         limit = cost_limit(execution.max_cost_usd)
         begins = _Beginning(
             start_at=start_time(execution.start_at, now=self._clock.now()),
@@ -181,8 +186,8 @@ class OrderDesk:
                 if alongside is not None:
                     await alongside(connection, submitting)
         if use is not None and call is not None:
-            return await self._repeat(use, call)
-        return await self._submissions.submit(submitting)
+            return problems.in_words(await self._repeat(use, call), execution.words)
+        return problems.in_words(await self._submissions.submit(submitting), execution.words)
 
     async def store_refused(self, wish: Wish, template: str | None, failure: KamFailure, call: KeyedCall) -> None:
         """Keep an order that was refused before it was stored, so that its sender can see why. Once per key."""

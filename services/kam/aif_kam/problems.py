@@ -13,6 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from aif_contracts.orders import FieldMistake
 from aif_kam.body_fields import wanted
@@ -29,6 +30,7 @@ from aif_kam.failures import (
     Unavailable,
     UnsupportedBody,
 )
+from aif_kam.field_words import renamed
 from aif_kam.idempotency import Answer
 from aif_kam.payloads import Problem
 from aif_runtime.failures import RuntimeFailure
@@ -120,6 +122,15 @@ def refused(failure: KamFailure, *, instance: str) -> Answer:
 
 def is_problem(answer: Answer) -> bool:
     return answer.status >= HTTPStatus.BAD_REQUEST
+
+
+def in_words(answer: Answer, words: Mapping[str, str]) -> Answer:
+    """An answer that names fields as its caller wrote them."""
+    if not is_problem(answer):
+        return answer
+    problem = msgspec.json.decode(answer.body, type=Problem)
+    said = replace(problem, errors=renamed(problem.errors, words))
+    return Answer(status=answer.status, body=msgspec.json.encode(said))
 
 
 def response_of(answer: Answer) -> Response[bytes]:

@@ -8,12 +8,14 @@ is left of its client's budget. It stays `submitting`, says so, and is asked for
 """
 
 import structlog
+from msgspec.structs import replace
 
 from aif_contracts.budgets import BUDGET_RESERVED
 from aif_contracts.money import usd_text
 from aif_contracts.orders import Accepted, Execute, Refusal
 from aif_kam import problems
 from aif_kam.failures import KamFailure, Refused, Unavailable
+from aif_kam.field_words import renamed
 from aif_kam.idempotency import Answer, KeyStore
 from aif_kam.identity import Identity
 from aif_kam.orchestrator_client import OrchestratorClient
@@ -53,7 +55,7 @@ class Submissions:
             async with self._database.connection() as connection:
                 await self._requests.release_submission(connection, request.execution_id)
             raise
-        return await self._settle(request, request.execution_id, reply)
+        return await self._settle(request, request.execution_id, _in_words_of_a_request(reply))
 
     async def resubmit(self, execution_id: str) -> Answer | None:
         """Ask again, unless somebody is asking or the answer is known already: then None. Raises Unavailable."""
@@ -131,6 +133,13 @@ class Submissions:
             await self._requests.put_off_submission(connection, execution_id, seconds, stored_problem(refused))
         _log.info("submission_waits_for_budget", request_id=request.request_id, client_id=request.client_id)
         return problems.accepted(execution_started(request, request.template_version))
+
+
+def _in_words_of_a_request(reply: Accepted | Refusal) -> Accepted | Refusal:
+    """The orchestrator names fields of its own question; a request calls its template otherwise."""
+    if isinstance(reply, Accepted):
+        return reply
+    return replace(reply, mistakes=renamed(reply.mistakes, {"template_name": "selected_template"}))
 
 
 def stored_problem(failure: KamFailure) -> StoredProblem:

@@ -1,6 +1,7 @@
 """The way of a request over HTTP, as document 000 tells it."""
 
 from decimal import Decimal
+from typing import Any
 
 import httpx
 import msgspec
@@ -11,6 +12,7 @@ from integration.kam.gateway_under_test import BEES, STRUCTURE, GatewayUnderTest
 from integration.kam.orchestrator_stand_in import TOTALS
 from support.waiting import eventually
 
+COURSE = "content_granulation_course"
 PARAMETERS = {
     "topic": "Machine Learning Fundamentals",
     "granularityLevel": 4,
@@ -231,6 +233,28 @@ async def test_a_failed_execution_tells_why(kam: GatewayUnderTest, alice: httpx.
     result = await alice.get(f"/api/kam/requests/{started['request_id']}/result")
     assert (result.status_code, result.json()["type"]) == (409, "urn:aif:problem:no_result")
     assert "no modules" in result.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "order", "fields"),
+    [
+        ("/api/v1/ai/pipelines/execute", {"pipeline_name": COURSE, "input_data": {}}, ["input_data.topic", "pipeline_name"]),
+        ("/api/kam/orders", {"selected_template": COURSE}, ["parameters.topic", "selected_template"]),
+    ],
+)
+async def test_a_refusal_names_fields_as_the_caller_wrote_them_also_when_it_is_repeated(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, path: str, order: dict[str, Any], fields: list[str]
+) -> None:
+    mistakes = tuple(FieldMistake(field=field, message="no", mend="mend it") for field in ("parameters.topic", "template_name"))
+    kam.orchestrator.refusal = Refusal(code="order_refused", message="no", mistakes=mistakes)
+
+    answers = [await alice.post(path, json=order, headers={"Idempotency-Key": "k1"}) for _ in range(2)]
+
+    for refused in answers:
+        assert (refused.status_code, refused.json()["type"]) == (422, "urn:aif:problem:order_refused")
+        assert [each["field"] for each in refused.json()["errors"]] == fields
+    [request] = (await alice.get("/api/kam/requests")).json()["requests"]
+    assert [each["field"] for each in request["problem"]["errors"]] == ["parameters.topic", "selected_template"]
 
 
 async def test_a_lost_final_event_is_made_up_for_by_reconciling(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.money import UsdText
-from aif_contracts.orders import ClientId, FieldMistake, Name, Refusal
+from aif_contracts.orders import ClientId, Name, Refusal
 from aif_contracts.simulation import SimulateExecution, Simulation
 from aif_kam import problems
 from aif_kam.failures import Refused
+from aif_kam.field_words import renamed
 from aif_kam.order_parameters import check_wishes, no_source, with_source, wrong_parameters
 from aif_kam.parts import Parts
 from aif_kam.payloads import MaxCost
@@ -57,7 +58,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
             "template_version": self.version_field,
             "parameters": self.parameters_field,
         }
-        return replace(refusal, mistakes=tuple(_renamed(mistake, words) for mistake in refusal.mistakes))
+        return replace(refusal, mistakes=renamed(refusal.mistakes, words))
 
 
 def simulation_routes(parts: Parts) -> Router:
@@ -118,11 +119,6 @@ async def _simulated(parts: Parts, wish: _Wish) -> Simulation:
         return await parts.orchestrator.simulate(question)
     except Refused as refused:
         raise Refused(wish.in_its_words(refused.refusal)) from refused
-
-
-def _renamed(mistake: FieldMistake, words: Mapping[str, str]) -> FieldMistake:
-    first, dot, rest = mistake.field.partition(".")
-    return replace(mistake, field=f"{words.get(first, first)}{dot}{rest}")
 
 
 async def _question(parts: Parts, wish: _Wish) -> SimulateExecution:
