@@ -6,9 +6,11 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from aif_contracts.orders import FieldMistake, Refusal
 from integration.kam.gateway_under_test import BEES, STRUCTURE, GatewayUnderTest
+from integration.kam.orchestrator_stand_in import COURSE as COURSE_VIEW
 from integration.kam.orchestrator_stand_in import TOTALS
 from support.waiting import eventually
 
@@ -255,6 +257,28 @@ async def test_a_refusal_names_fields_as_the_caller_wrote_them_also_when_it_is_r
         assert [each["field"] for each in refused.json()["errors"]] == fields
     [request] = (await alice.get("/api/kam/requests")).json()["requests"]
     assert [each["field"] for each in request["problem"]["errors"]] == ["parameters.topic", "selected_template"]
+
+
+async def test_a_number_arrives_as_it_was_sent_however_large(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    schema = {"type": "object", "properties": {"weight": {"type": "number"}}}
+    kam.orchestrator.library.templates.append(replace(COURSE_VIEW, name="weighed", structure_type=None, parameters=schema))
+    body = {"selected_template": "weighed", "parameters": {"weight": 1e19}}
+    schedule = {**body, "name": "bees", "cron": "0 6 * * *"}
+
+    await alice.post("/api/kam/orders", json=body)
+    await alice.post("/api/kam/batches", json={"selected_template": "weighed", "inputs": [{"weight": 1e300}]})
+    await kam.gateway.dispatch.submit_some()
+    await alice.post("/api/kam/schedules", json=schedule)
+    [row] = await kam.rows("SELECT parameters FROM schedules")
+    too_large = await alice.post("/api/kam/orders", json={**body, "parameters": {"weight": 10**19}})
+
+    sent = [order.parameters["weight"] for order in kam.orchestrator.orders.values()]
+    assert [repr(weight) for weight in (*sent, msgspec.json.decode(row["parameters"])["weight"])] == [
+        "1e+19",
+        "1e+300",
+        "1e+19",
+    ]
+    assert (too_large.status_code, too_large.json()["errors"][0]["field"]) == (422, "parameters.weight")
 
 
 async def test_a_lost_final_event_is_made_up_for_by_reconciling(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:

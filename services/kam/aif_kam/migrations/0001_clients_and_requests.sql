@@ -50,8 +50,8 @@ CREATE TABLE client_requests (
     selected_template         text,
     template_confidence_score double precision CHECK (template_confidence_score BETWEEN 0 AND 1),
     template_version          text,
-    -- As sent to the orchestrator: defaults filled in, the source as a blob reference.
-    parameters                jsonb NOT NULL DEFAULT '{}',
+    -- As sent to the orchestrator: defaults filled in, the source as a blob reference. Not jsonb, which makes a whole number of 1e19.
+    parameters                json NOT NULL DEFAULT '{}',
     parameters_digest         text,
     execution_id              text UNIQUE,
     progress_percent          integer NOT NULL DEFAULT 0 CHECK (progress_percent BETWEEN 0 AND 100),

@@ -4,7 +4,7 @@ CREATE TABLE schedules (
     name              text NOT NULL,
     selected_template text NOT NULL,
     -- As the client wrote them, but a source's text is the id of a stored source by now. Checked anew whenever it is due.
-    parameters        jsonb NOT NULL,
+    parameters        json NOT NULL,
     cron              text NOT NULL,
     timezone          text NOT NULL,
     urgency_level     text NOT NULL CHECK (urgency_level IN ('low', 'normal', 'high', 'critical')),

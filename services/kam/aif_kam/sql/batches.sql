@@ -11,7 +11,7 @@ INSERT INTO client_requests (request_id, execution_id, parameters, parameters_di
 SELECT item.request_id, item.execution_id, item.parameters, item.digest, item.ordinality - 1, b.client_id, 'batch',
        'pipeline_execution', b.message, b.urgency_level, b.workspace_id, 'submitting', b.selected_template, b.start_at,
        b.max_cost_usd, b.batch_id
-FROM batches b, unnest($2::text[], $3::text[], $4::jsonb[], $5::text[]) WITH ORDINALITY
+FROM batches b, unnest($2::text[], $3::text[], $4::json[], $5::text[]) WITH ORDINALITY
      AS item(request_id, execution_id, parameters, digest, ordinality)
 WHERE b.batch_id = $1;
 
