@@ -34,6 +34,8 @@ class SubmittedOrder(Struct, frozen=True, kw_only=True):
     """Not before this time, RFC 3339 with an offset, at most a year ahead; None for at once."""
     max_cost_usd: UsdText | None = None
     """What the execution may spend at AI providers; None for the operator's limit, which is also the highest."""
+    template_version: Annotated[str, Meta(max_length=64)] | None = None
+    """None for the newest."""
 
 
 class Execute(Struct, frozen=True, kw_only=True):

@@ -517,6 +517,7 @@ SAMPLES: tuple[Struct, ...] = (
         workspace_id="ws_1",
         start_at="2026-05-02T06:00:00+02:00",
         max_cost_usd="0.75",
+        template_version="1.0.0",
     ),
     orders.Execute(
         execution_id="exec_1",

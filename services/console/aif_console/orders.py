@@ -50,6 +50,8 @@ class OrderWish(Struct, frozen=True, kw_only=True):
     """RFC 3339; None for at once."""
     max_cost_usd: UsdText | None = None
     """None for the operator's limit."""
+    version: str | None = None
+    """None for the newest of the template."""
 
     @property
     def kind(self) -> str:
@@ -116,6 +118,7 @@ async def run_order(wish: OrderWish, reach: Reach, output: Output, *, watch: boo
             urgency=wish.urgency,
             start_at=wish.start_at,
             max_cost_usd=wish.max_cost_usd,
+            version=wish.version,
         )
         _say(output, f"{ordered.request_id} ordered, execution {ordered.execution_id}")
         if wish.start_at is not None:

@@ -102,6 +102,7 @@ class BusOrders:
             parameters=order.parameters,
             start_at=order.start_at,
             max_cost_usd=order.max_cost_usd,
+            template_version=order.template_version,
             template_field="template",
         )
         call = _call(client_id, delivery, order.idempotency_key)

@@ -44,21 +44,29 @@ class WishedExecution(Struct, frozen=True, kw_only=True):
     start_at: str | None = None
     """As the client wrote it."""
     max_cost_usd: UsdText | None = None
+    template_version: str | None = None
+    """None for the newest."""
     template_confidence_score: float | None = None
     template_field: str = "selected_template"
     parameters_field: str = "parameters"
+    version_field: str = "template_version"
 
     @property
     def words(self) -> dict[str, str]:
         """What the caller calls a request's fields."""
-        return {"selected_template": self.template_field, "parameters": self.parameters_field}
+        return {
+            "selected_template": self.template_field,
+            "template_version": self.version_field,
+            "parameters": self.parameters_field,
+        }
 
 
 class _Beginning(Struct, frozen=True, kw_only=True):
     start_at: datetime | None
     max_cost_usd: Decimal | None
+    template_version: str | None
     given_digest: str
-    """Of parameters, time and limit as the client wrote them."""
+    """Of parameters, time, limit and version as the client wrote them."""
 
 
 Alongside = Callable[[Connection, ClientRequest], Awaitable[None]]
@@ -127,8 +135,9 @@ class OrderDesk:
         *,
         start_at: str | None = None,
         max_cost_usd: UsdText | None = None,
+        template_version: str | None = None,
     ) -> Answer:
-        """Begin the execution of a request; again with the same parameters, time and limit, it is the same execution.
+        """Begin the execution of a request; again with the same parameters, time, limit and version, it is the same execution.
 
         Raises NotFound, InvalidInput, Conflict, Unavailable.
         """
@@ -139,13 +148,23 @@ class OrderDesk:
         if request is None:
             raise _no_request(request_id)
         limit = cost_limit(max_cost_usd)
-        digest = digest_of(given, start_at, limit)
+        digest = digest_of(given, start_at, limit, template_version)
         if request.execution_id is not None and request.parameters_digest == digest:
             return await self._again(request.execution_id)
         template = _executable(request)
-        begins = _Beginning(start_at=start_time(start_at, now=self._clock.now()), max_cost_usd=limit, given_digest=digest)
+        begins = _Beginning(
+            start_at=start_time(start_at, now=self._clock.now()),
+            max_cost_usd=limit,
+            template_version=template_version,
+            given_digest=digest,
+        )
         prepared = await self._parameters.prepare(
-            request.client_id, template, given, template_field="selected_template", field="parameters"
+            request.client_id,
+            template,
+            given,
+            template_field="selected_template",
+            field="parameters",
+            version=template_version,
         )
         use = None
         async with self._database.transaction() as connection:
@@ -166,7 +185,8 @@ class OrderDesk:
         begins = _Beginning(
             start_at=start_time(execution.start_at, now=self._clock.now()),
             max_cost_usd=limit,
-            given_digest=digest_of(execution.parameters, execution.start_at, limit),
+            template_version=execution.template_version,
+            given_digest=digest_of(execution.parameters, execution.start_at, limit, execution.template_version),
         )
         prepared = await self._parameters.prepare(
             wish.client_id,
@@ -174,6 +194,8 @@ class OrderDesk:
             execution.parameters,
             template_field=execution.template_field,
             field=execution.parameters_field,
+            version=execution.template_version,
+            version_field=execution.version_field,
         )
         use = None
         async with self._database.transaction() as connection:
@@ -233,6 +255,7 @@ class OrderDesk:
             parameters_digest=begins.given_digest,
             start_at=begins.start_at,
             max_cost_usd=begins.max_cost_usd,
+            template_version=begins.template_version,
         )
         if submitting is None or submitting.execution_id is None:
             raise _already_executed(request_id)

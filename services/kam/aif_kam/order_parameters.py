@@ -71,13 +71,23 @@ class OrderParameters:
         self._intake = intake
 
     async def prepare(
-        self, client_id: str, template_name: str, given: Mapping[str, Any], *, template_field: str, field: str
+        self,
+        client_id: str,
+        template_name: str,
+        given: Mapping[str, Any],
+        *,
+        template_field: str,
+        field: str,
+        version: str | None = None,
+        version_field: str = "template_version",
     ) -> PreparedOrder:
-        """Check and complete an order's parameters. `template_field` and `field` are what the caller calls them.
+        """Check and complete an order's parameters. The names that end in `field` are what the caller calls them.
 
         Raises InvalidInput with all mistakes, Unavailable.
         """
-        template = await self._catalogue.chosen(template_name, client_id, field=template_field)
+        template = await self._catalogue.chosen(
+            template_name, client_id, field=template_field, version=version, version_field=version_field
+        )
         wishes = check_wishes(template, given, field)
         mistakes, blob = wishes.mistakes, None
         if wishes.source_id is not None and not mistakes:
@@ -151,12 +161,19 @@ def as_offered(template: TemplateView) -> TemplateView:
     return msgspec.structs.replace(template, parameters={**template.parameters, "properties": offered})
 
 
-def digest_of(given: Mapping[str, Any], start_at: str | None = None, max_cost_usd: Decimal | None = None) -> str:
+def digest_of(
+    given: Mapping[str, Any],
+    start_at: str | None = None,
+    max_cost_usd: Decimal | None = None,
+    version: str | None = None,
+) -> str:
     """Of an order as the client wrote it: the same one is the same execution."""
     content = msgspec.json.encode(given, order="deterministic") + (start_at or "").encode()
     if max_cost_usd is not None:
         # Behind a character that no time can hold.
         content += b"\x00" + usd_text(max_cost_usd).encode()
+    if version is not None:
+        content += b"\x00v" + version.encode()
     return hashlib.sha256(content).hexdigest()
 
 

@@ -16,6 +16,7 @@ RequestType = Literal["pipeline_execution"]
 Message = Annotated[str, Meta(max_length=4000)]
 Confidence = Annotated[float, Meta(ge=0, le=1)]
 StartAt = Annotated[str, Meta(max_length=40, description="Not before this time: RFC 3339 with an offset, a year ahead at most")]
+Version = Annotated[str, Meta(max_length=64, description="The newest when left out")]
 MaxCost = Annotated[
     UsdText,
     Meta(
@@ -47,6 +48,7 @@ class ExecuteRequest(Struct, frozen=True, kw_only=True):
     """As the template's schema says. `source` is the id of an uploaded document, `source_text` a document itself."""
     start_at: StartAt | None = None
     max_cost_usd: MaxCost | None = None
+    template_version: Version | None = None
 
 
 class PlaceOrder(Struct, frozen=True, kw_only=True):
@@ -62,6 +64,7 @@ class PlaceOrder(Struct, frozen=True, kw_only=True):
     workspace_id: ClientId | None = None
     start_at: StartAt | None = None
     max_cost_usd: MaxCost | None = None
+    template_version: Version | None = None
 
 
 class ExecutePipeline(Struct, frozen=True, kw_only=True):
@@ -73,6 +76,7 @@ class ExecutePipeline(Struct, frozen=True, kw_only=True):
     workspace_id: ClientId | None = None
     start_at: StartAt | None = None
     max_cost_usd: MaxCost | None = None
+    pipeline_version: Version | None = None
 
 
 class ExecutionStarted(Struct, frozen=True, kw_only=True):

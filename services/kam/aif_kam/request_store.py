@@ -202,8 +202,9 @@ class RequestStore:
         parameters_digest: str,
         start_at: datetime | None,
         max_cost_usd: Decimal | None,
+        template_version: str | None,
     ) -> ClientRequest | None:
-        """None when the request was executed before."""
+        """None when the request was executed before. Without a version it is the newest, known with the answer."""
         row = await connection.fetchrow(
             self._sql["mark_submitting"],
             request_id,
@@ -213,6 +214,7 @@ class RequestStore:
             parameters_digest,
             start_at,
             max_cost_usd,
+            template_version,
         )
         return _request_or_none(row)
 

@@ -99,6 +99,7 @@ class Submissions:
             execution_id=request.execution_id,
             client_id=request.client_id,
             template_name=request.selected_template,
+            template_version=request.template_version,
             parameters=request.parameters,
             priority=request.urgency_level,
             request_id=request.request_id,

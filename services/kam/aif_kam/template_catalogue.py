@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from aif_contracts.orders import FieldMistake, ListTemplates, TemplateView
-from aif_kam.failures import InvalidInput, NotFound, Unavailable
+from aif_contracts.pipelines import GetPipeline
+from aif_kam.failures import InvalidInput, NotFound, Refused, Unavailable, invalid
 from aif_kam.orchestrator_client import OrchestratorClient
 from aif_runtime.clock import Clock
 
@@ -45,11 +46,17 @@ class TemplateCatalogue:
             raise NotFound(f"no template is named {name!r}", code="unknown_template")
         return found
 
-    async def chosen(self, name: str, client_id: str, *, field: str) -> TemplateView:
-        """The template that a field of a client's order names. Raises InvalidInput with what there is."""
+    async def chosen(
+        self, name: str, client_id: str, *, field: str, version: str | None = None, version_field: str = "template_version"
+    ) -> TemplateView:
+        """The template that fields of a client's order name, in its newest version unless they say which.
+
+        Raises InvalidInput with what there is, Unavailable.
+        """
         templates = await self._offered(name, client_id)
         if name in templates:
-            return templates[name]
+            newest = templates[name]
+            return newest if version in (None, newest.version) else await self._older(newest, client_id, version, version_field)
         near = difflib.get_close_matches(name, templates, 1)
         mend = f"did you mean {near[0]}?" if near else "choose one of: " + ", ".join(sorted(templates))
         message = f"no template is named {name!r}"
@@ -61,6 +68,25 @@ class TemplateCatalogue:
             self._changed_at = self._clock.monotonic()
         else:
             self._offer(client_id).changed_at = self._clock.monotonic()
+
+    async def _older(self, newest: TemplateView, client_id: str, version: str, field: str) -> TemplateView:
+        try:
+            found = await self._orchestrator.get_pipeline(GetPipeline(client_id=client_id, name=newest.name, version=version))
+        except Refused as refused:
+            message = f"there is no version {version[:64]!r} of {newest.name}"
+            mend = f"leave it out for {newest.version}, or see /api/kam/pipelines?name={newest.name} for the others"
+            raise invalid(field, message, mend, code="unknown_template") from refused
+        view = found.pipeline
+        return TemplateView(
+            name=view.name,
+            version=view.version,
+            title=view.title,
+            description=view.description,
+            structure_type=found.document.get("structure_type"),
+            parameters=found.document["parameters"],
+            stages=view.stages,
+            owner=view.owner,
+        )
 
     async def _offered(self, name: str, client_id: str | None) -> Mapping[str, TemplateView]:
         templates = await self.all(client_id)

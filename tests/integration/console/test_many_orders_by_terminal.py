@@ -141,6 +141,14 @@ def test_a_delayed_order_is_not_watched_and_says_when_it_starts(aif: Terminal) -
     assert aif.gateway.last("POST /api/kam/orders").json["start_at"] == "2126-05-01T09:00:00.000Z"
 
 
+def test_an_order_says_in_which_version_of_its_template(aif: Terminal) -> None:
+    aif("order", "--pipeline", "bees", "--version", "1.0.0", "--no-watch")
+    assert aif.gateway.last("POST /api/kam/orders").json["template_version"] == "1.0.0"
+
+    aif("order", "--pipeline", "bees", "--no-watch")
+    assert "template_version" not in aif.gateway.last("POST /api/kam/orders").json
+
+
 def test_an_order_a_batch_and_a_schedule_say_what_an_execution_may_spend(aif: Terminal, folder: Path) -> None:
     (folder / "in.jsonl").write_text("{}")
     aif.gateway.answers_with("POST /api/kam/batches", batch(submitting=3), status=202)

@@ -224,14 +224,14 @@ async def test_a_bad_address_is_answered_with_a_problem(
     assert refused.headers["x-content-type-options"] == "nosniff"
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("query", ["analysis_period=soon", "analysis_period=1000d", "worker_name=%00"])
 async def test_insights_of_no_period_or_worker_are_refused(kam: GatewayUnderTest, query: str) -> None:
     async with kam.client("admin") as admin:
         refused = await admin.get(f"/worker-insights?{query}")
 
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, query.partition("=")[0])
-=======
+
+
 @pytest.mark.parametrize(
     ("method", "path", "field", "mend"),
     [
@@ -260,7 +260,6 @@ async def test_a_key_is_asked_for_before_the_parameters_of_an_address(kam: Gatew
         refused = await nobody.get("/api/kam/requests?statsu=failed")
 
     assert refused.status_code == 401
->>>>>>> 7e2de5f (A parameter that an address does not have is refused by name: a misspelt dry_run stored, a misspelt filter listed everything)
 
 
 @pytest.mark.parametrize("key", ["", "with space", "x" * 201, "é"])

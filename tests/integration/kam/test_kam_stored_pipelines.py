@@ -53,6 +53,37 @@ async def test_the_same_document_again_is_harmless_and_another_under_its_version
     assert "raise the version" in other.json()["detail"]
 
 
+async def test_an_order_says_in_which_version_of_its_template_and_its_parameters_are_checked_as_that_version_says(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    schema = {"type": "object", "properties": {"hives": {"type": "integer"}}, "additionalProperties": False}
+    await alice.post(PIPELINES, json=document(parameters=schema))
+    await alice.post(PIPELINES, json=document(version="2.0.0"))
+    chosen = (await alice.post("/api/kam/requests", json={})).json()["request_id"]
+    await alice.put(f"/api/kam/requests/{chosen}", json={"selected_template": "bee_course"})
+    older, newest = {"hives": 3}, {"topic": "bees"}
+    step, whole, other = f"/api/kam/requests/{chosen}/execute", "/api/kam/orders", "/api/v1/ai/pipelines/execute"
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        (step, {"parameters": older, "template_version": "1.0.0"}),
+        (whole, {"selected_template": "bee_course", "parameters": older, "template_version": "1.0.0"}),
+        (whole, {"selected_template": "bee_course", "parameters": newest, "template_version": "2.0.0"}),
+        (whole, {"selected_template": "bee_course", "parameters": newest}),
+        (other, {"pipeline_name": "bee_course", "input_data": older, "pipeline_version": "1.0.0"}),
+    ]
+
+    answers = [await alice.post(path, json=body) for path, body in bodies]
+    wrong = await alice.post(whole, json={"selected_template": "bee_course", "template_version": "3.0.0"})
+    misfit = await alice.post(other, json={"pipeline_name": "bee_course", "input_data": newest, "pipeline_version": "1.0.0"})
+
+    assert [answer.status_code for answer in answers] == [202] * 5
+    asked_for = [order.template_version for order in kam.orchestrator.orders.values()]
+    assert asked_for == ["1.0.0", "1.0.0", "2.0.0", None, "1.0.0"]
+    assert [(each.status_code, each.json()["errors"][0]["field"]) for each in (wrong, misfit)] == [
+        (422, "template_version"),
+        (422, "input_data.topic"),
+    ]
+
+
 async def test_templates_are_listed_page_by_page(alice: httpx.AsyncClient) -> None:
     for name in ("zebra", "ants", "bees"):
         await alice.post(PIPELINES, json=document(name=name))

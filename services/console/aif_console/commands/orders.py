@@ -21,6 +21,7 @@ _OUT = click.option("--out", type=click.Path(dir_okay=False), help="Save the del
 @URGENCY
 @AT
 @MAX_COST
+@click.option("--version", help="Another version of the template than the newest.")
 @click.option(
     "--watch/--no-watch", default=None, help="Follow it to the end and print what came out; so it is unless --at is given."
 )
@@ -38,6 +39,7 @@ def order(
     urgency: str,
     at: str | None,
     max_cost: str | None,
+    version: str | None,
     watch: bool | None,
     out: str | None,
     as_json: bool,
@@ -61,6 +63,7 @@ def order(
         urgency=urgency,
         start_at=coming_moment(at, "--at", SystemClock().now()),
         max_cost_usd=cost_limit(max_cost, "--max-cost"),
+        version=version,
     )
     finish(run_order(wish, where.reach(), output_of(as_json, out), watch=at is None if watch is None else watch))
 

@@ -91,6 +91,7 @@ class Gateway:
         urgency: str = "normal",
         start_at: str | None = None,
         max_cost_usd: UsdText | None = None,
+        version: str | None = None,
     ) -> OrderAnswer:
         """One execution, however often it has to be sent."""
         body: dict[str, Any] = {
@@ -103,6 +104,8 @@ class Gateway:
             body["start_at"] = start_at
         if max_cost_usd is not None:
             body["max_cost_usd"] = max_cost_usd
+        if version is not None:
+            body["template_version"] = version
         return await self.ask(
             "POST",
             "/api/kam/orders",

@@ -58,8 +58,10 @@ def pipeline_routes(parts: Parts) -> Router:
             parameters=data.input_data,
             start_at=data.start_at,
             max_cost_usd=data.max_cost_usd,
+            template_version=data.pipeline_version,
             template_field="pipeline_name",
             parameters_field="input_data",
+            version_field="pipeline_version",
         )
         call = keyed(request, wish.client_id, idempotency_key, await request.body())
         return problems.response_of(await parts.desk.order(wish, execution, call))

@@ -90,6 +90,7 @@ def request_routes(parts: Parts) -> Router:
             call,
             start_at=data.start_at,
             max_cost_usd=data.max_cost_usd,
+            template_version=data.template_version,
         )
         return problems.response_of(answer)
 
@@ -111,6 +112,7 @@ def request_routes(parts: Parts) -> Router:
             parameters=data.parameters,
             start_at=data.start_at,
             max_cost_usd=data.max_cost_usd,
+            template_version=data.template_version,
             template_confidence_score=data.template_confidence_score,
         )
         call = keyed(request, wish.client_id, idempotency_key, await request.body())

@@ -1,12 +1,12 @@
 """What an order would cost and how long it would take, before it is placed."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Router, post
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from aif_contracts.blobs import BlobRef, StorageType
@@ -18,10 +18,8 @@ from aif_kam.failures import Refused
 from aif_kam.field_words import renamed
 from aif_kam.order_parameters import check_wishes, no_source, with_source, wrong_parameters
 from aif_kam.parts import Parts
-from aif_kam.payloads import MaxCost
+from aif_kam.payloads import MaxCost, Version
 from aif_kam.routes.calling import CallerRequest, StrictJson
-
-Version = Annotated[str, Meta(max_length=64, description="The newest when left out")]
 
 
 class SimulateTemplate(Struct, frozen=True, kw_only=True):
@@ -123,7 +121,9 @@ async def _simulated(parts: Parts, wish: _Wish) -> Simulation:
 
 async def _question(parts: Parts, wish: _Wish) -> SimulateExecution:
     """Checked as an order is; of a text in it only the length is told, and nothing kept. Raises InvalidInput, Unavailable."""
-    template = await parts.catalogue.chosen(wish.template, wish.client_id, field=wish.template_field)
+    template = await parts.catalogue.chosen(
+        wish.template, wish.client_id, field=wish.template_field, version=wish.version, version_field=wish.version_field
+    )
     wishes = check_wishes(template, wish.parameters, wish.parameters_field)
     mistakes, blob = wishes.mistakes, None
     if wishes.source_id is not None and not mistakes:

@@ -34,7 +34,7 @@ RETURNING *;
 -- The execution's id is stored before anybody asks for it, so a lost answer is asked for again under the same id.
 UPDATE client_requests
 SET status = 'submitting', selected_template = $2, execution_id = $3, parameters = $4, parameters_digest = $5, start_at = $6,
-    max_cost_usd = $7, problem = NULL, asked_at = now(), updated_at = now()
+    max_cost_usd = $7, template_version = $8, problem = NULL, asked_at = now(), updated_at = now()
 WHERE request_id = $1 AND status IN ('created', 'template_selected')
 RETURNING *;
 
@@ -76,6 +76,7 @@ UPDATE client_requests
 SET status = CASE origin WHEN 'request' THEN 'template_selected' ELSE 'refused' END,
     execution_id = CASE origin WHEN 'request' THEN NULL ELSE execution_id END,
     completed_at = CASE origin WHEN 'request' THEN NULL ELSE now() END,
+    template_version = CASE origin WHEN 'request' THEN NULL ELSE template_version END,
     problem = $2, asked_at = NULL, wait_until = NULL, updated_at = now()
 WHERE execution_id = $1 AND status = 'submitting';
 
