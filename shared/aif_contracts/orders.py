@@ -284,6 +284,8 @@ class TemplateList(Struct, frozen=True, kw_only=True):
     templates: tuple[TemplateView, ...]
     next_cursor: str | None = None
     """None on the last page."""
+    max_cost_usd: UsdText | None = None
+    """The operator's limit: no order may name more for its execution."""
 
 
 class FieldMistake(Struct, frozen=True, kw_only=True):

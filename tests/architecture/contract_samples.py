@@ -560,7 +560,7 @@ SAMPLES: tuple[Struct, ...] = (
     orders.EventPage(events=(EVENT,), is_final=True),
     orders.ListTemplates(client_id="acme", cursor="course", limit=50),
     TEMPLATE_VIEW,
-    orders.TemplateList(templates=(TEMPLATE_VIEW,), next_cursor="course"),
+    orders.TemplateList(templates=(TEMPLATE_VIEW,), next_cursor="course", max_cost_usd="25"),
     MISTAKE,
     orders.Refusal(code="invalid_parameters", message="one parameter is wrong", mistakes=(MISTAKE,), retry_after_ms=2000),
     orders.Accepted(execution_id="exec_1", template_version="1", status=ExecutionStatus.RUNNING),

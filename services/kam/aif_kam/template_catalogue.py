@@ -4,7 +4,9 @@ import asyncio
 import difflib
 from collections import OrderedDict
 from collections.abc import Mapping
+from decimal import Decimal
 
+from aif_contracts.money import usd
 from aif_contracts.orders import FieldMistake, ListTemplates, TemplateView
 from aif_contracts.pipelines import GetPipeline
 from aif_kam.failures import InvalidInput, NotFound, Refused, Unavailable, invalid
@@ -62,6 +64,11 @@ class TemplateCatalogue:
         message = f"no template is named {name!r}"
         raise InvalidInput(message, code="unknown_template", mistakes=(FieldMistake(field=field, message=message, mend=mend),))
 
+    async def highest_limit(self, client_id: str) -> Decimal | None:
+        """What one execution may spend at most, in US dollars; None while nobody has said. Raises Unavailable."""
+        await self.all(client_id)
+        return self._offer(client_id).highest_limit
+
     def forget(self, client_id: str | None) -> None:
         """A client's own templates have changed; for None the factory's, which everybody is offered."""
         if client_id is None:
@@ -106,7 +113,7 @@ class TemplateCatalogue:
     async def _fetched(self, client_id: str | None, offer: "_Offer") -> Mapping[str, TemplateView]:
         asked_at = self._clock.monotonic()
         try:
-            templates = await self._every_page(client_id)
+            templates = await self._every_page(client_id, offer)
         except Unavailable:
             if offer.templates is None:
                 raise
@@ -115,9 +122,10 @@ class TemplateCatalogue:
         own_last = sorted(templates, key=lambda template: template.owner is not None)
         return {template.name: template for template in own_last}
 
-    async def _every_page(self, client_id: str | None) -> list[TemplateView]:
+    async def _every_page(self, client_id: str | None, offer: "_Offer") -> list[TemplateView]:
         """One answer cannot hold however many there are."""
         page = await self._orchestrator.templates(ListTemplates(client_id=client_id))
+        offer.highest_limit = None if page.max_cost_usd is None else usd(page.max_cost_usd)
         found = list(page.templates)
         while page.next_cursor is not None:
             page = await self._orchestrator.templates(ListTemplates(client_id=client_id, cursor=page.next_cursor))
@@ -130,6 +138,7 @@ class _Offer:
 
     def __init__(self) -> None:
         self.templates: Mapping[str, TemplateView] | None = None
+        self.highest_limit: Decimal | None = None
         self.fetched_at = float("-inf")
         self.changed_at = float("-inf")
         self.fetching = asyncio.Lock()

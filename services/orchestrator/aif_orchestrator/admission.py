@@ -33,6 +33,11 @@ class Admission:
         self._max_execution_cost_usd = max_execution_cost_usd
         self._clock = clock
 
+    @property
+    def max_execution_cost_usd(self) -> UsdText:
+        """The operator's limit."""
+        return self._max_execution_cost_usd
+
     async def admit(self, order: Execute) -> Admitted | Refusal:
         """The order as it will run, its template version fixed and its defaults filled in, or why it will not.
 

@@ -185,7 +185,11 @@ class Answers:
     async def _templates(self, request: ListTemplates, question: Question) -> TemplateList:
         offered = self._plans.templates(request.client_id, after=request.cursor)
         page = fitting(offered[: request.limit])
-        return TemplateList(templates=page, next_cursor=page[-1].name if len(page) < len(offered) else None)
+        return TemplateList(
+            templates=page,
+            next_cursor=page[-1].name if len(page) < len(offered) else None,
+            max_cost_usd=self._admission.max_execution_cost_usd,
+        )
 
     async def _claim(self, question: Question) -> bytes:
         request = decode(_CLAIM, question.payload)

@@ -68,7 +68,8 @@ class LibraryStandIn:
         offered = sorted((each for each in self.templates if each.owner in (None, query.client_id)), key=lambda each: each.name)
         behind = [each for each in offered if query.cursor is None or each.name > query.cursor]
         page = tuple(behind[: query.limit])
-        return TemplateList(templates=page, next_cursor=page[-1].name if len(behind) > len(page) else None)
+        cursor = page[-1].name if len(behind) > len(page) else None
+        return TemplateList(templates=page, next_cursor=cursor, max_cost_usd="25")
 
     async def list_workers(self, _payload: bytes) -> WorkerList:
         return WorkerList(workers=tuple(self.workers))

@@ -99,6 +99,26 @@ async def test_a_limit_above_the_operators_is_refused_by_name_and_can_be_mended(
     assert limits_asked_for(kam) == ["25"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/kam/schedules", {"name": "bees", "cron": "0 6 * * *", "parameters": {"topic": "bees"}}),
+        ("/api/kam/batches", {"inputs": [{"topic": "bees"}]}),
+    ],
+)
+async def test_a_limit_of_orders_to_come_is_refused_when_it_is_given(
+    alice: httpx.AsyncClient, path: str, body: dict[str, Any]
+) -> None:
+    wish = {**body, "selected_template": "content_granulation_course"}
+
+    refused = await alice.post(path, json={**wish, "max_cost_usd": "25.01"})
+    taken = await alice.post(path, json={**wish, "max_cost_usd": "25"})
+
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:aif:problem:limit_not_allowed")
+    assert [each["field"] for each in refused.json()["errors"]] == ["max_cost_usd"]
+    assert taken.status_code in (201, 202)
+
+
 async def test_a_lost_answer_is_asked_for_again_with_the_same_limit(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     await alice.get("/api/kam/templates")
     kam.orchestrator.is_away = True

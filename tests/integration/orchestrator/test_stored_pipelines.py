@@ -329,6 +329,13 @@ async def test_templates_that_no_message_can_hold_come_in_pages(rig: Rig) -> Non
         assert third.next_cursor is None
 
 
+async def test_who_asks_what_can_be_ordered_is_told_for_how_much_at_most(rig: Rig) -> None:
+    async with rig.orchestrator():
+        page = await rig.acme.template_page()
+
+        assert page.max_cost_usd == "25"
+
+
 async def test_a_pipeline_comes_back_complete_and_foreign_ones_are_unknown(rig: Rig) -> None:
     async with rig.orchestrator():
         await rig.acme.saves(TEA)

@@ -14,13 +14,14 @@ from aif_kam import problems
 from aif_kam.batches.inputs import BatchInputs, PreparedInputs
 from aif_kam.batches.payloads import BatchWish, batch_view
 from aif_kam.batches.store import Batch, BatchStore, NewBatch, NewItem
-from aif_kam.cost_limits import cost_limit
+from aif_kam.cost_limits import cost_limit, require_allowed
 from aif_kam.failures import NotFound
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
 from aif_kam.order_parameters import digest_of
 from aif_kam.request_store import ClientRequest, RequestStatus
 from aif_kam.source_intake import SourceIntake
 from aif_kam.start_times import start_time
+from aif_kam.template_catalogue import TemplateCatalogue
 from aif_runtime.clock import Clock
 from aif_runtime.postgres import Connection, Database
 
@@ -33,6 +34,7 @@ class BatchDesk:
         batches: BatchStore,
         keys: KeyStore,
         inputs: BatchInputs,
+        catalogue: TemplateCatalogue,
         intake: SourceIntake,
         work: asyncio.Event,
         clock: Clock,
@@ -43,6 +45,7 @@ class BatchDesk:
         self._batches = batches
         self._keys = keys
         self._inputs = inputs
+        self._catalogue = catalogue
         self._intake = intake
         self._work = work
         self._clock = clock
@@ -54,6 +57,7 @@ class BatchDesk:
             return earlier
         start_at = start_time(wish.start_at, now=self._clock.now())
         limit = cost_limit(wish.max_cost_usd)
+        require_allowed(limit, highest=await self._catalogue.highest_limit(client_id))
         prepared = await self._inputs.prepare(client_id, wish.selected_template, wish.parameters, wish.inputs)
         new = NewBatch(
             batch_id=self._new_id("batch"),

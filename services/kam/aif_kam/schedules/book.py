@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
 from aif_kam import problems
-from aif_kam.cost_limits import cost_limit
+from aif_kam.cost_limits import cost_limit, require_allowed
 from aif_kam.failures import InvalidInput, NotFound
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
 from aif_kam.order_parameters import SOURCE, SOURCE_TEXT, OrderParameters
@@ -20,6 +20,7 @@ from aif_kam.schedules.payloads import ScheduleWish, schedule_view
 from aif_kam.schedules.store import Schedule, ScheduledOrder, ScheduleStore
 from aif_kam.source_intake import SourceIntake
 from aif_kam.source_store import NewSource
+from aif_kam.template_catalogue import TemplateCatalogue
 from aif_runtime.clock import Clock
 from aif_runtime.postgres import Connection, Database
 
@@ -37,6 +38,7 @@ class ScheduleBook:
         schedules: ScheduleStore,
         keys: KeyStore,
         parameters: OrderParameters,
+        catalogue: TemplateCatalogue,
         intake: SourceIntake,
         clock: Clock,
         new_id: Callable[[str], str],
@@ -45,6 +47,7 @@ class ScheduleBook:
         self._schedules = schedules
         self._keys = keys
         self._parameters = parameters
+        self._catalogue = catalogue
         self._intake = intake
         self._clock = clock
         self._new_id = new_id
@@ -114,6 +117,7 @@ class ScheduleBook:
     async def _prepared(self, client_id: str, wish: ScheduleWish) -> _Prepared:
         rhythm = checked_rhythm(wish.cron, wish.timezone, now=self._clock.now())
         limit = cost_limit(wish.max_cost_usd)
+        require_allowed(limit, highest=await self._catalogue.highest_limit(client_id))
         checked = await self._parameters.prepare(
             client_id, wish.selected_template, wish.parameters, template_field="selected_template", field="parameters"
         )
