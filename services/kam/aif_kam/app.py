@@ -71,6 +71,7 @@ def create_app(parts: Parts) -> AsgiApp:
             account_routes(parts),
         ],
         guards=[key_guard(parts.identity)],
+        before_request=refuse_unknown_parameters,
     )
     app = Litestar.from_config(
         AppConfig(
@@ -81,7 +82,6 @@ def create_app(parts: Parts) -> AsgiApp:
                 HTTPException: problems.on_http_exception,
                 Exception: problems.on_bug,
             },
-            before_request=refuse_unknown_parameters,
             openapi_config=_description(parts.version),
             request_max_body_size=MAX_JSON_BYTES,
             debug=False,

@@ -1,6 +1,7 @@
-"""Parameters of an address: one that the address does not have is refused, for all routes at once.
+"""Parameters of an address: one that the address does not have is refused, for all routes that need a key at once.
 
-Ignored, a misspelt `dry_run` would store, and a misspelt filter would list everything.
+Ignored, a misspelt `dry_run` would store, and a misspelt filter would list everything. What needs no key takes any: machines
+ask there, and add parameters of their own.
 """
 
 from collections.abc import Iterable, Sequence
