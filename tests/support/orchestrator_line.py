@@ -169,7 +169,7 @@ class Client:
 
 
 class HandWorker:
-    """A worker named `maker` whose every move a test makes."""
+    """A worker whose every move a test makes. It is registered as `maker`, and reports as whoever a packet is for."""
 
     def __init__(self, bus: Bus, *, paid: bool = True, instance_id: str = "worker_a") -> None:
         self._bus = bus
@@ -238,7 +238,7 @@ class HandWorker:
             execution_id=packet.execution_id,
             stage_id=packet.stage_id,
             attempt=attempt,
-            worker_name="maker",
+            worker_name=packet.worker_name,
             instance_id=self._instance_id,
             percent=percent,
         )
@@ -259,7 +259,7 @@ class HandWorker:
             execution_id=packet.execution_id,
             stage_id=packet.stage_id,
             attempt=attempt,
-            worker_name="maker",
+            worker_name=packet.worker_name,
             instance_id=self._instance_id,
             output=output or inline_ref(value),
             metrics=Metrics(processing_time_ms=7, cost_usd=cost_usd),
@@ -275,7 +275,7 @@ class HandWorker:
                 execution_id=packet.execution_id,
                 stage_id=packet.stage_id,
                 attempt=attempt,
-                worker_name="maker",
+                worker_name=packet.worker_name,
                 instance_id=self._instance_id,
                 code=code,
                 message="it did not work",
