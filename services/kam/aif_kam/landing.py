@@ -40,7 +40,7 @@ _KEYED = (
     ("GET /api/v1/ai/pipelines/{execution_id}/history", "All that is known of an execution"),
     ("POST /api/kam/pipelines", "Save a pipeline of your own"),
     ("GET /api/kam/workers", "Who works here at this moment"),
-    ("GET /worker-insights", "What the workers measured, and what could be better"),
+    ("GET /worker-insights", "For operators: what the workers measured, and what could be better"),
 )
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2733; --soft: #5b6878; --line: #d9dfe6 }
