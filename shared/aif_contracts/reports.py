@@ -58,7 +58,7 @@ class Completed(_OfAttempt, frozen=True, kw_only=True, tag="completed"):
 
 
 class Failed(_OfAttempt, frozen=True, kw_only=True, tag="failed"):
-    code: str
+    code: Annotated[str, Meta(max_length=100)]
     """Stable snake_case name of the failure."""
     message: str
     """What was wrong and what to do about it."""

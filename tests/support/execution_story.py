@@ -215,6 +215,7 @@ class Story:
         elements: int | None = None,
         output: BlobRef | None = None,
         worker: str | None = None,
+        summary: str = "",
     ) -> list[Command]:
         value = {"made": stage_id} if value is None else value
         return self.happens(
@@ -227,7 +228,7 @@ class Story:
                 metrics=metrics or Metrics(),
                 quality_score=quality,
                 element_count=elements,
-                summary="",
+                summary=summary,
             )
         )
 

@@ -268,7 +268,9 @@ class HandWorker:
         )
         await self.report(report)
 
-    async def fails(self, packet: WorkPacket, attempt: int, code: str, *, retryable: bool) -> None:
+    async def fails(
+        self, packet: WorkPacket, attempt: int, code: str, *, retryable: bool, message: str = "it did not work"
+    ) -> None:
         await self.report(
             Failed(
                 packet_id=packet.packet_id,
@@ -278,7 +280,7 @@ class HandWorker:
                 worker_name=packet.worker_name,
                 instance_id=self._instance_id,
                 code=code,
-                message="it did not work",
+                message=message,
                 retryable=retryable,
             )
         )

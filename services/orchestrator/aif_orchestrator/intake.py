@@ -17,8 +17,8 @@ import structlog
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.metering import Metrics, ProviderCall
-from aif_contracts.reports import APPLIED, LONGEST_TEXT, Accepted, Completed, Declined, Failed, Progress, Report
-from aif_orchestrator.engine.arrivals import Applied, NotApplied
+from aif_contracts.reports import APPLIED, Accepted, Completed, Declined, Failed, Progress, Report
+from aif_orchestrator.engine.arrivals import Applied, NotApplied, NotItsAttempt
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.execution.happenings import (
@@ -29,7 +29,7 @@ from aif_orchestrator.execution.happenings import (
     Happening,
     PacketDeclined,
 )
-from aif_orchestrator.reports_in import CODE_CHARACTERS, Ended, Poison, read_reports
+from aif_orchestrator.reports_in import Ended, Poison, read_reports
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus, ConsumerSpec, Delivery, Question
 from aif_runtime.dead_letters import bury_part
@@ -164,6 +164,10 @@ class Intake:
     async def _take_reports(self, delivery: Delivery) -> Sequence[Poison]:
         reports, poison = read_reports(delivery.payload, worker=subjects.last_token(delivery.subject))
         for report, failure in await self._apply_all(reports):
+            content = msgspec.json.encode([report])
+            if isinstance(failure, NotItsAttempt):
+                poison.append(Poison(content=content, reason=str(failure)))
+                continue
             if not isinstance(failure, NotApplied) or delivery.num_delivered < MOST_DELIVERIES:
                 raise failure
             ended = Ended(
@@ -173,7 +177,7 @@ class Intake:
                 worker_name=report.worker_name,
                 instance_id=report.instance_id,
             )
-            poison.append(Poison(content=msgspec.json.encode([report]), reason=str(failure), ended=ended))
+            poison.append(Poison(content=content, reason=str(failure), ended=ended))
         for each in poison:
             await self._end_attempt_of(each)
         return poison
@@ -237,8 +241,8 @@ class Intake:
                     stage_id=report.stage_id,
                     attempt=report.attempt,
                     worker_name=report.worker_name,
-                    code=report.code[:CODE_CHARACTERS],
-                    message=report.message[:LONGEST_TEXT],
+                    code=report.code,
+                    message=report.message,
                     retryable=report.retryable,
                     retry_after_ms=report.retry_after_ms,
                     metrics=report.metrics,
@@ -249,7 +253,7 @@ class Intake:
                     stage_id=report.stage_id,
                     packet_id=report.packet_id,
                     worker_name=report.worker_name,
-                    message=report.message[:LONGEST_TEXT],
+                    message=report.message,
                 )
             case Accepted():
                 return _alive(report, 0, "")
@@ -275,7 +279,7 @@ class Intake:
             metrics=report.metrics,
             quality_score=report.quality_score,
             element_count=report.element_count,
-            summary=report.output_summary[:LONGEST_TEXT],
+            summary=report.output_summary,
             instance_id=report.instance_id,
         )
 
@@ -295,7 +299,7 @@ def _alive(report: Accepted | Progress, percent: int, message: str) -> AttemptPr
         attempt=report.attempt,
         instance_id=report.instance_id,
         percent=percent,
-        message=message[:LONGEST_TEXT],
+        message=message,
     )
 
 

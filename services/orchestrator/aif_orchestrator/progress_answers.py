@@ -11,7 +11,7 @@ import structlog
 
 from aif_contracts import subjects
 from aif_contracts.packets import NotNoted, ProgressAnswer, Superseded
-from aif_contracts.reports import LONGEST_TEXT, Progress
+from aif_contracts.reports import Progress
 from aif_orchestrator.engine.arrivals import Applied, NotApplied
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.execution.happenings import AttemptProgressed
@@ -44,7 +44,7 @@ class ProgressAnswers:
             attempt=told.attempt,
             instance_id=told.instance_id,
             percent=told.percent,
-            message=told.message[:LONGEST_TEXT],
+            message=told.message,
             is_waiting=told.is_waiting,
         )
         return self._engine.submit(told.execution_id, happening)

@@ -10,8 +10,6 @@ from aif_orchestrator.execution.happenings import AttemptFailed
 from aif_runtime.decoding import decode, parts_of
 from aif_runtime.failures import MalformedMessage
 
-CODE_CHARACTERS = 100
-
 _REPORTS = msgspec.json.Decoder(list[Report])
 _Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,200}$(?!\n)")]
 _NOT_ENDS = ("accepted", "progress", "declined")

@@ -194,18 +194,10 @@ async def test_what_a_worker_says_at_length_is_cut(rig: Rig) -> None:
     async with rig.orchestrator():
         await rig.client.execute("exec_1", "one_stage")
         _, packet = await worker.take()
-        report = {
-            **{name: getattr(packet, name) for name in ("packet_id", "execution_id", "stage_id", "attempt", "worker_name")},
-            "type": "failed",
-            "instance_id": "worker_a",
-            "code": "no",
-            "message": "x" * 1_000_000,
-            "retryable": False,
-        }
-        await rig.bus.publish([Outgoing(subject=subjects.report("maker"), payload=msgspec.json.encode([report]))])
+        await worker.fails(packet, packet.attempt, "no", retryable=False, message="x" * 1_000_000)
         await eventually(lambda: rig.client.has_ended("exec_1"))
 
-        assert (await rig.client.get("exec_1")).failure_message == "x" * 2000
+        assert (await rig.client.get("exec_1")).failure_message == "x" * 1999 + "…"
 
 
 async def test_another_clients_execution_does_not_exist(rig: Rig) -> None:
@@ -489,25 +481,12 @@ async def test_a_report_on_another_workers_attempt_is_a_dead_letter_and_ends_not
         await rig.client.execute("exec_1", "one_stage")
         _, packet = await worker.take()
         attempt = await worker.granted(packet)
-        forged = {
-            "type": "failed",
-            "packet_id": packet.packet_id,
-            "execution_id": "exec_1",
-            "stage_id": "only",
-            "attempt": attempt,
-            "worker_name": "intruder",
-            "instance_id": "intruder_1",
-            "code": "no",
-            "message": "given up",
-            "retryable": False,
-            "metrics": {"cost_usd": "9"},
-        }
-        await rig.bus.publish([Outgoing(subject=subjects.report("intruder"), payload=msgspec.json.encode([forged]))])
-
+        forged = msgspec.structs.replace(packet, worker_name="intruder")
+        await worker.completes(forged, attempt, {"made": "up"}, cost_usd="9")
         await worker.completes(packet, attempt, {"made": True})
         await eventually(lambda: rig.client.has_ended("exec_1"))
         view = await rig.client.get("exec_1")
-        [letter] = await eventually(rig.dead_letters, 15)
+        [letter] = await eventually(rig.dead_letters)
 
     assert (view.status, view.totals.cost_usd) == ("completed", "0")
     assert "intruder reports on only, which is work of maker" in letter.reason

@@ -449,6 +449,20 @@ def test_a_workers_reason_without_end_is_cut() -> None:
     assert story.execution.failure_message == "x" * 1999 + "…"
 
 
+def test_whatever_a_worker_says_at_length_is_told_short() -> None:
+    endless = "x" * 500_000
+    story = Story(pipeline(stage("one"), stage("two")))
+    packet_id = story.last_packet("two").packet_id
+    story.happens(PacketDeclined(stage_id="two", packet_id=packet_id, worker_name="maker", message=endless))
+    attempt = story.granted("one")
+    story.progress("one", attempt, 50, endless)
+
+    story.completes("one", attempt, summary=endless)
+
+    assert len(story.stage("two").reason) < 2100
+    assert len(msgspec.json.encode(story.events())) < 10_000
+
+
 def test_a_condition_without_a_value_fails_its_stage_and_says_that_it_is_the_condition() -> None:
     story = Story(pipeline(stage("first"), stage("maybe", when="{{first.score}} < 0.7")))
 

@@ -16,6 +16,10 @@ class NotApplied(Exception):
     """An arrival that cannot be applied whatever is tried: a mistake of ours, kept for a person to look at."""
 
 
+class NotItsAttempt(NotApplied):
+    """A report of a worker whose work the stage is not: no mistake of ours, and nothing that could change."""
+
+
 class ExecutionOrdered(Struct, frozen=True, kw_only=True):
     """An admitted order. The same execution id a second time is the same order."""
 

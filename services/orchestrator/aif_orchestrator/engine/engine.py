@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 from msgspec import Struct
 
-from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered, NotApplied, asks_for_money
+from aif_orchestrator.engine.arrivals import Applied, Arrival, ExecutionOrdered, NotApplied, NotItsAttempt, asks_for_money
 from aif_orchestrator.engine.batch import (
     CircumstancesOf,
     Worked,
@@ -335,7 +335,7 @@ class Engine:
         happening = type(arrival.happening).__name__
         if isinstance(failure, NotItsWorker):
             log.warning("report_of_another_worker", execution_id=arrival.execution_id, reason=str(failure))
-            arrival.fail(NotApplied(f"{happening} is not applied: {failure}"))
+            arrival.fail(NotItsAttempt(str(failure)))
             return
         log.error("arrival_not_applied", execution_id=arrival.execution_id, happening=happening, exc_info=failure)
         arrival.fail(NotApplied(f"{happening} cannot be applied: {type(failure).__name__}"))

@@ -62,7 +62,7 @@ def progress(draft: Draft, happening: AttemptProgressed) -> None:
         draft.emit(
             ProgressUpdate(
                 progress_percent=draft.progress(),
-                message=happening.message,
+                message=told(happening.message),
                 step_name=stage_id,
                 step_percent=run.progress_percent,
             )
@@ -105,7 +105,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
     )
     if run.compensates is not None:
         draft.put(stage_id, run)
-        _undone(draft, stage_id, happening)
+        _undone(draft, stage_id, happening.attempt, summary)
         return
     draft.put(stage_id, run if plan.rules else judging.accepted(draft, run))
     draft.emit(
@@ -159,7 +159,7 @@ def decline(draft: Draft, happening: PacketDeclined) -> None:
     run = draft.stages[happening.stage_id]
     if happening.packet_id == readiness.packet_id(draft.execution.execution_id, happening.stage_id, run.dispatches):
         again_at = draft.at + min(_DECLINED_PAUSE_MS * 2**run.resends, readiness.LONGEST_PATIENCE_MS)
-        draft.change(happening.stage_id, due_at=again_at, reason=f"a worker declined it: {happening.message}")
+        draft.change(happening.stage_id, due_at=again_at, reason=f"a worker declined it: {told(happening.message)}")
 
 
 def fall_silent(draft: Draft, stage_id: str, run: StageRun) -> None:
@@ -277,13 +277,13 @@ def has_open_attempt(run: StageRun) -> bool:
     return is_open(run) and run.attempt > run.ended
 
 
-def _undone(draft: Draft, stage_id: str, happening: AttemptCompleted) -> None:
+def _undone(draft: Draft, stage_id: str, attempt: int, summary: str) -> None:
     run = draft.change(
         stage_id, status=StageStatus.COMPLETED, input_ref=None, progress_percent=100, finished_at=draft.at, reason=""
     )
     assert run.compensates is not None, "only a compensation undoes a stage"
     draft.change(run.compensates, is_undone=True)
-    draft.emit(CompensationCompleted(step_name=run.compensates, attempt=happening.attempt, summary=happening.summary))
+    draft.emit(CompensationCompleted(step_name=run.compensates, attempt=attempt, summary=summary))
     saga.advance(draft)
 
 

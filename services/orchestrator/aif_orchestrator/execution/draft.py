@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from aif_contracts.events import EventData, ExecutionEvent
 from aif_contracts.money import usd
 from aif_contracts.orders import ExecutionStatus, StageStatus
+from aif_contracts.reports import LONGEST_TEXT
 from aif_orchestrator.execution.allowance import Allowance
 from aif_orchestrator.execution.bill import Bill
 from aif_orchestrator.execution.commands import Command, EmitEvent
@@ -208,12 +209,9 @@ def _to_the_second(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-TOLD_CHARACTERS = 2000
-
-
 def told(words: str) -> str:
     """What somebody else has written, short enough for events and views, which hold it more than once in one message."""
-    return words if len(words) <= TOLD_CHARACTERS else f"{words[: TOLD_CHARACTERS - 1]}…"
+    return words if len(words) <= LONGEST_TEXT else f"{words[: LONGEST_TEXT - 1]}…"
 
 
 def is_open(run: StageRun) -> bool:
