@@ -16,6 +16,7 @@ Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$(?!\n)")]
 ClientId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)")]
 ExecutionId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$(?!\n)")]
 """A token of subjects, a part of blob keys."""
+Version = Annotated[str, Meta(max_length=64, description="The newest when left out")]
 IdempotencyKey = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,200}$(?!\n)")]
 
 
@@ -34,7 +35,7 @@ class SubmittedOrder(Struct, frozen=True, kw_only=True):
     """Not before this time, RFC 3339 with an offset, at most a year ahead; None for at once."""
     max_cost_usd: UsdText | None = None
     """What the execution may spend at AI providers; None for the operator's limit, which is also the highest."""
-    template_version: Annotated[str, Meta(max_length=64)] | None = None
+    template_version: Version | None = None
     """None for the newest."""
 
 
@@ -47,7 +48,7 @@ class Execute(Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any] = field(default_factory=dict)
     priority: Priority = Priority.NORMAL
     request_id: Annotated[str, Meta(max_length=100)] | None = None
-    template_version: Annotated[str, Meta(max_length=100)] | None = None
+    template_version: Version | None = None
     """None for the newest."""
     workspace_id: ClientId | None = None
     tier: Annotated[str, Meta(max_length=100)] = "standard"

@@ -31,6 +31,11 @@ _SECRET_FIELDS = frozenset(
 )
 
 
+def readable(text: str) -> str:
+    """The text without what no reader of ours takes: NUL, and surrogates, which UTF-8 has not."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         known = {form for secret in secrets if len(secret) >= _SHORTEST_KNOWN for form in _forms(secret)}
@@ -42,10 +47,8 @@ class Redactor:
         return self._pattern.sub(MASK, text)
 
     def sendable(self, text: str) -> str:
-        """The text without secrets, and without what no reader of ours takes: NUL, and surrogates, which UTF-8 has not."""
-        if not text:
-            return ""
-        return self.text(text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}"))
+        """The text without secrets, and without what no reader of ours takes."""
+        return self.text(readable(text)) if text else ""
 
     def value(self, value: Any) -> Any:
         """A copy of a nested value whose texts, keys included, hold no secrets. What is not plain data becomes text."""

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 from rich.text import Text
 
+from aif_console.log_tail import LogTail
 from aif_console.reading.plain_text import plain
 
 POLL_SECONDS = 0.2
@@ -69,10 +70,9 @@ class LogFollower:
     """Shows what is added to some log files from now on: warnings and worse, or everything."""
 
     def __init__(self, paths: Mapping[str, Path], *, show: Callable[[Text], None], everything: bool) -> None:
-        self._paths = dict(paths)
+        self._tails = {name: LogTail(path) for name, path in paths.items()}
         self._show = show
         self._everything = everything
-        self._read_to = {name: _size(path) for name, path in paths.items()}
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -81,31 +81,9 @@ class LogFollower:
             await asyncio.sleep(POLL_SECONDS)
 
     def look(self) -> None:
-        """Show what has come since the last look; a line that is not finished yet waits for the next one."""
-        for name, path in self._paths.items():
-            for raw in self._new_lines(name, path):
+        """Show what has come since the last look."""
+        for name, tail in self._tails.items():
+            for raw in tail.new_lines():
                 line = log_line(name, raw)
                 if self._everything or line.level not in _QUIET_LEVELS:
                     self._show(rendered(line, whole=self._everything))
-
-    def _new_lines(self, name: str, path: Path) -> list[str]:
-        try:
-            with path.open("rb") as log:
-                begin = self._read_to[name]
-                if path.stat().st_size < begin:  # a long log was set aside at a start, and this is a new one
-                    begin = 0
-                log.seek(begin)
-                content = log.read()
-        except OSError:
-            return []
-        finished = content[: content.rfind(b"\n") + 1]
-        self._read_to[name] = begin + len(finished)
-        return [line for line in finished.decode("utf-8", "replace").splitlines() if line.strip()]
-
-
-def _size(log: Path) -> int:
-    """0 for one that is not there, or cannot be reached: that is for its writer to tell."""
-    try:
-        return log.stat().st_size
-    except OSError:
-        return 0

@@ -4,6 +4,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
 from aif_kam.failures import InvalidInput, MalformedBody
+from aif_pipelines.mistakes import MOST_MISTAKES
 
 Body = TypeVar("Body", bound=Struct)
 _ANY = msgspec.json.Decoder(Any)
@@ -27,7 +29,7 @@ def read_body(content: bytes, body_type: type[Body]) -> Body:
     """The struct in a body. Raises MalformedBody for what is no JSON object, InvalidInput with all wrong fields."""
     values = json_object(content)
     names = [info.encode_name for info in msgspec.structs.fields(body_type)]
-    mistakes = [*unknown_names(values, names, of="field of this body"), *_nul(values, "", depth=1)]
+    mistakes = [*unknown_names(values, names, of="field of this body"), *_nul(values, "", depth=1)[:MOST_MISTAKES]]
     known: dict[str, Any] = {}
     for info in msgspec.structs.fields(body_type):
         if info.encode_name not in values:
@@ -62,11 +64,12 @@ def json_object(content: bytes) -> dict[str, Any]:
 
 
 def unknown_names(given: Iterable[str], known: Sequence[str], *, of: str) -> list[FieldMistake]:
-    """What is called by a name that nobody here knows, with the near one that may be meant or those that there are."""
+    """What is called by a name that nobody here knows, with the near one that may be meant or those that there are.
+
+    The first hundred: a body may hold as many as fit into it, and each is compared with all known ones and told.
+    """
     mistakes = []
-    for name in given:
-        if name in known:
-            continue
+    for name in islice((name for name in given if name not in known), MOST_MISTAKES):
         near = difflib.get_close_matches(name, known, 1)
         those = f"; known are {', '.join(known)}" if known else ""
         mend = f"did you mean {near[0]}?" if near else f"leave it out{those}"

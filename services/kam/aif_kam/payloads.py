@@ -7,7 +7,7 @@ from msgspec import Meta, Struct, field
 
 from aif_contracts.events import Totals
 from aif_contracts.money import UsdText, usd_text
-from aif_contracts.orders import ClientId, ExecutionStatus, ExecutionView, FieldMistake, Name, TemplateView
+from aif_contracts.orders import ClientId, ExecutionStatus, ExecutionView, FieldMistake, Name, TemplateView, Version
 from aif_contracts.packets import Priority
 from aif_kam.request_store import ClientRequest, Origin, RequestStatus, StoredProblem
 from aif_runtime.clock import rfc3339
@@ -16,7 +16,6 @@ RequestType = Literal["pipeline_execution"]
 Message = Annotated[str, Meta(max_length=4000)]
 Confidence = Annotated[float, Meta(ge=0, le=1)]
 StartAt = Annotated[str, Meta(max_length=40, description="Not before this time: RFC 3339 with an offset, a year ahead at most")]
-Version = Annotated[str, Meta(max_length=64, description="The newest when left out")]
 MaxCost = Annotated[
     UsdText,
     Meta(

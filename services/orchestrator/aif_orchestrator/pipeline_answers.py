@@ -24,7 +24,7 @@ from aif_orchestrator.engine.plan_news import PlanNews
 from aif_orchestrator.engine.versions import version_rank
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.pages import fitting, unknown_cursor
-from aif_orchestrator.pipeline_checks import absent_providers, as_field_mistake, mistakes_in, offered_by, sendable
+from aif_orchestrator.pipeline_checks import as_field_mistake, mistakes_in, notes_on, offered_by, sendable
 from aif_orchestrator.store.pipelines import (
     FACTORY,
     PipelineNameTaken,
@@ -84,15 +84,15 @@ class PipelineAnswers:
         if not request.dry_run:
             # Also for one that was there: whoever stored it may have died before telling.
             await self._news.tell()
-        missing = () if request.require_workers else await asyncio.to_thread(mistakes_in, pipeline, offered)
-        absent = await asyncio.to_thread(lambda: list(absent_providers(pipeline, offered)))
+        # With workers required there is nothing left to note of them.
+        notes = await asyncio.to_thread(notes_on, pipeline, offered)
         return PipelineSaved(
             name=pipeline.name,
             version=pipeline.version,
             owner=request.client_id,
             digest=pipeline_digest(pipeline),
             is_new=is_new,
-            notes=tuple(str(each) for each in (*missing, *absent)),
+            notes=tuple(map(str, notes)),
         )
 
     async def _keep(self, pipeline: Pipeline, owner: str, *, dry_run: bool) -> bool:

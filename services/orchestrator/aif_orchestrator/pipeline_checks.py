@@ -12,6 +12,7 @@ from aif_pipelines.definition import Pipeline
 from aif_pipelines.mistakes import Mistake, did_you_mean
 from aif_pipelines.stage_plan import CompiledStage, StagePlan
 from aif_prices.listing import PriceFile
+from aif_runtime.redaction import readable
 
 _SERVED_ELSEWHERE = "openai_compatible"
 """How a worker calls a server whose address no price list knows."""
@@ -38,20 +39,13 @@ def offered_by(present: Present, price_files: Iterable[PriceFile]) -> Offered:
 def mistakes_in(pipeline: Pipeline, offered: Offered | None) -> list[Mistake]:
     """Every mistake; without `offered` workers are not looked for."""
     found = examine(pipeline, None if offered is None else offered.actions)
-    mistakes = list(found.mistakes)
-    if offered is not None:
-        for path, plan in _planned(found.stages):
-            mistakes += _capability_missing(plan, path, offered.actions)
-            mistakes += _providers_unknown(plan, path, offered)
-    return mistakes
+    return [*found.mistakes, *([] if offered is None else _not_offered(found.stages, offered))]
 
 
-def absent_providers(pipeline: Pipeline, offered: Offered) -> Iterator[Mistake]:
-    """Preferred providers that there could be, and that no live worker has: another does the work until one is configured."""
-    for path, plan in _planned(examine(pipeline).stages):
-        for place, name in _preferred(plan, path):
-            if name in offered.other_providers:
-                yield Mistake(path=place, message=f"no live worker has {name} configured", mend="Another one does the work.")
+def notes_on(pipeline: Pipeline, offered: Offered) -> list[Mistake]:
+    """What lets a sound pipeline wait, or go another way than it asks for: workers and providers that are not there."""
+    found = examine(pipeline, offered.actions)
+    return [*found.mistakes, *_not_offered(found.stages, offered), *_absent_providers(found.stages, offered)]
 
 
 def as_field_mistake(mistake: Mistake) -> FieldMistake:
@@ -66,7 +60,21 @@ def as_field_mistake(mistake: Mistake) -> FieldMistake:
 def sendable(text: str) -> str:
     """The text without what a message may not hold: a mistake can quote the very characters that are the mistake, and many."""
     short = text if len(text) <= _SENT_CHARACTERS else f"{text[: _SENT_CHARACTERS - 1]}…"
-    return short.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+    return readable(short)
+
+
+def _not_offered(stages: Iterable[CompiledStage], offered: Offered) -> Iterator[Mistake]:
+    for path, plan in _planned(stages):
+        yield from _capability_missing(plan, path, offered.actions)
+        yield from _providers_unknown(plan, path, offered)
+
+
+def _absent_providers(stages: Iterable[CompiledStage], offered: Offered) -> Iterator[Mistake]:
+    """Preferred providers that there could be, and that no live worker has: another does the work until one is configured."""
+    for path, plan in _planned(stages):
+        for place, name in _preferred(plan, path):
+            if name in offered.other_providers:
+                yield Mistake(path=place, message=f"no live worker has {name} configured", mend="Another one does the work.")
 
 
 def _planned(stages: Iterable[CompiledStage]) -> Iterator[tuple[str, StagePlan]]:

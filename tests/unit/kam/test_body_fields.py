@@ -3,6 +3,7 @@
 import contextlib
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +45,15 @@ def test_a_mistake_inside_a_list_is_told_of_its_item_and_not_of_the_list() -> No
         "is wrong: expected `object`, got `int`",
         "send an object",
     )
+
+
+def test_of_a_body_that_is_nothing_but_unknown_fields_the_first_hundred_are_told() -> None:
+    values = {f"field_{number}": number for number in range(50_000)} | {"selected_template": "course"}
+
+    with pytest.raises(InvalidInput) as refused:
+        read_body(msgspec.json.encode(values), PlaceOrder)
+
+    assert [mistake.field for mistake in refused.value.mistakes] == [f"field_{number}" for number in range(100)]
 
 
 @pytest.mark.parametrize(("opened", "closed"), [(b'{"a":', b"}"), (b"[", b"]")])

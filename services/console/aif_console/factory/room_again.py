@@ -8,36 +8,27 @@ import shutil
 from pathlib import Path
 
 from aif_console.factory.keeping_alive import Member, Tell
+from aif_console.log_tail import LogTail
 
 LOOK_SECONDS = 5.0
 REST_SECONDS = 60.0
 """After a restart; what is full may be a quota that we cannot see."""
 ENOUGH_BYTES = 32 * 1024 * 1024
-NO_SPACE = b"no space left on device"
+NO_SPACE = "no space left on device"
 
 
 class FullDisk:
     """What a server's log says of it, from now on."""
 
     def __init__(self, log: Path, *, enough_bytes: int = ENOUGH_BYTES) -> None:
-        self._log = log
+        self._folder = log.parent
+        self._tail = LogTail(log)
         self._enough_bytes = enough_bytes
-        self._read_to = _size(log)
 
     def is_over(self) -> bool:
         """Whether the server has complained of it since the last look although there is room."""
-        return NO_SPACE in self._new_words() and shutil.disk_usage(self._log.parent).free >= self._enough_bytes
-
-    def _new_words(self) -> bytes:
-        size = _size(self._log)
-        if size == self._read_to:
-            return b""
-        with self._log.open("rb") as log:
-            # A shorter one was moved aside and begun anew.
-            log.seek(self._read_to if self._read_to < size else 0)
-            words = log.read()
-            self._read_to = log.tell()
-        return words
+        complains = any(NO_SPACE in line for line in self._tail.new_lines())
+        return complains and shutil.disk_usage(self._folder).free >= self._enough_bytes
 
 
 async def restart_when_there_is_room(name: str, server: Member, *, tell: Tell) -> None:
@@ -50,7 +41,3 @@ async def restart_when_there_is_room(name: str, server: Member, *, tell: Tell) -
             await server.stop()
             await asyncio.sleep(REST_SECONDS)
             disk = FullDisk(server.log_path)
-
-
-def _size(log: Path) -> int:
-    return log.stat().st_size if log.exists() else 0

@@ -11,14 +11,14 @@ from msgspec.structs import replace
 
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.money import UsdText
-from aif_contracts.orders import ClientId, Name, Refusal
+from aif_contracts.orders import ClientId, Name, Refusal, Version
 from aif_contracts.simulation import SimulateExecution, Simulation
 from aif_kam import problems
 from aif_kam.failures import Refused
 from aif_kam.field_words import renamed
 from aif_kam.order_parameters import check_wishes, no_source, with_source, wrong_parameters
 from aif_kam.parts import Parts
-from aif_kam.payloads import MaxCost, Version
+from aif_kam.payloads import MaxCost
 from aif_kam.routes.calling import CallerRequest, StrictJson
 
 

@@ -22,7 +22,6 @@ PlanKey = tuple[str, str, str]
 Load = Callable[[Sequence[int]], Awaitable[Sequence[StoredPipeline]]]
 """Reads stored pipelines without those whose ids are known; a part of them when there are many."""
 
-
 _TOLD_VERSIONS = 5
 
 
@@ -36,9 +35,11 @@ class UnknownTemplate(Exception):
         wanted = name if version is None else f"{name} {version}"
         newest_first = sorted(versions, key=version_rank, reverse=True)
         self.field = "template_version" if newest_first else "template_name"
-        self.mend = did_you_mean(name, known, "Ask for the list of templates.")
-        if newest_first:
-            self.mend = f"The newest versions are {', '.join(newest_first[:_TOLD_VERSIONS])}."
+        self.mend = (
+            f"The newest versions are {', '.join(newest_first[:_TOLD_VERSIONS])}."
+            if newest_first
+            else did_you_mean(name, known, "Ask for the list of templates.")
+        )
         super().__init__(f"there is no template {wanted}. {self.mend}")
 
 
