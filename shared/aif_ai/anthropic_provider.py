@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw, Struct
 
-from aif_ai.answer_size import longest_answer
-from aif_ai.failures import InvalidRequest, MalformedOutput, ProviderUnreachable, Refused
+from aif_ai.failures import InvalidRequest, ProviderUnreachable, Refused
 from aif_ai.provider import Listener, ModelCall, Offer
 from aif_ai.requests import Answer, CallTrace, Capability, Finish, Role
-from aif_ai.sdk_streams import complete_all_the_same, http_client, sdk_events
+from aif_ai.sdk_streams import complete_all_the_same, http_client, pass_on, sdk_events
 from aif_ai.strict_schema import Dialect, TranslatedSchemas
 from aif_ai.told_usage import credible_tokens, is_same_model
 from aif_ai.transport_failures import client_being_made, failure_in_place_of_answer
@@ -71,10 +70,7 @@ class AnthropicProvider:
                         # Some servers count along; only what is told at the end is what is billed.
                         trace.tokens = credible_tokens(reading.tokens, call)
                     if text:
-                        trace.characters += len(text)
-                        if trace.characters > longest_answer(call.max_output_tokens):
-                            raise MalformedOutput(f"{self.name} sent far more than it was asked for", maybe_billed=True)
-                        await heard(text)
+                        await pass_on(text, call, trace, heard, provider=self.name)
         if not is_same_model(call.model, reading.model or call.model):
             # It is priced as the model that was asked, and nobody knows what another one costs.
             trace.tokens = None

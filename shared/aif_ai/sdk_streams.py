@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
+from aif_ai.answer_size import longest_answer
 from aif_ai.event_stream import EventStreamDecoder
 from aif_ai.failures import MalformedOutput, ProviderTimeout, ProviderUnreachable
-from aif_ai.provider import ModelCall
+from aif_ai.provider import Listener, ModelCall
 from aif_ai.requests import CallTrace
 from aif_ai.transport_failures import failure_in_place_of_answer, failure_of_connection, failure_of_status
 
@@ -111,6 +112,14 @@ async def sdk_events(
     except (ValueError, RecursionError) as error:
         # Broken JSON, broken UTF-8, numbers without end, brackets without end, or JSON of another shape.
         raise MalformedOutput(f"{provider} sent a piece of its answer that its API does not have", maybe_billed=True) from error
+
+
+async def pass_on(text: str, call: ModelCall, trace: CallTrace, heard: Listener, *, provider: str) -> None:
+    """What an answer has grown by, to who listens. Raises MalformedOutput when it is far longer than was asked for."""
+    trace.characters += len(text)
+    if trace.characters > longest_answer(call.max_output_tokens):
+        raise MalformedOutput(f"{provider} sent far more than it was asked for", maybe_billed=True)
+    await heard(text)
 
 
 @contextmanager
