@@ -28,10 +28,13 @@ _NO_LAST_NEWLINE = r"(?!\n)"
 def read_body(content: bytes, body_type: type[Body]) -> Body:
     """The struct in a body. Raises MalformedBody for what is no JSON object, InvalidInput with all wrong fields."""
     values = json_object(content)
-    names = [info.encode_name for info in msgspec.structs.fields(body_type)]
-    mistakes = [*unknown_names(values, names, of="field of this body"), *_nul(values, "", depth=1)[:MOST_MISTAKES]]
+    fields = msgspec.structs.fields(body_type)
+    names = [info.encode_name for info in fields]
+    missing = [info.encode_name for info in fields if info.required and info.encode_name not in values]
+    unknown = unknown_names(values, names, of="field of this body", awaited=missing)
+    mistakes = [*unknown, *_nul(values, "", depth=1)[:MOST_MISTAKES]]
     known: dict[str, Any] = {}
-    for info in msgspec.structs.fields(body_type):
+    for info in fields:
         if info.encode_name not in values:
             if info.required:
                 mistakes.append(FieldMistake(field=info.encode_name, message="is missing", mend=f"add {info.encode_name}"))
@@ -63,14 +66,15 @@ def json_object(content: bytes) -> dict[str, Any]:
     return values
 
 
-def unknown_names(given: Iterable[str], known: Sequence[str], *, of: str) -> list[FieldMistake]:
+def unknown_names(given: Iterable[str], known: Sequence[str], *, of: str, awaited: Sequence[str] = ()) -> list[FieldMistake]:
     """What is called by a name that nobody here knows, with the near one that may be meant or those that there are.
 
-    The first hundred: a body may hold as many as fit into it, and each is compared with all known ones and told.
+    Near ones of the `awaited`, which have to be there and are not, come first. The first hundred: a body may hold as many
+    as fit into it, and each is compared with all known ones and told.
     """
     mistakes = []
     for name in islice((name for name in given if name not in known), MOST_MISTAKES):
-        near = difflib.get_close_matches(name, known, 1)
+        near = difflib.get_close_matches(name, awaited, 1) or difflib.get_close_matches(name, known, 1)
         those = f"; known are {', '.join(known)}" if known else ""
         mend = f"did you mean {near[0]}?" if near else f"leave it out{those}"
         mistakes.append(FieldMistake(field=name[:_MAX_SHOWN], message=f"is not a {of}", mend=mend))

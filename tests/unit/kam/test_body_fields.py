@@ -35,6 +35,13 @@ def test_every_mistake_is_told_with_the_place_inside_the_field() -> None:
     ]
 
 
+def test_a_name_that_is_near_to_several_is_taken_for_the_field_that_is_missing() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read_body(b'{"template": "course", "parameters": {}}', PlaceOrder)
+
+    assert refused.value.mistakes[0].mend == "did you mean selected_template?"
+
+
 def test_a_mistake_inside_a_list_is_told_of_its_item_and_not_of_the_list() -> None:
     with pytest.raises(InvalidInput) as refused:
         read_body(b'{"selected_template": "course", "inputs": [{}, 5]}', BatchWish)
