@@ -234,6 +234,11 @@ class Attempt:
             self.stop_reason = reason
             self.interruption.strike()
 
+    def abandon(self) -> None:
+        """Nothing is reported of it any more: whoever cancels its task now ends that."""
+        if self.interruption is not None:
+            self.interruption.is_of_the_task = True
+
     def stop_when_late(self) -> None:
         """Cancel the action if its time is over. Whoever looks often enough spares each attempt a timer of its own."""
         if self.interruption is not None and not self.is_waiting and self.remaining_seconds() <= 0:

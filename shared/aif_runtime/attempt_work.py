@@ -53,14 +53,13 @@ class AttemptWork:
                     attempt.begin()
                     outcome, ref = await attempt.meter.measure(self._outcome(attempt, action))
         except BaseException as error:
-            is_ours = interruption.leave()
-            if isinstance(error, asyncio.CancelledError) and not is_ours:
+            if isinstance(error, asyncio.CancelledError) and interruption.is_of_the_task:
                 raise
+            await interruption.leave()
             # What an action makes of being cancelled does not hide that it was. One that ends as cancelled though nobody has
             # cancelled it has met an error of its own, and so has one that wants to end the process.
             return self._cut_short(attempt) if interruption.has_struck else self._failed_by(attempt, error)
-        finally:
-            interruption.leave()
+        await interruption.leave()
         return self._completed(attempt, outcome, ref)
 
     async def _outcome(self, attempt: Attempt, action: Action) -> tuple[Outcome, BlobRef]:
@@ -109,7 +108,13 @@ class AttemptWork:
 
     def _broken(self, attempt: Attempt, error: BaseException) -> Failed:
         _log.error("action_broke", action=attempt.action, exc_info=error)
-        message = f"the action {attempt.action} met an error of its own; the worker's log tells it under this execution"
+        if isinstance(error, asyncio.CancelledError):
+            message = (
+                f"the action {attempt.action} ended as cancelled, though nobody had cancelled the attempt: it has cancelled "
+                "its own task, or awaited one that was cancelled"
+            )
+        else:
+            message = f"the action {attempt.action} met an error of its own; the worker's log tells it under this execution"
         return self._failed(attempt, "internal_error", message, retryable=True)
 
     def _failed(

@@ -210,6 +210,8 @@ class _Intake:
                 group.create_task(self._wake_at_stop())
             await self._drain(drain_seconds)
         finally:
+            for attempt in self._in_hand.attempts:
+                attempt.abandon()
             for task in self._under_way:
                 task.cancel()
 

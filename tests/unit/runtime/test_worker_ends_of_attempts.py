@@ -9,7 +9,7 @@ import pytest
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.packets import Control
 from aif_contracts.reports import Completed, Failed
-from aif_runtime.assignment import Assignment, Outcome, WorkFailure
+from aif_runtime.assignment import Action, Assignment, Outcome, WorkFailure
 from aif_runtime.failures import BlobStoreUnavailable
 from support.waiting import eventually
 from support.worker_rig import WorkerRig
@@ -342,6 +342,93 @@ async def test_an_action_that_awaits_what_it_has_cancelled_has_met_an_error_of_i
     report = await failed(cancel_a_part)
 
     assert report.code == "internal_error"
+    assert "ended as cancelled, though nobody had cancelled the attempt" in report.message
+
+
+def cancel_own_task() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+
+
+async def cancel_and_wait(assignment: Assignment) -> Outcome:
+    cancel_own_task()
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def cancel_from_a_timer(assignment: Assignment) -> Outcome:
+    asyncio.get_running_loop().call_soon(asyncio.current_task().cancel)  # type: ignore[union-attr]
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def cancel_twice(assignment: Assignment) -> Outcome:
+    try:
+        await cancel_and_wait(assignment)
+    finally:
+        cancel_own_task()
+    raise AssertionError
+
+
+@pytest.mark.parametrize("action", [cancel_and_wait, cancel_from_a_timer, cancel_twice], ids=lambda action: action.__name__)
+async def test_an_action_that_cancels_its_own_task_is_reported_as_failed(action: Action) -> None:
+    report = await failed(action)
+
+    assert (report.code, report.retryable) == ("internal_error", True)
+    assert "ended as cancelled, though nobody had cancelled the attempt: it has cancelled its own task" in report.message
+
+
+async def test_an_action_that_cancels_its_own_task_and_fails_is_reported_with_its_failure() -> None:
+    async def cancel_and_refuse(assignment: Assignment) -> Outcome:
+        cancel_own_task()
+        raise WorkFailure("no_source", "give a source text", retryable=False)
+
+    report = await failed(cancel_and_refuse)
+
+    assert (report.code, report.message) == ("no_source", "give a source text")
+
+
+async def test_the_output_of_an_action_that_cancels_its_own_task_at_its_end_is_reported() -> None:
+    async def cancel_and_give(assignment: Assignment) -> Outcome:
+        cancel_own_task()
+        return Outcome(output={})
+
+    rig = WorkerRig(cancel_and_give)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        [report] = await rig.reports()
+        await rig.nothing_is_left()
+
+    assert isinstance(report, Completed)
+
+
+async def test_a_worker_that_is_cancelled_takes_its_attempts_with_it_and_finds_no_error_in_them(
+    log_lines: Callable[[], list[dict[str, Any]]],
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait(assignment: Assignment) -> Outcome:
+        begun.set()
+        try:
+            return await asyncio.Future[Outcome]()
+        finally:
+            ended.set()
+
+    rig = WorkerRig(wait)
+
+    async def work_until_cancelled() -> None:
+        async with rig.running() as worker:
+            await rig.offer(await rig.packet())
+            await begun.wait()
+            worker.cancel()
+            await ended.wait()
+            await rig.settles()
+
+    with pytest.raises(asyncio.CancelledError):
+        await work_until_cancelled()
+    assert [line for line in log_lines() if line["event"] == "action_broke"] == []
 
 
 @pytest.mark.parametrize(
