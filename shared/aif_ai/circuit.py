@@ -9,6 +9,10 @@ closed ── so many failures in a row ──> open ── its time is over ─
 from aif_contracts.workers import CircuitState
 
 
+class AdmittedCall:
+    """One call that may be made; it is known again by what it is."""
+
+
 class Circuit:
     """Of one provider. Time comes in as monotonic seconds; it waits for nothing."""
 
@@ -19,37 +23,41 @@ class Circuit:
         self.failures_in_a_row = 0
         self._times_opened = 0
         self._closed_again_at: float | None = None
-        self._on_trial = False
+        self._on_trial: AdmittedCall | None = None
 
-    def admits(self, now: float) -> bool:
-        """Whether a call may be made now. When half open, a yes is the trial: say how it went, or give it up."""
+    def admit(self, now: float) -> AdmittedCall | None:
+        """A call that may be made now, None when none may. When half open it is the trial: say how it went, or give it up."""
+        call = AdmittedCall()
         if self._closed_again_at is None:
-            return True
-        if self._on_trial or now < self._closed_again_at:
-            return False
-        self._on_trial = True
-        return True
+            return call
+        if self._on_trial is not None or now < self._closed_again_at:
+            return None
+        self._on_trial = call
+        return call
 
     def succeeded(self) -> None:
+        """Whichever call it was: the provider answers."""
         self.failures_in_a_row = 0
         self._times_opened = 0
         self._closed_again_at = None
-        self._on_trial = False
+        self._on_trial = None
 
-    def failed(self, now: float) -> None:
+    def failed(self, now: float, call: AdmittedCall) -> None:
         self.failures_in_a_row += 1
-        if self._closed_again_at is not None and not self._on_trial:
+        is_trial = self._on_trial is call
+        if self._closed_again_at is not None and not is_trial:
             # A call from before the circuit opened; it is known already that nothing works.
             return
-        if self._on_trial or self.failures_in_a_row >= self._failures_to_open:
+        if is_trial or self.failures_in_a_row >= self._failures_to_open:
             seconds = min(self._longest_open_seconds, self._open_seconds * 2.0**self._times_opened)
             self._closed_again_at = now + seconds
             self._times_opened = min(self._times_opened + 1, 30)
-            self._on_trial = False
+            self._on_trial = None
 
-    def give_up_trial(self) -> None:
-        """The call on trial ended without saying anything of the provider; the next one is on trial."""
-        self._on_trial = False
+    def give_up(self, call: AdmittedCall) -> None:
+        """It ended without saying anything of the provider. If it was on trial, the next one is."""
+        if self._on_trial is call:
+            self._on_trial = None
 
     def state(self, now: float) -> CircuitState:
         if self._closed_again_at is None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from aif_ai.call_policy import CallPolicy
-from aif_ai.circuit import Circuit
+from aif_ai.circuit import AdmittedCall, Circuit
 from aif_ai.failures import (
     AiFailure,
     CircuitOpen,
@@ -50,6 +50,7 @@ class ProviderHealth(Struct, frozen=True, kw_only=True):
 class Passage(Struct, kw_only=True):
     """One call on its way."""
 
+    call: AdmittedCall
     has_spoken: bool = False
     """Something of an answer has arrived: whoever speaks slowly is not ill."""
 
@@ -89,9 +90,10 @@ class ProviderGate:
         Raises CircuitOpen, and RateLimited when the wait would be longer than the patience. In both cases nothing was sent.
         """
         await self._wait_for_place(patience_seconds)
-        if not self._circuit.admits(self._clock.monotonic()):
+        call = self._circuit.admit(self._clock.monotonic())
+        if call is None:
             raise self._left_alone()
-        passage = Passage()
+        passage = Passage(call=call)
         try:
             yield passage
         except AiFailure as failure:
@@ -100,7 +102,7 @@ class ProviderGate:
         else:
             self._well()
         finally:
-            self._circuit.give_up_trial()
+            self._circuit.give_up(call)
 
     def health(self) -> ProviderHealth:
         now = self._clock.monotonic()
@@ -155,7 +157,7 @@ class ProviderGate:
             self._failed += 1
             self._last_failure = failure.code
             if not (passage.has_spoken and isinstance(failure, ProviderTimeout)):
-                self._circuit.failed(now)
+                self._circuit.failed(now, passage.call)
         elif not isinstance(failure, _NOTHING_SENT):
             # It answered, only not what was hoped for.
             self._well()

@@ -1,45 +1,59 @@
 """When a provider is left alone, and how fast it is asked."""
 
+import asyncio
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aif_ai.circuit import Circuit
+from aif_ai.call_policy import CallPolicy
+from aif_ai.circuit import AdmittedCall, Circuit
+from aif_ai.failures import CircuitOpen, ProviderOverloaded
 from aif_ai.pace import Pace
+from aif_ai.provider_gate import ProviderGate
 from aif_contracts.workers import CircuitState
+from support.manual_clock import ManualClock
 
 
 def _opened(now: float = 0.0) -> Circuit:
     circuit = Circuit(failures_to_open=2, open_seconds=10.0, longest_open_seconds=25.0)
-    circuit.failed(now)
-    circuit.failed(now)
+    _fail(circuit, now)
+    _fail(circuit, now)
     return circuit
+
+
+def _fail(circuit: Circuit, now: float) -> None:
+    """A call that is made at that time, and fails at once."""
+    call = circuit.admit(now)
+    assert call is not None
+    circuit.failed(now, call)
 
 
 def test_failures_in_a_row_open_a_circuit_and_a_success_between_them_does_not() -> None:
     circuit = Circuit(failures_to_open=2, open_seconds=10.0, longest_open_seconds=25.0)
 
-    circuit.failed(0.0)
+    _fail(circuit, 0.0)
     circuit.succeeded()
-    circuit.failed(0.0)
+    _fail(circuit, 0.0)
     still_closed = circuit.state(0.0)
-    circuit.failed(0.0)
+    _fail(circuit, 0.0)
 
     assert still_closed is CircuitState.CLOSED
     assert circuit.state(0.0) is CircuitState.OPEN
-    assert not circuit.admits(9.9)
+    assert circuit.admit(9.9) is None
 
 
 def test_after_its_time_one_call_is_on_trial_and_no_second_one() -> None:
     circuit = _opened()
 
     assert circuit.state(10.0) is CircuitState.HALF_OPEN
-    assert circuit.admits(10.0)
-    assert not circuit.admits(10.0)
+    assert circuit.admit(10.0)
+    assert circuit.admit(10.0) is None
 
 
 def test_a_trial_that_succeeds_closes_the_circuit() -> None:
     circuit = _opened()
-    circuit.admits(10.0)
+    circuit.admit(10.0)
 
     circuit.succeeded()
 
@@ -53,8 +67,7 @@ def test_trials_that_fail_open_it_twice_as_long_up_to_a_bound() -> None:
     now = 10.0
 
     for _ in range(3):
-        assert circuit.admits(now)
-        circuit.failed(now)
+        _fail(circuit, now)
         waits.append(circuit.seconds_left_open(now))
         now += waits[-1]
 
@@ -63,19 +76,87 @@ def test_trials_that_fail_open_it_twice_as_long_up_to_a_bound() -> None:
 
 def test_a_trial_that_says_nothing_makes_room_for_the_next() -> None:
     circuit = _opened()
-    circuit.admits(10.0)
+    trial = circuit.admit(10.0)
+    assert trial is not None
 
-    circuit.give_up_trial()
+    circuit.give_up(trial)
 
-    assert circuit.admits(10.0)
+    assert circuit.admit(10.0)
+
+
+def _opened_behind_a_call() -> tuple[Circuit, AdmittedCall]:
+    """An open circuit, and a call from before that is still under way."""
+    circuit = Circuit(failures_to_open=2, open_seconds=10.0, longest_open_seconds=25.0)
+    older = circuit.admit(0.0)
+    assert older is not None
+    _fail(circuit, 0.0)
+    _fail(circuit, 0.0)
+    return circuit, older
 
 
 def test_a_late_failure_of_an_older_call_does_not_prolong_the_time() -> None:
-    circuit = _opened()
+    circuit, older = _opened_behind_a_call()
 
-    circuit.failed(8.0)
+    circuit.failed(8.0, older)
 
     assert circuit.seconds_left_open(8.0) == 2.0
+
+
+def test_an_older_call_that_says_nothing_lets_no_second_one_in_beside_the_trial() -> None:
+    circuit, older = _opened_behind_a_call()
+    trial = circuit.admit(10.0)
+
+    circuit.give_up(older)
+
+    assert trial is not None
+    assert circuit.admit(10.0) is None
+
+
+def test_an_older_call_that_fails_does_not_decide_the_trial() -> None:
+    circuit, older = _opened_behind_a_call()
+    trial = circuit.admit(10.0)
+
+    circuit.failed(11.0, older)
+
+    assert trial is not None
+    assert circuit.state(11.0) is CircuitState.HALF_OPEN
+    assert circuit.admit(11.0) is None
+
+
+def test_an_older_call_that_succeeds_closes_the_circuit_and_the_trials_own_failure_is_a_first_one() -> None:
+    circuit, _ = _opened_behind_a_call()
+    trial = circuit.admit(10.0)
+    assert trial is not None
+
+    circuit.succeeded()
+    circuit.failed(11.0, trial)
+
+    assert circuit.state(11.0) is CircuitState.CLOSED
+    assert circuit.failures_in_a_row == 1
+
+
+async def test_a_call_given_up_by_its_attempt_lets_no_second_one_in_beside_the_trial() -> None:
+    clock = ManualClock()
+    gate = ProviderGate(
+        "openai",
+        policy=CallPolicy(failures_to_open=1, open_seconds=10.0),
+        clock=clock,
+        sleep=asyncio.sleep,
+        chance=lambda: 0.5,
+        requests_per_minute=lambda: None,
+    )
+    older, trial = gate.passing(5.0), gate.passing(5.0)
+    await older.__aenter__()
+    with pytest.raises(ProviderOverloaded):
+        async with gate.passing(5.0):
+            raise ProviderOverloaded("503")
+    clock.advance(10.0)
+    await trial.__aenter__()
+
+    await older.__aexit__(asyncio.CancelledError, asyncio.CancelledError(), None)
+
+    with pytest.raises(CircuitOpen):
+        await gate.passing(5.0).__aenter__()
 
 
 def test_without_a_rate_nobody_waits_but_for_a_pause() -> None:
