@@ -188,6 +188,7 @@ class Worker:
             packet_id=packet.packet_id,
             instance_id=self.instance_id,
             claim_id=hand.claim_id,
+            is_first_delivery=hand.delivery.number == 1,
         )
         self._shop.cluster.ask(packet.execution_id, claim, lambda applied: self._soon(0, self._claimed, hand, applied, times))
 

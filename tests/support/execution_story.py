@@ -178,10 +178,12 @@ class Story:
             if isinstance(command, RecordAttempt)
         ]
 
-    def claim(self, stage_id: str, *, by: str = "worker_a", packet_id: str | None = None) -> Any:
+    def claim(
+        self, stage_id: str, *, by: str = "worker_a", packet_id: str | None = None, is_first_delivery: bool = True
+    ) -> Any:
         """The answer that a worker gets."""
         wanted = packet_id or self.last_packet(stage_id).packet_id
-        self.happens(AttemptClaimed(stage_id=stage_id, packet_id=wanted, instance_id=by))
+        self.happens(AttemptClaimed(stage_id=stage_id, packet_id=wanted, instance_id=by, is_first_delivery=is_first_delivery))
         return next(command.answer for command in self.commands if isinstance(command, AnswerClaim))
 
     def granted(self, stage_id: str, *, by: str = "worker_a") -> int:

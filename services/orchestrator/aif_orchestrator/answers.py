@@ -198,6 +198,7 @@ class Answers:
             packet_id=request.packet_id,
             instance_id=request.instance_id,
             claim_id=request.claim_id,
+            is_first_delivery=request.num_delivered <= 1,
         )
         answer: ClaimAnswer
         try:

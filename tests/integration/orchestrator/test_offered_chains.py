@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+import msgspec
 import nats
 import nats.errors
 import pytest
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from aif_contracts import subjects
 from aif_contracts.orders import Accepted
+from aif_contracts.packets import Later, WorkPacket
 from aif_runtime.assignment import ActionSpec, Assignment, Outcome, WorkerSpec
 from aif_runtime.clock import SystemClock
 from aif_runtime.failures import NoAnswer
@@ -25,7 +27,7 @@ from aif_runtime.worker_figures import WorkerFigures
 from aif_runtime.worker_loop import run_worker
 from aif_runtime.worker_settings import WorkerSettings
 from support.execution_story import deliverable, pipeline, stage
-from support.orchestrator_line import Client, orchestrator_database, running_orchestrator
+from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
 from support.waiting import eventually
 
 CHAIN = pipeline(
@@ -105,6 +107,19 @@ class Rig:
                 self.works.set()
                 stop.set()
                 await running
+
+    @asynccontextmanager
+    async def takes_offers(self) -> "AsyncIterator[asyncio.Queue[WorkPacket]]":
+        """As a worker does that is not ours."""
+        offers: asyncio.Queue[WorkPacket] = asyncio.Queue()
+
+        async def take(message: Msg) -> None:
+            await offers.put(msgspec.json.decode(message.data, type=WorkPacket))
+
+        subscription = await self._own.subscribe(subjects.offers("maker"), queue="maker", cb=take)
+        await self._own.flush()
+        yield offers
+        await subscription.unsubscribe()
 
     async def orders(self, execution_id: str) -> None:
         assert isinstance(await self.client.execute(execution_id, "chain"), Accepted)
@@ -243,6 +258,45 @@ async def test_a_report_to_a_replica_that_is_cut_off_is_stored_and_applied_by_an
         await eventually(lambda: rig.count("SELECT (count(*) = 0)::int FROM outbox"), 15, what="what it left is seen to")
     assert rig.attempts == 3
     assert await rig.count("SELECT count(*) FROM stage_attempts WHERE success") == 3
+
+
+async def test_a_worker_that_claims_what_is_free_too_loses_no_attempt(rig: Rig) -> None:
+    worker = HandWorker(rig.bus, paid=False)
+    await worker.register()
+    async with rig.orchestrator("one"):
+        await rig.orders("exec_1")
+
+        for _ in range(3):
+            delivery, packet = await worker.take()
+            await worker.completes(packet, await worker.granted(packet), {"text": "*"})
+            await delivery.ack()
+        await rig.completes("exec_1")
+        page = await rig.client.events("exec_1")
+
+    assert packet.grant is not None
+    assert await rig.count("SELECT count(*) FROM stage_attempts WHERE success AND attempt = 1") == 3
+    assert await rig.count("SELECT count(*) FROM stage_attempts") == 3
+    assert "STEP_RETRYING" not in [event.data.__struct_config__.tag for event in page.events]
+
+
+async def test_an_offer_that_is_claimed_after_its_packet_was_stored_as_well_is_one_attempt(rig: Rig) -> None:
+    worker, other = HandWorker(rig.bus, paid=False), HandWorker(rig.bus, paid=False, instance_id="worker_b")
+    await worker.register()
+    async with rig.takes_offers() as offers, rig.orchestrator("one"):
+        await rig.orders("exec_1")
+        offered = await asyncio.wait_for(offers.get(), 10)
+        await eventually(lambda: rig.has_stored(packets=1, reports=0), 15, what="the silence is told, and its packet stored")
+        _, stored = await other.take()
+
+        attempt = await worker.granted(offered)
+        others_answer = await other.claim(stored)
+        await worker.completes(offered, attempt, {"text": "*"})
+        await eventually(lambda: rig.count("SELECT count(*) FROM stage_attempts WHERE success"), what="its report is applied")
+
+    assert stored == offered
+    assert isinstance(others_answer, Later)
+    assert attempt == 1
+    assert await rig.count("SELECT count(*) FROM stage_attempts") == 1
 
 
 async def _note(seen: list[bytes], message: Msg) -> None:

@@ -133,7 +133,8 @@ def test_free_work_whose_worker_the_registry_does_not_know_yet_is_not_refused_fo
     known = story.circumstances
     story.circumstances = replace(known, free_actions=frozenset(), live_workers=frozenset(), is_blocked=is_blocked)
 
-    assert story.claim("stage_1") == Later(retry_after_ms=1000, reason="its worker is not in the registry yet")
+    answer = story.claim("stage_1", is_first_delivery=False)
+    assert answer == Later(retry_after_ms=1000, reason="its worker is not in the registry yet")
 
     story.circumstances = known
     assert granted_usd(story, "stage_1") == "0"

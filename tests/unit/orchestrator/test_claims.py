@@ -8,9 +8,16 @@ from aif_orchestrator.execution.happenings import AttemptClaimed
 from support.execution_story import Story, pipeline, stage
 
 
-def claims(story: Story, claim_id: str) -> Any:
-    packet = story.last_packet("one").packet_id
-    story.happens(AttemptClaimed(stage_id="one", packet_id=packet, instance_id="worker_a", claim_id=claim_id))
+def claims(story: Story, claim_id: str, *, is_first_delivery: bool = True) -> Any:
+    story.happens(
+        AttemptClaimed(
+            stage_id="one",
+            packet_id=story.last_packet("one").packet_id,
+            instance_id="worker_a",
+            claim_id=claim_id,
+            is_first_delivery=is_first_delivery,
+        )
+    )
     return next(command.answer for command in story.commands if isinstance(command, AnswerClaim))
 
 
@@ -57,6 +64,41 @@ def test_a_repeated_claim_of_an_attempt_that_has_ended_gets_a_new_one() -> None:
 
     assert isinstance(answer, Granted)
     assert answer.attempt == 2
+
+
+def test_a_claim_of_an_attempt_that_its_packet_has_opened_gets_that_one() -> None:
+    story = Story(pipeline(stage("one")), free=True)
+    story.later(3_000)
+
+    answer = claims(story, "claim_1")
+    again = claims(story, "claim_1")
+    others = claims(story, "claim_2")
+    story.completes("one", 1)
+
+    assert isinstance(answer, Granted)
+    assert (answer.attempt, answer.grant.max_cost_usd, again) == (1, "0", answer)
+    assert isinstance(others, Later)
+    assert story.attempts() == [("one", 1, "success")]
+    assert "STEP_RETRYING" not in story.event_types()
+
+
+def test_an_attempt_that_was_claimed_though_its_packet_has_opened_it_is_lost_when_its_worker_falls_silent() -> None:
+    story = Story(pipeline(stage("one")), free=True)
+    claims(story, "claim_1")
+
+    story.falls_silent("one")
+
+    assert story.attempts() == [("one", 1, "worker_lost")]
+
+
+def test_an_attempt_that_its_packet_has_opened_is_lost_when_the_packet_was_somebody_elses_before() -> None:
+    story = Story(pipeline(stage("one")), free=True)
+
+    answer = claims(story, "claim_1", is_first_delivery=False)
+
+    assert isinstance(answer, Granted)
+    assert answer.attempt == 2
+    assert story.attempts() == [("one", 1, "worker_lost")]
 
 
 def test_after_two_lost_workers_the_next_one_works_alone() -> None:

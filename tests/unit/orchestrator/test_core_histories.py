@@ -134,20 +134,27 @@ class CoreHistories(RuleBasedStateMachine):
         self.story = Story(definition, free=free, parameters=parameters)
         self._read_news()
 
-    @rule(stage_id=STAGES, which=WHICH, by=WORKERS)
-    def claim(self, stage_id: str, which: str, by: str) -> None:
+    @rule(stage_id=STAGES, which=WHICH, by=WORKERS, is_first_delivery=st.booleans())
+    def claim(self, stage_id: str, which: str, by: str, is_first_delivery: bool) -> None:
         stage_id = self._stage(stage_id)
         run = self._run(stage_id)
         now = self.story.circumstances.at_ms
         is_held = run.status is StageStatus.RUNNING and now < (run.due_at or 0)
         packet = self._number(which, run.dispatches)
 
-        answer = self.story.claim(stage_id, by=by, packet_id=f"packet_1.{stage_id}.{packet}")
+        came_with_its_packet = (stage_id, run.attempt) in self.opened and run.attempt > run.ended and run.heard_at is None
+
+        answer = self.story.claim(
+            stage_id, by=by, packet_id=f"packet_1.{stage_id}.{packet}", is_first_delivery=is_first_delivery
+        )
 
         if isinstance(answer, Granted):
             assert packet == run.dispatches, "an old packet was good for a grant"
             assert not is_held, "an attempt that is alive was given away"
-            assert (stage_id, answer.attempt) not in self.opened
+            if (stage_id, answer.attempt) in self.opened:
+                assert came_with_its_packet
+                assert is_first_delivery
+                assert answer.attempt == run.attempt
             self.opened.add((stage_id, answer.attempt))
         if isinstance(answer, Later):
             assert is_held or "budget" in answer.reason
@@ -183,7 +190,7 @@ class CoreHistories(RuleBasedStateMachine):
             self.prepare(stage_id, "loaded")
             self.prepare(stage_id, "stored")
         if self._run(stage_id).status is StageStatus.QUEUED:
-            self.claim(stage_id, "newest", by)
+            self.claim(stage_id, "newest", by, is_first_delivery=True)
             self.complete(stage_id, "newest", "0.25", quality, is_empty=False, large=True)
 
     @rule(

@@ -277,6 +277,11 @@ def has_open_attempt(run: StageRun) -> bool:
     return is_open(run) and run.attempt > run.ended
 
 
+def is_open_by_its_packet(run: StageRun) -> bool:
+    """The newest packet carries the attempt's grant, and nothing has been heard of it yet."""
+    return has_open_attempt(run) and run.heard_at is None and run.resends == 0
+
+
 def _undone(draft: Draft, stage_id: str, attempt: int, summary: str) -> None:
     run = draft.change(
         stage_id, status=StageStatus.COMPLETED, input_ref=None, progress_percent=100, finished_at=draft.at, reason=""

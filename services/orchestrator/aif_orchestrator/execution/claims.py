@@ -38,6 +38,10 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         wait_ms = max(100, min(run.due_at - draft.at, LATER_AT_MOST_MS))
         draft.command(AnswerClaim(answer=Later(retry_after_ms=wait_ms, reason="another worker holds this attempt")))
         return
+    if attempts.is_open_by_its_packet(run) and happening.is_first_delivery:
+        # The worker could have begun without asking; that it asks says that it lives.
+        _take_over(draft, happening)
+        return
     if attempts.has_open_attempt(run):
         # The packet came again although its attempt was opened: whoever had it is gone.
         attempts.lose(draft, stage_id)
@@ -141,6 +145,15 @@ def _open_attempt(draft: Draft, happening: AttemptClaimed, grant: Grant) -> None
             reserved=_with_reservation(draft, stage_id, grant),
         ),
     )
+    attempts.hear_of(draft, stage_id, happening.instance_id)
+    draft.command(AnswerClaim(answer=_granted(draft, stage_id)))
+
+
+def _take_over(draft: Draft, happening: AttemptClaimed) -> None:
+    """Give the worker that asks the attempt that its packet has opened."""
+    stage_id = happening.stage_id
+    run = draft.stages[stage_id]
+    draft.change(stage_id, claim_id=happening.claim_id, is_waiting=_is_suspect(draft, run))
     attempts.hear_of(draft, stage_id, happening.instance_id)
     draft.command(AnswerClaim(answer=_granted(draft, stage_id)))
 

@@ -20,6 +20,8 @@ class AttemptClaimed(Struct, frozen=True, kw_only=True):
     instance_id: str
     claim_id: str = ""
     """The same when the claim is repeated because no answer came; empty for none."""
+    is_first_delivery: bool = True
+    """Nobody else had this packet before."""
 
 
 class AttemptProgressed(Struct, frozen=True, kw_only=True):
