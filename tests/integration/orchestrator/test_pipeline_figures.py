@@ -57,7 +57,7 @@ async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_na
     assert isinstance(accepted, Accepted)
     assert isinstance(refused, Refusal)
     assert refused.code == "budget_exceeded"
-    assert [alert.threshold_percent for alert in alerts] == [50, 80]
+    assert [alert.threshold_percent for alert in alerts] == [80]
     for line in (
         'ai_pipeline_executions_total{pipeline="tea_line",status="completed"} 1.0',
         'ai_pipeline_duration_seconds_count{pipeline="tea_line"} 1.0',

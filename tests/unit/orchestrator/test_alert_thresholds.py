@@ -34,12 +34,12 @@ def reached(looked_at: Account) -> list[tuple[AlertKind, int]]:
         ("49.999999999999", []),
         ("50", [50]),
         ("79.99", [50]),
-        ("80", [50, 80]),
-        ("100", [50, 80, 100]),
-        ("250", [50, 80, 100]),
+        ("80", [80]),
+        ("100", [100]),
+        ("250", [100]),
     ],
 )
-def test_each_threshold_of_money_is_reached_exactly(spent: str, thresholds: list[int]) -> None:
+def test_each_threshold_of_money_is_reached_exactly_and_says_the_lower_ones(spent: str, thresholds: list[int]) -> None:
     assert reached(account(spent_usd=spent)) == [(AlertKind.SPENT, each) for each in thresholds]
 
 
@@ -49,15 +49,28 @@ def test_what_was_said_is_not_said_again() -> None:
     assert reached(looked_at) == [(AlertKind.SPENT, 80)]
 
 
+def test_a_threshold_below_one_that_was_said_is_not_said_afterwards() -> None:
+    said = ((AlertKind.SPENT, 80, Decimal("100.00")), (AlertKind.ENERGY, 100, Decimal(10)))
+    looked_at = account(spent_usd="79", energy_limit=10, energy_spent=10, raised=said)
+
+    assert reached(looked_at) == []
+
+
+def test_the_thresholds_of_money_say_nothing_of_those_of_energy() -> None:
+    looked_at = account(spent_usd="50", energy_limit=100, energy_spent=50, raised=((AlertKind.SPENT, 50, Decimal(100)),))
+
+    assert reached(looked_at) == [(AlertKind.ENERGY, 50)]
+
+
 def test_what_was_said_of_another_limit_is_said_of_this_one() -> None:
     looked_at = account(spent_usd="81", raised=((AlertKind.SPENT, 50, Decimal(20)), (AlertKind.SPENT, 80, Decimal(20))))
 
-    assert reached(looked_at) == [(AlertKind.SPENT, 50), (AlertKind.SPENT, 80)]
+    assert reached(looked_at) == [(AlertKind.SPENT, 80)]
 
 
 def test_a_limit_of_nothing_is_reached_by_the_first_cent_only() -> None:
     assert reached(account(limit_usd="0")) == []
-    assert reached(account(limit_usd="0", spent_usd="0.01")) == [(AlertKind.SPENT, each) for each in (50, 80, 100)]
+    assert reached(account(limit_usd="0", spent_usd="0.01")) == [(AlertKind.SPENT, 100)]
 
 
 def test_a_pace_that_passes_the_limit_is_forecast() -> None:
@@ -79,12 +92,12 @@ def test_nothing_is_forecast_in_the_first_day_of_a_month() -> None:
 
 
 def test_nothing_is_forecast_once_the_limit_is_reached() -> None:
-    assert reached(account(spent_usd="100", elapsed="0.5")) == [(AlertKind.SPENT, each) for each in (50, 80, 100)]
+    assert reached(account(spent_usd="100", elapsed="0.5")) == [(AlertKind.SPENT, 100)]
 
 
 def test_energy_has_the_same_thresholds() -> None:
     assert reached(account(energy_limit=10, energy_spent=4)) == []
-    assert reached(account(energy_limit=10, energy_spent=8)) == [(AlertKind.ENERGY, 50), (AlertKind.ENERGY, 80)]
+    assert reached(account(energy_limit=10, energy_spent=8)) == [(AlertKind.ENERGY, 80)]
 
 
 def test_energy_without_a_limit_is_never_used_up() -> None:

@@ -51,9 +51,9 @@ class Crossing(Struct, frozen=True, kw_only=True):
 
 
 def crossings(account: Account) -> list[Crossing]:
-    """What the account has reached and was not said, the lowest threshold first."""
-    reached = [*_spent(account), *_forecast(account), *_energy(account)]
-    return [each for each in reached if (each.kind, each.threshold_percent, each.of_limit) not in account.raised]
+    """What the account has reached and was not said. Of several thresholds of a limit the highest says the lower ones, too."""
+    reached = (*_spent(account), *_forecast(account), *_energy(account))
+    return [each for each in reached if not _is_said(account, each)]
 
 
 def dear_week(client_id: str, week: str, spent_usd: Decimal, mark_usd: Decimal) -> Crossing:
@@ -69,11 +69,25 @@ def dear_week(client_id: str, week: str, spent_usd: Decimal, mark_usd: Decimal) 
     )
 
 
+def _is_said(account: Account, reached: Crossing) -> bool:
+    return any(
+        (kind, of_limit) == (reached.kind, reached.of_limit) and percent >= reached.threshold_percent
+        for kind, percent, of_limit in account.raised
+    )
+
+
+def _highest_reached(used: Decimal | int, limit: Decimal | int) -> int | None:
+    """In percent; nothing is reached before something is used."""
+    return max(
+        (percent for percent in THRESHOLDS_PERCENT if used > 0 and used * WHOLE_PERCENT >= limit * percent), default=None
+    )
+
+
 def _spent(account: Account) -> Iterator[Crossing]:
-    for percent in THRESHOLDS_PERCENT:
-        if account.spent_usd > 0 and account.spent_usd * WHOLE_PERCENT >= account.limit_usd * percent:
-            words = f"{_dollars(account.spent_usd)} of {_dollars(account.limit_usd)} are spent in {account.window}"
-            yield _crossing(account, AlertKind.SPENT, percent, account.limit_usd, f"{words}: {percent} % are reached")
+    percent = _highest_reached(account.spent_usd, account.limit_usd)
+    if percent is not None:
+        words = f"{_dollars(account.spent_usd)} of {_dollars(account.limit_usd)} are spent in {account.window}"
+        yield _crossing(account, AlertKind.SPENT, percent, account.limit_usd, f"{words}: {percent} % are reached")
 
 
 def _forecast(account: Account) -> Iterator[Crossing]:
@@ -90,10 +104,10 @@ def _energy(account: Account) -> Iterator[Crossing]:
     limit = account.energy_limit
     if limit is None:
         return
-    for percent in THRESHOLDS_PERCENT:
-        if account.energy_spent > 0 and account.energy_spent * WHOLE_PERCENT >= limit * percent:
-            words = f"{account.energy_spent} of {limit} units of energy are used in {account.window}"
-            yield _crossing(account, AlertKind.ENERGY, percent, Decimal(limit), f"{words}: {percent} % are reached")
+    percent = _highest_reached(account.energy_spent, limit)
+    if percent is not None:
+        words = f"{account.energy_spent} of {limit} units of energy are used in {account.window}"
+        yield _crossing(account, AlertKind.ENERGY, percent, Decimal(limit), f"{words}: {percent} % are reached")
 
 
 def _crossing(account: Account, kind: AlertKind, percent: int, of_limit: Decimal, message: str) -> Crossing:
