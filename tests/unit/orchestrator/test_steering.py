@@ -17,7 +17,7 @@ from aif_orchestrator.execution.happenings import (
     TimePassed,
 )
 from aif_pipelines.definition import AddStage, RetryStage, SkipStage
-from support.execution_story import Story, deliverable, pipeline, stage, stored
+from support.execution_story import START_MS, Story, deliverable, pipeline, stage, stored
 
 TWO = pipeline(stage("one"), stage("two", input={"from": "{{one.made}}"}), outputs=(deliverable("two"),))
 IN_AN_HOUR = "2023-11-14T23:13:20+00:00"
@@ -68,6 +68,45 @@ def test_a_delayed_execution_can_be_cancelled() -> None:
     story.happens(CancelAsked(reason="no"))
 
     assert story.execution.status is ExecutionStatus.CANCELLED
+
+
+def test_a_delayed_execution_that_was_cancelled_waits_for_its_time_again_when_it_is_resumed() -> None:
+    story = Story(TWO, start_at=IN_AN_HOUR)
+    story.happens(CancelAsked(reason="no"))
+    story.later(60_000)
+
+    story.happens(ResumeAsked())
+
+    resumed_as = story.execution.status
+    assert story.packets() == []
+    assert story.event_types()[-2:] == ["WORKFLOW_RESUMED", "WORKFLOW_SCHEDULED"]
+    story.wakes()
+    assert story.circumstances.at_ms == START_MS + 3_600_000
+    assert story.execution.deadline_at - story.circumstances.at_ms == 600_000
+    story.made("one")
+    story.made("two")
+    assert (resumed_as, story.execution.status) == (ExecutionStatus.SCHEDULED, ExecutionStatus.COMPLETED)
+
+
+def test_a_delayed_execution_that_is_resumed_after_its_time_starts_at_once() -> None:
+    story = Story(TWO, start_at=IN_AN_HOUR)
+    story.happens(CancelAsked(reason="no"))
+    story.later(3_600_000)
+
+    story.happens(ResumeAsked())
+
+    assert story.execution.status is ExecutionStatus.RUNNING
+    assert [packet.stage_id for packet in story.packets()] == ["one"]
+
+
+def test_a_delayed_execution_that_has_begun_and_is_resumed_goes_on_at_once() -> None:
+    story = Story(TWO, start_at=IN_AN_HOUR)
+    story.wakes()
+    story.happens(CancelAsked(reason="no"))
+
+    story.happens(ResumeAsked())
+
+    assert story.execution.status is ExecutionStatus.RUNNING
 
 
 def test_a_paused_execution_lets_attempts_end_and_offers_nothing_new() -> None:

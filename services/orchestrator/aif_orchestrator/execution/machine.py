@@ -25,13 +25,12 @@ rare: the broker delivers at least once, workers freeze and thaw, and a stale wo
 from datetime import datetime
 from typing import assert_never
 
-from aif_contracts.events import WorkflowScheduled
 from aif_contracts.orders import Execute, ExecutionStatus, StageStatus
 from aif_contracts.packets import Cancelled, Superseded
 from aif_orchestrator.execution import attempts, books, charging, claims, ending, judging, readiness, steering, waking
 from aif_orchestrator.execution.assignee import worker_of
 from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, Command
-from aif_orchestrator.execution.draft import Draft, rfc3339
+from aif_orchestrator.execution.draft import Draft
 from aif_orchestrator.execution.failures import IllegalHappening, NotItsWorker
 from aif_orchestrator.execution.happenings import (
     ApprovalDecisionMade,
@@ -138,7 +137,7 @@ def begin(
     if start_at is None:
         steering.start(draft)
     else:
-        draft.emit(WorkflowScheduled(template=pipeline.name, version=pipeline.version, start_at=rfc3339(start_at)))
+        steering.say_scheduled(draft, start_at)
     books.bring_up_to_date(draft)
     return draft
 

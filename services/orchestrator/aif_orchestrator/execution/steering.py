@@ -2,13 +2,13 @@
 
 from msgspec.structs import replace
 
-from aif_contracts.events import ApprovalDecided, Kept, WorkflowPaused, WorkflowResumed, WorkflowStarted
+from aif_contracts.events import ApprovalDecided, Kept, WorkflowPaused, WorkflowResumed, WorkflowScheduled, WorkflowStarted
 from aif_contracts.metering import Tokens
 from aif_contracts.money import usd_text
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_orchestrator.execution import books, holding, judging, readiness
 from aif_orchestrator.execution.commands import AnswerResume, Refuse
-from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.happenings import ApprovalDecisionMade
 from aif_orchestrator.execution.metering import spent_by_stage
 from aif_orchestrator.execution.saga import begun_anew
@@ -32,6 +32,11 @@ def start(draft: Draft) -> None:
     readiness.advance(draft)
 
 
+def say_scheduled(draft: Draft, start_at: int) -> None:
+    pipeline = draft.circumstances.plan.pipeline
+    draft.emit(WorkflowScheduled(template=pipeline.name, version=pipeline.version, start_at=rfc3339(start_at)))
+
+
 def pause(draft: Draft, reason: str) -> None:
     """Begin nothing new. Attempts under way go on: what they make has been paid for."""
     status = draft.execution.status
@@ -46,7 +51,10 @@ def pause(draft: Draft, reason: str) -> None:
 
 
 def resume(draft: Draft) -> None:
-    """Go on after a pause; or begin a new leg that keeps what has completed."""
+    """Go on after a pause; or begin a new leg that keeps what has completed.
+
+    One that was cancelled before its time waits for that again.
+    """
     status = draft.execution.status
     if status is ExecutionStatus.PAUSED:
         draft.execution = replace(draft.execution, status=ExecutionStatus.RUNNING)
@@ -55,6 +63,11 @@ def resume(draft: Draft) -> None:
     elif status in _RESUMABLE:
         _begin_leg(draft)
         _say_resumed(draft, _kept(draft))
+        start_at = draft.execution.start_at
+        if start_at is not None and draft.at < start_at:
+            draft.execution = replace(draft.execution, status=ExecutionStatus.SCHEDULED)
+            say_scheduled(draft, start_at)
+            return
     else:
         _refuse(
             draft, "not_resumable", f"it is {status}; only a paused, failed, cancelled or partially completed one can go on"
