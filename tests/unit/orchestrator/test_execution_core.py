@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from aif_contracts.events import CostIncurred, StepSkipped, WorkflowCompleted, WorkflowFailed
-from aif_contracts.metering import CostLines, Metrics, Tokens
+from aif_contracts.metering import CostLines, Metrics, ProviderCall, Tokens
 from aif_contracts.orders import Breakdown, StageStatus, WorkerShare
 from aif_contracts.packets import Cancelled, Later, Proceed, Superseded
 from aif_orchestrator.execution.commands import EmitEvent, LoadOutputs, RecordCall, StoreInput, TellWorkers
@@ -115,6 +115,47 @@ def test_a_stage_that_costs_nothing_carries_its_grant_and_needs_no_claim() -> No
     story.completes("only", 1)
     assert story.execution.status == "completed"
     assert story.attempts() == [("only", 1, "success")]
+
+
+def test_a_call_of_an_attempt_that_was_not_heard_of_before_tells_first_that_it_has_started() -> None:
+    story = Story(pipeline(stage("only")), free=True)
+    story.later(5_000)
+
+    story.happens(CallBooked(call=call("only", 1, 1, "0", latency_ms=300)))
+    story.later(100)
+    story.completes("only", 1)
+
+    assert story.event_types()[1:4] == ["STEP_STARTED", "AI_GENERATION_COMPLETED", "STEP_COMPLETED"]
+    started = next(
+        each.event for each in story.history if isinstance(each, EmitEvent) and each.event.type == "aif.step_started"
+    )
+    assert started.time == "2023-11-14T22:13:24.700Z"
+    assert story.attempts() == [("only", 1, "success")]
+
+
+def test_an_attempt_that_was_heard_of_by_a_call_has_its_holder_later_and_is_lost_when_it_falls_silent() -> None:
+    story = Story(pipeline(stage("only")), free=True)
+
+    story.happens(CallBooked(call=call("only", 1, 1, "0")))
+    holder_by_the_call = story.stage("only").holder
+    story.progress("only", 1, 10, by="worker_b")
+    holder = story.stage("only").holder
+    story.falls_silent("only")
+
+    assert (holder_by_the_call, holder) == (None, "worker_b")
+    assert story.attempts() == [("only", 1, "worker_lost")]
+
+
+@pytest.mark.parametrize(
+    "strangers", [call("only", 2, 1, "0"), call("only", 1, 1, "0", worker_name="other")], ids=["attempt", "worker"]
+)
+def test_a_call_of_another_attempt_or_worker_is_no_sign_of_life(strangers: ProviderCall) -> None:
+    story = Story(pipeline(stage("only")), free=True)
+
+    story.happens(CallBooked(call=strangers))
+
+    assert "STEP_STARTED" not in story.event_types()
+    assert story.stage("only").status == "queued"
 
 
 def test_a_stage_that_may_cost_money_carries_no_grant() -> None:

@@ -11,7 +11,7 @@ from aif_contracts.events import (
     StepRetrying,
     StepStarted,
 )
-from aif_contracts.metering import Metrics
+from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import PreviousAttempt, Proceed, Superseded
 from aif_contracts.reports import HANDED_BACK
@@ -68,6 +68,14 @@ def progress(draft: Draft, happening: AttemptProgressed) -> None:
             )
         )
     draft.command(AnswerProgress(answer=Proceed()))
+
+
+def book_call(draft: Draft, call: ProviderCall) -> None:
+    """Charge a provider call. One of the open attempt shows that this runs, so it is told to have started before its calls."""
+    run = draft.stages.get(call.stage_id)
+    if run is not None and _is_current(run, call.attempt) and call.worker_name == worker_of(draft.plan_of(call.stage_id)):
+        hear_of(draft, call.stage_id, None, ago_ms=call.latency_ms)
+    charging.book_call(draft, call)
 
 
 def complete(draft: Draft, happening: AttemptCompleted) -> None:
@@ -217,10 +225,13 @@ def lose(draft: Draft, stage_id: str) -> None:
 def hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int = 0) -> None:
     """The open attempt shows itself for the first time: from now on it runs, with a lease and a timeout.
 
-    Short work shows itself only by its report, which tells how long `ago_ms` it began.
+    Short work shows itself only by its report, which tells how long `ago_ms` it began. A provider call does not say which
+    process made it, so its `instance_id` is None.
     """
     run = draft.stages[stage_id]
     if run.heard_at is not None:
+        if run.holder is None and instance_id is not None:
+            draft.change(stage_id, holder=instance_id)
         return
     plan = draft.plan_of(stage_id)
     started_at = max(draft.at - ago_ms, run.ready_at or 0)

@@ -167,7 +167,7 @@ def step(draft: Draft, happening: Happening) -> list[Command]:
         case TimePassed():
             waking.time_passed(draft)
         case CallBooked():
-            charging.book_call(draft, happening.call)
+            attempts.book_call(draft, happening.call)
         case CallSettled():
             charging.settle_call(draft, happening)
         case PauseAsked():
