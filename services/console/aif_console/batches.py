@@ -53,12 +53,14 @@ class BatchWish(Struct, frozen=True, kw_only=True):
     """RFC 3339; None for at once."""
     max_cost_usd: UsdText | None = None
     """Of each execution; None for the operator's limit."""
+    version: str | None = None
+    """None for the newest of the template."""
 
 
 async def run_batch(wish: BatchWish, reach: Reach, output: Output, *, wait: bool) -> int:
     """Place all orders or none, and follow them until all have ended."""
     async with Gateway(reach.url, reach.key) as gateway:
-        properties = await schema_of(gateway, checked_name(wish.template, "TEMPLATE"))
+        properties = await schema_of(gateway, checked_name(wish.template, "TEMPLATE"), wish.version)
         uploads = SourceUploads(gateway)
         inputs = await with_sources(read_inputs(wish.file, properties), wish.file.parent, uploads)
         shared = await with_sources([typed(wish.texts, properties)], Path(), uploads)
@@ -72,6 +74,7 @@ async def run_batch(wish: BatchWish, reach: Reach, output: Output, *, wait: bool
                 urgency_level=wish.urgency,
                 start_at=wish.start_at,
                 max_cost_usd=wish.max_cost_usd,
+                template_version=wish.version,
             ),
         )
         _say(output.progress, f"{batch.batch_id}: {counted(batch.total, 'order')} placed")
@@ -117,7 +120,7 @@ async def run_show_batch(
         rows(
             (
                 ("Batch", batch.batch_id),
-                ("Template", batch.selected_template),
+                ("Template", f"{batch.selected_template} {batch.template_version or ''}".strip()),
                 ("Ordered", local_time(batch.created_at)),
                 ("State", progress_words(batch)),
                 ("Limit", "" if batch.max_cost_usd is None else f"{dollars(batch.max_cost_usd)} for each order"),

@@ -105,7 +105,7 @@ async def run_order(wish: OrderWish, reach: Reach, output: Output, *, watch: boo
     async with Gateway(reach.url, reach.key) as gateway:
         parameters = wish.parameters()
         if wish.texts:
-            parameters |= typed(wish.texts, await schema_of(gateway, wish.template))
+            parameters |= typed(wish.texts, await schema_of(gateway, wish.template, wish.version))
         if wish.source is not None and content is not None:
             source = await gateway.upload(wish.source.name, content)
             parameters[SOURCE] = source.source_id

@@ -5,11 +5,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aif_console.failures import BadInput
+from aif_console.failures import BadInput, RequestRefused
 from aif_console.gateway.gateway import Gateway
+from aif_console.gateway.pipelines import read_pipeline
 
 SOURCE = "source"
 """The parameter that wants the id of an uploaded document."""
+SOURCE_TEXT = "source_text"
+"""The one that takes a document itself, in its place."""
 
 
 class SourceUploads:
@@ -36,13 +39,29 @@ def read_file(path: Path, field: str, mend: str) -> bytes:
         raise BadInput(field, f"{path} cannot be read: {refused.strerror}", mend) from refused
 
 
-async def schema_of(gateway: Gateway, template: str) -> Mapping[str, Any]:
-    """What a template says of its parameters, by name. Empty when it is not offered to us: then values speak for themselves."""
+async def schema_of(gateway: Gateway, template: str, version: str | None) -> Mapping[str, Any]:
+    """What a version of a template, the newest for None, says of its parameters, by name.
+
+    Empty when it is not offered to us: then values speak for themselves.
+    """
+    if version is not None:
+        return await _schema_of_version(gateway, template, version)
     for offered in (await gateway.templates()).templates:
         if offered.name == template:
             properties = offered.parameters.get("properties", {})
             return properties if isinstance(properties, dict) else {}
     return {}
+
+
+async def _schema_of_version(gateway: Gateway, template: str, version: str) -> Mapping[str, Any]:
+    """As it is stored, where a source is a blob; an order names one by its id, or brings its text."""
+    try:
+        stored = await read_pipeline(gateway, template, version)
+    except RequestRefused:
+        return {}
+    schema = stored.document.get("parameters", {})
+    text = {"type": "string"}
+    return {**schema.get("properties", {}), SOURCE: text, SOURCE_TEXT: text}
 
 
 def named_texts(pairs: Iterable[str]) -> dict[str, str]:

@@ -51,6 +51,8 @@ class ScheduleWish(Struct, frozen=True, kw_only=True):
     overlap: str
     max_cost_usd: UsdText | None
     """Of each execution; None for the operator's limit."""
+    version: str | None
+    """None for the newest of the template at each due time."""
 
 
 class ScheduleChange(Struct, frozen=True, kw_only=True):
@@ -70,6 +72,9 @@ class ScheduleChange(Struct, frozen=True, kw_only=True):
     max_cost_usd: UsdText | None = None
     without_limit: bool = False
     """Back to the operator's limit."""
+    version: str | None = None
+    newest_version: bool = False
+    """Back to the newest version at each due time."""
 
     def check(self) -> None:
         """Raises BadInput for what changes nothing, or cannot be meant."""
@@ -82,6 +87,14 @@ class ScheduleChange(Struct, frozen=True, kw_only=True):
             raise BadInput("--without", f"{both[0]} is given, too", "keep one of them")
         if self.without_limit and self.max_cost_usd is not None:
             raise BadInput("--no-max-cost", "--max-cost is given, too", "keep one of them")
+        if self.newest_version and self.version is not None:
+            raise BadInput("--newest-version", "--version is given, too", "keep one of them")
+
+    def version_after(self, before: ScheduleAnswer) -> str | None:
+        """A version is one of its template: with another template it is the newest, unless one is named."""
+        if self.newest_version or self.version is not None:
+            return self.version
+        return before.template_version if self.template in (None, before.selected_template) else None
 
 
 async def run_schedules(reach: Reach, console: Console, *, limit: int, as_json: bool) -> int:
@@ -111,7 +124,7 @@ async def run_show_schedule(schedule_id: str, reach: Reach, console: Console, *,
 async def run_add_schedule(wish: ScheduleWish, reach: Reach, console: Console, *, as_json: bool) -> int:
     """Check it like an order and keep it."""
     async with Gateway(reach.url, reach.key) as gateway:
-        parameters = typed(wish.texts, await schema_of(gateway, checked_name(wish.template, "TEMPLATE")))
+        parameters = typed(wish.texts, await schema_of(gateway, checked_name(wish.template, "TEMPLATE"), wish.version))
         if wish.source is not None:
             parameters[SOURCE] = await SourceUploads(gateway).id_of(wish.source, "--source")
         schedule = await add_schedule(
@@ -126,6 +139,7 @@ async def run_add_schedule(wish: ScheduleWish, reach: Reach, console: Console, *
                 message=wish.name,
                 overlap=wish.overlap,
                 max_cost_usd=wish.max_cost_usd,
+                template_version=wish.version,
             ),
         )
     return _told(schedule, console, as_json=as_json)
@@ -138,10 +152,10 @@ async def run_change_schedule(
     change.check()
     async with Gateway(reach.url, reach.key) as gateway:
         before = await read_schedule(gateway, checked_id(schedule_id, KIND, LISTED_BY))
-        template = _chosen(change.template, before.selected_template)
+        template, version = _chosen(change.template, before.selected_template), change.version_after(before)
         parameters = {name: value for name, value in before.parameters.items() if name not in change.without}
         if change.texts:
-            parameters |= typed(change.texts, await schema_of(gateway, template))
+            parameters |= typed(change.texts, await schema_of(gateway, template, version))
         if change.source is not None:
             parameters[SOURCE] = await SourceUploads(gateway).id_of(change.source, "--source")
         name = _chosen(change.name, before.name)
@@ -158,6 +172,7 @@ async def run_change_schedule(
                 message=name if before.message == before.name else before.message,
                 overlap=_chosen(change.overlap, before.overlap),
                 max_cost_usd=None if change.without_limit else change.max_cost_usd or before.max_cost_usd,
+                template_version=version,
                 workspace_id=before.workspace_id,
             ),
         )
@@ -217,7 +232,7 @@ def _facts(schedule: ScheduleAnswer) -> list[tuple[str, str]]:
     return [
         ("Schedule", f"{schedule.schedule_id}, {schedule.status}"),
         ("Name", schedule.name),
-        ("Template", schedule.selected_template),
+        ("Template", f"{schedule.selected_template} {schedule.template_version or ''}".strip()),
         ("Parameters", msgspec.json.encode(schedule.parameters).decode()),
         ("Cron", f"{schedule.cron} in {schedule.timezone}; overlapping orders: {schedule.overlap}"),
         ("Limit", "" if schedule.max_cost_usd is None else f"{dollars(schedule.max_cost_usd)} for each order"),

@@ -40,7 +40,7 @@ async def run_simulate(wish: SimulationWish, reach: Reach, console: Console, *, 
     """Ask, and tell. A document is uploaded, as for the order; nothing is ordered."""
     name = checked_name(wish.template)
     async with Gateway(reach.url, reach.key) as gateway:
-        parameters = typed(wish.texts, await schema_of(gateway, name)) if wish.texts else {}
+        parameters = typed(wish.texts, await schema_of(gateway, name, wish.version)) if wish.texts else {}
         if wish.source is not None:
             parameters[SOURCE] = await SourceUploads(gateway).id_of(wish.source, "--source")
         body = {

@@ -9,6 +9,7 @@ from aif_console.commands.running import (
     MAX_COST,
     PARAMS,
     URGENCY,
+    VERSION,
     ListsByDefault,
     Where,
     asks_a_factory,
@@ -28,6 +29,7 @@ _STATUSES = ("submitting", "running", "completed", "partially_completed", "faile
 @URGENCY
 @AT
 @MAX_COST
+@VERSION
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Follow it until all orders have ended.")
 @asks_a_factory
 def batch(
@@ -37,6 +39,7 @@ def batch(
     urgency: str,
     at: str | None,
     max_cost: str | None,
+    version: str | None,
     wait: bool,
     as_json: bool,
     where: Where,
@@ -59,6 +62,7 @@ def batch(
         urgency=urgency,
         start_at=coming_moment(at, "--at", SystemClock().now()),
         max_cost_usd=cost_limit(max_cost, "--max-cost"),
+        version=version,
     )
     finish(run_batch(wish, where.reach(), output_of(as_json, None), wait=wait))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from aif_console.commands.running import AT, MAX_COST, PARAMS, URGENCY, Where, asks_a_factory, finish, output_of
+from aif_console.commands.running import AT, MAX_COST, PARAMS, URGENCY, VERSION, Where, asks_a_factory, finish, output_of
 
 _OUT = click.option("--out", type=click.Path(dir_okay=False), help="Save the deliverable here instead of the data folder.")
 
@@ -21,7 +21,7 @@ _OUT = click.option("--out", type=click.Path(dir_okay=False), help="Save the del
 @URGENCY
 @AT
 @MAX_COST
-@click.option("--version", help="Another version of the template than the newest.")
+@VERSION
 @click.option(
     "--watch/--no-watch", default=None, help="Follow it to the end and print what came out; so it is unless --at is given."
 )

@@ -38,6 +38,7 @@ AT = click.option("--at", metavar="TIME", help="Start then: 2026-05-01T09:00, 09
 MAX_COST = click.option(
     "--max-cost", metavar="USD", help="What an execution may spend at AI providers, such as 0.50; else the operator's limit."
 )
+VERSION = click.option("--version", help="Another version of the template than the newest.")
 URGENCY = click.option(
     "--urgency", type=click.Choice(["low", "normal", "high", "critical"]), default="normal", show_default=True, help="How soon."
 )

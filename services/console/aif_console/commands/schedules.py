@@ -48,6 +48,7 @@ def show(schedule_id: str, as_json: bool, where: Where) -> None:
 @PARAMS
 @URGENCY
 @MAX_COST
+@click.option("--version", help="A version of the template to stay with; else the newest whenever it is due.")
 @click.option(
     "--overlap",
     type=click.Choice(["skip", "allow"]),
@@ -65,6 +66,7 @@ def add(
     params: tuple[str, ...],
     urgency: str,
     max_cost: str | None,
+    version: str | None,
     overlap: str,
     as_json: bool,
     where: Where,
@@ -84,6 +86,7 @@ def add(
         urgency=urgency,
         overlap=overlap,
         max_cost_usd=cost_limit(max_cost, "--max-cost"),
+        version=version,
     )
     finish(run_add_schedule(wish, where.reach(), on_stdout(), as_json=as_json))
 
@@ -100,6 +103,8 @@ def add(
 @click.option("--urgency", type=click.Choice(["low", "normal", "high", "critical"]), help="How soon.")
 @MAX_COST
 @click.option("--no-max-cost", is_flag=True, help="Back to the operator's limit.")
+@click.option("--version", help="A version of the template to stay with.")
+@click.option("--newest-version", is_flag=True, help="Back to the newest whenever it is due; so it is for another template.")
 @click.option("--overlap", type=click.Choice(["skip", "allow"]), help="What to do when the execution before has not ended.")
 @asks_a_factory
 def change(
@@ -114,6 +119,8 @@ def change(
     urgency: str | None,
     max_cost: str | None,
     no_max_cost: bool,
+    version: str | None,
+    newest_version: bool,
     overlap: str | None,
     as_json: bool,
     where: Where,
@@ -135,6 +142,8 @@ def change(
         overlap=overlap,
         max_cost_usd=cost_limit(max_cost, "--max-cost"),
         without_limit=no_max_cost,
+        version=version,
+        newest_version=newest_version,
     )
     finish(run_change_schedule(schedule_id, wanted, where.reach(), on_stdout(), as_json=as_json))
 

@@ -28,6 +28,8 @@ class BatchAnswer(Struct, frozen=True, kw_only=True):
     total_tokens_used: int = 0
     max_cost_usd: UsdText | None = None
     """What each execution may spend; None for the operator's limit."""
+    template_version: str | None = None
+    """None for the newest."""
 
     @property
     def has_ended(self) -> bool:
@@ -63,6 +65,8 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     start_at: str | None = None
     max_cost_usd: UsdText | None = None
     """Of each execution."""
+    template_version: str | None = None
+    """None for the newest."""
 
 
 async def place_batch(gateway: Gateway, batch: NewBatch) -> BatchAnswer:
@@ -78,6 +82,8 @@ async def place_batch(gateway: Gateway, batch: NewBatch) -> BatchAnswer:
         body["start_at"] = batch.start_at
     if batch.max_cost_usd is not None:
         body["max_cost_usd"] = batch.max_cost_usd
+    if batch.template_version is not None:
+        body["template_version"] = batch.template_version
     return await gateway.ask("POST", BATCHES, BatchAnswer, headers=once(), json=body, timeout=UPLOAD_SECONDS)
 
 

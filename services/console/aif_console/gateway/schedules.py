@@ -27,6 +27,8 @@ class NewSchedule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`skip`: not ordered while the execution before has not ended; `allow`: ordered all the same."""
     max_cost_usd: UsdText | None = None
     """What each execution may spend; None for the operator's limit."""
+    template_version: str | None = None
+    """None for the newest at each due time."""
     workspace_id: str | None = None
 
 
@@ -41,6 +43,7 @@ class ScheduleAnswer(Struct, frozen=True, kw_only=True):
     overlap: str
     urgency_level: str = "normal"
     message: str = ""
+    template_version: str | None = None
     workspace_id: str | None = None
     max_cost_usd: UsdText | None = None
     next_at: str | None = None

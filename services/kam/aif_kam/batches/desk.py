@@ -58,11 +58,14 @@ class BatchDesk:
         start_at = start_time(wish.start_at, now=self._clock.now())
         limit = cost_limit(wish.max_cost_usd)
         require_allowed(limit, highest=await self._catalogue.highest_limit(client_id))
-        prepared = await self._inputs.prepare(client_id, wish.selected_template, wish.parameters, wish.inputs)
+        prepared = await self._inputs.prepare(
+            client_id, wish.selected_template, wish.parameters, wish.inputs, version=wish.template_version
+        )
         new = NewBatch(
             batch_id=self._new_id("batch"),
             client_id=client_id,
             selected_template=prepared.template,
+            template_version=wish.template_version,
             message=wish.message,
             urgency_level=wish.urgency_level,
             workspace_id=wish.workspace_id,
@@ -70,7 +73,7 @@ class BatchDesk:
             max_cost_usd=limit,
             total=len(prepared.inputs),
         )
-        items = self._items(prepared, wish.start_at, limit)
+        items = self._items(prepared, wish, limit)
         async with self._database.transaction() as connection:
             if earlier := await self._keys.earlier_answer(connection, call):
                 return earlier
@@ -111,13 +114,13 @@ class BatchDesk:
         self._work.set()
         return batch
 
-    def _items(self, prepared: PreparedInputs, start_at: str | None, limit: Decimal | None) -> list[NewItem]:
+    def _items(self, prepared: PreparedInputs, wish: BatchWish, limit: Decimal | None) -> list[NewItem]:
         return [
             NewItem(
                 request_id=self._new_id("req"),
                 execution_id=self._new_id("exec"),
                 parameters=msgspec.json.encode(each.parameters),
-                digest=digest_of(each.given, start_at, limit),
+                digest=digest_of(each.given, wish.start_at, limit, wish.template_version),
             )
             for each in prepared.inputs
         ]

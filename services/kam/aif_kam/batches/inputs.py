@@ -66,10 +66,16 @@ class BatchInputs:
         self._intake = intake
 
     async def prepare(
-        self, client_id: str, template_name: str, shared: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]
+        self,
+        client_id: str,
+        template_name: str,
+        shared: Mapping[str, Any],
+        inputs: Sequence[Mapping[str, Any]],
+        *,
+        version: str | None,
     ) -> PreparedInputs:
         """Raises InvalidInput with the mistakes of all inputs, Unavailable."""
-        template = await self._catalogue.chosen(template_name, client_id, field="selected_template")
+        template = await self._catalogue.chosen(template_name, client_id, field="selected_template", version=version)
         given = await _checked(template, shared, inputs)
         mistakes = [_as_written(mistake, each) for each in given for mistake in each.checked.mistakes]
         blobs = await self._blobs(client_id, given)

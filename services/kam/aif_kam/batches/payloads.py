@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from aif_contracts.money import UsdText, usd_text
-from aif_contracts.orders import ClientId, Name
+from aif_contracts.orders import ClientId, Name, Version
 from aif_contracts.packets import Priority
 from aif_kam.batches.store import Batch
 from aif_kam.payloads import MaxCost, Message, RequestView, StartAt, request_view
@@ -28,6 +28,7 @@ class BatchWish(Struct, frozen=True, kw_only=True):
     start_at: StartAt | None = None
     max_cost_usd: MaxCost | None = None
     """Of each execution."""
+    template_version: Version | None = None
     workspace_id: ClientId | None = None
     client_id: ClientId | None = None
 
@@ -38,6 +39,8 @@ class BatchView(Struct, frozen=True, kw_only=True):
     status: Literal["running", "cancelling", "ended"]
     """`ended` when all requests have; `counts` says how."""
     selected_template: str
+    template_version: str | None
+    """None for the newest."""
     message: str
     urgency_level: Priority
     workspace_id: str | None
@@ -88,6 +91,7 @@ def batch_view(batch: Batch) -> BatchView:
         client_id=batch.client_id,
         status="ended" if has_ended else "running" if batch.cancelled_at is None else "cancelling",
         selected_template=batch.selected_template,
+        template_version=batch.template_version,
         message=batch.message,
         urgency_level=batch.urgency_level,
         workspace_id=batch.workspace_id,

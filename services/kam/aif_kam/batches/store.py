@@ -18,6 +18,8 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     batch_id: str
     client_id: str
     selected_template: str
+    template_version: str | None
+    """None for the newest."""
     message: str
     urgency_level: Priority
     workspace_id: str | None
@@ -41,6 +43,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     batch_id: str
     client_id: str
     selected_template: str
+    template_version: str | None
+    """None for the newest."""
     message: str
     urgency_level: Priority
     workspace_id: str | None
@@ -69,6 +73,7 @@ class BatchStore:
             new.batch_id,
             new.client_id,
             new.selected_template,
+            new.template_version,
             new.message,
             new.urgency_level,
             new.workspace_id,
@@ -125,6 +130,7 @@ def _batch(row: Record) -> Batch:
         batch_id=row["batch_id"],
         client_id=row["client_id"],
         selected_template=row["selected_template"],
+        template_version=row["template_version"],
         message=row["message"],
         urgency_level=Priority(row["urgency_level"]),
         workspace_id=row["workspace_id"],

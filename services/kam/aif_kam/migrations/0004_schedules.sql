@@ -3,6 +3,8 @@ CREATE TABLE schedules (
     client_id         text NOT NULL REFERENCES clients,
     name              text NOT NULL,
     selected_template text NOT NULL,
+    -- NULL for the newest, whichever that is when it is due.
+    template_version  text,
     -- As the client wrote them, but a source's text is the id of a stored source by now. Checked anew whenever it is due.
     parameters        json NOT NULL,
     cron              text NOT NULL,

@@ -2,6 +2,8 @@ CREATE TABLE batches (
     batch_id          text PRIMARY KEY,
     client_id         text NOT NULL REFERENCES clients,
     selected_template text NOT NULL,
+    -- NULL for the newest.
+    template_version  text,
     message           text NOT NULL,
     urgency_level     text NOT NULL CHECK (urgency_level IN ('low', 'normal', 'high', 'critical')),
     workspace_id      text,

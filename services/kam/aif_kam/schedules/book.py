@@ -119,7 +119,12 @@ class ScheduleBook:
         limit = cost_limit(wish.max_cost_usd)
         require_allowed(limit, highest=await self._catalogue.highest_limit(client_id))
         checked = await self._parameters.prepare(
-            client_id, wish.selected_template, wish.parameters, template_field="selected_template", field="parameters"
+            client_id,
+            wish.selected_template,
+            wish.parameters,
+            template_field="selected_template",
+            field="parameters",
+            version=wish.template_version,
         )
         parameters = dict(wish.parameters)
         if checked.new_source is not None:
@@ -135,6 +140,7 @@ class ScheduleBook:
             workspace_id=wish.workspace_id,
             overlap=wish.overlap,
             max_cost_usd=limit,
+            template_version=wish.template_version,
         )
         return _Prepared(order=order, new_source=checked.new_source)
 

@@ -133,6 +133,7 @@ class Firings:
             template=order.selected_template,
             parameters=order.parameters,
             max_cost_usd=None if order.max_cost_usd is None else usd_text(order.max_cost_usd),
+            template_version=order.template_version,
         )
         await self._desk.order(wish, execution, _call(firing), alongside=partial(self._enter, firing))
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from aif_contracts.money import UsdText, usd_text
-from aif_contracts.orders import ClientId, Name
+from aif_contracts.orders import ClientId, Name, Version
 from aif_contracts.packets import Priority
 from aif_kam.payloads import MaxCost, Message, request_path
 from aif_kam.request_store import StoredProblem
@@ -31,6 +31,8 @@ class ScheduleWish(Struct, frozen=True, kw_only=True):
     workspace_id: ClientId | None = None
     max_cost_usd: MaxCost | None = None
     """Of each execution."""
+    template_version: Version | None = None
+    """Left out, it is the newest at each due time."""
     client_id: ClientId | None = None
     """The key's own client when left out; an admin key names one for a new schedule."""
 
@@ -41,6 +43,8 @@ class ScheduleView(Struct, frozen=True, kw_only=True):
     name: str
     status: Literal["active", "paused"]
     selected_template: str
+    template_version: str | None
+    """None for the newest at each due time."""
     parameters: dict[str, Any]
     cron: str
     timezone: str
@@ -89,6 +93,7 @@ def schedule_view(schedule: Schedule) -> ScheduleView:
         name=order.name,
         status="active" if schedule.paused_at is None else "paused",
         selected_template=order.selected_template,
+        template_version=order.template_version,
         parameters=order.parameters,
         cron=order.rhythm.cron,
         timezone=order.rhythm.timezone,

@@ -49,6 +49,8 @@ class ScheduledOrder(Struct, frozen=True, kw_only=True):
     workspace_id: str | None
     overlap: Overlap
     max_cost_usd: Decimal | None
+    template_version: str | None
+    """None for the newest, whichever that is when it is due."""
 
 
 class History(Struct, frozen=True, kw_only=True):
@@ -165,6 +167,7 @@ def _values(order: ScheduledOrder) -> Sequence[Any]:
         order.workspace_id,
         order.overlap,
         order.max_cost_usd,
+        order.template_version,
     )
 
 
@@ -179,6 +182,7 @@ def _order(row: Record) -> ScheduledOrder:
         workspace_id=row["workspace_id"],
         overlap=Overlap(row["overlap"]),
         max_cost_usd=row["max_cost_usd"],
+        template_version=row["template_version"],
     )
 
 

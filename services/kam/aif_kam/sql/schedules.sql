@@ -5,8 +5,8 @@ SELECT now();
 -- name: insert_schedule
 -- Looked at when it is due.
 INSERT INTO schedules (schedule_id, client_id, name, selected_template, parameters, cron, timezone, urgency_level, message,
-                       workspace_id, overlap, max_cost_usd, next_at, look_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13);
+                       workspace_id, overlap, max_cost_usd, template_version, next_at, look_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14);
 
 -- name: find_schedule
 -- NULL as client is the operator. How its last request goes is that request's own to tell.
@@ -25,9 +25,9 @@ ORDER BY s.schedule_id DESC LIMIT $3;
 -- A due time that was being seen to is called off: whoever is at it finds no `firing_at` any more. Paused stays paused.
 UPDATE schedules
 SET name = $2, selected_template = $3, parameters = $4, cron = $5, timezone = $6, urgency_level = $7, message = $8,
-    workspace_id = $9, overlap = $10, max_cost_usd = $11, firing_at = NULL, last_problem = NULL, updated_at = now(),
-    next_at = CASE WHEN paused_at IS NULL THEN $12::timestamptz END,
-    look_at = CASE WHEN paused_at IS NULL THEN $12::timestamptz END
+    workspace_id = $9, overlap = $10, max_cost_usd = $11, template_version = $12, firing_at = NULL, last_problem = NULL,
+    updated_at = now(), next_at = CASE WHEN paused_at IS NULL THEN $13::timestamptz END,
+    look_at = CASE WHEN paused_at IS NULL THEN $13::timestamptz END
 WHERE schedule_id = $1;
 
 -- name: pause_schedule
