@@ -167,6 +167,19 @@ async def test_the_log_is_listed_by_all_that_an_address_says(kam: GatewayUnderTe
 
 
 @pytest.mark.parametrize("path", [CALLS, AUDIT])
+@pytest.mark.parametrize(("client_id", "code"), [("nobody", "unknown_client"), ("a b", "invalid_input")])
+async def test_a_client_that_there_is_not_is_refused_and_not_searched_for(
+    kam: GatewayUnderTest, asked: Asked, path: str, client_id: str, code: str
+) -> None:
+    async with kam.client("admin") as admin:
+        refused = await admin.get(path, params={"client_id": client_id})
+
+    assert (refused.status_code, refused.json()["type"]) == (422, f"urn:aif:problem:{code}")
+    assert [each["field"] for each in refused.json()["errors"]] == ["client_id"]
+    assert asked.questions == []
+
+
+@pytest.mark.parametrize("path", [CALLS, AUDIT])
 @pytest.mark.parametrize("field", ["from", "to"])
 async def test_a_time_that_is_none_is_named_as_the_address_names_it(
     kam: GatewayUnderTest, asked: Asked, path: str, field: str

@@ -9,7 +9,17 @@ from litestar.status_codes import HTTP_200_OK
 from aif_contracts.audit import AuditPage, AuditVerdict, ListAudit, Severity, VerifyAudit
 from aif_kam import problems
 from aif_kam.parts import Parts
-from aif_kam.routes.calling import CallerRequest, PageCursor, StrictJson, page_cursor, query_moment, require_admin, without_nul
+from aif_kam.routes.calling import (
+    CallerRequest,
+    ListOfClient,
+    PageCursor,
+    StrictJson,
+    named_client,
+    page_cursor,
+    query_moment,
+    require_admin,
+    without_nul,
+)
 from aif_kam.routes.steering import OptionalBody
 
 _LONGEST = 200
@@ -22,7 +32,7 @@ def audit_routes(parts: Parts) -> Router:
         action: Annotated[str | None, QueryParameter(pattern=r"^[A-Z][A-Z0-9_]{0,63}$(?!\n)")] = None,
         severity: FromQuery[Severity | None] = None,
         actor: Annotated[str | None, QueryParameter(max_length=_LONGEST, description="`api_key:…`, `worker:…`")] = None,
-        client_id: Annotated[str | None, QueryParameter(max_length=_LONGEST)] = None,
+        client_id: ListOfClient = None,
         execution_id: Annotated[str | None, QueryParameter(max_length=_LONGEST)] = None,
         recorded_after: Annotated[
             str | None, QueryParameter(name="from", max_length=40, description="RFC 3339; this time and later")
@@ -37,7 +47,7 @@ def audit_routes(parts: Parts) -> Router:
             action=action,
             severity=severity,
             actor=without_nul(actor, field="actor"),
-            client_id=without_nul(client_id, field="client_id"),
+            client_id=await parts.identity.owner(request.auth, named_client(client_id)),
             execution_id=without_nul(execution_id, field="execution_id"),
             recorded_after=query_moment(recorded_after, field="from"),
             recorded_before=query_moment(recorded_before, field="to"),
