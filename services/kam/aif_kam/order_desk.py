@@ -13,6 +13,7 @@ from msgspec import Struct
 from aif_contracts.money import UsdText
 from aif_contracts.packets import Priority
 from aif_kam import problems
+from aif_kam.configuration.workspaces import Workspaces
 from aif_kam.cost_limits import cost_limit
 from aif_kam.failures import Conflict, KamFailure, NotFound
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, KeyUse, checked_use, in_flight
@@ -84,6 +85,7 @@ class OrderDesk:
         catalogue: TemplateCatalogue,
         intake: SourceIntake,
         submissions: Submissions,
+        workspaces: Workspaces,
         clock: Clock,
         new_id: Callable[[str], str],
     ) -> None:
@@ -94,16 +96,19 @@ class OrderDesk:
         self._catalogue = catalogue
         self._intake = intake
         self._submissions = submissions
+        self._workspaces = workspaces
         self._clock = clock
         self._new_id = new_id
 
     async def create(self, wish: Wish, call: KeyedCall | None) -> Answer:
+        """Raises InvalidInput, KeyReused, KeyInFlight."""
         async with self._database.transaction() as connection:
             if call is not None and (use := await self._keys.claim(connection, call)):
                 earlier = checked_use(use, call).answer
                 if earlier is None:
                     raise in_flight()
                 return earlier
+            await self._workspaces.require_within(connection, wish.client_id, wish.workspace_id)
             request = await self._requests.insert(connection, self._new_request(wish))
             answer = problems.created(request_view(request))
             if call is not None:
@@ -181,6 +186,7 @@ class OrderDesk:
         """Create, choose and execute in one. Raises InvalidInput, Conflict, Unavailable, and what `alongside` raises."""
         if call is not None and (use := await self._use(call)):
             return problems.in_words(await self._repeat(use, call), execution.words)
+        await self._workspaces.require(wish.client_id, wish.workspace_id)
         limit = cost_limit(execution.max_cost_usd)
         begins = _Beginning(
             start_at=start_time(execution.start_at, now=self._clock.now()),

@@ -20,6 +20,7 @@ from aif_kam.configuration.client_desk import ClientDesk
 from aif_kam.configuration.push import ConfigurationPush
 from aif_kam.configuration.store import ConfigurationStore
 from aif_kam.configuration.system_desk import SystemDesk
+from aif_kam.configuration.workspaces import Workspaces
 from aif_kam.event_stream import SILENCE_SECONDS, EventStream
 from aif_kam.execution_history import HistoryReader
 from aif_kam.idempotency import KeyStore
@@ -104,6 +105,8 @@ def assemble(on: Resources) -> Gateway:
     )
     submissions = Submissions(database=on.database, orchestrator=orchestrator, requests=requests, keys=keys, identity=identity)
     parameters = OrderParameters(catalogue=catalogue, intake=intake)
+    configuration, push_work = ConfigurationStore(queries), asyncio.Event()
+    workspaces = Workspaces(database=on.database, store=configuration)
     desk = OrderDesk(
         database=on.database,
         requests=requests,
@@ -112,6 +115,7 @@ def assemble(on: Resources) -> Gateway:
         catalogue=catalogue,
         intake=intake,
         submissions=submissions,
+        workspaces=workspaces,
         clock=on.clock,
         new_id=on.new_id,
     )
@@ -119,7 +123,6 @@ def assemble(on: Resources) -> Gateway:
         database=on.database, bus=on.bus, orchestrator=orchestrator, requests=requests, redactor=on.redactor
     )
     schedules, batches, batch_work = ScheduleStore(queries), BatchStore(queries), asyncio.Event()
-    configuration, push_work = ConfigurationStore(queries), asyncio.Event()
     book = ConfigurationBook(
         database=on.database,
         store=configuration,
@@ -139,6 +142,7 @@ def assemble(on: Resources) -> Gateway:
             parameters=parameters,
             catalogue=catalogue,
             intake=intake,
+            workspaces=workspaces,
             clock=on.clock,
             new_id=on.new_id,
         ),
@@ -149,6 +153,7 @@ def assemble(on: Resources) -> Gateway:
             inputs=BatchInputs(catalogue=catalogue, intake=intake),
             catalogue=catalogue,
             intake=intake,
+            workspaces=workspaces,
             work=batch_work,
             clock=on.clock,
             new_id=on.new_id,

@@ -14,6 +14,7 @@ from aif_kam import problems
 from aif_kam.batches.inputs import BatchInputs, PreparedInputs
 from aif_kam.batches.payloads import BatchWish, batch_view
 from aif_kam.batches.store import Batch, BatchStore, NewBatch, NewItem
+from aif_kam.configuration.workspaces import Workspaces
 from aif_kam.cost_limits import cost_limit, require_allowed
 from aif_kam.failures import NotFound
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
@@ -36,6 +37,7 @@ class BatchDesk:
         inputs: BatchInputs,
         catalogue: TemplateCatalogue,
         intake: SourceIntake,
+        workspaces: Workspaces,
         work: asyncio.Event,
         clock: Clock,
         new_id: Callable[[str], str],
@@ -47,6 +49,7 @@ class BatchDesk:
         self._inputs = inputs
         self._catalogue = catalogue
         self._intake = intake
+        self._workspaces = workspaces
         self._work = work
         self._clock = clock
         self._new_id = new_id
@@ -55,6 +58,7 @@ class BatchDesk:
         """Raises InvalidInput, KeyReused, KeyInFlight, Unavailable; then nothing is stored."""
         if call is not None and (earlier := await self._earlier(call)):
             return earlier
+        await self._workspaces.require(client_id, wish.workspace_id)
         start_at = start_time(wish.start_at, now=self._clock.now())
         limit = cost_limit(wish.max_cost_usd)
         require_allowed(limit, highest=await self._catalogue.highest_limit(client_id))

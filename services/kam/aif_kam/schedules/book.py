@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
 from aif_kam import problems
+from aif_kam.configuration.workspaces import Workspaces
 from aif_kam.cost_limits import cost_limit, require_allowed
 from aif_kam.failures import InvalidInput, NotFound
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
@@ -40,6 +41,7 @@ class ScheduleBook:
         parameters: OrderParameters,
         catalogue: TemplateCatalogue,
         intake: SourceIntake,
+        workspaces: Workspaces,
         clock: Clock,
         new_id: Callable[[str], str],
     ) -> None:
@@ -49,6 +51,7 @@ class ScheduleBook:
         self._parameters = parameters
         self._catalogue = catalogue
         self._intake = intake
+        self._workspaces = workspaces
         self._clock = clock
         self._new_id = new_id
 
@@ -116,6 +119,7 @@ class ScheduleBook:
 
     async def _prepared(self, client_id: str, wish: ScheduleWish) -> _Prepared:
         rhythm = checked_rhythm(wish.cron, wish.timezone, now=self._clock.now())
+        await self._workspaces.require(client_id, wish.workspace_id)
         limit = cost_limit(wish.max_cost_usd)
         require_allowed(limit, highest=await self._catalogue.highest_limit(client_id))
         checked = await self._parameters.prepare(
