@@ -1,7 +1,9 @@
 """Which pipeline a name means, and when the database is looked into."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import pytest
 
@@ -10,6 +12,8 @@ from aif_orchestrator.store.pipelines import FACTORY, StoredPipeline
 from aif_pipelines.definition import Pipeline
 from aif_pipelines.failures import PipelineInvalid
 from support.execution_story import pipeline, stage
+
+T = TypeVar("T")
 
 HOUSE = pipeline(stage("only"), name="house")
 HIDDEN = pipeline(stage("only"), name="hidden", offered=False)
@@ -46,11 +50,11 @@ async def test_a_name_means_the_clients_own_pipeline_before_the_factorys() -> No
     plans = Plans(load=Shelf((FACTORY, own("line", "9.0.0")), ("acme", own("line")), ("acme", own("line", "1.2.0"))).load)
     await plans.refresh()
 
-    assert plans.plan("acme", "line", None).owner == "acme"
-    assert plans.plan("acme", "line", None).plan.pipeline.version == "1.2.0"
-    assert plans.plan("acme", "line", "1.0.0").plan.pipeline.version == "1.0.0"
-    assert plans.plan("rival", "line", None).owner == FACTORY
-    assert plans.plan("rival", "line", None).plan.pipeline.version == "9.0.0"
+    assert (await plans.find("acme", "line", None)).owner == "acme"
+    assert (await plans.find("acme", "line", None)).plan.pipeline.version == "1.2.0"
+    assert (await plans.find("acme", "line", "1.0.0")).plan.pipeline.version == "1.0.0"
+    assert (await plans.find("rival", "line", None)).owner == FACTORY
+    assert (await plans.find("rival", "line", None)).plan.pipeline.version == "9.0.0"
 
 
 async def test_other_clients_names_are_not_told() -> None:
@@ -86,6 +90,49 @@ async def test_a_miss_looks_into_the_database_once_and_a_hit_never() -> None:
     looks = shelf.looks
     await plans.find("acme", "one", "1.0.0")
     assert shelf.looks == looks
+
+
+async def of_turns(coroutine: Coroutine[Any, Any, T]) -> tuple[T, int]:
+    """Its outcome, and how often others got their turn meanwhile."""
+    task, turns = asyncio.create_task(coroutine), 0
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    return task.result(), turns
+
+
+async def test_others_go_on_while_a_pipeline_is_compiled_for_its_first_order() -> None:
+    plans = Plans([HOUSE])
+
+    first, turns = await of_turns(plans.find("acme", "house", None))
+    again, later_turns = await of_turns(plans.find("acme", "house", None))
+
+    assert turns > later_turns == 1
+    assert again.plan is first.plan
+
+
+async def test_others_go_on_while_a_running_executions_pipeline_is_compiled() -> None:
+    _, turns = await of_turns(Plans([HOUSE]).ensure([("", "house", "1.0.0")]))
+
+    assert turns > 1
+
+
+async def test_orders_that_come_together_have_their_pipeline_compiled_once() -> None:
+    plans = Plans([HOUSE])
+
+    found = await asyncio.gather(*(plans.find("acme", "house", None) for _ in range(10)))
+
+    assert len({id(each.plan) for each in found}) == 1
+
+
+async def test_a_running_executions_plan_that_this_release_cannot_run_is_refused_when_it_is_looked_for() -> None:
+    plans = Plans([pipeline(stage("only", input={"x": "{{nowhere.x}}"}), name="broken"), HOUSE])
+
+    await plans.ensure([("", "broken", "1.0.0"), ("", "house", "1.0.0")])
+
+    assert plans.of_execution("", "house", "1.0.0").order == ("only",)
+    with pytest.raises(PipelineInvalid):
+        plans.of_execution("", "broken", "1.0.0")
 
 
 async def test_a_running_executions_plan_is_fetched_when_another_replica_has_stored_it() -> None:
@@ -127,6 +174,6 @@ async def test_a_stored_version_that_this_release_cannot_run_troubles_nobody_els
     plans = Plans([HOUSE], load=Shelf(("acme", broken)).load)
     await plans.refresh()
 
-    assert plans.plan("acme", "house", None).owner == FACTORY
+    assert (await plans.find("acme", "house", None)).owner == FACTORY
     with pytest.raises(PipelineInvalid):
-        plans.plan("acme", "broken", None)
+        await plans.find("acme", "broken", None)

@@ -252,7 +252,7 @@ class Engine:
                     known = await self._read(connection, batch, orders_are_new=times_overtaken == 0)
                     at_ms = self._clock.now_ms()
                     found = {execution_id: each.execution for execution_id, each in known.items()}
-                    await self._plans.ensure(plan_key(execution) for execution in found.values())
+                    await self._plans.ensure({plan_key(execution) for execution in found.values()})
                     worked = work_out(batch, found, self._circumstances(at_ms))
                     revisions = revisions_of(worked, known, at_ms)
                     entries = [entry for revision in revisions for entry in entries_of(revision)]

@@ -1,10 +1,12 @@
 """Compiled pipelines by owner, name and version, kept in memory: a version never changes.
 
 What another replica stores arrives by `plan_news.py`; whoever misses one meanwhile has the database asked before it is refused.
+A large one takes a while to compile, and does so in a thread, one after another, so that meanwhile the executions go on.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -14,6 +16,7 @@ from aif_orchestrator.execution.state import Execution
 from aif_orchestrator.execution.views import view
 from aif_orchestrator.store.pipelines import FACTORY, StoredPipeline
 from aif_pipelines.definition import Pipeline
+from aif_pipelines.failures import PipelineInvalid
 from aif_pipelines.mistakes import did_you_mean
 from aif_pipelines.plan import Plan, compile_pipeline
 
@@ -61,19 +64,9 @@ class Plans:
         self._loaded: set[int] = set()
         self._load = load
         self._refreshing = asyncio.Lock()
+        self._compiling = asyncio.Lock()
         for pipeline in pipelines:
             self._put(FACTORY, pipeline)
-
-    def plan(self, client_id: str, name: str, version: str | None) -> ChosenPlan:
-        """For a new order: the client's own pipeline, else the factory's; the newest version for None.
-
-        Raises UnknownTemplate, and PipelineInvalid for a stored version that this release cannot run.
-        """
-        for owner in dict.fromkeys((client_id, FACTORY)):
-            wanted = version if version is not None else self._newest.get((owner, name))
-            if wanted is not None and (owner, name, wanted) in self._pipelines:
-                return ChosenPlan(owner=owner, plan=self.of_execution(owner, name, wanted))
-        raise UnknownTemplate(name, version, self._names(client_id), self._versions(client_id, name))
 
     def of_execution(self, owner: str, template: str, version: str) -> Plan:
         """The very version that an execution has started with. Raises UnknownTemplate, PipelineInvalid."""
@@ -98,20 +91,30 @@ class Plans:
         )
 
     async def find(self, client_id: str, name: str, version: str | None) -> ChosenPlan:
-        """As `plan`, and looks into the database before it gives up. Raises DatabaseUnavailable, too."""
-        try:
-            return self.plan(client_id, name, version)
-        except UnknownTemplate:
-            await self.refresh()
-            return self.plan(client_id, name, version)
+        """For a new order: the client's own pipeline, else the factory's; the newest version for None.
 
-    async def ensure(self, keys: Iterable[PlanKey]) -> None:
+        Looks into the database before it gives up. Raises UnknownTemplate, DatabaseUnavailable, and PipelineInvalid for a
+        stored version that this release cannot run.
+        """
+        key = self._meant(client_id, name, version)
+        if key is None:
+            await self.refresh()
+            key = self._meant(client_id, name, version)
+        if key is None:
+            raise UnknownTemplate(name, version, self._names(client_id), self._versions(client_id, name))
+        await self._compile(key)
+        return ChosenPlan(owner=key[0], plan=self.of_execution(*key))
+
+    async def ensure(self, keys: Collection[PlanKey]) -> None:
         """Have the plans of running executions at hand, stored as they may be by another replica a moment ago.
 
-        Raises DatabaseUnavailable.
+        One that this release cannot run is `of_execution`'s to refuse. Raises DatabaseUnavailable.
         """
         if any(key not in self._pipelines for key in keys):
             await self.refresh()
+        for key in keys:
+            with suppress(PipelineInvalid):
+                await self._compile(key)
 
     async def view(self, execution: Execution, at_ms: int) -> ExecutionView:
         """The execution as its client may see it. Raises as `ensure` and `of_execution` do."""
@@ -128,6 +131,21 @@ class Plans:
                 for each in stored:
                     self._put(each.owner, each.pipeline)
                     self._loaded.add(each.pipeline_id)
+
+    def _meant(self, client_id: str, name: str, version: str | None) -> PlanKey | None:
+        for owner in dict.fromkeys((client_id, FACTORY)):
+            wanted = version if version is not None else self._newest.get((owner, name))
+            if wanted is not None and (owner, name, wanted) in self._pipelines:
+                return owner, name, wanted
+        return None
+
+    async def _compile(self, key: PlanKey) -> None:
+        """Unless it was. Raises PipelineInvalid."""
+        if key in self._compiled or key not in self._pipelines:
+            return
+        async with self._compiling:
+            if key not in self._compiled:
+                self._compiled[key] = await asyncio.to_thread(compile_pipeline, self._pipelines[key])
 
     def _put(self, owner: str, pipeline: Pipeline) -> None:
         name, version = pipeline.name, pipeline.version
