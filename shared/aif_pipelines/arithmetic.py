@@ -6,6 +6,7 @@ from typing import Any
 
 from aif_pipelines.failures import ExpressionFailed
 from aif_pipelines.json_values import kind_of
+from aif_pipelines.syntax_tree import Printed
 
 _LARGEST = 10**30
 
@@ -25,7 +26,7 @@ def exact(value: Any) -> int | Decimal:
     return value  # type: ignore[no-any-return]
 
 
-def number(value: Any, text: str, used: str) -> int | Decimal:
+def number(value: Any, text: str | Printed, used: str) -> int | Decimal:
     if is_number(value):
         return exact(value)
     if value is None:

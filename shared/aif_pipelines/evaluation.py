@@ -19,7 +19,7 @@ from aif_pipelines.failures import ExpressionFailed
 from aif_pipelines.functions import FUNCTIONS
 from aif_pipelines.json_values import brief, kind_of
 from aif_pipelines.paths import MISSING, Path, compile_getter
-from aif_pipelines.syntax_tree import Binary, Call, Literal, Node, Reference, Unary, printed
+from aif_pipelines.syntax_tree import Binary, Call, Literal, Node, Printed, Reference, Unary, printed
 
 Scope = Mapping[str, Any]
 Evaluate = Callable[[Scope, Purse], Any]
@@ -54,7 +54,7 @@ def compile_node(node: Node) -> Evaluate:
             assert_never(node)
 
 
-def truth(value: Any, text: str) -> bool:
+def truth(value: Any, text: str | Printed) -> bool:
     if value is True or value is False:
         return value
     if value is None:
@@ -75,18 +75,18 @@ def _reference(path: Path) -> Evaluate:
 
 
 def _negation(node: Unary) -> Evaluate:
-    operand, text = compile_node(node.operand), printed(node.operand)
+    operand, text = compile_node(node.operand), Printed(node.operand)
     return lambda scope, purse: not truth(operand(scope, purse), text)
 
 
 def _minus(node: Unary) -> Evaluate:
-    operand, text = compile_node(node.operand), printed(node.operand)
+    operand, text = compile_node(node.operand), Printed(node.operand)
     return lambda scope, purse: -number(operand(scope, purse), text, "computed with")
 
 
 def _logic(node: Binary) -> Evaluate:
-    left, left_text = compile_node(node.left), printed(node.left)
-    right, right_text = compile_node(node.right), printed(node.right)
+    left, left_text = compile_node(node.left), Printed(node.left)
+    right, right_text = compile_node(node.right), Printed(node.right)
     if node.operator == "and":
         return lambda scope, purse: truth(left(scope, purse), left_text) and truth(right(scope, purse), right_text)
     return lambda scope, purse: truth(left(scope, purse), left_text) or truth(right(scope, purse), right_text)
@@ -146,8 +146,8 @@ def _incomparable(node: Binary, one: Any, other: Any) -> ExpressionFailed:
 
 
 def _arithmetic(node: Binary) -> Evaluate:
-    left, left_text = compile_node(node.left), printed(node.left)
-    right, right_text = compile_node(node.right), printed(node.right)
+    left, left_text = compile_node(node.left), Printed(node.left)
+    right, right_text = compile_node(node.right), Printed(node.right)
     symbol = node.operator
 
     def evaluate(scope: Scope, purse: Purse) -> Any:

@@ -107,6 +107,19 @@ def printed(node: Node) -> str:
             assert_never(node)
 
 
+class Printed:
+    """A part of an expression, printed when a failure is told: to print each part of a long one while it is compiled takes the
+    square of its length."""
+
+    __slots__ = ("_node",)
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def __str__(self) -> str:
+        return printed(self._node)
+
+
 def _wrapped(node: Node, least: int) -> str:
     match node:
         case Binary():
