@@ -11,8 +11,9 @@ DIGEST_CHARACTERS = 16
 
 # What a file system, an S3 bucket and a NATS subject all take as it is. A file name has 255 characters at most, and its writer
 # puts a few behind it for a while.
-_PART = r"[A-Za-z0-9_=-][A-Za-z0-9_=.-]{0,239}"
+_PART = r"[A-Za-z0-9_=-](?:[A-Za-z0-9_=.-]{0,238}[A-Za-z0-9_=-])?"
 _KEY = re.compile(rf"{_PART}(/{_PART})*")
+_FOLDER = re.compile(r"[A-Za-z0-9_=-]{1,240}(/[A-Za-z0-9_=-]{1,240})+")
 
 
 def sha256_hex(content: bytes) -> str:
@@ -25,7 +26,7 @@ def full_key(storage_key: str, sha256: str) -> str:
     if not storage_key or storage_key.endswith("/") or not _is_clean(key):
         raise ValueError(
             f"storage_key {storage_key[:64]!r} cannot name a blob: use parts of A-Z a-z 0-9 _ = . - separated by single `/`, "
-            "none beginning with a dot, holding `..` or longer than 223 characters"
+            "none beginning or ending with a dot, holding `..` or longer than 223 characters"
         )
     if len(key) > MAX_KEY_CHARACTERS:
         raise ValueError(
@@ -37,8 +38,16 @@ def full_key(storage_key: str, sha256: str) -> str:
 
 def check_readable(ref: BlobRef) -> None:
     """Raises BlobMissing for a key that no blob of ours can have, so that a forged reference reaches no file and no subject."""
-    if len(ref.storage_key) > MAX_KEY_CHARACTERS or not _is_clean(ref.storage_key):
+    # A bucket's keys have dots for slashes.
+    key = ref.storage_key.replace(".", "/") if ref.storage_type is StorageType.KV else ref.storage_key
+    if len(key) > MAX_KEY_CHARACTERS or not _is_clean(key):
         raise BlobMissing(ref.storage_key[:MAX_KEY_CHARACTERS])
+
+
+def check_folder(folder: str) -> None:
+    """Raises ValueError for what is no folder beneath another one: nobody deletes all that begins with `data`."""
+    if len(folder) > MAX_KEY_CHARACTERS or _FOLDER.fullmatch(folder) is None:
+        raise ValueError(f"{folder[:64]!r} is no folder whose blobs may be deleted: name one such as data/exec_1, without dots")
 
 
 def rides_inline(content: bytes, inline_limit_bytes: int) -> bool:

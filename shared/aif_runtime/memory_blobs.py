@@ -1,7 +1,10 @@
 """A blob store in this process's memory."""
 
+from collections.abc import Sequence
+
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, KV_LIMIT_BYTES, BlobRef, StorageType
 from aif_runtime.blob_keys import (
+    check_folder,
     check_readable,
     check_replaceable,
     full_key,
@@ -50,3 +53,15 @@ class MemoryBlobStore:
         if content is None:
             raise BlobMissing(ref.storage_key)
         return verified(ref, content)
+
+    async def delete_folders(self, folders: Sequence[str]) -> int:
+        for folder in folders:
+            check_folder(folder)
+        beneath = tuple(f"{folder}/" for folder in folders)
+        gone = [place for place in self.stored if place[1].startswith(beneath)]
+        for place in gone:
+            del self.stored[place]
+        return len(gone)
+
+    async def delete_fragments(self, older_than_seconds: float) -> int:
+        return 0

@@ -1,5 +1,9 @@
 """Blobs in NATS: small ones as entries of a bucket, large ones in chunks in an object store.
 
+A bucket's keys have dots for slashes: then a folder is a subject of its own, and all in it is deleted by one request, however
+much that is. An object's name is one token of its subject, so those of a folder are found by reading all descriptions; they are
+few, because objects are large.
+
 Both are read without a consumer, by direct reads. The library's own object reader makes a consumer for every read that lives on
 for seconds, and after a thousand reads the server refuses the next. What is written here any NATS client can read, and the
 other way round.
@@ -7,9 +11,12 @@ other way round.
 
 import base64
 import logging
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -18,6 +25,7 @@ from msgspec import Struct
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, KV_LIMIT_BYTES, BlobRef, StorageType
 from aif_contracts.subjects import BUCKET_BLOBS, BUCKET_BLOBS_KV
 from aif_runtime.blob_keys import (
+    check_folder,
     check_readable,
     check_replaceable,
     full_key,
@@ -29,7 +37,8 @@ from aif_runtime.blob_keys import (
 )
 from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable, BusUnavailable
 from aif_runtime.nats_bus import NatsBus
-from aif_runtime.nats_direct import StreamMissing, latest, read_batch
+from aif_runtime.nats_connection import JetStreamRefusal
+from aif_runtime.nats_direct import SEQUENCE, StreamMissing, latest, read_batch
 from aif_runtime.nats_publishing import EXPECT_UNUSED, SubjectTaken
 from aif_runtime.nats_topology import bucket_stream, object_stream
 from aif_runtime.prepared_message import Prepared
@@ -37,9 +46,14 @@ from aif_runtime.prepared_message import Prepared
 CHUNK_BYTES = 256 * 1024
 CHUNKS_AT_ONCE = 64
 """In one direct read: more would fill the broker's buffer for this connection."""
+DESCRIPTIONS_AT_ONCE = 256
 ROLLUP = {"Nats-Rollup": "sub"}
 """The latest message of the subject replaces those before it."""
 DIGEST_PREFIX = "SHA-256="
+STREAM_NOT_FOUND = 10059
+STORED_AT = "Nats-Time-Stamp"
+"""Header of a stored message, by the broker's clock."""
+_NUID = re.compile(r"[A-Za-z0-9]+")
 
 _KV_STREAM = bucket_stream(BUCKET_BLOBS_KV)
 _OBJECT_STREAM = object_stream(BUCKET_BLOBS)
@@ -68,6 +82,22 @@ class _ObjectMeta(Struct, frozen=True, kw_only=True, omit_defaults=True):
     options: _ObjectOptions | None = None
 
 
+class _Purged(Struct, frozen=True):
+    purged: int
+
+
+class _SubjectState(Struct, frozen=True):
+    subjects: dict[str, int] | None = None
+
+
+class _SubjectList(Struct, frozen=True):
+    state: _SubjectState
+    ts: datetime
+    """By the broker's clock."""
+    total: int = 0
+    """Subjects on all pages."""
+
+
 _META = msgspec.json.Decoder(_ObjectMeta)
 
 
@@ -91,7 +121,7 @@ class NatsBlobStore:
         key = full_key(storage_key, digest)
         try:
             if len(content) <= KV_LIMIT_BYTES:
-                storage_type = StorageType.KV
+                storage_type, key = StorageType.KV, _entry_key(key)
                 await self._put_entry(key, content)
             else:
                 storage_type = StorageType.OBJECT
@@ -116,6 +146,81 @@ class NatsBlobStore:
         if content is None:
             raise BlobMissing(ref.storage_key)
         return verified(ref, content)
+
+    async def delete_folders(self, folders: Sequence[str]) -> int:
+        for folder in folders:
+            check_folder(folder)
+        try:
+            deleted = sum([await self._purge(_KV_STREAM, f"{_entry_subject(folder)}.>") for folder in folders])
+            return deleted + await self._delete_objects(tuple(f"{folder}/" for folder in folders))
+        except BusUnavailable as failed:
+            raise BlobStoreUnavailable(f"blobs were not deleted: {failed}") from failed
+
+    async def delete_fragments(self, older_than_seconds: float) -> int:
+        """Chunks that no description names. They are listed first: what is described afterwards is young."""
+        try:
+            chunks, now = await self._chunk_subjects()
+            described = {_chunk_subject(meta.nuid) for meta in await self._metas()}
+            deleted = 0
+            for subject in chunks - described:
+                newest = await self._read(partial(latest, self._bus.connection, _OBJECT_STREAM, subject))
+                if newest is not None and _seconds_between(newest.headers[STORED_AT], now) > older_than_seconds:
+                    await self._purge(_OBJECT_STREAM, subject)
+                    deleted += 1
+            return deleted
+        except BusUnavailable as failed:
+            raise BlobStoreUnavailable(f"fragments were not deleted: {failed}") from failed
+
+    async def _delete_objects(self, beneath: tuple[str, ...]) -> int:
+        """The chunks first: without a description nobody would find them again."""
+        metas = await self._metas()
+        kept = {meta.nuid for meta in metas if not meta.name.startswith(beneath)}
+        gone = [meta for meta in metas if meta.name.startswith(beneath)]
+        for meta in gone:
+            if meta.nuid not in kept and _NUID.fullmatch(meta.nuid):
+                await self._purge(_OBJECT_STREAM, _chunk_subject(meta.nuid))
+            await self._purge(_OBJECT_STREAM, _meta_subject(meta.name))
+        return len(gone)
+
+    async def _purge(self, stream: str, subject: str) -> int:
+        """How many messages those were."""
+        try:
+            return (await self._bus.connection.api(f"STREAM.PURGE.{stream}", {"filter": subject}, _Purged)).purged
+        except JetStreamRefusal as refusal:
+            if refusal.error.err_code == STREAM_NOT_FOUND:
+                return 0
+            raise BusUnavailable(f"the broker does not purge {stream}: {refusal}") from refusal
+
+    async def _metas(self) -> list[_ObjectMeta]:
+        """Every object's description that can be read."""
+        metas: list[_ObjectMeta] = []
+        sequence = 1
+        while True:
+            wanted = {"seq": sequence, "next_by_subj": _meta_subject_of(">"), "batch": DESCRIPTIONS_AT_ONCE}
+            request = msgspec.json.encode(wanted)
+            found = await self._read(partial(read_batch, self._bus.connection, _OBJECT_STREAM, request))
+            if not found:
+                return metas
+            for message in found:
+                with suppress(msgspec.MsgspecError):
+                    metas.append(_META.decode(message.data))
+            sequence = int(found[-1].headers[SEQUENCE]) + 1
+
+    async def _chunk_subjects(self) -> tuple[set[str], datetime]:
+        """Of all chunks; and what time it is at the broker."""
+        subjects: set[str] = set()
+        while True:
+            wanted = {"subjects_filter": _chunk_subject(">"), "offset": len(subjects)}
+            try:
+                page = await self._bus.connection.api(f"STREAM.INFO.{_OBJECT_STREAM}", wanted, _SubjectList)
+            except JetStreamRefusal as refusal:
+                if refusal.error.err_code == STREAM_NOT_FOUND:
+                    return set(), datetime.now(UTC)
+                raise BusUnavailable(f"the broker does not list {_OBJECT_STREAM}: {refusal}") from refusal
+            before = len(subjects)
+            subjects |= set(page.state.subjects or ())
+            if len(subjects) in (before, page.total):
+                return subjects, page.ts
 
     async def _put_entry(self, key: str, content: bytes) -> None:
         subject = _entry_subject(key)
@@ -150,8 +255,7 @@ class NatsBlobStore:
             headers = ROLLUP if existing is not None else {**ROLLUP, **EXPECT_UNUSED}
             await self._bus.store([Prepared(subject=_meta_subject(key), payload=msgspec.json.encode(meta), headers=headers)])
         except SubjectTaken:
-            # Somebody stored the same bytes meanwhile. Our chunks stay behind unnamed: taking them out would need the
-            # right to purge the bucket, which no service has.
+            # Somebody stored the same bytes meanwhile. Our chunks stay behind as a fragment: writers have no right to purge.
             return
 
     async def _store_chunks(self, subject: str, chunks: list[bytes]) -> None:
@@ -187,7 +291,7 @@ class NatsBlobStore:
             if not messages:
                 break
             chunks += [message.data for message in messages]
-            sequence = int(messages[-1].headers["Nats-Sequence"]) + 1
+            sequence = int(messages[-1].headers[SEQUENCE]) + 1
         return b"".join(chunks)
 
     async def _object_meta(self, key: str) -> _ObjectMeta | None:
@@ -214,16 +318,28 @@ class NatsBlobStore:
             return None
 
 
+def _entry_key(key: str) -> str:
+    return key.replace("/", ".")
+
+
 def _entry_subject(key: str) -> str:
-    return f"$KV.{BUCKET_BLOBS_KV}.{key}"
+    return f"$KV.{BUCKET_BLOBS_KV}.{_entry_key(key)}"
 
 
 def _meta_subject(key: str) -> str:
-    return f"$O.{BUCKET_BLOBS}.M.{base64.urlsafe_b64encode(key.encode()).decode()}"
+    return _meta_subject_of(base64.urlsafe_b64encode(key.encode()).decode())
+
+
+def _meta_subject_of(token: str) -> str:
+    return f"$O.{BUCKET_BLOBS}.M.{token}"
 
 
 def _chunk_subject(nuid: str) -> str:
     return f"$O.{BUCKET_BLOBS}.C.{nuid}"
+
+
+def _seconds_between(stored_at: str, now: datetime) -> float:
+    return (now - msgspec.convert(stored_at, datetime)).total_seconds()
 
 
 def _object_digest(sha256: str) -> str:

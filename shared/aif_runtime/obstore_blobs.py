@@ -1,6 +1,7 @@
 """Blobs in a folder, in an S3 bucket, or in memory, through the object-store library. Writes are atomic in all of them."""
 
 import errno
+from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -9,6 +10,7 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
 from aif_runtime.blob_keys import (
+    check_folder,
     check_readable,
     check_replaceable,
     full_key,
@@ -22,6 +24,8 @@ from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable
 
 BENEATH_A_FILE = f"(os error {errno.ENOTDIR})"
 """What a folder's store says of a key whose beginning names a blob. There is nothing, and never will be."""
+DELETED_AT_ONCE = 1000
+"""In one request to S3."""
 
 
 class ObstoreBlobStore:
@@ -38,7 +42,7 @@ class ObstoreBlobStore:
         """
         parts = urlsplit(url)
         if parts.scheme == "file" and not parts.netloc and parts.path not in ("", "/"):
-            return cls(LocalStore(unquote(parts.path), mkdir=True))
+            return cls(LocalStore(unquote(parts.path), mkdir=True, automatic_cleanup=True))
         if parts.scheme == "s3" and parts.netloc:
             return cls(S3Store.from_url(url))
         if parts.scheme == "memory":
@@ -82,6 +86,33 @@ class ObstoreBlobStore:
                 raise BlobMissing(ref.storage_key) from failed
             raise BlobStoreUnavailable(f"{ref.storage_key} was not read: {failed}") from failed
         return verified(ref, content)
+
+    async def delete_folders(self, folders: Sequence[str]) -> int:
+        for folder in folders:
+            check_folder(folder)
+        try:
+            return sum([await self._delete_folder(folder) for folder in folders])
+        except (obstore.exceptions.BaseError, OSError) as failed:
+            raise BlobStoreUnavailable(f"blobs were not deleted: {failed}") from failed
+
+    async def delete_fragments(self, older_than_seconds: float) -> int:
+        """None: a blob that is not written whole is not there."""
+        return 0
+
+    async def _delete_folder(self, folder: str) -> int:
+        deleted, is_empty = 0, False
+        while not is_empty:
+            is_empty = True
+            async for found in obstore.list(self._store, folder, chunk_size=DELETED_AT_ONCE):
+                keys = [each["path"] for each in found]
+                try:
+                    await obstore.delete_async(self._store, keys)
+                except FileNotFoundError:
+                    # Somebody else deletes here, too: look again for what is left.
+                    is_empty = False
+                    continue
+                deleted += len(keys)
+        return deleted
 
     async def _put_new(self, key: str, content: bytes) -> None:
         try:

@@ -1,5 +1,6 @@
 """What every blob store promises, tried on each of them."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_runtime.blob_keys import check_replaceable
-from aif_runtime.blobs import BlobStore
+from aif_runtime.blobs import DeletingBlobStore
 from aif_runtime.counting_blobs import CountingBlobStore
 from aif_runtime.failures import BlobCorrupt, BlobMissing
 from aif_runtime.memory_blobs import MemoryBlobStore
@@ -31,7 +32,7 @@ Damage = Callable[[BlobRef, bytes], Awaitable[None]]
 
 
 class StoreUnderTest:
-    def __init__(self, store: BlobStore, damage: Damage, small_type: StorageType) -> None:
+    def __init__(self, store: DeletingBlobStore, damage: Damage, small_type: StorageType) -> None:
         self.blobs = store
         self.damage = damage
         self.small_type = small_type
@@ -97,7 +98,8 @@ async def test_bytes_of_every_size_come_back(store: StoreUnderTest, size: int, i
     assert ref.size_bytes == size
     assert ref.sha256 == hashlib.sha256(content).hexdigest()
     assert ref.media_type == "text/plain"
-    assert ref.storage_key == f"data/exec_1/stage_1/output-{ref.sha256[:16]}"
+    # A bucket's keys have dots.
+    assert ref.storage_key.replace(".", "/") == f"data/exec_1/stage_1/output-{ref.sha256[:16]}"
 
 
 async def test_small_bytes_ride_in_the_reference_and_larger_ones_are_stored(store: StoreUnderTest) -> None:
@@ -194,6 +196,7 @@ ODD_KEYS = [
     "data/../../secret",
     "data/..",
     "data/a..b",
+    "data/a./b",
     "data/./x",
     "data//x",
     "data/",
@@ -243,6 +246,78 @@ async def test_a_key_of_the_greatest_length_works(store: StoreUnderTest) -> None
 
     assert len(ref.storage_key) == 512
     assert await store.blobs.get(ref) == b"x"
+
+
+BOTH_SIZES = (100, KV_LIMIT + 1)
+
+
+async def test_a_folders_blobs_are_deleted_and_those_of_its_neighbours_stay(store: StoreUnderTest) -> None:
+    gone = [
+        await store.blobs.put(f"data/exec_1/{key}", _content(size), inline_limit_bytes=0)
+        for key in ("stage_1/output", "stage_2/deep/er/input")
+        for size in BOTH_SIZES
+    ]
+    stay = [
+        await store.blobs.put(f"{folder}/output", _content(size), inline_limit_bytes=0)
+        for folder in ("data/exec_10", "data/exec", "data/exec_2/exec_1", "sources/exec_1", "data/Exec_1", "exec_1")
+        for size in BOTH_SIZES
+    ]
+
+    assert await store.blobs.delete_folders(["data/exec_1", "data/nothing"]) == len(gone)
+
+    for ref in gone:
+        with pytest.raises(BlobMissing):
+            await store.blobs.get(ref)
+    for ref in stay:
+        assert len(await store.blobs.get(ref)) == ref.size_bytes
+    assert await store.blobs.delete_folders(["data/exec_1"]) == 0
+
+
+@pytest.mark.parametrize("size", BOTH_SIZES)
+async def test_what_was_deleted_can_be_stored_again(store: StoreUnderTest, size: int) -> None:
+    await store.blobs.put(KEY, _content(size), inline_limit_bytes=0)
+    await store.blobs.delete_folders(["data/exec_1"])
+
+    ref = await store.blobs.put(KEY, _content(size), inline_limit_bytes=0)
+
+    assert await store.blobs.get(ref) == _content(size)
+
+
+async def test_several_may_delete_the_same_folders_at_once(store: StoreUnderTest) -> None:
+    stay = await store.blobs.put("data/stay/output", b"x", inline_limit_bytes=0)
+    refs = [
+        await store.blobs.put(f"data/exec_{number}/stage_1/output", _content(size), inline_limit_bytes=0)
+        for number in range(10)
+        for size in BOTH_SIZES
+    ]
+
+    await asyncio.gather(*(store.blobs.delete_folders([f"data/exec_{number}" for number in range(10)]) for _ in range(4)))
+
+    for ref in refs:
+        with pytest.raises(BlobMissing):
+            await store.blobs.get(ref)
+    assert await store.blobs.get(stay) == b"x"
+
+
+@pytest.mark.parametrize(
+    "folder", ["", "data", "data/", "/data/x", "data/*", "data/>", "data/a.b", "data/..", "data/ x", "data//x"]
+)
+async def test_what_is_no_folder_of_its_own_is_not_deleted(store: StoreUnderTest, folder: str) -> None:
+    ref = await store.blobs.put(KEY, b"x", inline_limit_bytes=0)
+
+    with pytest.raises(ValueError, match="no folder"):
+        await store.blobs.delete_folders(["data/nothing", folder])
+
+    assert await store.blobs.get(ref) == b"x"
+
+
+async def test_whole_blobs_are_no_fragments(store: StoreUnderTest) -> None:
+    refs = [await store.blobs.put(KEY, _content(size), inline_limit_bytes=0) for size in BOTH_SIZES]
+
+    assert await store.blobs.delete_fragments(0) == 0
+
+    for ref in refs:
+        assert len(await store.blobs.get(ref)) == ref.size_bytes
 
 
 def test_whole_bytes_with_the_same_beginning_of_their_digest_stay() -> None:

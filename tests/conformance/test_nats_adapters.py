@@ -291,6 +291,43 @@ async def test_writers_of_the_same_object_at_once_leave_one_whole_object(nats_ri
     assert [await store.get(ref) for ref in refs] == [content] * 5
 
 
+async def test_chunks_that_no_description_names_are_fragments_once_they_are_old(nats_rig: NatsRig) -> None:
+    bus = await nats_rig.connect("writer")
+    store = NatsBlobStore(bus)
+    content = os.urandom(MIB)
+    kept = await store.put("data/kept", content)
+    fragment = Prepared(subject="$O.aif_blobs.C.DEAD", payload=b"half an object", headers={})
+    await bus.store([fragment, fragment])
+
+    assert await store.delete_fragments(60) == 0
+    assert await store.delete_fragments(0) == 1
+
+    listing = await bus.connection.api("STREAM.INFO.OBJ_aif_blobs", {"subjects_filter": "$O.aif_blobs.C.>"}, dict)
+    assert list(listing["state"]["subjects"].values()) == [4]
+    assert await store.get(kept) == content
+
+
+async def test_nothing_stays_in_the_broker_of_deleted_blobs(nats_rig: NatsRig) -> None:
+    bus = await nats_rig.connect("writer")
+    store = NatsBlobStore(bus)
+    for number in range(3):
+        await store.put(f"data/exec_1/stage_{number}/output", os.urandom(MIB))
+        await store.put(f"data/exec_1/stage_{number}/output", os.urandom(9000))
+
+    assert await store.delete_folders(["data/exec_1"]) == 6
+
+    for stream in ("OBJ_aif_blobs", "KV_aif_blobs_kv"):
+        assert (await bus.connection.api(f"STREAM.INFO.{stream}", {}, dict))["state"]["messages"] == 0
+
+
+async def test_where_the_buckets_are_lost_there_is_nothing_to_delete(fragile_nats_rig: FragileNatsRig) -> None:
+    store = NatsBlobStore(await fragile_nats_rig.connect("blobs"))
+    await fragile_nats_rig.wipe()
+
+    assert await store.delete_folders(["data/exec_1"]) == 0
+    assert await store.delete_fragments(0) == 0
+
+
 async def test_blobs_are_missing_after_the_loss_of_everything_and_can_be_stored_again(
     fragile_nats_rig: FragileNatsRig,
 ) -> None:

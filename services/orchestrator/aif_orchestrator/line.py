@@ -7,6 +7,7 @@ from functools import partial
 
 from aif_orchestrator.alerts.lookout import Lookout
 from aif_orchestrator.audit.intake import AuditIntake
+from aif_orchestrator.blob_collection import BlobCollection
 from aif_orchestrator.calls.doubt import Doubt
 from aif_orchestrator.dead_letters.intake import DeadLetterIntake
 from aif_orchestrator.engine.blocked_clients import BlockedClients
@@ -41,6 +42,7 @@ class Line:
         follow_ups: FollowUps,
         news: PlanNews,
         retention: Retention,
+        blob_collection: BlobCollection,
     ) -> None:
         self._intake = intake
         self._dead_letters = dead_letters
@@ -55,6 +57,7 @@ class Line:
         self._follow_ups = follow_ups
         self._news = news
         self._retention = retention
+        self._blob_collection = blob_collection
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set and what had been taken in is committed and published, as far as time allows."""
@@ -69,6 +72,7 @@ class Line:
             self._blocked.run,
             self._news.run,
             self._retention.run,
+            self._blob_collection.run,
         )
         works_off = (self._engine.run, self._relay.run, partial(self._relay.tidy, self._engine.apply))
         async with asyncio.TaskGroup() as group:

@@ -26,9 +26,19 @@ class OrchestratorSettings(CommonSettings, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=36_500,
-            description="Ended executions, their events and attempts are deleted after so many days; 0 keeps all for ever",
+            description="Ended executions with their events, attempts and results are deleted after so many days; "
+            "0 keeps all for ever",
         ),
     ] = 90
+    orchestrator_blob_grace_hours: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=8_760,
+            description="Inputs and results stay in the blob store for so many hours after their execution was deleted; "
+            "longer than a worker can be frozen in the middle of its work",
+        ),
+    ] = 24.0
     orchestrator_max_attempt_cost_usd: Annotated[
         UsdText, Meta(description="What one attempt may spend at AI providers at most, in US dollars")
     ] = "1"

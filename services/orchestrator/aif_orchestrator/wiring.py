@@ -13,6 +13,7 @@ from aif_orchestrator.audit.intake import AuditIntake
 from aif_orchestrator.audit.log import AuditLog
 from aif_orchestrator.audit.seals import Seals, keys_in
 from aif_orchestrator.audit.store import AuditStore
+from aif_orchestrator.blob_collection import BlobCollection
 from aif_orchestrator.budget_answers import BudgetAnswers
 from aif_orchestrator.calls.answers import CallAnswers
 from aif_orchestrator.calls.doubt import Doubt
@@ -55,7 +56,7 @@ from aif_orchestrator.usage.answers import UsageAnswers
 from aif_orchestrator.usage.store import UsageStore
 from aif_pipelines.definition import Pipeline
 from aif_pipelines.library import builtin_pipelines
-from aif_runtime.blobs import BlobStore
+from aif_runtime.blobs import DeletingBlobStore
 from aif_runtime.bus import Bus
 from aif_runtime.connections import open_connections
 from aif_runtime.failures import SettingsInvalid
@@ -84,7 +85,7 @@ async def wire(surroundings: Surroundings[OrchestratorSettings]) -> AsyncIterato
 async def assemble(
     surroundings: Surroundings[OrchestratorSettings],
     bus: Bus,
-    blobs: BlobStore,
+    blobs: DeletingBlobStore,
     database: Database,
     pipelines: Sequence[Pipeline],
 ) -> Line:
@@ -235,6 +236,13 @@ async def assemble(
         follow_ups=follow_ups,
         news=news,
         retention=Retention(database=database, executions=executions, keep_days=settings.orchestrator_keep_days),
+        blob_collection=BlobCollection(
+            database=database,
+            executions=executions,
+            blobs=blobs,
+            grace_hours=settings.orchestrator_blob_grace_hours,
+            registry=surroundings.registry,
+        ),
     )
 
 

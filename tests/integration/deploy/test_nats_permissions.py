@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from aif_console.embedded.nats_server import find_nats_server
 from aif_contracts import subjects
 from aif_runtime.bus import Bus, ConsumerSpec, Outgoing, Question, watched_key
+from aif_runtime.failures import BlobMissing
 from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
 from support.waiting import eventually
@@ -82,6 +83,9 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     ("classifier", "aif.orchestrator.execute"),
     ("classifier", "aif.work.content_granulator.normal"),
     ("classifier", "$O.aif_blobs.M.x"),
+    # Deleting what others have stored.
+    *((user, "$JS.API.STREAM.PURGE.KV_aif_blobs_kv") for user in USERS if user not in ("kam", "orchestrator", "operator")),
+    *((user, "$JS.API.STREAM.PURGE.OBJ_aif_blobs") for user in USERS if user not in ("kam", "orchestrator", "operator")),
     ("classifier", "$JS.API.DIRECT.GET.OBJ_aif_blobs"),
     # Packets, orders and reports of others: fetched or acknowledged.
     ("granulator", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.topic_researcher_normal"),
@@ -442,6 +446,24 @@ async def test_a_blob_of_one_service_is_read_by_the_others(broker_url: str, writ
         async with _bus(broker_url, reader) as bus:
             assert await NatsBlobStore(bus).get(ref) == content
             assert bus.trouble is None
+
+
+@pytest.mark.parametrize("deleter", ["kam", "orchestrator"])
+@pytest.mark.parametrize("size_bytes", [100, 600_000])
+async def test_blobs_that_nobody_needs_are_deleted(broker_url: str, deleter: str, size_bytes: int) -> None:
+    async with _bus(broker_url, "granulator") as writer, _bus(broker_url, deleter) as bus:
+        folder = f"data/{deleter}_{size_bytes}"
+        ref = await NatsBlobStore(writer).put(f"{folder}/stage/output", os.urandom(size_bytes), inline_limit_bytes=0)
+
+        assert await NatsBlobStore(bus).delete_folders([folder]) == 1
+
+        with pytest.raises(BlobMissing):
+            await NatsBlobStore(writer).get(ref)
+
+
+async def test_the_orchestrator_looks_for_fragments_of_blobs(broker_url: str) -> None:
+    async with _bus(broker_url, "orchestrator") as bus:
+        assert await NatsBlobStore(bus).delete_fragments(60) == 0
 
 
 async def test_a_dead_letter_reaches_the_orchestrator_and_its_message_goes_back_to_whoever_gave_it_up(broker_url: str) -> None:

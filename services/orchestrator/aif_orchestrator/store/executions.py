@@ -83,10 +83,23 @@ class ExecutionStore:
     async def delete_old(self, connection: Connection, *, ended_before_days: float, limit: int) -> int:
         """Delete executions that ended so many days ago, with their events and attempts; returns how many those were.
 
-        Provider calls stay: they are the bill.
+        Provider calls stay: they are the bill. Blobs stay until they are collected.
         """
         deleted: int = await connection.fetchval(self._queries["delete_old_executions"], ended_before_days * 86_400, limit)
         return deleted
+
+    async def take_deleted(
+        self, connection: Connection, *, deleted_before_seconds: float, taken_for_seconds: float, limit: int
+    ) -> list[str]:
+        """Deleted executions whose blobs are to be deleted now, by whoever took them and nobody else."""
+        rows = await connection.fetch(
+            self._queries["take_deleted_executions"], deleted_before_seconds, taken_for_seconds, limit
+        )
+        return [row["execution_id"] for row in rows]
+
+    async def forget_deleted(self, connection: Connection, execution_ids: Sequence[str]) -> None:
+        """Their blobs are gone."""
+        await connection.execute(self._queries["forget_deleted_executions"], list(execution_ids))
 
     async def list_events(self, connection: Connection, execution_id: str, after: int, limit: int) -> list[ExecutionEvent]:
         rows = await connection.fetch(self._queries["list_events"], execution_id, after, limit)

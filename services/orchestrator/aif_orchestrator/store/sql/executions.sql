@@ -80,5 +80,29 @@ deleted_attempts AS (
 ),
 deleted AS (
     DELETE FROM executions USING old WHERE executions.execution_id = old.execution_id RETURNING executions.execution_id
+),
+-- Their blobs go later, and nothing but this says that they may.
+remembered AS (
+    INSERT INTO deleted_executions (execution_id) SELECT execution_id FROM deleted
+    ON CONFLICT (execution_id) DO UPDATE SET deleted_at = now(), taken_at = NULL
 )
 SELECT count(*) FROM deleted;
+
+-- name: take_deleted_executions
+-- Those deleted so many seconds ago, for one replica for so many seconds: a replica that dies over them leaves them to the others.
+-- One that was begun anew under its id since then is no deleted one.
+UPDATE deleted_executions SET taken_at = now()
+WHERE execution_id IN (
+    SELECT execution_id FROM deleted_executions
+    WHERE deleted_at < now() - make_interval(secs => $1)
+      AND (taken_at IS NULL OR taken_at < now() - make_interval(secs => $2))
+      AND NOT EXISTS (SELECT FROM executions WHERE executions.execution_id = deleted_executions.execution_id)
+    ORDER BY deleted_at
+    LIMIT $3
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING execution_id;
+
+-- name: forget_deleted_executions
+-- When their blobs are gone.
+DELETE FROM deleted_executions WHERE execution_id = ANY ($1::text[]);
