@@ -9,6 +9,7 @@ KamFailure
 ├── NotAuthenticated
 ├── NotAllowed          the key is good, the deed is not its client's
 ├── NotFound            nothing of that id belongs to the caller
+├── Gone                it was there, and was deleted when its time was over
 ├── Conflict            not in the state that it is in now
 │   ├── KeyInFlight     the first call with this Idempotency-Key is not over
 │   └── FiringGone      a due time of a schedule that is settled, overtaken or called off
@@ -78,6 +79,10 @@ class NotAllowed(KamFailure):
 
 class NotFound(KamFailure):
     code = "not_found"
+
+
+class Gone(KamFailure):
+    code = "gone"
 
 
 class Conflict(KamFailure):

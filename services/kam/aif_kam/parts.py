@@ -12,11 +12,11 @@ from aif_kam.identity import Identity
 from aif_kam.orchestrator_client import OrchestratorClient
 from aif_kam.order_desk import OrderDesk
 from aif_kam.request_tracker import RequestTracker
+from aif_kam.results import Results
 from aif_kam.schedules.book import ScheduleBook
 from aif_kam.source_intake import SourceIntake
 from aif_kam.steering import Steering
 from aif_kam.template_catalogue import TemplateCatalogue
-from aif_runtime.blobs import BlobStore
 from aif_runtime.clock import Clock
 from aif_runtime.health import Health
 from aif_runtime.telemetry import Tracing
@@ -36,7 +36,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     catalogue: TemplateCatalogue
     orchestrator: OrchestratorClient
     events: EventStream
-    blobs: BlobStore
+    results: Results
     clock: Clock
     health: Health
     registry: CollectorRegistry

@@ -20,6 +20,7 @@ from aif_kam.body_fields import wanted
 from aif_kam.failures import (
     BodyTooLarge,
     Conflict,
+    Gone,
     InvalidInput,
     KamFailure,
     MalformedBody,
@@ -55,6 +56,7 @@ _STATUS_OF_FAILURE: tuple[tuple[type[KamFailure], HTTPStatus], ...] = (
     (NotAuthenticated, HTTPStatus.UNAUTHORIZED),
     (NotAllowed, HTTPStatus.FORBIDDEN),
     (NotFound, HTTPStatus.NOT_FOUND),
+    (Gone, HTTPStatus.GONE),
     (Conflict, HTTPStatus.CONFLICT),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
@@ -94,6 +96,7 @@ _TITLES: Mapping[HTTPStatus, str] = {
     HTTPStatus.NOT_FOUND: "Not found",
     HTTPStatus.METHOD_NOT_ALLOWED: "Not a method of this address",
     HTTPStatus.CONFLICT: "Not possible in the present state",
+    HTTPStatus.GONE: "Deleted, because its time was over",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too large",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Another media type is needed",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Something in the request is wrong",
@@ -193,6 +196,8 @@ BYTES = {
 FOREIGN = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 """Answers of an operation on one thing."""
 ABSENT = (HTTPStatus.NOT_FOUND,)
+DELETED = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+"""Answers of an operation on what is kept for a while."""
 NOT_NOW = (HTTPStatus.CONFLICT,)
 BODY = (
     HTTPStatus.BAD_REQUEST,

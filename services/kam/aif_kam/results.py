@@ -1,13 +1,18 @@
-"""The result of an execution: its first structure, and where the rest lies."""
+"""The result of an execution: its first structure, and where the rest lies; and the bytes of each, as long as they are kept."""
 
 import msgspec
 from msgspec import Struct
 
+from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import Metrics
-from aif_kam.failures import Conflict
+from aif_kam.failures import Conflict, Gone, Refused
+from aif_kam.orchestrator_client import OrchestratorClient
 from aif_kam.payloads import GeneratorUsed, ResultView, deliverable_views
 from aif_kam.request_store import ClientRequest
 from aif_runtime.blobs import BlobStore
+from aif_runtime.failures import BlobCorrupt, BlobMissing
+
+UNKNOWN_EXECUTION = "unknown_execution"
 
 
 class _Made(Struct, frozen=True, kw_only=True):
@@ -17,25 +22,49 @@ class _Made(Struct, frozen=True, kw_only=True):
     metrics: Metrics
 
 
-async def result_of(request: ClientRequest, blobs: BlobStore) -> ResultView:
-    """Raises Conflict while there is none, or when there will be none."""
-    if not request.status.is_final:
-        raise Conflict(
-            f"the request is {request.status}; its result comes when it has ended", code="not_ended", retry_after_seconds=2
+class Results:
+    def __init__(self, *, blobs: BlobStore, orchestrator: OrchestratorClient) -> None:
+        self._blobs = blobs
+        self._orchestrator = orchestrator
+
+    async def of(self, request: ClientRequest) -> ResultView:
+        """Raises Conflict while there is none, or when there will be none; Gone when it was deleted."""
+        if not request.status.is_final:
+            raise Conflict(
+                f"the request is {request.status}; its result comes when it has ended", code="not_ended", retry_after_seconds=2
+            )
+        structure = next((item for item in request.deliverables if item.media_type == "application/json"), None)
+        if structure is None or request.execution_id is None:
+            reason = f": {request.problem.message}" if request.problem is not None else ""
+            raise Conflict(f"the request has ended as {request.status} and has no result{reason}", code="no_result")
+        return ResultView(
+            request_id=request.request_id,
+            execution_id=request.execution_id,
+            status=request.status,
+            structure=msgspec.Raw(await self.bytes_of(structure.blob, request.execution_id)),
+            metrics=request.totals,
+            generators=_generators(request),
+            deliverables=deliverable_views(request),
         )
-    structure = next((item for item in request.deliverables if item.media_type == "application/json"), None)
-    if structure is None or request.execution_id is None:
-        reason = f": {request.problem.message}" if request.problem is not None else ""
-        raise Conflict(f"the request has ended as {request.status} and has no result{reason}", code="no_result")
-    return ResultView(
-        request_id=request.request_id,
-        execution_id=request.execution_id,
-        status=request.status,
-        structure=msgspec.Raw(await blobs.get(structure.blob)),
-        metrics=request.totals,
-        generators=_generators(request),
-        deliverables=deliverable_views(request),
-    )
+
+    async def bytes_of(self, deliverable: BlobRef, execution_id: str) -> bytes:
+        """Raises Gone when they were deleted with their execution, BlobMissing when they were lost."""
+        try:
+            return await self._blobs.get(deliverable)
+        except (BlobMissing, BlobCorrupt) as missing:
+            if await self._is_deleted(execution_id):
+                raise Gone(
+                    f"execution {execution_id} ended so long ago that it was deleted with all its results; order it again",
+                    code="result_deleted",
+                ) from missing
+            raise
+
+    async def _is_deleted(self, execution_id: str) -> bool:
+        try:
+            await self._orchestrator.get(execution_id, None)
+        except Refused as refused:
+            return refused.code == UNKNOWN_EXECUTION
+        return False
 
 
 def _generators(request: ClientRequest) -> tuple[GeneratorUsed, ...]:

@@ -26,6 +26,7 @@ class NewSource(Struct, frozen=True, kw_only=True):
 
 
 class StoredDeliverable(Struct, frozen=True, kw_only=True):
+    execution_id: str
     name: str
     media_type: str
     blob: BlobRef
@@ -60,4 +61,9 @@ class SourceStore:
         row = await connection.fetchrow(self._sql["find_deliverable"], deliverable_id, client_id)
         if row is None:
             return None
-        return StoredDeliverable(name=row["name"], media_type=row["media_type"], blob=_BLOB.decode(row["blob"]))
+        return StoredDeliverable(
+            execution_id=row["execution_id"],
+            name=row["name"],
+            media_type=row["media_type"],
+            blob=_BLOB.decode(row["blob"]),
+        )

@@ -32,6 +32,7 @@ from aif_kam.order_parameters import OrderParameters
 from aif_kam.parts import Parts
 from aif_kam.request_store import RequestStore
 from aif_kam.request_tracker import RequestTracker
+from aif_kam.results import Results
 from aif_kam.schedules.book import ScheduleBook
 from aif_kam.schedules.firings import Firings
 from aif_kam.schedules.store import ScheduleStore
@@ -166,7 +167,7 @@ def assemble(on: Resources) -> Gateway:
         catalogue=catalogue,
         orchestrator=orchestrator,
         events=EventStream(bus=on.bus, orchestrator=orchestrator, drain=on.drain, silence_seconds=on.silence_seconds),
-        blobs=on.blobs,
+        results=Results(blobs=on.blobs, orchestrator=orchestrator),
         clock=on.clock,
         health=on.health,
         registry=on.registry,

@@ -375,6 +375,36 @@ async def test_the_api_describes_itself_with_its_errors(kam: GatewayUnderTest) -
     assert any(parameter["name"] == "Idempotency-Key" for parameter in execute["parameters"])
 
 
+async def test_whoever_asks_for_results_of_a_deleted_execution_hears_that_they_were_deleted(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    order = {"selected_template": COURSE, "parameters": {"source_text": BEES}}
+    ordered = (await alice.post("/api/kam/orders", json=order)).json()
+    request_id, execution_id = ordered["request_id"], ordered["execution_id"]
+    deliverable = await kam.orchestrator.complete(execution_id, await kam.store_structure())
+    addresses = [
+        f"/api/kam/deliverables/{deliverable.deliverable_id}",
+        f"/api/kam/requests/{request_id}/result",
+        f"/api/v1/ai/pipelines/{execution_id}/result",
+    ]
+
+    async def can_be_fetched() -> bool:
+        return (await alice.get(addresses[0])).status_code == 200
+
+    await eventually(can_be_fetched)
+    kam.blobs.stored.clear()
+    lost = [(await alice.get(address)).status_code for address in addresses]
+    del kam.orchestrator.views[execution_id]
+    answers = [await alice.get(address) for address in addresses]
+
+    assert lost == [500, 500, 500]
+    for answer in answers:
+        assert answer.status_code == 410
+        assert answer.json()["type"] == "urn:aif:problem:result_deleted"
+        assert execution_id in answer.json()["detail"]
+    assert (await alice.get(f"/api/kam/requests/{request_id}")).json()["status"] == "completed"
+
+
 async def test_the_api_describes_files_and_figures_as_what_they_are(kam: GatewayUnderTest) -> None:
     async with httpx.AsyncClient(base_url=kam.url) as stranger:
         paths = (await stranger.get("/schema")).json()["paths"]
@@ -382,7 +412,7 @@ async def test_the_api_describes_files_and_figures_as_what_they_are(kam: Gateway
 
     deliverable = paths["/api/kam/deliverables/{deliverable_id}"]["get"]["responses"]
     assert deliverable["200"]["content"] == {"*/*": {"schema": {}}}
-    assert "304" in deliverable
+    assert {"304", "410"} <= set(deliverable)
     assert list(paths["/metrics"]["get"]["responses"]["200"]["content"]) == [metrics.headers["content-type"]]
     assert set(paths["/health"]["get"]["responses"]) == {"200", "503"}
     upload = paths["/api/kam/sources"]["post"]["requestBody"]

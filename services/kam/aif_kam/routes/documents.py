@@ -70,7 +70,7 @@ def document_routes(parts: Parts) -> Router:
 
     @get(
         "/deliverables/{deliverable_id:str}",
-        responses=problems.documented(*problems.ABSENT) | problems.BYTES,
+        responses=problems.documented(*problems.DELETED) | problems.BYTES,
         summary="A deliverable's bytes",
     )
     async def deliverable(
@@ -83,7 +83,9 @@ def document_routes(parts: Parts) -> Router:
         if if_none_match is not None and headers["ETag"] in if_none_match:
             return problems.unchanged(headers)
         headers["Content-Disposition"] = f'attachment; filename="{_attachment(found.name, found.media_type)}"'
-        return Response(await parts.blobs.get(found.blob), media_type=found.media_type, headers=headers)
+        return Response(
+            await parts.results.bytes_of(found.blob, found.execution_id), media_type=found.media_type, headers=headers
+        )
 
     @get(
         "/templates",

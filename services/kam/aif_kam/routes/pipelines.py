@@ -13,7 +13,6 @@ from aif_kam.order_parameters import as_offered
 from aif_kam.parts import Parts
 from aif_kam.payloads import ExecutePipeline, ExecutionStarted, PipelinesAndExecutions, RequestView, ResultView, request_view
 from aif_kam.request_store import Origin
-from aif_kam.results import result_of
 from aif_kam.routes.calling import (
     NAME_PATTERN,
     CallerRequest,
@@ -110,11 +109,11 @@ def pipeline_routes(parts: Parts) -> Router:
 
     @get(
         "/{execution_id:str}/result",
-        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
+        responses=problems.documented(*problems.DELETED, *problems.NOT_NOW),
         summary="What the execution made",
     )
     async def result(request: CallerRequest, execution_id: FromPath[str]) -> ResultView:
-        return await result_of(await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees), parts.blobs)
+        return await parts.results.of(await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees))
 
     @delete(
         "/{execution_id:str}",

@@ -22,7 +22,6 @@ from aif_kam.payloads import (
     request_view,
 )
 from aif_kam.request_store import Origin, RequestStatus
-from aif_kam.results import result_of
 from aif_kam.routes.calling import (
     CallerRequest,
     IdempotencyHeader,
@@ -137,11 +136,11 @@ def request_routes(parts: Parts) -> Router:
 
     @get(
         "/requests/{request_id:str}/result",
-        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
+        responses=problems.documented(*problems.DELETED, *problems.NOT_NOW),
         summary="What the execution made",
     )
     async def result(request: CallerRequest, request_id: FromPath[str]) -> ResultView:
-        return await result_of(await parts.tracker.find(known_id(request_id), request.auth.sees), parts.blobs)
+        return await parts.results.of(await parts.tracker.find(known_id(request_id), request.auth.sees))
 
     @delete(
         "/requests/{request_id:str}",

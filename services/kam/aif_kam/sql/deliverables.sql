@@ -6,4 +6,4 @@ ON CONFLICT DO NOTHING;
 
 -- name: find_deliverable
 -- NULL as client is the operator.
-SELECT name, media_type, blob FROM deliverables WHERE deliverable_id = $1 AND ($2::text IS NULL OR client_id = $2);
+SELECT execution_id, name, media_type, blob FROM deliverables WHERE deliverable_id = $1 AND ($2::text IS NULL OR client_id = $2);
