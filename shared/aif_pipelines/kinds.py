@@ -10,7 +10,7 @@ from typing import Any, Final, assert_never
 from aif_pipelines.failures import ExpressionInvalid, LanguageInvalid, PathInvalid
 from aif_pipelines.mistakes import did_you_mean
 from aif_pipelines.parameters import is_open_ended
-from aif_pipelines.paths import Path
+from aif_pipelines.paths import FIGURES, Path
 from aif_pipelines.syntax_tree import Binary, Call, Literal, Node, Reference, Unary, printed
 from aif_pipelines.tokens import position
 
@@ -44,15 +44,14 @@ EXECUTION_SCHEMA: Final[dict[str, Any]] = {
     "required": ["id", "client_id", "cost_usd", "tokens"],
 }
 CAPABILITIES_SCHEMA: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
-STAGE_METRICS: Final[dict[str, Any]] = {
-    name: {"type": "number"} for name in ("cost_usd", "tokens", "quality_score", "element_count", "processing_time_ms")
-}
+STAGE_FIGURES: Final[dict[str, Any]] = {name: {"type": "number"} for name in sorted(FIGURES)}
 
 
 def stage_schema(output_schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What is known of a stage's value: its metrics, and its output where a schema says it."""
+    """What is known of a stage: its output where a schema says it, and its figures, which come before fields of the output."""
+    known = {key: value for key, value in (output_schema or {}).items() if key in ("type", "items", "prefixItems")}
     declared = (output_schema or {}).get("properties")
-    return {"type": "object", "properties": {**STAGE_METRICS, **(declared if isinstance(declared, dict) else {})}}
+    return {**known, "properties": {**(declared if isinstance(declared, dict) else {}), **STAGE_FIGURES}}
 
 
 def parameters_schema(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,9 @@ class Missing(Enum):
 
 MISSING: Final = Missing.MISSING
 
+FIGURES: Final = frozenset({"quality_score", "element_count", "cost_usd", "tokens", "processing_time_ms"})
+"""What is known about every stage, beside its output: `stage_1.cost_usd`. Read before fields of the output with these names."""
+
 
 class Path(Struct, frozen=True):
     root: str
@@ -40,6 +43,11 @@ class Path(Struct, frozen=True):
 
     def with_root(self, root: str) -> "Path":
         return Path(root, self.segments)
+
+
+def figures_of(stage_id: str) -> str:
+    """The name under which a scope holds the figures of a stage; no path can start with it."""
+    return f"{stage_id}."
 
 
 Getter = Callable[[Mapping[str, Any]], Any]
@@ -140,6 +148,15 @@ def _written(segment: str | int) -> str:
 
 
 def compile_getter(path: Path) -> Getter:
+    plain = _value_getter(path)
+    if not path.segments or path.segments[0] not in FIGURES:
+        return plain
+    figures = figures_of(path.root)
+    known = _value_getter(path.with_root(figures))
+    return lambda scope: known(scope) if figures in scope else plain(scope)
+
+
+def _value_getter(path: Path) -> Getter:
     root = path.root
     if not path.segments:
         return lambda scope: scope.get(root, MISSING)

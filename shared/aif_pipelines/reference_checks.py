@@ -173,25 +173,28 @@ class ReferenceChecks:
         roots = self._roots(reader, condition.references) | {"budget": BUDGET_SCHEMA}
         for failure in kind_mistakes(condition.text, condition.node, roots, as_condition=True):
             self._mistakes.append(failure.mistake(path))
-        self._check_reading(path, condition.references, reader, own)
+        self._check_reading(dict.fromkeys(condition.references, path), reader, own)
 
     def _check_template(self, path: str, template: Template, reader: _Reader, *, own: str) -> None:
         roots = self._roots(reader, template.references) | {"budget": BUDGET_SCHEMA}
-        self._check_paths(path, template, roots)
-        self._check_reading(path, template.references, reader, own)
-        self._check_absence(path, template, reader)
+        places = _places(path, template)
+        self._check_paths(places, roots)
+        self._check_reading(places, reader, own)
+        self._check_absence(places, template, reader)
 
     def _check_compensation(self, path: str, template: Template, reader: _Reader) -> None:
         """It may read the stage that it undoes, and what lay before: later stages may not have run, or be undone already."""
-        self._check_paths(path, template, self._roots(reader, template.references))
-        for root in sorted({reference.root for reference in template.references} & reader.readable - reader.ended):
+        places = _places(path, template)
+        self._check_paths(places, self._roots(reader, template.references))
+        by_root = _by_root(places)
+        for root in sorted(by_root.keys() & reader.readable - reader.ended):
             self._wrong(
-                path,
+                by_root[root],
                 f"{root} does not lie before {reader.stage.id}",
                 f"Add {root} to the depends_on of {reader.stage.id}, or read another stage.",
             )
-        self._check_reading(path, template.references, reader, None)
-        self._check_absence(path, template, reader)
+        self._check_reading(places, reader, None)
+        self._check_absence(places, template, reader)
 
     def _roots(self, reader: _Reader, references: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
         """What texts may start with. An added stage that is read too early is in, because that has a message of its own."""
@@ -203,16 +206,16 @@ class ReferenceChecks:
             **{name: self._values[name] for name in sorted(known)},
         }
 
-    def _check_paths(self, path: str, template: Template, roots: Roots) -> None:
-        for reference in sorted(template.references, key=str):
+    def _check_paths(self, places: dict[Path, str], roots: Roots) -> None:
+        for reference in sorted(places, key=str):
             try:
                 path_kinds(reference, roots)
             except PathInvalid as failure:
-                self._wrong(path, failure.message, failure.mend)
+                self._wrong(places[reference], failure.message, failure.mend)
 
-    def _check_reading(self, path: str, references: Iterable[Path], reader: _Reader, own: str | None) -> None:
+    def _check_reading(self, places: dict[Path, str], reader: _Reader, own: str | None) -> None:
         """Refuse the stage itself, where `own` is a mend, and added stages that cannot be there yet."""
-        for name in sorted({reference.root for reference in references}):
+        for name, path in sorted(_by_root(places).items()):
             if name == reader.stage.id:
                 if own is not None:
                     self._wrong(path, f"{name} cannot read itself before it ran", own)
@@ -229,18 +232,28 @@ class ReferenceChecks:
             mend = f"Read it in a stage that comes after {added.root}, or read another stage."
         self._wrong(path, message, mend)
 
-    def _check_absence(self, path: str, template: Template, reader: _Reader) -> None:
+    def _check_absence(self, places: dict[Path, str], template: Template, reader: _Reader) -> None:
         for last in sorted({alternatives[-1] for alternatives in template.required}, key=str):
             if self._may_be_there(last.root, reader):
                 owner = last.with_root(self._added[last.root].root)
                 self._wrong(
-                    path,
+                    places[last],
                     f"{last.root} may not be there: a rule adds it",
                     f"Write {{{{{last}?}}}}, or {{{{{last} ?? {owner}}}}} with what takes its place.",
                 )
 
     def _may_be_there(self, name: str, reader: _Reader) -> bool:
         return name in self._added and self._added[name].root in self._before[reader.root] - {reader.root}
+
+
+def _places(path: str, template: Template) -> dict[Path, str]:
+    """Where in the document each path of the template stands, in the order of the template."""
+    return {reference: f"{path}{at}" for reference, at in template.places.items()}
+
+
+def _by_root(places: dict[Path, str]) -> dict[str, str]:
+    """Where a path that starts so stands first."""
+    return {reference.root: place for reference, place in reversed(places.items())}
 
 
 def _value_schema(stage: Stage) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from aif_pipelines.added_stages import AddedStage
 from aif_pipelines.definition import AddStage, Rule, Stage
 from aif_pipelines.expressions import Expression, compile_expression
 from aif_pipelines.failures import LanguageInvalid
-from aif_pipelines.kinds import STAGE_METRICS
 from aif_pipelines.mistakes import Mistake
 from aif_pipelines.output_checks import OutputCheck
+from aif_pipelines.paths import FIGURES
 from aif_pipelines.templates import Template, compile_template
 
 SHARED_ROOTS = frozenset({"params", "budget", "execution"})
@@ -80,8 +80,9 @@ class StageCompiler:
         rules = tuple(self._rule(rule, f"{path}.rules[{index}]") for index, rule in enumerate(stage.rules))
         compensation = self._template(stage.compensate.input, f"{path}.compensate.input") if stage.compensate else None
         conditions = tuple(self._conditions(when, rules, path))
-        texts: list[tuple[str, Template | Expression]] = [(f"{path}.input", template), *conditions]
-        reads = tuple((name, place) for place, text in texts for name in sorted(_roots_of(text) - SHARED_ROOTS))
+        read_by_input = {reference.root: f"{path}.input{at}" for reference, at in reversed(template.places.items())}
+        read_by_conditions = [(name, place) for place, text in conditions for name in sorted(_roots_of(text))]
+        reads = tuple(read for read in [*read_by_input.items(), *read_by_conditions] if read[0] not in SHARED_ROOTS)
         judged_with = _roots_of(*(rule.condition for rule in rules)) - SHARED_ROOTS
         prepared_with = _roots_of(template) if when is None else _roots_of(template, when)
         needs = prepared_with - SHARED_ROOTS
@@ -181,7 +182,6 @@ def _roots_of(*texts: Template | Expression) -> frozenset[str]:
 
 def _is_repeatable(template: Template) -> bool:
     return all(
-        path.root == "params"
-        or (path.root not in SHARED_ROOTS and bool(path.segments) and path.segments[0] not in STAGE_METRICS)
+        path.root == "params" or (path.root not in SHARED_ROOTS and FIGURES.isdisjoint(path.segments[:1]))
         for path in template.references
     )

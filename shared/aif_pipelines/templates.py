@@ -29,12 +29,14 @@ _MEND: Final = "Write {{stage_1.title}}, {{stage_1.title?}} when it may be missi
 class Template:
     """A compiled template. Its constant parts are shared between results: do not change what `resolve` returns."""
 
-    __slots__ = ("_resolve", "references", "required")
+    __slots__ = ("_resolve", "places", "references", "required")
 
     def __init__(self, value: Any) -> None:
         compiler = _Compiler()
         self._resolve = compiler.compile(value, "", 0)
-        self.references: frozenset[Path] = frozenset(compiler.paths)
+        self.places: dict[Path, str] = compiler.places
+        """Where in the value each path stands, its first time: `.topic`, `.items[0]`."""
+        self.references: frozenset[Path] = frozenset(compiler.places)
         self.required: frozenset[Alternatives] = frozenset(compiler.required)
         """Of each at least one path must have a value: the placeholders written without `?`."""
 
@@ -74,7 +76,8 @@ class _Placeholder(msgspec.Struct, frozen=True):
 
 class _Compiler:
     def __init__(self) -> None:
-        self.paths: list[Path] = []
+        self.count = 0
+        self.places: dict[Path, str] = {}
         self.required: list[Alternatives] = []
 
     def compile(self, value: Any, at: str, depth: int) -> Resolve:
@@ -93,9 +96,11 @@ class _Compiler:
         if not any(isinstance(part, _Placeholder) for part in parts):
             return _constant(text)
         placeholders = [part for part in parts if isinstance(part, _Placeholder)]
-        self.paths += (path for placeholder in placeholders for path in placeholder.paths)
+        for path in (path for placeholder in placeholders for path in placeholder.paths):
+            self.count += 1
+            self.places.setdefault(path, at)
         self.required += (placeholder.paths for placeholder in placeholders if not placeholder.may_miss)
-        if len(self.paths) > MAX_PLACEHOLDERS:
+        if self.count > MAX_PLACEHOLDERS:
             raise TemplateInvalid(f"there are more than {MAX_PLACEHOLDERS} placeholders", mend="Pass whole objects.", at=at)
         if len(parts) == 1 and isinstance(parts[0], _Placeholder):
             return _typed(parts[0])
@@ -105,9 +110,9 @@ class _Compiler:
         for key in value:
             if isinstance(key, str) and "{{" in key:
                 raise TemplateInvalid("a key cannot hold {{", mend="Only values can be placeholders.", at=at)
-        before = len(self.paths)
+        before = self.count
         items = tuple((key, self.compile(item, f"{at}.{key}", depth + 1)) for key, item in value.items())
-        if len(self.paths) == before:
+        if self.count == before:
             return _constant(value)
 
         def resolve(scope: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,9 +126,9 @@ class _Compiler:
         return resolve
 
     def _compile_list(self, value: list[Any] | tuple[Any, ...], at: str, depth: int) -> Resolve:
-        before = len(self.paths)
+        before = self.count
         items = tuple(self.compile(item, f"{at}[{index}]", depth + 1) for index, item in enumerate(value))
-        if len(self.paths) == before:
+        if self.count == before:
             return _constant(list(value))
 
         def resolve(scope: Mapping[str, Any]) -> list[Any]:

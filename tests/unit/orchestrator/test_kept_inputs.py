@@ -62,7 +62,7 @@ def test_an_input_made_of_parameters_and_outputs_is_not_kept_and_comes_out_the_s
 
 @pytest.mark.parametrize(
     "reads",
-    ["{{first}}", "{{first.cost_usd}}", "{{first.quality_score}}", "{{execution.cost_usd}}", "{{budget.remaining_usd}}"],
+    ["{{first.cost_usd}}", "{{first.quality_score}}", "{{execution.cost_usd}}", "{{budget.remaining_usd}}"],
 )
 def test_an_input_with_figures_is_kept_because_they_may_change(reads: str) -> None:
     story = begun(input={"from": reads}, retry=Retry(max_attempts=2), depends_on=("first",))
@@ -70,6 +70,14 @@ def test_an_input_with_figures_is_kept_because_they_may_change(reads: str) -> No
 
     assert kept(story) == first.data_ref.inline
     assert tried_again(story).data_ref == first.data_ref
+
+
+def test_the_whole_output_of_a_stage_is_not_kept_twice() -> None:
+    story = begun(input="{{first}}")
+    first = story.last_packet("second")
+
+    assert kept(story) is None
+    assert told_again(story).data_ref == first.data_ref
 
 
 def test_an_input_from_an_output_that_had_to_be_read_is_kept() -> None:

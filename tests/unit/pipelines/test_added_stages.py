@@ -142,7 +142,7 @@ def test_a_stage_added_later_may_read_one_that_was_added_before() -> None:
 def test_a_template_says_what_happens_when_an_added_stage_is_not_there(template: str, mend: str) -> None:
     found = mistakes_of(COURSE, stage("quiz", input={"source": template}))
 
-    assert found == [("stages[1].input", "polish may not be there: a rule adds it", mend)]
+    assert found == [("stages[1].input.source", "polish may not be there: a rule adds it", mend)]
 
 
 @pytest.mark.parametrize(

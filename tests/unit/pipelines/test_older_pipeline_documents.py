@@ -193,7 +193,7 @@ conditional_stages:
         ("conditional_stages[0].params.max_retries", 10)
     ]
     assert {(mistake.path, mistake.line) for mistake in second.value.mistakes} == {
-        ("pipeline_stages[0].input_mapping", 6),
+        ("pipeline_stages[0].input_mapping.topic", 6),
         ("conditional_stages[0].condition", 8),
     }
 

@@ -68,7 +68,7 @@ def test_a_reference_to_a_later_stage_is_a_cycle_at_the_reference() -> None:
         ({"depends_on": ("a",)}, "stages[0].depends_on[0]", "a stage cannot wait for itself"),
         ({"input": "{{a.x}}"}, "stages[0].input", "a cannot read itself before it ran"),
         ({"when": "a.x == 1"}, "stages[0].when", "a cannot read itself before it ran"),
-        ({"input": {"k": ["{{nobody.x}}"]}}, "stages[0].input", "nobody is not known here"),
+        ({"input": {"k": ["{{nobody.x}}"]}}, "stages[0].input.k[0]", "nobody is not known here"),
         ({"input": {"k": ["x{{7}}"]}}, "stages[0].input.k[0]", "a path must start with a name"),
         ({"when": "params.granularitylevel > 2"}, "stages[0].when", "there is no granularitylevel"),
         ({"input": "{{params.source.length}}"}, "stages[0].input", "there is no length"),
@@ -259,6 +259,29 @@ def test_an_unsound_schema_is_the_only_mistake_and_not_what_is_read_by_it(schema
 
     assert [where for where, _, _ in of_parameters] == [path]
     assert [where for where, _, _ in of_output] == [path.replace("parameters", "stages[0].output_validation.schema")]
+
+
+@pytest.mark.parametrize("condition", ["a == 'yes'", "a[0] == 1", "len(a) > 2", "a.tokens > 5", "a.tokens < 0.7"])
+def test_what_an_output_is_is_not_known_without_a_schema(condition: str) -> None:
+    assert mistakes_of(stage("a"), stage("b", when=condition)) == []
+
+
+def test_a_schema_says_what_an_output_is_and_figures_come_before_its_fields() -> None:
+    says = OutputValidation(schema={"type": "object", "properties": {"tokens": {"type": "array"}, "title": {"type": "string"}}})
+    found = [
+        mistakes_of(stage("a", output_validation=says), stage("b", when=when)) for when in ("a == 'x'", "len(a.tokens) > 1")
+    ]
+
+    assert [mistake.partition(" (at")[0] for [(_, mistake, _)] in found] == [
+        "an object is never equal to text",
+        "len takes a text, a list or an object, and a.tokens is a number",
+    ]
+
+
+def test_of_many_placeholders_the_wrong_one_is_shown() -> None:
+    given = {"good": "{{params.topic}}", "list": ["{{a}}", {"deep": "{{a.x}} {{params.topik}}"}]}
+
+    assert [path for path, _, _ in mistakes_of(stage("a"), stage("b", input=given))] == ["stages[1].input.list[1].deep"]
 
 
 def test_two_stages_cannot_share_an_id_nor_two_outputs_a_name() -> None:

@@ -11,7 +11,7 @@ import pytest
 import aif_pipelines
 from aif_pipelines.expressions import compile_expression
 from aif_pipelines.failures import ExpressionFailed
-from aif_pipelines.kinds import BUDGET_SCHEMA, EXECUTION_SCHEMA, STAGE_METRICS
+from aif_pipelines.kinds import BUDGET_SCHEMA, EXECUTION_SCHEMA, STAGE_FIGURES
 from aif_pipelines.loading import dump_pipeline, load_pipeline
 from aif_pipelines.plan import compile_pipeline
 
@@ -73,6 +73,6 @@ def test_the_table_of_what_texts_can_read_has_every_name() -> None:
     for name, fields in (
         ("execution", EXECUTION_SCHEMA["properties"]),
         ("budget", BUDGET_SCHEMA["properties"]),
-        ("a stage's id", STAGE_METRICS),
+        ("a stage's id", STAGE_FIGURES),
     ):
         assert set(re.findall(r"`(\w+)`", cells[name])) == set(fields)

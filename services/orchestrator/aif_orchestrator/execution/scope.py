@@ -12,6 +12,7 @@ from aif_orchestrator.execution.draft import Draft
 from aif_orchestrator.execution.happenings import LoadedOutput
 from aif_orchestrator.execution.metering import execution_totals, spent_by_stage
 from aif_orchestrator.execution.state import StageRun
+from aif_pipelines.paths import figures_of
 
 JSON_MEDIA_TYPE = "application/json"
 
@@ -19,10 +20,10 @@ JSON_MEDIA_TYPE = "application/json"
 def outputs_of(
     draft: Draft, stage_id: str, names: Set[str], loaded: Mapping[str, LoadedOutput]
 ) -> tuple[dict[str, Any], dict[str, BlobRef]]:
-    """The values of the stages that `stage_id` reads, and the stored outputs that have to be read first.
+    """The outputs and figures of the stages that `stage_id` reads, and the stored outputs that have to be read first.
 
-    A stage without a result has no value: a reference to it gives null, or fails where it must not. What was loaded counts
-    only while it is still the newest output of its stage.
+    A stage without a result, or whose result is no JSON, has no value: a reference to it gives null, or fails where it must
+    not. What was loaded counts only while it is still the newest output of its stage.
     """
     if not names:
         return {}, {}
@@ -36,14 +37,15 @@ def outputs_of(
         run = line.get(name) or draft.newest(name)
         if run is None or run.output is None or not (run.has_result or name == own_name):
             continue
-        if run.output.inline is None and run.output.media_type == JSON_MEDIA_TYPE:
-            found = loaded.get(name)
-            if found is None or found.sha256 != run.output.sha256:
-                to_load[name] = run.output
-                continue
-            values[name] = stage_value(run, found.value)
+        values[figures_of(name)] = _figures(run)
+        if run.output.media_type != JSON_MEDIA_TYPE:
+            continue
+        if run.output.inline is not None:
+            values[name] = msgspec.json.decode(run.output.inline)
+        elif (found := loaded.get(name)) is not None and found.sha256 == run.output.sha256:
+            values[name] = found.value
         else:
-            values[name] = stage_value(run, None)
+            to_load[name] = run.output
     return values, to_load
 
 
@@ -69,16 +71,10 @@ def whole(draft: Draft, stages: Mapping[str, Any], shared: Set[str]) -> dict[str
     return scope
 
 
-def stage_value(run: StageRun, loaded: Any) -> Any:
-    """A stage as expressions and templates see it: its output's fields and what is known about it."""
-    value = loaded
-    if value is None and run.output is not None and run.output.inline is not None:
-        value = msgspec.json.decode(run.output.inline)
-    if value is not None and not isinstance(value, dict):
-        return value
+def _figures(run: StageRun) -> dict[str, Any]:
+    """What is known about a stage beside its output."""
     used = spent_by_stage(run)
     return {
-        **(value or {}),
         "quality_score": run.quality_score,
         "element_count": run.element_count,
         "cost_usd": None if used.cost_usd is None else usd(used.cost_usd),
