@@ -13,6 +13,7 @@ from aif_runtime.nats_bus import NatsBus
 from faults.invariants import CallsLost, count_messages
 from faults.paper_factory import NATS, POSTGRES, TEMPLATE
 from faults.trial import Allowed, Outcome, Trial, TrialPlan, trial
+from faults.unsure_orchestrator import ENGINE_COMMIT, PUBLISH, STATEMENTS, doubted
 from support.waiting import eventually
 
 MEAN_PAUSE_SECONDS = 0.5
@@ -174,7 +175,12 @@ async def deeds_reported_as_failed(plan: TrialPlan) -> Outcome:
     async with trial(plan, orchestrators=2, workers=2, unsure_share=share) as running:
         running.note(f"{share:.0%} of all commits and publishes in doubt")
         await running.load()
-        return await running.verdict(Allowed())
+        outcome = await running.verdict(Allowed())
+        struck = doubted(running.factory.unsure_tally)
+        for deed in (ENGINE_COMMIT, STATEMENTS, PUBLISH):
+            running.expect(struck[deed] > 0, f"no {deed} was in doubt, so the fault did not bite")
+        running.remarks.append(", ".join(f"{count} x {deed}" for deed, count in sorted(struck.items())) + " done and denied")
+        return outcome
 
 
 async def _drained(running: Trial, name: str) -> float:

@@ -80,6 +80,11 @@ class PaperFactory:
         return self.folder.path / "mended"
 
     @property
+    def unsure_tally(self) -> Path:
+        """What the orchestrators have done and reported as failed."""
+        return self.folder.path / "unsure"
+
+    @property
     def names(self) -> list[str]:
         """Of all that is meant to run."""
         return list(self._members)
@@ -131,7 +136,11 @@ class PaperFactory:
         """Start one more; returns its name when it is ready."""
         number = next(self._numbers)
         if unsure_share:
-            unsure = {"AIF_UNSURE_SHARE": str(unsure_share), "AIF_UNSURE_SEED": str(number)}
+            unsure = {
+                "AIF_UNSURE_SHARE": str(unsure_share),
+                "AIF_UNSURE_SEED": str(number),
+                "AIF_UNSURE_TALLY": str(self.unsure_tally),
+            }
             arguments: tuple[str, ...] = (str(HERE / "unsure_orchestrator.py"),)
         else:
             unsure, arguments = {}, ("-m", "aif_orchestrator")
