@@ -76,8 +76,8 @@ async def run_dismiss(dead_letter_id: str, reach: Reach, console: Console, *, as
 
 
 def payload_lines(payload: bytes) -> list[str]:
-    """JSON in its lines; other text as it is; other bytes in base64."""
-    with suppress(msgspec.MsgspecError):
+    """JSON in its lines; other text, and JSON nested too deeply for that, as it is; other bytes in base64."""
+    with suppress(msgspec.MsgspecError, RecursionError):
         payload = msgspec.json.format(payload, indent=2)
     try:
         return payload.decode().splitlines()
