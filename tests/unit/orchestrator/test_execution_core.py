@@ -9,7 +9,7 @@ from aif_contracts.events import CostIncurred, StepSkipped, WorkflowCompleted, W
 from aif_contracts.metering import CostLines, Metrics, ProviderCall, Tokens
 from aif_contracts.orders import Breakdown, StageStatus, WorkerShare
 from aif_contracts.packets import Cancelled, Later, Proceed, Superseded
-from aif_orchestrator.execution.commands import EmitEvent, LoadOutputs, RecordCall, StoreInput, TellWorkers
+from aif_orchestrator.execution.commands import EmitEvent, LoadOutputs, RecordAttempt, RecordCall, StoreInput, TellWorkers
 from aif_orchestrator.execution.failures import NotItsWorker
 from aif_orchestrator.execution.happenings import (
     AttemptFailed,
@@ -800,3 +800,29 @@ def test_the_totals_are_told_by_worker_and_by_what_was_paid_for() -> None:
         },
         by_resource=CostLines(ai_generation_usd="0.6", storage_usd="0.15"),
     )
+
+
+def test_an_attempt_is_recorded_from_when_it_began_and_not_from_when_it_was_first_heard_of() -> None:
+    story = Story(pipeline(stage("one")), free=True)
+    story.later(230)
+    story.progress("one", 1, 5)
+    story.later(2_800)
+
+    story.completes("one", 1, metrics=Metrics(processing_time_ms=3_000))
+
+    [recorded] = [command for command in story.commands if isinstance(command, RecordAttempt)]
+    assert recorded.account.started_at == START_MS + 30
+    assert recorded.record.queue_time_ms == 30
+
+
+def test_a_report_that_was_long_on_its_way_does_not_make_its_attempt_begin_later() -> None:
+    story = Story(pipeline(stage("one")), free=True)
+    story.later(50)
+    story.progress("one", 1, 5)
+    story.later(9_000)
+
+    story.completes("one", 1, metrics=Metrics(processing_time_ms=3_000))
+
+    [recorded] = [command for command in story.commands if isinstance(command, RecordAttempt)]
+    assert recorded.account.started_at == START_MS + 50
+    assert recorded.record.queue_time_ms == 50

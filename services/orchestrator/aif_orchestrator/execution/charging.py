@@ -169,7 +169,7 @@ def record_attempt(
     plan = draft.plan_of(stage_id)
     run = draft.stages[stage_id]
     execution = draft.execution
-    started_at = run.started_at if run.started_at is not None else draft.at
+    started_at = _began_at(draft, run, metrics)
     record = PerformanceRecord(
         execution_id=execution.execution_id,
         stage_id=stage_id,
@@ -195,9 +195,15 @@ def record_attempt(
         dispatches=run.dispatches,
         leg=execution.leg,
         instance_id=run.holder,
-        started_at=run.started_at,
+        started_at=None if run.started_at is None else started_at,
         grant=run.grant,
         message=message,
         output=replace(made.output, inline=None) if made else None,
     )
     draft.command(RecordAttempt(record=record, account=account))
+
+
+def _began_at(draft: Draft, run: StageRun, metrics: Metrics) -> int:
+    """When the open attempt began: before it was first heard of, if its report says that it has worked for longer than that."""
+    heard_to_begin = run.started_at if run.started_at is not None else draft.at
+    return min(heard_to_begin, max(draft.at - metrics.processing_time_ms, run.ready_at or 0))
