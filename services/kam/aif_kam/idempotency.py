@@ -16,6 +16,8 @@ from aif_kam.failures import KeyInFlight, KeyReused, invalid
 from aif_runtime.postgres import Connection
 
 HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotent-Replayed"
+"""As Stripe names it: `true` on an answer that was given before."""
 MAX_KEY_CHARACTERS = 200
 
 
@@ -24,6 +26,8 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     status: int
     body: bytes
+    is_replayed: bool = False
+    """It was given before, to an earlier call with the same key."""
 
 
 class KeyedCall(Struct, frozen=True, kw_only=True):
@@ -76,7 +80,7 @@ class KeyStore:
         row = await connection.fetchrow(self._sql["find_key_use"], call.client_id, call.key)
         if row is None:
             return None
-        answer = None if row["status"] is None else Answer(status=row["status"], body=row["body"])
+        answer = None if row["status"] is None else Answer(status=row["status"], body=row["body"], is_replayed=True)
         return KeyUse(fingerprint=row["fingerprint"], execution_id=row["execution_id"], answer=answer)
 
     async def claim(self, connection: Connection, call: KeyedCall) -> KeyUse | None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from aif_contracts.money import UsdText
 from aif_contracts.packets import Priority
@@ -285,7 +286,7 @@ class OrderDesk:
         settled = settled or await self._submissions.answer_of_settled(use.execution_id)
         if settled is None:
             raise in_flight()
-        return settled
+        return replace(settled, is_replayed=True)
 
     async def _again(self, execution_id: str) -> Answer:
         """The answer of an earlier execute, or a part in getting it."""

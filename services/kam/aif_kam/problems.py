@@ -32,7 +32,7 @@ from aif_kam.failures import (
     UnsupportedBody,
 )
 from aif_kam.field_words import renamed
-from aif_kam.idempotency import Answer
+from aif_kam.idempotency import REPLAYED_HEADER, Answer
 from aif_kam.payloads import Problem
 from aif_runtime.failures import RuntimeFailure
 from aif_runtime.redaction import Redactor
@@ -133,16 +133,18 @@ def in_words(answer: Answer, words: Mapping[str, str]) -> Answer:
         return answer
     problem = msgspec.json.decode(answer.body, type=Problem)
     said = replace(problem, errors=renamed(problem.errors, words))
-    return Answer(status=answer.status, body=msgspec.json.encode(said))
+    return replace(answer, body=msgspec.json.encode(said))
 
 
 def response_of(answer: Answer) -> Response[bytes]:
     """An answer as it goes out, for the first time or from the store."""
+    headers = {REPLAYED_HEADER: "true"} if answer.is_replayed else {}
     if not is_problem(answer):
-        return Response(answer.body, status_code=answer.status, media_type="application/json")
+        return Response(answer.body, status_code=answer.status, media_type="application/json", headers=headers)
     code = msgspec.json.decode(answer.body, type=Problem).type.removeprefix(PROBLEM_TYPE)
     wait = _RETRY_AFTER_SECONDS.get(code)
-    headers = None if wait is None else {"Retry-After": str(wait)}
+    if wait is not None:
+        headers["Retry-After"] = str(wait)
     return Response(answer.body, status_code=answer.status, media_type=MEDIA_TYPE, headers=headers)
 
 

@@ -36,6 +36,17 @@ async def test_fifty_concurrent_orders_with_one_key_are_one_execution(kam: Gatew
     assert len(await kam.rows("SELECT 1 FROM client_requests")) == 1
 
 
+@pytest.mark.parametrize(("path", "body"), [("/api/kam/requests", {"message": "x"}), ("/api/kam/orders", ORDER)])
+async def test_an_answer_that_was_given_before_says_so(alice: httpx.AsyncClient, path: str, body: dict[str, object]) -> None:
+    headers = {"Idempotency-Key": "k5"}
+    first = await alice.post(path, json=body, headers=headers)
+    again = await alice.post(path, json=body, headers=headers)
+
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.content == first.content
+
+
 @pytest.mark.parametrize(
     ("path", "first", "second"),
     [
