@@ -18,6 +18,10 @@ async def drawn(text: str, **fields: object) -> Drawn:
     return [(step.step_type, step.operation, tuple(number[each] for each in step.depends_on)) for step in steps]
 
 
+async def operations(text: str) -> list[str]:
+    return [operation for _, operation, _ in await drawn(text)]
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
@@ -80,7 +84,7 @@ async def test_headings_and_lists_of_a_document_are_known_by_its_blocks() -> Non
 
 
 async def test_a_list_in_one_line_is_a_list() -> None:
-    assert [operation for _, operation, _ in await drawn("Do this: 1) fetch orders 2) add them up 3) email the report")] == [
+    assert await operations("Do this: 1) fetch orders 2) add them up 3) email the report") == [
         "Fetch orders",
         "Add them up",
         "Email the report",
@@ -90,7 +94,7 @@ async def test_a_list_in_one_line_is_a_list() -> None:
 async def test_words_that_lead_in_are_left_out_and_so_are_sentences_that_tell_nothing() -> None:
     text = "We are a small company. Please fetch the orders. Then, you should rank them. Finally, we want you to mail the list."
 
-    assert [operation for _, operation, _ in await drawn(text)] == ["Fetch the orders", "Rank them", "Mail the list"]
+    assert await operations(text) == ["Fetch the orders", "Rank them", "Mail the list"]
 
 
 async def test_a_text_that_tells_nothing_to_do_is_taken_sentence_by_sentence() -> None:
@@ -245,13 +249,6 @@ async def test_more_instructions_than_steps_are_wanted_are_refused_and_none_is_d
         await PlannerRig().run(description="\n".join(f"{n}. Fetch order {n}" for n in range(1, MOST_STEPS + 2)))
 
 
-async def test_a_text_without_words_is_refused() -> None:
-    with pytest.raises(WorkFailure, match="say in words what is to be done") as refused:
-        await PlannerRig().run(description="... !!!")
-
-    assert refused.value.code == "source_too_thin"
-
-
 async def test_a_very_long_sentence_is_told_in_full_in_the_instruction() -> None:
     (step,) = (await PlannerRig().made(description="Calculate " + "x" * 600)).pilot_steps
 
@@ -265,9 +262,9 @@ async def test_odd_texts_make_a_workflow_of_one_or_two_steps(text: str) -> None:
     assert len(await drawn(text)) in (1, 2)
 
 
-@pytest.mark.parametrize("text", ["1.\n2.\n", "- \n- \n", "...", "🙂"])
-async def test_texts_without_words_make_none(text: str) -> None:
-    with pytest.raises(WorkFailure) as refused:
+@pytest.mark.parametrize("text", ["1.\n2.\n", "- \n- \n", "...", "... !!!", "🙂"])
+async def test_a_text_without_words_is_refused(text: str) -> None:
+    with pytest.raises(WorkFailure, match="say in words what is to be done") as refused:
         await PlannerRig().run(description=text)
 
     assert refused.value.code == "source_too_thin"

@@ -1,11 +1,12 @@
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
 
 from aif_contracts import subjects
 from aif_contracts.packets import Cancelled, ControlAction, ControlMessage, Proceed, ProgressAnswer, Superseded
-from aif_contracts.reports import Completed, Failed
+from aif_contracts.reports import Completed, Failed, Progress
 from aif_runtime.assignment import Assignment, Outcome
 from aif_runtime.worker_times import WorkerTimes
 from support.waiting import eventually
@@ -20,6 +21,34 @@ async def wait_for_ever(assignment: Assignment) -> Outcome:
     raise AssertionError
 
 
+class Gated:
+    """An action that says how far it is, and ends when the gate opens."""
+
+    def __init__(self, *says: tuple[Any, str]) -> None:
+        self._says = says
+        self._waits = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    async def __call__(self, assignment: Assignment) -> Outcome:
+        for percent, message in self._says:
+            await assignment.progress(percent, message)
+        self._waits.set()
+        await self.gate.wait()
+        return Outcome(output={})
+
+    async def begin(self, rig: WorkerRig, *, attempt: int = 1) -> None:
+        await rig.offer(await rig.packet(attempt=attempt))
+        await self._waits.wait()
+        await rig.settles()
+
+    async def first_told(self, rig: WorkerRig, *, attempt: int = 1) -> Progress:
+        """What its worker tells of it a moment after it has begun."""
+        await self.begin(rig, attempt=attempt)
+        await rig.passes(0.3)
+        await eventually(lambda: len(rig.told) == 1)
+        return rig.told[0]
+
+
 async def test_work_that_is_done_at_once_tells_no_progress() -> None:
     rig = WorkerRig()
 
@@ -32,114 +61,65 @@ async def test_work_that_is_done_at_once_tells_no_progress() -> None:
 
 
 async def test_work_that_lasts_tells_that_it_has_begun() -> None:
-    gate = asyncio.Event()
-
-    async def silent(assignment: Assignment) -> Outcome:
-        await gate.wait()
-        return Outcome(output={})
-
-    rig = WorkerRig(silent)
+    action = Gated()
+    rig = WorkerRig(action)
 
     async with rig.running():
-        await rig.offer(await rig.packet(attempt=2))
-        await eventually(lambda: rig.delivered() == 1)
-        await rig.settles()
-        await rig.passes(0.2)
-        await eventually(lambda: len(rig.told) == 1)
-        gate.set()
+        told = await action.first_told(rig, attempt=2)
+        action.gate.set()
         await rig.reports()
 
-    assert (rig.told[0].percent, rig.told[0].attempt, rig.told[0].instance_id) == (0, 2, "echo_1")
+    assert (told.percent, told.attempt, told.instance_id) == (0, 2, "echo_1")
 
 
 async def test_progress_is_merged_and_only_the_newest_is_sent() -> None:
-    gate, said = asyncio.Event(), asyncio.Event()
-
-    async def chatty(assignment: Assignment) -> Outcome:
-        for percent in range(100):
-            await assignment.progress(percent, f"{percent} done")
-        said.set()
-        await gate.wait()
-        return Outcome(output={})
-
-    rig = WorkerRig(chatty, times=TIMES)
+    action = Gated(*((percent, f"{percent} done") for percent in range(100)))
+    rig = WorkerRig(action, times=TIMES)
 
     async with rig.running():
-        await rig.offer(await rig.packet())
-        await said.wait()
-        await rig.passes(0.3)
-        await eventually(lambda: len(rig.told) == 1)
+        await action.first_told(rig)
         await rig.passes(1.0)
         await rig.settles()
-        gate.set()
+        action.gate.set()
         await rig.reports()
 
     assert [(progress.percent, progress.message) for progress in rig.told] == [(99, "99 done")]
 
 
 async def test_progress_never_falls_and_stays_in_its_range() -> None:
-    gate, said = asyncio.Event(), asyncio.Event()
-
-    async def erratic(assignment: Assignment) -> Outcome:
-        await assignment.progress(400, "too much")
-        await assignment.progress(-5, "too little")
-        said.set()
-        await gate.wait()
-        return Outcome(output={})
-
-    rig = WorkerRig(erratic)
+    action = Gated((400, "too much"), (-5, "too little"))
+    rig = WorkerRig(action)
 
     async with rig.running():
-        await rig.offer(await rig.packet())
-        await said.wait()
-        await rig.passes(0.3)
-        await eventually(lambda: len(rig.told) == 1)
-        gate.set()
+        told = await action.first_told(rig)
+        action.gate.set()
         await rig.reports()
 
-    assert rig.told[0].percent == 100
+    assert told.percent == 100
 
 
 async def test_progress_is_whole_and_its_text_fit_to_be_sent_whatever_the_action_says() -> None:
-    gate, said = asyncio.Event(), asyncio.Event()
-
-    async def careless(assignment: Assignment) -> Outcome:
-        await assignment.progress(100 / 3, "a\0b \ud800 sk-REDACTED")  # type: ignore[arg-type]
-        await assignment.progress(float("nan"), "a\0b \ud800 sk-REDACTED")  # type: ignore[arg-type]
-        said.set()
-        await gate.wait()
-        return Outcome(output={})
-
-    rig = WorkerRig(careless)
+    action = Gated((100 / 3, "a\0b \ud800 sk-REDACTED"), (float("nan"), "a\0b \ud800 sk-REDACTED"))
+    rig = WorkerRig(action)
 
     async with rig.running():
-        await rig.offer(await rig.packet())
-        await said.wait()
-        await rig.passes(0.3)
-        await eventually(lambda: len(rig.told) == 1)
-        gate.set()
+        told = await action.first_told(rig)
+        action.gate.set()
         await rig.reports()
 
-    assert (rig.told[0].percent, rig.told[0].message) == (33, "a\N{REPLACEMENT CHARACTER}b ? ***")
+    assert (told.percent, told.message) == (33, "a\N{REPLACEMENT CHARACTER}b ? ***")
 
 
 async def test_a_silent_action_is_told_to_be_alive_every_ten_seconds() -> None:
-    gate = asyncio.Event()
-
-    async def silent(assignment: Assignment) -> Outcome:
-        await gate.wait()
-        return Outcome(output={})
-
-    rig = WorkerRig(silent)
+    action = Gated()
+    rig = WorkerRig(action)
 
     async with rig.running():
-        await rig.offer(await rig.packet())
-        await eventually(lambda: rig.delivered() == 1)
-        await rig.settles()
+        await action.begin(rig)
         for count in (1, 2, 3):
             await rig.passes(10.0)
             await eventually(lambda count=count: len(rig.told) == count)  # type: ignore[misc]
-        gate.set()
+        action.gate.set()
         await rig.reports()
 
     assert len(rig.told) == 3
@@ -167,43 +147,27 @@ async def test_an_attempt_that_is_not_wanted_any_more_stops_and_tells_what_it_co
 
 
 async def test_proceed_lets_the_attempt_go_on() -> None:
-    gate = asyncio.Event()
-
-    async def gated(assignment: Assignment) -> Outcome:
-        await gate.wait()
-        return Outcome(output={})
-
-    rig = WorkerRig(gated)
+    action = Gated()
+    rig = WorkerRig(action)
     rig.answer_progress = lambda _: Proceed()
 
     async with rig.running():
-        await rig.offer(await rig.packet())
-        await eventually(lambda: rig.delivered() == 1)
-        await rig.settles()
-        await rig.passes(0.3)
-        await eventually(lambda: len(rig.told) == 1)
-        gate.set()
+        await action.first_told(rig)
+        action.gate.set()
         [report] = await rig.reports()
 
     assert isinstance(report, Completed)
 
 
 async def test_progress_that_nobody_answers_does_not_disturb_the_work() -> None:
-    gate = asyncio.Event()
-
-    async def gated(assignment: Assignment) -> Outcome:
-        await gate.wait()
-        return Outcome(output={})
-
-    rig = WorkerRig(gated)
+    action = Gated()
+    rig = WorkerRig(action)
 
     async with rig.running(orchestrator_answers=False):
-        await rig.offer(await rig.packet())
-        await eventually(lambda: rig.delivered() == 1)
-        await rig.settles()
+        await action.begin(rig)
         await rig.passes(0.3)
         await rig.settles()
-        gate.set()
+        action.gate.set()
         [report] = await rig.reports()
 
     assert isinstance(report, Completed)
