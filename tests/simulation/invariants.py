@@ -10,7 +10,7 @@ from aif_contracts.reports import HANDED_BACK
 from aif_orchestrator.execution.attempts import NOT_BEGUN, WORKER_LOST
 from aif_orchestrator.execution.commands import RecordAttempt
 from aif_orchestrator.execution.judging import RETRY_RULE
-from aif_orchestrator.execution.readiness import packet_id
+from aif_orchestrator.execution.offering import packet_id
 from aif_orchestrator.execution.state import Execution, StageRun, newest_instance
 from simulation.broker import Broker
 from simulation.legs import last_words_fit, leg_mistakes, legs_of, paid_again, started_twice, stories_of

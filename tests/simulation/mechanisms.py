@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import Grant, Granted
 from aif_orchestrator.execution.happenings import AttemptClaimed, AttemptCompleted, AttemptFailed, Happening, OutputsLoaded
-from aif_orchestrator.execution.readiness import packet_id
+from aif_orchestrator.execution.offering import packet_id
 from aif_orchestrator.execution.state import Execution, StageRun, newest_instance
 
 

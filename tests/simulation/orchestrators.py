@@ -55,7 +55,7 @@ from aif_orchestrator.execution.happenings import (
     Patience,
     TimePassed,
 )
-from aif_orchestrator.execution.readiness import packet_id
+from aif_orchestrator.execution.offering import packet_id
 from aif_orchestrator.execution.state import Execution
 from aif_orchestrator.store.batches import Committed, Decided
 from aif_orchestrator.store.journal import Versioned, entries_of

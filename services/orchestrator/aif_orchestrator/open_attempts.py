@@ -6,7 +6,7 @@ from aif_contracts.history import AttemptOutcome, AttemptView
 from aif_contracts.metering import Metrics
 from aif_contracts.orders import ExecutionView, StageStatus, StageView
 from aif_orchestrator.execution.draft import is_open, rfc3339
-from aif_orchestrator.execution.readiness import FREE_GRANT, packet_id
+from aif_orchestrator.execution.offering import FREE_GRANT, packet_id
 from aif_orchestrator.execution.spent import NOTHING, metrics_of, plus, spent_on_call
 from aif_orchestrator.execution.state import Execution, StageRun
 

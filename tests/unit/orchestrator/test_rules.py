@@ -8,6 +8,7 @@ from aif_contracts.events import ApprovalRequested, StepAdded, StepRetrying, Wor
 from aif_contracts.metering import Metrics
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_orchestrator.execution.commands import LoadOutputs
+from aif_orchestrator.execution.draft import rfc3339
 from aif_orchestrator.execution.happenings import ApprovalDecisionMade, InputUnavailable
 from aif_pipelines.definition import AddStage, Approve, Fail, OutputValidation, RetryStage, Rule, SkipStage, Stage
 from support.execution_story import Story, deliverable, pipeline, stage, stored
@@ -226,7 +227,9 @@ def test_a_person_is_asked_and_what_follows_waits_without_using_up_the_execution
     assert ApprovalRequested(step_name="draft", message="Look at the draft.") in story.events()
     story.later(20 * 24 * 3_600_000)
     story.happens(approval(approved=True))
-    assert story.packets()[0].stage_id == "end"
+    (packet,) = story.packets()
+    assert packet.stage_id == "end"
+    assert packet.control.deadline == rfc3339(story.execution.deadline_at)
     story.made("end")
     assert story.event_types()[-1] == "WORKFLOW_COMPLETED"
 

@@ -7,7 +7,7 @@ import msgspec
 from aif_contracts import subjects
 from aif_contracts.orders import Refusal
 from aif_contracts.packets import WorkPacket
-from aif_orchestrator.execution.readiness import packet_id
+from aif_orchestrator.execution.offering import packet_id
 from aif_orchestrator.execution.state import Execution
 from aif_orchestrator.store.dead_letters import LetterContent
 from aif_runtime.broker_rules import check_sendable, takes

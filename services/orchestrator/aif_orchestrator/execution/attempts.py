@@ -5,7 +5,6 @@ from hashlib import sha256
 from msgspec.structs import replace
 
 from aif_contracts.events import (
-    CompensationCompleted,
     ProgressUpdate,
     StepCompleted,
     StepRetrying,
@@ -15,7 +14,7 @@ from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import PreviousAttempt, Proceed, Superseded
 from aif_contracts.reports import HANDED_BACK
-from aif_orchestrator.execution import charging, ending, judging, readiness, saga
+from aif_orchestrator.execution import charging, judging, offering, outcomes
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import (
     AnswerProgress,
@@ -29,6 +28,7 @@ from aif_orchestrator.execution.happenings import (
     PacketDeclined,
 )
 from aif_orchestrator.execution.state import StageRun
+from aif_orchestrator.execution.stopping import reserved_to_its_last_word, stop_worker_of
 from aif_pipelines.plan import StagePlan
 
 WORKER_LOST = "worker_lost"
@@ -113,9 +113,9 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
     )
     if run.compensates is not None:
         draft.put(stage_id, run)
-        _undone(draft, stage_id, happening.attempt, summary)
+        outcomes.undone(draft, stage_id, happening.attempt, summary)
         return
-    draft.put(stage_id, run if plan.rules else judging.accepted(draft, run))
+    draft.put(stage_id, run if plan.rules else outcomes.accepted(draft, run))
     draft.emit(
         StepCompleted(
             step_name=stage_id,
@@ -132,8 +132,6 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
     )
     if plan.rules:
         judging.judge(draft, stage_id, {})
-    else:
-        readiness.advance(draft, ended=stage_id)
 
 
 def fail(draft: Draft, happening: AttemptFailed) -> None:
@@ -145,7 +143,7 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
     metrics = happening.metrics or Metrics()
     hear_of(draft, stage_id, happening.instance_id, ago_ms=metrics.processing_time_ms)
     if happening.metrics is None:
-        draft.change(stage_id, reserved=ending.reserved_to_its_last_word(draft, draft.stages[stage_id]))
+        draft.change(stage_id, reserved=reserved_to_its_last_word(draft, draft.stages[stage_id]))
     charging.settle(draft, stage_id, happening.attempt, happening.metrics)
     charging.record_attempt(draft, stage_id, metrics, happening.code, message)
     if happening.code == HANDED_BACK:
@@ -165,8 +163,8 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
 def decline(draft: Draft, happening: PacketDeclined) -> None:
     """Offer the stage again soon, and later each time: another worker may know the action, or have room by then."""
     run = draft.stages[happening.stage_id]
-    if happening.packet_id == readiness.packet_id(draft.execution.execution_id, happening.stage_id, run.dispatches):
-        again_at = draft.at + min(_DECLINED_PAUSE_MS * 2**run.resends, readiness.LONGEST_PATIENCE_MS)
+    if happening.packet_id == offering.packet_id(draft.execution.execution_id, happening.stage_id, run.dispatches):
+        again_at = draft.at + min(_DECLINED_PAUSE_MS * 2**run.resends, offering.LONGEST_PATIENCE_MS)
         draft.change(happening.stage_id, due_at=again_at, reason=f"a worker declined it: {told(happening.message)}")
 
 
@@ -178,7 +176,7 @@ def fall_silent(draft: Draft, stage_id: str, run: StageRun) -> None:
     """
     patience = draft.circumstances.patience
     if run.times_out_at is not None and run.times_out_at + patience.timeout_slack_ms <= draft.at:
-        ending.stop_worker_of(draft, stage_id)
+        stop_worker_of(draft, stage_id)
         if run.heard_at is not None and run.heard_at >= run.times_out_at:
             seconds = draft.plan_of(stage_id).stage.timeout_seconds
             message = f"attempt {run.attempt} of {stage_id} did not end within its {seconds:g} s"
@@ -186,13 +184,13 @@ def fall_silent(draft: Draft, stage_id: str, run: StageRun) -> None:
             draft.change(
                 stage_id,
                 previous=PreviousAttempt(attempt=run.attempt, code="timeout", message=message),
-                reserved=ending.reserved_to_its_last_word(draft, run),
+                reserved=reserved_to_its_last_word(draft, run),
             )
             _fail_attempt(draft, stage_id, "timeout", message, retryable=True, retry_after_ms=None)
             return
     lose(draft, stage_id)
     if not draft.stages[stage_id].status.is_final:
-        readiness.dispatch(draft, stage_id)
+        offering.dispatch(draft, stage_id)
 
 
 def lose(draft: Draft, stage_id: str) -> None:
@@ -211,13 +209,13 @@ def lose(draft: Draft, stage_id: str) -> None:
         draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=NOT_BEGUN, message=message, retry_in_ms=0))
         return
     charging.record_attempt(draft, stage_id, Metrics(), WORKER_LOST, message)
-    reserved = ending.reserved_to_its_last_word(draft, run)
+    reserved = reserved_to_its_last_word(draft, run)
     run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1, reserved=reserved)
     if run.losses >= draft.circumstances.patience.max_losses:
         before = run.losses - 1
         message = f"{message}, as {before} others did before; the input may be what kills them"
-        draft.command(BuryPacket(packet=readiness.packet_of(draft, stage_id, run, None), reason=message))
-        readiness.give_up(draft, stage_id, WORKER_LOST, message)
+        draft.command(BuryPacket(packet=offering.packet_of(draft, stage_id, run, None), reason=message))
+        outcomes.give_up(draft, stage_id, WORKER_LOST, message)
         return
     draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=WORKER_LOST, message=message, retry_in_ms=0))
 
@@ -293,16 +291,6 @@ def is_open_by_its_packet(run: StageRun) -> bool:
     return has_open_attempt(run) and run.heard_at is None and run.resends == 0
 
 
-def _undone(draft: Draft, stage_id: str, attempt: int, summary: str) -> None:
-    run = draft.change(
-        stage_id, status=StageStatus.COMPLETED, input_ref=None, progress_percent=100, finished_at=draft.at, reason=""
-    )
-    assert run.compensates is not None, "only a compensation undoes a stage"
-    draft.change(run.compensates, is_undone=True)
-    draft.emit(CompensationCompleted(step_name=run.compensates, attempt=attempt, summary=summary))
-    saga.advance(draft)
-
-
 def _is_current(run: StageRun, attempt: int) -> bool:
     """A stage that is offered anew still has the number of the attempt that ended last, until somebody claims the next one."""
     return attempt == run.attempt and has_open_attempt(run)
@@ -319,7 +307,7 @@ def _offer_anew(draft: Draft, stage_id: str, message: str) -> None:
     delay_ms = min(2**times_back, _LONGEST_PAUSE_MS) if times_back > _BACK_AT_ONCE else 0
     draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=HANDED_BACK, message=message, retry_in_ms=delay_ms))
     if not delay_ms:
-        readiness.dispatch(draft, stage_id)
+        offering.dispatch(draft, stage_id)
         return
     draft.change(
         stage_id,
@@ -335,13 +323,13 @@ def _fail_attempt(draft: Draft, stage_id: str, code: str, message: str, *, retry
     retry = draft.plan_of(stage_id).stage.retry
     run = draft.change(stage_id, ended=run.attempt, failures=run.failures + 1)
     if not retryable or run.failures >= retry.max_attempts:
-        readiness.give_up(draft, stage_id, code, message)
+        outcomes.give_up(draft, stage_id, code, message)
         return
     delay_ms = retry_after_ms if retry_after_ms is not None else _backoff_ms(draft, stage_id, run.failures)
     ends_at = draft.execution.compensate_until or draft.execution.deadline_at
     if draft.at + delay_ms >= ends_at and draft.execution.held_since is None:
         too_late = f"the next attempt could begin in {delay_ms / 1000:g} s, when the execution's time is over"
-        readiness.give_up(draft, stage_id, code, f"{message}; {too_late}")
+        outcomes.give_up(draft, stage_id, code, f"{message}; {too_late}")
         return
     draft.change(
         stage_id,

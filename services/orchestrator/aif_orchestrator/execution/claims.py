@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import Grant, Granted, Later, Superseded
-from aif_orchestrator.execution import attempts, readiness
+from aif_orchestrator.execution import attempts, offering, outcomes
 from aif_orchestrator.execution.allowance import stage_allowance
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import AnswerClaim
@@ -24,7 +24,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
     """Give the stage's next attempt to the worker that asks, unless another one holds it or the packet is an old one."""
     stage_id = happening.stage_id
     run = draft.stages[stage_id]
-    newest = readiness.packet_id(draft.execution.execution_id, stage_id, run.dispatches)
+    newest = offering.packet_id(draft.execution.execution_id, stage_id, run.dispatches)
     if happening.packet_id != newest:
         draft.command(AnswerClaim(answer=Superseded()))
         return
@@ -61,7 +61,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         )
     if draft.execution.status is ExecutionStatus.PAUSED:
         # The packet may go: a pause can last for weeks, and the stage is offered anew after it.
-        readiness.park(draft, stage_id)
+        offering.park(draft, stage_id)
         draft.command(AnswerClaim(answer=Superseded()))
         return
     is_blocked = draft.circumstances.is_blocked and not _is_free(draft, stage_id)
@@ -73,7 +73,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
     elif is_blocked:
         draft.command(AnswerClaim(answer=Superseded()))
         message = "the client's budget is passed, and nothing that costs money begins any more"
-        readiness.give_up(draft, stage_id, BUDGET_EXCEEDED, message)
+        outcomes.give_up(draft, stage_id, BUDGET_EXCEEDED, message)
     elif grant is not None:
         _open_attempt(draft, happening, grant)
     elif any(other.reserved for other in draft.stages.values()):
@@ -82,7 +82,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         draft.command(AnswerClaim(answer=Later(retry_after_ms=_until_something_is_free(draft), reason=reason)))
     else:
         draft.command(AnswerClaim(answer=Superseded()))
-        readiness.give_up(draft, stage_id, BUDGET_EXCEEDED, _what_is_spent(draft, stage_id))
+        outcomes.give_up(draft, stage_id, BUDGET_EXCEEDED, _what_is_spent(draft, stage_id))
 
 
 def _until_something_is_free(draft: Draft) -> int:
@@ -95,7 +95,7 @@ def _affordable(draft: Draft, stage_id: str) -> Grant | None:
     """What the next attempt may spend; None when nothing is left."""
     plan = draft.plan_of(stage_id)
     if _is_free(draft, stage_id):
-        return readiness.FREE_GRANT
+        return offering.FREE_GRANT
     execution = draft.execution
     remaining = draft.allowance().remaining
     of_stage = stage_allowance(draft.stages[stage_id], stage_limit(draft.circumstances, plan)).remaining
@@ -170,7 +170,7 @@ def _granted(draft: Draft, stage_id: str) -> Granted:
     run = draft.stages[stage_id]
     return Granted(
         attempt=run.attempt,
-        grant=run.grant or readiness.FREE_GRANT,
+        grant=run.grant or offering.FREE_GRANT,
         timeout_ms=int(draft.plan_of(stage_id).stage.timeout_seconds * 1000),
         alone=_is_suspect(draft, run),
     )

@@ -1,5 +1,6 @@
 """An execution while the steps of one batch change it: the new state and the commands that follow, gathered in order."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -41,6 +42,8 @@ class Draft:
         self._counted: Tally | None = None
         self._billed: Bill | None = None
         self._newest_made_at: int | None = None
+        self._ended: list[str] = []
+        self._starts_anew = False
         self.has_money_moved = False
         self.is_admission = False
         """What the execution reserves has to fit into its client's budget."""
@@ -76,11 +79,30 @@ class Draft:
         if was is None:
             self._count_anew()
             return run
+        if run.status is not was.status and run.status.is_final:
+            self._ended.append(stage_id)
         if self._counted is not None:
             self._counted.replace(was, run)
         if self._billed is not None:
             self._billed.replace(was, run)
         return run
+
+    def start_anew(self) -> None:
+        """Any stage may be ready, and not only those that wait for what has ended."""
+        self._starts_anew = True
+
+    @property
+    def has_news(self) -> bool:
+        """Whether stages have ended that nobody has gone on from."""
+        return self._starts_anew or bool(self._ended)
+
+    def take_news(self) -> Sequence[str]:
+        """The stages that may have become ready since this was asked last."""
+        ended, self._ended = self._ended, []
+        anew, self._starts_anew = self._starts_anew, False
+        if anew or not self.is_as_planned:
+            return list(self.stages)
+        return [waiting for stage_id in ended for waiting in self._plan.stages[stage_id].dependents]
 
     def take_out(self, stage_id: str) -> StageRun | None:
         """To be put at the end."""

@@ -7,12 +7,10 @@ goes on with the rule behind. A stage counts as completed, and what follows may 
 from collections.abc import Mapping
 from typing import assert_never
 
-from msgspec.structs import replace
-
 from aif_contracts.events import ApprovalRequested, StepAdded, StepRetrying
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import PreviousAttempt
-from aif_orchestrator.execution import ending, holding, readiness, scope
+from aif_orchestrator.execution import ending, holding, offering, outcomes, scope
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import LoadOutputs
 from aif_orchestrator.execution.draft import Draft
@@ -30,7 +28,7 @@ def judge(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput]) -> No
     """Judge the rules that are left; read the stored outputs first that they need."""
     plan = draft.plan_of(stage_id)
     if not plan.rules[draft.stages[stage_id].next_rule :]:
-        accept(draft, stage_id)
+        outcomes.accept(draft, stage_id)
         return
     values, to_load = scope.outputs_of(draft, stage_id, plan.judged_with, loaded)
     if to_load:
@@ -45,26 +43,7 @@ def judge(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput]) -> No
     try:
         _judge(draft, stage_id, values)
     except ExpressionFailed as failure:
-        readiness.end_without_result(draft, stage_id, "rule_unresolvable", f"a rule of {stage_id} cannot be judged: {failure}")
-
-
-def accept(draft: Draft, stage_id: str) -> None:
-    """The newest result stands: the stage has completed, and what waits for it may start."""
-    draft.put(stage_id, accepted(draft, draft.stages[stage_id]))
-    readiness.advance(draft)
-
-
-def accepted(draft: Draft, run: StageRun) -> StageRun:
-    """The stage when its newest result stands."""
-    return replace(
-        run,
-        status=StageStatus.COMPLETED,
-        input_ref=None,
-        previous=None,
-        due_at=None,
-        finished_at=draft.at,
-        reason="",
-    )
+        outcomes.end_without_result(draft, stage_id, "rule_unresolvable", f"a rule of {stage_id} cannot be judged: {failure}")
 
 
 def _judge(draft: Draft, stage_id: str, values: dict[str, object]) -> None:
@@ -90,7 +69,7 @@ def _judge(draft: Draft, stage_id: str, values: dict[str, object]) -> None:
                 return
             case _:
                 assert_never(rule.rule)
-    accept(draft, stage_id)
+    outcomes.accept(draft, stage_id)
 
 
 def _try_again(draft: Draft, stage_id: str, index: int, rule: RetryStage) -> bool:
@@ -108,7 +87,7 @@ def _try_again(draft: Draft, stage_id: str, index: int, rule: RetryStage) -> boo
         previous=PreviousAttempt(attempt=run.attempt, code=RETRY_RULE, message=message, output=run.output),
     )
     draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=RETRY_RULE, message=message, retry_in_ms=0))
-    readiness.dispatch(draft, stage_id)
+    offering.dispatch(draft, stage_id)
     return True
 
 
@@ -149,7 +128,7 @@ def _leave_out(draft: Draft, owner: str, rule: SkipStage) -> None:
 
 
 def _fail(draft: Draft, stage_id: str, rule: Fail) -> None:
-    readiness.fail_stage(draft, stage_id, "failed_by_rule", rule.message)
+    outcomes.fail_stage(draft, stage_id, "failed_by_rule", rule.message)
     ending.fail(draft, stage_id, "failed_by_rule", rule.message)
 
 

@@ -27,7 +27,19 @@ from typing import assert_never
 
 from aif_contracts.orders import Execute, ExecutionStatus, StageStatus
 from aif_contracts.packets import Cancelled, Superseded
-from aif_orchestrator.execution import attempts, books, charging, claims, ending, judging, readiness, steering, waking
+from aif_orchestrator.execution import (
+    attempts,
+    books,
+    charging,
+    claims,
+    ending,
+    judging,
+    offering,
+    outcomes,
+    readiness,
+    steering,
+    waking,
+)
 from aif_orchestrator.execution.assignee import worker_of
 from aif_orchestrator.execution.commands import AnswerClaim, AnswerProgress, Command
 from aif_orchestrator.execution.draft import Draft
@@ -138,7 +150,7 @@ def begin(
         steering.start(draft)
     else:
         steering.say_scheduled(draft, start_at)
-    books.bring_up_to_date(draft)
+    _go_on(draft)
     return draft
 
 
@@ -178,8 +190,13 @@ def step(draft: Draft, happening: Happening) -> list[Command]:
             steering.decide(draft, happening)
         case _:
             assert_never(happening)
-    books.bring_up_to_date(draft)
+    _go_on(draft)
     return draft.commands
+
+
+def _go_on(draft: Draft) -> None:
+    readiness.advance(draft)
+    books.bring_up_to_date(draft)
 
 
 def _apply(draft: Draft, happening: StageHappening) -> None:
@@ -208,21 +225,19 @@ def _apply(draft: Draft, happening: StageHappening) -> None:
         case PacketDeclined():
             attempts.decline(draft, happening)
         case PacketUntold():
-            readiness.tell_again(draft, happening)
+            offering.tell_again(draft, happening)
         case OutputsLoaded():
             if run.status is StageStatus.JUDGING:
                 judging.judge(draft, happening.stage_id, happening.outputs)
                 return
             readiness.use_outputs(draft, happening.stage_id, happening.outputs)
-            # Its condition may not be met; a stage that is skipped now has others waiting for it.
-            readiness.advance(draft)
         case InputStored():
             readiness.use_input(draft, happening.stage_id, happening.input_ref)
         case InputUnavailable():
             if run.status is StageStatus.JUDGING:
-                readiness.end_without_result(draft, happening.stage_id, happening.code, happening.message)
+                outcomes.end_without_result(draft, happening.stage_id, happening.code, happening.message)
             else:
-                readiness.give_up(draft, happening.stage_id, happening.code, happening.message)
+                outcomes.give_up(draft, happening.stage_id, happening.code, happening.message)
         case _:
             assert_never(happening)
 

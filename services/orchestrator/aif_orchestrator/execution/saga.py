@@ -6,21 +6,19 @@ work. One that fails does not stop the others: the execution then ends saying wh
 
 from msgspec.structs import replace
 
-from aif_contracts.events import CompensationFailed, CompensationStarted
+from aif_contracts.events import CompensationFailed
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_orchestrator.execution import ending, readiness
-from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.draft import Draft
 from aif_orchestrator.execution.state import StageRun, Verdict
+from aif_orchestrator.execution.stopping import reserved_to_its_last_word, stop_worker_of
 from aif_pipelines.plan import compensation_id
 
 
-def begin(draft: Draft, verdict: Verdict) -> None:
-    """Undo what can be undone, then end as the verdict says."""
+def begin(draft: Draft, verdict: Verdict) -> bool:
+    """Have undone what can be undone, for the execution to end as the verdict says; False when nothing can."""
     to_undo = _to_undo(draft)
     if not to_undo:
-        ending.close(draft, verdict)
-        return
+        return False
     draft.execution = replace(
         draft.execution,
         status=ExecutionStatus.COMPENSATING,
@@ -30,30 +28,13 @@ def begin(draft: Draft, verdict: Verdict) -> None:
     )
     for stage_id in to_undo:
         _enlist(draft, stage_id)
-    advance(draft)
-
-
-def advance(draft: Draft) -> None:
-    """Begin the next compensation when none is under way; end the execution after the last."""
-    while draft.execution.status is ExecutionStatus.COMPENSATING:
-        open_ones = [(stage_id, run) for stage_id, run in draft.stages.items() if run.compensates and not run.status.is_final]
-        if not open_ones:
-            verdict = draft.execution.verdict
-            assert verdict is not None, "an execution that compensates knows how it will end"
-            ending.close(draft, verdict)
-            return
-        stage_id, run = open_ones[0]
-        if run.status is not StageStatus.WAITING or run.compensates is None:
-            return
-        plan = draft.plan_of(stage_id)
-        draft.emit(CompensationStarted(step_name=run.compensates, worker_name=worker_of(plan), action=action_of(plan)))
-        readiness.prepare(draft, stage_id)
+    return True
 
 
 def fail(draft: Draft, stage_id: str, code: str, message: str) -> None:
-    """A compensation has failed for good; the next one is begun."""
-    _fail(draft, stage_id, code, message)
-    advance(draft)
+    """A compensation has failed for good."""
+    run = draft.change(stage_id, status=StageStatus.FAILED, reason=message, due_at=None, finished_at=draft.at)
+    draft.emit(CompensationFailed(step_name=run.compensates or stage_id, code=code, message=message))
 
 
 def run_out_of_time(draft: Draft) -> None:
@@ -61,10 +42,9 @@ def run_out_of_time(draft: Draft) -> None:
     message = "its execution's time for compensations was over"
     for stage_id, run in list(draft.stages.items()):
         if run.compensates is not None and not run.status.is_final:
-            ending.stop_worker_of(draft, stage_id)
-            draft.change(stage_id, reserved=ending.reserved_to_its_last_word(draft, run))
-            _fail(draft, stage_id, "compensation_timeout", message)
-    advance(draft)
+            stop_worker_of(draft, stage_id)
+            draft.change(stage_id, reserved=reserved_to_its_last_word(draft, run))
+            fail(draft, stage_id, "compensation_timeout", message)
 
 
 def not_undone(draft: Draft) -> tuple[str, ...]:
@@ -112,8 +92,3 @@ def begun_anew(run: StageRun) -> StageRun:
         added_by=run.added_by,
         compensates=run.compensates,
     )
-
-
-def _fail(draft: Draft, stage_id: str, code: str, message: str) -> None:
-    run = draft.change(stage_id, status=StageStatus.FAILED, reason=message, due_at=None, finished_at=draft.at)
-    draft.emit(CompensationFailed(step_name=run.compensates or stage_id, code=code, message=message))

@@ -6,7 +6,7 @@ from aif_contracts.events import ApprovalDecided, Kept, WorkflowPaused, Workflow
 from aif_contracts.metering import Tokens
 from aif_contracts.money import usd_text
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_orchestrator.execution import books, holding, judging, readiness
+from aif_orchestrator.execution import books, holding, judging, outcomes, readiness
 from aif_orchestrator.execution.commands import AnswerResume, Refuse
 from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.happenings import ApprovalDecisionMade
@@ -29,7 +29,7 @@ def start(draft: Draft) -> None:
         deadline_at=draft.at + int(pipeline.timeout_seconds * 1000),
     )
     draft.emit(WorkflowStarted(template=pipeline.name, version=pipeline.version, stages=tuple(draft.circumstances.plan.order)))
-    readiness.advance(draft)
+    draft.start_anew()
 
 
 def say_scheduled(draft: Draft, start_at: int) -> None:
@@ -73,7 +73,7 @@ def resume(draft: Draft) -> None:
             draft, "not_resumable", f"it is {status}; only a paused, failed, cancelled or partially completed one can go on"
         )
         return
-    readiness.advance(draft)
+    draft.start_anew()
 
 
 def decide(draft: Draft, decision: ApprovalDecisionMade) -> None:
@@ -96,7 +96,7 @@ def decide(draft: Draft, decision: ApprovalDecisionMade) -> None:
         judging.judge(draft, stage_id, {})
     else:
         comment = f": {decision.comment}" if decision.comment else ""
-        readiness.end_without_result(draft, stage_id, "rejected", f"{decision.decided_by} did not approve {stage_id}{comment}")
+        outcomes.end_without_result(draft, stage_id, "rejected", f"{decision.decided_by} did not approve {stage_id}{comment}")
     holding.hold_or_release(draft)
 
 

@@ -1,7 +1,7 @@
 """What is due when an execution's time has come: its start, its limits, silent attempts, waiting retries, lost packets."""
 
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_orchestrator.execution import attempts, charging, ending, judging, readiness, saga, steering
+from aif_orchestrator.execution import attempts, charging, ending, judging, offering, readiness, saga, steering
 from aif_orchestrator.execution.draft import Draft
 
 
@@ -24,9 +24,9 @@ def time_passed(draft: Draft) -> None:
         if run.status is StageStatus.RUNNING:
             attempts.fall_silent(draft, stage_id, run)
         elif run.status is StageStatus.QUEUED and execution.status is not ExecutionStatus.PAUSED:
-            readiness.resend(draft, stage_id)
+            offering.resend(draft, stage_id)
         elif run.status is StageStatus.RETRYING:
-            readiness.dispatch(draft, stage_id)
+            offering.dispatch(draft, stage_id)
         elif run.status is StageStatus.PREPARING:
             readiness.prepare(draft, stage_id)
         elif run.status is StageStatus.JUDGING:

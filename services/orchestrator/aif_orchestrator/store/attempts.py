@@ -13,7 +13,7 @@ from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.money import usd_text
 from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.execution.draft import rfc3339
-from aif_orchestrator.execution.readiness import FREE_GRANT, packet_id
+from aif_orchestrator.execution.offering import FREE_GRANT, packet_id
 from aif_orchestrator.store.packed_attempts import PackedAttempt, unpacked_attempt
 from aif_runtime.clock import rfc3339 as rfc3339_of
 from aif_runtime.postgres import Connection, Record
