@@ -7,8 +7,8 @@ from io import StringIO
 from rich.console import Console
 
 from aif_console.following.display import follow, stage_row
-from aif_console.following.event_words import event_line, is_chatter
 from aif_console.following.progress import Progress, advanced, elapsed_seconds
+from aif_console.reading.event_words import event_line, is_chatter
 from aif_contracts.events import (
     AiGenerationCompleted,
     ApprovalDecided,

@@ -9,8 +9,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from aif_console.following.event_words import event_line, is_steering
 from aif_console.following.progress import Progress, StageProgress, advanced, elapsed_seconds
+from aif_console.reading.event_words import event_line, is_steering
 from aif_console.reading.plain_text import dollars, plain
 from aif_contracts.events import ExecutionEvent
 from aif_contracts.orders import StageStatus

@@ -6,9 +6,9 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from aif_console.following.event_words import event_line, is_chatter
 from aif_console.moments import local_time
 from aif_console.reading.columns import Columns
+from aif_console.reading.event_words import event_line, is_chatter
 from aif_console.reading.figures import maker, token_words
 from aif_console.reading.hanging import rows
 from aif_console.reading.plain_text import dollars, milliseconds, plain, size
