@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from aif_contracts import subjects
-from aif_contracts.budgets import BudgetView, GetBudget
+from aif_contracts.budgets import BudgetAlert, BudgetView, GetBudget
 from aif_contracts.orders import Accepted, Execute, Refusal
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
@@ -43,11 +43,10 @@ async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_na
             await eventually(lambda: client.has_ended("exec_1"))
             refused = await client.order(Execute(execution_id="exec_2", client_id="acme", template_name="tea_line"))
 
-            async def is_alerted() -> bool:
-                return len((await budget(bus)).alerts) >= 2
+            async def spent_alerts() -> list[BudgetAlert]:
+                return [alert for alert in (await budget(bus)).alerts if alert.kind == "spent"]
 
-            await eventually(is_alerted)
-            alerts = [alert for alert in (await budget(bus)).alerts if alert.kind == "spent"]
+            alerts = await eventually(spent_alerts, what="the alert")
             await eventually(
                 lambda: b"ai_pipeline_executions_total{" in metrics_page(registry), what="the execution is counted"
             )
