@@ -65,6 +65,8 @@ async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_na
         'ai_budget_exceeded_total{code="budget_exceeded"} 1.0',
         'ai_budget_exceeded_total{code="insufficient_energy"} 0.0',
         'aif_budget_alerts_total{kind="spent",threshold_percent="80"} 1.0',
+        # Its report has no lines for what it says that it cost.
+        'aif_contradicting_costs_total{worker="maker"} 1.0',
     ):
         assert line in page
 

@@ -28,6 +28,7 @@ from aif_orchestrator.execution.commands import (
     Refuse,
     SettleCall,
     StoreInput,
+    TellContradiction,
     TellWorkers,
 )
 from aif_orchestrator.execution.draft import Draft
@@ -64,6 +65,7 @@ class Worked:
         "burials",
         "calls",
         "commands",
+        "contradictions",
         "events",
         "execution",
         "execution_id",
@@ -85,6 +87,7 @@ class Worked:
         self.new_packets: list[WorkPacket] = []
         """Those among them that nobody can have yet."""
         self.burials: list[BuryPacket] = []
+        self.contradictions: list[TellContradiction] = []
         self.events: list[EmitEvent] = []
         self.attempts: list[RecordAttempt] = []
         self.calls: list[ProviderCall] = []
@@ -126,6 +129,8 @@ class Worked:
                     self.follow_ups.append(command)
                 case BuryPacket():
                     self.burials.append(command)
+                case TellContradiction():
+                    self.contradictions.append(command)
                 case Refuse():
                     refusal = command
                 case AnswerResume():

@@ -237,6 +237,7 @@ class Engine:
         self._figures.count(stored.worked)
         for each in stored.worked:
             self._spans.record(each)
+            _tell_contradictions(each)
 
     async def _store(self, lane: HeldConnection, batch: list[Arrival], published: list[int]) -> _Stored:
         """Work the batch out and commit it, again and again while other replicas are quicker.
@@ -339,6 +340,18 @@ class Engine:
             return
         log.error("arrival_not_applied", execution_id=arrival.execution_id, happening=happening, exc_info=failure)
         arrival.fail(NotApplied(f"{happening} cannot be applied: {type(failure).__name__}"))
+
+
+def _tell_contradictions(worked: Worked) -> None:
+    for told in worked.contradictions:
+        log.warning(
+            "costs_contradict",
+            execution_id=worked.execution_id,
+            stage_id=told.stage_id,
+            attempt=told.attempt,
+            worker=told.worker_name,
+            reason=told.message,
+        )
 
 
 def _denied(arrival: Arrival, codes: Mapping[str, str], moves: Sequence[MoveAccount]) -> Applied:

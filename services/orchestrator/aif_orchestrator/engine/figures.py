@@ -51,6 +51,12 @@ class Figures:
             ["worker", "silence"],
             registry=registry,
         )
+        self._contradictions = Counter(
+            "aif_contradicting_costs",
+            "Reports that say something else about an attempt's cost than their own lines or the attempt's booked calls",
+            ["worker"],
+            registry=registry,
+        )
         self._exceeded = Counter(
             "ai_budget_exceeded",
             "Executions refused because of a budget, by the refusal's code",
@@ -104,6 +110,8 @@ class Figures:
         if any(outcome in _SILENT for _, _, outcome in steps):
             for silent, times in Tally(silent for each in worked for silent in _fallen_silent(each)).items():
                 self._handed_out_anew.labels(*silent).inc(times)
+        for worker, times in Tally(told.worker_name for each in worked for told in each.contradictions).items():
+            self._contradictions.labels(worker).inc(times)
         ended: dict[str, list[tuple[ExecutionStatus, Totals]]] = {}
         for each in worked:
             if each.execution is None or not each.execution.is_final:

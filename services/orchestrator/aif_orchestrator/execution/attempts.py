@@ -85,13 +85,13 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         charging.settle(draft, stage_id, happening.attempt, happening.metrics)
         return
     hear_of(draft, stage_id, happening.instance_id, ago_ms=happening.metrics.processing_time_ms)
-    charging.settle(draft, stage_id, happening.attempt, happening.metrics)
+    metrics = charging.settle(draft, stage_id, happening.attempt, happening.metrics) or happening.metrics
     plan = draft.plan_of(stage_id)
     check = plan.output_check
     mistakes = check.mistakes(happening.value, happening.quality_score) if check is not None else []
     if mistakes:
         message = told("; ".join(mistake.message for mistake in mistakes))
-        charging.record_attempt(draft, stage_id, happening.metrics, OUTPUT_INVALID, message, happening)
+        charging.record_attempt(draft, stage_id, metrics, OUTPUT_INVALID, message, happening)
         draft.change(
             stage_id,
             previous=PreviousAttempt(attempt=happening.attempt, code=OUTPUT_INVALID, message=message, output=happening.output),
@@ -99,7 +99,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         _fail_attempt(draft, stage_id, OUTPUT_INVALID, message, retryable=True, retry_after_ms=None)
         return
     summary = told(happening.summary)
-    charging.record_attempt(draft, stage_id, happening.metrics, None, summary, happening)
+    charging.record_attempt(draft, stage_id, metrics, None, summary, happening)
     run = replace(
         draft.stages[stage_id],
         ended=happening.attempt,
@@ -120,11 +120,11 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         StepCompleted(
             step_name=stage_id,
             attempt=happening.attempt,
-            tokens_used=happening.metrics.tokens_used,
-            cost_usd=happening.metrics.cost_usd,
-            processing_time_ms=happening.metrics.processing_time_ms,
-            provider=happening.metrics.provider,
-            model=happening.metrics.model,
+            tokens_used=metrics.tokens_used,
+            cost_usd=metrics.cost_usd,
+            processing_time_ms=metrics.processing_time_ms,
+            provider=metrics.provider,
+            model=metrics.model,
             quality_score=happening.quality_score,
             element_count=happening.element_count,
             summary=summary,
@@ -144,7 +144,7 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
     hear_of(draft, stage_id, happening.instance_id, ago_ms=metrics.processing_time_ms)
     if happening.metrics is None:
         draft.change(stage_id, reserved=reserved_to_its_last_word(draft, draft.stages[stage_id]))
-    charging.settle(draft, stage_id, happening.attempt, happening.metrics)
+    metrics = charging.settle(draft, stage_id, happening.attempt, happening.metrics) or metrics
     charging.record_attempt(draft, stage_id, metrics, happening.code, message)
     if happening.code == HANDED_BACK:
         _offer_anew(draft, stage_id, message)

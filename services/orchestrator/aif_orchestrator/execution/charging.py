@@ -7,12 +7,13 @@ from aif_contracts.metering import Basis, CallOutcome, Metrics, ProviderCall
 from aif_contracts.money import ZERO, UsdText, usd, usd_text
 from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.execution.assignee import action_of, worker_of
-from aif_orchestrator.execution.commands import AttemptAccount, RecordAttempt, RecordCall, SettleCall
+from aif_orchestrator.execution.commands import AttemptAccount, RecordAttempt, RecordCall, SettleCall, TellContradiction
 from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.happenings import AttemptCompleted, CallSettled
 from aif_orchestrator.execution.metering import known_cost
 from aif_orchestrator.execution.spent import sum_of_lines, with_attempt
 from aif_orchestrator.execution.state import StageRun
+from aif_orchestrator.execution.stated_costs import most_that_is_stated
 
 
 def book_call(draft: Draft, call: ProviderCall) -> None:
@@ -60,15 +61,20 @@ def book_call(draft: Draft, call: ProviderCall) -> None:
         _emit_cost(draft, call.stage_id, call.attempt, difference, call.provider, call.model)
 
 
-def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics | None) -> None:
+def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics | None) -> Metrics | None:
     """Charge what an attempt says it spent, once, whatever became of the attempt. Its booked calls are part of it.
 
-    One that has not said it, whose `metrics` are None, is charged when it does; until then its calls count by themselves.
+    Gives what is charged, which is more than was said where the worker contradicts itself; None when nothing is. One that has
+    not said it, whose `metrics` are None, is charged when it does; until then its calls count by themselves.
     """
     run = draft.stages.get(stage_id)
     if metrics is None or run is None or attempt in run.settled or attempt > run.attempt:
-        return
+        return None
     booked = [call for call in run.unreported_calls if call.attempt == attempt]
+    metrics, contradiction = most_that_is_stated(metrics, booked)
+    if contradiction:
+        worker = worker_of(draft.plan_of(stage_id))
+        draft.command(TellContradiction(stage_id=stage_id, attempt=attempt, worker_name=worker, message=contradiction))
     before = known_cost(run)
     run = draft.put(
         stage_id,
@@ -93,6 +99,7 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics | None) -
     difference = known_cost(run) - before
     if difference != ZERO:
         _emit_cost(draft, stage_id, attempt, usd_text(difference), metrics.provider, metrics.model)
+    return metrics
 
 
 def settle_call(draft: Draft, decision: CallSettled) -> None:

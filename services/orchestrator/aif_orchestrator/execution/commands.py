@@ -72,6 +72,15 @@ class SettleCall(Struct, frozen=True, kw_only=True):
     tokens: Tokens | None = None
 
 
+class TellContradiction(Struct, frozen=True, kw_only=True):
+    """A worker has said different things about what an attempt cost."""
+
+    stage_id: str
+    attempt: int
+    worker_name: str
+    message: str
+
+
 class MoveAccount(Struct, frozen=True, kw_only=True):
     """What the execution has spent, and what it holds of its client's budget, has changed by so much."""
 
@@ -128,6 +137,7 @@ class Refuse(Struct, frozen=True, kw_only=True):
 Command = (
     DispatchPacket
     | BuryPacket
+    | TellContradiction
     | EmitEvent
     | RecordAttempt
     | RecordCall

@@ -1,0 +1,120 @@
+"""A worker tells what an attempt cost by its report, by the report's lines and by each call; they may contradict each other."""
+
+from decimal import Decimal
+
+import pytest
+
+from aif_contracts.events import CostIncurred, StepCompleted
+from aif_contracts.metering import Basis, CostLines, Metrics
+from aif_orchestrator.execution.commands import RecordAttempt, TellContradiction
+from aif_orchestrator.execution.happenings import CallBooked, CallSettled
+from aif_orchestrator.execution.metering import execution_totals
+from support.execution_story import Story, call, pipeline, stage
+
+
+def cost(story: Story) -> str:
+    return execution_totals(story.execution, story.circumstances.at_ms).cost_usd
+
+
+def contradictions(story: Story) -> list[TellContradiction]:
+    return [command for command in story.history if isinstance(command, TellContradiction)]
+
+
+def with_a_call(amount: str) -> Story:
+    story = Story(pipeline(stage("one")))
+    attempt = story.granted("one")
+    story.happens(CallBooked(call=call("one", attempt, 1, amount)))
+    return story
+
+
+def of_calls(amount: str) -> Metrics:
+    return Metrics(cost_usd=amount, cost_lines=CostLines(ai_generation_usd=amount))
+
+
+def test_a_report_that_hides_what_its_booked_calls_cost_is_charged_with_them_and_told() -> None:
+    story = with_a_call("0.75")
+
+    story.completes("one", 1, metrics=of_calls("0"))
+
+    [told] = contradictions(story)
+    [completed] = [event for event in story.events() if isinstance(event, StepCompleted)]
+    [recorded] = [command.record.metrics for command in story.history if isinstance(command, RecordAttempt)]
+    assert (told.stage_id, told.attempt, told.worker_name) == ("one", 1, "maker")
+    assert told.message == (
+        "the report says 0 USD, its lines 0 USD with 0 USD for calls, and the calls that were booked 0.75 USD: "
+        "the most of it is charged"
+    )
+    assert (cost(story), completed.cost_usd) == ("0.75", "0.75")
+    assert (recorded.cost_usd, recorded.cost_lines) == ("0.75", CostLines(ai_generation_usd="0.75"))
+    assert [event.cost_usd for event in story.events() if isinstance(event, CostIncurred)] == ["0.75"]
+    assert Decimal(story.execution.account.spent) == Decimal("0.75")
+
+
+def test_a_failure_that_hides_what_its_booked_calls_cost_is_charged_with_them() -> None:
+    story = with_a_call("0.75")
+
+    story.fails("one", 1, metrics=of_calls("0.5"))
+
+    assert cost(story) == "0.75"
+    assert len(contradictions(story)) == 1
+
+
+def test_a_late_report_that_hides_what_its_booked_calls_cost_is_charged_with_them() -> None:
+    story = with_a_call("0.75")
+    story.falls_silent("one")
+
+    story.completes("one", 1, metrics=of_calls("0"))
+    story.completes("one", 1, metrics=of_calls("0"))
+
+    assert cost(story) == "0.75"
+    assert len(contradictions(story)) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "lines", "charged"),
+    [
+        ("0.1", CostLines(ai_generation_usd="0.25", compute_usd="0.5"), "0.75"),
+        ("2", CostLines(ai_generation_usd="0.25", compute_usd="0.5"), "2"),
+        ("2", CostLines(), "2"),
+        (None, CostLines(compute_usd="0.5"), "0.75"),
+    ],
+    ids=["less than its lines", "more than its lines", "no lines", "unknown, and lines without the call"],
+)
+def test_of_a_report_and_its_lines_the_most_is_charged_and_it_is_told(said: str | None, lines: CostLines, charged: str) -> None:
+    story = with_a_call("0.25")
+
+    story.completes("one", 1, metrics=Metrics(cost_usd=said, cost_lines=lines))
+
+    assert cost(story) == charged
+    assert len(contradictions(story)) == 1
+
+
+def test_costs_beside_the_calls_and_calls_that_are_not_booked_yet_are_no_contradiction() -> None:
+    story = with_a_call("0.25")
+
+    lines = CostLines(ai_generation_usd="1.25", api_calls_usd="0.01", storage_usd="0.02", compute_usd="0.03")
+    story.completes("one", 1, metrics=Metrics(cost_usd="1.310", cost_lines=lines))
+
+    assert cost(story) == "1.31"
+    assert contradictions(story) == []
+
+
+def test_what_was_decided_about_a_call_meanwhile_does_not_contradict_its_report() -> None:
+    story = with_a_call("0.25")
+    story.happens(CallBooked(call=call("one", 1, 2, None, upper_bound_usd="5")))
+    key = "exec_1.one.1.2"
+    decided = CallSettled(call_key=key, stage_id="one", attempt=1, cost_usd="5", basis=Basis.ESTIMATE, note="nobody knows")
+    story.happens(decided)
+
+    story.completes("one", 1, metrics=of_calls("0.5"))
+
+    assert cost(story) == "0.5"
+    assert contradictions(story) == []
+
+
+def test_a_booked_call_that_the_report_knows_no_cost_of_is_charged_once() -> None:
+    story = with_a_call("0.25")
+
+    story.completes("one", 1, metrics=Metrics(cost_usd=None, unanswered={"exec_1.one.1.1": "0.6"}))
+
+    assert cost(story) == "0.25"
