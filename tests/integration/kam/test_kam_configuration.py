@@ -523,6 +523,19 @@ async def test_every_change_is_told_to_the_audit_log_without_secrets(
     assert "canary" not in str([row["text"] for row in kept])
 
 
+async def test_a_change_is_deleted_a_month_after_it_was_told(kam: GatewayUnderTest, admin: httpx.AsyncClient) -> None:
+    for value in ("old", "late", "untold"):
+        await admin.put(f"{CONFIG}/{PRIMARY}", json={"value": value})
+    aged = "UPDATE configuration_changes SET told_at = now() - make_interval(days => $2) WHERE new_value = to_jsonb($1::text)"
+    await kam.rows(f"{aged} RETURNING 1", "old", 31)
+    await kam.rows(f"{aged} RETURNING 1", "late", 29)
+
+    await kam.gateway.push.mend()
+
+    kept = await kam.rows("SELECT new_value FROM configuration_changes ORDER BY version")
+    assert [msgspec.json.decode(row["new_value"]) for row in kept] == ["late", "untold"]
+
+
 async def _audited(kam: GatewayUnderTest) -> list[AuditEntry]:
     spec = ConsumerSpec(stream=subjects.STREAM_AUDIT, durable=subjects.CONSUMER_AUDIT, filter_subject=subjects.ALL_AUDIT)
     deliveries = await kam.bus.open_consumer(spec)

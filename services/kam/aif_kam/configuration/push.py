@@ -24,6 +24,8 @@ from aif_runtime.postgres import Connection, Database
 PUSHED_AT_ONCE = 64
 TOLD_AT_ONCE = 100
 COMPARE_SECONDS = 60.0
+TOLD_KEPT_DAYS = 30
+"""In case that the broker loses a change before the audit log has it."""
 _ORIGIN = "kam"
 
 _encode = msgspec.json.Encoder().encode
@@ -52,12 +54,17 @@ class ConfigurationPush:
             pass
 
     async def mend(self) -> None:
-        """Look whether the bucket still holds what was written. Raises BusUnavailable, DatabaseUnavailable."""
+        """Look whether the bucket still holds what was written, and delete changes that were told long ago.
+
+        Raises BusUnavailable, DatabaseUnavailable.
+        """
         if await self._bus.entry(subjects.BUCKET_CONFIG, COMPLETE) is None:
             await self._write_everything()
         now = self._clock.monotonic()
         if self._compared_at is None or now - self._compared_at >= COMPARE_SECONDS:
             await self._compare()
+            async with self._database.connection() as connection:
+                await self._store.delete_told(connection, told_before_days=TOLD_KEPT_DAYS)
             self._compared_at = now
 
     def compare_soon(self) -> None:

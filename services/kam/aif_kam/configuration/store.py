@@ -158,6 +158,10 @@ class ConfigurationStore:
     async def mark_told(self, connection: Connection, change_ids: Sequence[str]) -> None:
         await connection.execute(self._sql["mark_changes_told"], change_ids)
 
+    async def delete_told(self, connection: Connection, *, told_before_days: int) -> None:
+        """Some of them."""
+        await connection.execute(self._sql["delete_told_changes"], told_before_days)
+
 
 def _stored(row: Record) -> StoredValue:
     return StoredValue(

@@ -32,7 +32,7 @@ CREATE TABLE configuration_pushes (
 
 CREATE INDEX configuration_pushes_pending ON configuration_pushes (entry) WHERE pushed_revision < revision;
 
--- What was changed, from what to what: told to the audit log from here.
+-- What was changed, from what to what: told to the audit log from here, and deleted a while after.
 CREATE TABLE configuration_changes (
     change_id  text PRIMARY KEY,
     entry      text NOT NULL,
@@ -48,6 +48,7 @@ CREATE TABLE configuration_changes (
 );
 
 CREATE INDEX configuration_changes_untold ON configuration_changes (version) WHERE told_at IS NULL;
+CREATE INDEX configuration_changes_told ON configuration_changes (told_at) WHERE told_at IS NOT NULL;
 
 -- Tier and coins are a client's account, whoever changes them, and part of the entry of its profile.
 CREATE FUNCTION push_profile() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$

@@ -88,3 +88,9 @@ WHERE told_at IS NULL ORDER BY version LIMIT $1;
 -- name: mark_changes_told
 -- Telling twice is harmless: the audit log takes an id once.
 UPDATE configuration_changes SET told_at = now() WHERE change_id = ANY($1::text[]);
+
+-- name: delete_told_changes
+-- The audit log has kept them since. A few at a time, so that no lock is held long.
+DELETE FROM configuration_changes WHERE change_id IN (
+    SELECT change_id FROM configuration_changes WHERE told_at < now() - make_interval(days => $1)
+    ORDER BY told_at LIMIT 1000 FOR UPDATE SKIP LOCKED);
