@@ -208,6 +208,7 @@ async def test_a_web_socket_gets_the_same_events(kam: GatewayUnderTest, alice: h
 
     assert (first["sequence"], first["data"]["event_type"]) == (2, "PROGRESS_UPDATE")
     assert (last["sequence"], last["data"]["event_type"]) == (3, "WORKFLOW_COMPLETED")
+    assert [message["event_type"] for message in (first, last)] == ["PROGRESS_UPDATE", "WORKFLOW_COMPLETED"]
 
 
 async def test_a_web_socket_with_a_parameter_that_there_is_not_is_closed(

@@ -61,7 +61,7 @@ def event_routes(parts: Parts) -> Router:
 
 
 def event_socket(parts: Parts) -> Any:
-    """Each message is one event as JSON. `?after=` resumes. Failures close with 4000 plus the HTTP status."""
+    """Each message is an event as JSON with its `event_type`. `?after=` resumes. Failures close with 4000 plus the status."""
 
     @websocket("/api/v1/ai/pipelines/{execution_id:str}/events")
     async def socket_of_execution(socket: WebSocket[Any, Any, Any], execution_id: FromPath[str]) -> None:
@@ -110,7 +110,12 @@ async def _tell(socket: WebSocket[Any, Any, Any], happenings: Happenings) -> Non
     async with aclosing(happenings):
         async for happening in happenings:
             if isinstance(happening, ExecutionEvent):
-                await socket.send_data(msgspec.json.encode(happening).decode(), mode="text")
+                await socket.send_data(_named(happening).decode(), mode="text")
+
+
+def _named(event: ExecutionEvent) -> bytes:
+    """The event as JSON with its type in front: a message has no other line that could say it, as one of a stream has."""
+    return b'{"event_type":"%b",%b' % (event_type(event).encode(), msgspec.json.encode(event)[1:])
 
 
 async def _until_gone(socket: WebSocket[Any, Any, Any]) -> None:
