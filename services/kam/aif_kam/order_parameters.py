@@ -29,7 +29,7 @@ STRUCTURE_TYPE = "structureType"
 _SOURCE_SCHEMA = {
     "type": "string",
     "title": "Source document",
-    "description": "The source_id of a document uploaded to /api/kam/sources",
+    "description": "The source_id of a document uploaded to /api/kam/sources; the text itself goes into source_text",
 }
 _SOURCE_TEXT_SCHEMA = {
     "type": "string",
@@ -204,7 +204,9 @@ def _checked(
     if has_source:
         taken = _taken(template)
         wishes[SOURCE] = _SOMEWHERE if _DOCUMENT in taken else {**_SOMEWHERE, "media_type": taken[0]}
-    checked = check_parameters(template.parameters, wishes)
+    # Who gives none is told what to give in the words that are offered; one that is given is a reference by now.
+    schema = template.parameters if has_source else as_offered(template).parameters
+    checked = check_parameters(schema, wishes)
     mistakes = [_mistake(_field(mistake.path, field), mistake.message, mistake.mend) for mistake in checked.mistakes]
     values = dict(checked.values)
     values.pop(SOURCE, None)

@@ -120,3 +120,18 @@ def test_the_other_parameters_are_checked_before_anybody_looks_for_the_recording
     wishes = check_wishes(template("transcription"), {"source": "src_1", "language": "!"}, "parameters")
 
     assert [mistake.field for mistake in wishes.mistakes] == ["parameters.language"]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "field", "mend"),
+    [
+        ("call_analysis", {}, "parameters.source", "source_id of a recording"),
+        ("pii_detection", {}, "parameters.source", "source_id of a document"),
+        ("pii_detection", {"text": "Bees"}, "parameters.text", "source_text"),
+    ],
+)
+def test_who_gives_no_source_is_told_what_a_client_can_give(name: str, given: dict[str, str], field: str, mend: str) -> None:
+    mistakes = check_wishes(template(name), given, "parameters").mistakes
+
+    assert mend in next(mistake.mend for mistake in mistakes if mistake.field == field)
+    assert all("object" not in mistake.mend for mistake in mistakes)
