@@ -6,7 +6,7 @@ provider keys, bearer tokens, cloud keys, passwords in URLs, private keys, becau
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -16,16 +16,18 @@ MASK = "***"
 _SHORTEST_KNOWN = 4
 """Shorter secrets are left to the second net: masking every `a` of a log helps nobody."""
 _TOKEN = r"[A-Za-z0-9._~+/=-]"
-_SHAPES = (
-    rf"(?i:(?<=\bBearer )|(?<=\bBasic )){_TOKEN}{{6,}}",
-    r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{8,}",
-    r"\baf_(?:live|test)_[A-Za-z0-9_-]{8,}",
-    r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}",
-    r"\bgh[pousr]_[A-Za-z0-9]{16,}",
-    r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)",
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
-    r"(?i:(?<=\bpassword=)|(?<=\bapi_key=)|(?<=\baccess_token=))[^\s&;,'\"]+",
-)
+_SHAPES: Mapping[str, Sequence[str]] = {
+    rf"(?i:(?<=\bBearer )|(?<=\bBasic )){_TOKEN}{{6,}}": ("bearer ", "basic "),
+    r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{8,}": ("sk-", "pk-", "rk-"),
+    r"\baf_(?:live|test)_[A-Za-z0-9_-]{8,}": ("af_live_", "af_test_"),
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}": ("akia", "asia"),
+    r"\bgh[pousr]_[A-Za-z0-9]{16,}": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
+    r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)": ("://",),
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)": ("-----begin ",),
+    r"(?i:(?<=\bpassword=)|(?<=\bapi_key=)|(?<=\baccess_token=))[^\s&;,'\"]+": ("password=", "api_key=", "access_token="),
+}
+"""Each with what is in every text that holds one, case folded. To look for that takes a tenth of the time, and most texts, a
+dead letter of half a megabyte among them, hold none of it."""
 _SECRET_FIELDS = frozenset(
     {"password", "secret", "api_key", "x-api-key", "authorization", "cookie", "set-cookie", "access_token", "refresh_token"}
 )
@@ -41,10 +43,16 @@ class Redactor:
         known = {form for secret in secrets if len(secret) >= _SHORTEST_KNOWN for form in _forms(secret)}
         longest_first = sorted(known, key=len, reverse=True)
         self._pattern = re.compile("|".join([*map(re.escape, longest_first), *_SHAPES]))
+        self._known = longest_first
+        self._signs = [sign for signs in _SHAPES.values() for sign in signs]
 
     def text(self, text: str) -> str:
         """The text without secrets."""
-        return self._pattern.sub(MASK, text)
+        return self._pattern.sub(MASK, text) if self._may_hold_one(text) else text
+
+    def _may_hold_one(self, text: str) -> bool:
+        folded = text.casefold()
+        return any(sign in folded for sign in self._signs) or any(form in text for form in self._known)
 
     def sendable(self, text: str) -> str:
         """The text without secrets, and without what no reader of ours takes."""

@@ -3,6 +3,7 @@ import base64
 import errno
 import io
 import logging
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -162,10 +163,27 @@ def test_what_cannot_be_written_as_json_is_written_as_text(log_lines: Lines) -> 
         ("GET /x?api_key=abc&y=1", "GET /x?api_key=***&y=1"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----.", "***."),
         ("the task-oriented risk-averse desk", "the task-oriented risk-averse desk"),
+        ("rk-0123456789 or pk-0123456789", "*** or ***"),
+        ("ASIAIOSFODNN7EXAMPLE", "***"),
+        ("af_test_k1_abcdefghijk_1a2b", "***"),
+        *((f"gh{kind}_0123456789abcdef", "***") for kind in "pousr"),
+        ("authorization: BASIC dXNlcjpwYXNz", "authorization: BASIC ***"),
+        ("PASSWORD=abc access_token=def", "PASSWORD=*** access_token=***"),
+        ("pa\u017f\u017fword=abc", "pa\u017f\u017fword=***"),
     ],
 )
 def test_secrets_are_known_by_their_shape(text: str, clean: str) -> None:
     assert Redactor().text(text) == clean
+
+
+def test_a_large_text_in_which_nothing_looks_like_a_secret_takes_little_time() -> None:
+    redactor = Redactor(["a secret of ours"])
+    large = "[" * 500_000
+
+    with_nothing = _cpu_seconds(lambda: redactor.text(large))
+    with_something = _cpu_seconds(lambda: redactor.text(f"{large} password=abc"))
+
+    assert with_nothing * 4 < with_something
 
 
 def test_tokens_used_is_no_secret() -> None:
@@ -192,3 +210,9 @@ def test_a_known_secret_is_found_in_every_spelling(secret: str, before: bytes, a
     assert "***" in redactor.text(in_base64)
     with_leak = redactor.text(in_base64).split("***")
     assert all(len(part) <= 12 for part in with_leak)
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
