@@ -10,11 +10,19 @@ KIND ?= course
 # One more than the cores of a small machine: many tests wait for a process or a tick.
 TEST_PROCESSES ?= 3
 
+# What is set for other programs' Python is not for this one.
+unexport PYTHONHOME PYTHONPATH
+
 .DEFAULT_GOAL := help
 .PHONY: help run order test check unit conformance integration e2e faults statement test-llm simulate bench image lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+# A folder that was moved or copied, or whose Python is gone, is set up anew: the programs in .venv name both.
+ifneq ($(shell test -x .venv/bin/python && cat .venv/.place 2>/dev/null),$(CURDIR))
+.PHONY: $(READY)
+endif
 
 $(READY): deploy/locks/run.lock deploy/locks/installer.lock pyproject.toml deploy/set_up.sh
 	@sh deploy/set_up.sh run
