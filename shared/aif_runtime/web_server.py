@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from aif_runtime.bounded_connections import DEFAULT_LIMITS, BoundedConfig, BoundedHttp, BoundedWebSocket, Limits
 from aif_runtime.failures import SettingsInvalid
 from aif_runtime.health import AsgiApp
 
@@ -18,24 +19,28 @@ _GRACE_SECONDS = 5
 class WebServer:
     """Bound from the start, so that its real port is known before it serves."""
 
-    def __init__(self, app: AsgiApp, *, host: str, port: int, with_lifespan: bool = False) -> None:
+    def __init__(
+        self, app: AsgiApp, *, host: str, port: int, with_lifespan: bool = False, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         """Port 0 takes a free one. Raises SettingsInvalid when the address cannot be had."""
         self._socket = _bind(host, port)
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                loop="none",
-                interface="asgi3",
-                # The client's address is the peer's: a header that anyone can write must not move a rate limit.
-                proxy_headers=False,
-                lifespan="on" if with_lifespan else "off",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
+        config = BoundedConfig(
+            app,
+            http=BoundedHttp,
+            ws=BoundedWebSocket,
+            ws_max_size=limits.socket_message_bytes,
+            loop="none",
+            interface="asgi3",
+            # The client's address is the peer's: a header that anyone can write must not move a rate limit.
+            proxy_headers=False,
+            lifespan="on" if with_lifespan else "off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
         )
+        config.limits = limits
+        self._server = _Server(config)
 
     @property
     def port(self) -> int:

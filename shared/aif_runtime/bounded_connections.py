@@ -1,0 +1,240 @@
+"""What one connection may take of time and memory. The server bounds idle ones between requests; the rest is here.
+
+A request's head has a time and a size, its body a time that grows with what has come, and a reader that takes nothing of an
+answer is left. Time that the app lets a body wait is not the sender's. What goes beyond a bound is told with a problem
+document (RFC 9457) where no answer has begun, and closed.
+"""
+
+import asyncio
+import http
+
+import msgspec
+import uvicorn
+from msgspec import Struct
+from uvicorn._types import ASGIReceiveEvent
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
+
+_LOOKS_PER_LIMIT = 4
+"""How often a limit is looked at within its time."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    head_seconds: float = 20.0
+    """From the connection, or from a request's first byte, to the end of its headers."""
+    head_bytes: int = 64 * 1024
+    """Address and headers."""
+    body_seconds: float = 20.0
+    """For a body, and a second more for each `body_bytes_per_second` of it."""
+    body_bytes_per_second: int = 1024
+    stalled_seconds: float = 60.0
+    """How long a reader may take nothing of what waits for it, up to twice as long."""
+    socket_message_bytes: int = 64 * 1024
+    """Of a WebSocket's message."""
+    socket_message_frames: int = 64
+    """Into which a WebSocket's message may come apart."""
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class BoundedConfig(uvicorn.Config):
+    """What the server hands to each connection."""
+
+    limits = DEFAULT_LIMITS
+
+
+class _StallWatch:
+    """Leaves a reader who takes nothing. A connection that is only closed would wait for such a one for ever."""
+
+    def __init__(self, transport: asyncio.WriteTransport, *, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._seconds = seconds
+        self._waiting_bytes = 0
+        self._look_again()
+
+    def told_of_progress(self) -> None:
+        """What waits now may be as much as before and yet be something else."""
+        self._waiting_bytes = 0
+
+    def stop(self) -> None:
+        self._looking.cancel()
+
+    def _look_again(self) -> None:
+        self._looking = self._loop.call_later(self._seconds, self._look)
+
+    def _look(self) -> None:
+        waiting = self._transport.get_write_buffer_size()
+        if 0 < self._waiting_bytes <= waiting:
+            self._transport.abort()
+            return
+        self._waiting_bytes = waiting
+        self._look_again()
+
+
+class BoundedHttp(HttpToolsProtocol):
+    config: BoundedConfig
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._limits = self.config.limits
+        self._stalls = _StallWatch(transport, loop=self.loop, seconds=self._limits.stalled_seconds)
+        self._head_since: float | None = self.loop.time()
+        """While a request's head is due."""
+        self._head_bytes = 0
+        self._has_begun = False
+        """Whether a head began within the bytes that are being read."""
+        self._is_head_too_large = False
+        self._body_since: float | None = None
+        """While a request's body is due."""
+        self._body_bytes = 0
+        self._look_again()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_looking()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._has_begun = False
+        super().data_received(data)
+        if self.transport.get_protocol() is not self or self.transport.is_closing():
+            return
+        if self._head_since is not None:
+            self._head_bytes += 0 if self._has_begun else len(data)
+            if self._head_bytes > self._limits.head_bytes:
+                self._refuse_head()
+        elif self._is_idle() and self.timeout_keep_alive_task is None:
+            # Bytes between requests have ended the server's own time for idle connections.
+            self._head_since, self._head_bytes = self.loop.time(), 0
+
+    def resume_writing(self) -> None:
+        self._stalls.told_of_progress()
+        super().resume_writing()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_since, self._head_bytes, self._has_begun = self.loop.time(), 0, True
+
+    def on_headers_complete(self) -> None:
+        taken = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if taken > self._limits.head_bytes:
+            self._is_head_too_large = True
+            raise ValueError(f"a head of {taken} bytes")
+        self._head_since = None
+        self._body_since, self._body_bytes = self.loop.time(), 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._body_since = None
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_looking()
+        super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        """The server's own answer to what it cannot read."""
+        if self._is_head_too_large:
+            self._refuse_head()
+        else:
+            self._refuse(http.HTTPStatus.BAD_REQUEST, "what was sent is no HTTP request")
+
+    def _look_again(self) -> None:
+        limits = self._limits
+        seconds = min(limits.head_seconds, limits.body_seconds) / _LOOKS_PER_LIMIT
+        self._looking = self.loop.call_later(seconds, self._look)
+
+    def _stop_looking(self) -> None:
+        self._looking.cancel()
+        self._stalls.stop()
+
+    def _look(self) -> None:
+        now, limits = self.loop.time(), self._limits
+        if self.flow.read_paused:
+            # The sender waits for us.
+            self._head_since = now if self._head_since is not None else None
+            self._body_since, self._body_bytes = now if self._body_since is not None else None, 0
+            self._look_again()
+        elif self._head_since is not None and now - self._head_since >= limits.head_seconds:
+            self._refuse(http.HTTPStatus.REQUEST_TIMEOUT, f"a request's head has {limits.head_seconds:g} s")
+        elif self._body_since is not None and now - self._body_since >= self._body_seconds():
+            rate = f"{limits.body_seconds:g} s, and one more for each {limits.body_bytes_per_second} bytes"
+            self._refuse(http.HTTPStatus.REQUEST_TIMEOUT, f"a request's body has {rate} of it")
+        else:
+            self._look_again()
+
+    def _body_seconds(self) -> float:
+        return self._limits.body_seconds + self._body_bytes / self._limits.body_bytes_per_second
+
+    def _is_idle(self) -> bool:
+        return self._body_since is None and not self.pipeline and (self.cycle is None or self.cycle.response_complete)
+
+    def _refuse_head(self) -> None:
+        detail = f"address and headers may have {self._limits.head_bytes} bytes together"
+        self._refuse(http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+
+    def _refuse(self, status: http.HTTPStatus, detail: str) -> None:
+        """Say so, unless another answer is under way or nothing was asked, and close."""
+        has_answer_under_way = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        if self.headers is not None and not has_answer_under_way and not self.pipeline:
+            self.transport.write(_problem(status, detail))
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The app learns it now: what it still answers must not follow.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._looking.cancel()
+        self.transport.close()
+
+
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """Who does not read what it is told is not heard either: each ping would be one more answer that waits."""
+
+    config: BoundedConfig
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._stalls = _StallWatch(self.transport, loop=self.loop, seconds=self.config.limits.stalled_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stalls.stop()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stalls.told_of_progress()
+        if not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await super().receive()
+        if not self.writable.is_set() and not self.transport.is_closing():
+            self.transport.pause_reading()
+        return message
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) < self.config.limits.socket_message_frames:
+            super().handle_cont(event)
+            return
+        self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "a message of too many frames")
+        self.handle_parser_exception()
+
+
+def _problem(status: http.HTTPStatus, detail: str) -> bytes:
+    body = msgspec.json.encode({"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail})
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        "content-type: application/problem+json\r\n"
+        f"content-length: {len(body)}\r\n"
+        "connection: close\r\n\r\n"
+    )
+    return head.encode() + body

@@ -1,0 +1,309 @@
+"""What one connection may take: the real web server, spoken to byte by byte."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import pytest_asyncio
+from msgspec.structs import replace
+
+from aif_runtime.bounded_connections import Limits
+from aif_runtime.health import Receive, Scope, Send
+from aif_runtime.web_server import WebServer
+from support.waiting import eventually
+
+BRIEF = Limits(head_seconds=0.5, body_seconds=0.5, stalled_seconds=0.5, head_bytes=4096, socket_message_bytes=4096)
+UPGRADE = (
+    b"GET /socket HTTP/1.1\r\nHost: hive\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+CHUNK = bytes(256 * 1024)
+FIN, TEXT, PING, CLOSE = 0x80, 1, 9, 8
+
+
+class Hive:
+    """Answers with what it was sent; refuses `/refused` without reading it; pours endlessly from `/honey`."""
+
+    def __init__(self) -> None:
+        self.gone: list[str] = []
+        """Paths of callers that left."""
+        self.may_read = asyncio.Event()
+        self.may_read.set()
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            while (await receive())["type"] != "websocket.disconnect":
+                pass
+            self.gone.append(scope["path"])
+        elif scope["path"] == "/honey":
+            await self._pour(receive, send)
+        elif scope["path"] == "/refused":
+            await _answer(send, 401, b"no")
+        else:
+            await self.may_read.wait()
+            await self._echo(scope, receive, send)
+
+    async def _echo(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.gone.append(scope["path"])
+                await _answer(send, 400, b"never to be seen")
+                return
+            body, more = body + message["body"], message["more_body"]
+        await _answer(send, 200, body)
+
+    async def _pour(self, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        leaving = asyncio.create_task(_until_gone(receive))
+        while not leaving.done():
+            await send({"type": "http.response.body", "body": CHUNK, "more_body": True})
+        self.gone.append("/honey")
+
+
+class Line:
+    """A connection of a caller who listens all the time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._listening = asyncio.create_task(self._listen())
+        self.heard = b""
+
+    @property
+    def is_closed(self) -> bool:
+        return self._listening.done()
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def drip(self, piece: bytes) -> None:
+        """Again and again, until the other side has had enough."""
+        with suppress(ConnectionError):
+            async with asyncio.timeout(10):
+                while await self.stays_open(0.05):
+                    await self.send(piece)
+
+    async def stays_open(self, seconds: float) -> bool:
+        await asyncio.wait([self._listening], timeout=seconds)
+        return not self.is_closed
+
+    async def all_heard(self) -> bytes:
+        """To the end of the connection."""
+        async with asyncio.timeout(10):
+            await self._listening
+        return self.heard
+
+    def close(self) -> None:
+        self._listening.cancel()
+        self._writer.transport.abort()
+
+    async def _listen(self) -> None:
+        with suppress(ConnectionError):
+            while data := await self._reader.read(65536):
+                self.heard += data
+
+
+@pytest.fixture
+def hive() -> Hive:
+    return Hive()
+
+
+@pytest_asyncio.fixture
+async def port(hive: Hive) -> AsyncIterator[int]:
+    async with serving(hive, BRIEF) as number:
+        yield number
+
+
+@asynccontextmanager
+async def serving(hive: Hive, limits: Limits) -> AsyncIterator[int]:
+    stop = asyncio.Event()
+    server = WebServer(hive.app, host="127.0.0.1", port=0, limits=limits)
+    task = asyncio.create_task(server.serve(stop))
+    try:
+        yield server.port
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def calling(port: int) -> AsyncIterator[Line]:
+    line = Line(*await asyncio.open_connection("127.0.0.1", port))
+    try:
+        yield line
+    finally:
+        line.close()
+
+
+@asynccontextmanager
+async def not_listening(port: int, asked: bytes) -> AsyncIterator[asyncio.StreamWriter]:
+    """A caller who reads no more than the headers of an answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    try:
+        writer.write(asked)
+        await reader.readuntil(b"\r\n\r\n")
+        yield writer
+    finally:
+        writer.transport.abort()
+
+
+async def test_a_connection_on_which_nothing_is_asked_is_closed_without_a_word(port: int) -> None:
+    async with calling(port) as line:
+        assert await line.all_heard() == b""
+
+
+async def test_headers_that_come_a_byte_at_a_time_are_refused(port: int) -> None:
+    async with calling(port) as line:
+        await line.send(b"GET / HTTP/1.1\r\nX-Bees: ")
+        await line.drip(b"z")
+
+        assert line.heard.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+        assert b'"detail":"a request\'s head has 0.5 s"' in line.heard
+
+
+async def test_a_body_that_comes_a_byte_at_a_time_is_refused_and_the_app_told(port: int, hive: Hive) -> None:
+    async with calling(port) as line:
+        await line.send(b"POST /slow HTTP/1.1\r\nHost: hive\r\nContent-Length: 1000\r\n\r\n")
+        await line.drip(b"z")
+
+        assert line.heard.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+        assert b"never to be seen" not in line.heard
+    assert hive.gone == ["/slow"]
+
+
+async def test_a_body_may_take_longer_the_more_of_it_has_come(hive: Hive) -> None:
+    async with serving(hive, replace(BRIEF, body_bytes_per_second=1)) as port, calling(port) as line:
+        await line.send(b"POST / HTTP/1.1\r\nHost: hive\r\nContent-Length: 11\r\n\r\n0123456789")
+
+        assert await line.stays_open(2)
+
+        await line.send(b"!")
+        await eventually(lambda: line.heard.endswith(b"0123456789!\r\n0\r\n\r\n"))
+
+
+async def test_time_that_the_app_takes_is_not_the_sender_s(port: int, hive: Hive) -> None:
+    hive.may_read.clear()
+    async with calling(port) as line:
+        sending = asyncio.create_task(
+            line.send(b"POST / HTTP/1.1\r\nHost: hive\r\nContent-Length: 9000000\r\n\r\n" + bytes(9_000_000))
+        )
+
+        assert await line.stays_open(2)
+
+        hive.may_read.set()
+        await sending
+        await eventually(lambda: len(line.heard) > 9_000_000, 10)
+
+
+async def test_who_was_refused_and_goes_on_sending_slowly_is_left(port: int) -> None:
+    async with calling(port) as line:
+        await line.send(b"POST /refused HTTP/1.1\r\nHost: hive\r\nContent-Length: 1000000\r\n\r\n")
+        await line.drip(b"z")
+
+        assert line.heard.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+
+
+async def test_empty_lines_after_an_answer_keep_no_connection_open(port: int) -> None:
+    async with calling(port) as line:
+        await line.send(b"GET / HTTP/1.1\r\nHost: hive\r\n\r\n")
+        await eventually(lambda: line.heard.endswith(b"0\r\n\r\n"))
+        await line.drip(b"\r\n")
+
+        assert line.is_closed
+
+
+@pytest.mark.parametrize("pieces", [1, 100])
+async def test_headers_that_are_too_large_are_refused_however_they_come(port: int, pieces: int) -> None:
+    async with calling(port) as line:
+        await line.send(b"GET / HTTP/1.1\r\nX-Bees: ")
+        with suppress(ConnectionError):
+            for _ in range(pieces):
+                await line.send(b"z" * (20_000 // pieces))
+            await line.send(b"\r\n\r\n")
+
+        assert (await line.all_heard()).startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+
+
+async def test_an_address_that_is_too_large_is_refused(port: int) -> None:
+    async with calling(port) as line:
+        await line.send(b"GET /" + b"z" * 5000 + b" HTTP/1.1\r\n\r\n")
+
+        assert (await line.all_heard()).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_many_requests_at_once_are_not_taken_for_large_headers(port: int) -> None:
+    async with calling(port) as line:
+        await line.send(b"GET / HTTP/1.1\r\nHost: hive\r\n\r\n" * 1000)
+
+        await eventually(lambda: line.heard.count(b"HTTP/1.1 200 OK") == 1000)
+
+
+async def test_what_is_no_http_is_told_so(port: int) -> None:
+    async with calling(port) as line:
+        await line.send(b"BZZ BZZ\r\n\r\n")
+
+        assert (await line.all_heard()).startswith(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n")
+
+
+async def test_a_reader_who_takes_nothing_is_left(port: int, hive: Hive) -> None:
+    async with not_listening(port, b"GET /honey HTTP/1.1\r\nHost: hive\r\n\r\n"):
+        await eventually(lambda: hive.gone == ["/honey"], 10)
+
+
+async def test_a_reader_who_takes_something_is_kept(port: int) -> None:
+    async with calling(port) as line:
+        await line.send(b"GET /honey HTTP/1.1\r\nHost: hive\r\n\r\n")
+
+        assert await line.stays_open(2)
+
+
+async def test_pings_of_who_does_not_read_the_answers_are_not_piled_up(port: int, hive: Hive) -> None:
+    async with not_listening(port, UPGRADE) as writer:
+        with suppress(ConnectionError):
+            for _ in range(512):
+                writer.write(frame(PING, bytes(125)) * 1000)
+                await writer.drain()
+
+        await eventually(lambda: hive.gone == ["/socket"], 10)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param([(TEXT, bytes(2)), *[(0, b"")] * 100], id="frames"),
+        pytest.param([(TEXT | FIN, bytes(5000))], id="size"),
+    ],
+)
+async def test_a_socket_s_message_that_is_too_large_closes_it(port: int, message: list[tuple[int, bytes]]) -> None:
+    async with calling(port) as line:
+        await line.send(UPGRADE)
+        await eventually(lambda: line.heard.endswith(b"\r\n\r\n"))
+        with suppress(ConnectionError):
+            await line.send(b"".join(frame(kind, content) for kind, content in message))
+
+        _, _, frames = (await line.all_heard()).partition(b"\r\n\r\n")
+    assert (frames[0], int.from_bytes(frames[2:4])) == (FIN | CLOSE, 1009)
+
+
+def frame(kind: int, content: bytes) -> bytes:
+    """As a client sends it, masked with zeros."""
+    first = kind | FIN if kind in (PING, CLOSE) else kind
+    size = len(content)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
+    return bytes([first]) + length + bytes(4) + content
+
+
+async def _answer(send: Send, status: int, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
