@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import AsyncGenerator, AsyncIterable
 
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_runtime.failures import BlobCorrupt, BlobMissing
@@ -80,6 +81,21 @@ def verified(ref: BlobRef, content: bytes) -> bytes:
     if sha256_hex(content) != ref.sha256:
         raise BlobCorrupt(ref.storage_key, "another SHA-256 digest")
     return content
+
+
+async def verified_pieces(ref: BlobRef, pieces: AsyncIterable[bytes], size: int) -> AsyncGenerator[bytes, None]:
+    """The pieces of `size` bytes of a blob; the last one when all are as the reference says. Raises BlobCorrupt."""
+    digest, received, kept = hashlib.sha256(), 0, b""
+    async for piece in pieces:
+        if kept:
+            yield kept
+        digest.update(piece)
+        received, kept = received + len(piece), piece
+    if received != size:
+        raise BlobCorrupt(ref.storage_key, f"{received} bytes instead of {size}")
+    if size == ref.size_bytes and digest.hexdigest() != ref.sha256:
+        raise BlobCorrupt(ref.storage_key, "another SHA-256 digest")
+    yield kept
 
 
 def check_replaceable(storage_key: str, existing_sha256: str) -> None:

@@ -1,6 +1,6 @@
 """The port to stored bytes: immutable, addressed by a reference that carries size and digest."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef
@@ -26,6 +26,15 @@ class BlobStore(Protocol):
         ...
 
 
+class StreamedBlobStore(BlobStore, Protocol):
+    """A store whose blobs need not be held whole."""
+
+    def read(self, ref: BlobRef, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """The bytes from `start` up to `stop`, which lie within the blob, in pieces. Raises as `get` does; of a part only
+        the size can be checked, of the whole also the digest, before its last piece is given."""
+        ...
+
+
 class DeletingBlobStore(BlobStore, Protocol):
     """For those who know what nobody needs any more. At the broker it takes rights that workers have not."""
 
@@ -43,3 +52,7 @@ class DeletingBlobStore(BlobStore, Protocol):
         The age is measured by the store's own clock. Raises BlobStoreUnavailable.
         """
         ...
+
+
+class WholeBlobStore(StreamedBlobStore, DeletingBlobStore, Protocol):
+    """All that a store can do."""

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
-from aif_runtime.blobs import DeletingBlobStore
+from aif_runtime.blobs import WholeBlobStore
 from aif_runtime.failures import SettingsInvalid
 from aif_runtime.nats_bus import NatsBus
 from aif_runtime.open_blob_store import open_blob_store
@@ -14,7 +14,7 @@ from aif_runtime.process import S, Surroundings
 
 class Connections(Struct, frozen=True, kw_only=True):
     bus: NatsBus
-    blobs: DeletingBlobStore
+    blobs: WholeBlobStore
 
 
 @asynccontextmanager

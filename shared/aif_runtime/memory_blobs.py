@@ -1,6 +1,6 @@
 """A blob store in this process's memory."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, KV_LIMIT_BYTES, BlobRef, StorageType
 from aif_runtime.blob_keys import (
@@ -53,6 +53,9 @@ class MemoryBlobStore:
         if content is None:
             raise BlobMissing(ref.storage_key)
         return verified(ref, content)
+
+    async def read(self, ref: BlobRef, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        yield (await self.get(ref))[start:stop]
 
     async def delete_folders(self, folders: Sequence[str]) -> int:
         for folder in folders:

@@ -13,8 +13,8 @@ import base64
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -34,6 +34,7 @@ from aif_runtime.blob_keys import (
     rides_inline,
     sha256_hex,
     verified,
+    verified_pieces,
 )
 from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable, BusUnavailable
 from aif_runtime.nats_bus import NatsBus
@@ -46,6 +47,8 @@ from aif_runtime.prepared_message import Prepared
 CHUNK_BYTES = 256 * 1024
 CHUNKS_AT_ONCE = 64
 """In one direct read: more would fill the broker's buffer for this connection."""
+CHUNKS_OF_A_PIECE = 4
+"""For a reader who takes his time."""
 DESCRIPTIONS_AT_ONCE = 256
 ROLLUP = {"Nats-Rollup": "sub"}
 """The latest message of the subject replaces those before it."""
@@ -146,6 +149,17 @@ class NatsBlobStore:
         if content is None:
             raise BlobMissing(ref.storage_key)
         return verified(ref, content)
+
+    async def read(self, ref: BlobRef, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        if ref.storage_type is not StorageType.OBJECT:
+            yield (await self.get(ref))[start:stop]
+            return
+        check_readable(ref)
+        try:
+            async for piece in verified_pieces(ref, self._pieces(ref, start, stop), stop - start):
+                yield piece
+        except BusUnavailable as failed:
+            raise BlobStoreUnavailable(f"{ref.storage_key} was not read: {failed}") from failed
 
     async def delete_folders(self, folders: Sequence[str]) -> int:
         for folder in folders:
@@ -268,31 +282,53 @@ class NatsBlobStore:
         )
 
     async def _get_object(self, ref: BlobRef) -> bytes | None:
-        meta = await self._object_meta(ref.storage_key)
+        meta = await self._meta_of(ref)
         if meta is None:
             return None
-        if meta.size != ref.size_bytes:
-            # Before reading it: a reference is no reason to load whatever size.
-            raise BlobCorrupt(ref.storage_key, f"{meta.size} bytes instead of {ref.size_bytes}")
         if meta.chunks == 0:
             return b""
         subject = _chunk_subject(meta.nuid)
         if meta.chunks == 1:
             return await self._latest(_OBJECT_STREAM, subject)
-        return await self._read_chunks(subject, meta.chunks)
+        return b"".join([piece async for piece in self._read_chunks(subject, meta.chunks, at_once=CHUNKS_AT_ONCE)])
 
-    async def _read_chunks(self, subject: str, count: int) -> bytes:
-        chunks: list[bytes] = []
-        sequence = 1
-        while len(chunks) < count:
-            batch = min(CHUNKS_AT_ONCE, count - len(chunks))
+    async def _pieces(self, ref: BlobRef, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Where a chunk lies, nobody knows who has not read those before it; they are read and let go."""
+        meta = await self._read(lambda: self._meta_of(ref))
+        if meta is None:
+            raise BlobMissing(ref.storage_key)
+        position = 0
+        try:
+            async with aclosing(self._read_chunks(_chunk_subject(meta.nuid), meta.chunks, at_once=CHUNKS_OF_A_PIECE)) as pieces:
+                async for piece in pieces:
+                    wanted = piece[max(0, start - position) : max(0, stop - position)]
+                    position += len(piece)
+                    if wanted:
+                        yield wanted
+                    if position >= stop:
+                        return
+        except StreamMissing as missing:
+            raise BlobMissing(ref.storage_key) from missing
+
+    async def _read_chunks(self, subject: str, count: int, *, at_once: int) -> AsyncGenerator[bytes, None]:
+        """So many chunks at once; fewer in all when the store has lost some."""
+        sequence, received = 1, 0
+        while received < count:
+            batch = min(at_once, count - received)
             request = msgspec.json.encode({"seq": sequence, "next_by_subj": subject, "batch": batch})
             messages = await read_batch(self._bus.connection, _OBJECT_STREAM, request)
             if not messages:
-                break
-            chunks += [message.data for message in messages]
+                return
+            yield b"".join(message.data for message in messages)
+            received += len(messages)
             sequence = int(messages[-1].headers[SEQUENCE]) + 1
-        return b"".join(chunks)
+
+    async def _meta_of(self, ref: BlobRef) -> _ObjectMeta | None:
+        """Raises BlobCorrupt before anything is read: a reference is no reason to load whatever size."""
+        meta = await self._object_meta(ref.storage_key)
+        if meta is not None and meta.size != ref.size_bytes:
+            raise BlobCorrupt(ref.storage_key, f"{meta.size} bytes instead of {ref.size_bytes}")
+        return meta
 
     async def _object_meta(self, key: str) -> _ObjectMeta | None:
         payload = await self._latest(_OBJECT_STREAM, _meta_subject(key))

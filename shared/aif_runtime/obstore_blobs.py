@@ -1,7 +1,8 @@
 """Blobs in a folder, in an S3 bucket, or in memory, through the object-store library. Writes are atomic in all of them."""
 
 import errno
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -19,6 +20,7 @@ from aif_runtime.blob_keys import (
     rides_inline,
     sha256_hex,
     verified,
+    verified_pieces,
 )
 from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable
 
@@ -26,6 +28,7 @@ BENEATH_A_FILE = f"(os error {errno.ENOTDIR})"
 """What a folder's store says of a key whose beginning names a blob. There is nothing, and never will be."""
 DELETED_AT_ONCE = 1000
 """In one request to S3."""
+PIECE_BYTES = 256 * 1024
 
 
 class ObstoreBlobStore:
@@ -73,19 +76,23 @@ class ObstoreBlobStore:
         if ref.storage_type is StorageType.INLINE:
             return inline_content(ref)
         check_readable(ref)
-        try:
+        with _translated(ref):
             found = await obstore.get_async(self._store, ref.storage_key)
-            if found.meta["size"] != ref.size_bytes:
-                # Before reading it: a reference is no reason to load whatever size.
-                raise BlobCorrupt(ref.storage_key, f"{found.meta['size']} bytes instead of {ref.size_bytes}")
+            _check_size(ref, found.meta["size"])
             content = bytes(await found.bytes_async())
-        except FileNotFoundError as missing:
-            raise BlobMissing(ref.storage_key) from missing
-        except (obstore.exceptions.BaseError, OSError) as failed:
-            if BENEATH_A_FILE in str(failed):
-                raise BlobMissing(ref.storage_key) from failed
-            raise BlobStoreUnavailable(f"{ref.storage_key} was not read: {failed}") from failed
         return verified(ref, content)
+
+    async def read(self, ref: BlobRef, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        if ref.storage_type is StorageType.INLINE or start == stop:
+            yield (await self.get(ref))[start:stop]
+            return
+        check_readable(ref)
+        with _translated(ref):
+            found = await obstore.get_async(self._store, ref.storage_key, options={"range": (start, stop)})
+            _check_size(ref, found.meta["size"])
+            pieces = (bytes(piece) async for piece in found.stream(min_chunk_size=PIECE_BYTES))
+            async for piece in verified_pieces(ref, pieces, stop - start):
+                yield piece
 
     async def delete_folders(self, folders: Sequence[str]) -> int:
         for folder in folders:
@@ -124,3 +131,21 @@ class ObstoreBlobStore:
                 return
             check_replaceable(key, sha256_hex(bytes(existing)))
             await obstore.put_async(self._store, key, content, mode="overwrite", use_multipart=False)
+
+
+@contextmanager
+def _translated(ref: BlobRef) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as missing:
+        raise BlobMissing(ref.storage_key) from missing
+    except (obstore.exceptions.BaseError, OSError) as failed:
+        if BENEATH_A_FILE in str(failed):
+            raise BlobMissing(ref.storage_key) from failed
+        raise BlobStoreUnavailable(f"{ref.storage_key} was not read: {failed}") from failed
+
+
+def _check_size(ref: BlobRef, size: int) -> None:
+    """Before reading it: a reference is no reason to load whatever size."""
+    if size != ref.size_bytes:
+        raise BlobCorrupt(ref.storage_key, f"{size} bytes instead of {ref.size_bytes}")

@@ -1,6 +1,6 @@
 """From the blob store's URL in the settings to the store."""
 
-from aif_runtime.blobs import DeletingBlobStore
+from aif_runtime.blobs import WholeBlobStore
 from aif_runtime.bus import Bus
 from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
@@ -9,7 +9,7 @@ from aif_runtime.obstore_blobs import ObstoreBlobStore
 NATS_OF_THE_BUS = "nats:"
 
 
-def open_blob_store(url: str, bus: Bus) -> DeletingBlobStore:
+def open_blob_store(url: str, bus: Bus) -> WholeBlobStore:
     """`nats:` is the NATS of the bus; `file:///folder`, `s3://bucket/prefix` and `memory://` are stores of their own.
 
     Raises ValueError for a URL that names no store.

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_runtime.blob_keys import check_replaceable
-from aif_runtime.blobs import DeletingBlobStore
+from aif_runtime.blobs import WholeBlobStore
 from aif_runtime.counting_blobs import CountingBlobStore
 from aif_runtime.failures import BlobCorrupt, BlobMissing
 from aif_runtime.memory_blobs import MemoryBlobStore
@@ -32,7 +32,7 @@ Damage = Callable[[BlobRef, bytes], Awaitable[None]]
 
 
 class StoreUnderTest:
-    def __init__(self, store: DeletingBlobStore, damage: Damage, small_type: StorageType) -> None:
+    def __init__(self, store: WholeBlobStore, damage: Damage, small_type: StorageType) -> None:
         self.blobs = store
         self.damage = damage
         self.small_type = small_type
@@ -100,6 +100,55 @@ async def test_bytes_of_every_size_come_back(store: StoreUnderTest, size: int, i
     assert ref.media_type == "text/plain"
     # A bucket's keys have dots.
     assert ref.storage_key.replace(".", "/") == f"data/exec_1/stage_1/output-{ref.sha256[:16]}"
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("inline_limit", [0, 8 * 1024])
+async def test_bytes_of_every_size_are_read_in_pieces(store: StoreUnderTest, size: int, inline_limit: int) -> None:
+    content = _content(size)
+    ref = await store.blobs.put(KEY, content, inline_limit_bytes=inline_limit)
+
+    assert b"".join([piece async for piece in store.blobs.read(ref, 0, size)]) == content
+
+
+@pytest.mark.parametrize("size", [10, KV_LIMIT, 3 * 1024 * 1024])
+async def test_a_part_is_read_from_any_byte_to_any_other(store: StoreUnderTest, size: int) -> None:
+    content = _content(size)
+    ref = await store.blobs.put(KEY, content, inline_limit_bytes=0)
+
+    for start, stop in [(0, 1), (3, 7), (size - 1, size), (size // 2, size), (1, size - 1), (size // 3, size // 3 + 1)]:
+        assert b"".join([piece async for piece in store.blobs.read(ref, start, stop)]) == content[start:stop]
+
+
+async def test_no_piece_of_a_large_blob_is_large(store: StoreUnderTest) -> None:
+    if isinstance(store.blobs, MemoryBlobStore):
+        pytest.skip("it holds all blobs whole")
+    ref = await store.blobs.put(KEY, _content(10 * 1024 * 1024))
+
+    assert max([len(piece) async for piece in store.blobs.read(ref, 0, ref.size_bytes)]) <= 1024 * 1024
+
+
+@pytest.mark.parametrize("size", [10, 3 * 1024 * 1024])
+@pytest.mark.parametrize("change", [lambda content: b"!" + content[1:], lambda content: content[:-1]], ids=["other", "fewer"])
+async def test_the_last_piece_of_changed_bytes_is_never_given(
+    store: StoreUnderTest, size: int, change: Callable[[bytes], bytes]
+) -> None:
+    ref = await store.blobs.put(KEY, _content(size), inline_limit_bytes=0)
+    await store.damage(ref, change(_content(size)))
+    taken: list[bytes] = []
+
+    with pytest.raises(BlobCorrupt):
+        await _take(store.blobs.read(ref, 0, size), taken)
+
+    assert len(b"".join(taken)) < size
+
+
+@pytest.mark.parametrize("storage_type", list(StorageType))
+async def test_nothing_is_read_of_a_missing_blob(store: StoreUnderTest, storage_type: StorageType) -> None:
+    ref = BlobRef(storage_type=storage_type, storage_key="data/none-0123456789abcdef", size_bytes=5, sha256="0" * 64)
+
+    with pytest.raises(BlobMissing):
+        await anext(store.blobs.read(ref, 0, 5))
 
 
 async def test_small_bytes_ride_in_the_reference_and_larger_ones_are_stored(store: StoreUnderTest) -> None:
@@ -339,6 +388,11 @@ async def test_a_counting_store_counts_operations_and_time(store: StoreUnderTest
     assert counting.kv_operations + counting.object_operations == 2
     assert counting.kv_operations == (2 if store.small_type is StorageType.KV else 0)
     assert counting.storage_seconds == 0.75
+
+
+async def _take(pieces: AsyncIterable[bytes], taken: list[bytes]) -> None:
+    async for piece in pieces:
+        taken.append(piece)
 
 
 def _content(size: int) -> bytes:

@@ -6,6 +6,7 @@ KamFailure
 ├── UnsupportedBody     a body of another media type
 ├── InvalidInput        fields that are wrong, all of them at once
 │   └── KeyReused       an Idempotency-Key that came with another body before
+├── RangeBeyond         a part of a file that it does not have
 ├── NotAuthenticated
 ├── NotAllowed          the key is good, the deed is not its client's
 ├── NotFound            nothing of that id belongs to the caller
@@ -67,6 +68,15 @@ class InvalidInput(KamFailure):
 
 class KeyReused(InvalidInput):
     code = "idempotency_key_reused"
+
+
+class RangeBeyond(KamFailure):
+    code = "range_beyond_the_end"
+
+    def __init__(self, size: int) -> None:
+        message = f"the part that is asked for lies beyond the file's {size} bytes"
+        super().__init__(message, mistakes=(FieldMistake(field="Range", message=message, mend="ask for bytes that it has"),))
+        self.size = size
 
 
 class NotAuthenticated(KamFailure):

@@ -27,6 +27,7 @@ from aif_kam.failures import (
     NotAllowed,
     NotAuthenticated,
     NotFound,
+    RangeBeyond,
     Refused,
     Unavailable,
     UnsupportedBody,
@@ -52,6 +53,7 @@ _STATUS_OF_FAILURE: tuple[tuple[type[KamFailure], HTTPStatus], ...] = (
     (MalformedBody, HTTPStatus.BAD_REQUEST),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (UnsupportedBody, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    (RangeBeyond, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
     (InvalidInput, HTTPStatus.UNPROCESSABLE_ENTITY),
     (NotAuthenticated, HTTPStatus.UNAUTHORIZED),
     (NotAllowed, HTTPStatus.FORBIDDEN),
@@ -99,6 +101,7 @@ _TITLES: Mapping[HTTPStatus, str] = {
     HTTPStatus.GONE: "Deleted, because its time was over",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too large",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Another media type is needed",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Not a part of the file",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Something in the request is wrong",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many at once",
     HTTPStatus.INTERNAL_SERVER_ERROR: "A mistake on our side",
@@ -192,6 +195,9 @@ BYTES = {
     HTTPStatus.OK: ResponseSpec(
         Any, description="The bytes, of whatever kind they are", media_type="*/*", generate_examples=False
     ),
+    HTTPStatus.PARTIAL_CONTENT: ResponseSpec(
+        Any, description="The part that `Range` asks for", media_type="*/*", generate_examples=False
+    ),
     HTTPStatus.NOT_MODIFIED: ResponseSpec(None, description="The caller's copy is still good"),
 }
 """What an operation answers whose answer is a file."""
@@ -200,6 +206,7 @@ FOREIGN = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 ABSENT = (HTTPStatus.NOT_FOUND,)
 DELETED = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 """Answers of an operation on what is kept for a while."""
+PARTS = (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,)
 NOT_NOW = (HTTPStatus.CONFLICT,)
 BODY = (
     HTTPStatus.BAD_REQUEST,
@@ -218,7 +225,10 @@ OPERATOR = (HTTPStatus.FORBIDDEN,)
 
 
 def on_kam_failure(request: Request[Any, Any, Any], failure: KamFailure) -> Response[Problem]:
-    return _response(problem_of(failure, instance=request.scope["path"]), failure.retry_after_seconds)
+    response = _response(problem_of(failure, instance=request.scope["path"]), failure.retry_after_seconds)
+    if isinstance(failure, RangeBeyond):
+        response.headers["Content-Range"] = f"bytes */{failure.size}"
+    return response
 
 
 def on_runtime_failure(request: Request[Any, Any, Any], failure: RuntimeFailure) -> Response[Problem]:

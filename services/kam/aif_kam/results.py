@@ -1,5 +1,8 @@
 """The result of an execution: its first structure, and where the rest lies; and the bytes of each, as long as they are kept."""
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
 import msgspec
 from msgspec import Struct
 
@@ -9,7 +12,7 @@ from aif_kam.failures import Conflict, Gone, Refused
 from aif_kam.orchestrator_client import OrchestratorClient
 from aif_kam.payloads import GeneratorUsed, ResultView, deliverable_views
 from aif_kam.request_store import ClientRequest
-from aif_runtime.blobs import BlobStore
+from aif_runtime.blobs import StreamedBlobStore
 from aif_runtime.failures import BlobCorrupt, BlobMissing
 
 UNKNOWN_EXECUTION = "unknown_execution"
@@ -23,7 +26,7 @@ class _Made(Struct, frozen=True, kw_only=True):
 
 
 class Results:
-    def __init__(self, *, blobs: BlobStore, orchestrator: OrchestratorClient) -> None:
+    def __init__(self, *, blobs: StreamedBlobStore, orchestrator: OrchestratorClient) -> None:
         self._blobs = blobs
         self._orchestrator = orchestrator
 
@@ -37,20 +40,32 @@ class Results:
         if structure is None or request.execution_id is None:
             reason = f": {request.problem.message}" if request.problem is not None else ""
             raise Conflict(f"the request has ended as {request.status} and has no result{reason}", code="no_result")
+        async with self._gone_with(request.execution_id):
+            content = await self._blobs.get(structure.blob)
         return ResultView(
             request_id=request.request_id,
             execution_id=request.execution_id,
             status=request.status,
-            structure=msgspec.Raw(await self.bytes_of(structure.blob, request.execution_id)),
+            structure=msgspec.Raw(content),
             metrics=request.totals,
             generators=_generators(request),
             deliverables=deliverable_views(request),
         )
 
-    async def bytes_of(self, deliverable: BlobRef, execution_id: str) -> bytes:
-        """Raises Gone when they were deleted with their execution, BlobMissing when they were lost."""
+    async def pieces_of(self, deliverable: BlobRef, execution_id: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """The bytes from `start` up to `stop`, the first of which have been read: what is wrong with them is said at once.
+
+        Raises Gone when they were deleted with their execution, BlobMissing when they were lost.
+        """
+        pieces = self._blobs.read(deliverable, start, stop)
+        async with self._gone_with(execution_id):
+            first = await anext(pieces)
+        return _with_first(first, pieces)
+
+    @asynccontextmanager
+    async def _gone_with(self, execution_id: str) -> AsyncIterator[None]:
         try:
-            return await self._blobs.get(deliverable)
+            yield
         except (BlobMissing, BlobCorrupt) as missing:
             if await self._is_deleted(execution_id):
                 raise Gone(
@@ -65,6 +80,13 @@ class Results:
         except Refused as refused:
             return refused.code == UNKNOWN_EXECUTION
         return False
+
+
+async def _with_first(first: bytes, others: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(others):
+        yield first
+        async for piece in others:
+            yield piece
 
 
 def _generators(request: ClientRequest) -> tuple[GeneratorUsed, ...]:

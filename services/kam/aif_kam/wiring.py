@@ -43,7 +43,7 @@ from aif_kam.source_store import SourceStore
 from aif_kam.steering import Steering
 from aif_kam.submissions import Submissions
 from aif_kam.template_catalogue import TemplateCatalogue
-from aif_runtime.blobs import BlobStore
+from aif_runtime.blobs import StreamedBlobStore
 from aif_runtime.bus import Bus
 from aif_runtime.clock import Clock
 from aif_runtime.connections import Connections, open_connections
@@ -66,7 +66,7 @@ class Resources(Struct, frozen=True, kw_only=True):
     """What the gateway stands on."""
 
     bus: Bus
-    blobs: BlobStore
+    blobs: StreamedBlobStore
     database: Database
     key_pepper: Secret
     clock: Clock

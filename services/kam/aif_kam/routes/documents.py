@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Response, Router, get, post
 from litestar.datastructures import UploadFile
@@ -10,10 +10,12 @@ from litestar.exceptions import ClientException
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import FromPath, HeaderParameter, QueryParameter
-from litestar.status_codes import HTTP_201_CREATED
+from litestar.response import Stream
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_206_PARTIAL_CONTENT
 
 from aif_contracts.orders import FieldMistake, TemplateList, TemplateView
 from aif_kam import problems
+from aif_kam.byte_ranges import has_copy, part_of
 from aif_kam.failures import MalformedBody
 from aif_kam.order_parameters import as_offered
 from aif_kam.parts import Parts
@@ -70,22 +72,36 @@ def document_routes(parts: Parts) -> Router:
 
     @get(
         "/deliverables/{deliverable_id:str}",
-        responses=problems.documented(*problems.DELETED) | problems.BYTES,
-        summary="A deliverable's bytes",
+        responses=problems.documented(*problems.DELETED, *problems.PARTS) | problems.BYTES,
+        summary="A deliverable's bytes, or a part of them",
     )
     async def deliverable(
         request: CallerRequest,
         deliverable_id: FromPath[str],
         if_none_match: Annotated[str | None, HeaderParameter(name="If-None-Match", required=False)] = None,
-    ) -> Response[bytes]:
+        byte_range: Annotated[
+            str | None,
+            HeaderParameter(name="Range", required=False, description="One part, for example bytes=1000-, to go on there"),
+        ] = None,
+        if_range: Annotated[
+            str | None,
+            HeaderParameter(name="If-Range", required=False, description="The ETag of which the part is to be, else all comes"),
+        ] = None,
+    ) -> Response[Any]:
         found = await parts.intake.find_deliverable(known_id(deliverable_id), request.auth.sees)
-        headers = {"ETag": f'"{found.blob.sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}
-        if if_none_match is not None and headers["ETag"] in if_none_match:
+        etag, size = f'"{found.blob.sha256}"', found.blob.size_bytes
+        headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable", "Accept-Ranges": "bytes"}
+        if has_copy(if_none_match, etag):
             return problems.unchanged(headers)
+        part = part_of(byte_range, if_range, etag=etag, size=size)
         headers["Content-Disposition"] = f'attachment; filename="{_attachment(found.name, found.media_type)}"'
-        return Response(
-            await parts.results.bytes_of(found.blob, found.execution_id), media_type=found.media_type, headers=headers
-        )
+        start, stop = (0, size) if part is None else (part.start, part.stop)
+        headers["Content-Length"] = str(stop - start)
+        if part is not None:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+        pieces = await parts.results.pieces_of(found.blob, found.execution_id, start, stop)
+        status = HTTP_200_OK if part is None else HTTP_206_PARTIAL_CONTENT
+        return Stream(pieces, status_code=status, media_type=found.media_type, headers=headers)
 
     @get(
         "/templates",
