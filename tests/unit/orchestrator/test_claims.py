@@ -115,6 +115,24 @@ def test_after_two_lost_workers_the_next_one_works_alone() -> None:
     assert alone == [False, False, True, True]
 
 
+def test_free_work_that_two_workers_were_lost_with_is_claimed_and_granted_alone() -> None:
+    story = Story(pipeline(stage("one")), free=True)
+    grants = []
+    for _ in range(2):
+        packet = story.last_packet("one")
+        grants.append(packet.grant)
+        story.progress("one", packet.attempt, 0)
+        story.falls_silent("one")
+
+    answer = claims(story, "claim_1")
+
+    assert None not in grants
+    assert story.last_packet("one").grant is None
+    assert isinstance(answer, Granted)
+    assert (answer.attempt, answer.grant.max_cost_usd, answer.alone) == (3, "0", True)
+    assert story.stage("one").losses == 2
+
+
 def test_a_worker_that_is_lost_while_an_attempt_waits_to_be_alone_is_not_held_against_it() -> None:
     story = Story(pipeline(stage("one")))
     killed(story, 2)

@@ -152,8 +152,7 @@ def _open_attempt(draft: Draft, happening: AttemptClaimed, grant: Grant) -> None
 def _take_over(draft: Draft, happening: AttemptClaimed) -> None:
     """Give the worker that asks the attempt that its packet has opened."""
     stage_id = happening.stage_id
-    run = draft.stages[stage_id]
-    draft.change(stage_id, claim_id=happening.claim_id, is_waiting=_is_suspect(draft, run))
+    draft.change(stage_id, claim_id=happening.claim_id)
     attempts.hear_of(draft, stage_id, happening.instance_id)
     draft.command(AnswerClaim(answer=_granted(draft, stage_id)))
 

@@ -22,7 +22,8 @@ LONGEST_PATIENCE_MS = 3_600_000
 def dispatch(draft: Draft, stage_id: str, made: BlobRef | None = None, *, kept: BlobRef | None = None) -> None:
     """Offer the stage to the workers with a new packet. An input that was just made comes with what the state keeps of it.
 
-    A stage that costs nothing carries its grant and opens its attempt here; any other is claimed first.
+    A stage that costs nothing carries its grant and opens its attempt here. Any other is claimed first, and so is one whose
+    attempts have taken workers down: the claim's answer says that the next one is to be alone.
     """
     run = draft.stages[stage_id]
     ready_at = run.ready_at if made is None else draft.at
@@ -33,14 +34,15 @@ def dispatch(draft: Draft, stage_id: str, made: BlobRef | None = None, *, kept: 
         return
     plan = draft.plan_of(stage_id)
     worker = worker_of(plan)
-    free = (worker, action_of(plan)) in draft.circumstances.free_actions
+    is_suspect = run.losses >= draft.circumstances.patience.suspect_losses
+    opens_attempt = (worker, action_of(plan)) in draft.circumstances.free_actions and not is_suspect
     run = draft.put(
         stage_id,
         replace(
             run,
             status=StageStatus.QUEUED,
             dispatches=run.dispatches + 1,
-            attempt=run.attempt + 1 if free else run.attempt,
+            attempt=run.attempt + 1 if opens_attempt else run.attempt,
             resends=0,
             input_ref=input_ref,
             ready_at=ready_at,
@@ -56,7 +58,7 @@ def dispatch(draft: Draft, stage_id: str, made: BlobRef | None = None, *, kept: 
             reason=_waiting_reason(draft, worker),
         ),
     )
-    draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, FREE_GRANT if free else None, made)))
+    draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, FREE_GRANT if opens_attempt else None, made)))
 
 
 def park(draft: Draft, stage_id: str) -> None:
