@@ -12,6 +12,7 @@ from aif_kam.configuration.push import ConfigurationPush
 from aif_kam.failures import Unavailable
 from aif_kam.request_tracker import EVENTS_CONSUMER, RequestTracker
 from aif_kam.schedules.firings import Firings
+from aif_kam.source_collection import SourceCollection
 from aif_kam.submissions import Submissions
 from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Delivery
 from aif_runtime.failures import RuntimeFailure
@@ -27,6 +28,7 @@ LOOK_SECONDS = 1.0
 """How long configuration that another gateway left unpushed, or that the broker lost, waits at most."""
 PAUSE_SECONDS = 1.0
 """After a failure; what failed comes again."""
+COLLECT_SECONDS = 3600.0
 _log = structlog.get_logger()
 
 
@@ -107,6 +109,20 @@ async def run_configuration(
         await _guarded("configuration", push.follow)
         await _guarded("configuration_mending", push.mend)
         await _pause(stop, look_seconds, work)
+
+
+async def run_collection(stop: asyncio.Event, *, collection: SourceCollection) -> None:
+    """Every hour the sources that nobody needs, in chunks with pauses."""
+    has_more = False
+
+    async def collect() -> None:
+        nonlocal has_more
+        has_more = False
+        has_more = await collection.collect()
+
+    while not stop.is_set():
+        await _guarded("collection", collect)
+        await _pause(stop, PAUSE_SECONDS if has_more else COLLECT_SECONDS)
 
 
 async def _consume(

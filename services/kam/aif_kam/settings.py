@@ -19,6 +19,15 @@ class KamSettings(CommonSettings, frozen=True, kw_only=True):
     ]
     kam_host: Annotated[str, Meta(description="Address of the HTTP port")] = "127.0.0.1"
     kam_port: Annotated[int, Meta(ge=0, le=65535, description="HTTP port; 0 takes any free one")] = 8420
+    kam_keep_unused_sources_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=36_500,
+            description="Uploaded sources that no order and no schedule is about are deleted after so many days; "
+            "0 keeps all for ever",
+        ),
+    ] = 30
     bootstrap_client_id: Annotated[
         str | None,
         Meta(description="Client that exists from the first start on", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)"),

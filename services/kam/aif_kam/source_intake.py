@@ -11,7 +11,7 @@ from aif_kam.failures import NotFound, invalid
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use, in_flight
 from aif_kam.payloads import SourceView
 from aif_kam.source_reader import ReadFile, SourceReader
-from aif_kam.source_store import NewSource, SourceStore, StoredDeliverable
+from aif_kam.source_store import NewSource, SourceStore, StoredDeliverable, source_folder
 from aif_kam.sources.reading import FileToRead
 from aif_kam.sources.recording import recording_type
 from aif_kam.sources.unreadable import Unreadable
@@ -63,9 +63,11 @@ class SourceIntake:
         nobody finds the blob."""
         media_type = None if file.pasted else _recording_type(content, file, field)
         if media_type is not None:
-            return await self._stored_recording(client_id, content, file.file_name, media_type)
+            (source_id,) = await self._announced(client_id, 1)
+            return await self._stored_recording(source_id, client_id, content, file.file_name, media_type)
         found = await self._reader.read(content, file, field=field)
-        return await self._stored(client_id, content, file.file_name, found)
+        (source_id,) = await self._announced(client_id, 1)
+        return await self._stored(source_id, client_id, content, file.file_name, found)
 
     async def read_texts(
         self, client_id: str, texts: Sequence[str], fields: Sequence[str], *, together: str
@@ -73,13 +75,14 @@ class SourceIntake:
         """The same for texts out of orders, in their order. Raises InvalidInput naming the `fields` that cannot be read, or
         `together`."""
         files = await self._reader.read_texts(texts, fields, together=together)
+        source_ids = await self._announced(client_id, len(texts))
         slots = asyncio.Semaphore(BLOBS_AT_ONCE)
 
-        async def stored(text: str, found: ReadFile) -> NewSource:
+        async def stored(source_id: str, text: str, found: ReadFile) -> NewSource:
             async with slots:
-                return await self._stored(client_id, text.encode("utf-8", "replace"), None, found)
+                return await self._stored(source_id, client_id, text.encode("utf-8", "replace"), None, found)
 
-        return await asyncio.gather(*(stored(text, found) for text, found in zip(texts, files, strict=True)))
+        return await asyncio.gather(*map(stored, source_ids, texts, files))
 
     async def enter(self, connection: Connection, source: NewSource) -> None:
         await self._sources.insert(connection, [source])
@@ -103,9 +106,17 @@ class SourceIntake:
             raise NotFound(f"there is no deliverable {deliverable_id}")
         return found
 
-    async def _stored(self, client_id: str, content: bytes, file_name: str | None, found: ReadFile) -> NewSource:
-        source_id = self._new_id("src")
-        blob = await self._blobs.put(f"sources/{client_id}/{source_id}", found.document, inline_limit_bytes=0)
+    async def _announced(self, client_id: str, count: int) -> list[str]:
+        """Ids under which bytes may be stored: they are deleted when nothing comes of it."""
+        source_ids = [self._new_id("src") for _ in range(count)]
+        async with self._database.connection() as connection:
+            await self._sources.announce(connection, source_ids, client_id)
+        return source_ids
+
+    async def _stored(
+        self, source_id: str, client_id: str, content: bytes, file_name: str | None, found: ReadFile
+    ) -> NewSource:
+        blob = await self._blobs.put(f"{source_folder(client_id, source_id)}/document", found.document, inline_limit_bytes=0)
         return NewSource(
             source_id=source_id,
             client_id=client_id,
@@ -119,9 +130,10 @@ class SourceIntake:
             blob=blob,
         )
 
-    async def _stored_recording(self, client_id: str, content: bytes, file_name: str | None, media_type: str) -> NewSource:
-        source_id = self._new_id("src")
-        key = f"sources/{client_id}/{source_id}"
+    async def _stored_recording(
+        self, source_id: str, client_id: str, content: bytes, file_name: str | None, media_type: str
+    ) -> NewSource:
+        key = f"{source_folder(client_id, source_id)}/recording"
         blob = await self._blobs.put(key, content, media_type=media_type, inline_limit_bytes=0)
         return NewSource(
             source_id=source_id,

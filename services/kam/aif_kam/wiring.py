@@ -25,7 +25,7 @@ from aif_kam.event_stream import SILENCE_SECONDS, EventStream
 from aif_kam.execution_history import HistoryReader
 from aif_kam.idempotency import KeyStore
 from aif_kam.identity import Identity
-from aif_kam.loops import run_batches, run_configuration, run_events, run_orders, run_schedules, run_sweeps
+from aif_kam.loops import run_batches, run_collection, run_configuration, run_events, run_orders, run_schedules, run_sweeps
 from aif_kam.orchestrator_client import ANSWER_SECONDS, OrchestratorClient
 from aif_kam.order_desk import OrderDesk
 from aif_kam.order_parameters import OrderParameters
@@ -37,13 +37,14 @@ from aif_kam.schedules.book import ScheduleBook
 from aif_kam.schedules.firings import Firings
 from aif_kam.schedules.store import ScheduleStore
 from aif_kam.settings import KamSettings
+from aif_kam.source_collection import SourceCollection
 from aif_kam.source_intake import SourceIntake
 from aif_kam.source_reader import SourceReader
 from aif_kam.source_store import SourceStore
 from aif_kam.steering import Steering
 from aif_kam.submissions import Submissions
 from aif_kam.template_catalogue import TemplateCatalogue
-from aif_runtime.blobs import StreamedBlobStore
+from aif_runtime.blobs import WholeBlobStore
 from aif_runtime.bus import Bus
 from aif_runtime.clock import Clock
 from aif_runtime.connections import Connections, open_connections
@@ -66,7 +67,7 @@ class Resources(Struct, frozen=True, kw_only=True):
     """What the gateway stands on."""
 
     bus: Bus
-    blobs: StreamedBlobStore
+    blobs: WholeBlobStore
     database: Database
     key_pepper: Secret
     clock: Clock
@@ -76,6 +77,7 @@ class Resources(Struct, frozen=True, kw_only=True):
     health: Health
     version: str
     drain: asyncio.Event
+    keep_unused_sources_days: int = 0
     answer_seconds: float = ANSWER_SECONDS
     silence_seconds: float = SILENCE_SECONDS
     redactor: Redactor = field(default_factory=Redactor)
@@ -92,6 +94,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
     push: ConfigurationPush
     push_work: asyncio.Event
     """Set when there is configuration to push."""
+    collection: SourceCollection
 
 
 def assemble(on: Resources) -> Gateway:
@@ -188,6 +191,13 @@ def assemble(on: Resources) -> Gateway:
         batch_work=batch_work,
         push=ConfigurationPush(database=on.database, store=configuration, bus=on.bus, clock=on.clock),
         push_work=push_work,
+        collection=SourceCollection(
+            database=on.database,
+            sources=sources,
+            blobs=on.blobs,
+            keep_unused_days=on.keep_unused_sources_days,
+            registry=on.registry,
+        ),
     )
 
 
@@ -237,6 +247,7 @@ async def _assembled(surroundings: Surroundings[KamSettings], database: Database
         registry=surroundings.registry,
         health=surroundings.health,
         version=surroundings.version,
+        keep_unused_sources_days=settings.kam_keep_unused_sources_days,
         drain=surroundings.stop,
         redactor=surroundings.redactor,
     )
@@ -249,6 +260,7 @@ async def _assembled(surroundings: Surroundings[KamSettings], database: Database
             Part(name="schedules", run=partial(run_schedules, firings=gateway.firings)),
             Part(name="batches", run=partial(run_batches, dispatch=gateway.dispatch, work=gateway.batch_work)),
             Part(name="configuration", run=partial(run_configuration, push=gateway.push, work=gateway.push_work)),
+            Part(name="collection", run=partial(run_collection, collection=gateway.collection)),
             Part(name="events", run=partial(run_events, bus=connections.bus, tracker=gateway.parts.tracker)),
             Part(
                 name="sweeps",

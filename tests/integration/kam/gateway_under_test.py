@@ -90,6 +90,7 @@ async def open_gateway(
             health=health,
             version="test",
             drain=stop,
+            keep_unused_sources_days=30,
             silence_seconds=silence_seconds,
         )
     )
