@@ -96,7 +96,10 @@ def _description(version: str) -> OpenAPIConfig:
     return OpenAPIConfig(
         title="AI Factory",
         version=version,
-        description="Orders in, deliverables out. Errors are problem documents (RFC 9457).",
+        description=(
+            "Orders in, deliverables out. Errors are problem documents (RFC 9457). "
+            "HEAD is answered wherever GET is, with the same headers and no body."
+        ),
         openapi_router=Router(
             "/schema", route_handlers=[], include_in_schema=False, dto=None, return_dto=None, after_request=_without_pages
         ),

@@ -353,6 +353,7 @@ async def test_the_api_describes_itself_with_its_errors(kam: GatewayUnderTest) -
         described = (await stranger.get("/schema")).json()
 
     assert described["openapi"] == "3.1.0"
+    assert "HEAD is answered wherever GET is" in described["info"]["description"]
     execute = described["paths"]["/api/kam/requests/{request_id}/execute"]["post"]
     assert set(execute["responses"]) == {
         "202",
