@@ -18,11 +18,13 @@ PLACES = {
     "health": "/health",
     "metrics": "/metrics",
     "api": "/schema",
+    "api_page": "/docs",
 }
 
 _OPEN = (
     ("/health", "Is the gateway well, and what it stands on"),
-    ("/schema", "Every route, its fields and its problems (OpenAPI 3.1, JSON)"),
+    ("/docs", "Every route, its fields and its problems, to read"),
+    ("/schema", "The same for programs (OpenAPI 3.1, JSON)"),
     ("/metrics", "Figures for Prometheus"),
 )
 _KEYED = (
@@ -42,7 +44,7 @@ _KEYED = (
     ("GET /api/kam/workers", "Who works here at this moment"),
     ("GET /worker-insights", "For operators: what the workers measured, and what could be better"),
 )
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --ink: #1d2733; --soft: #5b6878; --line: #d9dfe6 }
 :root { --paper: #fff; --tint: #f4f6f9; --link: #0b5cad }
 @media (prefers-color-scheme: dark) {
@@ -59,8 +61,15 @@ pre { margin: 0; padding: .9rem 1rem; overflow-x: auto }
 pre { background: var(--tint); border: 1px solid var(--line); border-radius: 6px }
 @media (max-width: 34rem) { dl { grid-template-columns: 1fr; gap: 0 } dd { border: 0; padding: 0 0 .45rem } }
 """
-_DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-CONTENT_SECURITY_POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'; frame-ancestors 'none'"
+
+
+def policy_of(style: str) -> str:
+    """The content security policy of a page that has this style and nothing else."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'"
+
+
+CONTENT_SECURITY_POLICY = policy_of(STYLE)
 
 
 def landing_page(*, version: str, address: str) -> str:
@@ -72,7 +81,7 @@ def landing_page(*, version: str, address: str) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>AI Factory</title><link rel="icon" href="data:,"><style>{_STYLE}</style>
+<title>AI Factory</title><link rel="icon" href="data:,"><style>{STYLE}</style>
 </head>
 <body><main>
 <h1>AI Factory</h1>

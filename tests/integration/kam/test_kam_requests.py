@@ -1,5 +1,8 @@
 """The way of a request over HTTP, as document 000 tells it."""
 
+import base64
+import hashlib
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -421,6 +424,30 @@ async def test_the_api_describes_files_and_figures_as_what_they_are(kam: Gateway
         "source": {"type": "string", "format": "binary"}
     }
     assert "404" in paths["/api/kam/templates/{name}/simulate"]["post"]["responses"]
+
+
+async def test_the_description_can_be_read_without_a_script_and_without_anything_from_elsewhere(kam: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=kam.url) as stranger:
+        described = (await stranger.get("/schema")).json()
+        page = await stranger.get("/docs")
+        landing = await stranger.get("/", headers={"Accept": "text/html"})
+
+    style = re.search(r"<style>(.*?)</style>", page.text, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'sha256-{digest}'" in page.headers["content-security-policy"]
+    assert not re.search(
+        r"<script|<img|<iframe|<link (?!rel=\"icon\" href=\"data:)|src=|href=\"(?![/#]|data:,)|url\(|style=", page.text
+    )
+    for path, methods in described["paths"].items():
+        for method in methods:
+            assert f"<b>{method.upper()}</b> <code>{path}</code>" in page.text
+    anchors = re.findall(r' id="([^"]+)"', page.text)
+    assert len(anchors) == len(set(anchors))
+    assert set(described["components"]["schemas"]) <= set(anchors)
+    assert set(re.findall(r'href="#([^"]+)"', page.text)) <= set(anchors)
+    assert "<code>selected_template</code> <i>required</i>" in page.text
+    assert '<a href="/docs">' in landing.text
 
 
 async def test_head_is_answered_as_get_is_without_the_body(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:

@@ -1,14 +1,17 @@
 """Where things are, how the process is, and what the workers could do better."""
 
+from functools import cache
 from typing import Annotated, Any
 
 import msgspec
-from litestar import MediaType, Request, Response, Router, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.params import QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
 from aif_contracts.performance import InsightsQuery, WorkerInsights
 from aif_kam import problems
+from aif_kam.api_page import CONTENT_SECURITY_POLICY as API_POLICY
+from aif_kam.api_page import api_page
 from aif_kam.failures import invalid
 from aif_kam.landing import CONTENT_SECURITY_POLICY, PLACES, landing_page
 from aif_kam.parts import Parts
@@ -20,6 +23,10 @@ from aif_runtime.metrics import METRICS_MEDIA_TYPE, metrics_page
 def open_routes(parts: Parts) -> Router:
     """What needs no key."""
 
+    @cache
+    def page_of(app: Litestar) -> str:
+        return api_page(app.openapi_schema.to_schema())
+
     @get("/", include_in_schema=False)
     async def landing(request: Request[Any, Any, Any]) -> Response[Any]:
         if "text/html" in request.headers.get("accept", ""):
@@ -28,6 +35,11 @@ def open_routes(parts: Parts) -> Router:
             policy = {"content-security-policy": CONTENT_SECURITY_POLICY}
             return Response(page, media_type=MediaType.HTML, headers=policy)
         return Response({"name": "AI Factory", "version": parts.version, "places": PLACES}, media_type=MediaType.JSON)
+
+    @get("/docs", include_in_schema=False)
+    async def docs(request: Request[Any, Any, Any]) -> Response[str]:
+        headers = {"content-security-policy": API_POLICY}
+        return Response(page_of(request.app), media_type=MediaType.HTML, headers=headers)
 
     @get(
         "/health",
@@ -48,7 +60,7 @@ def open_routes(parts: Parts) -> Router:
     async def metrics() -> Response[bytes]:
         return Response(metrics_page(parts.registry), media_type=METRICS_MEDIA_TYPE)
 
-    return Router("/", route_handlers=[landing, health, metrics], tags=["operations"])
+    return Router("/", route_handlers=[landing, docs, health, metrics], tags=["operations"])
 
 
 def insight_routes(parts: Parts) -> Router:
