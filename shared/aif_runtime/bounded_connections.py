@@ -30,6 +30,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     body_bytes_per_second: int = 1024
     stalled_seconds: float = 60.0
     """How long a reader may take nothing of what waits for it, up to twice as long."""
+    requests_ahead: int = 256
+    """How many requests may wait for the answer to the one before them."""
     socket_message_bytes: int = 64 * 1024
     """Of a WebSocket's message."""
     socket_message_frames: int = 64
@@ -90,6 +92,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._body_since: float | None = None
         """While a request's body is due."""
         self._body_bytes = 0
+        self._bytes_without_body = 0
+        """Sizes of chunks, their extensions and trailers: what came in a body's place since the last of it."""
         self._look_again()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -101,7 +105,11 @@ class BoundedHttp(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.get_protocol() is not self or self.transport.is_closing():
             return
-        if self._head_since is not None:
+        if self._body_since is not None:
+            self._bytes_without_body += len(data)
+            if self._bytes_without_body > self._limits.head_bytes + len(data):
+                self._refuse_head()
+        elif self._head_since is not None:
             self._head_bytes += 0 if self._has_begun else len(data)
             if self._head_bytes > self._limits.head_bytes:
                 self._refuse_head()
@@ -117,17 +125,26 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
         self._head_since, self._head_bytes, self._has_begun = self.loop.time(), 0, True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_since is None:
+            # A trailer: nobody here asks for them.
+            return
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= self._limits.requests_ahead:
+            raise ValueError("too many requests wait")
         taken = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if taken > self._limits.head_bytes:
             self._is_head_too_large = True
             raise ValueError(f"a head of {taken} bytes")
         self._head_since = None
-        self._body_since, self._body_bytes = self.loop.time(), 0
+        self._body_since, self._body_bytes, self._bytes_without_body = self.loop.time(), 0, 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
+        self._bytes_without_body = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -137,6 +154,9 @@ class BoundedHttp(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self._stop_looking()
         super().handle_websocket_upgrade()
+
+    def _should_upgrade(self) -> bool:
+        return self.parser.get_method() == b"GET" and super()._should_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         """The server's own answer to what it cannot read."""
@@ -214,6 +234,12 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._stalls.told_of_progress()
         if not self.read_paused and not self.transport.is_closing():
             self.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.handshake_initiated:
+            # The first bytes are a whole head: what is no handshake then never will be one, and there are no words for it.
+            self.transport.abort()
 
     async def receive(self) -> ASGIReceiveEvent:
         message = await super().receive()

@@ -239,9 +239,45 @@ async def test_an_address_that_is_too_large_is_refused(port: int) -> None:
 
 async def test_many_requests_at_once_are_not_taken_for_large_headers(port: int) -> None:
     async with calling(port) as line:
-        await line.send(b"GET / HTTP/1.1\r\nHost: hive\r\n\r\n" * 1000)
+        await line.send(b"GET / HTTP/1.1\r\nHost: hive\r\n\r\n" * 200)
 
-        await eventually(lambda: line.heard.count(b"HTTP/1.1 200 OK") == 1000)
+        await eventually(lambda: line.heard.count(b"HTTP/1.1 200 OK") == 200)
+
+
+async def test_requests_without_end_do_not_pile_up_behind_one_that_waits(port: int, hive: Hive) -> None:
+    hive.may_read.clear()
+    async with calling(port) as line:
+        with suppress(ConnectionError):
+            await line.send(b"GET / HTTP/1.1\r\nHost: hive\r\n\r\n" * 1000)
+
+        await line.all_heard()
+
+
+@pytest.mark.parametrize("piece", [b"2;" + b"e" * 4096, b"0\r\nX-Bees: " + b"z" * 4096, b"0\r\n" + b"X-Bees: z\r\n" * 400])
+async def test_a_body_of_all_but_bytes_is_refused(port: int, piece: bytes) -> None:
+    async with calling(port) as line:
+        await line.send(b"POST / HTTP/1.1\r\nHost: hive\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with suppress(ConnectionError):
+            await line.send(piece)
+            for _ in range(100):
+                await line.send(b"z" * 1000 if piece[-1:] != b"\n" else b"X-Bees: z\r\n" * 100)
+
+        assert (await line.all_heard()).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (UPGRADE.replace(b"GET", b"POST"), b"HTTP/1.1 200 OK\r\n"),
+        (UPGRADE.replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\n\r\n{}"), b""),
+        (UPGRADE.replace(b"13", b"99"), b"HTTP/1.1 400 "),
+    ],
+)
+async def test_a_wrong_upgrade_is_not_held_open(port: int, asked: bytes, answer: bytes) -> None:
+    async with calling(port) as line:
+        await line.send(asked)
+
+        assert (await line.all_heard()).startswith(answer)
 
 
 async def test_what_is_no_http_is_told_so(port: int) -> None:
