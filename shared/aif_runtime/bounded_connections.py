@@ -7,7 +7,9 @@ document (RFC 9457) where no answer has begun, and closed.
 
 import asyncio
 import http
+import sys
 
+import httptools
 import msgspec
 import uvicorn
 from msgspec import Struct
@@ -94,6 +96,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._body_bytes = 0
         self._bytes_without_body = 0
         """Sizes of chunks, their extensions and trailers: what came in a body's place since the last of it."""
+        self._upgrade_at: int | None = None
+        """Where in the bytes that are being read a head ends that asks for a protocol which is not spoken here."""
         self._look_again()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -103,6 +107,9 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._has_begun = False
         super().data_received(data)
+        if self._upgrade_at is not None:
+            self._read_as_it_is(data[self._upgrade_at :])
+            return
         if self.transport.get_protocol() is not self or self.transport.is_closing():
             return
         if self._body_since is not None:
@@ -132,6 +139,8 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._asks_for_another_protocol():
+            return
         if len(self.pipeline) >= self._limits.requests_ahead:
             raise ValueError("too many requests wait")
         taken = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -148,12 +157,30 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._asks_for_another_protocol():
+            return
         self._body_since = None
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
         self._stop_looking()
         super().handle_websocket_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Called while the parser's word of where it stopped is being caught."""
+        stopped = sys.exception()
+        self._upgrade_at = int(stopped.args[0]) if isinstance(stopped, httptools.HttpParserUpgrade) else None
+
+    def _asks_for_another_protocol(self) -> bool:
+        return bool(self.parser.should_upgrade() and not self._should_upgrade() and self._get_upgrade())
+
+    def _read_as_it_is(self, rest: bytes) -> None:
+        """The parser would drop the body of a request that also asks for HTTP/2, as Java's client does: read it without."""
+        self._upgrade_at = None
+        head = [self.parser.get_method() + b" " + self.url + b" HTTP/" + self.parser.get_http_version().encode()]
+        head += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join([*head, b"", rest]))
 
     def _should_upgrade(self) -> bool:
         return self.parser.get_method() == b"GET" and super()._should_upgrade()

@@ -266,6 +266,23 @@ async def test_a_body_of_all_but_bytes_is_refused(port: int, piece: bytes) -> No
 
 
 @pytest.mark.parametrize(
+    "body", [b"Content-Length: 5\r\n\r\nhoney", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhoney\r\n0\r\n\r\n"]
+)
+@pytest.mark.parametrize("size", [1, 5000])
+async def test_a_body_that_comes_with_a_wish_for_another_protocol_is_read(port: int, body: bytes, size: int) -> None:
+    asked = (
+        b"POST / HTTP/1.1\r\nHost: hive\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n" + body
+    )
+    async with calling(port) as line:
+        for start in range(0, len(asked), size):
+            await line.send(asked[start : start + size])
+        await eventually(lambda: line.heard.endswith(b"honey\r\n0\r\n\r\n"))
+
+        await line.send(b"GET / HTTP/1.1\r\nHost: hive\r\n\r\n")
+        await eventually(lambda: line.heard.count(b"HTTP/1.1 200 OK\r\n") == 2)
+
+
+@pytest.mark.parametrize(
     ("asked", "answer"),
     [
         (UPGRADE.replace(b"GET", b"POST"), b"HTTP/1.1 200 OK\r\n"),
