@@ -81,7 +81,7 @@ def test_mistakes_are_told_with_place_and_mend_and_nothing_is_asked(aif: Termina
     said = aif("pipelines", "check", str(document))
 
     assert said.code == 2
-    assert said.out.startswith(f"{document}:10:12\n  stages[0].input: ")
+    assert said.out.startswith(f"{document}:10:20\n  stages[0].input.topic: ")
     assert said.out.endswith("\n  -> Did you mean topic?\n1 mistake\n")
     assert aif.gateway.asked == []
 

@@ -179,7 +179,7 @@ async def test_every_mistake_is_named_with_its_place_and_nothing_is_stored(rig: 
         refusal = await rig.acme.refused_to_save(wrong)
 
         assert refusal.code == "invalid_pipeline"
-        assert [mistake.field for mistake in refusal.mistakes] == ["version", "stages[0].input", "output[0].stage"]
+        assert [mistake.field for mistake in refusal.mistakes] == ["version", "stages[0].input.leaf", "output[0].stage"]
         assert "line 3" in refusal.mistakes[0].message
         assert "leaf" in refusal.mistakes[1].mend
         assert await rig.stored() == 0
