@@ -156,6 +156,10 @@ class Bus(Protocol):
         """Answer questions on `subject` until the bus closes; concurrent questions are answered concurrently."""
         ...
 
+    async def stop_answering(self) -> None:
+        """Leave every question from now on to the others of its group; return when those already taken are answered."""
+        ...
+
     async def open_consumer(self, spec: ConsumerSpec) -> Deliveries: ...
 
     def listen(self, subject: str) -> AbstractAsyncContextManager[Broadcasts]:

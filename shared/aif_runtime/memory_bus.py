@@ -190,6 +190,13 @@ class MemoryBus:
         self._broker.join(member)
         self._members.append(member)
 
+    async def stop_answering(self) -> None:
+        members, self._members = self._members, []
+        for member in members:
+            self._broker.leave(member)
+        while self._answering:
+            await asyncio.wait(self._answering)
+
     async def open_consumer(self, spec: ConsumerSpec) -> MemoryDeliveries:
         self._check_open()
         self._broker.consumer(spec)

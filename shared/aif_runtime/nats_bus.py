@@ -215,6 +215,12 @@ class NatsBus:
         self._answer_subscriptions.append(await self._connection.subscribe(subject, take, queue=group))
         await self._connection.flush()
 
+    async def stop_answering(self) -> None:
+        subscriptions, self._answer_subscriptions = self._answer_subscriptions, []
+        await asyncio.gather(*(self._connection.drain(subscription) for subscription in subscriptions))
+        while self._answering:
+            await asyncio.wait(self._answering)
+
     async def open_consumer(self, spec: ConsumerSpec) -> NatsDeliveries:
         self._check_open()
         ballast = Ballast(self._connection, spec.stream) if spec.stream in self._queues else None

@@ -367,6 +367,35 @@ async def test_concurrent_questions_are_answered_concurrently(rig: BusRig) -> No
     assert replies == [b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9"]
 
 
+async def test_who_stops_answering_answers_what_it_has_taken_and_leaves_the_rest_to_the_others(rig: BusRig) -> None:
+    asking, ending, staying = await rig.connect("asking"), await rig.connect("ending"), await rig.connect("staying")
+    taken, released = asyncio.Event(), asyncio.Event()
+
+    async def answer_late(question: Question) -> bytes:
+        taken.set()
+        await released.wait()
+        return b"ending"
+
+    async def answer(question: Question) -> bytes:
+        return b"staying"
+
+    await ending.answer(subjects.GET, subjects.ORCHESTRATOR_GROUP, answer_late)
+    first = asyncio.create_task(asking.ask(subjects.GET, b"", wait_seconds=10.0))
+    await taken.wait()
+    await staying.answer(subjects.GET, subjects.ORCHESTRATOR_GROUP, answer)
+    stopping = asyncio.create_task(ending.stop_answering())
+
+    # Until the broker knows of it, the one that ends may be chosen, and answers as well.
+    later = asyncio.gather(*(asking.ask(subjects.GET, b"", wait_seconds=10.0) for _ in range(20)))
+    assert not stopping.done()
+    released.set()
+
+    assert await first == b"ending"
+    await later
+    await stopping
+    assert {await asking.ask(subjects.GET, b"", wait_seconds=10.0) for _ in range(20)} == {b"staying"}
+
+
 async def test_a_question_to_nobody_fails_at_once(rig: BusRig) -> None:
     bus = await rig.connect("one")
 

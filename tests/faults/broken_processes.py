@@ -10,7 +10,7 @@ from aif_contracts import subjects
 from aif_runtime.bus import ConsumerSpec, Outgoing
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.nats_bus import NatsBus
-from faults.invariants import CallsLost, count_messages
+from faults.invariants import WORKER_LOST, Books, CallsLost, count_messages
 from faults.paper_factory import NATS, POSTGRES, TEMPLATE
 from faults.trial import Allowed, Outcome, Trial, TrialPlan, trial
 from faults.unsure_orchestrator import ENGINE_COMMIT, PUBLISH, STATEMENTS, doubted
@@ -111,6 +111,9 @@ async def worker_frozen(plan: TrialPlan) -> Outcome:
         await loading
         outcome = await running.verdict(Allowed())
         running.expect(outcome.lost_attempts > 0, "no attempt was lost, so the fault did not bite")
+        late = _told_after_all(await running.books())
+        running.expect(late > 0, "no worker that thawed told of an attempt that was lost, so no report was late")
+        running.remarks.append(f"{late} of {outcome.lost_attempts} lost attempts told what they had done after all")
         return outcome
 
 
@@ -144,7 +147,13 @@ async def everything_drained_in_turn(plan: TrialPlan) -> Outcome:
         await loading
         running.expect_within(DRAINED_WITHIN_SECONDS, slowest, "the end of a service")
         running.remarks.append(f"the slowest took {slowest:.2f} s to end")
-        return await running.verdict(Allowed(calls_may_repeat=False, stall_seconds=15.0))
+        # The other replica is there all the time.
+        for words in running.orders.unanswered:
+            running.expect(False, words)
+        outcome = await running.verdict(Allowed(calls_may_repeat=False, stall_seconds=15.0))
+        not_completed = outcome.executions - outcome.completed
+        running.expect(not_completed == 0, f"{not_completed} executions did not complete")
+        return outcome
 
 
 async def orchestrators_more_and_fewer(plan: TrialPlan) -> Outcome:
@@ -181,6 +190,13 @@ async def deeds_reported_as_failed(plan: TrialPlan) -> Outcome:
             running.expect(struck[deed] > 0, f"no {deed} was in doubt, so the fault did not bite")
         running.remarks.append(", ".join(f"{count} x {deed}" for deed, count in sorted(struck.items())) + " done and denied")
         return outcome
+
+
+def _told_after_all(books: Books) -> int:
+    """Lost attempts whose call has its end in the ledger all the same."""
+    lost = {(each.execution_id, each.stage_id, each.attempt) for each in books.attempts if each.failure_code == WORKER_LOST}
+    answered = (key.split(".") for key, call in books.ledger.items() if call.cost_usd is not None)
+    return len(lost & {(execution_id, stage_id, int(attempt)) for execution_id, stage_id, attempt, _ in answered})
 
 
 async def _drained(running: Trial, name: str) -> float:

@@ -35,6 +35,8 @@ class Orders:
         """Refused, or never answered."""
         self.denied: list[str] = []
         """Refused because the client's budget is spent."""
+        self.unanswered: list[str] = []
+        """Why questions had to be put again: no answer came."""
 
     async def place(self, text: str | None = None) -> str:
         """Order until it is accepted; returns the execution's id. Without a text the id is the text."""
@@ -72,7 +74,8 @@ class Orders:
             while True:
                 try:
                     reply = await self._bus.ask(subject, question, wait_seconds=ANSWER_SECONDS)
-                except (NoAnswer, BusUnavailable):
+                except (NoAnswer, BusUnavailable) as failure:
+                    self.unanswered.append(str(failure))
                     await asyncio.sleep(PAUSE_SECONDS)
                     continue
                 answer: dict[str, Any] = msgspec.json.decode(reply)

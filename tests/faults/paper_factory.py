@@ -30,6 +30,7 @@ from aif_orchestrator.store.pipelines import PipelineStore
 from aif_pipelines.definition import Output, Pipeline, Stage
 from aif_runtime.migrations import load_migrations, migrate
 from aif_runtime.postgres import Database
+from aif_runtime.ready_file import Ready
 from aif_runtime.sql_files import load_queries
 from faults.billed_worker import WORKER, BillLine
 from support.factory import SHORT_TIMES
@@ -192,10 +193,8 @@ class PaperFactory:
                 os.kill(pid, signal.SIGCONT)
 
     async def replaced(self, name: str, old_pid: int | None, within_seconds: float = 60) -> None:
-        """Until another process has taken the place of one that ended, and is up."""
-        await eventually(
-            lambda: self._members[name].pid not in (None, old_pid), within_seconds, what=f"{name} is started again"
-        )
+        """Until another process has taken the place of one that ended, and, of a service, is ready."""
+        await eventually(lambda: self._is_replaced(name, old_pid), within_seconds, what=f"{name} is started again")
 
     async def wipe_nats(self) -> None:
         """Kill the broker, delete all that it stored, start it again."""
@@ -209,8 +208,20 @@ class PaperFactory:
         """Until the process has ended."""
         await eventually(lambda: self._members[name].pid != pid, within_seconds, what=f"{name} ends")
 
+    def _is_replaced(self, name: str, old_pid: int | None) -> bool:
+        pid = self._members[name].pid
+        if pid in (None, old_pid):
+            return False
+        if name in (NATS, POSTGRES):
+            return True
+        ready_path = self._ready_path(name)
+        return ready_path.exists() and msgspec.json.decode(ready_path.read_bytes(), type=Ready).pid == pid
+
+    def _ready_path(self, name: str) -> Path:
+        return self.folder.marks / f"{name}.ready"
+
     async def _add(self, kind: ServiceKind, environment: Mapping[str, str]) -> str:
-        ready = {"AIF_READY_FILE": str(self.folder.marks / f"{kind.name}.ready")}
+        ready = {"AIF_READY_FILE": str(self._ready_path(kind.name))}
         service = ServiceProcess(
             kind, self.folder, {**environment, **ready}, start_limit_seconds=60, stop_limit_seconds=STOP_SECONDS
         )

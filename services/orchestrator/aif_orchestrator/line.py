@@ -19,6 +19,7 @@ from aif_orchestrator.engine.sweeper import Sweeper
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.intake import Intake
 from aif_orchestrator.retention import Retention
+from aif_runtime.bus import Bus
 from aif_runtime.failures import DatabaseUnavailable
 
 WORK_OFF_SECONDS = 10.0
@@ -29,6 +30,7 @@ class Line:
     def __init__(
         self,
         *,
+        bus: Bus,
         intake: Intake,
         dead_letters: DeadLetterIntake,
         audit: AuditIntake,
@@ -44,6 +46,7 @@ class Line:
         retention: Retention,
         blob_collection: BlobCollection,
     ) -> None:
+        self._bus = bus
         self._intake = intake
         self._dead_letters = dead_letters
         self._audit = audit
@@ -86,6 +89,8 @@ class Line:
             await _cancelled(inner)
 
     async def _worked_off(self) -> None:
+        # Before the engine goes: what was asked after that nobody would answer, and another replica can.
+        await self._bus.stop_answering()
         await self._engine.idle()
         await self._relay.idle()
         with contextlib.suppress(DatabaseUnavailable):

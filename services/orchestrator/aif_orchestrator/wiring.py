@@ -197,6 +197,7 @@ async def assemble(
     await AuditAnswers(bus=bus, database=database, store=audit_store, seals=seals).open()
     await CallAnswers(bus=bus, database=database, store=booked_calls, settling=settling).open()
     return Line(
+        bus=bus,
         intake=Intake(
             bus=bus,
             blobs=blobs,
