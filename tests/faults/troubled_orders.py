@@ -2,15 +2,20 @@
 
 import asyncio
 from collections import Counter
+from datetime import datetime
 
 import httpx
+import msgspec
 
+from aif_contracts import subjects
+from aif_contracts.history import AttemptPage, ListAttempts
 from faults.paper_factory import TEMPLATE
 from faults.trial import Allowed, Outcome, Trial, TrialPlan, trial
 
 CANCELLED_WITHIN_SECONDS = 0.2
 AFTER_THE_END_SECONDS = 1.0
 """A call under way is told to stop; one that has been answered by then is on the bill."""
+ANSWER_SECONDS = 5.0
 TIMES_POSTED = 10
 POSTED_AT_ONCE = 100
 POST_LIMIT_SECONDS = 60.0
@@ -33,6 +38,11 @@ async def cancelled_at_random(plan: TrialPlan) -> Outcome:
             execution = books.executions[line.call_key.split(".", 1)[0]]
             late = line.billed_at - execution.ended_at.timestamp() if execution.ended_at is not None else 0.0
             running.expect(late <= AFTER_THE_END_SECONDS, f"{line.call_key} was made {late:.1f} s after the end")
+        keys = [line.call_key for line in running.factory.bill()]
+        for execution_id, execution in books.executions.items():
+            if execution.ended_at is not None:
+                billed = {key for key in keys if key.startswith(f"{execution_id}.")}
+                await _expect_no_claim_after(execution.ended_at, execution_id, billed, running)
         running.remarks.append(", ".join(f"{count} {status}" for status, count in sorted(statuses.items())))
         return await running.verdict(Allowed(meant_to_end_badly=plan.executions, calls_may_repeat=False))
 
@@ -58,6 +68,22 @@ async def posted_many_times(plan: TrialPlan) -> Outcome:
             stored = await connection.fetchval("SELECT count(*) FROM executions")
         running.expect(stored == len(keys), f"{stored} executions of {len(keys)} orders")
         return await running.verdict(Allowed(calls_may_repeat=False))
+
+
+async def _expect_no_claim_after(ended_at: datetime, execution_id: str, billed: set[str], running: Trial) -> None:
+    """Both times are the database's, of the commits that granted the attempt and that ended the execution.
+
+    What was billed belongs to an attempt that is on record.
+    """
+    question = ListAttempts(execution_id=execution_id, client_id=None)
+    answer = await running.bus.ask(subjects.ATTEMPTS, msgspec.json.encode(question), wait_seconds=ANSWER_SECONDS)
+    attempts = msgspec.json.decode(answer, type=AttemptPage).attempts
+    granted = {f"{execution_id}.{attempt.stage_id}.{attempt.attempt}" for attempt in attempts}
+    for key in billed:
+        running.expect(key.rpartition(".")[0] in granted, f"{key} was billed for an attempt that nobody was granted")
+    for attempt in attempts:
+        granted_late = attempt.started_at is not None and datetime.fromisoformat(attempt.started_at) > ended_at
+        running.expect(not granted_late, f"{execution_id}.{attempt.stage_id}.{attempt.attempt} was granted after the end")
 
 
 async def _place_and_cancel(running: Trial) -> None:
