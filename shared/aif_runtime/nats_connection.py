@@ -314,8 +314,9 @@ class NatsConnection:
         try:
             async with asyncio.timeout(CLOSE_LIMIT_SECONDS):
                 await self._client.close()
-        except (TimeoutError, OSError) as failed:
-            # A frozen broker reads nothing, and the socket waits for it to take the rest; a lost one refuses it.
+        except (TimeoutError, OSError, TypeError) as failed:
+            # A frozen broker reads nothing, and the socket waits for it to take the rest; a lost one refuses it. Asyncio of
+            # Python 3.12 and 3.13 answers the rest with a TypeError where the socket was closed before.
             _logger.warning("nats_close_unfinished", extra={"connection": self._name, "error": repr(failed)})
         self._tell_all_lost()
 
