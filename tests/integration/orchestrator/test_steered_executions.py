@@ -159,7 +159,7 @@ async def test_a_paused_execution_waits_and_goes_on(client: Client, worker: Hand
 
 
 async def test_a_delayed_execution_starts_in_its_time(client: Client, worker: HandWorker) -> None:
-    start_at = (datetime.now(UTC) + timedelta(milliseconds=300)).isoformat()
+    start_at = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     order = Execute(execution_id="exec_1", client_id="acme", template_name="plain", start_at=start_at)
 
     accepted = await client.order(order)
