@@ -137,8 +137,6 @@ def _open_attempt(draft: Draft, happening: AttemptClaimed, grant: Grant) -> None
             run,
             attempt=attempt,
             heard_at=None,
-            started_at=None,
-            times_out_at=None,
             claim_id=happening.claim_id,
             is_waiting=_is_suspect(draft, run),
             grant=grant,
