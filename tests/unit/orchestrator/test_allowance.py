@@ -10,8 +10,9 @@ from aif_contracts.metering import Basis, CallOutcome, CostLines, Metrics, Provi
 from aif_contracts.money import usd_text
 from aif_contracts.packets import Granted, Later, Superseded
 from aif_orchestrator.execution.allowance import allowance_of
+from aif_orchestrator.execution.commands import SettleCall
 from aif_orchestrator.execution.happenings import CallBooked, CallSettled, TimePassed
-from aif_pipelines.definition import AddStage, Fail, RetryStage
+from aif_pipelines.definition import AddStage, Compensation, Fail, RetryStage
 from support.execution_story import Story, call, pipeline, stage
 
 
@@ -248,3 +249,80 @@ def settled(stage_id: str, cost: str, basis: Basis, *, number: int = 2) -> CallS
 def announced(stage_id: str, attempt: int, number: int, bound: str) -> ProviderCall:
     told = call(stage_id, attempt, number, "0")
     return replace(told, outcome=CallOutcome.STARTED, cost_usd=None, upper_bound_usd=bound, tokens=Tokens())
+
+
+def test_free_work_of_a_client_whose_budget_is_passed_goes_on() -> None:
+    story = Story(pipeline(stage("one")), free=True)
+    story.wakes()
+    story.circumstances = replace(story.circumstances, is_blocked=True)
+
+    assert isinstance(story.claim("one"), Granted)
+
+
+def test_a_call_that_is_told_of_again_after_its_end_changes_nothing() -> None:
+    story = Story(pipeline(stage("one")))
+    attempt = story.granted("one")
+    ended = call("one", attempt, 1, "0.1")
+    story.happens(CallBooked(call=ended))
+    calls = story.stage("one").unreported_calls
+
+    for again in (ended, announced("one", attempt, 1, "0.3")):
+        story.happens(CallBooked(call=again))
+
+    assert story.stage("one").unreported_calls == calls
+    assert story.event_types().count("AI_GENERATION_COMPLETED") == 1
+
+
+def test_what_is_decided_of_a_call_is_charged_to_that_call_and_noted_with_it() -> None:
+    story = Story(pipeline(stage("one")))
+    attempt = story.granted("one")
+    for number in (1, 2):
+        story.happens(CallBooked(call=announced("one", attempt, number, "0.3")))
+    key = f"exec_1.one.{attempt}.2"
+
+    story.happens(
+        CallSettled(call_key=key, stage_id="one", attempt=attempt, cost_usd="0.2", basis=Basis.STATEMENT, note="nobody knows")
+    )
+
+    assert [each.cost_usd for each in story.stage("one").unreported_calls] == [None, "0.2"]
+    assert SettleCall(call_key=key, cost_usd="0.2", basis=Basis.STATEMENT, note="nobody knows") in story.commands
+
+
+def test_the_undoing_of_a_stage_is_part_of_what_its_execution_may_cost_once() -> None:
+    undo = Compensation(worker="cleaner", action="remove")
+
+    assert Story(pipeline(stage("one", compensate=undo))).execution.max_cost_usd == "4"
+
+
+def test_a_decision_that_is_corrected_is_told_by_the_difference_and_one_that_is_repeated_by_nothing() -> None:
+    story = Story(pipeline(stage("one")))
+    attempt = story.granted("one")
+    story.happens(CallBooked(call=announced("one", attempt, 1, "0.3")))
+
+    for cost in ("0.2", "0.05", "0.05"):
+        story.happens(decided(attempt, cost))
+
+    assert [data.cost_usd for data in story.events() if isinstance(data, CostIncurred)] == ["0.2", "-0.15"]
+
+
+def test_a_call_whose_answer_has_come_costs_what_it_says_whatever_is_decided() -> None:
+    story = Story(pipeline(stage("one")))
+    attempt = story.granted("one")
+    story.happens(CallBooked(call=replace(call("one", attempt, 1, "0.1"), basis=Basis.USAGE)))
+
+    story.happens(decided(attempt, "0.2"))
+
+    assert [each.cost_usd for each in story.stage("one").unreported_calls] == ["0.1"]
+
+
+def test_a_call_that_costs_nothing_is_no_cost() -> None:
+    story = Story(pipeline(stage("one")))
+
+    story.happens(CallBooked(call=call("one", story.granted("one"), 1, "0")))
+
+    assert "COST_INCURRED" not in story.event_types()
+
+
+def decided(attempt: int, cost_usd: str) -> CallSettled:
+    key = f"exec_1.one.{attempt}.1"
+    return CallSettled(call_key=key, stage_id="one", attempt=attempt, cost_usd=cost_usd, basis=Basis.STATEMENT, note="the bill")

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from aif_contracts.packets import Granted, Later
+from aif_contracts.events import StepRetrying
+from aif_contracts.orders import ExecutionStatus, StageStatus
+from aif_contracts.packets import Granted, Later, Superseded
 from aif_orchestrator.execution.commands import AnswerClaim, BuryPacket, RecordAttempt
-from aif_orchestrator.execution.happenings import AttemptClaimed
+from aif_orchestrator.execution.happenings import AttemptClaimed, TimePassed
 from support.execution_story import Story, pipeline, stage
 
 
@@ -169,6 +171,8 @@ def test_a_packet_that_took_five_workers_down_is_buried_with_the_reason() -> Non
     assert [letter.packet.stage_id for letter in buried] == ["one"]
     assert "as 4 others did before" in buried[0].reason
     assert story.execution.failure_code == "worker_lost"
+    retries = [data for data in story.events() if isinstance(data, StepRetrying)]
+    assert [(data.attempt, data.code) for data in retries] == [(number, "worker_lost") for number in (1, 2, 3, 4)]
 
 
 def test_the_account_of_an_attempt_tells_its_packet_holder_grant_and_result() -> None:
@@ -183,3 +187,82 @@ def test_the_account_of_an_attempt_tells_its_packet_holder_grant_and_result() ->
     assert account.grant.max_cost_usd == "1"
     assert account.output is not None
     assert account.output.inline is None
+
+
+def test_a_worker_that_repeats_its_claim_holds_the_attempt_for_a_whole_lease_from_then_on() -> None:
+    story = Story(pipeline(stage("one")))
+    claims(story, "claim_1")
+    story.later(29_000)
+    claims(story, "claim_1")
+
+    story.later(29_000)
+    story.happens(TimePassed())
+
+    assert story.attempts() == []
+    assert story.stage("one").status is StageStatus.RUNNING
+
+
+def test_who_comes_for_a_packet_that_has_just_taken_its_last_worker_is_sent_away() -> None:
+    story = Story(pipeline(stage("one")))
+    killed(story, 4)
+    story.progress("one", story.granted("one"), 0)
+    story.later(30_000)
+
+    answer = story.claim("one", by="worker_b")
+
+    assert answer == Superseded()
+    assert (story.execution.status, story.execution.failure_code) == (ExecutionStatus.FAILED, "worker_lost")
+
+
+def test_an_attempt_that_never_began_gives_back_what_it_reserved_and_nothing_else() -> None:
+    story = Story(pipeline(stage("one", max_cost_usd="9")))
+    for _ in range(2):
+        story.progress("one", story.granted("one"), 0)
+        story.later(30_000)
+    story.progress("one", story.granted("one"), 0, is_waiting=True)
+    assert list(story.stage("one").reserved) == [1, 2, 3]
+    story.later(30_000)
+
+    story.granted("one")
+
+    assert list(story.stage("one").reserved) == [1, 2, 4]
+
+
+def test_who_has_to_wait_is_told_to_come_again_when_the_attempt_may_be_free_and_never_at_once() -> None:
+    story = Story(pipeline(stage("one")))
+    story.progress("one", story.granted("one"), 0)
+    story.later(27_000)
+
+    assert story.claim("one", by="worker_b") == Later(retry_after_ms=3_000, reason="another worker holds this attempt")
+    story.later(2_990)
+    assert story.claim("one", by="worker_b") == Later(retry_after_ms=100, reason="another worker holds this attempt")
+
+
+def test_what_an_attempt_may_spend_is_reserved_until_its_worker_has_surely_had_its_last_word() -> None:
+    story = Story(pipeline(stage("one", timeout_seconds=60.0)))
+
+    story.granted("one")
+
+    assert story.stage("one").reserved[1].until == story.circumstances.at_ms + 60_000 + 5_000 + 5_000
+
+
+def test_a_packet_that_nobody_takes_is_offered_again_ever_later_and_at_least_every_hour() -> None:
+    story = Story(pipeline(stage("one"), timeout_seconds=86_400.0))
+
+    waits = []
+    for _ in range(8):
+        before = story.circumstances.at_ms
+        story.wakes()
+        waits.append(round((story.circumstances.at_ms - before) / 60_000))
+
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_an_attempt_whose_claim_is_repeated_keeps_its_money_for_its_whole_time_from_then_on() -> None:
+    story = Story(pipeline(stage("one", timeout_seconds=20.0)))
+    claims(story, "claim_1")
+    story.later(15_000)
+
+    claims(story, "claim_1")
+
+    assert story.stage("one").reserved[1].until == story.circumstances.at_ms + 20_000 + 5_000 + 5_000

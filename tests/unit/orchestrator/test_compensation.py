@@ -55,6 +55,7 @@ def test_completed_stages_are_undone_one_after_the_other_the_newest_first() -> N
         CompensationStarted(step_name="first", worker_name="cleaner", action="remove"),
         CompensationCompleted(step_name="first", attempt=1),
     ]
+    assert story.event_types().count("STEP_STARTED") == 3
     ending = story.events()[-1]
     assert isinstance(ending, WorkflowFailed)
     assert (ending.code, ending.step_name, ending.not_undone) == ("sold_out", "last", ())
@@ -145,6 +146,18 @@ def test_a_compensation_that_fails_does_not_stop_the_others_and_is_named_at_the_
     assert CompensationFailed(step_name="second", code="refused", message="it did not work") in story.events()
 
 
+def test_what_could_not_be_undone_is_named_when_somebody_has_cancelled() -> None:
+    story = Story(booking())
+    story.made("first")
+    story.happens(CancelAsked(reason="changed my mind"))
+
+    story.fails("compensate_first", story.granted("compensate_first"), "refused", retryable=False)
+
+    ending = story.events()[-1]
+    assert isinstance(ending, WorkflowCancelled)
+    assert ending.not_undone == ("first",)
+
+
 def test_compensations_that_nobody_does_end_after_an_hour() -> None:
     story = broken(Story(booking()))
 
@@ -155,6 +168,30 @@ def test_compensations_that_nobody_does_end_after_an_hour() -> None:
     assert isinstance(ending, WorkflowFailed)
     assert ending.not_undone == ("second", "first")
     assert story.execution.status is ExecutionStatus.FAILED
+
+
+def test_what_is_undone_when_the_time_is_over_stays_undone() -> None:
+    story = broken(Story(booking()))
+    story.made("compensate_second")
+
+    story.later(3_600_000)
+    story.wakes()
+
+    assert [data.step_name for data in story.events() if isinstance(data, CompensationFailed)] == ["first"]
+    assert story.stage("compensate_second").status is StageStatus.COMPLETED
+
+
+def test_a_compensation_under_way_when_the_time_is_over_is_stopped_and_its_money_is_free_after_its_last_word() -> None:
+    story = broken(Story(booking()))
+    story.later(3_590_000)
+    story.progress("compensate_second", story.granted("compensate_second"), 0)
+    story.later(10_000)
+
+    story.happens(TimePassed())
+
+    told = [command.message.stage_id for command in story.commands if isinstance(command, TellWorkers)]
+    assert "compensate_second" in told
+    assert story.wakes_at() == story.circumstances.at_ms + 20_000 + 5_000
 
 
 def test_the_execution_s_own_deadline_does_not_end_its_compensations() -> None:

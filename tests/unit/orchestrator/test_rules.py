@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from aif_contracts.events import ApprovalRequested, StepAdded, StepRetrying, WorkflowCompleted, WorkflowFailed
+from aif_contracts.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    StepAdded,
+    StepFailed,
+    StepRetrying,
+    WorkflowCompleted,
+    WorkflowFailed,
+)
 from aif_contracts.metering import Metrics
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_orchestrator.execution.commands import LoadOutputs
@@ -205,6 +213,8 @@ def test_a_rule_ends_the_execution_with_its_own_words() -> None:
     ending = story.events()[-1]
     assert isinstance(ending, WorkflowFailed)
     assert (ending.code, ending.message, ending.step_name) == ("failed_by_rule", "There is nothing in it.", "draft")
+    assert story.stage("draft").status is StageStatus.FAILED
+    assert StepFailed(step_name="draft", attempt=1, code="failed_by_rule", message="There is nothing in it.") in story.events()
 
 
 def test_rules_are_judged_in_order_and_several_may_act() -> None:
@@ -244,6 +254,16 @@ def test_an_approved_stage_goes_on_with_the_rules_behind() -> None:
     assert story.event_types().count("APPROVAL_REQUESTED") == 1
 
 
+@pytest.mark.parametrize("approved", [True, False])
+def test_it_is_told_who_decided_what_and_why(approved: bool) -> None:
+    story = Story(pipeline(drafting(ASK)))
+    story.made("draft", elements=6)
+
+    story.happens(approval(approved=approved, comment="Well."))
+
+    assert ApprovalDecided(step_name="draft", approved=approved, decided_by="ada", comment="Well.") in story.events()
+
+
 def test_what_a_person_rejects_ends_the_execution_with_the_comment() -> None:
     story = Story(pipeline(drafting(ASK)))
     story.made("draft", elements=6)
@@ -253,6 +273,19 @@ def test_what_a_person_rejects_ends_the_execution_with_the_comment() -> None:
     assert story.execution.status is ExecutionStatus.FAILED
     assert story.execution.failure_code == "rejected"
     assert story.execution.failure_message == "ada did not approve draft: Too long."
+
+
+def test_when_a_person_rejects_an_optional_stage_the_execution_s_time_runs_again() -> None:
+    story = Story(pipeline(drafting(ASK, optional=True), stage("end")))
+    deadline = story.execution.deadline_at
+    story.made("draft", elements=6)
+    story.later(1_000)
+
+    story.happens(approval(approved=False))
+
+    execution = story.execution
+    assert (execution.status, execution.held_since) == (ExecutionStatus.RUNNING, None)
+    assert execution.deadline_at == deadline + 1_000
 
 
 def test_a_wait_for_a_person_ends_after_thirty_days() -> None:
@@ -338,6 +371,15 @@ def test_rules_see_what_the_execution_has_cost() -> None:
     story.made("draft", metrics=Metrics(cost_usd="0.2"))
 
     assert story.execution.failure_message == "Too dear."
+
+
+def test_rules_see_what_the_execution_may_spend() -> None:
+    rule = Fail(condition="budget.limit_usd == 2 and budget.spent_usd == 0.5 and budget.remaining_usd == 1.5", message="Seen.")
+    story = Story(pipeline(drafting(rule)), max_cost_usd="2")
+
+    story.made("draft", metrics=Metrics(cost_usd="0.5"))
+
+    assert story.execution.failure_message == "Seen."
 
 
 def test_a_result_that_breaks_its_validation_is_told_to_the_next_attempt() -> None:

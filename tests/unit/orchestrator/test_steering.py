@@ -222,6 +222,25 @@ def test_a_paused_execution_can_be_cancelled() -> None:
     assert story.execution.status is ExecutionStatus.CANCELLED
 
 
+def test_a_stage_whose_packet_was_dropped_in_a_pause_wakes_nobody_until_the_pause_ends() -> None:
+    story = paused(Story(TWO))
+
+    story.claim("one")
+
+    wakes_at = story.wakes_at()
+    assert wakes_at is not None
+    assert wakes_at > story.circumstances.at_ms + 29 * 86_400_000
+
+
+def test_an_attempt_under_way_is_looked_after_during_a_pause() -> None:
+    story = Story(TWO)
+    story.progress("one", story.granted("one"), 0)
+
+    paused(story)
+
+    assert story.wakes_at() == story.circumstances.at_ms + 30_000
+
+
 def test_a_pause_of_thirty_days_ends_the_execution() -> None:
     story = paused(Story(TWO))
 
@@ -247,6 +266,34 @@ def test_a_failed_execution_goes_on_where_it_failed_and_says_what_it_keeps() -> 
     story.made("two")
     assert story.execution.status is ExecutionStatus.COMPLETED
     assert story.attempts() == [("one", 1, "success"), ("two", 1, "provider_timeout"), ("two", 2, "success")]
+
+
+def test_an_execution_that_goes_on_has_neither_an_end_nor_a_failure() -> None:
+    story = failed(Story(TWO))
+
+    story.happens(ResumeAsked())
+
+    execution = story.execution
+    assert (execution.ended_at, execution.failure_code, execution.failure_message, execution.failed_stage) == (None,) * 4
+
+
+def test_what_a_stopped_attempt_may_still_spend_stays_reserved_when_its_execution_goes_on() -> None:
+    story = Story(TWO)
+    story.granted("one")
+    story.happens(CancelAsked(reason="no"))
+
+    story.happens(ResumeAsked())
+
+    assert list(story.stage("one").reserved) == [1]
+
+
+def test_a_stage_that_is_cancelled_has_ended() -> None:
+    story = Story(TWO)
+    story.later(10)
+
+    story.happens(CancelAsked(reason="no"))
+
+    assert [story.stage(name).finished_at for name in ("one", "two")] == [story.circumstances.at_ms] * 2
 
 
 def test_what_the_failed_leg_has_cost_stays_on_the_bill() -> None:
@@ -382,6 +429,23 @@ def test_what_a_rule_of_a_kept_stage_left_out_stays_out() -> None:
 
     assert story.stage("review").status is StageStatus.SKIPPED
     assert story.packets()[0].stage_id == "two"
+
+
+def test_what_was_made_after_a_stage_that_a_rule_left_out_is_not_made_again() -> None:
+    definition = pipeline(
+        stage("one", rules=(SkipStage(condition="true", stage="review"),)),
+        stage("review", depends_on=("one",)),
+        stage("two", depends_on=("review",)),
+        stage("three", depends_on=("two",)),
+    )
+    story = Story(definition)
+    story.made("one")
+    story.made("two")
+    story.fails("three", story.granted("three"), retryable=False)
+
+    story.happens(ResumeAsked())
+
+    assert [packet.stage_id for packet in story.packets()] == ["three"]
 
 
 @pytest.mark.parametrize("its_turn_came", [True, False])
