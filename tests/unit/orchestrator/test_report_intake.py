@@ -16,7 +16,7 @@ from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.metering import Metrics
 from aif_contracts.reports import Completed, Failed, Report
-from aif_orchestrator.engine.arrivals import Applied, NotApplied
+from aif_orchestrator.engine.arrivals import Applied, NotApplied, NotItsAttempt
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.execution.happenings import AttemptFailed, Happening
@@ -219,6 +219,17 @@ async def test_a_report_that_nobody_can_read_ends_the_attempt_that_it_names(rig:
         )
     ]
     assert len(await rig.letters()) == 1
+
+
+async def test_a_report_on_the_attempt_of_another_worker_is_buried_at_once_and_ends_no_attempt(rig: IntakeRig) -> None:
+    rig.engine.failures["exec_1"] = NotItsAttempt("one is baker's, and maker reports on it")
+    await rig.told(failed(1))
+
+    await rig.nothing_is_left()
+
+    [letter] = await rig.letters()
+    assert (letter.deliveries, letter.reason) == (1, "one is baker's, and maker reports on it")
+    assert rig.engine.taken == ["exec_1"]
 
 
 async def test_a_report_with_an_endless_code_ends_its_attempt_with_the_reason(rig: IntakeRig) -> None:
