@@ -120,9 +120,8 @@ async def test_a_part_is_read_from_any_byte_to_any_other(store: StoreUnderTest, 
         assert b"".join([piece async for piece in store.blobs.read(ref, start, stop)]) == content[start:stop]
 
 
+@pytest.mark.parametrize("store", ["nats", "folder"], indirect=True)
 async def test_no_piece_of_a_large_blob_is_large(store: StoreUnderTest) -> None:
-    if isinstance(store.blobs, MemoryBlobStore):
-        pytest.skip("it holds all blobs whole")
     ref = await store.blobs.put(KEY, _content(10 * 1024 * 1024))
 
     assert max([len(piece) async for piece in store.blobs.read(ref, 0, ref.size_bytes)]) <= 1024 * 1024
