@@ -3,7 +3,6 @@ elsewhere; what is long is folded, and a link into a fold opens it."""
 
 from collections.abc import Iterable, Mapping
 from html import escape
-from itertools import groupby
 from typing import Any
 
 from aif_kam.landing import STYLE, policy_of
@@ -32,9 +31,11 @@ CONTENT_SECURITY_POLICY = policy_of(_STYLE)
 
 
 def api_page(described: Mapping[str, Any]) -> str:
-    """The OpenAPI document as HTML."""
+    """The OpenAPI document as HTML, in its own order: it begins with requests."""
     information, schemas = described["info"], described["components"]["schemas"]
-    tags = {tag: list(group) for tag, group in groupby(sorted(_operations(described), key=_tag), key=_tag)}
+    tags: dict[str, list[tuple[str, str, Mapping[str, Any]]]] = {}
+    for each in _operations(described):
+        tags.setdefault(_tag(each), []).append(each)
     links = " ".join(f'<a href="#{escape(tag)}">{escape(tag)}</a>' for tag in (*tags, "fields"))
     operations = "".join(
         f'<h2 id="{escape(tag)}">{escape(tag)}</h2>' + "".join(_operation(*each) for each in group)
