@@ -15,6 +15,8 @@ from hatchling.metadata.core import ProjectMetadata
 from hatchling.plugin.manager import PluginManager
 
 SERVICE_VARIABLE = "AIF_SERVICE"
+FOR_OTHER_PROGRAMS = "shared/aif_client"
+"""Shared with those who order: no service runs it."""
 
 
 class ServiceWheel(BuildHookInterface[WheelBuilderConfig]):
@@ -39,9 +41,9 @@ class ServiceWheel(BuildHookInterface[WheelBuilderConfig]):
 
 
 def packages_of(service: str, packages: list[str]) -> list[str]:
-    """The shared packages and those of one service, out of paths such as `shared/aif_ai` and `services/kam/aif_kam`."""
-    shared = [package for package in packages if PurePosixPath(package).parts[0] == "shared"]
-    by_service = {PurePosixPath(package).parts[1]: package for package in packages if package not in shared}
+    """The packages that services share and those of one service, out of `shared/aif_ai`, `services/kam/aif_kam` and so on."""
+    shared = [package for package in packages if PurePosixPath(package).parts[0] == "shared" and package != FOR_OTHER_PROGRAMS]
+    by_service = {parts[1]: package for package in packages if (parts := PurePosixPath(package).parts)[0] == "services"}
     if service not in by_service:
         known = ", ".join(sorted(by_service))
         raise ValueError(f"{SERVICE_VARIABLE}={service!r} is no service; leave it empty or choose one of: {known}")

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 SHARED = {"aif_contracts", "aif_prices", "aif_pipelines", "aif_runtime", "aif_ai"}
+FOR_OTHER_PROGRAMS = {"aif_client"}
 SERVICES = ["kam", "orchestrator", "granulator", "researcher", "analyst", "planner", "classifier", "console"]
 
 
@@ -32,7 +33,7 @@ def test_the_wheel_without_a_service_contains_everything(tmp_path: Path) -> None
 
     packages = _packages(wheel)
 
-    assert packages == SHARED | {f"aif_{service}" for service in SERVICES}
+    assert packages == SHARED | FOR_OTHER_PROGRAMS | {f"aif_{service}" for service in SERVICES}
     assert "aif = aif_console.__main__:main" in _metadata_file(wheel, "entry_points.txt")
 
 

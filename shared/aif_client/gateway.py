@@ -1,0 +1,96 @@
+"""Calls to the gateway. Each may be sent again, because it reads, or is harmless twice, or carries an idempotency key."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from aif_client.failures import GatewayUnavailable, Problem, RequestRefused
+from aif_contracts.events import ExecutionEvent
+
+CALL_SECONDS = 30.0
+SILENCE_SECONDS = 45.0
+"""A stream of events sends a sign of life each 15 s; after so much silence the connection is dead."""
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+
+_AWAY = frozenset({502, 503, 504})
+
+T = TypeVar("T")
+
+
+class Gateway:
+    def __init__(self, url: str, api_key: str, *, patience_seconds: float) -> None:
+        self._url = url
+        self._patience_seconds = patience_seconds
+        # Whatever proxies the environment names are for the way out, not for a factory.
+        self._http = httpx.AsyncClient(base_url=url, headers={"X-API-Key": api_key}, timeout=CALL_SECONDS, trust_env=False)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def ask(self, method: str, path: str, answer_type: type[T], **content: Any) -> T:
+        """Raises RequestRefused, GatewayUnavailable."""
+        return self._decoded((await self.call(method, path, **content)).content, answer_type)
+
+    async def call(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """An answer that is a yes. Who is away, or asks to come again, is asked again. Raises as `ask`."""
+        deadline = asyncio.get_running_loop().time() + self._patience_seconds
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            failure: GatewayUnavailable | RequestRefused
+            try:
+                response = await self._http.request(method, path, **content)
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as nonsense:
+                raise self._unavailable(str(nonsense)) from nonsense
+            except httpx.TransportError as broken:
+                failure, wait = self._unavailable(str(broken) or type(broken).__name__), pause
+            else:
+                if response.is_success:
+                    return response
+                failure = self._failure(response)
+                asked_wait = response.headers.get("Retry-After", "")
+                if not asked_wait.isdecimal() and response.status_code not in _AWAY:
+                    raise failure
+                wait = float(asked_wait) if asked_wait.isdecimal() else pause
+            if asyncio.get_running_loop().time() + wait > deadline:
+                raise failure
+            await asyncio.sleep(wait)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def events(self, path: str, after: int) -> AsyncGenerator[ExecutionEvent, None]:
+        """What follows the event with that number, until the connection ends, for whatever reason. Raises RequestRefused."""
+        headers, timeout = {"Last-Event-ID": str(after)}, httpx.Timeout(CALL_SECONDS, read=SILENCE_SECONDS)
+        try:
+            async with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+                if not response.is_success:
+                    await response.aread()
+                    if response.status_code in _AWAY:
+                        return
+                    raise self._failure(response)
+                rest = b""
+                async for chunk in response.aiter_bytes():
+                    # At line feeds only: an event's text may hold other characters that end a line elsewhere.
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        if line.startswith(b"data:"):
+                            yield self._decoded(line.removeprefix(b"data:"), ExecutionEvent)
+        except httpx.TransportError:
+            return
+
+    def _decoded(self, content: bytes, answer_type: type[T]) -> T:
+        try:
+            return msgspec.json.decode(content, type=answer_type)
+        except msgspec.MsgspecError as strange:
+            raise self._unavailable(f"it answers what this client does not understand: {strange}") from strange
+
+    def _failure(self, response: httpx.Response) -> RequestRefused | GatewayUnavailable:
+        try:
+            return RequestRefused(msgspec.json.decode(response.content, type=Problem))
+        except msgspec.MsgspecError:
+            return self._unavailable(f"it answers with status {response.status_code} and without a reason")
+
+    def _unavailable(self, reason: str) -> GatewayUnavailable:
+        return GatewayUnavailable(f"{self._url} does not serve: {reason}")
