@@ -12,7 +12,7 @@ import uuid
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from decimal import Decimal
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self
 from urllib.parse import quote
 
 import msgspec
@@ -31,20 +31,9 @@ from aif_pipelines.loading import dump_pipeline, pipeline_digest
 
 PATIENCE_SECONDS = 30.0
 RECONNECT_SECONDS = 0.5
-SETTLING_SECONDS = 0.1
 
 _EXECUTIONS = "/api/v1/ai/pipelines"
 _AS_JSON = {"Content-Type": "application/json"}
-
-
-class Wishes(TypedDict, total=False):
-    """What an order may say beside its pipeline, its input and its tenant."""
-
-    urgency_level: Priority
-    max_cost_usd: Decimal | None
-    """What the execution may spend at AI providers; None for the operator's limit, which is also the highest."""
-    idempotency_key: str
-    """The same order under the same key is one execution for 24 hours, whoever sends it. Left out, each call is one."""
 
 
 class PipelineExecutor:
@@ -74,35 +63,54 @@ class PipelineExecutor:
         input_data: Mapping[str, Any],
         tenant_id: str | None = None,
         *,
+        urgency_level: Priority = Priority.NORMAL,
+        max_cost_usd: Decimal | None = None,
+        idempotency_key: str | None = None,
         timeout: float | None = None,
-        **wishes: Unpack[Wishes],
     ) -> ExecutionResult:
         """`start`, and the `result`: within `timeout` seconds, or however long it takes."""
-        return await self.result(await self.start(pipeline, input_data, tenant_id, **wishes), timeout=timeout)
+        execution_id = await self.start(
+            pipeline,
+            input_data,
+            tenant_id,
+            urgency_level=urgency_level,
+            max_cost_usd=max_cost_usd,
+            idempotency_key=idempotency_key,
+        )
+        return await self.result(execution_id, timeout=timeout)
 
     async def start(
-        self, pipeline: Pipeline | str, input_data: Mapping[str, Any], tenant_id: str | None = None, **wishes: Unpack[Wishes]
+        self,
+        pipeline: Pipeline | str,
+        input_data: Mapping[str, Any],
+        tenant_id: str | None = None,
+        *,
+        urgency_level: Priority = Priority.NORMAL,
+        max_cost_usd: Decimal | None = None,
+        idempotency_key: str | None = None,
     ) -> str:
         """Order an execution: its id.
 
         A pipeline made here is saved under its name and version, and refused (`pipeline_version_taken`) when other content is
         stored there. A stored one is named: `call_analysis` for its newest version, `call_analysis@1.1.0` for that one. The
         tenant is a client of the factory: left out, the one that the key belongs to; an operator's key has to name one.
+
+        It may spend `max_cost_usd` at AI providers, at most and by default what the operator allows. The same order under
+        the same idempotency key is one execution for 24 hours, whoever sends it; left out, each call is one.
         """
         if isinstance(pipeline, Pipeline):
             await self._save(pipeline, tenant_id)
             pipeline = f"{pipeline.name}@{pipeline.version}"
         name, _, version = pipeline.partition("@")
-        limit = wishes.get("max_cost_usd")
         order = _Order(
             pipeline_name=name,
             pipeline_version=version or None,
             input_data=input_data,
             client_id=tenant_id,
-            urgency_level=wishes.get("urgency_level", Priority.NORMAL),
-            max_cost_usd=None if limit is None else usd_text(limit),
+            urgency_level=urgency_level,
+            max_cost_usd=None if max_cost_usd is None else usd_text(max_cost_usd),
         )
-        headers = {**_AS_JSON, "Idempotency-Key": wishes.get("idempotency_key") or uuid.uuid4().hex}
+        headers = {**_AS_JSON, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         content = msgspec.json.encode(order)
         started = await self._gateway.ask("POST", f"{_EXECUTIONS}/execute", _Started, headers=headers, content=content)
         return started.execution_id
@@ -157,20 +165,13 @@ class PipelineExecutor:
 
     async def _ended(self, execution_id: str) -> ExecutionView:
         while True:
+            async with aclosing(self.events(execution_id)) as events:
+                async for _ in events:
+                    pass
+            # Asked once more behind the end, which the gateway writes down, with what was delivered, when it looks.
             execution = await self._execution(execution_id)
-            if not execution.status.is_final:
-                async with aclosing(self.events(execution_id, after=execution.last_sequence)) as events:
-                    async for _ in events:
-                        pass
-            elif await self._is_written_down(execution):
+            if execution.status.is_final:
                 return execution
-            else:
-                await asyncio.sleep(SETTLING_SECONDS)
-
-    async def _is_written_down(self, execution: ExecutionView) -> bool:
-        """Whether the gateway knows of what was delivered: it hears of an end as everybody else does."""
-        request = await self._gateway.ask("GET", f"/api/kam/requests/{execution.request_id}", _Request)
-        return request.completed_at is not None
 
     async def _execution(self, execution_id: str) -> ExecutionView:
         return await self._gateway.ask("GET", _path(execution_id), ExecutionView)
@@ -195,10 +196,6 @@ class _Started(Struct, frozen=True, kw_only=True):
 
 class _Source(Struct, frozen=True, kw_only=True):
     source_id: str
-
-
-class _Request(Struct, frozen=True, kw_only=True):
-    completed_at: str | None
 
 
 def _path(execution_id: str) -> str:

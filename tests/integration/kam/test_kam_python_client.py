@@ -164,6 +164,28 @@ async def test_an_execution_that_fails_is_a_result(kam: GatewayUnderTest) -> Non
     assert (result.failure_code, result.failure_message) == ("worker_failed", "no bees")
 
 
+async def test_a_result_is_there_although_the_gateway_did_not_hear_of_the_end(kam: GatewayUnderTest) -> None:
+    async with executor_of(kam) as executor:
+        execution_id = await executor.start(COURSE, {})
+        await kam.orchestrator.complete(execution_id, await kam.store_structure(), stored_only=True)
+        result = await executor.result(execution_id)
+
+    assert (result.success, result.output) == (True, {"course": STRUCTURE})
+
+
+async def test_a_resumed_execution_gives_the_result_of_its_last_leg(kam: GatewayUnderTest) -> None:
+    async with executor_of(kam) as executor:
+        execution_id = await executor.start(COURSE, {})
+        await kam.orchestrator.fail(execution_id, "worker_failed", "no bees")
+        await kam.orchestrator.resumed(execution_id)
+        waiting = asyncio.create_task(executor.result(execution_id))
+        result = await ended(kam, waiting)
+        seen = [event.sequence async for event in executor.events(execution_id, after=1)]
+
+    assert (result.success, result.execution.leg) == (True, 2)
+    assert seen == [2, 3, 4]
+
+
 async def test_a_cost_that_is_unknown_is_none(kam: GatewayUnderTest) -> None:
     async with executor_of(kam) as executor:
         execution_id = await executor.start(COURSE, {})
