@@ -26,6 +26,7 @@ _WORKERS: Final = {
     "content-optimizer": "content_optimizer",
     "content classifier": "classifier",
     "content-classifier": "classifier",
+    "bitware-content-classifier": "classifier",
 }
 _ACTIONS: Final = {
     "content_granulator": "structure_course",
@@ -163,7 +164,7 @@ def _rule(conditional: Any, owner: Any, next_id: str, path: str, origin: str, or
         origins.update({f"{path}.{key}": f"{origin}.params.{key}" for key in conditional["params"]})
     if found.get("action") == "add_stage" and isinstance(found.get("stage"), dict):
         added = dict(found["stage"])
-        if "worker_name" in added:
+        if "worker_name" in added and "input_mapping" not in added:
             added.setdefault("input", f"{{{{{owner}}}}}")
         added = _stage(added, f"{path}.stage", f"{origin}.stage", origins)
         added.setdefault("id", next_id)

@@ -111,6 +111,14 @@ def test_an_added_stage_gets_an_index_that_no_other_has() -> None:
     assert [rule.stage.id for rule in pipeline.stages[0].rules if isinstance(rule, AddStage)] == ["stage_4", "stage_5"]
 
 
+def test_an_added_stage_reads_what_it_says_and_else_the_stage_that_adds_it() -> None:
+    mapped = {**CONDITIONALS[1], "stage": {**CONDITIONALS[1]["stage"], "input_mapping": {"title": "{{stage_1.title}}"}}}
+
+    rules = [load_pipeline(written(conditional_stages=[each])).stages[1].rules[0] for each in (CONDITIONALS[1], mapped)]
+
+    assert [rule.stage.input for rule in rules if isinstance(rule, AddStage)] == ["{{stage_2}}", {"title": "{{stage_1.title}}"}]
+
+
 def test_what_nothing_depends_on_and_what_rules_add_is_delivered_and_any_parameter_is_taken() -> None:
     pipeline = load_pipeline(written())
 
@@ -134,6 +142,7 @@ def test_the_documents_conditions_work_as_written() -> None:
     [
         ("bitware-content-granulator", "content_granulator"),
         ("content classifier", "classifier"),
+        ("bitware-content-classifier", "classifier"),
         ("topic_researcher", "topic_researcher"),
     ],
 )
