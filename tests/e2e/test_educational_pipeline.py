@@ -3,15 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 
 from aif_console.factory.factory import Factory
+from aif_contracts.metering import Metrics
+from aif_contracts.performance import WorkerInsights
 from aif_contracts.research import Research
 from aif_contracts.structures import Course, Quiz
+from aif_orchestrator.engine.told_attempts import performance_messages
 from support.factory import running_factory
 from support.factory_settings import model_settings
 from support.http_client import SAMPLES, FactoryClient, client_of, decoded
+from support.performance_samples import record
 from support.provider_double.server import provider_double
+from support.waiting import eventually
 
 PIPELINE = "educational_content_pipeline"
 
@@ -119,6 +125,42 @@ async def test_a_document_of_the_older_style_runs_as_written_without_a_model(fac
     assert all(point.source is not None for point in points)
 
 
+async def test_a_content_classifier_in_a_document_of_the_older_style_tells_of_its_clients_work_alone(factory: Factory) -> None:
+    document = Path(__file__).with_name("pipeline_documents") / "measured_content.json"
+    foreign = [record(number, client_id="globex", metrics=Metrics(model="globex-own")) for number in range(40)]
+    connection = await nats.connect(factory.folder.nats_url.read_text().strip())
+    try:
+        for message in performance_messages(foreign):
+            await connection.jetstream().publish(message.subject, message.payload)
+    finally:
+        await connection.close()
+    async with client_of(factory) as client:
+        source = await client.upload(SAMPLES / "beekeeping.md")
+        accepted = await client.order("content_granulation_course", {"source": source})
+        await client.ended(accepted["request_id"])
+        everybodys = await eventually(lambda: granulator_models(factory, client), 10, what="both clients' attempts are kept")
+        saved = await client.http.post(
+            "/api/kam/pipelines", content=document.read_bytes(), headers={"Content-Type": "application/json"}
+        )
+        assert saved.status_code == 201, saved.text
+        accepted = await client.order(saved.json()["name"], {"source": source})
+        events = await client.events(accepted["request_id"])
+        request = await client.ended(accepted["request_id"])
+        assert request["status"] == "completed", request["problem"]
+        made = await deliverables(client, request)
+
+    assert everybodys is not None
+    assert "globex-own" in everybodys
+    assert [data["step_name"] for data in of_type(events, "STEP_COMPLETED")] == ["stage_1", "stage_2", "stage_3"]
+    of_all, of_granulator = decoded(made["stage_2"], WorkerInsights), decoded(made["stage_3"], WorkerInsights)
+    assert {figure.model for figure in of_all.figures if figure.worker_name == "content_granulator"} == everybodys - {
+        "globex-own"
+    }
+    assert {figure.worker_name for figure in of_granulator.figures} == {"content_granulator"}
+    assert (of_all.analysis_period, of_granulator.analysis_period) == ("7d", "24h")
+    assert request["total_cost_usd"] == "0"
+
+
 async def test_with_a_model_a_topic_alone_goes_all_the_way_and_nothing_is_said_to_be_looked_up(factory_dir: Path) -> None:
     async with (
         provider_double() as provider,
@@ -155,6 +197,14 @@ async def test_a_reader_sees_how_far_a_model_is_at_25_points_and_more(factory_di
     assert points == sorted(points)
     assert len(set(points)) >= 15
     assert points[-1] == 100
+
+
+async def granulator_models(factory: Factory, client: FactoryClient) -> set[str] | None:
+    """Of everybody's attempts, once there are some of two models."""
+    headers = {"X-API-Key": factory.keys.admin_key}
+    found = await client.http.get("/worker-insights", params={"worker_name": "content_granulator"}, headers=headers)
+    models = {figure["model"] for figure in found.json()["figures"]}
+    return models if len(models) >= 2 else None
 
 
 async def deliverables(client: FactoryClient, request: dict[str, Any]) -> dict[str, bytes]:

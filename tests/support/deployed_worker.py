@@ -26,7 +26,7 @@ Output = TypeVar("Output")
 
 
 class DeployedWorker:
-    """Made by `deployed_worker`."""
+    """Made by `deployed_worker`, or around a process that a test has started itself."""
 
     def __init__(self, bus: NatsBus, process: asyncio.subprocess.Process) -> None:
         self.blobs = NatsBlobStore(bus)
@@ -41,6 +41,11 @@ class DeployedWorker:
 
     async def completes(self, worker_name: str, action: str, stage_input: Any, **changes: Any) -> Completed:
         """Its report on one packet; `changes` replace the packet's fields."""
+        await self.is_given(worker_name, action, stage_input, **changes)
+        return await eventually(self._completed, _REPORT_SECONDS, what=f"{worker_name} reports")
+
+    async def is_given(self, worker_name: str, action: str, stage_input: Any, **changes: Any) -> None:
+        """One packet; `changes` replace its fields."""
         fields: dict[str, Any] = {
             "packet_id": "packet_1",
             "execution_id": "exec_1",
@@ -56,7 +61,6 @@ class DeployedWorker:
         packet = WorkPacket(**(fields | changes))
         subject = subjects.work(worker_name, "normal")
         await self._bus.publish([Outgoing(subject=subject, payload=msgspec.json.encode(packet), message_id=packet.packet_id)])
-        return await eventually(self._completed, _REPORT_SECONDS, what=f"{worker_name} reports")
 
     async def output(self, report: Completed, kind: type[Output]) -> Output:
         """What the report refers to."""

@@ -25,11 +25,12 @@ class RecordingAssignment:
         blobs: BlobStore | None = None,
         previous: PreviousAttempt | None = None,
         is_compensation: bool = False,
+        client_id: str = "client_1",
     ) -> None:
         self.action = action
         self.input = input or {}
         self.grant = grant or Grant()
-        self.context = Context(client_id="client_1")
+        self.context = Context(client_id=client_id)
         self.blobs = blobs or MemoryBlobStore()
         self.previous = previous
         self.is_compensation = is_compensation

@@ -1,14 +1,15 @@
 """Answers what the factory knows about its workers."""
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 
 import msgspec
 
-from aif_classifier.figures import performance_score, rolling_figures
+from aif_classifier.figures import FigureRow, performance_score, rolling_figures
 from aif_classifier.store import InsightStore, PerformanceStore
 from aif_contracts.orders import FieldMistake, Refusal
-from aif_contracts.performance import InsightsQuery, WorkerInsights
+from aif_contracts.performance import InsightsQuery, Recommendation, WorkerInsights
 from aif_runtime.bus import Question
 from aif_runtime.clock import Clock, rfc3339
 from aif_runtime.decoding import decode
@@ -65,21 +66,34 @@ class Insights:
 
     async def _insights(self, query: InsightsQuery) -> WorkerInsights:
         async with self._database.transaction() as connection:
-            rows = await self._attempts.list_figures(connection, _period(query.analysis_period), query.worker_name)
+            rows = await self._attempts.list_figures(connection, asked_period(query), query.worker_name)
             pending = await self._recommendations.list_pending(connection, query.worker_name)
-        return WorkerInsights(
-            worker_name=query.worker_name,
-            analysis_period=query.analysis_period,
-            performance_score=performance_score(rows),
-            figures=tuple(rolling_figures(row) for row in rows),
-            ai_recommendations=pending,
-            analysis_timestamp=rfc3339(self._clock.now()),
-        )
+        return worker_insights(query, rows, pending, rfc3339(self._clock.now()))
 
 
-def _period(text: str) -> timedelta:
-    number = int(text[:-1])
-    return timedelta(hours=number) if text.endswith("h") else timedelta(days=number)
+def asked_period(query: InsightsQuery) -> timedelta:
+    number = int(query.analysis_period[:-1])
+    return timedelta(hours=number) if query.analysis_period.endswith("h") else timedelta(days=number)
+
+
+def worker_insights(
+    query: InsightsQuery, rows: Sequence[FigureRow], recommendations: Sequence[Recommendation], now: str
+) -> WorkerInsights:
+    return WorkerInsights(
+        worker_name=query.worker_name,
+        analysis_period=query.analysis_period,
+        performance_score=performance_score(rows),
+        figures=tuple(rolling_figures(row) for row in rows),
+        ai_recommendations=tuple(recommendations),
+        analysis_timestamp=now,
+    )
+
+
+def misread_query(reason: str) -> FieldMistake:
+    """The field, when the decoder's reason names one, and the mend."""
+    found = _FIELD.search(reason)
+    field = found[1] if found else ""
+    return FieldMistake(field=field, message=reason, mend=_MENDS.get(field, _MEND_ANY))
 
 
 def _too_large(size: int) -> Refusal:
@@ -91,7 +105,5 @@ def _too_large(size: int) -> Refusal:
 
 
 def _unreadable(reason: str) -> Refusal:
-    found = _FIELD.search(reason)
-    field = found[1] if found else ""
-    mistake = FieldMistake(field=field, message=reason, mend=_MENDS.get(field, _MEND_ANY))
-    return Refusal(code="invalid_query", message=f"The query cannot be read: {reason}", mistakes=(mistake,))
+    mistakes = (misread_query(reason),)
+    return Refusal(code="invalid_query", message=f"The query cannot be read: {reason}", mistakes=mistakes)

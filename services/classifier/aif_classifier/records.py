@@ -24,7 +24,7 @@ LARGEST_COST_USD = Decimal(1_000_000)
 """A million attempts that cost so much still sum up to what an answer can say."""
 _RFC_3339 = re.compile(r"^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$")
 _IN_32_BITS = frozenset({"attempt", "element_count"})
-_NAMES = frozenset({"execution_id", "stage_id", "worker_name", "action", "template", "model"})
+_NAMES = frozenset({"execution_id", "stage_id", "client_id", "worker_name", "action", "template", "model"})
 
 
 class Poison(Struct, frozen=True, kw_only=True):

@@ -5,13 +5,13 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from aif_runtime.process_settings import CommonSettings
 from aif_runtime.settings import Secret
+from aif_runtime.worker_settings import WorkerSettings
 
 _DURATIONS = ("classifier_retention", "classifier_window", "classifier_analysis_interval")
 
 
-class ClassifierSettings(CommonSettings, frozen=True, kw_only=True):
+class ClassifierSettings(WorkerSettings, frozen=True, kw_only=True):
     classifier_database_url: Annotated[
         Secret,
         Meta(description="Postgres URL of the classifier's own role, whose search path is its own schema"),
@@ -29,8 +29,12 @@ class ClassifierSettings(CommonSettings, frozen=True, kw_only=True):
     classifier_minimum_confidence: Annotated[
         float, Meta(gt=0.5, lt=1, description="Confidence below which nothing is recommended")
     ] = 0.9
+    classifier_slots: Annotated[
+        int, Meta(ge=1, le=16, description="Clients' questions about their attempts that one process answers at once")
+    ] = 2
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for field in _DURATIONS:
             if getattr(self, field) <= timedelta(0):
                 raise ValueError(f"AIF_{field.upper()} is 0: set it to a duration such as 15s or 90d")

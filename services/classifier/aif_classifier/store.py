@@ -71,9 +71,25 @@ class PerformanceStore:
         )
         return tuple(Sample(**row) for row in rows)
 
-    async def list_figures(self, connection: Connection, window: timedelta, worker_name: str | None) -> tuple[FigureRow, ...]:
+    async def list_samples_of_client(
+        self, connection: Connection, client_id: str, worker_name: str | None, window: timedelta, at_most: int
+    ) -> dict[Slice, list[Sample]]:
+        """Newest first, `at_most` of all slices together. `worker_name` None for all workers."""
+        rows = await connection.fetch(self._queries["list_samples_of_client"], client_id, worker_name, window, at_most)
+        samples: dict[Slice, list[Sample]] = {}
+        for row in rows:
+            slice_ = Slice(**{field: row[field] for field in Slice.__struct_fields__})
+            samples.setdefault(slice_, []).append(Sample(**{field: row[field] for field in Sample.__struct_fields__}))
+        return samples
+
+    async def list_figures(
+        self, connection: Connection, window: timedelta, worker_name: str | None, *, client_id: str | None = None
+    ) -> tuple[FigureRow, ...]:
+        """`worker_name` None for all workers, `client_id` None for everybody's attempts."""
         await connection.execute(self._queries["sum_at_length"], str(int(self._within_seconds * 1000)))
-        rows = await connection.fetch(self._queries["list_figures"], window, worker_name, timeout=self._within_seconds)
+        rows = await connection.fetch(
+            self._queries["list_figures"], window, worker_name, client_id, timeout=self._within_seconds
+        )
         return tuple(
             FigureRow(**{**row, "failures_by_code": msgspec.json.decode(row["failures_by_code"], type=dict[str, int])})
             for row in rows

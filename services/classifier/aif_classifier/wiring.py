@@ -8,6 +8,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from aif_classifier.analysis import Analysis
+from aif_classifier.client_insights import ClientInsights
 from aif_classifier.findings import Thresholds
 from aif_classifier.insights import Insights
 from aif_classifier.intake import Intake
@@ -16,7 +17,9 @@ from aif_classifier.rhythm import repeat
 from aif_classifier.samples import Slice
 from aif_classifier.settings import ClassifierSettings
 from aif_classifier.store import InsightStore, PerformanceStore
+from aif_classifier.worker import classifier_spec
 from aif_contracts import subjects
+from aif_runtime.assignment import WorkerSpec
 from aif_runtime.bus import Bus
 from aif_runtime.clock import Clock
 from aif_runtime.connections import open_connections
@@ -27,9 +30,11 @@ from aif_runtime.process import Assembled, Part, Surroundings
 from aif_runtime.redaction import Redactor
 from aif_runtime.sql_files import load_queries
 from aif_runtime.telemetry import Tracing
+from aif_runtime.worker_parts import worker_parts
 
 SCHEMA = "classifier"
 _MOST_CONNECTIONS = 6
+"""Besides one for each slot."""
 
 
 @asynccontextmanager
@@ -50,7 +55,8 @@ async def wire(surroundings: Surroundings[ClassifierSettings]) -> AsyncIterator[
                 registry=surroundings.registry,
                 redactor=surroundings.redactor,
             )
-            yield Assembled(parts=parts)
+            spec = worker_of(settings, database, surroundings.clock)
+            yield Assembled(parts=(*parts, *worker_parts(surroundings, connections, spec)))
         finally:
             await database.close()
 
@@ -77,10 +83,7 @@ async def assemble(
         insights=recommendations,
         touched=touched,
         window=settings.classifier_window,
-        thresholds=Thresholds(
-            minimum_sample=settings.classifier_minimum_sample,
-            minimum_confidence=settings.classifier_minimum_confidence,
-        ),
+        thresholds=_thresholds(settings),
         clock=clock,
     )
     retention = Retention(database=database, attempts=attempts, insights=recommendations, keep=settings.classifier_retention)
@@ -101,12 +104,30 @@ async def assemble(
     )
 
 
+def worker_of(settings: ClassifierSettings, database: Database, clock: Clock) -> WorkerSpec:
+    insights = ClientInsights(
+        database=database,
+        attempts=PerformanceStore(load_queries("aif_classifier")),
+        window=settings.classifier_window,
+        thresholds=_thresholds(settings),
+        clock=clock,
+    )
+    return classifier_spec(insights, slots=settings.classifier_slots)
+
+
+def _thresholds(settings: ClassifierSettings) -> Thresholds:
+    return Thresholds(
+        minimum_sample=settings.classifier_minimum_sample,
+        minimum_confidence=settings.classifier_minimum_confidence,
+    )
+
+
 async def _open_database(settings: ClassifierSettings) -> Database:
     database = await Database.open(
         settings.classifier_database_url.reveal(),
         application_name="aif_classifier",
         schema=SCHEMA,
-        max_size=_MOST_CONNECTIONS,
+        max_size=_MOST_CONNECTIONS + settings.classifier_slots,
     )
     try:
         await migrate(database, schema=SCHEMA, migrations=load_migrations("aif_classifier"))

@@ -149,7 +149,10 @@ async def test_the_longest_names_and_the_largest_costs_are_stored_analysed_and_t
 
     async with _running(database, broker) as (bus, _):
         named = [
-            record(number, worker_name=names[0], action=names[1], template=names[2], metrics=dear if number % 3 else cheap)
+            replace(
+                record(number, worker_name=names[0], action=names[1], template=names[2], metrics=dear if number % 3 else cheap),
+                client_id=names[3],
+            )
             for number in range(200)
         ]
         await bus.publish([Outgoing(subject=subjects.performance(WORKER), payload=msgspec.json.encode(named))])

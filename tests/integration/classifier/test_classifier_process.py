@@ -1,15 +1,9 @@
 """The classifier as its own process, with a real NATS server and a real Postgres."""
 
 import asyncio
-import contextlib
-import os
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import asyncpg
 import msgspec
-import pytest
 from msgspec.structs import replace
 
 from aif_contracts import subjects
@@ -18,47 +12,9 @@ from aif_orchestrator.engine.told_attempts import performance_messages
 from aif_runtime.bus import Outgoing
 from aif_runtime.failures import NoAnswer
 from aif_runtime.nats_bus import NatsBus
+from support.classifier_processes import Start
 from support.performance_samples import record
 from support.waiting import eventually
-
-ROOT = Path(__file__).parents[3]
-READY_SECONDS = 20.0
-
-Start = Callable[[], Awaitable[asyncio.subprocess.Process]]
-
-
-@pytest.fixture
-async def bus(fresh_nats: str) -> AsyncIterator[NatsBus]:
-    async with await NatsBus.connect(fresh_nats, name="test") as bus:
-        await bus.declare_topology()
-        yield bus
-
-
-@pytest.fixture
-async def start(fresh_nats: str, fresh_database: str, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts a classifier and waits until it is ready."""
-    started: list[asyncio.subprocess.Process] = []
-
-    async def start() -> asyncio.subprocess.Process:
-        ready = tmp_path / f"ready-{len(started)}"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AIF_")} | {
-            "AIF_NATS_URL": fresh_nats,
-            "AIF_CLASSIFIER_DATABASE_URL": fresh_database,
-            "AIF_CLASSIFIER_ANALYSIS_INTERVAL": "50ms",
-            "AIF_READY_FILE": str(ready),
-        }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "aif_classifier", cwd=ROOT, env=environment, stderr=asyncio.subprocess.DEVNULL
-        )
-        started.append(process)
-        await eventually(ready.exists, READY_SECONDS, what="the classifier ready")
-        return process
-
-    yield start
-    for process in started:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 async def test_records_on_nats_become_insights_and_poison_a_dead_letter(start: Start, bus: NatsBus) -> None:

@@ -17,7 +17,7 @@ from nats.aio.client import Client
 
 from aif_console.embedded.nats_server import find_nats_server
 from aif_contracts import subjects
-from aif_runtime.bus import Bus, ConsumerSpec, Outgoing, Question, watched_key
+from aif_runtime.bus import Bus, ConsumerSpec, Offer, Outgoing, Question, watched_key
 from aif_runtime.failures import BlobMissing
 from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
@@ -26,13 +26,15 @@ from support.waiting import eventually
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nats.conf"
 USERS = ["kam", "orchestrator", "granulator", "researcher", "analyst", "planner", "classifier", "operator", "client_acme"]
 SERVICES = ["kam", "orchestrator", "granulator", "researcher", "analyst", "planner", "classifier"]
-WORKERS = [
+MODEL_WORKERS = [
     ("granulator", "content_granulator"),
     ("granulator", "content_optimizer"),
     ("researcher", "topic_researcher"),
     ("analyst", "analyst"),
     ("planner", "workflow_generator"),
 ]
+WORKERS = [*MODEL_WORKERS, ("classifier", "classifier")]
+MODEL_USERS = sorted({user for user, _ in MODEL_WORKERS})
 
 STREAM_ABUSES = [
     "$JS.API.STREAM.DELETE.AIF_WORK",
@@ -68,6 +70,10 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     ("researcher", "aif.report.content_granulator"),
     ("analyst", "aif.report.topic_researcher"),
     ("planner", "aif.report.analyst"),
+    ("classifier", "aif.report.analyst"),
+    ("classifier", "aif.usage.exec_1"),
+    ("analyst", "aif.report.classifier"),
+    ("analyst", "$KV.aif_registry.classifier.1"),
     # What others have configured.
     *((user, "$KV.aif_config.system") for user in [*SERVICES, "operator", "client_acme"] if user != "kam"),
     ("client_acme", "$JS.API.DIRECT.GET.KV_aif_config.$KV.aif_config.system"),
@@ -82,16 +88,19 @@ PUBLISHING_ABUSES: list[tuple[str, str]] = [
     ("classifier", "$JS.API.STREAM.UPDATE.AIF_PERFORMANCE"),
     ("classifier", "aif.orchestrator.execute"),
     ("classifier", "aif.work.content_granulator.normal"),
-    ("classifier", "$O.aif_blobs.M.x"),
+    ("classifier", "aif.performance.classifier"),
+    ("classifier", "$KV.aif_responses.acme.digest"),
     # Deleting what others have stored.
     *((user, "$JS.API.STREAM.PURGE.KV_aif_blobs_kv") for user in USERS if user not in ("kam", "orchestrator", "operator")),
     *((user, "$JS.API.STREAM.PURGE.OBJ_aif_blobs") for user in USERS if user not in ("kam", "orchestrator", "operator")),
-    ("classifier", "$JS.API.DIRECT.GET.OBJ_aif_blobs"),
     # Packets, orders and reports of others: fetched or acknowledged.
     ("granulator", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.topic_researcher_normal"),
     ("researcher", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.content_granulator_normal"),
     ("analyst", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.content_granulator_normal"),
     ("planner", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.analyst_normal"),
+    ("classifier", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.analyst_normal"),
+    ("planner", "$JS.API.CONSUMER.MSG.NEXT.AIF_WORK.classifier_normal"),
+    ("planner", "$JS.API.CONSUMER.MSG.NEXT.AIF_PERFORMANCE.classifier_performance"),
     ("planner", "aif.audit.analyst"),
     ("researcher", "$JS.ACK.AIF_WORK.content_optimizer_normal.1.1.1.1.0"),
     ("granulator", "$JS.API.CONSUMER.MSG.NEXT.AIF_REPORTS.orchestrator_reports"),
@@ -151,6 +160,7 @@ HEARING_ABUSES: list[tuple[str, str]] = [
     ("analyst", "aif.event.>"),
     ("planner", "aif.control.analyst"),
     ("planner", "aif.event.>"),
+    ("classifier", "aif.control.analyst"),
     ("classifier", "aif.event.>"),
     ("kam", "aif.report.*"),
     ("client_acme", "aif.event.>"),
@@ -233,7 +243,7 @@ async def test_every_service_may_declare_the_streams_again(broker_url: str, serv
     [
         ("kam", subjects.STREAM_REQUESTS),
         *[("orchestrator", stream) for stream in (subjects.STREAM_REPORTS, subjects.STREAM_USAGE, subjects.STREAM_AUDIT)],
-        *[(worker, subjects.STREAM_WORK) for worker in ("granulator", "researcher", "analyst", "planner")],
+        *[(worker, subjects.STREAM_WORK) for worker in [*MODEL_USERS, "classifier"]],
     ],
 )
 async def test_whoever_reads_a_work_queue_may_keep_its_ballast(broker_url: str, user: str, stream: str) -> None:
@@ -293,17 +303,53 @@ async def test_a_packet_reaches_the_worker_and_its_report_comes_back(
         )
         await process.publish(
             [
-                Outgoing(subject=subjects.usage("exec_1"), payload=b"call"),
                 Outgoing(subject=subjects.report(worker), payload=b"report"),
                 Outgoing(subject=subjects.dead("work"), payload=b"letter"),
             ]
         )
         reports = await _fetch_and_ack(orchestrator, subjects.STREAM_REPORTS, subjects.CONSUMER_REPORTS, subjects.ALL_REPORTS)
-        calls = await _fetch_and_ack(orchestrator, subjects.STREAM_USAGE, subjects.CONSUMER_USAGE, subjects.ALL_USAGE)
 
-        assert (packets, reports, calls) == ([b"packet"], [b"report"], [b"call"])
+        assert (packets, reports) == ([b"packet"], [b"report"])
         assert orchestrator.trouble is None
         assert process.trouble is None
+
+
+@pytest.mark.parametrize("user", MODEL_USERS)
+async def test_a_call_that_is_booked_reaches_the_orchestrator(broker_url: str, user: str) -> None:
+    async with _bus(broker_url, user) as process, _bus(broker_url, "orchestrator") as orchestrator:
+        await process.publish([Outgoing(subject=subjects.usage("exec_1"), payload=b"call")])
+
+        calls = await _fetch_and_ack(orchestrator, subjects.STREAM_USAGE, subjects.CONSUMER_USAGE, subjects.ALL_USAGE)
+
+        assert calls == [b"call"]
+        assert process.trouble is None
+
+
+@pytest.mark.parametrize(("user", "worker"), WORKERS)
+async def test_an_offer_is_taken_or_refused_and_the_direct_report_is_answered(broker_url: str, user: str, worker: str) -> None:
+    taken: list[bytes] = []
+
+    def take_one(offer: Offer) -> bool:
+        taken.append(offer.payload)
+        return offer.payload == b"welcome"
+
+    async def confirm(question: Question) -> bytes:
+        return b"re: " + question.payload
+
+    async with (
+        _bus(broker_url, "orchestrator") as orchestrator,
+        _bus(broker_url, user) as process,
+        orchestrator.listen(subjects.refusals("replica_1")) as refused,
+        process.take_offers(subjects.offers(worker), worker, take_one),
+    ):
+        await orchestrator.answer(subjects.direct_reports("replica_1"), "replica_1", confirm)
+        await orchestrator.offer([_offer(worker, payload) for payload in (b"welcome", b"unwanted")])
+        refusal = await refused.next(2)
+
+        assert taken == [b"welcome", b"unwanted"]
+        assert refusal is not None
+        assert subjects.refused_packet(refusal.subject) == "unwanted"
+        assert await process.ask(subjects.direct_report("replica_1", worker), b"report", wait_seconds=2) == b"re: report"
 
 
 @pytest.mark.parametrize(
@@ -325,6 +371,8 @@ async def test_a_packet_reaches_the_worker_and_its_report_comes_back(
         ("analyst", subjects.PROGRESS, "orchestrator"),
         ("planner", subjects.CLAIM, "orchestrator"),
         ("planner", subjects.PROGRESS, "orchestrator"),
+        ("classifier", subjects.CLAIM, "orchestrator"),
+        ("classifier", subjects.PROGRESS, "orchestrator"),
         ("kam", subjects.INSIGHTS, "classifier"),
         ("operator", subjects.LIST, "orchestrator"),
         ("operator", subjects.INSIGHTS, "classifier"),
@@ -388,7 +436,7 @@ async def test_what_has_to_be_provable_reaches_the_orchestrator(broker_url: str,
         assert orchestrator.trouble is None
 
 
-@pytest.mark.parametrize("user", ["granulator", "researcher", "analyst", "planner"])
+@pytest.mark.parametrize("user", MODEL_USERS)
 async def test_what_is_configured_reaches_the_workers(broker_url: str, user: str) -> None:
     async with (
         _bus(broker_url, "kam") as kam,
@@ -427,7 +475,7 @@ async def test_a_worker_registers_and_the_orchestrator_sees_it(broker_url: str, 
         assert process.trouble is None
 
 
-@pytest.mark.parametrize("user", sorted({user for user, _ in WORKERS}))
+@pytest.mark.parametrize("user", MODEL_USERS)
 async def test_an_answer_that_one_worker_kept_is_found_by_every_replica(broker_url: str, user: str) -> None:
     async with _bus(broker_url, user) as one, _bus(broker_url, user) as other:
         await one.put_entry(subjects.BUCKET_RESPONSES, "acme.digest", b"{}")
@@ -435,14 +483,14 @@ async def test_an_answer_that_one_worker_kept_is_found_by_every_replica(broker_u
         assert await other.entry(subjects.BUCKET_RESPONSES, "acme.digest") == b"{}"
 
 
-@pytest.mark.parametrize("writer", ["kam", "orchestrator", "granulator", "researcher"])
+@pytest.mark.parametrize("writer", ["kam", "orchestrator", "granulator", "researcher", "classifier"])
 @pytest.mark.parametrize("size_bytes", [100_000, 600_000])
 async def test_a_blob_of_one_service_is_read_by_the_others(broker_url: str, writer: str, size_bytes: int) -> None:
     content = writer[:1].encode() * size_bytes
     async with _bus(broker_url, writer) as bus:
         ref = await NatsBlobStore(bus).put(f"data/{writer}/{size_bytes}", content, inline_limit_bytes=0)
 
-    for reader in ("kam", "orchestrator", "granulator", "researcher"):
+    for reader in ("kam", "orchestrator", "granulator", "researcher", "classifier"):
         async with _bus(broker_url, reader) as bus:
             assert await NatsBlobStore(bus).get(ref) == content
             assert bus.trouble is None
@@ -511,6 +559,14 @@ async def test_the_operator_may_list_the_dead_letters_and_repair_a_stream(broker
 
         assert letter.data == b"letter"
         assert violations == []
+
+
+def _offer(worker: str, payload: bytes) -> Offer:
+    return Offer(
+        subject=subjects.offer(subjects.work(worker, "normal")),
+        payload=payload,
+        refused_to=subjects.refusal("replica_1", payload.decode()),
+    )
 
 
 def _password(user: str) -> str:

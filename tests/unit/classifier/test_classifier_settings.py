@@ -24,6 +24,8 @@ def test_the_database_is_all_that_has_to_be_set_and_its_password_is_not_shown() 
         ("AIF_CLASSIFIER_ANALYSIS_INTERVAL", "0s", "AIF_CLASSIFIER_ANALYSIS_INTERVAL is 0"),
         ("AIF_CLASSIFIER_MINIMUM_CONFIDENCE", "1", "AIF_CLASSIFIER_MINIMUM_CONFIDENCE"),
         ("AIF_CLASSIFIER_MINIMUM_SAMPLE", "3", "AIF_CLASSIFIER_MINIMUM_SAMPLE"),
+        ("AIF_CLASSIFIER_SLOTS", "17", "AIF_CLASSIFIER_SLOTS"),
+        ("CPU_COST_PER_MS", "-1", "cpu_cost_per_ms is -1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(variable: str, value: str, told: str) -> None:

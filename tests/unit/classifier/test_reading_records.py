@@ -42,6 +42,7 @@ def test_an_unknown_cost_stays_unknown() -> None:
         ({"quality_score": 1.5}, "quality_score is 1.5"),
         ({"failure_code": "a" * 1001}, "failure_code has 1001 characters"),
         ({"action": "ä" * 201}, "action has 402 bytes: 400 are allowed"),
+        ({"client_id": "c" * 401}, "client_id has 401 bytes"),
         ({"metrics": Metrics(model="m" * 401)}, "model has 401 bytes"),
         ({"metrics": Metrics(cost_usd="1000000.01")}, "cost_usd is 1000000.01: it lies between 0 and 1000000"),
         ({"worker_name": ""}, "must not be empty"),

@@ -50,6 +50,13 @@ def test_only_workers_get_the_keys_of_providers(service: str) -> None:
     assert not settings.keys() & environment(service, settings).keys()
 
 
+def test_every_worker_goes_by_the_same_times_and_prices_and_the_same_bucket() -> None:
+    settings = {"AIF_ACK_WAIT_SECONDS": "6", "CPU_COST_PER_MS": "0.01", "AWS_ACCESS_KEY_ID": "id"}
+
+    for worker in ("granulator", "researcher", "analyst", "planner", "classifier"):
+        assert settings.items() <= environment(worker, settings).items()
+
+
 def test_the_gateways_secrets_go_to_the_gateway_alone() -> None:
     secrets = {"AIF_KEY_PEPPER", "AIF_BOOTSTRAP_CLIENT_KEY", "AIF_BOOTSTRAP_ADMIN_KEY"}
 

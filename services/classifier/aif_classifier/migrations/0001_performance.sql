@@ -33,6 +33,8 @@ CREATE TABLE worker_performance_log (
 
 -- The newest attempts of a slice, for the analysis and for one worker's figures.
 CREATE INDEX worker_performance_log_by_slice ON worker_performance_log (worker_name, action, template, "timestamp" DESC);
+-- One client's attempts, for what that client is told.
+CREATE INDEX worker_performance_log_by_client ON worker_performance_log (client_id, "timestamp" DESC);
 -- Rolling windows over all workers, and the oldest rows for retention.
 CREATE INDEX worker_performance_log_by_time ON worker_performance_log ("timestamp");
 

@@ -35,9 +35,23 @@ WHERE worker_name = $1 AND action = $2 AND template = $3 AND "timestamp" > now()
 ORDER BY "timestamp" DESC, execution_id, stage_id, attempt
 LIMIT $5
 
+-- name: list_samples_of_client
+-- The newest attempts of one client over all its slices, up to a bound that keeps an analysis short.
+SELECT
+    worker_name, action, template, "timestamp", success, execution_time_ms, model, input_complexity, cost_usd, quality_score,
+    timeout_ms, failure_code
+FROM worker_performance_log
+WHERE client_id = $1 AND ($2::text IS NULL OR worker_name = $2) AND "timestamp" > now() - $3::interval
+ORDER BY "timestamp" DESC, execution_id, stage_id, attempt
+LIMIT $4
+
 -- name: sum_at_length
--- The attempts of a busy week take longer to add up than other questions may, and more memory. For one transaction.
-SELECT set_config('statement_timeout', $1, true), set_config('work_mem', '64MB', true)
+-- The attempts of a busy week take longer to add up than other questions may, and more memory. A plan of its own for each
+-- question, because one for all would read everybody's attempts to add up those of one client. For one transaction.
+SELECT
+    set_config('statement_timeout', $1, true),
+    set_config('work_mem', '64MB', true),
+    set_config('plan_cache_mode', 'force_custom_plan', true)
 
 -- name: list_figures
 -- Rolling figures per worker, action and model. Rates come from attempts, never from successes only; a mean cost is over the
@@ -46,7 +60,10 @@ WITH attempts AS (
     SELECT
         worker_name, action, model, success, failure_code, execution_time_ms, queue_time_ms, total_tokens, cost_usd, quality_score
     FROM worker_performance_log
-    WHERE "timestamp" > now() - $1::interval AND ($2::text IS NULL OR worker_name = $2)
+    WHERE
+        "timestamp" > now() - $1::interval
+        AND ($2::text IS NULL OR worker_name = $2)
+        AND ($3::text IS NULL OR client_id = $3)
 ), failures AS (
     SELECT worker_name, action, model, json_object_agg(failure_code, failed) AS by_code
     FROM (

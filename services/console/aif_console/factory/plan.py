@@ -41,6 +41,11 @@ WORKER = (
     "KV_OPERATION_COST*",
     "R2_OPERATION_COST*",
     "CPU_COST_PER_MS*",
+    *BUCKET,
+)
+
+MODEL_WORKER = (
+    *WORKER,
     # Nobody else gets the keys of AI providers.
     "OPENAI_API_KEY*",
     "ANTHROPIC_API_KEY*",
@@ -52,7 +57,6 @@ WORKER = (
     "AIF_RESPONSE_CACHE*",
     "AIF_PROVIDER_*",
     "AIF_SOURCE_BUDGET_*",
-    *BUCKET,
     *WAY_OUT,
 )
 
@@ -63,15 +67,17 @@ SERVICES = (
         has_database=True,
         reads=("AIF_ORCHESTRATOR_*", "AI_DEFAULT_MONTHLY_BUDGET_USD*", "AI_BUDGET_POLICY*", *BUCKET),
     ),
-    ServiceKind(name="granulator", arguments=("-m", "aif_granulator"), reads=("AIF_GRANULATOR_*", "AIF_OPTIMIZER_*", *WORKER)),
-    ServiceKind(name="researcher", arguments=("-m", "aif_researcher"), reads=("AIF_RESEARCHER_*", *WORKER)),
+    ServiceKind(
+        name="granulator", arguments=("-m", "aif_granulator"), reads=("AIF_GRANULATOR_*", "AIF_OPTIMIZER_*", *MODEL_WORKER)
+    ),
+    ServiceKind(name="researcher", arguments=("-m", "aif_researcher"), reads=("AIF_RESEARCHER_*", *MODEL_WORKER)),
     ServiceKind(
         name="analyst",
         arguments=("-m", "aif_analyst"),
-        reads=("AIF_ANALYST_*", "WHISPER_MODEL_DIR*", "DEEPGRAM_API_KEY*", "AIF_DEEPGRAM_*", *WORKER),
+        reads=("AIF_ANALYST_*", "WHISPER_MODEL_DIR*", "DEEPGRAM_API_KEY*", "AIF_DEEPGRAM_*", *MODEL_WORKER),
     ),
-    ServiceKind(name="planner", arguments=("-m", "aif_planner"), reads=("AIF_PLANNER_*", *WORKER)),
-    ServiceKind(name="classifier", arguments=("-m", "aif_classifier"), has_database=True, reads=("AIF_CLASSIFIER_*",)),
+    ServiceKind(name="planner", arguments=("-m", "aif_planner"), reads=("AIF_PLANNER_*", *MODEL_WORKER)),
+    ServiceKind(name="classifier", arguments=("-m", "aif_classifier"), has_database=True, reads=("AIF_CLASSIFIER_*", *WORKER)),
     ServiceKind(name="kam", arguments=("-m", "aif_kam"), has_database=True, reads=("AIF_KAM_*", *BUCKET)),
 )
 
