@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,8 +16,10 @@ Start = Callable[[], Awaitable[asyncio.subprocess.Process]]
 
 
 @asynccontextmanager
-async def classifier_processes(nats_url: str, database_url: str, folder: Path) -> AsyncIterator[Start]:
-    """Each call starts a replica and waits until it is ready. None outlives the block."""
+async def classifier_processes(
+    nats_url: str, database_url: str, folder: Path, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Start]:
+    """Each call starts a replica and waits until it is ready, as `folder/ready-0` and so on tell. None outlives the block."""
     started: list[asyncio.subprocess.Process] = []
 
     async def start() -> asyncio.subprocess.Process:
@@ -28,6 +30,7 @@ async def classifier_processes(nats_url: str, database_url: str, folder: Path) -
             "AIF_CLASSIFIER_ANALYSIS_INTERVAL": "50ms",
             "AIF_ACK_WAIT_SECONDS": "1",
             "AIF_READY_FILE": str(ready),
+            **(settings or {}),
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "aif_classifier", env=environment, stderr=asyncio.subprocess.DEVNULL

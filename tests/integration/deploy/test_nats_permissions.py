@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import msgspec
 import nats
 import pytest
@@ -17,10 +18,15 @@ from nats.aio.client import Client
 
 from aif_console.embedded.nats_server import find_nats_server
 from aif_contracts import subjects
+from aif_contracts.packets import Context, Control, Grant, Granted, WorkPacket
+from aif_contracts.performance import WorkerInsights
+from aif_contracts.reports import Completed, Report
 from aif_runtime.bus import Bus, ConsumerSpec, Offer, Outgoing, Question, watched_key
 from aif_runtime.failures import BlobMissing
 from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
+from aif_runtime.ready_file import Ready
+from support.classifier_processes import classifier_processes
 from support.waiting import eventually
 
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nats.conf"
@@ -352,6 +358,47 @@ async def test_an_offer_is_taken_or_refused_and_the_direct_report_is_answered(br
         assert await process.ask(subjects.direct_report("replica_1", worker), b"report", wait_seconds=2) == b"re: report"
 
 
+async def test_the_process_of_the_classifier_works_as_its_user(broker_url: str, fresh_database: str, tmp_path: Path) -> None:
+    credentials = {"AIF_NATS_USER": "classifier", "AIF_NATS_PASSWORD": _password("classifier")}
+
+    async def grant(_: Question) -> bytes:
+        return msgspec.json.encode(Granted(attempt=1, grant=Grant(), timeout_ms=10_000))
+
+    async with (
+        classifier_processes(broker_url, fresh_database, tmp_path, credentials) as start,
+        _bus(broker_url, "orchestrator") as orchestrator,
+    ):
+        await orchestrator.answer(subjects.CLAIM, subjects.ORCHESTRATOR_GROUP, grant)
+        await start()
+        blobs = NatsBlobStore(orchestrator)
+        packet = WorkPacket(
+            packet_id="packet_1",
+            execution_id="exec_1",
+            stage_id="stage_1",
+            attempt=0,
+            worker_name="classifier",
+            action="analyze_worker_performance",
+            control=Control(),
+            data_ref=await blobs.put("data/exec_1/stage_1/input", b"{}", inline_limit_bytes=0),
+            grant=None,
+            context=Context(client_id="acme"),
+            inline_limit_bytes=0,
+        )
+        await orchestrator.publish(
+            [Outgoing(subject=subjects.work("classifier", "normal"), payload=msgspec.json.encode(packet))]
+        )
+
+        told = await eventually(lambda: _reports(orchestrator), 10, what="it reports")
+        ready = msgspec.json.decode((tmp_path / "ready-0").read_bytes(), type=Ready)
+        async with httpx.AsyncClient() as http:
+            health = await http.get(f"http://127.0.0.1:{ready.port}/health")
+
+        [report] = msgspec.json.decode(told[0], type=list[Report])
+        assert isinstance(report, Completed)
+        assert msgspec.json.decode(await blobs.get(report.output), type=WorkerInsights).figures == ()
+        assert health.status_code == 200, health.text
+
+
 @pytest.mark.parametrize(
     ("asker", "subject", "answerer"),
     [
@@ -559,6 +606,10 @@ async def test_the_operator_may_list_the_dead_letters_and_repair_a_stream(broker
 
         assert letter.data == b"letter"
         assert violations == []
+
+
+async def _reports(orchestrator: Bus) -> list[bytes]:
+    return await _fetch_and_ack(orchestrator, subjects.STREAM_REPORTS, subjects.CONSUMER_REPORTS, subjects.ALL_REPORTS)
 
 
 def _offer(worker: str, payload: bytes) -> Offer:
