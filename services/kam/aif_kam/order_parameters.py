@@ -18,7 +18,6 @@ from aif_contracts.orders import LARGEST_PARAMETERS_BYTES, FieldMistake, Templat
 from aif_kam.failures import InvalidInput
 from aif_kam.source_intake import SourceIntake
 from aif_kam.source_store import NewSource
-from aif_kam.sources.reading import FileToRead
 from aif_kam.sources.recording import OFFERED_RECORDINGS
 from aif_kam.template_catalogue import TemplateCatalogue
 from aif_pipelines.parameters import check_parameters
@@ -105,7 +104,7 @@ class OrderParameters:
         return PreparedOrder(template=template.name, parameters=with_source(wishes.values, blob), new_source=new_source)
 
     async def _read_text(self, client_id: str, text: str, field: str) -> NewSource:
-        return await self._intake.read(client_id, text.encode("utf-8", "replace"), FileToRead(pasted=True), field=field)
+        return (await self._intake.read_texts(client_id, [text], [field], together=field))[0]
 
 
 def check_wishes(template: TemplateView, given: Mapping[str, Any], field: str) -> CheckedWishes:

@@ -17,6 +17,7 @@ from aif_kam.schedules.book import ScheduleBook
 from aif_kam.source_intake import SourceIntake
 from aif_kam.steering import Steering
 from aif_kam.template_catalogue import TemplateCatalogue
+from aif_kam.uploads import Uploads
 from aif_runtime.clock import Clock
 from aif_runtime.health import Health
 from aif_runtime.telemetry import Tracing
@@ -32,6 +33,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     batches: BatchDesk
     system_configuration: SystemDesk
     client_configuration: ClientDesk
+    uploads: Uploads
     intake: SourceIntake
     catalogue: TemplateCatalogue
     orchestrator: OrchestratorClient

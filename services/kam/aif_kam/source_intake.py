@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from aif_contracts.blobs import BlobRef
 from aif_kam import problems
+from aif_kam.document_gate import DocumentGate
 from aif_kam.failures import NotFound, invalid
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use, in_flight
 from aif_kam.payloads import SourceView
@@ -15,6 +16,7 @@ from aif_kam.source_store import NewSource, SourceStore, StoredDeliverable, sour
 from aif_kam.sources.reading import FileToRead
 from aif_kam.sources.recording import recording_type
 from aif_kam.sources.unreadable import Unreadable
+from aif_kam.uploads import HEAD_BYTES, Upload
 from aif_runtime.blobs import BlobStore
 from aif_runtime.postgres import Connection, Database
 
@@ -30,6 +32,8 @@ class SourceIntake:
         database: Database,
         blobs: BlobStore,
         reader: SourceReader,
+        uploads: DocumentGate,
+        texts: DocumentGate,
         sources: SourceStore,
         keys: KeyStore,
         new_id: Callable[[str], str],
@@ -37,15 +41,18 @@ class SourceIntake:
         self._database = database
         self._blobs = blobs
         self._reader = reader
+        self._uploads = uploads
+        self._texts = texts
         self._sources = sources
         self._keys = keys
         self._new_id = new_id
 
-    async def take(self, client_id: str, content: bytes, file: FileToRead, call: KeyedCall | None) -> Answer:
+    async def take(self, client_id: str, upload: Upload, file: FileToRead, call: KeyedCall | None) -> Answer:
         """Store an uploaded file. Raises InvalidInput naming `source`, KeyReused, Unavailable; then nothing is entered."""
         if call is not None and (earlier := await self._earlier(call)):
             return earlier
-        source = await self.read(client_id, content, file, field="source")
+        async with self._uploads.admitted():
+            source = await self._read_upload(client_id, upload, file)
         answer = problems.created(_view(source))
         async with self._database.transaction() as connection:
             if call is not None and (use := await self._keys.claim(connection, call)):
@@ -58,31 +65,25 @@ class SourceIntake:
                 await self._keys.answer(connection, call, answer)
         return answer
 
-    async def read(self, client_id: str, content: bytes, file: FileToRead, *, field: str) -> NewSource:
-        """Read a file and store its document, or the recording that it is, as a blob; the caller enters it. Without an entry
-        nobody finds the blob."""
-        media_type = None if file.pasted else _recording_type(content, file, field)
-        if media_type is not None:
-            (source_id,) = await self._announced(client_id, 1)
-            return await self._stored_recording(source_id, client_id, content, file.file_name, media_type)
-        found = await self._reader.read(content, file, field=field)
-        (source_id,) = await self._announced(client_id, 1)
-        return await self._stored(source_id, client_id, content, file.file_name, found)
-
     async def read_texts(
         self, client_id: str, texts: Sequence[str], fields: Sequence[str], *, together: str
     ) -> list[NewSource]:
-        """The same for texts out of orders, in their order. Raises InvalidInput naming the `fields` that cannot be read, or
-        `together`."""
-        files = await self._reader.read_texts(texts, fields, together=together)
-        source_ids = await self._announced(client_id, len(texts))
-        slots = asyncio.Semaphore(BLOBS_AT_ONCE)
+        """Read texts out of orders and store their documents as blobs, in their order; the caller enters them. Without an entry
+        nobody finds the blob.
 
-        async def stored(source_id: str, text: str, found: ReadFile) -> NewSource:
-            async with slots:
-                return await self._stored(source_id, client_id, text.encode("utf-8", "replace"), None, found)
+        Raises InvalidInput naming the `fields` that cannot be read, or `together`; Unavailable.
+        """
+        async with self._texts.admitted():
+            files = await self._reader.read_texts(texts, fields, together=together)
+            source_ids = await self._announced(client_id, len(texts))
+            slots = asyncio.Semaphore(BLOBS_AT_ONCE)
 
-        return await asyncio.gather(*map(stored, source_ids, texts, files))
+            async def stored(source_id: str, text: str, found: ReadFile) -> NewSource:
+                sha256 = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+                async with slots:
+                    return await self._stored(source_id, client_id, sha256, None, found)
+
+            return await asyncio.gather(*map(stored, source_ids, texts, files))
 
     async def enter(self, connection: Connection, source: NewSource) -> None:
         await self._sources.insert(connection, [source])
@@ -106,6 +107,16 @@ class SourceIntake:
             raise NotFound(f"there is no deliverable {deliverable_id}")
         return found
 
+    async def _read_upload(self, client_id: str, upload: Upload, file: FileToRead) -> NewSource:
+        """Read a file and store its document, or the recording that it is, as a blob."""
+        media_type = _recording_type(await upload.read(HEAD_BYTES), file)
+        if media_type is not None:
+            (source_id,) = await self._announced(client_id, 1)
+            return await self._stored_recording(source_id, client_id, await upload.read(), file.file_name, media_type)
+        found = await self._reader.read(upload.file, upload.size_bytes, file)
+        (source_id,) = await self._announced(client_id, 1)
+        return await self._stored(source_id, client_id, upload.sha256, file.file_name, found)
+
     async def _announced(self, client_id: str, count: int) -> list[str]:
         """Ids under which bytes may be stored: they are deleted when nothing comes of it."""
         source_ids = [self._new_id("src") for _ in range(count)]
@@ -113,9 +124,7 @@ class SourceIntake:
             await self._sources.announce(connection, source_ids, client_id)
         return source_ids
 
-    async def _stored(
-        self, source_id: str, client_id: str, content: bytes, file_name: str | None, found: ReadFile
-    ) -> NewSource:
+    async def _stored(self, source_id: str, client_id: str, sha256: str, file_name: str | None, found: ReadFile) -> NewSource:
         blob = await self._blobs.put(f"{source_folder(client_id, source_id)}/document", found.document, inline_limit_bytes=0)
         return NewSource(
             source_id=source_id,
@@ -126,7 +135,7 @@ class SourceIntake:
             words=found.summary.words,
             headings=found.summary.headings,
             characters=found.summary.characters,
-            sha256=hashlib.sha256(content).hexdigest(),
+            sha256=sha256,
             blob=blob,
         )
 
@@ -154,11 +163,11 @@ class SourceIntake:
         return None if use is None else checked_use(use, call).answer
 
 
-def _recording_type(content: bytes, file: FileToRead, field: str) -> str | None:
+def _recording_type(head: bytes, file: FileToRead) -> str | None:
     try:
-        return recording_type(content, file)
+        return recording_type(head, file)
     except Unreadable as unreadable:
-        raise invalid(field, unreadable.message, unreadable.mend, code=unreadable.code) from unreadable
+        raise invalid("source", unreadable.message, unreadable.mend, code=unreadable.code) from unreadable
 
 
 def _view(source: NewSource) -> SourceView:

@@ -1,24 +1,23 @@
-"""Reads files in child processes with limits, a few at a time."""
+"""Reads files in child processes with limits."""
 
 import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from typing import IO
 
 import msgspec
 from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
-from aif_kam.failures import InvalidInput, Unavailable, invalid
+from aif_kam.failures import InvalidInput, invalid
 from aif_kam.sources.reading import FileToRead
 from aif_kam.sources.reading_process import ReadAnswer, ReadingTask, ReadOk, ReadRefused
 
 WALL_SECONDS = 45.0
 CPU_SECONDS = 30
 MEMORY_BYTES = 1536 * 1024 * 1024
-PROCESSES = 2
-WAITING = 50
-"""Files that may wait for a process; more are turned away."""
+_SOURCE = "source"
 _ANSWER = msgspec.json.Decoder(ReadAnswer)
 
 
@@ -35,44 +34,41 @@ class SourceReader:
         wall_seconds: float = WALL_SECONDS,
         cpu_seconds: int = CPU_SECONDS,
         memory_bytes: int = MEMORY_BYTES,
-        processes: int = PROCESSES,
     ) -> None:
         self._wall_seconds = wall_seconds
         self._cpu_seconds = cpu_seconds
         self._memory_bytes = memory_bytes
-        self._slots = asyncio.Semaphore(processes)
-        self._waiting = 0
 
-    async def read(self, content: bytes, file: FileToRead, *, field: str = "source") -> ReadFile:
-        """The document in a file. Raises InvalidInput naming `field` for a file that cannot be read, Unavailable when too
-        many files wait."""
-        return (await self._read([content], file, [field], field))[0]
+    async def read(self, content: IO[bytes], size_bytes: int, file: FileToRead) -> ReadFile:
+        """The document in an open file, read by the child from where the file stands: its bytes are never in this process.
+
+        Raises InvalidInput naming `source` for a file that cannot be read.
+        """
+        task = self._task(file, (size_bytes,), descriptor=content.fileno())
+        return _read_files(await self._run_child(task, b"", _SOURCE), [_SOURCE])[0]
 
     async def read_texts(self, texts: Sequence[str], fields: Sequence[str], *, together: str) -> list[ReadFile]:
         """The documents in texts out of orders, read by one process under the limits of one file.
 
         Raises InvalidInput naming all of `fields` whose texts cannot be read, or `together` when the limits do not suffice for
-        all of them; Unavailable when too many files wait.
+        all of them.
         """
+        if not texts:
+            return []
         contents = [text.encode("utf-8", "replace") for text in texts]
-        return await self._read(contents, FileToRead(pasted=True), fields, together) if contents else []
+        task = self._task(FileToRead(pasted=True), tuple(len(content) for content in contents))
+        return _read_files(await self._run_child(task, b"".join(contents), together), fields)
 
-    async def _read(self, contents: Sequence[bytes], file: FileToRead, fields: Sequence[str], together: str) -> list[ReadFile]:
-        if self._waiting >= WAITING:
-            raise Unavailable(
-                "too many documents wait to be read; try again", code="too_many_documents", retry_after_seconds=10
-            )
-        self._waiting += 1
-        try:
-            async with self._slots:
-                output = await self._run_child(contents, file, together)
-        finally:
-            self._waiting -= 1
-        return _read_files(output, fields)
+    def _task(self, file: FileToRead, sizes: tuple[int, ...], *, descriptor: int | None = None) -> ReadingTask:
+        return ReadingTask(
+            file=file,
+            sizes=sizes,
+            descriptor=descriptor,
+            cpu_seconds=self._cpu_seconds,
+            memory_bytes=self._memory_bytes,
+        )
 
-    async def _run_child(self, contents: Sequence[bytes], file: FileToRead, field: str) -> bytes:
-        sizes = tuple(len(content) for content in contents)
-        task = ReadingTask(file=file, sizes=sizes, cpu_seconds=self._cpu_seconds, memory_bytes=self._memory_bytes)
+    async def _run_child(self, task: ReadingTask, contents: bytes, field: str) -> bytes:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "aif_kam.sources.reading_process"),
             stdin=asyncio.subprocess.PIPE,
@@ -81,10 +77,11 @@ class SourceReader:
             # No secret of ours is in the reach of a parser.
             env={name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG") if name in os.environ},
             start_new_session=True,
+            pass_fds=() if task.descriptor is None else (task.descriptor,),
         )
         try:
             async with asyncio.timeout(self._wall_seconds):
-                output, _ = await child.communicate(b"".join((msgspec.json.encode(task), b"\n", *contents)))
+                output, _ = await child.communicate(msgspec.json.encode(task) + b"\n" + contents)
         except TimeoutError as error:
             raise _too_costly(field, f"took more than {self._wall_seconds:g} s") from error
         finally:

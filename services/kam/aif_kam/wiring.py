@@ -21,6 +21,7 @@ from aif_kam.configuration.push import ConfigurationPush
 from aif_kam.configuration.store import ConfigurationStore
 from aif_kam.configuration.system_desk import SystemDesk
 from aif_kam.configuration.workspaces import Workspaces
+from aif_kam.document_gate import DocumentGate
 from aif_kam.event_stream import SILENCE_SECONDS, EventStream
 from aif_kam.execution_history import HistoryReader
 from aif_kam.idempotency import KeyStore
@@ -44,6 +45,7 @@ from aif_kam.source_store import SourceStore
 from aif_kam.steering import Steering
 from aif_kam.submissions import Submissions
 from aif_kam.template_catalogue import TemplateCatalogue
+from aif_kam.uploads import Uploads
 from aif_runtime.blobs import WholeBlobStore
 from aif_runtime.bus import Bus
 from aif_runtime.clock import Clock
@@ -81,6 +83,10 @@ class Resources(Struct, frozen=True, kw_only=True):
     answer_seconds: float = ANSWER_SECONDS
     silence_seconds: float = SILENCE_SECONDS
     redactor: Redactor = field(default_factory=Redactor)
+    uploads: Uploads = field(default_factory=Uploads)
+    upload_gate: DocumentGate = field(default_factory=DocumentGate)
+    text_gate: DocumentGate = field(default_factory=DocumentGate)
+    """Texts in orders have a gate of their own: they are small, and do not wait for uploads."""
 
 
 class Gateway(Struct, frozen=True, kw_only=True):
@@ -105,7 +111,14 @@ def assemble(on: Resources) -> Gateway:
     orchestrator = OrchestratorClient(bus=on.bus, tracing=on.tracing, answer_seconds=on.answer_seconds)
     catalogue = TemplateCatalogue(orchestrator=orchestrator, clock=on.clock)
     intake = SourceIntake(
-        database=on.database, blobs=on.blobs, reader=SourceReader(), sources=sources, keys=keys, new_id=on.new_id
+        database=on.database,
+        blobs=on.blobs,
+        reader=SourceReader(),
+        uploads=on.upload_gate,
+        texts=on.text_gate,
+        sources=sources,
+        keys=keys,
+        new_id=on.new_id,
     )
     submissions = Submissions(database=on.database, orchestrator=orchestrator, requests=requests, keys=keys, identity=identity)
     parameters = OrderParameters(catalogue=catalogue, intake=intake)
@@ -166,6 +179,7 @@ def assemble(on: Resources) -> Gateway:
         history=HistoryReader(orchestrator),
         system_configuration=SystemDesk(book),
         client_configuration=ClientDesk(database=on.database, book=book, keys=keys, new_id=on.new_id),
+        uploads=on.uploads,
         intake=intake,
         catalogue=catalogue,
         orchestrator=orchestrator,

@@ -1,22 +1,18 @@
 """Documents in and out: sources, deliverables; and the templates that lead from one to the other."""
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from litestar import Response, Router, get, post
-from litestar.datastructures import UploadFile
-from litestar.exceptions import ClientException
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_206_PARTIAL_CONTENT
 
-from aif_contracts.orders import FieldMistake, TemplateList, TemplateView
+from aif_contracts.orders import TemplateList, TemplateView
 from aif_kam import problems
 from aif_kam.byte_ranges import has_copy, part_of
-from aif_kam.failures import MalformedBody
 from aif_kam.order_parameters import as_offered
 from aif_kam.parts import Parts
 from aif_kam.payloads import SourceView
@@ -29,13 +25,11 @@ from aif_kam.routes.calling import (
     known_id,
     name_cursor,
     named_client,
-    plain_body,
 )
+from aif_kam.routes.uploaded_files import receive_file
 from aif_kam.source_intake import MAX_FILE_BYTES
-from aif_kam.sources.reading import FileToRead
 
 MULTIPART_SLACK_BYTES = 64 * 1024
-MAX_FILE_NAME_CHARACTERS = 200
 
 
 @dataclass
@@ -64,11 +58,12 @@ def document_routes(parts: Parts) -> Router:
         idempotency_key: IdempotencyHeader = None,
     ) -> Response[bytes]:
         owner = await parts.identity.acting_for(request.auth, named_client(client_id))
-        content, file = await _uploaded(request, file_name)
-        if len(content) > MAX_FILE_BYTES:
-            raise problems.body_too_large("50 MiB")
-        call = keyed(request, owner, idempotency_key, (file.file_name or "").encode() + b"\n" + content)
-        return problems.response_of(await parts.intake.take(owner, content, file, call))
+        async with parts.uploads.receive(owner) as received:
+            file = await receive_file(request, file_name, received)
+            if received.size_bytes > MAX_FILE_BYTES:
+                raise problems.body_too_large("50 MiB")
+            call = keyed(request, owner, idempotency_key, f"{file.file_name or ''}\n{received.sha256}".encode())
+            return problems.response_of(await parts.intake.take(owner, received, file, call))
 
     @get(
         "/deliverables/{deliverable_id:str}",
@@ -129,38 +124,6 @@ def document_routes(parts: Parts) -> Router:
         return as_offered(await parts.catalogue.get(name, await parts.identity.owner(request.auth, named_client(client_id))))
 
     return Router("/api/kam", route_handlers=[upload, deliverable, templates, template], tags=["documents"])
-
-
-async def _uploaded(request: CallerRequest, file_name: str | None) -> tuple[bytes, FileToRead]:
-    plain_body(request)
-    media_type = request.headers.get("content-type", "")
-    if not media_type.lower().startswith("multipart/form-data"):
-        return await request.body(), FileToRead(file_name=_plain_name(file_name), media_type=media_type or None)
-    try:
-        form = await request.form()
-    except (ClientException, ValueError) as wrong:
-        if isinstance(wrong, ClientException) and wrong.status_code != problems.MALFORMED:
-            raise
-        reason = wrong.detail if isinstance(wrong, ClientException) else str(wrong)
-        raise _unreadable_form(f"the multipart body cannot be read: {reason[:100]}") from wrong
-    files = [value for value in form.values() if isinstance(value, UploadFile)]
-    if len(files) != 1:
-        raise _unreadable_form(f"the multipart body holds {len(files)} files, but one is due")
-    name = _plain_name(files[0].filename or file_name)
-    return await files[0].read(), FileToRead(file_name=name, media_type=files[0].content_type)
-
-
-def _unreadable_form(message: str) -> MalformedBody:
-    mend = "send one document in the form field `source`, for example curl -F source=@FILE"
-    return MalformedBody(message, mistakes=(FieldMistake(field="source", message=message, mend=mend),))
-
-
-def _plain_name(name: str | None) -> str | None:
-    """The last part of a path, without what a name should not hold."""
-    if not name:
-        return None
-    last = PurePosixPath(name.replace("\\", "/")).name
-    return "".join(character for character in last if character.isprintable())[-MAX_FILE_NAME_CHARACTERS:] or None
 
 
 def _attachment(name: str, media_type: str) -> str:

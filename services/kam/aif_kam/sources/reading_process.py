@@ -1,7 +1,7 @@
 """The child process that reads files: limits on itself first, then bytes from stdin, the answers to stdout.
 
-In: one line of JSON (`ReadingTask`), then the files. Out, for each file: one line of JSON (`ReadAnswer`), then the document as
-JSON, ready to be stored as it is.
+In: one line of JSON (`ReadingTask`), then the files, unless they lie in an open file that is handed over. Out, for each file:
+one line of JSON (`ReadAnswer`), then the document as JSON, ready to be stored as it is.
 
 A document is hostile until read: a few kilobytes can unpack to gigabytes or keep a parser busy for hours. Whatever happens
 in here ends with this process.
@@ -24,6 +24,8 @@ class ReadingTask(Struct, frozen=True, kw_only=True):
     """What all of them are; several are texts out of orders."""
     sizes: tuple[int, ...]
     """In bytes, in their order."""
+    descriptor: int | None = None
+    """Of an open file to read them from; None: they follow on stdin."""
     cpu_seconds: int
     memory_bytes: int
 
@@ -50,8 +52,10 @@ ReadAnswer = ReadOk | ReadRefused
 def main() -> None:
     task = msgspec.json.decode(sys.stdin.buffer.readline(), type=ReadingTask)
     _limit_this_process(task)
+    # The file ends with this process.
+    contents = sys.stdin.buffer if task.descriptor is None else open(task.descriptor, "rb")  # noqa: SIM115
     for size in task.sizes:
-        answer, document = _read(sys.stdin.buffer.read(size), task.file)
+        answer, document = _read(contents.read(size), task.file)
         sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n" + document)
 
 
