@@ -149,6 +149,13 @@ def test_more_than_five_million_characters_are_refused() -> None:
     assert refused.value.code == "source_too_long"
 
 
+def test_a_text_of_twice_as_many_characters_is_refused_whatever_they_are() -> None:
+    with pytest.raises(Unreadable) as refused:
+        read(f"<!-- {'x' * 10_000_001} -->\n\nBees.", "long.md")
+
+    assert refused.value.code == "source_too_long"
+
+
 def test_deeply_nested_html_is_refused_instead_of_breaking_the_reader() -> None:
     with pytest.raises(Unreadable) as refused:
         read("<div>" * 300 + "deep" + "</div>" * 300, "deep.html")

@@ -4,9 +4,8 @@ import re
 import unicodedata
 
 from aif_contracts.documents import Block, BlockKind, SourceDocument
-from aif_kam.sources.unreadable import Unreadable
+from aif_kam.sources.unreadable import MAX_CHARACTERS, Unreadable, too_long
 
-MAX_CHARACTERS = 5_000_000
 MAX_TITLE_CHARACTERS = 300
 _GAP = "\n\n"
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\xad\u2060\ufeff\ud800-\udfff]")
@@ -63,11 +62,7 @@ class DocumentBuilder:
         self._parts.append(text)
         self._length += len(text)
         if self._length > MAX_CHARACTERS:
-            raise Unreadable(
-                "source_too_long",
-                f"the document holds more than {MAX_CHARACTERS:,} characters of text",
-                "split the document and order each part on its own",
-            )
+            raise too_long()
 
 
 def _prose(text: str) -> str:

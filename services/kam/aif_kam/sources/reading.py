@@ -6,7 +6,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from aif_contracts.documents import SourceDocument
-from aif_kam.sources.unreadable import Unreadable
+from aif_kam.sources.unreadable import MAX_CHARACTERS, Unreadable, too_long
 
 
 class FileKind(enum.StrEnum):
@@ -48,6 +48,7 @@ _BY_MEDIA_TYPE = {
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": FileKind.DOCX,
 }
 _BINARY_SAMPLE_BYTES = 8192
+_WITHOUT_SPACE = dict.fromkeys(map(ord, " \t\r\n"))
 
 
 def read_source(content: bytes, file: FileToRead) -> SourceDocument:
@@ -110,12 +111,12 @@ def _reader(kind: FileKind) -> Callable[[bytes, str | None], SourceDocument]:
             from aif_kam.sources.encoded_text import decode_text
             from aif_kam.sources.markdown import read_markdown
 
-            return lambda content, name: read_markdown(decode_text(content), name)
+            return lambda content, name: read_markdown(_bounded(decode_text(content)), name)
         case FileKind.PLAIN:
             from aif_kam.sources.encoded_text import decode_text
             from aif_kam.sources.plain_text import read_plain_text
 
-            return lambda content, name: read_plain_text(decode_text(content), name)
+            return lambda content, name: read_plain_text(_bounded(decode_text(content)), name)
         case FileKind.PASTED:
             from aif_kam.sources.plain_text import read_pasted_text
 
@@ -133,3 +134,11 @@ def _reader(kind: FileKind) -> Callable[[bytes, str | None], SourceDocument]:
             from aif_kam.sources.docx import read_docx
 
             return read_docx
+
+
+def _bounded(text: str) -> str:
+    """Raises Unreadable for what can be no document even if half of it are marks: parsing it would take most of a minute."""
+    characters = len(text.translate(_WITHOUT_SPACE))
+    if characters > 2 * MAX_CHARACTERS:
+        raise too_long()
+    return text

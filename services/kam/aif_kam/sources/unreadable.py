@@ -1,5 +1,8 @@
 """Why a file could not be read as a source document."""
 
+MAX_CHARACTERS = 5_000_000
+"""Of a document's text."""
+
 
 class Unreadable(Exception):
     """A file that gives no source document.
@@ -12,3 +15,11 @@ class Unreadable(Exception):
         self.code = code
         self.message = message
         self.mend = mend
+
+
+def too_long() -> Unreadable:
+    return Unreadable(
+        "source_too_long",
+        f"the document holds more than {MAX_CHARACTERS:,} characters of text",
+        "split the document and order each part on its own",
+    )
