@@ -16,6 +16,7 @@ from aif_runtime.blobs import StreamedBlobStore
 from aif_runtime.failures import BlobCorrupt, BlobMissing
 
 UNKNOWN_EXECUTION = "unknown_execution"
+_PLACE = msgspec.Raw(b'"<structure>"')
 
 
 class _Made(Struct, frozen=True, kw_only=True):
@@ -25,13 +26,23 @@ class _Made(Struct, frozen=True, kw_only=True):
     metrics: Metrics
 
 
+class WrittenResult(Struct, frozen=True, kw_only=True):
+    """A `ResultView` as JSON, piece by piece."""
+
+    size_bytes: int
+    pieces: AsyncGenerator[bytes, None]
+
+
 class Results:
     def __init__(self, *, blobs: StreamedBlobStore, orchestrator: OrchestratorClient) -> None:
         self._blobs = blobs
         self._orchestrator = orchestrator
 
-    async def of(self, request: ClientRequest) -> ResultView:
-        """Raises Conflict while there is none, or when there will be none; Gone when it was deleted."""
+    async def of(self, request: ClientRequest) -> WrittenResult:
+        """The structure is read while it is sent: it may be large, and there may be many readers.
+
+        Raises Conflict while there is none, or when there will be none; Gone when it was deleted.
+        """
         if not request.status.is_final:
             raise Conflict(
                 f"the request is {request.status}; its result comes when it has ended", code="not_ended", retry_after_seconds=2
@@ -40,17 +51,20 @@ class Results:
         if structure is None or request.execution_id is None:
             reason = f": {request.problem.message}" if request.problem is not None else ""
             raise Conflict(f"the request has ended as {request.status} and has no result{reason}", code="no_result")
-        async with self._gone_with(request.execution_id):
-            content = await self._blobs.get(structure.blob)
-        return ResultView(
+        size = structure.blob.size_bytes
+        pieces = await self.pieces_of(structure.blob, request.execution_id, 0, size)
+        view = ResultView(
             request_id=request.request_id,
             execution_id=request.execution_id,
             status=request.status,
-            structure=msgspec.Raw(content),
+            structure=_PLACE,
             metrics=request.totals,
             generators=_generators(request),
             deliverables=deliverable_views(request),
         )
+        # What stands before the place are ids and a status, so the first one is it.
+        before, after = msgspec.json.encode(view).split(bytes(_PLACE), 1)
+        return WrittenResult(size_bytes=len(before) + size + len(after), pieces=_between(before, pieces, after))
 
     async def pieces_of(self, deliverable: BlobRef, execution_id: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """The bytes from `start` up to `stop`, the first of which have been read: what is wrong with them is said at once.
@@ -80,6 +94,14 @@ class Results:
         except Refused as refused:
             return refused.code == UNKNOWN_EXECUTION
         return False
+
+
+async def _between(before: bytes, pieces: AsyncGenerator[bytes, None], after: bytes) -> AsyncGenerator[bytes, None]:
+    async with aclosing(pieces):
+        yield before
+        async for piece in pieces:
+            yield piece
+        yield after
 
 
 async def _with_first(first: bytes, others: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

@@ -3,13 +3,14 @@
 import re
 from typing import Annotated, Any, Generic, TypeVar
 
-from litestar import Request
+from litestar import MediaType, Request, Response
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.dto import AbstractDTO, DTOConfig
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import Reference, Schema
 from litestar.params import HeaderParameter, QueryParameter
+from litestar.response import Stream
 from litestar.types import Guard
 from litestar.typing import FieldDefinition
 from msgspec import Struct
@@ -19,6 +20,7 @@ from aif_kam.body_fields import read_body
 from aif_kam.failures import NotAllowed, NotFound, UnsupportedBody, invalid
 from aif_kam.idempotency import HEADER, KeyedCall, keyed_call
 from aif_kam.identity import Caller, Identity, Scope
+from aif_kam.results import WrittenResult
 from aif_kam.start_times import moment_of
 from aif_runtime.clock import rfc3339
 
@@ -167,3 +169,8 @@ def page_cursor(text: str | None) -> str | None:
 
 def keyed(request: CallerRequest, client_id: str, key: str | None, body: bytes) -> KeyedCall | None:
     return keyed_call(client_id=client_id, key=key, target=f"{request.method} {request.scope['path']}", body=body)
+
+
+def sent_result(result: WrittenResult) -> Response[Any]:
+    headers = {"Content-Length": str(result.size_bytes)}
+    return Stream(result.pieces, media_type=MediaType.JSON, headers=headers)

@@ -1,6 +1,6 @@
 """`/api/v1/ai/pipelines`: the same orders, seen as executions."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Response, Router, delete, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
@@ -25,6 +25,7 @@ from aif_kam.routes.calling import (
     known_id,
     named_client,
     query_moment,
+    sent_result,
     without_nul,
 )
 
@@ -109,11 +110,12 @@ def pipeline_routes(parts: Parts) -> Router:
 
     @get(
         "/{execution_id:str}/result",
-        responses=problems.documented(*problems.DELETED, *problems.NOT_NOW),
+        responses=problems.documented(*problems.DELETED, *problems.NOT_NOW) | problems.described_as(ResultView, HTTP_200_OK),
         summary="What the execution made",
     )
-    async def result(request: CallerRequest, execution_id: FromPath[str]) -> ResultView:
-        return await parts.results.of(await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees))
+    async def result(request: CallerRequest, execution_id: FromPath[str]) -> Response[Any]:
+        found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
+        return sent_result(await parts.results.of(found))
 
     @delete(
         "/{execution_id:str}",

@@ -1,6 +1,6 @@
 """`/api/kam/requests` and `/api/kam/orders`: create, choose, execute, watch, fetch, cancel."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Response, Router, delete, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
@@ -31,6 +31,7 @@ from aif_kam.routes.calling import (
     keyed,
     known_id,
     named_client,
+    sent_result,
 )
 
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Requests on a page")]
@@ -136,11 +137,12 @@ def request_routes(parts: Parts) -> Router:
 
     @get(
         "/requests/{request_id:str}/result",
-        responses=problems.documented(*problems.DELETED, *problems.NOT_NOW),
+        responses=problems.documented(*problems.DELETED, *problems.NOT_NOW) | problems.described_as(ResultView, HTTP_200_OK),
         summary="What the execution made",
     )
-    async def result(request: CallerRequest, request_id: FromPath[str]) -> ResultView:
-        return await parts.results.of(await parts.tracker.find(known_id(request_id), request.auth.sees))
+    async def result(request: CallerRequest, request_id: FromPath[str]) -> Response[Any]:
+        found = await parts.tracker.find(known_id(request_id), request.auth.sees)
+        return sent_result(await parts.results.of(found))
 
     @delete(
         "/requests/{request_id:str}",
