@@ -1,6 +1,7 @@
 """Uploads in their files: what is written is there, and together they leave room on the disk."""
 
 import hashlib
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -44,10 +45,11 @@ async def test_a_client_who_fills_the_room_is_turned_away_and_another_one_is_not
 
 
 async def test_uploads_leave_as_much_room_on_the_disk_as_they_take() -> None:
-    uploads = Uploads(free_bytes=lambda _file: 5 * PIECE_BYTES)
+    uploads = Uploads(free_bytes=lambda _file: 4 * PIECE_BYTES)
 
-    async with uploads.receive("a") as a, uploads.receive("b") as b, uploads.receive("c") as c:
-        await a.write(bytes(PIECE_BYTES))
-        await b.write(bytes(2 * PIECE_BYTES - KIB))
+    async with AsyncExitStack() as under_way:
+        for client_id in ("a", "b", "c", "d"):
+            await (await under_way.enter_async_context(uploads.receive(client_id))).write(bytes(PIECE_BYTES))
+        one_more = await under_way.enter_async_context(uploads.receive("e"))
         with pytest.raises(Unavailable):
-            await c.write(bytes(3 * PIECE_BYTES))
+            await one_more.write(bytes(PIECE_BYTES))
