@@ -351,6 +351,17 @@ async def test_insights_templates_health_metrics_and_the_landing_page_answer(
     assert 'aif_http_requests_total{method="GET",route="/api/kam/templates/{name}",status="200"} 1.0' in metrics
 
 
+async def test_health_is_also_told_where_executions_are(kam: GatewayUnderTest) -> None:
+    path = "/api/v1/ai/pipelines/health"
+    async with httpx.AsyncClient(base_url=kam.url) as stranger:
+        told, same = await stranger.get(path), await stranger.get("/health")
+        described = (await stranger.get("/schema")).json()["paths"]
+
+    assert (told.status_code, told.json()) == (200, same.json())
+    assert described[path]["get"]["security"] == [{}]
+    assert described[path]["get"]["responses"] == described["/health"]["get"]["responses"]
+
+
 async def test_the_api_describes_itself_with_its_errors(kam: GatewayUnderTest) -> None:
     async with httpx.AsyncClient(base_url=kam.url) as stranger:
         described = (await stranger.get("/schema")).json()

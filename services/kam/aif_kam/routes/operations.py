@@ -42,7 +42,7 @@ def open_routes(parts: Parts) -> Router:
         return Response(page_of(request.app), media_type=MediaType.HTML, headers=headers)
 
     @get(
-        "/health",
+        ["/health", "/api/v1/ai/pipelines/health"],
         security=[{}],
         responses=problems.described_as(HealthReport, HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE),
         summary="Whether this process is well",
