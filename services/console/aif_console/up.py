@@ -132,7 +132,7 @@ def greeting(factory: Factory, wishes: UpWishes, environ: Mapping[str, str], sec
         rows.append(("Port", f"{wishes.port} is taken, so it is {factory.kam_port} this time"))
     rows += [
         ("Factory", url),
-        ("API", f"{url}/schema"),
+        ("API", f"{url}/docs"),
         ("Health", f"{url}/health"),
         ("NATS", f"{factory.nats_url}   orders: {subjects.submit(factory.keys.client_id)}"),
         *([("", f"user and password: {short_path(folder.nats_url)}")] if wishes.nats_url is None else []),

@@ -113,7 +113,9 @@ def up(tmp_path_factory: pytest.TempPathFactory, servers_dir: Path) -> Iterator[
 
 def test_it_says_where_things_are(up: Running) -> None:
     health = httpx.get(f"{up.url}/health", trust_env=False)
+    api = next(line.split()[1] for line in up.said.splitlines() if line.split()[:1] == ["API"])
 
+    assert "<h1>" in httpx.get(api, trust_env=False).text
     assert health.json()["status"] == "ok"
     assert "local extractive provider, no key needed" in up.said
     assert f"aif order course --source samples/beekeeping.md --watch --data {up.data_dir}" in up.said
