@@ -75,10 +75,9 @@ def test_a_late_report_that_hides_what_its_booked_calls_cost_is_charged_with_the
     [
         ("0.1", CostLines(ai_generation_usd="0.25", compute_usd="0.5"), "0.75"),
         ("2", CostLines(ai_generation_usd="0.25", compute_usd="0.5"), "2"),
-        ("2", CostLines(), "2"),
         (None, CostLines(compute_usd="0.5"), "0.75"),
     ],
-    ids=["less than its lines", "more than its lines", "no lines", "unknown, and lines without the call"],
+    ids=["less than its lines", "more than its lines", "unknown, and lines without the call"],
 )
 def test_of_a_report_and_its_lines_the_most_is_charged_and_it_is_told(said: str | None, lines: CostLines, charged: str) -> None:
     story = with_a_call("0.25")
@@ -86,6 +85,31 @@ def test_of_a_report_and_its_lines_the_most_is_charged_and_it_is_told(said: str 
     story.completes("one", 1, metrics=Metrics(cost_usd=said, cost_lines=lines))
 
     assert cost(story) == charged
+    assert len(contradictions(story)) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "charged"),
+    [("2", "2"), ("0.25", "0.25"), (None, "0.25")],
+    ids=["more than its calls", "as much as its calls", "unknown"],
+)
+def test_a_report_without_lines_is_no_contradiction_and_its_cost_is_that_of_calls(said: str | None, charged: str) -> None:
+    story = with_a_call("0.25")
+
+    story.completes("one", 1, metrics=Metrics(cost_usd=said))
+
+    [recorded] = [command.record.metrics for command in story.history if isinstance(command, RecordAttempt)]
+    assert cost(story) == charged
+    assert (recorded.cost_usd, recorded.cost_lines) == (said, CostLines(ai_generation_usd=charged))
+    assert contradictions(story) == []
+
+
+def test_a_report_without_lines_that_says_less_than_its_booked_calls_is_charged_with_them_and_told() -> None:
+    story = with_a_call("0.75")
+
+    story.completes("one", 1, metrics=Metrics(cost_usd="0.5"))
+
+    assert cost(story) == "0.75"
     assert len(contradictions(story)) == 1
 
 
