@@ -68,6 +68,22 @@ class GatewayStandIn(Struct, kw_only=True):
         return found if isinstance(found, Answer) else found(asked)
 
 
+def stored_pipeline(name: str, version: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """One version of a pipeline, as `GET /api/kam/pipelines/{name}` answers."""
+    view = {
+        "name": name,
+        "version": version,
+        "owner": None,
+        "title": name,
+        "description": "",
+        "digest": "d",
+        "created_at": "2026-05-01T09:00:00.000Z",
+        "offered": True,
+        "stages": ["course"],
+    }
+    return {"pipeline": view, "document": {"parameters": parameters}}
+
+
 class Said(Struct, frozen=True, kw_only=True):
     code: int
     out: str

@@ -61,7 +61,7 @@ async def run_batch(wish: BatchWish, reach: Reach, output: Output, *, wait: bool
     """Place all orders or none, and follow them until all have ended."""
     async with Gateway(reach.url, reach.key) as gateway:
         properties = await schema_of(gateway, checked_name(wish.template, "TEMPLATE"), wish.version)
-        uploads = SourceUploads(gateway)
+        uploads = SourceUploads(gateway, wish.template, wish.version)
         inputs = await with_sources(read_inputs(wish.file, properties), wish.file.parent, uploads)
         shared = await with_sources([typed(wish.texts, properties)], Path(), uploads)
         batch = await place_batch(

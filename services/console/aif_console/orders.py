@@ -20,7 +20,7 @@ from aif_console.gateway.gateway import Gateway
 from aif_console.gateway.ids import checked_name
 from aif_console.gateway.reach import Reach
 from aif_console.moments import local_time
-from aif_console.parameters import SOURCE, read_file, schema_of, typed
+from aif_console.parameters import SOURCE, look_for, read_file, schema_of, typed
 from aif_console.reading.figures import rendered_totals
 from aif_console.reading.json_output import print_json
 from aif_console.reading.outline import rendered_structure
@@ -107,6 +107,7 @@ async def run_order(wish: OrderWish, reach: Reach, output: Output, *, watch: boo
         if wish.texts:
             parameters |= typed(wish.texts, await schema_of(gateway, wish.template, wish.version))
         if wish.source is not None and content is not None:
+            await look_for(gateway, wish.template, wish.version)
             source = await gateway.upload(wish.source.name, content)
             parameters[SOURCE] = source.source_id
             size = f"{source.words} words, {source.headings} headings" if source.words else f"{len(content):,} bytes of sound"

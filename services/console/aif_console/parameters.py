@@ -16,18 +16,21 @@ SOURCE_TEXT = "source_text"
 
 
 class SourceUploads:
-    """Sends each document once, however many orders name it."""
+    """Sends each document once, however many orders name it, and none for a template or a version that there is not."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, template: str, version: str | None) -> None:
         self._gateway = gateway
+        self._template = template
+        self._version = version
         self._ids: dict[Path, str] = {}
 
     async def id_of(self, path: Path, field: str) -> str:
-        """Raises BadInput when the file cannot be read."""
+        """Raises BadInput when the file cannot be read, and RequestRefused."""
         if path not in self._ids:
-            self._ids[path] = (
-                await self._gateway.upload(path.name, read_file(path, field, "name a readable document"))
-            ).source_id
+            content = read_file(path, field, "name a readable document")
+            if not self._ids:
+                await look_for(self._gateway, self._template, self._version)
+            self._ids[path] = (await self._gateway.upload(path.name, content)).source_id
         return self._ids[path]
 
 
@@ -37,6 +40,11 @@ def read_file(path: Path, field: str, mend: str) -> bytes:
         return path.read_bytes()
     except OSError as refused:
         raise BadInput(field, f"{path} cannot be read: {refused.strerror}", mend) from refused
+
+
+async def look_for(gateway: Gateway, template: str, version: str | None) -> None:
+    """Whether there is what a document is to be sent for. Raises RequestRefused."""
+    await read_pipeline(gateway, template, version)
 
 
 async def schema_of(gateway: Gateway, template: str, version: str | None) -> Mapping[str, Any]:

@@ -126,7 +126,8 @@ async def run_add_schedule(wish: ScheduleWish, reach: Reach, console: Console, *
     async with Gateway(reach.url, reach.key) as gateway:
         parameters = typed(wish.texts, await schema_of(gateway, checked_name(wish.template, "TEMPLATE"), wish.version))
         if wish.source is not None:
-            parameters[SOURCE] = await SourceUploads(gateway).id_of(wish.source, "--source")
+            uploads = SourceUploads(gateway, wish.template, wish.version)
+            parameters[SOURCE] = await uploads.id_of(wish.source, "--source")
         schedule = await add_schedule(
             gateway,
             NewSchedule(
@@ -157,7 +158,8 @@ async def run_change_schedule(
         if change.texts:
             parameters |= typed(change.texts, await schema_of(gateway, template, version))
         if change.source is not None:
-            parameters[SOURCE] = await SourceUploads(gateway).id_of(change.source, "--source")
+            uploads = SourceUploads(gateway, template, version)
+            parameters[SOURCE] = await uploads.id_of(change.source, "--source")
         name = _chosen(change.name, before.name)
         schedule = await replace_schedule(
             gateway,

@@ -42,7 +42,7 @@ async def run_simulate(wish: SimulationWish, reach: Reach, console: Console, *, 
     async with Gateway(reach.url, reach.key) as gateway:
         parameters = typed(wish.texts, await schema_of(gateway, name, wish.version)) if wish.texts else {}
         if wish.source is not None:
-            parameters[SOURCE] = await SourceUploads(gateway).id_of(wish.source, "--source")
+            parameters[SOURCE] = await SourceUploads(gateway, name, wish.version).id_of(wish.source, "--source")
         body = {
             "parameters": parameters,
             **without_none(template_version=wish.version, max_cost_usd=wish.max_cost_usd),

@@ -1,7 +1,7 @@
 """Pipelines as documents: checked and stored, listed, read back."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -126,11 +126,11 @@ class PipelineAnswers:
     async def _get(self, request: GetPipeline, question: Question) -> PipelineDocument | Refusal:
         async with self._database.connection() as connection:
             # The operator, too, gets what everybody is offered: a client's own is asked for in the client's name.
-            versions = await self._pipelines.list_versions(connection, request.client_id or FACTORY, request.name)
-            chosen = _chosen(in_order(versions), request.client_id or FACTORY, request.version)
+            client_id = request.client_id or FACTORY
+            versions = in_order(await self._pipelines.list_versions(connection, client_id, request.name))
+            chosen = _chosen(versions, client_id, request.version)
             if chosen is None:
-                wanted = request.name if request.version is None else f"{request.name} {request.version}"
-                return Refusal(code="unknown_pipeline", message=f"there is no pipeline {wanted}")
+                return _unknown(request, versions)
             stored = (await self._pipelines.read(connection, [chosen.pipeline_id]))[chosen.pipeline_id]
         document: dict[str, Any] = msgspec.json.decode(dump_pipeline(stored.pipeline))
         return PipelineDocument(pipeline=_view(stored), document=document)
@@ -140,6 +140,15 @@ def in_order(versions: Iterable[PipelineVersion]) -> list[PipelineVersion]:
     """By name and owner, the newest version first."""
     newest_first = sorted(versions, key=lambda each: version_rank(each.version), reverse=True)
     return sorted(newest_first, key=lambda each: (each.name, each.owner))
+
+
+_TOLD_VERSIONS = 5
+
+
+def _unknown(request: GetPipeline, versions: Sequence[PipelineVersion]) -> Refusal:
+    wanted = request.name if request.version is None else f"{request.name} {request.version}"
+    there_are = f"; its newest versions are {', '.join(each.version for each in versions[:_TOLD_VERSIONS])}" if versions else ""
+    return Refusal(code="unknown_pipeline", message=f"there is no pipeline {wanted}{there_are}")
 
 
 def _chosen(versions: list[PipelineVersion], client_id: str, version: str | None) -> PipelineVersion | None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from support.gateway_stand_in import Terminal, gateway_stand_in
+from support.gateway_stand_in import Terminal, gateway_stand_in, stored_pipeline
 
-TEMPLATE = {
+TEMPLATE: dict[str, Any] = {
     "name": "bees",
     "version": "1.0.0",
     "title": "Bees",
@@ -75,6 +75,7 @@ def batch(**counts: int) -> dict[str, Any]:
 def aif(capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
     with gateway_stand_in() as gateway:
         gateway.answers_with("GET /api/kam/templates", {"templates": [TEMPLATE]})
+        gateway.answers_with("GET /api/kam/pipelines/bees", stored_pipeline("bees", "1.0.0", TEMPLATE["parameters"]))
         gateway.answers_with("POST /api/kam/orders", ORDERED, status=202)
         gateway.answers_with("POST /api/kam/sources", UPLOADED, status=201)
         yield Terminal(gateway, capsys)

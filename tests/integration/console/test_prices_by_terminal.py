@@ -13,7 +13,7 @@ import aif_prices
 from aif_contracts.metering import CallOutcome, ProviderCall, Purpose, Tokens
 from aif_contracts.reconciliation import BookedCall, BookedCallPage
 from aif_contracts.simulation import Grounds, MsRange, Simulation, StageSimulation, UsdRange
-from support.gateway_stand_in import Terminal, gateway_stand_in
+from support.gateway_stand_in import Terminal, gateway_stand_in, stored_pipeline
 
 CONFIG = "GET /api/admin/config/prices"
 CALLS = "GET /api/admin/calls"
@@ -216,6 +216,7 @@ def test_a_simulation_is_told_with_its_ranges_grounds_and_assumptions(aif: Termi
         over_limit_percent=40,
     )
     aif.gateway.answers_with("GET /api/kam/templates", {"templates": []})
+    aif.gateway.answers_with("GET /api/kam/pipelines/bees", stored_pipeline("bees", "1.0.0", {}))
     aif.gateway.answers_with("POST /api/kam/sources", {"source_id": "src_1", "title": "Bees", "words": 9, "headings": 1})
     aif.gateway.answers_with(SIMULATE, json.loads(msgspec.json.encode(answer)))
     source = tmp_path / "bees.md"

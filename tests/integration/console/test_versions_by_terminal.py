@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.gateway_stand_in import Terminal, gateway_stand_in
+from support.gateway_stand_in import Terminal, gateway_stand_in, stored_pipeline
 
 ORDERED = {"request_id": "req_1", "execution_id": "exec_1", "status": "running"}
 BATCH = {
@@ -54,26 +54,12 @@ def template() -> dict[str, Any]:
     }
 
 
-def stored() -> dict[str, Any]:
-    view = {
-        "name": "bees",
-        "version": "1.0.0",
-        "owner": None,
-        "title": "Bees",
-        "description": "",
-        "digest": "d",
-        "created_at": "2026-05-01T09:00:00.000Z",
-        "offered": True,
-        "stages": ["course"],
-    }
-    return {"pipeline": view, "document": {"parameters": schema(code="string", hives="integer", source="object")}}
-
-
 @pytest.fixture
 def aif(capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
     with gateway_stand_in() as gateway:
         gateway.answers_with("GET /api/kam/templates", {"templates": [template()]})
-        gateway.answers_with("GET /api/kam/pipelines/bees", stored())
+        older = schema(code="string", hives="integer", source="object")
+        gateway.answers_with("GET /api/kam/pipelines/bees", stored_pipeline("bees", "1.0.0", older))
         gateway.answers_with("POST /api/kam/orders", ORDERED, status=202)
         gateway.answers_with("POST /api/kam/batches", BATCH, status=202)
         gateway.answers_with("POST /api/kam/schedules", SCHEDULE, status=201)
@@ -169,3 +155,27 @@ def test_an_unknown_version_is_the_factorys_to_tell(aif: Terminal) -> None:
     said = aif("order", "bees", "--version", "9", "--param", "code=7", "--no-watch")
 
     assert (said.code, "template_version: there is no version '9' of bees" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("order", "bees", "--source", "bees.md", "--no-watch"),
+        ("simulate", "bees", "--source", "bees.md"),
+        ("batch", "bees", "in.csv", "--no-wait"),
+        ("schedules", "add", "weekly", "bees", "--cron", "0 6 * * 1", "--source", "bees.md"),
+        ("schedules", "change", "sched_1", "--source", "bees.md"),
+    ],
+)
+def test_no_document_is_sent_for_a_version_that_there_is_not(
+    aif: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bees.md").write_text("# Bees")
+    (tmp_path / "in.csv").write_text("source\nbees.md\n")
+    aif.gateway.refuses("GET /api/kam/pipelines/bees", 404, "there is no pipeline bees 9; its newest versions are 2.0.0")
+
+    said = aif(*words, "--version", "9")
+
+    assert (said.code, "there is no pipeline bees 9; its newest versions are 2.0.0" in said.err) == (2, True)
+    assert [asked.path for asked in aif.gateway.asked if asked.method != "GET"] == []

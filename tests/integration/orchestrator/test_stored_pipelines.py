@@ -354,6 +354,8 @@ async def test_a_pipeline_comes_back_complete_and_foreign_ones_are_unknown(rig: 
             GetPipeline(client_id=None, name="tea_line"),
         ):
             assert (await rig.acme.refused(subjects.GET_PIPELINE, request)).code == "unknown_pipeline"
+        missed = await rig.acme.refused(subjects.GET_PIPELINE, GetPipeline(client_id="acme", name="tea_line", version="3.0.0"))
+        assert missed.message == "there is no pipeline tea_line 3.0.0; its newest versions are 1.1.0, 1.0.0"
 
 
 async def test_a_stored_version_that_this_release_cannot_run_is_refused_and_troubles_no_other_order(rig: Rig) -> None:
