@@ -42,11 +42,13 @@ class SubmittedOrder(Struct, frozen=True, kw_only=True):
 class Execute(Struct, frozen=True, kw_only=True):
     """Ask the orchestrator to start an execution. The same `execution_id` sent twice is one execution."""
 
-    execution_id: ExecutionId
     client_id: ClientId
     template_name: Name
     parameters: dict[str, Any] = field(default_factory=dict)
     priority: Priority = Priority.NORMAL
+    execution_id: ExecutionId | None = None
+    """When it is None, the orchestrator derives it from client and request, so that the same two are one execution; or makes a
+    new one, when there is no `request_id` either: then the same question again is another execution."""
     request_id: Annotated[str, Meta(max_length=100)] | None = None
     template_version: Version | None = None
     """None for the newest."""

@@ -3,6 +3,8 @@
 Ids sort by the time they were minted at, to the millisecond. They sort lists for people; they decide nothing.
 """
 
+import hashlib
+import re
 import secrets
 from collections.abc import Callable
 
@@ -13,6 +15,8 @@ NewId = Callable[[str], str]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
+_MINTED = re.compile(f"[a-z]+_([{_CROCKFORD}]{{10}})[{_CROCKFORD}]{{16}}")
+_NO_TIME = "0" * 10
 
 
 def id_mint(*, clock: Clock | None = None, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> NewId:
@@ -25,3 +29,15 @@ def id_mint(*, clock: Clock | None = None, random_bytes: Callable[[int], bytes] 
         return prefix + "_" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
     return new_id
+
+
+def derived_id(prefix: str, owner: str, source_id: str) -> str:
+    """The id of what comes of an owner's `source_id`: the same whoever derives it, and however often.
+
+    It has the time of `source_id`, if that was minted; else none, and sorts before all that have one. `owner` is one line.
+    """
+    digest = hashlib.sha256(f"{owner}\n{source_id}".encode()).digest()
+    number = int.from_bytes(digest[:10], "big")
+    minted = _MINTED.fullmatch(source_id)
+    time = _NO_TIME if minted is None else minted[1]
+    return prefix + "_" + time + "".join([_PAIRS[number >> shift & 1023] for shift in range(70, -1, -10)])

@@ -60,9 +60,9 @@ class Clients:
         )
         if order.max_cost_usd is not None:
             self._truth.limits[execution_id] = usd(order.max_cost_usd)
-        self._submit(order, MOST_TRIES)
+        self._submit(execution_id, order, MOST_TRIES)
         if timeline.happens(0.25):
-            timeline.after(timeline.between(0, 5_000), self._submit, order, 0)
+            timeline.after(timeline.between(0, 5_000), self._submit, execution_id, order, 0)
         if weather.cancels:
             timeline.after(timeline.between(10, 60_000), self._cancel, execution_id)
         if weather.pauses:
@@ -75,32 +75,35 @@ class Clients:
     def _order_a_small_thing(self, name: str, number: int) -> None:
         timeline = self._timeline
         pipeline = self._shapes.small(timeline.chance)
+        execution_id = f"{name}_{number}"
         order = Execute(
-            execution_id=f"{name}_{number}",
+            execution_id=execution_id,
             client_id="acme",
             template_name=pipeline.name,
             template_version=pipeline.version,
             parameters=parameters_of(timeline.chance),
             max_cost_usd=SMALL_USD,
         )
-        self._truth.limits[order.execution_id] = usd(SMALL_USD)
-        self._submit(order, MOST_TRIES_OF_A_SMALL_THING)
+        self._truth.limits[execution_id] = usd(SMALL_USD)
+        self._submit(execution_id, order, MOST_TRIES_OF_A_SMALL_THING)
         if number < MOST_SMALL_THINGS and not self._truth.refused[BUDGET_EXCEEDED]:
             timeline.after(timeline.between(1_000, 15_000), self._order_a_small_thing, name, number + 1)
 
-    def _submit(self, order: Execute, tries_left: int) -> None:
+    def _submit(self, execution_id: str, order: Execute, tries_left: int) -> None:
         def answered(applied: Applied | None) -> None:
             if applied is None:
-                self._timeline.after(AGAIN_MS, self._submit, order, tries_left)
+                self._timeline.after(AGAIN_MS, self._submit, execution_id, order, tries_left)
             elif applied.denied is not None:
                 self._truth.refused[applied.denied] += 1
                 self._truth.seen[applied.denied] += 1
                 if applied.denied == BUDGET_RESERVED and tries_left > 0:
-                    self._timeline.after(self._timeline.between(2_000, 60_000), self._submit, order, tries_left - 1)
-            elif order.execution_id not in self._truth.accepted:
-                self._truth.accepted.append(order.execution_id)
+                    self._timeline.after(
+                        self._timeline.between(2_000, 60_000), self._submit, execution_id, order, tries_left - 1
+                    )
+            elif execution_id not in self._truth.accepted:
+                self._truth.accepted.append(execution_id)
 
-        self._cluster.ask(order.execution_id, ExecutionOrdered(order=order, trace={}), answered)
+        self._cluster.ask(execution_id, ExecutionOrdered(order=order, trace={}), answered)
 
     def _hear(self, event: ExecutionEvent, leg: int) -> None:
         if type(event.data) not in _HEEDED:

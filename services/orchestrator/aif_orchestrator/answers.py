@@ -47,6 +47,7 @@ from aif_orchestrator.store.executions import ExecutionStore, Seen
 from aif_runtime.bus import Bus, Question
 from aif_runtime.decoding import decode
 from aif_runtime.failures import DatabaseUnavailable
+from aif_runtime.ids import NewId, derived_id
 from aif_runtime.postgres import Database
 from aif_runtime.telemetry import SpanKind, Tracing
 
@@ -65,6 +66,7 @@ class Answers:
         energy_prices: EnergyPrices,
         figures: Figures,
         tracing: Tracing,
+        new_id: NewId,
     ) -> None:
         self._bus = bus
         self._database = database
@@ -76,6 +78,7 @@ class Answers:
         self._energy_prices = energy_prices
         self._figures = figures
         self._tracing = tracing
+        self._new_id = new_id
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
@@ -90,10 +93,12 @@ class Answers:
         await answer_questions(self._bus, subjects.TEMPLATES, ListTemplates, self._templates)
         await self._bus.answer(subjects.CLAIM, subjects.ORCHESTRATOR_GROUP, self._claim)
 
-    async def _execute(self, order: Execute, question: Question) -> Accepted | Refusal:
+    async def _execute(self, asked: Execute, question: Question) -> Accepted | Refusal:
+        execution_id = asked.execution_id or self._id_for(asked)
+        order = asked if asked.execution_id is not None else replace(asked, execution_id=execution_id)
         with self._tracing.span(
             "orchestrator execute",
-            attributes={"aif.execution_id": order.execution_id, "aif.template": order.template_name},
+            attributes={"aif.execution_id": execution_id, "aif.template": order.template_name},
             parent=question.headers,
             kind=SpanKind.SERVER,
         ) as span:
@@ -103,15 +108,20 @@ class Answers:
                 return admitted
             terms = terms_of(order.tier, self._energy_prices)
             ordered = ExecutionOrdered(order=admitted.order, trace=dict(span.headers), owner=admitted.owner, terms=terms)
-            applied = await self._engine.apply(order.execution_id, ordered)
+            applied = await self._engine.apply(execution_id, ordered)
             if applied.denied == ENERGY_EXCEEDED and (cheaper := on_less_energy(terms, self._energy_prices)) is not None:
-                applied = await self._engine.apply(order.execution_id, replace(ordered, terms=cheaper))
+                applied = await self._engine.apply(execution_id, replace(ordered, terms=cheaper))
             if applied.denied is not None:
                 span.fail(applied.denied)
                 return await self._denial(applied)
         if applied.client_id != order.client_id or applied.status is None:
-            return Refusal(code="execution_id_taken", message=f"{order.execution_id} names another client's execution")
-        return Accepted(execution_id=order.execution_id, template_version=applied.template_version, status=applied.status)
+            return Refusal(code="execution_id_taken", message=f"{execution_id} names another client's execution")
+        return Accepted(execution_id=execution_id, template_version=applied.template_version, status=applied.status)
+
+    def _id_for(self, order: Execute) -> str:
+        if order.request_id is None:
+            return self._new_id("exec")
+        return derived_id("exec", order.client_id, order.request_id)
 
     async def _denial(self, applied: Applied) -> Refusal:
         assert applied.denied is not None, "only what was denied is asked about"

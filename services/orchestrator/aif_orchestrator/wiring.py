@@ -163,6 +163,7 @@ async def assemble(
         energy_prices=energy_prices,
         figures=figures,
         tracing=surroundings.tracing,
+        new_id=surroundings.new_id,
     )
     await answers.open()
     await ProgressAnswers(bus=bus, engine=engine).open()

@@ -246,16 +246,16 @@ class OrchestratorStandIn:
 
     async def _execute(self, payload: bytes) -> Accepted | Refusal:
         order = msgspec.json.decode(payload, type=Execute)
+        execution_id = order.execution_id
+        assert execution_id is not None, "the gateway names each execution"
         self.asked_to_execute += 1
-        if self.refusal is not None and order.execution_id not in self.orders:
+        if self.refusal is not None and execution_id not in self.orders:
             return self.refusal
-        if order.execution_id not in self.orders:
-            self.orders[order.execution_id] = order
-            self.views[order.execution_id] = _new_view(order)
-            await self.emit(
-                order.execution_id, WorkflowStarted(template=order.template_name, version="1.0.0", stages=("structure",))
-            )
-        return Accepted(execution_id=order.execution_id, template_version="1.0.0", status=ExecutionStatus.RUNNING)
+        if execution_id not in self.orders:
+            self.orders[execution_id] = order
+            self.views[execution_id] = _new_view(execution_id, order)
+            await self.emit(execution_id, WorkflowStarted(template=order.template_name, version="1.0.0", stages=("structure",)))
+        return Accepted(execution_id=execution_id, template_version="1.0.0", status=ExecutionStatus.RUNNING)
 
     async def _get(self, payload: bytes) -> ExecutionView | Refusal:
         question = msgspec.json.decode(payload, type=GetExecution)
@@ -369,9 +369,9 @@ class OrchestratorStandIn:
         return view
 
 
-def _new_view(order: Execute) -> ExecutionView:
+def _new_view(execution_id: str, order: Execute) -> ExecutionView:
     return ExecutionView(
-        execution_id=order.execution_id,
+        execution_id=execution_id,
         client_id=order.client_id,
         request_id=order.request_id,
         template=order.template_name,

@@ -139,6 +139,33 @@ async def test_two_replicas_share_the_work_and_an_execution_id_raced_between_the
     assert await rig.count("SELECT count(*) FROM executions WHERE status = 'completed'") == 10
 
 
+async def test_an_order_without_an_execution_id_is_one_execution_for_each_client_and_request(rig: Rig) -> None:
+    """Document 000's body; the same question goes to whichever replica."""
+    body = {"request_id": "req_123", "template_name": "one_stage", "parameters": {}, "priority": "normal", "client_id": "acme"}
+    bodies = [body, body | {"client_id": "globex"}, body | {"request_id": "req_124"}]
+    async with rig.orchestrator(), rig.orchestrator():
+        answers = await asyncio.gather(
+            *(rig.bus.ask(subjects.EXECUTE, msgspec.json.encode(each), wait_seconds=10) for each in bodies * 20)
+        )
+        ids = [msgspec.json.decode(answer, type=Accepted).execution_id for answer in answers]
+
+        assert len(set(ids)) == 3
+        assert ids == ids[:3] * 20
+        assert (await rig.client.get(ids[0])).request_id == "req_123"
+    assert await rig.count("SELECT count(*) FROM executions") == 3
+
+
+async def test_an_order_with_neither_an_execution_id_nor_a_request_id_is_another_execution_each_time(rig: Rig) -> None:
+    async with rig.orchestrator():
+        answers = [await rig.client.order(Execute(client_id="acme", template_name="one_stage")) for _ in range(2)]
+
+    first, second = answers
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Accepted)
+    assert first.execution_id < second.execution_id or first.execution_id[:15] == second.execution_id[:15]
+    assert await rig.count("SELECT count(*) FROM executions") == 2
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("execution_id", each) for each in ("", "a b", "a.b", "*", ">", "exec_1\n", "x" * 101)]

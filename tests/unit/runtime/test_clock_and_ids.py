@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from aif_runtime.clock import rfc3339
-from aif_runtime.ids import id_mint
+from aif_runtime.ids import derived_id, id_mint
 from support.manual_clock import ManualClock
 
 
@@ -35,3 +35,19 @@ def test_ids_sort_by_their_time() -> None:
 
     assert minted == sorted(minted)
     assert len(set(minted)) == 50
+
+
+def test_a_derived_id_is_the_same_for_the_same_two_and_another_one_for_others() -> None:
+    request_id = id_mint(clock=ManualClock())("req")
+    derived = derived_id("exec", "acme", request_id)
+
+    assert derived == derived_id("exec", "acme", request_id)
+    assert len({derived, derived_id("exec", "globex", request_id), derived_id("exec", "acme", request_id + "0")}) == 3
+
+
+def test_a_derived_id_has_the_time_of_what_it_comes_of_or_sorts_before_all_that_have_one() -> None:
+    assert derived_id("exec", "acme", "req_01M7YE2MRGS60FKZZ59P6FH8CW").startswith("exec_01M7YE2MRG")
+    assert [derived_id("exec", "acme", name)[:15] for name in ("req_123", "01M7YE2MRGS60FKZZ59P6FH8CW", "")] == [
+        "exec_0000000000"
+    ] * 3
+    assert len(derived_id("exec", "acme", "req_123")) == 31

@@ -122,6 +122,7 @@ def begin(
 
     `owner` is the client whose own pipeline it runs; empty for one of the factory's.
     """
+    assert order.execution_id is not None, "an admitted order has one"
     pipeline = circumstances.plan.pipeline
     start_at = _milliseconds(order.start_at)
     if start_at is not None and start_at <= circumstances.at_ms:
