@@ -1,4 +1,4 @@
-"""What one connection may take of time and memory. The server bounds idle ones between requests; the rest is here.
+"""What one connection may take of time and memory.
 
 A request's head has a time and a size, its body a time that grows with what has come, and a reader that takes nothing of an
 answer is left. Time that the app lets a body wait is not the sender's. What goes beyond a bound is told with a problem
@@ -13,10 +13,13 @@ import httptools
 import msgspec
 import uvicorn
 from msgspec import Struct
+from msgspec.structs import replace
 from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
+
+from aif_contracts.orders import FieldMistake
 
 _LOOKS_PER_LIMIT = 4
 """How often a limit is looked at within its time."""
@@ -30,6 +33,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     body_seconds: float = 20.0
     """For a body, and a second more for each `body_bytes_per_second` of it."""
     body_bytes_per_second: int = 1024
+    idle_seconds: int = 75
+    """From an answer to the next request. Longer than clients (5 s) and load balancers (60 s) keep an idle connection: the one
+    that closes it first must be the one that would use it, or a request meets a connection that is just being closed."""
     stalled_seconds: float = 60.0
     """How long a reader may take nothing of what waits for it, up to twice as long."""
     requests_ahead: int = 256
@@ -41,6 +47,41 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_LIMITS = Limits()
+PROBLEM_TYPE = "urn:aif:problem:"
+
+
+class _Refusal(Struct, frozen=True, kw_only=True):
+    """Why a connection is closed, for a problem document."""
+
+    status: http.HTTPStatus
+    code: str
+    title: str
+    field: str
+    mend: str
+
+
+_SLOW_HEAD = _Refusal(
+    status=http.HTTPStatus.REQUEST_TIMEOUT,
+    code="request_too_slow",
+    title="The request came too slowly",
+    field="headers",
+    mend="Send address and headers at once.",
+)
+_SLOW_BODY = replace(_SLOW_HEAD, field="body", mend="Send the body without long pauses.")
+_LARGE_HEAD = _Refusal(
+    status=http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    code="headers_too_large",
+    title="Address and headers are too large",
+    field="headers",
+    mend="Shorten the address and leave out headers; what is long belongs into the body.",
+)
+_NO_HTTP = _Refusal(
+    status=http.HTTPStatus.BAD_REQUEST,
+    code="malformed_request",
+    title="The request cannot be read",
+    field="request",
+    mend="Speak HTTP/1.1 without TLS here: an address of this port begins with http://, not with https://.",
+)
 
 
 class BoundedConfig(uvicorn.Config):
@@ -190,7 +231,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self._is_head_too_large:
             self._refuse_head()
         else:
-            self._refuse(http.HTTPStatus.BAD_REQUEST, "what was sent is no HTTP request")
+            self._refuse(_NO_HTTP, "what was sent is no HTTP request")
 
     def _look_again(self) -> None:
         limits = self._limits
@@ -209,10 +250,10 @@ class BoundedHttp(HttpToolsProtocol):
             self._body_since, self._body_bytes = now if self._body_since is not None else None, 0
             self._look_again()
         elif self._head_since is not None and now - self._head_since >= limits.head_seconds:
-            self._refuse(http.HTTPStatus.REQUEST_TIMEOUT, f"a request's head has {limits.head_seconds:g} s")
+            self._refuse(_SLOW_HEAD, f"a request's head has {limits.head_seconds:g} s")
         elif self._body_since is not None and now - self._body_since >= self._body_seconds():
             rate = f"{limits.body_seconds:g} s, and one more for each {limits.body_bytes_per_second} bytes"
-            self._refuse(http.HTTPStatus.REQUEST_TIMEOUT, f"a request's body has {rate} of it")
+            self._refuse(_SLOW_BODY, f"a request's body has {rate} of it")
         else:
             self._look_again()
 
@@ -223,14 +264,13 @@ class BoundedHttp(HttpToolsProtocol):
         return self._body_since is None and not self.pipeline and (self.cycle is None or self.cycle.response_complete)
 
     def _refuse_head(self) -> None:
-        detail = f"address and headers may have {self._limits.head_bytes} bytes together"
-        self._refuse(http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+        self._refuse(_LARGE_HEAD, f"address and headers may have {self._limits.head_bytes} bytes together")
 
-    def _refuse(self, status: http.HTTPStatus, detail: str) -> None:
+    def _refuse(self, refusal: _Refusal, detail: str) -> None:
         """Say so, unless another answer is under way or nothing was asked, and close."""
         has_answer_under_way = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         if self.headers is not None and not has_answer_under_way and not self.pipeline:
-            self.transport.write(_problem(status, detail))
+            self.transport.write(_problem(refusal, detail))
         if self.cycle is not None and not self.cycle.response_complete:
             # The app learns it now: what it still answers must not follow.
             self.cycle.disconnected = True
@@ -282,8 +322,17 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.handle_parser_exception()
 
 
-def _problem(status: http.HTTPStatus, detail: str) -> bytes:
-    body = msgspec.json.encode({"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail})
+def _problem(refusal: _Refusal, detail: str) -> bytes:
+    status = refusal.status
+    body = msgspec.json.encode(
+        {
+            "type": f"{PROBLEM_TYPE}{refusal.code}",
+            "title": refusal.title,
+            "status": int(status),
+            "detail": detail,
+            "errors": [FieldMistake(field=refusal.field, message=detail, mend=refusal.mend)],
+        }
+    )
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         "content-type: application/problem+json\r\n"

@@ -37,6 +37,7 @@ class WebServer:
             access_log=False,
             log_config=None,
             server_header=False,
+            timeout_keep_alive=limits.idle_seconds,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         config.limits = limits

@@ -35,12 +35,12 @@ from aif_kam.failures import (
 from aif_kam.field_words import renamed
 from aif_kam.idempotency import REPLAYED_HEADER, Answer
 from aif_kam.payloads import Problem
+from aif_runtime.bounded_connections import PROBLEM_TYPE
 from aif_runtime.failures import RuntimeFailure
 from aif_runtime.redaction import Redactor
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
-PROBLEM_TYPE = "urn:aif:problem:"
 MALFORMED = HTTPStatus.BAD_REQUEST
 
 _CUT_OFF = "client disconnected prematurely"

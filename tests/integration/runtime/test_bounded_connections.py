@@ -1,6 +1,7 @@
 """What one connection may take: the real web server, spoken to byte by byte."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -13,13 +14,24 @@ from aif_runtime.health import Receive, Scope, Send
 from aif_runtime.web_server import WebServer
 from support.waiting import eventually
 
-BRIEF = Limits(head_seconds=0.5, body_seconds=0.5, stalled_seconds=0.5, head_bytes=4096, socket_message_bytes=4096)
+BRIEF = Limits(
+    head_seconds=0.5, body_seconds=0.5, idle_seconds=1, stalled_seconds=0.5, head_bytes=4096, socket_message_bytes=4096
+)
 UPGRADE = (
     b"GET /socket HTTP/1.1\r\nHost: hive\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 CHUNK = bytes(256 * 1024)
 FIN, TEXT, PING, CLOSE = 0x80, 1, 9, 8
+
+
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """Its clock can be moved on."""
+
+    leapt_seconds = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.leapt_seconds
 
 
 class Hive:
@@ -156,6 +168,25 @@ async def not_listening(port: int, asked: bytes) -> AsyncIterator[asyncio.Stream
 async def test_a_connection_on_which_nothing_is_asked_is_closed_without_a_word(port: int) -> None:
     async with calling(port) as line:
         assert await line.all_heard() == b""
+
+
+def test_after_an_answer_a_connection_is_kept_longer_than_clients_and_load_balancers_keep_it() -> None:
+    async def leap() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, LeapingLoop)
+        async with serving(Hive(), Limits()) as port, calling(port) as line, calling(port) as silent:
+            for answers in (1, 2):
+                await line.send(b"GET / HTTP/1.1\r\nHost: hive\r\n\r\n")
+                await eventually(lambda answers=answers: line.heard.count(b"HTTP/1.1 200 OK") == answers)  # type: ignore[misc]
+                loop.leapt_seconds += 61
+                assert await line.stays_open(0.1)
+            loop.leapt_seconds += 20
+
+            await line.all_heard()
+            assert await silent.all_heard() == b""
+
+    with asyncio.Runner(loop_factory=LeapingLoop) as runner:
+        runner.run(leap())
 
 
 async def test_headers_that_come_a_byte_at_a_time_are_refused(port: int) -> None:
@@ -302,6 +333,30 @@ async def test_what_is_no_http_is_told_so(port: int) -> None:
         await line.send(b"BZZ BZZ\r\n\r\n")
 
         assert (await line.all_heard()).startswith(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n")
+
+
+@pytest.mark.parametrize(
+    ("begun", "piece", "code", "field", "mend"),
+    [
+        (b"GET / HTTP/1.1\r\nX-Bees: ", b"z", "request_too_slow", "headers", "at once"),
+        (b"POST / HTTP/1.1\r\nHost: hive\r\nContent-Length: 1000\r\n\r\n", b"z", "request_too_slow", "body", "pauses"),
+        (b"GET /" + b"z" * 5000 + b" HTTP/1.1\r\n\r\n", b"", "headers_too_large", "headers", "Shorten the address"),
+        (b"\x16\x03\x01\x02\x00", b"", "malformed_request", "request", "http://"),
+    ],
+    ids=["slow headers", "slow body", "large headers", "TLS"],
+)
+async def test_what_is_refused_before_a_route_is_a_problem_with_a_type_and_a_mend(
+    port: int, begun: bytes, piece: bytes, code: str, field: str, mend: str
+) -> None:
+    async with calling(port) as line:
+        await line.send(begun)
+        await line.drip(piece)
+        problem = json.loads((await line.all_heard()).partition(b"\r\n\r\n")[2])
+
+    [mistake] = problem["errors"]
+    assert (problem["type"], mistake["field"]) == (f"urn:aif:problem:{code}", field)
+    assert (problem["detail"], mend in mistake["mend"]) == (mistake["message"], True)
+    assert problem["title"]
 
 
 async def test_a_reader_who_takes_nothing_is_left(port: int, hive: Hive) -> None:
