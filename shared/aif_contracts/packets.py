@@ -27,9 +27,10 @@ class Control(Struct, frozen=True, kw_only=True):
     action: ControlAction = ControlAction.CONTINUE
     priority: Priority = Priority.NORMAL
     timeout_ms: int = 120_000
-    """How long an attempt may take from its claim, measured by the worker's monotonic clock."""
+    """How long an attempt may take from its beginning, measured by the worker's monotonic clock."""
     deadline: str | None = None
-    """When the execution as a whole ends, RFC 3339, for people and logs; no process decides by it."""
+    """By when the execution as a whole has to have ended, RFC 3339, as things stood when the packet was written: a pause and an
+    approval put it off. For people and logs; no process decides by it."""
 
 
 class QualityTier(enum.StrEnum):
