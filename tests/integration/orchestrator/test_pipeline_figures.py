@@ -11,7 +11,7 @@ from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.metrics import metrics_page, new_registry
-from support.execution_story import pipeline, stage
+from support.execution_story import call, pipeline, stage
 from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
 from support.waiting import eventually
 
@@ -39,7 +39,16 @@ async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_na
             client = Client(bus)
             order = Execute(execution_id="exec_1", client_id="acme", template_name="tea_line", max_cost_usd="0.9")
             accepted = await client.order(order)
-            await worker.does_next({"text": "tea"}, cost_usd="0.85")
+            delivery, packet = await worker.take()
+            attempt = await worker.granted(packet)
+            await worker.books(call(packet.stage_id, attempt, 1, "0.85"))
+
+            async def is_booked() -> bool:
+                return (await client.get("exec_1")).totals.cost_usd == "0.85"
+
+            await eventually(is_booked)
+            await worker.completes(packet, attempt, {"text": "tea"}, cost_usd="0.5")
+            await delivery.ack()
             await eventually(lambda: client.has_ended("exec_1"))
             refused = await client.order(Execute(execution_id="exec_2", client_id="acme", template_name="tea_line"))
 
@@ -65,7 +74,7 @@ async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_na
         'ai_budget_exceeded_total{code="budget_exceeded"} 1.0',
         'ai_budget_exceeded_total{code="insufficient_energy"} 0.0',
         'aif_budget_alerts_total{kind="spent",threshold_percent="80"} 1.0',
-        # Its report has no lines for what it says that it cost.
+        # Its report says less than its call.
         'aif_contradicting_costs_total{worker="maker"} 1.0',
     ):
         assert line in page

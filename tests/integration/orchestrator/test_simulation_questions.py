@@ -181,12 +181,13 @@ async def test_low_energy_makes_the_terms_cheaper_as_it_does_for_an_order_and_no
     values = {"orchestrator_primary_model": MODELS[1]}
     await rig.bus.put_entry(subjects.BUCKET_CONFIG, SYSTEM, msgspec.json.encode(SystemValues(values=values)))
     await rig.runs("exec_1", ("0.2", "0.2"))
+    taken = 20
 
-    await rig.set_energy(20)
+    await rig.set_energy(taken + 20)
     enough = await rig.simulation()
-    await rig.set_energy(19)
+    await rig.set_energy(taken + 19)
     low = await rig.simulation()
-    await rig.set_energy(1)
+    await rig.set_energy(taken + 1)
     none = await rig.simulation()
 
     assert ([each.model for each in enough.stages], enough.samples) == ([MODELS[1]] * 2, 1)
