@@ -104,10 +104,7 @@ class OrderDesk:
     async def create(self, wish: Wish, call: KeyedCall | None) -> Answer:
         """Raises InvalidInput, KeyReused, KeyInFlight."""
         async with self._database.transaction() as connection:
-            if call is not None and (use := await self._keys.claim(connection, call)):
-                earlier = checked_use(use, call).answer
-                if earlier is None:
-                    raise in_flight()
+            if earlier := await self._keys.earlier_answer(connection, call):
                 return earlier
             await self._workspaces.require_within(connection, wish.client_id, wish.workspace_id)
             request = await self._requests.insert(connection, self._new_request(wish))

@@ -9,7 +9,7 @@ from aif_contracts.blobs import BlobRef
 from aif_kam import problems
 from aif_kam.document_gate import DocumentGate
 from aif_kam.failures import NotFound, invalid
-from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use, in_flight
+from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
 from aif_kam.payloads import SourceView
 from aif_kam.source_reader import ReadFile, SourceReader
 from aif_kam.source_store import NewSource, SourceStore, StoredDeliverable, source_folder
@@ -55,10 +55,7 @@ class SourceIntake:
             source = await self._read_upload(client_id, upload, file)
         answer = problems.created(_view(source))
         async with self._database.transaction() as connection:
-            if call is not None and (use := await self._keys.claim(connection, call)):
-                earlier = checked_use(use, call).answer
-                if earlier is None:
-                    raise in_flight()
+            if earlier := await self._keys.earlier_answer(connection, call):
                 return earlier
             await self._sources.insert(connection, [source])
             if call is not None:

@@ -10,7 +10,7 @@ from aif_contracts.orders import DecideApproval, PauseExecution, ResumeExecution
 from aif_kam import problems
 from aif_kam.execution_payloads import Decision, ResumedExecution
 from aif_kam.failures import KamFailure, Refused
-from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use, in_flight
+from aif_kam.idempotency import Answer, KeyedCall, KeyStore
 from aif_kam.orchestrator_client import OrchestratorClient
 from aif_kam.request_store import ClientRequest, RequestStatus
 from aif_kam.request_tracker import RequestTracker, being_submitted
@@ -82,12 +82,8 @@ class Steering:
         if call is None:
             return await put()
         async with self._database.transaction() as connection:
-            use = await self._keys.claim(connection, call)
-        if use is not None:
-            earlier = checked_use(use, call).answer
-            if earlier is None:
-                raise in_flight()
-            return earlier
+            if earlier := await self._keys.earlier_answer(connection, call):
+                return earlier
         try:
             answer = await _answered(put, instance)
         except (KamFailure, RuntimeFailure):

@@ -1,6 +1,7 @@
 """One key, one effect, one answer: whatever is repeated, at once or later, and whoever dies in between."""
 
 import asyncio
+import json
 
 import httpx
 import pytest
@@ -181,3 +182,41 @@ async def test_a_key_whose_caller_died_is_answered_from_the_events_that_came(
 
     assert (retried.status_code, retried.json()["status"]) == (202, "completed")
     assert retried.json()["execution_id"] == execution_id
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/kam/requests", b'{"message": "x"}'),
+        ("/api/kam/orders", json.dumps(ORDER).encode()),
+        ("/api/kam/sources?file_name=bees.md", BEES.encode()),
+    ],
+)
+async def test_a_key_is_good_for_a_day_and_then_free_for_anything(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, path: str, body: bytes
+) -> None:
+    headers = {"Idempotency-Key": "k8"}
+    first = await alice.post(path, content=body, headers=headers)
+    await kam.rows("UPDATE idempotency_keys SET created_at = now() - interval '23 hours 59 minutes'")
+    within_a_day = await alice.post(path, content=body, headers=headers)
+    await kam.rows("UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 minute'")
+
+    later = await alice.post(path, content=body, headers=headers)
+    again = await alice.post(path, content=body, headers=headers)
+
+    assert within_a_day.content == first.content
+    assert (later.status_code, "idempotent-replayed" in later.headers) == (first.status_code, False)
+    assert later.content != first.content
+    assert again.content == later.content
+
+
+async def test_keys_that_nobody_may_use_any_more_are_deleted_by_the_sweeper(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    for key in ("old", "young"):
+        await alice.post("/api/kam/requests", json={}, headers={"Idempotency-Key": key})
+    await kam.rows("UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 minute' WHERE key = 'old'")
+
+    await kam.gateway.submissions.sweep()
+
+    assert [row["key"] for row in await kam.rows("SELECT key FROM idempotency_keys")] == ["young"]

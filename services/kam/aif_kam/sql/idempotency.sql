@@ -13,7 +13,8 @@ ON CONFLICT DO NOTHING RETURNING key;
 
 -- name: find_key_use
 -- What the first call with this key was, and its answer if there is one.
-SELECT fingerprint, execution_id, status, body FROM idempotency_keys WHERE client_id = $1 AND key = $2;
+SELECT fingerprint, execution_id, status, body FROM idempotency_keys
+WHERE client_id = $1 AND key = $2 AND created_at >= now() - interval '24 hours';
 
 -- name: bind_key_to_execution
 -- The answer comes with the acceptance of this execution.
