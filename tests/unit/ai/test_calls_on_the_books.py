@@ -1,6 +1,7 @@
 """One row for each call, whatever ends it; announced before it can cost anything; kept to what the grant has left."""
 
 import asyncio
+import json
 from decimal import Decimal
 
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from aif_ai.failures import GrantExceeded, LedgerUnreachable, NoModelAllowed, NoTimeLeft, ProviderTimeout, ProviderUnreachable
 from aif_ai.model_switches import Switches
 from aif_ai.provider import Listener, ModelCall, Offer
-from aif_ai.requests import Answer, AudioInput, CallTrace, Capability
+from aif_ai.requests import Answer, AudioInput, CallTrace, Capability, TextInput
 from aif_contracts.metering import CallOutcome, ProviderCall, Saving
 from aif_contracts.packets import CeilingReason, Grant, QualityTier
 from aif_prices.book import PriceBook, shipped_prices
+from aif_prices.overrides import read_overrides
 from aif_runtime.failures import BusUnavailable
 from support.door_rig import USAGE, DoorRig, Says, ScriptedProvider, SetSwitches, ask
 from support.waiting import eventually
@@ -209,6 +211,19 @@ async def test_generations_at_once_share_what_the_grant_has_left() -> None:
     assert len(provider.asked) == 1
 
 
+async def test_output_tokens_of_calls_that_have_ended_count_against_the_grant() -> None:
+    """Each answer has a hundred."""
+    provider = ScriptedProvider("openai", MINI)
+    rig = DoorRig(provider, grant=Grant(max_tokens=250))
+    for _ in range(3):
+        await rig.door.generate(ask(), rig.ledger)
+
+    with pytest.raises(GrantExceeded, match="max_tokens"):
+        await rig.door.generate(ask(), rig.ledger)
+
+    assert [call.max_output_tokens for call in provider.asked] == [250, 150, 50]
+
+
 async def test_output_tokens_of_calls_under_way_count_against_the_grant() -> None:
     under_way = asyncio.Event()
 
@@ -282,6 +297,36 @@ async def test_audio_whose_measure_did_not_arrive_has_an_unknown_cost() -> None:
     await rig.door.generate(ask(capability=Capability.TRANSCRIPTION, messages=(), input=audio), rig.ledger)
 
     assert [c.cost_usd for c in rig.calls] == [None]
+
+
+def _charging_by_character(step: Says | Exception) -> DoorRig:
+    """0.002 dollars a character, and half a dollar a call."""
+    offer = Offer(capability=Capability.SENTIMENT_ANALYSIS, models=("moods",))
+    price = {"provider": "acme", "model": "moods", "rates": {"character": "0.002", "call": "0.5"}}
+    switches = SetSwitches()
+    switches.book = PriceBook(shipped_prices(), overrides=read_overrides(json.dumps({"prices": [price]}).encode()))
+    return DoorRig(ScriptedProvider("acme", offer, steps=(step,)), switches=switches)
+
+
+async def test_what_is_charged_by_the_character_costs_by_its_text_once_it_is_answered() -> None:
+    rig = _charging_by_character(Says(text="{}", tokens=None))
+
+    await rig.door.generate(
+        ask(capability=Capability.SENTIMENT_ANALYSIS, messages=(), input=TextInput(text="x" * 1_000)), rig.ledger
+    )
+
+    assert [(c.characters, c.cost_usd, c.upper_bound_usd) for c in rig.calls] == [(1_000, "2.5", None)]
+
+
+async def test_a_call_that_is_charged_by_the_character_and_was_not_answered_is_in_doubt() -> None:
+    rig = _charging_by_character(ProviderUnreachable("broke off", maybe_billed=True))
+
+    await rig.door.generate(
+        ask(capability=Capability.SENTIMENT_ANALYSIS, messages=(), input=TextInput(text="x" * 1_000)), rig.ledger
+    )
+
+    call, _ = rig.calls
+    assert (call.outcome, call.cost_usd, call.upper_bound_usd) == (CallOutcome.IN_DOUBT, None, "2.5")
 
 
 async def test_the_operators_prices_of_the_moment_are_booked() -> None:

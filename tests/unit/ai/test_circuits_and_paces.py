@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aif_ai.call_policy import CallPolicy
 from aif_ai.circuit import AdmittedCall, Circuit
-from aif_ai.failures import CircuitOpen, ProviderOverloaded
+from aif_ai.failures import CircuitOpen, ProviderOverloaded, RateLimited
 from aif_ai.pace import Pace
 from aif_ai.provider_gate import ProviderGate
 from aif_contracts.workers import CircuitState
@@ -135,6 +135,17 @@ def test_an_older_call_that_succeeds_closes_the_circuit_and_the_trials_own_failu
     assert circuit.failures_in_a_row == 1
 
 
+def test_after_a_success_the_next_time_alone_is_as_short_as_the_first() -> None:
+    circuit = _opened()
+    _fail(circuit, 10.0)
+    circuit.succeeded()
+
+    _fail(circuit, 40.0)
+    _fail(circuit, 40.0)
+
+    assert circuit.seconds_left_open(40.0) == 10.0
+
+
 async def test_a_call_given_up_by_its_attempt_lets_no_second_one_in_beside_the_trial() -> None:
     clock = ManualClock()
     gate = ProviderGate(
@@ -157,6 +168,62 @@ async def test_a_call_given_up_by_its_attempt_lets_no_second_one_in_beside_the_t
 
     with pytest.raises(CircuitOpen):
         await gate.passing(5.0).__aenter__()
+
+
+class _PausedGate:
+    """A gate whose waits are over at once; `meanwhile` happens after the first."""
+
+    def __init__(self, meanwhile: RateLimited | None = None) -> None:
+        self.clock = ManualClock()
+        self.slept: list[float] = []
+        self._meanwhile = meanwhile
+        self._gate = ProviderGate(
+            "openai",
+            policy=CallPolicy(backoff_seconds=2.0, longest_backoff_seconds=5.0),
+            clock=self.clock,
+            sleep=self._sleep,
+            chance=lambda: 0.5,
+            requests_per_minute=lambda: None,
+        )
+
+    async def call(self, failure: RateLimited | None = None) -> None:
+        async with self._gate.passing(60.0):
+            if failure is not None:
+                raise failure
+
+    async def paused_by(self, failure: RateLimited) -> float:
+        """Seconds after a call that ends with it."""
+        with pytest.raises(RateLimited):
+            await self.call(failure)
+        return self._gate.health().paused_for_seconds
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.clock.advance(seconds)
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            await self.paused_by(meanwhile)
+
+
+async def test_rate_limits_in_a_row_that_name_no_time_pause_twice_as_long_up_to_a_bound_until_a_call_succeeds() -> None:
+    gate = _PausedGate()
+
+    in_a_row = [await gate.paused_by(RateLimited("429")) for _ in range(3)]
+    await gate.call()
+
+    assert in_a_row == [2.0, 4.0, 5.0]
+    assert await gate.paused_by(RateLimited("429")) == 2.0
+
+
+async def test_who_waits_for_a_pause_that_becomes_longer_than_its_patience_is_told_at_once() -> None:
+    gate = _PausedGate(meanwhile=RateLimited("429", retry_after_ms=59_000))
+    await gate.paused_by(RateLimited("429", retry_after_ms=20_000))
+
+    with pytest.raises(RateLimited) as told:
+        await gate.call()
+
+    assert told.value.retry_after_ms == 59_000
+    assert gate.slept == [21.0]
 
 
 def test_without_a_rate_nobody_waits_but_for_a_pause() -> None:

@@ -19,7 +19,8 @@ from aif_ai.failures import (
     Refused,
 )
 from aif_ai.model_switches import Switches
-from aif_ai.requests import Finish, Role
+from aif_ai.provider import Offer
+from aif_ai.requests import Capability, Finish, Role
 from aif_contracts.audit import Severity
 from aif_contracts.metering import CallOutcome, Purpose
 from aif_contracts.packets import Grant
@@ -163,6 +164,17 @@ async def test_a_cut_off_answer_is_continued_once_by_the_model_that_began_it() -
     ]
     assert [message.text for message in provider.asked[1].messages[1:2]] == ['{"a": ']
     assert provider.asked[1].schema is None
+
+
+async def test_a_model_that_cannot_go_on_from_what_it_began_is_not_asked_to() -> None:
+    offer = Offer(capability=Capability.LLM_GENERATION, models=(MINI,))
+    provider = ScriptedProvider("openai", offer, steps=(Says(text='{"a": ', finish=Finish.TRUNCATED),))
+    rig = DoorRig(provider)
+
+    with pytest.raises(OutputTruncated):
+        await rig.door.generate(ask(schema={"type": "object"}), rig.ledger)
+
+    assert [c.outcome for c in rig.calls] == [CallOutcome.TRUNCATED]
 
 
 async def test_an_answer_cut_off_twice_is_neither_parsed_nor_asked_for_elsewhere() -> None:

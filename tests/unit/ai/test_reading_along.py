@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from aif_ai.failures import ProviderUnreachable
+from aif_ai.failures import MalformedOutput, ProviderUnreachable
 from aif_ai.provider import Listener, ModelCall
 from aif_ai.requests import Answer, CallTrace, Finish
 from aif_ai.response_cache import MemoryResponseCache
+from aif_ai.sdk_streams import pass_on
 from aif_contracts.metering import CallOutcome
 from aif_contracts.packets import Grant
 from support.door_rig import DoorRig, Says, ScriptedProvider, ask
@@ -123,3 +124,13 @@ async def test_cancelling_a_reader_who_waits_stops_the_provider() -> None:
         await generating
 
     assert stopped.is_set()
+
+
+async def test_an_answer_of_long_tokens_is_read_to_its_limit_and_one_far_beyond_it_is_cut_off() -> None:
+    call, trace, reader = ModelCall(call_key="k", model=MINI, max_output_tokens=2_000), CallTrace(), Reader()
+
+    await pass_on("x" * 100_000, call, trace, reader.piece, provider="openai")
+    with pytest.raises(MalformedOutput, match="far more than it was asked for"):
+        await pass_on("x" * 100_000, call, trace, reader.piece, provider="openai")
+
+    assert len(reader.text) == 100_000

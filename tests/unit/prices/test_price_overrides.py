@@ -67,6 +67,25 @@ def test_a_model_of_the_operators_own_gets_a_price() -> None:
     assert price.cost(Tokens(prompt_tokens=1_000_000, completion_tokens=500_000)) == Decimal("0.09")
 
 
+def test_every_rate_that_an_operator_names_is_charged() -> None:
+    of_tokens = {"input": "1", "cache_read": "0.1", "cache_write": "2", "output": "3", "reasoning": "4"}
+    found = book(
+        {"provider": "acme", "model": "m", "rates": {**of_tokens, "audio_minute": "0.06", "character": "0.002", "call": "0.5"}}
+    )
+    use = Tokens(
+        prompt_tokens=3_000_000,
+        cache_read_tokens=1_000_000,
+        cache_write_tokens=1_000_000,
+        completion_tokens=2_000_000,
+        reasoning_tokens=1_000_000,
+    )
+
+    price = found.price("acme", "m", TODAY)
+
+    assert price is not None
+    assert price.cost(use, audio_ms=60_000, characters=1_000) == Decimal("12.66")
+
+
 def test_a_model_marked_free_costs_nothing() -> None:
     price = book({"provider": "openai_compatible", "model": "llama3.2", "free": True}).price(
         "openai_compatible", "llama3.2", TODAY
