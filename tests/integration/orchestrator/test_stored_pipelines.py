@@ -206,16 +206,18 @@ async def test_a_worker_that_nobody_runs_is_a_mistake_unless_it_will_be_started_
         assert "brewer" in saved.notes[0]
 
 
-async def test_an_action_and_a_capability_that_nobody_offers_are_mistakes(rig: Rig) -> None:
+async def test_an_action_and_a_capability_that_nobody_offers_are_mistakes_unless_workers_come_later(rig: Rig) -> None:
     action = TEA.replace("action: make", "action: mak")
     capability = TEA.replace("    worker: maker\n    action: make\n", "    capability: tasting\n")
     async with rig.orchestrator():
         of_action = await rig.acme.refused_to_save(action)
         of_capability = await rig.acme.refused_to_save(capability)
+        later = await rig.acme.saves(capability, require_workers=False)
 
         assert of_action.mistakes[0].field == "stages[0].action"
         assert "make" in of_action.mistakes[0].mend
         assert of_capability.mistakes[0].field == "stages[0].capability"
+        assert ["no worker offers tasting" in note for note in later.notes] == [True]
 
 
 async def test_a_provider_that_nobody_knows_is_a_mistake_and_one_that_nobody_has_now_is_told(rig: Rig) -> None:
