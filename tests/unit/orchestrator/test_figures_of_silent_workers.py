@@ -23,8 +23,10 @@ def _worked(story: Story, commands: Sequence[Command]) -> Worked:
     return worked
 
 
-async def test_attempts_that_were_lost_and_such_as_had_not_begun_are_counted_apart() -> None:
+async def test_attempts_that_were_lost_and_such_as_had_not_begun_are_counted_apart_and_failed_ones_not_at_all() -> None:
     story, registry = Story(pipeline(stage("one"))), new_registry(service="orchestrator", version="test")
+    story.fails("one", story.granted("one"), retry_after_ms=0)
+    story.wakes()
     for is_waiting in (False, False, True, True, True):
         story.progress("one", story.granted("one"), 0, is_waiting=is_waiting)
         story.falls_silent("one")

@@ -255,6 +255,15 @@ async def test_a_quality_outside_its_range_never_reaches_the_wire(quality: float
     assert report.code == "outcome_invalid"
 
 
+async def test_a_count_of_fewer_than_no_elements_never_reaches_the_wire() -> None:
+    async def miscount(assignment: Assignment) -> Outcome:
+        return Outcome(output={}, element_count=-1)
+
+    report = await failed(miscount)
+
+    assert (report.code, report.retryable) == ("outcome_invalid", False)
+
+
 @pytest.mark.parametrize(
     ("changes", "mistake"),
     [
