@@ -84,6 +84,8 @@ class Face(Struct, frozen=True, kw_only=True):
     host: str
     port: int
     with_lifespan: bool = False
+    websockets: type[asyncio.Protocol] | None = None
+    """What speaks them, if the app does."""
 
 
 class Assembled(Struct, frozen=True, kw_only=True):
@@ -168,7 +170,9 @@ async def _start(surroundings: Surroundings[S], wire: Wire[S], opened: AsyncExit
     assembled = await opened.enter_async_context(wire(surroundings))
     face, settings = assembled.face, surroundings.settings
     if face is not None:
-        server = WebServer(face.app, host=face.host, port=face.port, with_lifespan=face.with_lifespan)
+        server = WebServer(
+            face.app, host=face.host, port=face.port, with_lifespan=face.with_lifespan, websockets=face.websockets
+        )
     else:
         app = health_app(surroundings.health, surroundings.registry)
         server = WebServer(app, host=settings.health_host, port=settings.health_port)

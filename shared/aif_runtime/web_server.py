@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from aif_runtime.bounded_connections import DEFAULT_LIMITS, BoundedConfig, BoundedHttp, BoundedWebSocket, Limits
+from aif_runtime.bounded_connections import DEFAULT_LIMITS, BoundedConfig, BoundedHttp, Limits
 from aif_runtime.failures import SettingsInvalid
 from aif_runtime.health import AsgiApp
 
@@ -20,14 +20,22 @@ class WebServer:
     """Bound from the start, so that its real port is known before it serves."""
 
     def __init__(
-        self, app: AsgiApp, *, host: str, port: int, with_lifespan: bool = False, limits: Limits = DEFAULT_LIMITS
+        self,
+        app: AsgiApp,
+        *,
+        host: str,
+        port: int,
+        with_lifespan: bool = False,
+        websockets: type[asyncio.Protocol] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        """Port 0 takes a free one. Raises SettingsInvalid when the address cannot be had."""
+        """Port 0 takes a free one; no WebSocket is spoken unless by `websockets`. Raises SettingsInvalid when the address
+        cannot be had."""
         self._socket = _bind(host, port)
         config = BoundedConfig(
             app,
             http=BoundedHttp,
-            ws=BoundedWebSocket,
+            ws=websockets or "none",
             ws_max_size=limits.socket_message_bytes,
             loop="none",
             interface="asgi3",

@@ -47,6 +47,7 @@ from aif_kam.submissions import Submissions
 from aif_kam.template_catalogue import TemplateCatalogue
 from aif_kam.uploads import Uploads
 from aif_runtime.blobs import WholeBlobStore
+from aif_runtime.bounded_websockets import BoundedWebSocket
 from aif_runtime.bus import Bus
 from aif_runtime.clock import Clock
 from aif_runtime.connections import Connections, open_connections
@@ -281,5 +282,5 @@ async def _assembled(surroundings: Surroundings[KamSettings], database: Database
                 run=partial(run_sweeps, submissions=gateway.submissions, tracker=gateway.parts.tracker),
             ),
         ),
-        face=Face(app=create_app(gateway.parts), host=settings.kam_host, port=settings.kam_port),
+        face=Face(app=create_app(gateway.parts), host=settings.kam_host, port=settings.kam_port, websockets=BoundedWebSocket),
     )

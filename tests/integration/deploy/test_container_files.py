@@ -103,6 +103,28 @@ def test_the_lock_of_a_service_pins_all_that_its_wheel_requires(service: str) ->
     assert required - pinned == set()
 
 
+ONLY_WHAT_IS_PINNED = """
+import importlib, re, sys
+from importlib.metadata import packages_distributions
+service, pinned = sys.argv[1], set(sys.argv[2:])
+for module, distributions in packages_distributions().items():
+    names = {re.sub(r"[-_.]+", "-", name).lower() for name in distributions}
+    if not names & {*pinned, "ai-factory"}:
+        sys.modules[module] = None
+importlib.import_module(f"aif_{service}.__main__")
+"""
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_begins_with_nothing_but_what_its_lock_pins(service: str) -> None:
+    pinned = re.findall(r"^([a-z0-9-]+)==", (ROOT / f"deploy/locks/{service}.lock").read_text(), re.MULTILINE)
+
+    begun = _run([sys.executable, "-c", ONLY_WHAT_IS_PINNED, service, *pinned])
+
+    assert begun.stderr == ""
+    assert begun.returncode == 0
+
+
 def test_no_lock_names_an_address() -> None:
     texts = [lock.read_text() for lock in (ROOT / "deploy/locks").glob("*.lock")]
 

@@ -14,6 +14,7 @@ from aif_kam.app import create_app
 from aif_kam.document_gate import DocumentGate
 from aif_kam.loops import run_events, run_orders
 from aif_kam.wiring import Gateway, Resources, assemble, prepare_database
+from aif_runtime.bounded_websockets import BoundedWebSocket
 from aif_runtime.clock import SystemClock
 from aif_runtime.health import Health
 from aif_runtime.ids import id_mint
@@ -104,7 +105,7 @@ async def open_gateway(
     await gateway.parts.identity.keep_client("alice", keys["alice"])
     await gateway.parts.identity.keep_client("bob", keys["bob"])
     await gateway.parts.identity.keep_admin_key(keys["admin"])
-    server = WebServer(create_app(gateway.parts), host="127.0.0.1", port=0)
+    server = WebServer(create_app(gateway.parts), host="127.0.0.1", port=0, websockets=BoundedWebSocket)
     tasks = [
         asyncio.create_task(server.serve(stop)),
         asyncio.create_task(run_events(stop, bus=kam_bus, tracker=gateway.parts.tracker, fetch_seconds=0.05)),

@@ -10,6 +10,7 @@ import pytest_asyncio
 from msgspec.structs import replace
 
 from aif_runtime.bounded_connections import Limits
+from aif_runtime.bounded_websockets import BoundedWebSocket
 from aif_runtime.health import Receive, Scope, Send
 from aif_runtime.web_server import WebServer
 from support.waiting import eventually
@@ -135,7 +136,7 @@ async def port(hive: Hive) -> AsyncIterator[int]:
 @asynccontextmanager
 async def serving(hive: Hive, limits: Limits) -> AsyncIterator[int]:
     stop = asyncio.Event()
-    server = WebServer(hive.app, host="127.0.0.1", port=0, limits=limits)
+    server = WebServer(hive.app, host="127.0.0.1", port=0, websockets=BoundedWebSocket, limits=limits)
     task = asyncio.create_task(server.serve(stop))
     try:
         yield server.port
