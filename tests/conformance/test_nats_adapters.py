@@ -17,7 +17,7 @@ import pytest_asyncio
 from aif_console.embedded.nats_server import EmbeddedNats, find_nats_server
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
-from aif_runtime.bus import Question
+from aif_runtime.bus import Deliveries, Question
 from aif_runtime.failures import BlobMissing, BlobStoreUnavailable, BusUnavailable
 from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
@@ -155,7 +155,7 @@ async def test_a_waiting_fetch_goes_on_when_somebody_deletes_what_it_reads(
 ) -> None:
     bus = await nats_rig.connect("one")
     deliveries = await bus.open_consumer(work_consumer())
-    fetching = asyncio.create_task(deliveries.fetch(5, 30.0))
+    fetching = asyncio.create_task(_next_payloads(deliveries))
     await bus.connection.flush()
 
     if lost == "consumer":
@@ -164,8 +164,15 @@ async def test_a_waiting_fetch_goes_on_when_somebody_deletes_what_it_reads(
         await client.jetstream().delete_stream("AIF_WORK")
     await bus.publish(work(b"after"))
 
-    async with asyncio.timeout(10):
-        assert [delivery.payload for delivery in await fetching] == [b"after"]
+    assert await fetching == [b"after"]
+
+
+async def _next_payloads(deliveries: Deliveries) -> list[bytes]:
+    """The broker may forget a request that it gets while it deletes what is asked; the next one is answered."""
+    async with asyncio.timeout(30):
+        while not (fetched := await deliveries.fetch(5, 5.0)):
+            pass
+    return [delivery.payload for delivery in fetched]
 
 
 async def test_what_arrived_after_a_cancelled_fetch_goes_back_when_the_consumer_closes(nats_rig: NatsRig) -> None:
@@ -462,14 +469,13 @@ async def test_a_user_who_may_make_no_streams_goes_on_when_somebody_else_has_mad
     ):
         await admin.declare_topology()
         deliveries = await worker.open_consumer(work_consumer())
-        fetching = asyncio.create_task(deliveries.fetch(5, 30.0))
+        fetching = asyncio.create_task(_next_payloads(deliveries))
         await worker.connection.flush()
 
         await admin.connection.api("STREAM.DELETE.AIF_WORK", None, dict)
         await admin.publish(work(b"after"))
 
-        async with asyncio.timeout(10):
-            assert [delivery.payload for delivery in await fetching] == [b"after"]
+        assert await fetching == [b"after"]
         assert worker.trouble is None
 
 
