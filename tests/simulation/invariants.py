@@ -7,7 +7,7 @@ from typing import Any
 from aif_contracts.events import CompensationCompleted, ExecutionEvent, StepCompleted, StepRetrying
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.reports import HANDED_BACK
-from aif_orchestrator.execution.attempts import NOT_BEGUN, WORKER_LOST
+from aif_orchestrator.execution.attempts import DECLINED, NOT_BEGUN, WORKER_LOST
 from aif_orchestrator.execution.commands import RecordAttempt
 from aif_orchestrator.execution.judging import RETRY_RULE
 from aif_orchestrator.execution.offering import packet_id
@@ -21,7 +21,7 @@ from simulation.shapes import Shapes, sources_of
 from simulation.truth import Truth
 from simulation.undoing import undoing_mistakes
 
-_NO_FAILURES = frozenset({None, WORKER_LOST, NOT_BEGUN, HANDED_BACK})
+_NO_FAILURES = frozenset({None, WORKER_LOST, NOT_BEGUN, DECLINED, HANDED_BACK})
 _STOPPED = frozenset({ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 TIMEOUT = "timeout"
 """Failure code of an attempt that reached its time limit."""
-WITHDRAWN = frozenset({"cancelled", "superseded", "handed_back", "not_begun"})
+WITHDRAWN = frozenset({"cancelled", "superseded", "handed_back", "not_begun", "declined"})
 """Failure codes of attempts that the factory itself ended: no verdict about the worker, though their cost counts."""
 
 SMALL_BYTES = 4 * 1024

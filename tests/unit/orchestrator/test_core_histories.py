@@ -24,7 +24,7 @@ from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import Granted, Later, Proceed
 from aif_contracts.reports import HANDED_BACK
-from aif_orchestrator.execution.attempts import NOT_BEGUN
+from aif_orchestrator.execution.attempts import DECLINED, NOT_BEGUN
 from aif_orchestrator.execution.commands import AnswerClaim, DispatchPacket, EmitEvent, LoadOutputs, RecordAttempt
 from aif_orchestrator.execution.happenings import (
     ApprovalDecisionMade,
@@ -121,7 +121,7 @@ class CoreHistories(RuleBasedStateMachine):
         self.outputs: dict[str, Any] = {}
         self.final_stages: dict[str, StageStatus] = {}
         self.harmless: Counter[str] = Counter()
-        """Attempts by stage that ended well, were handed back or had not begun: they count against nothing."""
+        """Attempts by stage that ended well, were handed back, declined or had not begun: they count against nothing."""
         self.told: list[AttemptCompleted | AttemptFailed] = []
         self.read_commands = 0
         self.was_paused = False
@@ -536,7 +536,7 @@ class CoreHistories(RuleBasedStateMachine):
                     self.opened.add((packet.stage_id, packet.attempt))
                 case RecordAttempt(record=record):
                     self.ended.append((record.stage_id, record.attempt))
-                    self.harmless[record.stage_id] += record.failure_code in (None, HANDED_BACK, NOT_BEGUN)
+                    self.harmless[record.stage_id] += record.failure_code in (None, HANDED_BACK, NOT_BEGUN, DECLINED)
                 case AnswerClaim(answer=Granted(attempt=attempt)):
                     assert any(number == attempt for _, number in self.opened)
                 case EmitEvent(event=event):

@@ -295,6 +295,36 @@ def test_a_packet_that_a_worker_declines_is_offered_again_soon_and_later_each_ti
     assert story.stage("only").status == "queued"
 
 
+def test_a_free_packet_that_a_worker_declines_goes_to_another_one_and_nobody_was_lost() -> None:
+    story = Story(pipeline(stage("only")), free=True)
+    declined = story.last_packet("only").packet_id
+
+    story.happens(PacketDeclined(stage_id="only", packet_id=declined, worker_name="maker", message="not mine"))
+    story.wakes()
+    answer = story.claim("only", by="worker_b")
+    story.completes("only", answer.attempt)
+
+    assert story.execution.status == "completed"
+    assert story.stage("only").losses == 0
+    assert story.attempts() == [("only", 1, "declined"), ("only", 2, "success")]
+
+
+def test_a_free_packet_that_is_declined_after_it_was_sent_again_leaves_no_attempt_that_passes_for_lost() -> None:
+    story = Story(pipeline(stage("only")), free=True)
+    first = story.last_packet("only").packet_id
+    story.wakes()
+    again = story.last_packet("only").packet_id
+
+    for declined in (first, again, first):
+        story.happens(PacketDeclined(stage_id="only", packet_id=declined, worker_name="maker", message="not mine"))
+    story.wakes()
+    story.completes("only", story.granted("only"))
+
+    assert story.execution.status == "completed"
+    assert story.stage("only").losses == 0
+    assert story.attempts() == [("only", 1, "declined"), ("only", 2, "success")]
+
+
 def test_a_granted_packet_sent_again_has_to_be_claimed_and_the_first_may_still_win() -> None:
     story = Story(pipeline(stage("only")), free=True)
     story.wakes()

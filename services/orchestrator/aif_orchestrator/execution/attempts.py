@@ -33,6 +33,7 @@ from aif_pipelines.plan import StagePlan
 
 WORKER_LOST = "worker_lost"
 NOT_BEGUN = "not_begun"
+DECLINED = "declined"
 OUTPUT_INVALID = "output_invalid"
 _BACK_AT_ONCE = 10
 """So many attempts at a stage may come back before the next one has to wait."""
@@ -161,11 +162,20 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
 
 
 def decline(draft: Draft, happening: PacketDeclined) -> None:
-    """Offer the stage again soon, and later each time: another worker may know the action, or have room by then."""
-    run = draft.stages[happening.stage_id]
-    if happening.packet_id == offering.packet_id(draft.execution.execution_id, happening.stage_id, run.dispatches):
+    """Offer the stage again soon, and later each time: another worker may know the action, or have room by then.
+
+    An attempt that the declined packet has opened ends with it: nobody has begun it, so whoever takes the next packet finds no
+    worker that was lost.
+    """
+    stage_id = happening.stage_id
+    run = draft.stages[stage_id]
+    reason = f"a worker declined it: {told(happening.message)}"
+    if happening.packet_id == offering.packet_id(draft.execution.execution_id, stage_id, run.dispatches):
         again_at = draft.at + min(_DECLINED_PAUSE_MS * 2**run.resends, offering.LONGEST_PATIENCE_MS)
-        draft.change(happening.stage_id, due_at=again_at, reason=f"a worker declined it: {told(happening.message)}")
+        run = draft.change(stage_id, due_at=again_at, reason=reason)
+    opened_by = offering.packet_id(draft.execution.execution_id, stage_id, run.dispatches - run.resends)
+    if happening.packet_id == opened_by and has_open_attempt(run):
+        _end_unbegun(draft, stage_id, DECLINED, told(reason), retry_in_ms=max(0, (run.due_at or draft.at) - draft.at))
 
 
 def fall_silent(draft: Draft, stage_id: str, run: StageRun) -> None:
@@ -201,12 +211,8 @@ def lose(draft: Draft, stage_id: str) -> None:
     run = draft.stages[stage_id]
     message = f"the worker of attempt {run.attempt} of {stage_id} fell silent"
     if run.is_waiting:
-        message = f"{message} before it began"
-        charging.record_attempt(draft, stage_id, Metrics(), NOT_BEGUN, message)
         # Nobody begins without having said so and been answered.
-        nothing_of_it = {number: each for number, each in run.reserved.items() if number != run.attempt}
-        draft.change(stage_id, ended=run.attempt, reserved=nothing_of_it)
-        draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=NOT_BEGUN, message=message, retry_in_ms=0))
+        _end_unbegun(draft, stage_id, NOT_BEGUN, f"{message} before it began", retry_in_ms=0)
         return
     charging.record_attempt(draft, stage_id, Metrics(), WORKER_LOST, message)
     reserved = reserved_to_its_last_word(draft, run)
@@ -218,6 +224,15 @@ def lose(draft: Draft, stage_id: str) -> None:
         outcomes.give_up(draft, stage_id, WORKER_LOST, message)
         return
     draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=WORKER_LOST, message=message, retry_in_ms=0))
+
+
+def _end_unbegun(draft: Draft, stage_id: str, code: str, message: str, *, retry_in_ms: int) -> None:
+    """The open attempt has spent nothing, and says nothing about the work."""
+    charging.record_attempt(draft, stage_id, Metrics(), code, message)
+    run = draft.stages[stage_id]
+    nothing_of_it = {number: each for number, each in run.reserved.items() if number != run.attempt}
+    draft.change(stage_id, ended=run.attempt, reserved=nothing_of_it)
+    draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=code, message=message, retry_in_ms=retry_in_ms))
 
 
 def hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int = 0) -> None:
