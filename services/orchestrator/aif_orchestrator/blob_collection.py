@@ -5,8 +5,9 @@ store, `data/<execution_id>`, and nobody else's do. The deletion of an execution
 what lies in the folder of such an id is deleted. So what is not known to be ours and over stays: all blobs of an execution that
 lives or may be resumed, those of another factory in the same store, and those of a database that was lost.
 
-An id is taken off the table when its blobs are gone. Whoever dies before that leaves it to be taken again. Ages are measured by
-Postgres' clock, or by the blob store's own.
+An id is taken off the table when its blobs are gone, or when an execution is begun anew under it, which has the folder from
+then on. While a collector deletes there, none is begun. Whoever dies over it leaves it to be taken again, and whoever takes too
+long stops before that. Ages are measured by Postgres' clock, or by the blob store's own.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ EVERY_SECONDS = 3600.0
 AT_ONCE = 500
 PAUSE_SECONDS = 0.2
 TAKEN_FOR_SECONDS = 3600.0
-"""A replica that has not deleted a chunk's blobs within this time is taken for dead. If it is not, both delete the same."""
+"""A replica that has not deleted a chunk's blobs within this time is taken for dead. It gives up after half of it."""
 
 log = structlog.get_logger()
 
@@ -40,6 +41,7 @@ class BlobCollection:
         grace_hours: float,
         registry: CollectorRegistry,
         at_once: int = AT_ONCE,
+        taken_for_seconds: float = TAKEN_FOR_SECONDS,
     ) -> None:
         """`grace_hours` pass between the deletion of an execution and that of its blobs."""
         self._database = database
@@ -47,6 +49,7 @@ class BlobCollection:
         self._blobs = blobs
         self._grace_seconds = grace_hours * 3600
         self._at_once = at_once
+        self._taken_for_seconds = taken_for_seconds
         self._collected = Counter("aif_blobs_collected", "Blobs deleted because nobody needs them any more", registry=registry)
 
     async def run(self) -> None:
@@ -66,10 +69,8 @@ class BlobCollection:
         """
         executions, collected = 0, 0
         while taken := await self._take():
-            blobs = await self._blobs.delete_folders([f"data/{execution_id}" for execution_id in taken])
+            blobs = await self._delete_blobs_of(taken)
             self._collected.inc(blobs)
-            async with self._database.connection() as connection:
-                await self._executions.forget_deleted(connection, taken)
             executions, collected = executions + len(taken), collected + blobs
             if len(taken) < self._at_once:
                 break
@@ -83,11 +84,22 @@ class BlobCollection:
         if fragments := await self._blobs.delete_fragments(self._grace_seconds):
             log.info("blob_fragments_collected", fragments=fragments)
 
+    async def _delete_blobs_of(self, taken: list[str]) -> int:
+        """Nothing is done to them once others may take them for left behind."""
+        try:
+            async with asyncio.timeout(self._taken_for_seconds / 2):
+                blobs = await self._blobs.delete_folders([f"data/{execution_id}" for execution_id in taken])
+                async with self._database.connection() as connection:
+                    await self._executions.forget_deleted(connection, taken)
+                return blobs
+        except TimeoutError as late:
+            raise BlobStoreUnavailable(f"the blobs of {len(taken)} executions were not deleted in time") from late
+
     async def _take(self) -> list[str]:
         async with self._database.connection() as connection:
             return await self._executions.take_deleted(
                 connection,
                 deleted_before_seconds=self._grace_seconds,
-                taken_for_seconds=TAKEN_FOR_SECONDS,
+                taken_for_seconds=self._taken_for_seconds,
                 limit=self._at_once,
             )

@@ -15,7 +15,7 @@ from aif_orchestrator.blob_collection import BlobCollection
 from aif_orchestrator.retention import Retention
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_runtime.blobs import DeletingBlobStore
-from aif_runtime.failures import BlobMissing, BlobStoreUnavailable
+from aif_runtime.failures import AlreadyStored, BlobMissing, BlobStoreUnavailable
 from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
 from aif_runtime.obstore_blobs import ObstoreBlobStore
@@ -26,10 +26,11 @@ from support.orchestrator_line import orchestrator_database
 KEEP_DAYS = 90
 GRACE_HOURS = 24.0
 BEGIN = """
-INSERT INTO executions (
-    execution_id, client_id, template, template_version, status, created_at, ended_at, wake_at, searched
+SELECT commit_batch(
+    '{}', ARRAY[ROW($1, 'acme', NULL, 'line', '1.0.0', 'running', now.ms, NULL, now.ms, '')::new_execution],
+    '{}', '{}', '{}', '', '{}', NULL
 )
-VALUES ($1, 'acme', 'line', '1.0.0', 'running', now(), NULL, now(), '')
+FROM (SELECT (extract(epoch FROM now()) * 1000)::bigint AS ms) AS now
 """
 END = "UPDATE executions SET status = 'failed', ended_at = now(), wake_at = NULL WHERE execution_id = $1 AND ended_at IS NULL"
 RESUME = "UPDATE executions SET status = 'running', ended_at = NULL, wake_at = now() WHERE execution_id = $1"
@@ -50,6 +51,20 @@ class DyingStore:
     async def delete_folders(self, folders: Sequence[str]) -> int:
         await self._blobs.delete_folders(folders[: self._after])
         raise BlobStoreUnavailable("killed")
+
+
+class SlowStore(DyingStore):
+    """Deletes what it is asked to, when it is let."""
+
+    def __init__(self, blobs: DeletingBlobStore) -> None:
+        super().__init__(blobs, 0)
+        self.is_at_it = asyncio.Event()
+        self.may_go_on = asyncio.Event()
+
+    async def delete_folders(self, folders: Sequence[str]) -> int:
+        self.is_at_it.set()
+        await self.may_go_on.wait()
+        return await self._blobs.delete_folders(folders)
 
 
 class History:
@@ -82,7 +97,18 @@ class History:
     async def delete_old(self) -> int:
         return await Retention(database=self._database, executions=self._executions, keep_days=KEEP_DAYS).delete_old()
 
-    def collection(self, blobs: DeletingBlobStore | None = None, at_once: int = 3) -> BlobCollection:
+    async def delete_long_ago(self, execution_id: str) -> None:
+        """An execution with a blob, which may be collected now."""
+        await self.begin(execution_id)
+        await self.store(execution_id, b"old")
+        await self.end(execution_id)
+        await self.time_passes(timedelta(days=91))
+        await self.delete_old()
+        await self.time_passes(timedelta(hours=25))
+
+    def collection(
+        self, blobs: DeletingBlobStore | None = None, at_once: int = 3, taken_for_seconds: float = 3600.0
+    ) -> BlobCollection:
         return BlobCollection(
             database=self._database,
             executions=self._executions,
@@ -90,6 +116,7 @@ class History:
             grace_hours=GRACE_HOURS,
             registry=CollectorRegistry(),
             at_once=at_once,
+            taken_for_seconds=taken_for_seconds,
         )
 
     async def not_to_be_touched(self) -> set[str]:
@@ -184,6 +211,36 @@ async def test_an_execution_that_is_begun_anew_under_its_id_keeps_its_blobs(hist
     await history.time_passes(timedelta(days=91))
     await history.delete_old()
     await history.time_passes(timedelta(days=2))
+    assert await history.collection().collect() == 1
+
+
+async def test_no_execution_is_begun_while_the_blobs_of_an_older_one_of_its_id_are_being_deleted(history: History) -> None:
+    await history.delete_long_ago("exec_1")
+    slow = SlowStore(history.blobs)
+
+    collecting = asyncio.create_task(history.collection(slow).collect())
+    await slow.is_at_it.wait()
+    with pytest.raises(AlreadyStored):
+        await history.begin("exec_1")
+    slow.may_go_on.set()
+
+    assert await collecting == 1
+    await history.begin("exec_1")
+    await history.store("exec_1", b"old")
+    await history.time_passes(timedelta(hours=25))
+    assert await history.collection().collect() == 0
+    assert await history.there("exec_1") == 1
+
+
+async def test_a_collector_that_takes_too_long_stops_before_others_take_its_work_over(history: History) -> None:
+    await history.delete_long_ago("exec_1")
+    stuck = SlowStore(history.blobs)
+
+    with pytest.raises(BlobStoreUnavailable, match="not deleted in time"):
+        await history.collection(stuck, taken_for_seconds=0.02).collect()
+
+    assert await history.there("exec_1") == 1
+    await history.time_passes(timedelta(hours=2))
     assert await history.collection().collect() == 1
 
 

@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from aif_orchestrator.retention import Retention
+from aif_orchestrator.store.calls import CallStore
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_runtime.postgres import Database
 from aif_runtime.sql_files import load_queries
+from support.execution_story import call
 from support.orchestrator_line import orchestrator_database
 
 ENDED = """
@@ -38,6 +42,13 @@ INSERT INTO stage_attempts (
 )
 SELECT execution_id, 'only', 1, 'maker', 'make', true, 0, 0, 0, 1, 1, now(), '\\x00' FROM executions
 """
+BEGIN = """
+SELECT commit_batch(
+    '{}', ARRAY[ROW($1, 'acme', NULL, 'line', '1.0.0', 'running', 0, NULL, 0, '')::new_execution],
+    '{}', '{}', '{}', '', '{}', NULL
+)
+"""
+ANEW = replace(call("only", 1, 1, "0.5"), call_key="exec_old_1.only.1.1", execution_id="exec_old_1")
 CALLS = """
 INSERT INTO provider_calls (
     call_key, execution_id, client_id, stage_id, attempt, worker_name, action, capability, provider, model, purpose, reason,
@@ -84,6 +95,22 @@ async def test_what_failed_attempts_have_spent_on_nothing_is_known_after_they_ar
     async with database.connection() as connection:
         wasted = await connection.fetch("SELECT execution_id FROM judged_calls WHERE is_wasted ORDER BY 1")
     assert [row["execution_id"] for row in wasted] == ["exec_old_2", "exec_young_1"]
+
+
+async def test_the_calls_of_an_execution_that_is_begun_anew_under_its_id_stand_on_the_bill_beside_the_older_ones(
+    database: Database,
+) -> None:
+    await retention(database, keep_days=90).delete_old()
+
+    async with database.connection() as connection:
+        await connection.execute(BEGIN, "exec_old_1")
+        await CallStore(load_queries("aif_orchestrator.store")).keep(connection, [ANEW])
+        bill = await connection.fetch(
+            "SELECT cost_usd, call_key LIKE 'exec_old_1.only.1.1~%' AS is_older FROM provider_calls "
+            "WHERE execution_id = 'exec_old_1' ORDER BY booked_at"
+        )
+
+    assert [tuple(row) for row in bill] == [(None, True), (Decimal("0.5"), False)]
 
 
 async def test_a_second_time_there_is_nothing_to_do(database: Database) -> None:

@@ -381,6 +381,7 @@ CREATE FUNCTION commit_batch(
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     relisted_rows bigint;
+    collected_rows bigint;
 BEGIN
     at_ms := (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
     IF cardinality(checked) > 0 THEN
@@ -401,6 +402,18 @@ BEGIN
         IF stale IS NOT NULL THEN
             RETURN;
         END IF;
+        -- The folder of one that was deleted is its successor's from now on; but nobody stores anything where a collector deletes.
+        WITH taken_over AS (
+            DELETE FROM deleted_executions WHERE execution_id IN (SELECT new.execution_id FROM unnest(begun) AS new)
+            RETURNING taken_at
+        )
+        SELECT count(taken_at) INTO collected_rows FROM taken_over;
+        IF collected_rows > 0 THEN
+            RAISE EXCEPTION 'the blobs of an older execution of this id are being deleted' USING ERRCODE = 'unique_violation';
+        END IF;
+        -- Its calls stay on the bill. Those of its successor have the same keys, and belong there, too.
+        UPDATE provider_calls SET call_key = call_key || '~' || (extract(epoch FROM booked_at) * 1000000)::bigint
+        WHERE execution_id IN (SELECT new.execution_id FROM unnest(begun) AS new);
         INSERT INTO executions (
             execution_id, client_id, request_id, template, template_version, status, created_at, ended_at, wake_at, searched
         )

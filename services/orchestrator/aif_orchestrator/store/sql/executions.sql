@@ -90,13 +90,12 @@ SELECT count(*) FROM deleted;
 
 -- name: take_deleted_executions
 -- Those deleted so many seconds ago, for one replica for so many seconds: a replica that dies over them leaves them to the others.
--- One that was begun anew under its id since then is no deleted one.
+-- Whoever begins one anew under its id takes it off the table, or finds it taken and does not begin.
 UPDATE deleted_executions SET taken_at = now()
 WHERE execution_id IN (
     SELECT execution_id FROM deleted_executions
     WHERE deleted_at < now() - make_interval(secs => $1)
       AND (taken_at IS NULL OR taken_at < now() - make_interval(secs => $2))
-      AND NOT EXISTS (SELECT FROM executions WHERE executions.execution_id = deleted_executions.execution_id)
     ORDER BY deleted_at
     LIMIT $3
     FOR UPDATE SKIP LOCKED
