@@ -217,7 +217,8 @@ class CostIncurred(Struct, frozen=True, kw_only=True, tag="COST_INCURRED", tag_f
 
 
 class AiGenerationCompleted(Struct, frozen=True, kw_only=True, tag="AI_GENERATION_COMPLETED", tag_field="event_type"):
-    """A provider call has ended, well or not."""
+    """A provider call has ended, well or not. Told once, before its attempt ends where the worker's report names it; one that
+    comes to light after the last event of the leg stands on the bill alone."""
 
     step_name: str
     attempt: int

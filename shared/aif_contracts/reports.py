@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from aif_contracts.blobs import BlobRef
-from aif_contracts.metering import Metrics
+from aif_contracts.metering import Metrics, ProviderCall
 
 HANDED_BACK = "handed_back"
 """Code of a failed attempt whose worker process ended before the work did: no fault of the work, which is offered anew."""
@@ -19,6 +19,9 @@ MOST_TOGETHER = 64
 """Reports in one message."""
 MOST_BYTES_TOGETHER = 256 * 1024
 """A report that is larger travels alone. Reports are cut by this, so that whoever gives a message up can keep all of it."""
+
+MOST_CALLS_NAMED = 64
+"""Calls that a report names, the newest ones: the messages of older ones have long arrived."""
 
 LONGEST_TEXT = 2000
 """Characters that are kept of a message or a summary: it is told in events, in the packet of the next attempt and in every
@@ -51,6 +54,9 @@ class Progress(_OfAttempt, frozen=True, kw_only=True, tag="progress"):
 class Completed(_OfAttempt, frozen=True, kw_only=True, tag="completed"):
     output: BlobRef
     metrics: Metrics
+    calls: tuple[ProviderCall, ...] = ()
+    """The attempt's provider calls that have ended. Each is published by itself, too, but a report may overtake that; named
+    here it is told to the client before the attempt's end, and not after it or, if the execution ends with it, not at all."""
     quality_score: Annotated[float, Meta(ge=0, le=1)] | None = None
     element_count: Annotated[int, Meta(ge=0)] | None = None
     output_summary: str = ""
@@ -65,6 +71,8 @@ class Failed(_OfAttempt, frozen=True, kw_only=True, tag="failed"):
     retryable: bool
     retry_after_ms: int | None = None
     metrics: Metrics = field(default_factory=Metrics)
+    calls: tuple[ProviderCall, ...] = ()
+    """As those of a completed attempt."""
 
 
 class Declined(_OfAttempt, frozen=True, kw_only=True, tag="declined"):

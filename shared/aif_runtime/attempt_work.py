@@ -10,7 +10,7 @@ import structlog
 from msgspec import Meta, Struct, ValidationError, convert
 
 from aif_contracts.blobs import BlobRef
-from aif_contracts.reports import LONGEST_TEXT, Completed, Failed
+from aif_contracts.reports import LONGEST_TEXT, MOST_CALLS_NAMED, Completed, Failed
 from aif_runtime.assignment import Action, Outcome, WorkFailure
 from aif_runtime.attempt import Attempt, StopReason
 from aif_runtime.attempt_metrics import PeakMemory, metrics_of
@@ -84,6 +84,7 @@ class AttemptWork:
             instance_id=self._instance_id,
             output=ref,
             metrics=metrics_of(attempt, self._rates, outcome, self._memory),
+            calls=tuple(attempt.calls[-MOST_CALLS_NAMED:]),
             quality_score=outcome.quality_score,
             element_count=outcome.element_count,
             output_summary=self._sendable(outcome.summary)[:LONGEST_TEXT],
@@ -132,6 +133,7 @@ class AttemptWork:
             retryable=retryable,
             retry_after_ms=retry_after_ms,
             metrics=metrics_of(attempt, self._rates, None, self._memory),
+            calls=tuple(attempt.calls[-MOST_CALLS_NAMED:]),
         )
 
 

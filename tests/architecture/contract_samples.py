@@ -639,6 +639,7 @@ SAMPLES: tuple[Struct, ...] = (
         quality_score=0.91,
         element_count=14,
         output_summary="1 module, 1 lesson",
+        calls=(PROVIDER_CALL,),
     ),
     reports.Failed(
         **OF_ATTEMPT,
@@ -647,6 +648,7 @@ SAMPLES: tuple[Struct, ...] = (
         retryable=True,
         retry_after_ms=1500,
         metrics=METRICS,
+        calls=(PROVIDER_CALL,),
     ),
     reports.Declined(**OF_ATTEMPT, code="unknown_action", message="granulate is not among my actions"),
     KEY_POINT,

@@ -103,10 +103,18 @@ def _with_nothing_decided(execution: Execution) -> Execution:
 
 
 def _undecided(run: StageRun) -> StageRun:
-    if not run.decided:
+    decided = [call for each in run.statements.values() for call in each.calls.items() if call[1].is_decided]
+    if not decided:
         return run
-    spent = replace(run.spent, unanswered={**run.spent.unanswered, **run.decided})
-    return replace(run, decided={}, spent=spent)
+    statements = {
+        attempt: replace(
+            each,
+            calls={key: replace(call, cost_usd=None) if call.is_decided else call for key, call in each.calls.items()},
+        )
+        for attempt, each in run.statements.items()
+    }
+    spent = replace(run.spent, unanswered={**run.spent.unanswered, **{key: call.bound_usd for key, call in decided}})
+    return replace(run, statements=statements, spent=spent)
 
 
 CHANGES_HAPPENINGS: Mapping[Mechanism | None, Callable[[Happening, Execution], Happening]] = {
@@ -115,7 +123,7 @@ CHANGES_HAPPENINGS: Mapping[Mechanism | None, Callable[[Happening, Execution], H
     Mechanism.DIGESTS: _with_newest_digests,
 }
 CHANGES_STATES: Mapping[Mechanism | None, Callable[[Execution], Execution]] = {
-    Mechanism.SETTLING_ONCE: _each_stage(settled=()),
+    Mechanism.SETTLING_ONCE: _each_stage(settled=(), statements={}),
     Mechanism.RESERVATION: _each_stage(reserved={}),
     Mechanism.COMPENSATION_ORDER: _made_the_other_way_round,
     Mechanism.SETTLING_CALLS_ONCE: _with_nothing_decided,

@@ -722,6 +722,7 @@ def happening_of(report: Report, blobs: dict[str, Any]) -> Happening:
                 quality_score=report.quality_score,
                 element_count=report.element_count,
                 summary=report.output_summary,
+                calls=report.calls,
             )
         case Failed():
             return AttemptFailed(
@@ -733,6 +734,7 @@ def happening_of(report: Report, blobs: dict[str, Any]) -> Happening:
                 retryable=report.retryable,
                 retry_after_ms=report.retry_after_ms,
                 metrics=report.metrics,
+                calls=report.calls,
             )
         case Declined():
             return PacketDeclined(

@@ -160,7 +160,7 @@ class Truth:
     def report_was_told(self, attempt: AttemptKey, calls: Sequence[ProviderCall]) -> None:
         self.reported_calls.setdefault(attempt, calls)
         for call in self.reported_calls[attempt]:
-            self.told_at.setdefault(call.call_key, self._timeline.now)
+            self.call_was_told(call)
 
     def was_decided(self, decision: CallSettled) -> None:
         """Without effect on a call that was answered as far as the orchestrator has been told."""

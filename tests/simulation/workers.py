@@ -584,6 +584,7 @@ class Workshop:
             "worker_name": WORKER,
             "instance_id": instance_id,
             "metrics": _metrics(hand, now),
+            "calls": tuple(hand.calls),
         }
         if hand.stopped_by is not None:
             return Failed(**names, code=hand.stopped_by, message="stopped", retryable=False)

@@ -218,6 +218,7 @@ class Story:
         output: BlobRef | None = None,
         worker: str | None = None,
         summary: str = "",
+        calls: tuple[ProviderCall, ...] = (),
     ) -> list[Command]:
         value = {"made": stage_id} if value is None else value
         return self.happens(
@@ -231,6 +232,7 @@ class Story:
                 quality_score=quality,
                 element_count=elements,
                 summary=summary,
+                calls=calls,
             )
         )
 
@@ -258,6 +260,7 @@ class Story:
         metrics: Metrics | None = None,
         message: str = "it did not work",
         worker: str | None = None,
+        calls: tuple[ProviderCall, ...] = (),
     ) -> list[Command]:
         return self.happens(
             AttemptFailed(
@@ -269,6 +272,7 @@ class Story:
                 retryable=retryable,
                 retry_after_ms=retry_after_ms,
                 metrics=metrics or Metrics(),
+                calls=calls,
             )
         )
 

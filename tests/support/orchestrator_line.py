@@ -253,6 +253,7 @@ class HandWorker:
         cost_usd: str = "0",
         quality_score: float | None = None,
         element_count: int | None = None,
+        calls: tuple[ProviderCall, ...] = (),
     ) -> None:
         report = Completed(
             packet_id=packet.packet_id,
@@ -265,6 +266,7 @@ class HandWorker:
             metrics=Metrics(processing_time_ms=7, cost_usd=cost_usd),
             quality_score=quality_score,
             element_count=element_count,
+            calls=calls,
         )
         await self.report(report)
 

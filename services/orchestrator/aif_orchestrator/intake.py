@@ -247,6 +247,7 @@ class Intake:
                     retry_after_ms=report.retry_after_ms,
                     metrics=report.metrics,
                     instance_id=report.instance_id,
+                    calls=report.calls,
                 )
             case Declined():
                 return PacketDeclined(
@@ -281,6 +282,7 @@ class Intake:
             element_count=report.element_count,
             summary=report.output_summary,
             instance_id=report.instance_id,
+            calls=report.calls,
         )
 
     async def _read_output(self, output: BlobRef) -> Any:
@@ -315,4 +317,5 @@ def _unusable(report: Completed, code: str, message: str) -> AttemptFailed:
         retry_after_ms=None,
         metrics=metrics,
         instance_id=report.instance_id,
+        calls=report.calls,
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from aif_contracts.reports import Report
+from aif_contracts.reports import Completed, Failed, Report
 from aif_orchestrator.execution.happenings import AttemptFailed
 from aif_runtime.decoding import decode, parts_of
 from aif_runtime.failures import MalformedMessage
@@ -60,7 +60,7 @@ def read_reports(payload: bytes, *, worker: str) -> tuple[list[Report], list[Poi
         reports = decode(_REPORTS, payload)
     except MalformedMessage as mistake:
         return _read_each(payload, worker, str(mistake))
-    if reports and all(report.worker_name == worker for report in reports):
+    if reports and all(_mistake_in(report, worker) is None for report in reports):
         return reports, []
     return _read_each(payload, worker, "the message holds no report: send a JSON array of them")
 
@@ -83,9 +83,22 @@ def _read_each(payload: bytes, worker: str, reason: str) -> tuple[list[Report], 
 
 def _read(content: bytes, worker: str) -> Report:
     report: Report = decode(_REPORT, content)
-    if report.worker_name != worker:
-        raise MalformedMessage(f"the report is of {report.worker_name}, its subject says {worker}")
+    mistake = _mistake_in(report, worker)
+    if mistake is not None:
+        raise MalformedMessage(mistake)
     return report
+
+
+def _mistake_in(report: Report, worker: str) -> str | None:
+    """Whether it speaks for somebody else."""
+    if report.worker_name != worker:
+        return f"the report is of {report.worker_name}, its subject says {worker}"
+    if isinstance(report, Completed | Failed) and report.calls:
+        own = (report.execution_id, report.stage_id, report.attempt, worker)
+        for call in report.calls:
+            if (call.execution_id, call.stage_id, call.attempt, call.worker_name) != own:
+                return f"the report names {call.call_key}, which is not a call of its attempt"
+    return None
 
 
 def _ended(content: bytes, worker: str) -> Ended | None:

@@ -127,6 +127,33 @@ async def test_a_call_without_an_answer_is_settled_by_the_statement_in_row_execu
         assert [(told["cost_usd"], told["basis"]) for told in await rig.audited()] == [("0.125", "statement")]
 
 
+async def test_calls_that_come_after_the_report_that_ends_the_execution_are_told_before_its_end_kept_and_charged_once(
+    rig: CallsRig,
+) -> None:
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "line")
+        delivery, packet = await rig.worker.take()
+        attempt = await rig.worker.granted(packet)
+        named, hidden = call("one", attempt, 1, "0.25"), call("one", attempt, 2, "0.5")
+        await rig.worker.completes(packet, attempt, {}, cost_usd="0.25", calls=(named,))
+        await delivery.ack()
+        await eventually(lambda: rig.client.has_ended("exec_1"))
+        told = [event.type for event in (await rig.client.events("exec_1")).events]
+
+        for late in (named, hidden, named, hidden):
+            await rig.worker.books(late)
+        await eventually(lambda: rig.booked(hidden.call_key))
+
+        assert told.count("aif.ai_generation_completed") == 1
+        assert [event.type for event in (await rig.client.events("exec_1")).events] == told
+        assert told[-1] == "aif.workflow_completed"
+        bill = {each.call.call_key: each.call.cost_usd for each in (await rig.search()).calls}
+        assert bill == {named.call_key: "0.25", hidden.call_key: "0.5"}
+        budget = await rig.budget()
+        assert (budget.spent_usd, budget.reserved_usd) == ("0.75", "0")
+        assert (await rig.client.get("exec_1")).totals.cost_usd == "0.75"
+
+
 async def test_a_call_that_was_not_billed_has_cost_nothing(rig: CallsRig) -> None:
     async with rig.orchestrator():
         await rig.in_doubt()

@@ -94,7 +94,7 @@ def test_a_late_report_of_a_silent_worker_counts_with_what_it_says() -> None:
     story.wakes()
     story.granted("stage_1")
 
-    story.completes("stage_1", 1, metrics=Metrics(cost_usd="0.2"))
+    story.completes("stage_1", 1, metrics=Metrics(cost_usd="0.2"), calls=(call("stage_1", 1, 1, "0.2"),))
     assert remaining(story) == Decimal("0.8")
     story.completes("stage_1", 2, metrics=Metrics(cost_usd="0.1"))
     assert remaining(story) == Decimal("1.2")

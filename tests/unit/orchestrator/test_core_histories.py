@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from aif_contracts.events import (
     FINAL_EVENT_TYPES,
+    AiGenerationCompleted,
     CompensationStarted,
     ExecutionEvent,
     StepCompleted,
@@ -97,7 +98,7 @@ WORKERS = st.sampled_from(("worker_a", "worker_b"))
 WHICH = st.sampled_from(("newest", "newest", "newest", "newest", "newest", "before", "first", "next", "far", "none"))
 AMOUNTS = st.sampled_from(("0", "0.25", "0.000001"))
 
-MONEY_FIELDS = ("spent", "settled", "unreported_calls", "reserved")
+MONEY_FIELDS = ("spent", "settled", "statements", "unreported_calls", "reserved")
 """What a late report may still change."""
 
 _PAUSABLE = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.PAUSED})
@@ -117,6 +118,8 @@ class CoreHistories(RuleBasedStateMachine):
         self.opened: set[tuple[str, int]] = set()
         self.ended: list[tuple[str, int]] = []
         self.calls: dict[str, tuple[str, int, Decimal]] = {}
+        self.calls_after_the_end = 0
+        """Of which no event tells."""
         self.reported: dict[tuple[str, int], Decimal] = {}
         self.outputs: dict[str, Any] = {}
         self.final_stages: dict[str, StageStatus] = {}
@@ -268,8 +271,9 @@ class CoreHistories(RuleBasedStateMachine):
         stage_id = self._stage(stage_id)
         attempt = self._number(which, self._run(stage_id).attempt)
         booked = call(stage_id, attempt, number, cost)
-        if (stage_id, attempt) in self.opened:
-            self.calls.setdefault(booked.call_key, (stage_id, attempt, usd(cost)))
+        if (stage_id, attempt) in self.opened and booked.call_key not in self.calls:
+            self.calls[booked.call_key] = (stage_id, attempt, usd(cost))
+            self.calls_after_the_end += self.story.execution.is_final
 
         self.story.happens(CallBooked(call=booked))
 
@@ -419,11 +423,21 @@ class CoreHistories(RuleBasedStateMachine):
 
     @invariant()
     def charges_what_was_spent(self) -> None:
-        told = [amount for stage, attempt, amount in self.calls.values() if (stage, attempt) not in self.reported]
+        """Of an attempt what it has reported, or what its calls have cost, whichever is more; whatever came first."""
+        of_calls: dict[tuple[str, int], Decimal] = {}
+        for stage_id, attempt, amount in self.calls.values():
+            of_calls[stage_id, attempt] = of_calls.get((stage_id, attempt), ZERO) + amount
+        owed = [max(self.reported.get(key, ZERO), of_calls.get(key, ZERO)) for key in self.reported.keys() | of_calls.keys()]
 
         totals = execution_totals(self.story.execution, self.story.circumstances.at_ms)
 
-        assert usd(totals.cost_usd) == sum(self.reported.values(), ZERO) + sum(told, ZERO)
+        assert usd(totals.cost_usd) == sum(owed, ZERO)
+        assert Decimal(self.story.execution.account.spent) == sum(owed, ZERO)
+
+    @invariant()
+    def tells_of_every_call_once(self) -> None:
+        told = [event for event in self.story.events() if isinstance(event, AiGenerationCompleted)]
+        assert len(told) + self.calls_after_the_end == len(self.calls)
 
     @invariant()
     def what_has_ended_stays_as_it_is(self) -> None:

@@ -3,8 +3,33 @@
 import msgspec
 import pytest
 
-from aif_contracts.reports import Declined
+from aif_contracts.reports import Declined, Failed
 from aif_orchestrator.reports_in import Poison, read_reports
+from support.execution_story import call
+
+
+def test_a_report_that_names_a_call_of_another_attempt_cannot_be_read() -> None:
+    own, other = call("one", 2, 1, "0.1"), call("one", 1, 1, "0.1")
+    failed = Failed(
+        packet_id="packet_1.one.2",
+        execution_id="exec_1",
+        stage_id="one",
+        attempt=2,
+        worker_name="maker",
+        instance_id="worker_a",
+        code="provider_timeout",
+        message="",
+        retryable=True,
+        calls=(own,),
+    )
+
+    reports, poison = read_reports(
+        msgspec.json.encode([failed, msgspec.structs.replace(failed, calls=(own, other))]), worker="maker"
+    )
+
+    assert reports == [failed]
+    assert [each.reason for each in poison] == ["the report names exec_1.one.1.1, which is not a call of its attempt"]
+    assert poison[0].ended is not None
 
 
 def declined(number: int, worker: str = "maker") -> Declined:

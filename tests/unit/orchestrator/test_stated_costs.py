@@ -123,7 +123,7 @@ def test_costs_beside_the_calls_and_calls_that_are_not_booked_yet_are_no_contrad
     assert contradictions(story) == []
 
 
-def test_what_was_decided_about_a_call_meanwhile_does_not_contradict_its_report() -> None:
+def test_what_was_decided_about_a_call_that_its_report_says_nothing_of_is_charged_and_no_contradiction() -> None:
     story = with_a_call("0.25")
     story.happens(CallBooked(call=call("one", 1, 2, None, upper_bound_usd="5")))
     key = "exec_1.one.1.2"
@@ -132,7 +132,7 @@ def test_what_was_decided_about_a_call_meanwhile_does_not_contradict_its_report(
 
     story.completes("one", 1, metrics=of_calls("0.5"))
 
-    assert cost(story) == "0.5"
+    assert cost(story) == "5.25"
     assert contradictions(story) == []
 
 

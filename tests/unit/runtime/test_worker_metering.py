@@ -37,6 +37,22 @@ async def test_a_provider_call_is_published_under_its_key_as_soon_as_it_ends() -
     assert reports_before == 0
 
 
+async def test_the_report_names_the_calls_whose_own_messages_it_may_overtake_and_of_many_the_newest() -> None:
+    async def call_often(assignment: Assignment) -> Outcome:
+        for _ in range(70):
+            await assignment.record_call(provider_call(assignment))
+        return Outcome(output={})
+
+    rig = WorkerRig(call_often)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+    assert [call.call_key for call in report.calls] == [f"exec_1.stage_1.1.{number}" for number in range(7, 71)]
+
+
 async def test_the_report_tells_in_which_models_place_its_model_came_also_after_a_correction() -> None:
     async def fall_back(assignment: Assignment) -> Outcome:
         await assignment.record_call(provider_call(assignment, outcome=CallOutcome.FAILED, cost_usd="0"))

@@ -83,10 +83,10 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
     """Apply a result, once it has passed the stage's validation; a result that has not is a failed attempt."""
     stage_id = happening.stage_id
     if not _is_current(draft.stages[stage_id], happening.attempt):
-        charging.settle(draft, stage_id, happening.attempt, happening.metrics)
+        charging.settle(draft, stage_id, happening.attempt, happening.metrics, happening.calls)
         return
     hear_of(draft, stage_id, happening.instance_id, ago_ms=happening.metrics.processing_time_ms)
-    metrics = charging.settle(draft, stage_id, happening.attempt, happening.metrics) or happening.metrics
+    metrics = charging.settle(draft, stage_id, happening.attempt, happening.metrics, happening.calls) or happening.metrics
     plan = draft.plan_of(stage_id)
     check = plan.output_check
     mistakes = check.mistakes(happening.value, happening.quality_score) if check is not None else []
@@ -138,14 +138,14 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
 def fail(draft: Draft, happening: AttemptFailed) -> None:
     stage_id = happening.stage_id
     if not _is_current(draft.stages[stage_id], happening.attempt):
-        charging.settle(draft, stage_id, happening.attempt, happening.metrics)
+        charging.settle(draft, stage_id, happening.attempt, happening.metrics, happening.calls)
         return
     message = told(happening.message)
     metrics = happening.metrics or Metrics()
     hear_of(draft, stage_id, happening.instance_id, ago_ms=metrics.processing_time_ms)
     if happening.metrics is None:
         draft.change(stage_id, reserved=reserved_to_its_last_word(draft, draft.stages[stage_id]))
-    metrics = charging.settle(draft, stage_id, happening.attempt, happening.metrics) or metrics
+    metrics = charging.settle(draft, stage_id, happening.attempt, happening.metrics, happening.calls) or metrics
     charging.record_attempt(draft, stage_id, metrics, happening.code, message)
     if happening.code == HANDED_BACK:
         _offer_anew(draft, stage_id, message)

@@ -1,34 +1,47 @@
 """What attempts cost: each call and each report charged once, whatever became of the attempt; and how each attempt ended."""
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from aif_contracts.events import AiGenerationCompleted, CostIncurred
 from aif_contracts.metering import Basis, CallOutcome, Metrics, ProviderCall
-from aif_contracts.money import ZERO, UsdText, usd, usd_text
+from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import AttemptAccount, RecordAttempt, RecordCall, SettleCall, TellContradiction
 from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.happenings import AttemptCompleted, CallSettled
 from aif_orchestrator.execution.metering import known_cost
-from aif_orchestrator.execution.spent import sum_of_lines, with_attempt
-from aif_orchestrator.execution.state import StageRun
-from aif_orchestrator.execution.stated_costs import most_that_is_stated
+from aif_orchestrator.execution.spent import with_attempt
+from aif_orchestrator.execution.state import BookedCall, StageRun, Statement
+from aif_orchestrator.execution.stated_costs import (
+    NOTHING_STATED,
+    booked_call,
+    most_that_is_stated,
+    restated,
+    statement_of,
+)
 
 
 def book_call(draft: Draft, call: ProviderCall) -> None:
-    """Charge a provider call. Until its attempt reports, it counts by itself; the report then includes it.
+    """Charge a provider call. Until its attempt reports, it counts by itself; the report's statement includes it then.
 
-    It is told of twice, when it begins and when it ends; the end replaces the beginning. One of an attempt that nobody was
-    given is kept, and not counted: no report will ever settle it.
+    It is told of twice or more, when it begins, when it ends and by its attempt's report; the end replaces the beginning, and
+    counts and is told to the client once, whichever comes first. One of an attempt that nobody was given is kept, and not
+    counted: no report will ever settle it.
     """
-    draft.command(RecordCall(call=call))
     run = draft.stages.get(call.stage_id)
-    if run is None or not 1 <= call.attempt <= run.attempt or call.attempt in run.settled:
+    if run is None or not 1 <= call.attempt <= run.attempt:
+        draft.command(RecordCall(call=call))
+        return
+    if call.attempt in run.settled:
+        _book_late(draft, run, call)
         return
     known = next((each for each in run.unreported_calls if each.call_key == call.call_key), None)
     if known is not None and (known.outcome is not CallOutcome.STARTED or call.outcome is CallOutcome.STARTED):
         return
+    draft.command(RecordCall(call=call))
     if known is not None and call.cost_usd is None:
         # No answer came. What was decided about it meanwhile stays.
         call = replace(call, cost_usd=known.cost_usd, basis=known.basis)
@@ -37,6 +50,48 @@ def book_call(draft: Draft, call: ProviderCall) -> None:
     draft.money_moved()
     if call.outcome is CallOutcome.STARTED:
         return
+    _tell_end(draft, call)
+    already = usd(known.cost_usd or "0") if known is not None else ZERO
+    if call.cost_usd is None:
+        _emit_cost(draft, call.stage_id, call.attempt, None, call.provider, call.model)
+    elif usd(call.cost_usd) != already:
+        difference = usd_text(usd(call.cost_usd) - already)
+        _emit_cost(draft, call.stage_id, call.attempt, difference, call.provider, call.model)
+
+
+def _book_late(draft: Draft, run: StageRun, call: ProviderCall) -> None:
+    """Of an attempt that has reported: charged is what the report has not said of it."""
+    stage_id, attempt = call.stage_id, call.attempt
+    statement = run.statements.get(attempt, NOTHING_STATED)
+    known = statement.calls.get(call.call_key)
+    if known is not None and known.has_ended:
+        return
+    draft.command(RecordCall(call=call))
+    if known is not None and call.outcome is CallOutcome.STARTED:
+        return
+    booked = booked_call(call, known)
+    before = known_cost(run)
+    run = draft.put(stage_id, restated(run, attempt, _with_call(statement, call.call_key, booked), run.spent))
+    draft.money_moved()
+    difference = known_cost(run) - before
+    if difference > ZERO and not booked.is_decided and not booked.is_beside:
+        message = f"{call.call_key} was booked after the report, which says {usd_text(difference)} USD less than its calls cost"
+        worker = worker_of(draft.plan_of(stage_id))
+        draft.command(TellContradiction(stage_id=stage_id, attempt=attempt, worker_name=worker, message=message))
+    if call.outcome is CallOutcome.STARTED:
+        return
+    _tell_end(draft, call)
+    if booked.cost_usd is None:
+        _emit_cost(draft, stage_id, attempt, None, call.provider, call.model)
+    elif difference != ZERO:
+        _emit_cost(draft, stage_id, attempt, usd_text(difference), call.provider, call.model)
+
+
+def _with_call(statement: Statement, call_key: str, call: BookedCall) -> Statement:
+    return replace(statement, calls={**statement.calls, call_key: call})
+
+
+def _tell_end(draft: Draft, call: ProviderCall) -> None:
     draft.emit(
         AiGenerationCompleted(
             step_name=call.stage_id,
@@ -53,20 +108,19 @@ def book_call(draft: Draft, call: ProviderCall) -> None:
             reason=call.reason,
         )
     )
-    already = usd(known.cost_usd or "0") if known is not None else ZERO
-    if call.cost_usd is None:
-        _emit_cost(draft, call.stage_id, call.attempt, None, call.provider, call.model)
-    elif usd(call.cost_usd) != already:
-        difference = usd_text(usd(call.cost_usd) - already)
-        _emit_cost(draft, call.stage_id, call.attempt, difference, call.provider, call.model)
 
 
-def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics | None) -> Metrics | None:
-    """Charge what an attempt says it spent, once, whatever became of the attempt. Its booked calls are part of it.
+def settle(
+    draft: Draft, stage_id: str, attempt: int, metrics: Metrics | None, calls: Sequence[ProviderCall] = ()
+) -> Metrics | None:
+    """Charge what an attempt says it spent, once, whatever became of the attempt. Its calls are part of it: those that were
+    booked, and those that its report names, whose own messages may be under way yet.
 
     Gives what is charged, which is more than was said where the worker contradicts itself; None when nothing is. One that has
     not said it, whose `metrics` are None, is charged when it does; until then its calls count by themselves.
     """
+    for call in calls:
+        book_call(draft, call)
     run = draft.stages.get(stage_id)
     if metrics is None or run is None or attempt in run.settled or attempt > run.attempt:
         return None
@@ -76,11 +130,12 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics | None) -
         worker = worker_of(draft.plan_of(stage_id))
         draft.command(TellContradiction(stage_id=stage_id, attempt=attempt, worker_name=worker, message=contradiction))
     before = known_cost(run)
+    statement = statement_of(metrics, booked)
+    spent = with_attempt(run.spent, metrics)
     run = draft.put(
         stage_id,
         replace(
-            run,
-            spent=with_attempt(run.spent, metrics),
+            run if statement == NOTHING_STATED else restated(run, attempt, statement, spent),
             settled=(*run.settled, attempt),
             reserved={number: amount for number, amount in run.reserved.items() if number != attempt}
             if run.reserved
@@ -90,10 +145,8 @@ def settle(draft: Draft, stage_id: str, attempt: int, metrics: Metrics | None) -
             else run.unreported_calls,
         ),
     )
-    for call in booked:
-        # Decided while the attempt was silent; its report still takes it for unanswered.
-        if call.call_key in metrics.unanswered and call.cost_usd is not None:
-            run = _with_cost(draft, stage_id, run, call.call_key, call.cost_usd)
+    if statement == NOTHING_STATED:
+        run = draft.put(stage_id, replace(run, spent=spent))
     if metrics.cost_usd != "0" or metrics.unanswered or booked or draft.execution.max_cost_usd != "0":
         draft.money_moved()
     difference = known_cost(run) - before
@@ -107,30 +160,42 @@ def settle_call(draft: Draft, decision: CallSettled) -> None:
     run = draft.stages.get(decision.stage_id)
     if run is None:
         return
+    before = known_cost(run)
+    decided = _with_decision(run, decision)
+    if decided is None:
+        return
+    draft.put(decision.stage_id, decided)
+    draft.money_moved()
+    draft.command(
+        SettleCall(
+            call_key=decision.call_key,
+            cost_usd=decision.cost_usd,
+            basis=decision.basis,
+            note=decision.note,
+            tokens=decision.tokens,
+        )
+    )
+    difference = known_cost(decided) - before
+    if difference != ZERO:
+        _emit_cost(draft, decision.stage_id, decision.attempt, usd_text(difference), None, None)
+
+
+def _with_decision(run: StageRun, decision: CallSettled) -> StageRun | None:
+    """None when there is nothing to decide: nobody has heard of the call, or its answer has told its cost."""
     key = decision.call_key
     waiting = next((call for call in run.unreported_calls if call.call_key == key), None)
     if waiting is not None:
         if waiting.cost_usd is not None and waiting.basis is Basis.USAGE:
-            return
-        before = waiting.cost_usd
+            return None
         tokens = decision.tokens or waiting.tokens
         settled = replace(waiting, cost_usd=decision.cost_usd, basis=decision.basis, tokens=tokens)
-        draft.change(
-            decision.stage_id,
-            unreported_calls=tuple(settled if call is waiting else call for call in run.unreported_calls),
-        )
-    elif key in run.spent.unanswered or key in run.decided:
-        before = run.decided.get(key)
-        _with_cost(draft, decision.stage_id, run, key, decision.cost_usd)
-    else:
-        return
-    draft.money_moved()
-    draft.command(
-        SettleCall(call_key=key, cost_usd=decision.cost_usd, basis=decision.basis, note=decision.note, tokens=decision.tokens)
-    )
-    difference = usd(decision.cost_usd) - usd(before or "0")
-    if difference != ZERO:
-        _emit_cost(draft, decision.stage_id, decision.attempt, usd_text(difference), None, None)
+        return replace(run, unreported_calls=tuple(settled if call is waiting else call for call in run.unreported_calls))
+    statement = run.statements.get(decision.attempt, NOTHING_STATED)
+    known = statement.calls.get(key)
+    if known is None or (known.cost_usd is not None and not known.is_decided):
+        return None
+    known = replace(known, cost_usd=decision.cost_usd, is_decided=True)
+    return restated(run, decision.attempt, _with_call(statement, key, known), run.spent)
 
 
 def forget_the_silent(draft: Draft) -> None:
@@ -140,15 +205,6 @@ def forget_the_silent(draft: Draft) -> None:
         if over:
             draft.change(stage_id, reserved={number: each for number, each in run.reserved.items() if number not in over})
             draft.money_moved()
-
-
-def _with_cost(draft: Draft, stage_id: str, run: StageRun, call_key: str, cost_usd: UsdText) -> StageRun:
-    """The stage with the cost of one of its unanswered calls known, or known better."""
-    unanswered = {key: bound for key, bound in run.spent.unanswered.items() if key != call_key}
-    ai = usd(run.spent.ai_generation_usd) + usd(cost_usd) - usd(run.decided.get(call_key, "0"))
-    spent = replace(run.spent, ai_generation_usd=usd_text(ai), unanswered=unanswered)
-    spent = replace(spent, cost_usd=None if unanswered else usd_text(sum_of_lines(spent)))
-    return draft.change(stage_id, spent=spent, decided={**run.decided, call_key: cost_usd})
 
 
 def _emit_cost(draft: Draft, stage_id: str, attempt: int, cost: str | None, provider: str | None, model: str | None) -> None:

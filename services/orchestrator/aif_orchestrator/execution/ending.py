@@ -1,4 +1,8 @@
-"""How an execution ends: in exactly one terminal state, with its totals, and no event after the last of its leg."""
+"""How an execution ends: in exactly one terminal state, with its totals, and no event after the last of its leg.
+
+What comes to light later, as a provider call that its worker had not named in its report, moves the totals, the client's
+account and the bill, and no event tells of it: whoever waits for the last one would miss it, or take it for a new leg.
+"""
 
 from msgspec.structs import replace
 

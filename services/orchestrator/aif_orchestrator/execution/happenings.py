@@ -48,6 +48,8 @@ class AttemptCompleted(Struct, frozen=True, kw_only=True):
     summary: str
     instance_id: str | None = None
     """Who reports; an attempt that came with its packet has not told before."""
+    calls: tuple[ProviderCall, ...] = ()
+    """The attempt's calls that the report names."""
 
 
 class AttemptFailed(Struct, frozen=True, kw_only=True):
@@ -61,6 +63,8 @@ class AttemptFailed(Struct, frozen=True, kw_only=True):
     metrics: Metrics | None
     """None when its report could not be used: it may still have spent something, as one that fell silent."""
     instance_id: str | None = None
+    calls: tuple[ProviderCall, ...] = ()
+    """The attempt's calls that the report names."""
 
 
 class PacketDeclined(Struct, frozen=True, kw_only=True):

@@ -256,7 +256,7 @@ def _turn_away(draft: Draft, happening: StageHappening) -> None:
         case AttemptProgressed():
             draft.command(AnswerProgress(answer=_refusal(draft)))
         case AttemptCompleted() | AttemptFailed():
-            charging.settle(draft, happening.stage_id, happening.attempt, happening.metrics)
+            charging.settle(draft, happening.stage_id, happening.attempt, happening.metrics, happening.calls)
         case _:
             pass
 

@@ -86,7 +86,7 @@ def begun_anew(run: StageRun) -> StageRun:
         settled=run.settled,
         reserved=run.reserved,
         unreported_calls=run.unreported_calls,
-        decided=run.decided,
+        statements=run.statements,
         energy=run.energy,
         follows=run.follows,
         added_by=run.added_by,

@@ -28,6 +28,30 @@ class Reservation(Struct, frozen=True, kw_only=True):
     """By then its worker has ended it, whatever became of it: only calls that are known of count after that."""
 
 
+class BookedCall(Struct, frozen=True, array_like=True, gc=False):
+    """A provider call of an attempt that has reported."""
+
+    cost_usd: UsdText | None
+    """None while nobody knows."""
+    bound_usd: UsdText = "0"
+    is_beside: bool = False
+    """The report says that it does not know the cost, so it is no part of what the report says."""
+    has_ended: bool = False
+    """Its end was told, and nothing replaces that. Otherwise it was announced, or named by the report alone."""
+    is_decided: bool = False
+    """The cost is somebody's decision, which may be corrected."""
+
+
+class Statement(Struct, frozen=True, array_like=True):
+    """What an attempt's report says that its calls have cost, and which of them are known."""
+
+    calls_usd: UsdText = "0"
+    is_complete: bool = True
+    """False when it says that its cost is unknown, and does not name the call."""
+    calls: dict[str, BookedCall] = field(default_factory=dict)
+    """By key."""
+
+
 class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One stage inside one execution.
 
@@ -79,15 +103,15 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     quality_score: float | None = None
     element_count: int | None = None
     spent: Spent = NOTHING
-    """Sum over the attempts that have reported."""
+    """Sum over the attempts that have reported, with what their statements come to."""
     settled: tuple[int, ...] = ()
     """Attempts whose report is in `spent`."""
     reserved: dict[int, Reservation] = field(default_factory=dict)
     """Of each attempt that has not reported, by its number."""
     unreported_calls: tuple[ProviderCall, ...] = ()
     """Provider calls of attempts that have not reported (yet, or never); they count beside `spent`."""
-    decided: dict[str, UsdText] = field(default_factory=dict)
-    """What calls without an answer have cost by somebody's decision, by key, of attempts that have reported."""
+    statements: dict[int, Statement] = field(default_factory=dict)
+    """Of attempts that have reported, by their numbers; none of one that has cost nothing and called nobody."""
     energy: int = 0
     """Taken from the client's energy, once, when an attempt has called a provider."""
     finished_at: int | None = None
