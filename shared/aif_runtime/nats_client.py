@@ -66,6 +66,13 @@ class ShortWayClient(Client):
         if not self._take(sid, subject, reply, data, headers):
             await super()._process_msg(sid, subject, reply, data, headers)
 
+    async def _process_pong(self) -> None:
+        """The answer may be to a ping that nobody waits for any more. The library would end its reading over it: it would flush
+        without asking, answer no ping of the server, and give the connection up when its own remain unanswered as well."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
     def _has_room(self) -> bool:
         """False over a WebSocket, too."""
         return isinstance(self._transport, ShortWayTransport) and self._transport.has_room

@@ -271,7 +271,7 @@ class NatsConnection:
     async def flush(self) -> None:
         """Return when the broker has read all that was sent. Raises BusUnavailable.
 
-        It goes on when the caller is cancelled: a ping whose waiter is gone would break the client when its answer comes.
+        It goes on when the caller is cancelled: the client would not survive a ping that is broken off while it is sent.
         """
         flushing = asyncio.ensure_future(self._flush())
         flushing.add_done_callback(_heeded)

@@ -544,6 +544,22 @@ async def test_listeners_that_are_cancelled_while_they_begin_leave_the_connectio
         assert losses == []
 
 
+async def test_after_a_flush_that_was_answered_too_late_the_next_one_asks_again(fragile_nats_rig: FragileNatsRig) -> None:
+    bus = await fragile_nats_rig.connect("one")
+    await fragile_nats_rig.stop_confirming()
+    with pytest.raises(BusUnavailable, match="does not answer"):
+        await bus.connection.flush()
+    await fragile_nats_rig.come_back()
+    await bus.publish(work(b"answered"))
+    await bus.connection.flush()
+
+    await fragile_nats_rig.stop_confirming()
+
+    with pytest.raises(BusUnavailable, match="does not answer"):
+        await bus.connection.flush()
+    await fragile_nats_rig.come_back()
+
+
 async def test_a_message_that_cannot_be_taken_does_not_end_the_connection(nats_rig: NatsRig) -> None:
     bus = await nats_rig.connect("one")
     taken: list[bytes] = []
