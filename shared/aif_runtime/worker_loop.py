@@ -135,19 +135,27 @@ async def run_worker(
 
 async def _obey(bus: Bus, worker_name: str, in_hand: InHand) -> None:
     """Stop attempts when a control message cancels their execution or stage."""
-    async with bus.listen(subjects.control(worker_name)) as broadcasts:
-        while True:
-            broadcast = await broadcasts.next(_LISTEN_SECONDS)
-            if broadcast is None:
-                continue
-            try:
-                message = decode(_control_messages, broadcast.payload)
-            except MalformedMessage as malformed:
-                _log.warning("control_message_malformed", reason=str(malformed))
-                continue
-            if message.action is ControlAction.CANCEL:
-                for attempt in _meant(message, in_hand):
-                    attempt.stop(StopReason.CANCELLED)
+    while True:
+        try:
+            async with bus.listen(subjects.control(worker_name)) as broadcasts:
+                while True:
+                    broadcast = await broadcasts.next(_LISTEN_SECONDS)
+                    if broadcast is not None:
+                        _heed(broadcast.payload, in_hand)
+        except BusUnavailable as failure:
+            _log.warning("control_messages_not_heard", reason=str(failure))
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _heed(payload: bytes, in_hand: InHand) -> None:
+    try:
+        message = decode(_control_messages, payload)
+    except MalformedMessage as malformed:
+        _log.warning("control_message_malformed", reason=str(malformed))
+        return
+    if message.action is ControlAction.CANCEL:
+        for attempt in _meant(message, in_hand):
+            attempt.stop(StopReason.CANCELLED)
 
 
 def _meant(message: ControlMessage, in_hand: InHand) -> list[Attempt]:

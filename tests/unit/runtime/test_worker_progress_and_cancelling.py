@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -8,6 +10,8 @@ from aif_contracts import subjects
 from aif_contracts.packets import Cancelled, ControlAction, ControlMessage, Proceed, ProgressAnswer, Superseded
 from aif_contracts.reports import Completed, Failed, Progress
 from aif_runtime.assignment import Assignment, Outcome
+from aif_runtime.failures import BusUnavailable
+from aif_runtime.memory_bus import MemoryBroadcasts, MemoryBus
 from aif_runtime.worker_times import WorkerTimes
 from support.waiting import eventually
 from support.worker_rig import WorkerRig, provider_call
@@ -194,6 +198,36 @@ async def test_a_control_message_cancels_the_attempts_of_its_execution_and_no_ot
     assert isinstance(report, Failed)
     assert (report.execution_id, report.code) == ("exec_2", "cancelled")
     assert reports_left == 0
+
+
+class LateBus(MemoryBus):
+    """The broker does not answer who listens for the first time."""
+
+    has_refused = False
+
+    @asynccontextmanager
+    async def listen(self, subject: str) -> AsyncIterator[MemoryBroadcasts]:
+        if not self.has_refused:
+            self.has_refused = True
+            raise BusUnavailable("the broker does not answer")
+        async with super().listen(subject) as broadcasts:
+            yield broadcasts
+
+
+async def test_a_worker_that_begins_while_the_broker_stands_still_hears_control_messages_afterwards() -> None:
+    rig = WorkerRig(wait_for_ever, drain_seconds=0, bus=LateBus)
+
+    async def is_stopped() -> bool:
+        await rig.control(ControlMessage(execution_id="exec_1", action=ControlAction.CANCEL))
+        return rig.reports_stored() == 1
+
+    async with rig.running():
+        await rig.offer(await rig.packet(1))
+        await eventually(is_stopped)
+        [report] = await rig.reports()
+
+    assert isinstance(report, Failed)
+    assert report.code == "cancelled"
 
 
 async def test_a_control_message_can_mean_one_stage() -> None:
