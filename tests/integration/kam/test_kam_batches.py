@@ -11,6 +11,7 @@ import pytest
 
 from aif_contracts.orders import Refusal
 from aif_kam.loops import run_batches
+from aif_runtime.failures import DatabaseUnavailable
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
 from support.waiting import eventually
 
@@ -222,6 +223,22 @@ async def test_a_batch_waits_for_the_orchestrator(kam: GatewayUnderTest, alice: 
         kam.orchestrator.is_away = False
 
         await eventually(lambda: len(kam.orchestrator.orders) == 30, 20)
+
+
+async def test_a_database_that_is_away_in_the_middle_of_a_batch_is_said_by_its_name(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    batch_id = await ordered(alice, topics(3))
+
+    async with kam.database.transaction() as connection:
+        # Who puts a request to the orchestrator has to know its client.
+        await connection.execute("LOCK TABLE clients IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DatabaseUnavailable):
+            await kam.gateway.dispatch.submit_some()
+    await kam.rows("UPDATE client_requests SET asked_at = NULL")
+    await dispatch_all(kam)
+
+    assert (await shown(alice, batch_id))["counts"] == {"running": 3}
 
 
 async def test_lost_answers_are_asked_for_again_under_the_same_ids(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:

@@ -15,6 +15,7 @@ from aif_kam.orchestrator_client import OrchestratorClient
 from aif_kam.request_store import ClientRequest
 from aif_kam.request_tracker import RequestTracker
 from aif_kam.submissions import Submissions
+from aif_runtime.failures import DatabaseUnavailable
 from aif_runtime.postgres import Database
 
 ASKED_AT_ONCE = 8
@@ -42,7 +43,7 @@ class BatchDispatch:
     async def submit_some(self) -> int:
         """Ask for a few requests. Returns for how many; 0 when there are none.
 
-        Raises Unavailable when the orchestrator is away; then what was not asked for yet stays so.
+        Raises Unavailable or DatabaseUnavailable when one of both is away; then what was not asked for yet stays so.
         """
         async with self._database.connection() as connection:
             if not await self._batches.has_submissions(connection):
@@ -54,7 +55,10 @@ class BatchDispatch:
         return len(claimed)
 
     async def cancel_some(self) -> int:
-        """Have a few requests cancelled. Returns for how many; 0 when there are none. Raises Unavailable."""
+        """Have a few requests cancelled. Returns for how many; 0 when there are none.
+
+        Raises Unavailable, DatabaseUnavailable.
+        """
         async with self._database.connection() as connection:
             claimed = await self._batches.claim_cancellations(connection, CLAIMED_AT_ONCE)
         await _for_each(claimed, self._cancel)
@@ -73,9 +77,9 @@ class BatchDispatch:
 
 
 async def _for_each(requests: Sequence[ClientRequest], deed: Callable[[ClientRequest], Awaitable[None]]) -> None:
-    """Several at a time. After the first Unavailable nothing new is begun, and it is raised at the end."""
+    """Several at a time. After the first who finds somebody away nothing new is begun, and that is raised at the end."""
     waiting = iter(requests)
-    away: Unavailable | None = None
+    away: Unavailable | DatabaseUnavailable | None = None
 
     async def work() -> None:
         nonlocal away
@@ -84,7 +88,7 @@ async def _for_each(requests: Sequence[ClientRequest], deed: Callable[[ClientReq
                 return
             try:
                 await deed(request)
-            except Unavailable as failure:
+            except (Unavailable, DatabaseUnavailable) as failure:
                 away = failure
 
     async with asyncio.TaskGroup() as group:
