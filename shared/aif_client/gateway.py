@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -16,7 +18,8 @@ SILENCE_SECONDS = 45.0
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 
-_AWAY = frozenset({502, 503, 504})
+_NOT_NOW = frozenset({429, 502, 503, 504})
+"""The gateway, or what stands before it, is away or has too much to do."""
 
 T = TypeVar("T")
 
@@ -51,10 +54,10 @@ class Gateway:
                 if response.is_success:
                     return response
                 failure = self._failure(response)
-                asked_wait = response.headers.get("Retry-After", "")
-                if not asked_wait.isdecimal() and response.status_code not in _AWAY:
+                asked_wait = _asked_wait(response.headers.get("Retry-After", ""))
+                if asked_wait is None and response.status_code not in _NOT_NOW:
                     raise failure
-                wait = float(asked_wait) if asked_wait.isdecimal() else pause
+                wait = asked_wait or pause
             if asyncio.get_running_loop().time() + wait > deadline:
                 raise failure
             await asyncio.sleep(wait)
@@ -67,7 +70,7 @@ class Gateway:
             async with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
                 if not response.is_success:
                     await response.aread()
-                    if response.status_code in _AWAY:
+                    if response.status_code in _NOT_NOW:
                         return
                     raise self._failure(response)
                 rest = b""
@@ -94,3 +97,13 @@ class Gateway:
 
     def _unavailable(self, reason: str) -> GatewayUnavailable:
         return GatewayUnavailable(f"{self._url} does not serve: {reason}")
+
+
+def _asked_wait(retry_after: str) -> float | None:
+    """Seconds from now. The header says seconds, or, from what stands before the gateway, a time (RFC 9110, 10.2.3)."""
+    if retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

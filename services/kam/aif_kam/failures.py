@@ -18,9 +18,13 @@ KamFailure
 └── Unavailable         broker, database or another service is away: try again
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from aif_contracts.budgets import BUDGET_RESERVED
 from aif_contracts.orders import FieldMistake, Refusal
+
+_COME_AGAIN_SECONDS: Mapping[str, int] = {BUDGET_RESERVED: 5, "rate_limited": 2, "too_many_executions": 2}
+"""Of refusals that may be a yes later, where no wait comes with them: from an older orchestrator, or from a stored request."""
 
 
 class KamFailure(Exception):
@@ -118,7 +122,7 @@ class Refused(KamFailure):
             refusal.message,
             code=refusal.code,
             mistakes=refusal.mistakes,
-            retry_after_seconds=None if wait is None else max(1, -(-wait // 1000)),
+            retry_after_seconds=_COME_AGAIN_SECONDS.get(refusal.code) if wait is None else max(1, -(-wait // 1000)),
         )
 
 

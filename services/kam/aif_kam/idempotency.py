@@ -28,6 +28,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     body: bytes
     is_replayed: bool = False
     """It was given before, to an earlier call with the same key."""
+    retry_after_seconds: int | None = None
+    """Of a refusal that asks to come again; such a one is not kept under a key."""
 
 
 class KeyedCall(Struct, frozen=True, kw_only=True):

@@ -88,8 +88,6 @@ _STATUS_OF_REFUSAL: Mapping[str, HTTPStatus] = {
     "execution_id_taken": HTTPStatus.CONFLICT,
     "parameters_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
-_RETRY_AFTER_SECONDS: Mapping[str, int] = {"budget_reserved": 5}
-"""Of refusals that may be a yes later. An answer from the store says it as well, so it goes by the code."""
 _TITLES: Mapping[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The request cannot be read",
     HTTPStatus.UNAUTHORIZED: "An API key is needed",
@@ -123,7 +121,7 @@ def done(payload: Struct) -> Answer:
 
 def refused(failure: KamFailure, *, instance: str) -> Answer:
     problem = problem_of(failure, instance=instance)
-    return Answer(status=problem.status, body=msgspec.json.encode(problem))
+    return Answer(status=problem.status, body=msgspec.json.encode(problem), retry_after_seconds=failure.retry_after_seconds)
 
 
 def is_problem(answer: Answer) -> bool:
@@ -144,10 +142,7 @@ def response_of(answer: Answer) -> Response[bytes]:
     headers = {REPLAYED_HEADER: "true"} if answer.is_replayed else {}
     if not is_problem(answer):
         return Response(answer.body, status_code=answer.status, media_type="application/json", headers=headers)
-    code = msgspec.json.decode(answer.body, type=Problem).type.removeprefix(PROBLEM_TYPE)
-    wait = _RETRY_AFTER_SECONDS.get(code)
-    if wait is not None:
-        headers["Retry-After"] = str(wait)
+    headers |= _come_again(answer.retry_after_seconds)
     return Response(answer.body, status_code=answer.status, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -337,7 +332,11 @@ def _problem(status: HTTPStatus, code: str, detail: str, instance: str, errors: 
 
 
 def _response(problem: Problem, retry_after_seconds: int | None) -> Response[Problem]:
-    headers = {} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)}
+    headers = _come_again(retry_after_seconds)
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'ApiKey header="X-API-Key"'
     return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _come_again(retry_after_seconds: int | None) -> dict[str, str]:
+    return {} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)}

@@ -121,7 +121,7 @@ class Submissions:
                 await self._requests.mark_accepted(connection, execution_id, reply.template_version, reply.status)
             else:
                 await self._requests.mark_refused(connection, execution_id, stored_problem(Refused(reply)))
-            if isinstance(reply, Refusal) and reply.retry_after_ms is not None:
+            if answer.retry_after_seconds is not None:
                 await self._keys.release_execution(connection, execution_id)
             else:
                 await self._keys.answer_execution(connection, execution_id, answer)

@@ -1,7 +1,7 @@
 """Python programs order over the real gateway: pipelines made on the spot, results, and everything that breaks on the way."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from urllib.parse import urlsplit
@@ -68,6 +68,25 @@ async def cable_to(kam: GatewayUnderTest) -> AsyncIterator[tuple[Cable, str]]:
     finally:
         server.close()
         cable.cut()
+
+
+@asynccontextmanager
+async def busy_proxy(status: int, headers: Mapping[str, str]) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Stands before the gateway and lets nothing through; with the first lines of what it was asked."""
+    asked: list[bytes] = []
+    lines = [f"HTTP/1.1 {status} Busy", "Content-Length: 0", "Connection: close", *(f"{k}: {v}" for k, v in headers.items())]
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    finally:
+        server.close()
 
 
 def executor_of(kam: GatewayUnderTest, who: str = "alice", *, url: str = "", patience_seconds: float = 30) -> PipelineExecutor:
@@ -266,6 +285,25 @@ async def test_a_refusal_that_may_be_a_yes_later_is_asked_for_again_until_patien
 
     assert (refused.value.code, refused.value.problem.status) == ("budget_reserved", 402)
     assert set(kam.orchestrator.orders) == {execution_id}
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}])
+@pytest.mark.parametrize("status", [429, 503])
+async def test_what_a_proxy_has_no_time_for_is_sent_again(kam: GatewayUnderTest, status: int, headers: dict[str, str]) -> None:
+    async with busy_proxy(status, headers) as (url, asked), executor_of(kam, url=url, patience_seconds=0.5) as executor:
+        with pytest.raises(GatewayUnavailable, match=f"status {status}"):
+            await executor.start(COURSE, {})
+
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("wait", ["60", "Wed, 21 Oct 2099 07:28:00 GMT"])
+async def test_who_is_to_come_again_when_patience_has_ended_does_not_come_before(kam: GatewayUnderTest, wait: str) -> None:
+    async with busy_proxy(503, {"Retry-After": wait}) as (url, asked), executor_of(kam, url=url) as executor:
+        with pytest.raises(GatewayUnavailable, match="status 503"):
+            await executor.start(COURSE, {})
+
+    assert len(asked) == 1
 
 
 async def test_nobody_who_answers_is_said_within_the_patience(kam: GatewayUnderTest) -> None:

@@ -216,15 +216,24 @@ async def test_a_refused_execution_goes_back_to_its_template_and_can_be_mended(
     assert mended.status_code == 202
 
 
-@pytest.mark.parametrize(("code", "status"), [("budget_exceeded", 402), ("too_many_executions", 429)])
-async def test_admission_refusals_have_their_own_status(
-    kam: GatewayUnderTest, alice: httpx.AsyncClient, code: str, status: int
+@pytest.mark.parametrize(
+    ("code", "wait_ms", "status", "retry_after"),
+    [
+        ("budget_exceeded", None, 402, None),
+        ("too_many_executions", None, 429, "2"),
+        ("rate_limited", None, 429, "2"),
+        ("rate_limited", 7_500, 429, "8"),
+        ("a_word_that_a_newer_orchestrator_says", 1_000, 429, "1"),
+    ],
+)
+async def test_admission_refusals_have_their_own_status_and_say_when_to_come_again(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, code: str, wait_ms: int | None, status: int, retry_after: str | None
 ) -> None:
-    kam.orchestrator.refusal = Refusal(code=code, message="not now")
+    kam.orchestrator.refusal = Refusal(code=code, message="not now", retry_after_ms=wait_ms)
 
     refused = await alice.post("/api/kam/orders", json={"selected_template": "content_granulation_course"})
 
-    assert refused.status_code == status
+    assert (refused.status_code, refused.headers.get("retry-after")) == (status, retry_after)
     rows = await kam.rows("SELECT status, problem FROM client_requests")
     assert [row["status"] for row in rows] == ["refused"]
 

@@ -289,15 +289,16 @@ async def test_an_order_that_a_budget_refuses_is_a_payment_that_is_required(
     assert kam.orchestrator.asked_to_execute == asked
 
 
+@pytest.mark.parametrize(("code", "wait_ms", "status"), [("budget_reserved", 5000, 402), ("rate_limited", None, 429)])
 async def test_an_order_that_is_to_come_again_is_taken_under_its_key_when_it_does(
-    kam: GatewayUnderTest, alice: httpx.AsyncClient
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, code: str, wait_ms: int | None, status: int
 ) -> None:
     headers = {"Idempotency-Key": "one"}
     created = await alice.post("/api/kam/requests", json={"message": "bees"})
     request = f"/api/kam/requests/{created.json()['request_id']}"
     await alice.put(request, json={"selected_template": ORDER["selected_template"]})
     body, step = {"parameters": ORDER["parameters"]}, {"Idempotency-Key": "two"}
-    kam.orchestrator.refusal = Refusal(code="budget_reserved", message="others have reserved it", retry_after_ms=5000)
+    kam.orchestrator.refusal = Refusal(code=code, message="not now", retry_after_ms=wait_ms)
     refused = await alice.post("/api/kam/orders", json=ORDER, headers=headers)
     refused_step = await alice.post(f"{request}/execute", json=body, headers=step)
 
@@ -305,7 +306,7 @@ async def test_an_order_that_is_to_come_again_is_taken_under_its_key_when_it_doe
     taken = [await alice.post("/api/kam/orders", json=ORDER, headers=headers) for _ in range(2)]
     taken_step = [await alice.post(f"{request}/execute", json=body, headers=step) for _ in range(2)]
 
-    assert (refused.status_code, refused_step.status_code) == (402, 402)
+    assert (refused.status_code, refused_step.status_code) == (status, status)
     assert [each.status_code for each in (*taken, *taken_step)] == [202, 202, 202, 202]
     assert (taken[0].content, taken_step[0].content) == (taken[1].content, taken_step[1].content)
     assert len(kam.orchestrator.orders) == 2
