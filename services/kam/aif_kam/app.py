@@ -88,7 +88,7 @@ def create_app(parts: Parts) -> AsgiApp:
         )
     )
     # The framework types scopes and messages more closely than ASGI does.
-    return Access(cast(AsgiApp, app), tracing=parts.tracing, registry=parts.registry)
+    return Access(parts.bodies.around(cast(AsgiApp, app)), tracing=parts.tracing, registry=parts.registry)
 
 
 def _description(version: str) -> OpenAPIConfig:

@@ -4,6 +4,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from aif_kam.batches.desk import BatchDesk
+from aif_kam.body_room import BodyRoom
 from aif_kam.configuration.client_desk import ClientDesk
 from aif_kam.configuration.system_desk import SystemDesk
 from aif_kam.event_stream import EventStream
@@ -33,6 +34,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     batches: BatchDesk
     system_configuration: SystemDesk
     client_configuration: ClientDesk
+    bodies: BodyRoom
     uploads: Uploads
     intake: SourceIntake
     catalogue: TemplateCatalogue

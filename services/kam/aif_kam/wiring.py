@@ -14,6 +14,7 @@ from aif_kam.batches.desk import BatchDesk
 from aif_kam.batches.dispatch import BatchDispatch
 from aif_kam.batches.inputs import BatchInputs
 from aif_kam.batches.store import BatchStore
+from aif_kam.body_room import BodyRoom
 from aif_kam.bus_orders import BusOrders
 from aif_kam.configuration.book import ConfigurationBook
 from aif_kam.configuration.client_desk import ClientDesk
@@ -84,6 +85,7 @@ class Resources(Struct, frozen=True, kw_only=True):
     answer_seconds: float = ANSWER_SECONDS
     silence_seconds: float = SILENCE_SECONDS
     redactor: Redactor = field(default_factory=Redactor)
+    bodies: BodyRoom = field(default_factory=BodyRoom)
     uploads: Uploads = field(default_factory=Uploads)
     upload_gate: DocumentGate = field(default_factory=DocumentGate)
     text_gate: DocumentGate = field(default_factory=DocumentGate)
@@ -180,6 +182,7 @@ def assemble(on: Resources) -> Gateway:
         history=HistoryReader(orchestrator),
         system_configuration=SystemDesk(book),
         client_configuration=ClientDesk(database=on.database, book=book, keys=keys, new_id=on.new_id),
+        bodies=on.bodies,
         uploads=on.uploads,
         intake=intake,
         catalogue=catalogue,

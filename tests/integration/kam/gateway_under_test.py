@@ -11,6 +11,7 @@ import msgspec
 from aif_contracts.blobs import BlobRef
 from aif_kam.api_keys import mint_api_key
 from aif_kam.app import create_app
+from aif_kam.body_room import BodyRoom
 from aif_kam.document_gate import DocumentGate
 from aif_kam.loops import run_events, run_orders
 from aif_kam.wiring import Gateway, Resources, assemble, prepare_database
@@ -74,6 +75,7 @@ async def open_gateway(
     silence_seconds: float = 15.0,
     tracing: Tracing | None = None,
     upload_gate: DocumentGate | None = None,
+    bodies: BodyRoom | None = None,
 ) -> AsyncIterator[GatewayUnderTest]:
     database = await Database.open(database_url, application_name="kam", schema="kam")
     await prepare_database(database)
@@ -99,6 +101,7 @@ async def open_gateway(
             keep_unused_sources_days=30,
             silence_seconds=silence_seconds,
             upload_gate=upload_gate or DocumentGate(),
+            bodies=bodies or BodyRoom(),
         )
     )
     keys = {"alice": mint_api_key(), "bob": mint_api_key(), "admin": mint_api_key()}

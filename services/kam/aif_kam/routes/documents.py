@@ -12,6 +12,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_206_PARTIA
 
 from aif_contracts.orders import TemplateList, TemplateView
 from aif_kam import problems
+from aif_kam.body_room import STREAMED
 from aif_kam.byte_ranges import has_copy, part_of
 from aif_kam.order_parameters import as_offered
 from aif_kam.parts import Parts
@@ -47,6 +48,7 @@ def document_routes(parts: Parts) -> Router:
     @post(
         "/sources",
         operation_class=SourceUpload,
+        opt={STREAMED: True},
         request_max_body_size=MAX_FILE_BYTES + MULTIPART_SLACK_BYTES,
         responses=problems.documented(*problems.BODY) | problems.described_as(SourceView, HTTP_201_CREATED),
         summary="Upload a source document, as the raw body or as the multipart field `source`",
