@@ -1,4 +1,4 @@
-"""What one connection may take of time and memory.
+"""What one connection may take of time and memory, and how many there may be.
 
 A request's head has a time and a size, its body a time that grows with what has come, and a reader that takes nothing of an
 answer is left. Time that the app lets a body wait is not the sender's. What goes beyond a bound is told with a problem
@@ -17,12 +17,17 @@ from msgspec.structs import replace
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from aif_contracts.orders import FieldMistake
+from aif_runtime.connection_places import ConnectionPlaces
 
+_SPARED = (b"/health", b"/metrics")
+"""Ends of addresses that are answered although all connections are taken."""
 _LOOKS_PER_LIMIT = 4
 """How often a limit is looked at within its time."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
+    connections: int = 2000
+    """At a time on one port; fewer where the process may open fewer files."""
     head_seconds: float = 20.0
     """From the connection, or from a request's first byte, to the end of its headers."""
     head_bytes: int = 64 * 1024
@@ -55,6 +60,7 @@ class _Refusal(Struct, frozen=True, kw_only=True):
     title: str
     field: str
     mend: str
+    retry_after_seconds: int | None = None
 
 
 _SLOW_HEAD = _Refusal(
@@ -72,6 +78,14 @@ _LARGE_HEAD = _Refusal(
     field="headers",
     mend="Shorten the address and leave out headers; what is long belongs into the body.",
 )
+_NO_PLACE = _Refusal(
+    status=http.HTTPStatus.SERVICE_UNAVAILABLE,
+    code="too_many_connections",
+    title="All connections are taken",
+    field="connection",
+    mend="Come again later, and keep connections for further requests.",
+    retry_after_seconds=2,
+)
 _NO_HTTP = _Refusal(
     status=http.HTTPStatus.BAD_REQUEST,
     code="malformed_request",
@@ -85,6 +99,7 @@ class BoundedConfig(uvicorn.Config):
     """What the server hands to each connection."""
 
     limits = DEFAULT_LIMITS
+    places = ConnectionPlaces(connections=DEFAULT_LIMITS.connections)
 
 
 class StallWatch:
@@ -121,14 +136,15 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._limits = self.config.limits
+        self._limits, self._places = self.config.limits, self.config.places
+        self._places.come(self, open_lines=len(self.connections) - 1, now=self.loop.time())
         self._stalls = StallWatch(transport, loop=self.loop, seconds=self._limits.stalled_seconds)
         self._head_since: float | None = self.loop.time()
         """While a request's head is due."""
         self._head_bytes = 0
         self._has_begun = False
         """Whether a head began within the bytes that are being read."""
-        self._is_head_too_large = False
+        self._head_refusal: tuple[_Refusal, str] | None = None
         self._body_since: float | None = None
         """While a request's body is due."""
         self._body_bytes = 0
@@ -140,7 +156,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_looking()
+        self._places.go(self)
         super().connection_lost(exc)
+
+    def leave(self) -> None:
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._has_begun = False
@@ -183,11 +203,17 @@ class BoundedHttp(HttpToolsProtocol):
             raise ValueError("too many requests wait")
         taken = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if taken > self._limits.head_bytes:
-            self._is_head_too_large = True
+            self._head_refusal = self._large_head()
             raise ValueError(f"a head of {taken} bytes")
+        is_beyond_the_others = self._places.is_waiting(self)
+        if is_beyond_the_others and not self._takes_place():
+            self._head_refusal = _NO_PLACE, "as many connections as there may be are open"
+            raise ValueError("no place")
         self._head_since = None
         self._body_since, self._body_bytes, self._bytes_without_body = self.loop.time(), 0, 0
         super().on_headers_complete()
+        if is_beyond_the_others and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -225,10 +251,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """The server's own answer to what it cannot read."""
-        if self._is_head_too_large:
-            self._refuse_head()
-        else:
-            self._refuse(_NO_HTTP, "what was sent is no HTTP request")
+        self._refuse(*(self._head_refusal or (_NO_HTTP, "what was sent is no HTTP request")))
+
+    def _takes_place(self) -> bool:
+        is_spared = self.url.partition(b"?")[0].endswith(_SPARED)
+        return self._places.take(self, open_lines=len(self.connections), is_spared=is_spared)
 
     def _look_again(self) -> None:
         limits = self._limits
@@ -261,7 +288,10 @@ class BoundedHttp(HttpToolsProtocol):
         return self._body_since is None and not self.pipeline and (self.cycle is None or self.cycle.response_complete)
 
     def _refuse_head(self) -> None:
-        self._refuse(_LARGE_HEAD, f"address and headers may have {self._limits.head_bytes} bytes together")
+        self._refuse(*self._large_head())
+
+    def _large_head(self) -> tuple[_Refusal, str]:
+        return _LARGE_HEAD, f"address and headers may have {self._limits.head_bytes} bytes together"
 
     def _refuse(self, refusal: _Refusal, detail: str) -> None:
         """Say so, unless another answer is under way or nothing was asked, and close."""
@@ -291,6 +321,8 @@ def _problem(refusal: _Refusal, detail: str) -> bytes:
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         "content-type: application/problem+json\r\n"
         f"content-length: {len(body)}\r\n"
-        "connection: close\r\n\r\n"
+        "connection: close\r\n"
     )
-    return head.encode() + body
+    if refusal.retry_after_seconds is not None:
+        head += f"retry-after: {refusal.retry_after_seconds}\r\n"
+    return head.encode() + b"\r\n" + body

@@ -20,6 +20,7 @@ import uvloop
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
+from aif_runtime.bounded_connections import DEFAULT_LIMITS, Limits
 from aif_runtime.clock import Clock, SystemClock
 from aif_runtime.failures import RuntimeFailure, SettingsInvalid
 from aif_runtime.health import AsgiApp, Health, health_app
@@ -86,6 +87,7 @@ class Face(Struct, frozen=True, kw_only=True):
     with_lifespan: bool = False
     websockets: type[asyncio.Protocol] | None = None
     """What speaks them, if the app does."""
+    limits: Limits = DEFAULT_LIMITS
 
 
 class Assembled(Struct, frozen=True, kw_only=True):
@@ -171,7 +173,12 @@ async def _start(surroundings: Surroundings[S], wire: Wire[S], opened: AsyncExit
     face, settings = assembled.face, surroundings.settings
     if face is not None:
         server = WebServer(
-            face.app, host=face.host, port=face.port, with_lifespan=face.with_lifespan, websockets=face.websockets
+            face.app,
+            host=face.host,
+            port=face.port,
+            with_lifespan=face.with_lifespan,
+            websockets=face.websockets,
+            limits=face.limits,
         )
     else:
         app = health_app(surroundings.health, surroundings.registry)

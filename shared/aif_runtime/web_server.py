@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import uvicorn
 
 from aif_runtime.bounded_connections import DEFAULT_LIMITS, BoundedConfig, BoundedHttp, Limits
+from aif_runtime.connection_places import BACKLOG, ConnectionPlaces, within_open_files
 from aif_runtime.failures import SettingsInvalid
 from aif_runtime.health import AsgiApp
 
-_BACKLOG = 2048
 _GRACE_SECONDS = 5
 """For requests in flight; a stream has to watch the process's stop event, or it is cut then."""
 
@@ -49,6 +49,7 @@ class WebServer:
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         config.limits = limits
+        config.places = ConnectionPlaces(connections=within_open_files(limits.connections))
         self._server = _Server(config)
 
     @property
@@ -90,6 +91,6 @@ def _bind(host: str, port: int) -> socket.socket:
         raise SettingsInvalid(
             (f"cannot listen on {host} port {port}: {failure.strerror}; choose another port, or 0 for any",)
         ) from failure
-    listener.listen(_BACKLOG)
+    listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from aif_runtime.bounded_connections import DEFAULT_LIMITS
 from aif_runtime.process_settings import CommonSettings
 from aif_runtime.settings import Secret
 
@@ -19,6 +20,10 @@ class KamSettings(CommonSettings, frozen=True, kw_only=True):
     ]
     kam_host: Annotated[str, Meta(description="Address of the HTTP port")] = "127.0.0.1"
     kam_port: Annotated[int, Meta(ge=0, le=65535, description="HTTP port; 0 takes any free one")] = 8420
+    kam_max_connections: Annotated[
+        int,
+        Meta(ge=1, le=100_000, description="HTTP connections at a time; fewer where the process may open fewer files"),
+    ] = DEFAULT_LIMITS.connections
     kam_keep_unused_sources_days: Annotated[
         int,
         Meta(

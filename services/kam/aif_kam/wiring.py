@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from aif_kam.api_keys import KeyDigest
@@ -48,6 +49,7 @@ from aif_kam.submissions import Submissions
 from aif_kam.template_catalogue import TemplateCatalogue
 from aif_kam.uploads import Uploads
 from aif_runtime.blobs import WholeBlobStore
+from aif_runtime.bounded_connections import DEFAULT_LIMITS
 from aif_runtime.bounded_websockets import BoundedWebSocket
 from aif_runtime.bus import Bus
 from aif_runtime.clock import Clock
@@ -285,5 +287,11 @@ async def _assembled(surroundings: Surroundings[KamSettings], database: Database
                 run=partial(run_sweeps, submissions=gateway.submissions, tracker=gateway.parts.tracker),
             ),
         ),
-        face=Face(app=create_app(gateway.parts), host=settings.kam_host, port=settings.kam_port, websockets=BoundedWebSocket),
+        face=Face(
+            app=create_app(gateway.parts),
+            host=settings.kam_host,
+            port=settings.kam_port,
+            websockets=BoundedWebSocket,
+            limits=replace(DEFAULT_LIMITS, connections=settings.kam_max_connections),
+        ),
     )

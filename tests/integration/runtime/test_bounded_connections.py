@@ -1,9 +1,11 @@
-"""What one connection may take: the real web server, spoken to byte by byte."""
+"""What one connection may take, and how many there may be: the real web server, spoken to byte by byte."""
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 import pytest_asyncio
@@ -11,6 +13,7 @@ from msgspec.structs import replace
 
 from aif_runtime.bounded_connections import Limits
 from aif_runtime.bounded_websockets import BoundedWebSocket
+from aif_runtime.connection_places import SPARE
 from aif_runtime.health import Receive, Scope, Send
 from aif_runtime.web_server import WebServer
 from support.waiting import eventually
@@ -398,6 +401,72 @@ async def test_a_socket_s_message_that_is_too_large_closes_it(port: int, message
 
         _, _, frames = (await line.all_heard()).partition(b"\r\n\r\n")
     assert (frames[0], int.from_bytes(frames[2:4])) == (FIN | CLOSE, 1009)
+
+
+@asynccontextmanager
+async def full_house(hive: Hive) -> AsyncIterator[tuple[int, Line]]:
+    """A port with places for two, who sit there; with the second of them."""
+    limits = replace(BRIEF, connections=2, head_seconds=20)
+    async with serving(hive, limits) as port, calling(port) as first, calling(port) as second:
+        for line in (first, second):
+            await line.send(UPGRADE)
+            await eventually(lambda line=line: line.heard.endswith(b"\r\n\r\n"))  # type: ignore[misc]
+        yield port, second
+
+
+@pytest.mark.parametrize("asked", [b"GET / HTTP/1.1\r\nHost: hive\r\n\r\n", UPGRADE], ids=["request", "socket"])
+async def test_who_comes_when_all_connections_are_taken_is_told_to_come_again(hive: Hive, asked: bytes) -> None:
+    async with full_house(hive) as (port, second):
+        async with calling(port) as line:
+            await line.send(asked)
+            head, _, problem = (await line.all_heard()).partition(b"\r\n\r\n")
+        second.close()
+        await eventually(lambda: hive.gone == ["/socket"])
+        async with calling(port) as line:
+            await line.send(asked)
+            await eventually(lambda: line.heard.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 101 ")))
+
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"\r\nretry-after: 2" in head
+    assert json.loads(problem)["type"] == "urn:aif:problem:too_many_connections"
+
+
+@pytest.mark.parametrize("address", [b"/health", b"/metrics", b"/api/v1/ai/pipelines/health?of=kam"])
+async def test_health_and_figures_are_told_when_all_connections_are_taken(hive: Hive, address: bytes) -> None:
+    async with full_house(hive) as (port, _), calling(port) as line:
+        await line.send(b"GET " + address + b" HTTP/1.1\r\nHost: hive\r\n\r\n")
+        heard = await line.all_heard()
+
+    assert heard.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nconnection: close\r\n" in heard
+
+
+async def test_who_opens_connections_and_says_nothing_does_not_keep_health_from_its_callers(hive: Hive) -> None:
+    async with full_house(hive) as (port, second), AsyncExitStack() as silent:
+        lines = [await silent.enter_async_context(calling(port)) for _ in range(SPARE + 3)]
+        async with calling(port) as line:
+            await line.send(b"GET /health HTTP/1.1\r\nHost: hive\r\n\r\n")
+            heard = await line.all_heard()
+
+        await eventually(lambda: [each.is_closed for each in lines] == [True] * 4 + [False] * (SPARE - 1))
+        assert await second.stays_open(0.1)
+    assert heard.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize(
+    ("hard", "places", "soft"),
+    [(20_000, 1000, 4304), (1024, 384, 1024), (100, 1, 100)],
+)
+def test_there_are_no_more_connections_than_files_may_be_open_for_them(hard: int, places: int, soft: int) -> None:
+    asking = (
+        "import resource; from aif_runtime.connection_places import within_open_files as within;"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, (90, {hard}));"
+        "print(within(1000), *resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+
+    told = subprocess.run([sys.executable, "-c", asking], capture_output=True, text=True, check=True).stdout
+
+    assert told.split() == [str(places), str(soft), str(hard)]
 
 
 def frame(kind: int, content: bytes) -> bytes:
