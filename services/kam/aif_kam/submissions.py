@@ -128,12 +128,14 @@ class Submissions:
         return answer
 
     async def _put_off(self, request: ClientRequest, execution_id: str, refused: Refused) -> Answer:
-        """Ask again later. Its key stays without an answer until there is one."""
+        """Ask again later. The order is accepted, and whoever repeats it hears so, whatever becomes of it."""
+        answer = problems.accepted(execution_started(request, request.template_version))
         seconds = refused.retry_after_seconds or WAIT_SECONDS
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             await self._requests.put_off_submission(connection, execution_id, seconds, stored_problem(refused))
+            await self._keys.answer_execution(connection, execution_id, answer)
         _log.info("submission_waits_for_budget", request_id=request.request_id, client_id=request.client_id)
-        return problems.accepted(execution_started(request, request.template_version))
+        return answer
 
 
 def _in_words_of_a_request(reply: Accepted | Refusal) -> Accepted | Refusal:

@@ -6,6 +6,7 @@ import httpx
 
 from aif_contracts import subjects
 from aif_contracts.orders import Refusal
+from aif_kam.bus_orders import REQUESTS_CONSUMER
 from aif_runtime.bus import Outgoing
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
 from support.waiting import eventually
@@ -14,8 +15,8 @@ COURSE = "content_granulation_course"
 RESERVED = Refusal(code="budget_reserved", message="others have reserved it", retry_after_ms=5000)
 
 
-async def publish(kam: GatewayUnderTest) -> None:
-    order = {"template": COURSE, "parameters": {"source_text": BEES}}
+async def publish(kam: GatewayUnderTest, key: str | None = None) -> None:
+    order = {"template": COURSE, "parameters": {"source_text": BEES}, "idempotency_key": key}
     await kam.bus.publish([Outgoing(subject=subjects.submit("alice"), payload=json.dumps(order).encode())])
 
 
@@ -27,6 +28,10 @@ async def order_batch(client: httpx.AsyncClient, count: int) -> str:
 
 async def statuses(kam: GatewayUnderTest) -> list[str]:
     return [row["status"] for row in await kam.rows("SELECT status FROM client_requests ORDER BY request_id")]
+
+
+async def waits(kam: GatewayUnderTest) -> bool:
+    return bool(await kam.rows("SELECT 1 FROM client_requests WHERE wait_until > now()"))
 
 
 async def let_the_wait_be_over(kam: GatewayUnderTest) -> None:
@@ -54,15 +59,29 @@ async def test_an_order_from_the_bus_waits_and_is_begun_when_it_fits(kam: Gatewa
     assert len(kam.orchestrator.orders) == 1
 
 
+async def test_an_order_that_waits_is_accepted_so_its_repetition_does_nothing_not_even_after_it_was_cancelled(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    kam.orchestrator.refusal = RESERVED
+    await publish(kam, "one")
+    await eventually(lambda: waits(kam))
+    (request,) = (await alice.get("/api/kam/requests")).json()["requests"]
+    await alice.delete(f"/api/kam/requests/{request['request_id']}")
+
+    await publish(kam, "one")
+    await publish(kam, "two")
+
+    async def all_are_settled() -> bool:
+        return len(await statuses(kam)) == 2 and kam.broker.consumer(REQUESTS_CONSUMER).seconds_to_redelivery() is None
+
+    await eventually(all_are_settled)
+    assert await statuses(kam) == ["cancelled", "submitting"]
+
+
 async def test_what_never_fits_is_refused_after_it_has_waited(kam: GatewayUnderTest) -> None:
     kam.orchestrator.refusal = RESERVED
     await publish(kam)
-    await eventually(lambda: kam.orchestrator.asked_to_execute == 1)
-
-    async def waits() -> bool:
-        return bool(await kam.rows("SELECT 1 FROM client_requests WHERE wait_until > now()"))
-
-    await eventually(waits)
+    await eventually(lambda: waits(kam))
     kam.orchestrator.refusal = Refusal(code="budget_exceeded", message="no")
     await let_the_wait_be_over(kam)
     await kam.gateway.submissions.sweep()
@@ -126,3 +145,18 @@ async def test_a_request_that_waits_can_be_cancelled_without_having_begun(
 
     assert cancelled.json()["status"] == "cancelled"
     assert await statuses(kam) == ["cancelled"]
+
+
+async def test_a_batch_cancelled_while_somebody_asks_for_it_does_not_wait_for_its_budget(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    kam.orchestrator.refusal = RESERVED
+    batch_id = await order_batch(alice, 2)
+    await kam.rows("UPDATE client_requests SET asked_at = now() - interval '11 seconds'")
+    await alice.delete(f"/api/kam/batches/{batch_id}")
+
+    await kam.gateway.dispatch.submit_some()
+
+    batch = (await alice.get(f"/api/kam/batches/{batch_id}")).json()
+    assert (batch["status"], batch["counts"]) == ("ended", {"cancelled": 2})
+    assert [row["execution_id"] for row in await kam.rows("SELECT execution_id FROM client_requests")] == [None, None]

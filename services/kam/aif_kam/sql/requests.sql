@@ -58,9 +58,13 @@ ORDER BY batch_id IS NOT NULL, asked_at NULLS FIRST LIMIT 200;
 UPDATE client_requests SET asked_at = now() - interval '10 seconds' WHERE execution_id = $1 AND status = 'submitting';
 
 -- name: put_off_submission
--- The orchestrator has said no for now, so there is no execution; the next question comes when the time is over.
+-- The orchestrator has said no for now, so there is no execution; the next question comes when the time is over. One that its
+-- batch wants cancelled is not asked for again.
 UPDATE client_requests
-SET asked_at = NULL, wait_until = now() + make_interval(secs => $2), problem = $3, updated_at = now()
+SET asked_at = NULL, wait_until = now() + make_interval(secs => $2), problem = $3, updated_at = now(),
+    status = CASE WHEN cancel_at IS NULL THEN status ELSE 'cancelled' END,
+    execution_id = CASE WHEN cancel_at IS NULL THEN execution_id END,
+    completed_at = CASE WHEN cancel_at IS NULL THEN completed_at ELSE now() END
 WHERE execution_id = $1 AND status = 'submitting';
 
 -- name: mark_accepted
