@@ -40,10 +40,6 @@ def number(value: Any, text: str | Printed, used: str) -> int | Decimal:
 def computed(symbol: str, one: int | Decimal, other: int | Decimal) -> int | Decimal:
     if symbol == "/" and other == 0:
         raise ExpressionFailed("a division by zero", mend="Guard it, as in a != 0 and b / a > 2.")
-    if isinstance(one, int) and isinstance(other, int):
-        whole = _computed_whole(symbol, one, other)
-        if whole is not None:
-            return exact(whole)
     context = _context()
     left, right = Decimal(one), Decimal(other)
     try:
@@ -58,18 +54,6 @@ def computed(symbol: str, one: int | Decimal, other: int | Decimal) -> int | Dec
                 return exact(context.divide(left, right))
     except decimal.DecimalException:
         raise ExpressionFailed("a number is beyond 10^30", mend="Use smaller numbers.") from None
-
-
-def _computed_whole(symbol: str, one: int, other: int) -> int | None:
-    match symbol:
-        case "+":
-            return one + other
-        case "-":
-            return one - other
-        case "*":
-            return one * other
-        case _:
-            return one // other if one % other == 0 else None
 
 
 def _context() -> decimal.Context:

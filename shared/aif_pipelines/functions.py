@@ -55,16 +55,12 @@ def _extreme(values: list[Any], texts: tuple[str, ...], purse: Purse, choose: Ca
 def _round(values: list[Any], texts: tuple[str, ...], _purse: Purse) -> int | Decimal:
     given = number(values[0], texts[0], "rounded")
     digits = number(values[1], texts[1], "a number of digits") if len(values) == 2 else 0
-    if not isinstance(digits, int) or not 0 <= digits <= 20:
+    if digits not in range(21):
         raise ExpressionFailed(f"{texts[1]} must be a whole number from 0 to 20", mend="Write round(x, 2).")
     if isinstance(given, int):
         return given
-    quantum = Decimal(1).scaleb(-digits)
-    try:
-        rounded = given.quantize(quantum, context=decimal.Context(prec=60, rounding=decimal.ROUND_HALF_UP))
-    except decimal.DecimalException:
-        raise ExpressionFailed("the number has too many digits to be rounded", mend="Use fewer.") from None
-    return int(rounded) if digits == 0 else rounded
+    quantum = Decimal(1).scaleb(-int(digits))
+    return given.quantize(quantum, context=decimal.Context(prec=60, rounding=decimal.ROUND_HALF_UP))
 
 
 def _json(values: list[Any], _texts: tuple[str, ...], purse: Purse) -> str:

@@ -158,8 +158,6 @@ def compile_getter(path: Path) -> Getter:
 
 def _value_getter(path: Path) -> Getter:
     root = path.root
-    if not path.segments:
-        return lambda scope: scope.get(root, MISSING)
     if len(path.segments) == 1 and isinstance(path.segments[0], str):
         return _field_getter(root, path.segments[0])
     return _deep_getter(root, path.segments)

@@ -132,15 +132,7 @@ def _wrapped(node: Node, least: int) -> str:
 
 
 def _printed_literal(value: bool | int | Decimal | str | None) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, int):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False)
+    return format(value, "f") if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
 
 
 def renamed(node: Node, roots: dict[str, str]) -> Node:

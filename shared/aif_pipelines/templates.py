@@ -159,8 +159,6 @@ def _typed(placeholder: _Placeholder) -> Resolve:
 def _first(getters: tuple[Getter, ...]) -> Getter:
     """The first value that is there and not null, else whatever the last getter gives."""
     *preferred, last = getters
-    if not preferred:
-        return last
 
     def get(scope: Mapping[str, Any]) -> Any:
         for one in preferred:

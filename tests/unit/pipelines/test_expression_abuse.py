@@ -127,8 +127,12 @@ def test_a_bomb_is_refused_in_ten_milliseconds_and_ten_mebibytes(text: str) -> N
         "'a' * 1000000000",
         "big.numbers == big.others",
         "0 in big.numbers",
+        "'b' in big.letters",
         "json(big.numbers)",
         "big.numbers",
+        "big.texts",
+        "big.keys",
+        "json(big.texts)",
         "min(big.numbers)",
         "big.text + big.text",
         "lower(big.text)",
@@ -136,6 +140,7 @@ def test_a_bomb_is_refused_in_ten_milliseconds_and_ten_mebibytes(text: str) -> N
         "big.huge * big.huge * big.huge",
         "big.exponent * 10",
         "round(big.exponent)",
+        "1 / big.tiny / big.tiny",
         "big.nan < 1",
     ],
 )
@@ -144,9 +149,13 @@ def test_values_that_are_too_large_end_the_evaluation(text: str) -> None:
         "big": {
             "numbers": list(range(1, 100_001)),
             "others": list(range(1, 100_001)),
+            "letters": ["a"] * 400_000,
             "text": "x" * 70_000,
+            "texts": ["x" * 40_000, ["y" * 40_000]],
+            "keys": {"x" * 40_000: {"y" * 40_000: None}},
             "huge": 10**29,
             "exponent": Decimal("1E+999999"),
+            "tiny": Decimal("1E-999999"),
             "nan": float("nan"),
         }
     }

@@ -22,6 +22,7 @@ from aif_pipelines.failures import ExpressionInvalid
         ("1e3", 1, 1, "this is not a number"),
         ("a..b", 1, 3, "a field name must follow the dot"),
         ("a[b]", 1, 3, "between [ and ] there must be a whole number or a quoted key"),
+        ('a["\\ud800"] == 1', 1, 3, "the key is not sound text"),
         ("{{7*7}}", 1, 3, "a path must start with a name"),
         ("{{a < 1}}", 1, 5, "between {{ and }} there may be paths only"),
         ("{{a ?? 1}}", 1, 8, "a path must start with a name"),
@@ -62,6 +63,11 @@ def test_the_limits_hold_and_say_so(text: str, message: str) -> None:
         compile_expression(text)
 
 
+@pytest.mark.parametrize("part", ["(a)", "(-1)", "len(a)", "(not a)"])
+def test_what_stands_side_by_side_is_not_nested(part: str) -> None:
+    compile_expression(" == 1 or ".join([part] * 22))
+
+
 @pytest.mark.parametrize(
     ("text", "canonical"),
     [
@@ -77,6 +83,8 @@ def test_the_limits_hold_and_say_so(text: str, message: str) -> None:
         ("a ?? (b * 2)", "a ?? (b * 2)"),
         ("(-a) ?? -1", "(-a) ?? (-1)"),
         ("a ?? (b ?? c)", "a ?? (b ?? c)"),
+        ("a == true or a == false or a == null", "a == true or a == false or a == null"),
+        ("a in 'caf\u00e9' or a > 0.0000001", 'a in "caf\u00e9" or a > 0.0000001'),
     ],
 )
 def test_an_expression_has_one_canonical_spelling(text: str, canonical: str) -> None:

@@ -16,6 +16,8 @@ SCOPE = {
         "none": None,
         "odd key": 1,
         "yes": True,
+        "no_items": [],
+        "half": "\ud800",
     },
     "stage_2": {"element_count": 120, "cost_usd": Decimal("0.0016875")},
     "params": {"level": 4},
@@ -30,6 +32,7 @@ SCOPE = {
         ("stage_1.quality_score >= 0.65", True),
         ("len(redacted.text) > 500", False),
         ("len(stage_1.text)", 5),
+        ("len(stage_1.missing)", 0),
         ("stage_1.items[1].title", "Hives"),
         ("stage_1['odd key'] == 1", True),
         ("stage_1.items[2].title == null", True),
@@ -40,6 +43,8 @@ SCOPE = {
         ("10 - 2 - 3", 5),
         ("7 / 2", Decimal("3.5")),
         ("8 / 2", 4),
+        ("1 / 3", Decimal("0.3333333333333333333333333333333333")),
+        ("5.5 - 2", Decimal("3.5")),
         ("-params.level + 1", -3),
         ("0.1 + 0.2 == 0.3", True),
         ("stage_2.cost_usd * 2 == 0.003375", True),
@@ -61,6 +66,9 @@ SCOPE = {
         ("max(params.level, 2.5)", 4),
         ("round(2.345, 2)", Decimal("2.35")),
         ("round(2.5)", 3),
+        ("round(7, 2)", 7),
+        ("round(1.25, 2 / 2)", Decimal("1.3")),
+        ("round(12345678901.5, 20)", Decimal("12345678901.5")),
         ("coalesce(stage_1.missing, stage_1.none, 9)", 9),
         ("coalesce(stage_1.missing, 0) < 1", True),
         ("stage_1.missing ?? stage_1.none ?? 9", 9),
@@ -98,14 +106,20 @@ def test_an_expression_has_the_value_that_a_reader_expects(text: str, value: obj
             "Write coalesce(stage_1.missing, 0) to say what a missing value counts as.",
         ),
         ("stage_1.text > 3", "stage_1.text > 3 compares text with a number"),
+        ("stage_1.tags < 'x'", 'stage_1.tags < "x" compares a list with text'),
+        ("stage_1 < 2", "stage_1 < 2 compares an object with a number"),
         ("stage_1.yes < 2", "compares true or false with a number"),
         ("stage_1.missing * 2", "stage_1.missing is missing (null), so it cannot be computed with"),
+        ("stage_1.text * 2", "stage_1.text is text, so it cannot be computed with. Use a number."),
         ("1 / (params.level - 4)", "a division by zero"),
         ("stage_1.text and true", "stage_1.text is text, not true or false"),
         ("len(params.level)", "params.level is a number, which has no length"),
         ("3 in stage_1.text", "only text can be looked for in stage_1.text"),
+        ("stage_1.missing in stage_1.text", "only text can be looked for in stage_1.text, not null"),
         ("'x' in params.level", "nothing can be looked for in it"),
         ("min(stage_1.none)", "so it cannot be compared"),
+        ("max(stage_1.no_items)", "an empty list has no least or greatest"),
+        ("json(stage_1.half)", "the value cannot be written as JSON"),
         ("lower(1)", "1 is a number, not text"),
         ("round(1.5, 1.5)", "must be a whole number from 0 to 20"),
     ],
@@ -139,16 +153,21 @@ def test_a_condition_that_is_null_does_not_hold_and_one_that_is_a_number_fails()
 
 
 def test_an_expression_knows_what_it_reads() -> None:
-    expression = compile_expression("{{stage_1.items[0].title}} == 'x' and params.level > budget.remaining_usd")
+    text = "{{stage_1.items[0].title}} == 'x' and not b.ready and params.level > -budget.remaining_usd + len(c.text)"
+    expression = compile_expression(text)
 
     assert {str(path) for path in expression.references} == {
         "stage_1.items[0].title",
+        "b.ready",
         "params.level",
         "budget.remaining_usd",
+        "c.text",
     }
 
 
 def test_roots_can_be_renamed_and_nothing_else_changes() -> None:
-    expression = compile_expression("len(redacted.text) > 500 and 'redacted' in other.redacted")
+    expression = compile_expression("len(redacted.text) > 500 and not redacted.empty and 'redacted' in other.redacted")
 
-    assert str(expression.with_roots({"redacted": "redact"})) == ('len(redact.text) > 500 and "redacted" in other.redacted')
+    assert str(expression.with_roots({"redacted": "redact"})) == (
+        'len(redact.text) > 500 and not redact.empty and "redacted" in other.redacted'
+    )

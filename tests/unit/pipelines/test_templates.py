@@ -126,12 +126,19 @@ def test_a_text_cannot_be_grown_without_bound() -> None:
         template.resolve({"a": "x" * 20_000})
 
 
+def test_a_value_that_is_no_sound_json_is_not_written_into_a_text() -> None:
+    template = compile_template("About {{a.title}}")
+
+    with pytest.raises(TemplateFailed, match=r"a\.title cannot be written as text"):
+        template.resolve({"a": {"title": ["\ud800"]}})
+
+
 def test_the_roots_of_a_template_can_be_renamed() -> None:
-    value = {"a": "{{transcript}} of {{ polished.text??transcript.text? }}", "b": ["{{params.transcript}}", 1]}
+    value = {"a": "{{transcript}} of {{ polished.text??transcript.text? }}", "b": ["{{params.transcript}} {{transcript}}", 1]}
 
     assert renamed_template(value, {"transcript": "transcribe", "polished": "polish"}) == {
         "a": "{{transcribe}} of {{polish.text ?? transcribe.text?}}",
-        "b": ["{{params.transcript}}", 1],
+        "b": ["{{params.transcript}} {{transcribe}}", 1],
     }
 
 
