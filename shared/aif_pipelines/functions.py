@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from aif_pipelines.arithmetic import number
-from aif_pipelines.bounds import CHARACTERS_PER_STEP, Purse, bounded, pay_for_parts
+from aif_pipelines.bounds import Purse, bounded, pay_for_parts
 from aif_pipelines.comparison import contains
 from aif_pipelines.failures import ExpressionFailed
 from aif_pipelines.json_values import json_text, kind_of
@@ -25,7 +25,6 @@ def _lower(values: list[Any], texts: tuple[str, ...], purse: Purse) -> str | Non
         return None
     if not isinstance(values[0], str):
         raise ExpressionFailed(f"{texts[0]} is {kind_of(values[0])}, not text", mend="Give lower a text.")
-    purse.pay(len(values[0]) // CHARACTERS_PER_STEP)
     bounded(values[0], purse)
     return values[0].lower()
 

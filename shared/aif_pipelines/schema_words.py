@@ -102,8 +102,7 @@ def _worded(error: jsonschema_rs.ValidationError, schema: dict[str, Any], path: 
     elif keyword in ("oneOf", "anyOf", "not", "dependentRequired", "propertyNames", "if", "contains"):
         yield Mistake(path=at, message=f"{field} is refused: {_one_line(error.message)}", mend=f"See its schema at {keyword}.")
     elif keyword == "uniqueItems" and isinstance(error.instance, list):
-        repeated = _repeated(error.instance)
-        yield Mistake(path=at, message=f"{field} holds {brief(repeated)} more than once", mend="Keep one of them.")
+        yield Mistake(path=at, message=f"{field} holds {_repeated(error.instance)} more than once", mend="Keep one of them.")
     else:
         sent = error.instance
         wanted = describe(asked)
@@ -112,15 +111,15 @@ def _worded(error: jsonschema_rs.ValidationError, schema: dict[str, Any], path: 
         yield Mistake(path=at, message=f"{field} must be {wanted}; you sent {brief(sent)}", mend=_mend(asked, sent))
 
 
-def _repeated(entries: list[Any]) -> Any:
-    """The first entry that stood there before. Equal numbers may be written differently, so the last one is a guess."""
+def _repeated(entries: list[Any]) -> str:
+    """The first entry that stood there before; not named when equal numbers are written differently."""
     seen: set[bytes] = set()
     for entry in entries:
         written = msgspec.json.encode(entry, order="sorted")
         if written in seen:
-            return entry
+            return brief(entry)
         seen.add(written)
-    return entries[-1]
+    return "an entry"
 
 
 def _missing(asked: dict[str, Any], name: str, at: str) -> Mistake:
@@ -134,10 +133,7 @@ def _asking_schema(schema: Any, schema_path: list[str | int]) -> tuple[dict[str,
     """The part of the schema that refused, and its keyword."""
     *steps, keyword = schema_path or [""]
     for step in steps:
-        inside = step in schema if isinstance(schema, dict) else isinstance(schema, list) and step in range(len(schema))
-        if not inside:
-            return {}, str(keyword)
-        schema = schema[step]
+        schema = schema[str(step)] if isinstance(schema, dict) else schema[int(step)]
     return (schema if isinstance(schema, dict) else {}), str(keyword)
 
 

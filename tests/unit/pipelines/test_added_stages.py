@@ -145,6 +145,30 @@ def test_a_template_says_what_happens_when_an_added_stage_is_not_there(template:
     assert found == [("stages[1].input.source", "polish may not be there: a rule adds it", mend)]
 
 
+def test_a_compensation_says_what_happens_when_an_added_stage_is_not_there() -> None:
+    undo = Compensation(worker="w", action="undo", input="{{polish.key}}")
+
+    found = mistakes_of(COURSE, stage("store", depends_on=("course",), compensate=undo))
+
+    assert [(path, message) for path, message, _ in found] == [
+        ("stages[1].compensate.input", "polish may not be there: a rule adds it")
+    ]
+
+
+def test_an_added_stage_skips_no_other() -> None:
+    polish = stage("polish", rules=(SkipStage(condition="true", stage="quiz"),))
+
+    found = mistakes_of(stage("course", rules=adding(polish)), stage("quiz", depends_on=("course",)))
+
+    assert found == [
+        (
+            "stages[0].rules[0].stage.rules[0].action",
+            "an added stage cannot skip others, which do not wait for it",
+            "Put the rule on the stage that adds it.",
+        )
+    ]
+
+
 @pytest.mark.parametrize(
     ("stages", "path", "message", "mend"),
     [

@@ -20,6 +20,7 @@ SCOPE = {
         "half": "\ud800",
     },
     "stage_2": {"element_count": 120, "cost_usd": Decimal("0.0016875")},
+    "numbers": {"some": [1, 2.0, [3]], "same": [1.0, 2, [3]], "others": [1, 2, [4]]},
     "params": {"level": 4},
 }
 
@@ -85,6 +86,14 @@ SCOPE = {
         ("'1' == 1", False),
         ("stage_1.tags == stage_1.tags", True),
         ("stage_1 == stage_2", False),
+        ("numbers.some == numbers.same", True),
+        ("numbers.some == numbers.others", False),
+        ("numbers.some == stage_1.tags", False),
+        ("stage_1.items[0] == stage_1.items[1]", False),
+        ("2 in numbers.some", True),
+        ("3 in numbers.some", False),
+        ("true in numbers.some", False),
+        ("'a' < 'b' and 'b' >= 'a'", True),
         ('"it\'s"', "it's"),
         ("'say \"hi\"'", 'say "hi"'),
         ("'caf\\u00e9\\n'", "café\n"),

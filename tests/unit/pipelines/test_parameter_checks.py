@@ -147,11 +147,62 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_a_missing_parameter_says_what_it_is_where_its_schema_does() -> None:
-    described = {"type": "object", "description": "A stored document. Upload a file and the gateway puts this here."}
+    described = {
+        "type": "object",
+        "description": "A stored document. Upload a file and the gateway puts this here.\nSince 1.2.",
+    }
     schema = {"type": "object", "properties": {"source": described}, "required": ["source"]}
 
     assert mistakes_of({}, schema) == [
         "parameters.source: source is missing. Give an object: A stored document. Upload a file and the gateway puts this here."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "sent", "said"),
+    [
+        ({"type": "integer", "minimum": 1}, 0, "a must be a whole number of at least 1; you sent 0. Send"),
+        ({"type": "integer"}, 2.5, "a must be a whole number; you sent 2.5. Send a whole number."),
+        ({"type": ["number", "null"], "maximum": 2}, 2.5, "a must be a number of at most 2 or null; you sent 2.5. Send"),
+        ({"type": "string", "minLength": 2}, "x", 'a must be text of at least 2 characters; you sent "x". Send'),
+        ({"type": "string", "minLength": 2, "maxLength": 3}, "12345", "Shorten it by 2 characters."),
+        ({"type": "array", "minItems": 2}, [], "a must be a list of at least 2 entries; you sent an empty list. Send"),
+        (
+            {"type": "array", "minItems": 2, "maxItems": 3},
+            [1],
+            "a must be a list of 2 to 3 entries; you sent a list of 1. Send",
+        ),
+        ({"type": "boolean"}, {}, "a must be true or false; you sent an empty object. Send true or false."),
+        ({"type": "string"}, {"x": 1}, "a must be text; you sent an object. Send text in quotes."),
+        ({"type": "null"}, "x" * 70, f'a must be null; you sent "{"x" * 58}…. Send null.'),
+        ({"minimum": 1}, 0, "a must be as its schema says (minimum); you sent 0. Send another value."),
+        ({"oneOf": [{"type": "null"}, {"const": 1}]}, 2, "See its schema at oneOf."),
+        ({"uniqueItems": True}, [{"x": 1, "y": 2}, 3, {"y": 2, "x": 1}], "a holds an object more than once. Keep one of them."),
+        ({"uniqueItems": True}, [1, 1.0, 2], "a holds an entry more than once. Keep one of them."),
+        ({"$ref": "#/$defs/level"}, 6, "a must be a whole number from 1 to 5; you sent 6."),
+        ({"allOf": [True, {"$ref": "#/$defs/level"}]}, 6, "a must be a whole number from 1 to 5; you sent 6."),
+    ],
+)
+def test_what_a_schema_asks_for_is_said_in_words(schema: dict[str, Any], sent: Any, said: str) -> None:
+    level = {"type": "integer", "minimum": 1, "maximum": 5}
+
+    (told,) = mistakes_of({"a": sent}, {"type": "object", "properties": {"a": schema}, "$defs": {"level": level}})
+
+    assert told.startswith("parameters.a: a ")
+    assert said in told
+
+
+def test_a_parameter_may_be_called_by_a_number() -> None:
+    schema = {"type": "object", "properties": {"7": {"type": "integer"}}}
+
+    assert "must be a whole number" in mistakes_of({"7": "x"}, schema)[0]
+
+
+def test_a_field_that_is_not_known_inside_a_parameter_is_likened_to_those_that_are() -> None:
+    inner = {"type": "object", "properties": {"title": {}}, "additionalProperties": False}
+
+    assert mistakes_of({"a": {"titel": 1}}, {"type": "object", "properties": {"a": inner}}) == [
+        "parameters.a.titel: titel is not known here. Did you mean title?"
     ]
 
 
@@ -175,6 +226,7 @@ def test_unknown_parameters_pass_only_when_the_schema_says_so() -> None:
     schema = {"type": "object", "additionalProperties": True}
 
     assert mistakes_of({"anything": 1}, schema) == []
+    assert mistakes_of({"x_1": 1}, {"type": "object", "patternProperties": {"^x_": {}}}) == []
     assert mistakes_of({"anything": 1}, {"type": "object"}) != []
 
 

@@ -1,11 +1,13 @@
 """Pipelines written in Python."""
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 import pytest
 
 from aif_pipelines.builder import Pipeline, ref
+from aif_pipelines.conditions import Condition
 from aif_pipelines.definition import (
     AddStage,
     Approve,
@@ -99,6 +101,21 @@ def test_a_condition_made_of_operators_is_text() -> None:
         'a.score < 0.7 and not (contains(a.tags, "x") or a.n + 1 == 3) and a.b != null'
     )
     assert str(compile_expression(str(ref("a.x").otherwise(1e-7) / 2 >= -1))) == ("coalesce(a.x, 0.0000001) / 2 >= -1")
+
+
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        (ref("a.n") <= 2, "a.n <= 2"),
+        (ref("a.n") - 1 >= ref("b.n") * 2, "a.n - 1 >= b.n * 2"),
+        (ref("a.ok") == True, "a.ok == true"),  # noqa: E712
+        (ref("a.ok") != False, "a.ok != false"),  # noqa: E712
+        (ref("a.title").lower() == 'caf\u00e9 "x"', 'lower(a.title) == "caf\u00e9 \\"x\\""'),
+        (ref("a.cost") > Decimal("0.10"), "a.cost > 0.10"),
+    ],
+)
+def test_a_condition_made_of_operators_reads_as_it_was_written(condition: Condition, text: str) -> None:
+    assert str(compile_expression(str(condition))) == text
 
 
 def test_a_condition_has_no_truth_in_python() -> None:

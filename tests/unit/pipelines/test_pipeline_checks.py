@@ -25,6 +25,7 @@ PARAMETERS = {
     "properties": {
         "topic": {"type": "string"},
         "granularityLevel": {"type": "integer", "default": 3},
+        "tags": {"type": "array", "items": {"type": "string"}},
         "source": {"type": "object", "properties": {"size": {"type": "integer"}}, "additionalProperties": False},
     },
 }
@@ -59,6 +60,15 @@ def test_a_reference_to_a_later_stage_is_a_cycle_at_the_reference() -> None:
     found = mistakes_of(stage("a", when="b.score > 1"), stage("b", depends_on=("a",)))
 
     assert [(path, message) for path, message, _ in found] == [("stages[0].when", "the stages wait for each other: a → b → a")]
+
+
+def test_of_several_reads_a_cycle_is_shown_at_the_one_that_closes_it() -> None:
+    given = {"c": "{{c}}", "b": "{{b}}", "d": "{{c}}"}
+    found = mistakes_of(stage("a", input=given), stage("b", depends_on=("a",)), stage("c"))
+
+    assert [(path, message) for path, message, _ in found] == [
+        ("stages[0].input.b", "the stages wait for each other: a → b → a")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +112,31 @@ def test_a_reference_to_a_later_stage_is_a_cycle_at_the_reference() -> None:
             "is not a sound JSON Schema",
         ),
         (
+            {"output_validation": OutputValidation(schema={"type": ["string", "strin"]})},
+            "stages[0].output_validation.schema.type",
+            "Write string, number, integer, boolean, array, object or null, or a list of these.",
+        ),
+        (
+            {"output_validation": OutputValidation(schema={"required": "title"})},
+            "stages[0].output_validation.schema.required",
+            "Correct it by JSON Schema draft 2020-12.",
+        ),
+        (
+            {"output_validation": OutputValidation(schema={"allOf": [{"$dynamicRef": "other#x"}]})},
+            "stages[0].output_validation.schema.allOf[0].$dynamicRef",
+            "outside this schema",
+        ),
+        (
+            {"output_validation": OutputValidation(schema={"$schema": "http://json-schema.org/draft-07/schema#"})},
+            "stages[0].output_validation.schema.$schema",
+            "names another dialect of JSON Schema",
+        ),
+        (
+            {"output_validation": OutputValidation(schema={"items": {"$id": "https://example.org/s"}})},
+            "stages[0].output_validation.schema.items.$id",
+            "Leave $id out.",
+        ),
+        (
             {"output_validation": OutputValidation(min_quality_score=1.5)},
             "stages[0].output_validation.min_quality_score",
             "must be a number from 0 to 1, not 1.5",
@@ -109,6 +144,10 @@ def test_a_reference_to_a_later_stage_is_a_cycle_at_the_reference() -> None:
         ({"input": {"cost": Decimal("1")}}, "stages[0].input.cost", "is of the type Decimal"),
         ({"input": datetime.date(2024, 1, 1)}, "stages[0].input", "is of the type date"),
         ({"input": float("inf")}, "stages[0].input", "is not a finite number"),
+        ({"input": [{1: "x"}]}, "stages[0].input[0]", "has the key 1, which is not text"),
+        ({"input": {"x" * 262_145: 1}}, "stages[0].input." + "x" * 262_145, "is longer than 262144 characters"),
+        ({"timeout_seconds": float("nan")}, "stages[0].timeout", "must be a number above 0 and up to 86400, not nan"),
+        ({"depends_on": {}}, "stages[0].depends_on", "must be a list, not an empty object"),
         (
             {"rules": (SkipStage(condition="true", stage="b"),)},
             "stages[0].rules[0].stage",
@@ -182,6 +221,11 @@ def test_a_mistake_in_a_stage_is_found_where_it_is(changes: dict[str, Any], path
             "Did you mean topic?",
         ),
         (
+            {"refusals": (Refusal(condition="params.topic ==", field="topic", message="m"),)},
+            "refusals[0].condition",
+            "the expression ends too early",
+        ),
+        (
             {"refusals": (Refusal(condition="a.x == 1", field="topic", message="m"),)},
             "refusals[0].condition",
             "a is not known here",
@@ -219,6 +263,14 @@ def test_a_default_that_its_own_schema_refuses_is_found_before_any_order(describ
     assert path == "parameters.properties.wrong.one.default"
     assert "does not fit the parameter's own schema" in message
     assert told == mend
+
+
+def test_what_stands_in_plain_data_of_a_schema_is_no_reference() -> None:
+    data = {"$ref": "https://example.org/s", "$id": "x"}
+    described = {"default": data, "examples": [data], "enum": [data]}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema#", "type": "object", "properties": {"a": described}}
+
+    assert mistakes_of(stage(), parameters=schema) == []
 
 
 def test_a_parameter_that_is_required_and_that_no_order_may_give_is_found() -> None:
@@ -259,6 +311,66 @@ def test_an_unsound_schema_is_the_only_mistake_and_not_what_is_read_by_it(schema
 
     assert [where for where, _, _ in of_parameters] == [path]
     assert [where for where, _, _ in of_output] == [path.replace("parameters", "stages[0].output_validation.schema")]
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("not params.topic", "not takes true or false, and params.topic is text (at column 5 of the text)"),
+        ("true and params.topic", "and takes true or false, and params.topic is text (at column 10 of the text)"),
+        ("params.topic or true", "or takes true or false, and params.topic is text"),
+        ("(not true) == 1", "true or false is never equal to a number"),
+        ("-params.topic < 1", "minus takes a number, and params.topic is text"),
+        ("-params.granularityLevel == 'x'", "a number is never equal to text"),
+        ("params.topic + 1 == 2", "+ takes two numbers or two texts, not text and a number"),
+        ("1 + 2 == 'x'", "a number is never equal to text"),
+        ("params.topic * 2 > 1", "* takes numbers, and params.topic is text"),
+        ("2 - params.topic > 1", "- takes numbers, and params.topic is text"),
+        (
+            "1 in params.granularityLevel",
+            "one can look in a list, an object or a text, and params.granularityLevel is a number",
+        ),
+        ("params.topik in params.tags", "params.topik does not exist"),
+        ("params.tags[0] > 1", "> takes two numbers or two texts, not text and a number"),
+        ("len(params.topic) == 'x'", "a number is never equal to text"),
+        ("lower(params.granularityLevel) == 'x'", "lower takes a text, and params.granularityLevel is a number"),
+        ("lower(params.topic) == 1", "text is never equal to a number"),
+        ("contains(params.granularityLevel, 1)", "contains looks in a list, an object or a text"),
+        ("contains(params.topic, params.topik)", "params.topik does not exist"),
+        ("contains(params.topic, 'x') == 1", "true or false is never equal to a number"),
+        ("max(params.topic, 1) > 1", "max takes numbers, and params.topic is text"),
+        ("min(1, params.tags) < 1", "min takes numbers, and params.tags is a list"),
+        ("min(params.tags)", "the condition gives a number, never true or false"),
+        ("round(1.5, params.topic) > 1", "round takes numbers, and params.topic is text"),
+        ("round(1.5)", "the condition gives a number, never true or false"),
+        ("json(params.topik) == 'x'", "params.topik does not exist"),
+        ("json(params.topic)", "the condition gives text, never true or false"),
+        ("params.topic ?? 'x' > 1", "> takes two numbers or two texts, not text and a number"),
+    ],
+)
+def test_a_condition_that_can_never_work_is_refused_and_says_why(condition: str, message: str) -> None:
+    ((path, said, _),) = mistakes_of(stage("a", when=condition))
+
+    assert path == "stages[0].when"
+    assert said.startswith(message)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "not (params.topic == null)",
+        "params.topic == null",
+        "params.topic + 'x' == 'y'",
+        "1 + params.granularityLevel > -2",
+        "max(params.tags) > 1",
+        "lower(params.topic) in params.tags",
+        "len(params.tags) + len(params.source) > round(0.5)",
+        "json(params.source) == '{}'",
+        "params.topic ?? 0 == 1",
+    ],
+)
+def test_a_condition_that_may_work_passes(condition: str) -> None:
+    assert mistakes_of(stage("a", when=condition)) == []
 
 
 @pytest.mark.parametrize("condition", ["a == 'yes'", "a[0] == 1", "len(a) > 2", "a.tokens > 5", "a.tokens < 0.7"])
@@ -325,7 +437,12 @@ def test_workers_and_actions_are_checked_when_they_are_known() -> None:
         stages=(
             stage("a", worker="content_granulater", action="structure_course"),
             stage("b", worker="content_granulator", action="structure_coarse"),
-            stage("c", worker="content_granulator", action="structure_quiz"),
+            stage(
+                "c",
+                worker="content_granulator",
+                action="structure_quiz",
+                compensate=Compensation(worker="content_granulator", action="structure_quit"),
+            ),
         ),
     )
     known = {"content_granulator": frozenset({"structure_course", "structure_quiz"})}
@@ -333,6 +450,7 @@ def test_workers_and_actions_are_checked_when_they_are_known() -> None:
     assert [str(mistake) for mistake in check_pipeline(pipeline, known)] == [
         "stages[0].worker: no worker is called content_granulater. Did you mean content_granulator?",
         "stages[1].action: content_granulator has no action structure_coarse. Did you mean structure_course?",
+        "stages[2].compensate.action: content_granulator has no action structure_quit. Did you mean structure_quiz?",
     ]
     assert check_pipeline(pipeline) == []
 
