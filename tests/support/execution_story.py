@@ -124,7 +124,11 @@ class Story:
         self.circumstances = msgspec.structs.replace(self.circumstances, at_ms=at_ms)
 
     def happens(self, happening: Happening) -> list[Command]:
-        """Also as one more step of a batch with all that happened at the same time, which has to come to the same."""
+        """Also as one more step of a batch with all that happened at the same time, which has to come to the same.
+
+        What a step makes due is never due before it, and what has ended never again: the execution would be woken at once.
+        """
+        before = self.execution.stages
         if self._batch.circumstances is not self.circumstances or self._after_batch is not self.execution:
             self._batch = Draft(self.execution, self.circumstances)
         draft = Draft(self.execution, self.circumstances)
@@ -134,6 +138,10 @@ class Story:
         assert self._batch.finish() == self.execution
         assert list(self._batch.stages) == list(self.execution.stages)
         self.history += self.commands
+        for stage_id, run in self.execution.stages.items():
+            was_due_at = before[stage_id].due_at if stage_id in before else None
+            assert run.due_at is None or run.due_at == was_due_at or run.due_at >= self.circumstances.at_ms, stage_id
+            assert run.due_at is None or not run.status.is_final, stage_id
         return self.commands
 
     def wakes_at(self) -> int | None:
@@ -184,7 +192,8 @@ class Story:
         """The answer that a worker gets."""
         wanted = packet_id or self.last_packet(stage_id).packet_id
         self.happens(AttemptClaimed(stage_id=stage_id, packet_id=wanted, instance_id=by, is_first_delivery=is_first_delivery))
-        return next(command.answer for command in self.commands if isinstance(command, AnswerClaim))
+        [answer] = [command.answer for command in self.commands if isinstance(command, AnswerClaim)]
+        return answer
 
     def granted(self, stage_id: str, *, by: str = "worker_a") -> int:
         """The attempt's number. What a worker that was lost had reserved is waited for."""
@@ -204,7 +213,8 @@ class Story:
                 stage_id=stage_id, attempt=attempt, instance_id=by, percent=percent, message=message, is_waiting=is_waiting
             )
         )
-        return next(command.answer for command in self.commands if isinstance(command, AnswerProgress))
+        [answer] = [command.answer for command in self.commands if isinstance(command, AnswerProgress)]
+        return answer
 
     def completes(
         self,

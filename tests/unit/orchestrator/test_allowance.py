@@ -46,6 +46,29 @@ def test_who_finds_everything_reserved_has_to_wait() -> None:
     assert isinstance(story.claim("stage_4"), Later)
 
 
+def test_who_waits_for_the_last_word_of_a_silent_worker_is_told_when_it_must_have_come() -> None:
+    story = cheap(limit="1", stages=1)
+    story.granted("stage_1")
+    story.wakes()
+
+    story.later(4_400)
+
+    assert story.claim("stage_1") == Later(
+        retry_after_ms=600, reason="the execution's budget is reserved by its other attempts"
+    )
+
+
+def test_a_stage_whose_lost_attempt_still_holds_the_money_is_offered_while_the_next_worker_waits() -> None:
+    story = cheap(limit="1", stages=1)
+    story.granted("stage_1")
+    story.later(story.circumstances.patience.lease_ms)
+
+    answer = story.claim("stage_1", by="worker_b", is_first_delivery=False)
+
+    assert isinstance(answer, Later)
+    assert story.stage("stage_1").due_at == story.circumstances.at_ms + story.circumstances.patience.unclaimed_ms
+
+
 def test_a_report_gives_back_what_was_not_spent() -> None:
     story = cheap(limit="1")
     story.made("stage_1", metrics=Metrics(cost_usd="0.25"))

@@ -85,6 +85,16 @@ def test_a_new_leg_reserves_what_the_one_before_has_left_and_has_to_fit_again() 
     assert moves(story)[-1] == (True, "0", "0.625")
 
 
+def test_free_work_that_goes_on_asks_nothing_of_its_clients_budget() -> None:
+    story = Story(pipeline(stage("one")), free=True)
+    story.fails("one", 1, retryable=False)
+
+    story.happens(ResumeAsked())
+
+    assert story.last_packet("one").attempt == 2
+    assert moves(story) == []
+
+
 def test_a_leg_in_another_month_is_charged_to_that_month() -> None:
     story = Story(pipeline(stage("one", max_cost_usd="0.5")))
     first = story.execution.account.window

@@ -20,7 +20,8 @@ def claims(story: Story, claim_id: str, *, is_first_delivery: bool = True) -> An
             is_first_delivery=is_first_delivery,
         )
     )
-    return next(command.answer for command in story.commands if isinstance(command, AnswerClaim))
+    [answer] = [command.answer for command in story.commands if isinstance(command, AnswerClaim)]
+    return answer
 
 
 def killed(story: Story, times: int) -> None:

@@ -196,11 +196,15 @@ def test_a_compensation_under_way_when_the_time_is_over_is_stopped_and_its_money
 
 def test_the_execution_s_own_deadline_does_not_end_its_compensations() -> None:
     story = broken(Story(booking()))
+    story.granted("compensate_second")
 
     story.later(700_000)
     story.wakes()
+    woken_next = story.wakes_at()
 
     assert story.execution.status is ExecutionStatus.COMPENSATING
+    assert woken_next is not None
+    assert woken_next > story.circumstances.at_ms
 
 
 def test_a_compensation_s_attempts_are_accounted_for() -> None:

@@ -610,6 +610,17 @@ def test_cancelling_ends_everything_and_workers_are_told() -> None:
     assert story.event_types()[-1] == "WORKFLOW_CANCELLED"
 
 
+def test_who_has_given_its_attempt_back_is_not_told_to_stop_it() -> None:
+    story = Story(pipeline(stage("one")))
+    story.fails("one", story.granted("one"), code="shutting_down", retryable=True)
+    story.wakes()
+
+    story.happens(CancelAsked(reason="no longer wanted"))
+
+    assert story.stage("one").status == "cancelled"
+    assert not [command for command in story.commands if isinstance(command, TellWorkers)]
+
+
 def test_a_late_report_of_a_cancelled_stage_still_counts_its_cost_and_says_nothing_more() -> None:
     story = Story(pipeline(stage("only")))
     attempt = story.granted("only")
@@ -812,7 +823,12 @@ def test_a_stage_that_has_completed_counts_in_the_progress_that_is_told_with_it(
 
 
 def test_the_totals_are_told_by_worker_and_by_what_was_paid_for() -> None:
-    definition = pipeline(stage("one"), stage("two", worker="other", depends_on=("one",)), stage("three", depends_on=("two",)))
+    definition = pipeline(
+        stage("one"),
+        stage("two", worker="other", depends_on=("one",)),
+        stage("three", depends_on=("two",)),
+        stage("four", worker="idle", depends_on=("three",)),
+    )
     story = Story(definition)
     lines = CostLines(ai_generation_usd="0.2", storage_usd="0.05")
     spent = Metrics(tokens_used=Tokens(total_tokens=10), cost_usd="0.25", cost_lines=lines, processing_time_ms=100)

@@ -335,6 +335,17 @@ def test_stored_outputs_that_rules_read_are_fetched_before_they_are_judged() -> 
     assert story.packets()[0].stage_id == "draft"
 
 
+def test_a_person_who_agrees_at_the_last_rule_lets_the_stage_complete_without_another_reading() -> None:
+    story = Story(pipeline(drafting(Approve(condition="draft.text == 'no'", message="Look."))))
+    story.made("draft", output=stored("data/draft"))
+    story.loads("draft", draft={"text": "no"})
+
+    story.happens(approval(approved=True))
+
+    assert story.stage("draft").status is StageStatus.COMPLETED
+    assert not [command for command in story.commands if isinstance(command, LoadOutputs)]
+
+
 def test_outputs_that_were_never_read_are_asked_for_again() -> None:
     story = Story(pipeline(drafting(RetryStage(condition="draft.text == ''"))))
     story.made("draft", output=stored())

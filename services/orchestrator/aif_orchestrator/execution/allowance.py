@@ -51,8 +51,6 @@ def used(run: StageRun) -> tuple[Decimal, Decimal]:
     spent = known_cost_of(run.spent)
     reserved = sum_usd(run.spent.unanswered.values())
     charged: dict[int, Decimal] = {}
-    if not run.reserved and not run.unreported_calls:
-        return spent, reserved
     for call in run.unreported_calls:
         if call.attempt in run.reserved:
             # What is not answered is part of the reservation: the end of the call before may come later than its announcement.

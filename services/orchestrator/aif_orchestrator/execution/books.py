@@ -34,8 +34,6 @@ def open_account(draft: Draft, wanted: UsdText | None, terms: Terms) -> None:
 def reopen_account(draft: Draft) -> None:
     """A new leg may spend what the one before has left. Charged to this month, unless the one before still holds something."""
     account = draft.execution.account
-    if draft.execution.max_cost_usd == "0":
-        return
     if account.held == "0" and account.energy_held == 0:
         draft.execution = replace(draft.execution, account=replace(account, window=window_of(draft.at)))
     draft.is_admission = True

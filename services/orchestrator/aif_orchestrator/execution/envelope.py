@@ -50,8 +50,6 @@ def _paid_stages(circumstances: Circumstances) -> Iterable[tuple[StagePlan, int]
     for stage in plan.stages.values():
         if _is_paid(circumstances, stage):
             yield stage, 1
-    if not plan.extra:
-        return
     times: dict[str, int] = {}
     for stage in (*plan.stages.values(), *plan.extra.values()):
         for rule in stage.stage.rules:

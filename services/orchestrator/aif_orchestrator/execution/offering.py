@@ -25,13 +25,10 @@ def dispatch(draft: Draft, stage_id: str, made: BlobRef | None = None, *, kept: 
     A stage that costs nothing carries its grant and opens its attempt here. Any other is claimed first, and so is one whose
     attempts have taken workers down: the claim's answer says that the next one is to be alone.
     """
-    run = draft.stages[stage_id]
-    ready_at = run.ready_at if made is None else draft.at
-    input_ref = run.input_ref if made is None else kept
     if draft.execution.status is ExecutionStatus.PAUSED:
-        draft.put(stage_id, replace(run, input_ref=input_ref, ready_at=ready_at))
         park(draft, stage_id)
         return
+    run = draft.stages[stage_id]
     plan = draft.plan_of(stage_id)
     worker = worker_of(plan)
     is_suspect = run.losses >= draft.circumstances.patience.suspect_losses
@@ -44,8 +41,8 @@ def dispatch(draft: Draft, stage_id: str, made: BlobRef | None = None, *, kept: 
             dispatches=run.dispatches + 1,
             attempt=run.attempt + 1 if opens_attempt else run.attempt,
             resends=0,
-            input_ref=input_ref,
-            ready_at=ready_at,
+            input_ref=run.input_ref if made is None else kept,
+            ready_at=run.ready_at if made is None else draft.at,
             due_at=draft.at + draft.circumstances.patience.unclaimed_ms,
             times_out_at=None,
             started_at=None,

@@ -103,8 +103,6 @@ def _start(draft: Draft, stage_ids: Iterable[str]) -> None:
     for stage_id in stage_ids:
         if draft.stages[stage_id].status is _WAITING and _may_start(draft, stage_id):
             prepare(draft, stage_id)
-            if draft.execution.status not in _BEGINS:
-                return
 
 
 def _undo_next(draft: Draft) -> None:

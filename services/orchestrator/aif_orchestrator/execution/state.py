@@ -236,12 +236,7 @@ def wake_at(execution: Execution, at_ms: int, most_held_ms: int = MOST_HELD_MS) 
     paused = execution.status is ExecutionStatus.PAUSED
     earliest = min([_limit(execution, most_held_ms), *kept])
     for run in execution.stages.values():
-        if (
-            run.due_at is not None
-            and run.due_at < earliest
-            and not run.status.is_final
-            and not (paused and run.status in _HELD_BY_A_PAUSE)
-        ):
+        if run.due_at is not None and run.due_at < earliest and not (paused and run.status in _HELD_BY_A_PAUSE):
             earliest = run.due_at
     if earliest - at_ms < FAR_AWAY_MS:
         return earliest

@@ -67,7 +67,6 @@ def resume(draft: Draft) -> None:
         if start_at is not None and draft.at < start_at:
             draft.execution = replace(draft.execution, status=ExecutionStatus.SCHEDULED)
             say_scheduled(draft, start_at)
-            return
     else:
         _refuse(
             draft, "not_resumable", f"it is {status}; only a paused, failed, cancelled or partially completed one can go on"

@@ -15,12 +15,11 @@ def time_passed(draft: Draft) -> None:
         if execution.start_at is not None and execution.start_at <= draft.at:
             steering.start(draft)
         return
-    if _limit_passed(draft):
-        return
-    for stage_id, run in list(draft.stages.items()):
-        if run.due_at is None or run.due_at > draft.at or draft.execution.is_final:
-            continue
+    _end_after_its_time(draft)
+    for stage_id in list(draft.stages):
         run = draft.stages[stage_id]
+        if run.due_at is None or run.due_at > draft.at:
+            continue
         if run.status is StageStatus.RUNNING:
             attempts.fall_silent(draft, stage_id, run)
         elif run.status is StageStatus.QUEUED and execution.status is not ExecutionStatus.PAUSED:
@@ -33,20 +32,16 @@ def time_passed(draft: Draft) -> None:
             judging.judge(draft, stage_id, {})
 
 
-def _limit_passed(draft: Draft) -> bool:
+def _end_after_its_time(draft: Draft) -> None:
     """End, or stop undoing, what has had its time as a whole."""
     execution = draft.execution
     if execution.compensate_until is not None:
         if execution.compensate_until <= draft.at:
             saga.run_out_of_time(draft)
-            return True
     elif execution.held_since is not None:
         if execution.held_since + draft.circumstances.patience.most_held_ms <= draft.at:
             days = draft.circumstances.patience.most_held_ms / 86_400_000
             ending.fail(draft, None, "held_too_long", f"it was paused, or waited for a person, for {days:g} days")
-            return True
     elif execution.deadline_at <= draft.at:
         limit = draft.circumstances.plan.pipeline.timeout_seconds
         ending.fail(draft, None, "deadline_exceeded", f"the execution did not end within its {limit:g} s")
-        return True
-    return False
