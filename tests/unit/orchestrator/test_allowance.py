@@ -237,10 +237,25 @@ def test_a_decision_that_was_made_while_the_worker_was_silent_outlasts_its_late_
     assert remaining(story) == Decimal("2.5")
 
 
-def test_a_call_that_nobody_knows_cannot_be_settled() -> None:
+def test_a_decision_that_was_made_before_a_call_ended_without_an_answer_can_still_be_corrected() -> None:
+    story = cheap(limit="3", stages=2)
+    attempt = story.granted("stage_1")
+    begun = announced("stage_1", attempt, 1, "0.6")
+    story.happens(CallBooked(call=begun))
+    story.happens(settled("stage_1", "0.5", Basis.ESTIMATE, number=1))
+    story.happens(CallBooked(call=replace(begun, outcome=CallOutcome.IN_DOUBT, basis=Basis.USAGE)))
+
+    story.happens(settled("stage_1", "0.4", Basis.STATEMENT, number=1))
+
+    [waiting] = story.stage("stage_1").unreported_calls
+    assert (waiting.cost_usd, waiting.basis) == ("0.4", Basis.STATEMENT)
+
+
+@pytest.mark.parametrize("stage_id", ["stage_1", "stage_9"])
+def test_a_call_that_nobody_knows_cannot_be_settled(stage_id: str) -> None:
     story = cheap(limit="3", stages=2)
 
-    assert story.happens(settled("stage_1", "0.5", Basis.STATEMENT, number=1)) == []
+    assert story.happens(settled(stage_id, "0.5", Basis.STATEMENT, number=1)) == []
 
 
 def test_the_end_of_a_call_replaces_its_announcement_and_nothing_replaces_its_end() -> None:

@@ -6,12 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from aif_contracts.events import AiGenerationCompleted
-from aif_contracts.metering import CallOutcome, CostLines, Metrics, Purpose, Tokens
+from aif_contracts.metering import Basis, CallOutcome, CostLines, Metrics, Purpose, Tokens
 from aif_contracts.money import ZERO
 from aif_contracts.packets import CeilingReason, QualityTier
 from aif_orchestrator.execution.books import window_of
 from aif_orchestrator.execution.commands import MoveAccount
-from aif_orchestrator.execution.happenings import CallBooked, CancelAsked, ResumeAsked, TimePassed
+from aif_orchestrator.execution.happenings import CallBooked, CallSettled, CancelAsked, ResumeAsked, TimePassed
 from aif_orchestrator.execution.machine import begin
 from aif_orchestrator.execution.metering import spent_by_stage
 from aif_orchestrator.execution.spent import spent_by_attempt, with_attempt
@@ -128,6 +128,29 @@ def test_energy_is_taken_once_by_each_stage_that_called_a_provider() -> None:
 
     assert spent_by_one == 10
     assert (story.execution.account.energy_spent, story.execution.account.energy_held) == (10, 0)
+
+
+def test_a_call_that_nobody_answered_takes_energy_too() -> None:
+    story = energetic("standard")
+    unknown = Metrics(cost_usd=None, unanswered={"exec_1.one.1.1": "0.1"})
+
+    story.made("one", metrics=unknown)
+
+    assert story.execution.account.energy_spent == 10
+
+
+def test_what_a_call_is_decided_to_have_cost_is_moved_in_the_books() -> None:
+    story = Story(pipeline(stage("one", max_cost_usd="0.5")))
+    story.made("one", metrics=Metrics(cost_usd=None, unanswered={"exec_1.one.1.1": "0.25"}))
+    before = sums(story)
+
+    story.happens(
+        CallSettled(
+            call_key="exec_1.one.1.1", stage_id="one", attempt=1, cost_usd="0.125", basis=Basis.STATEMENT, note="the bill"
+        )
+    )
+
+    assert (before, sums(story)) == ((Decimal(0), Decimal("0.25")), (Decimal("0.125"), Decimal(0)))
 
 
 def test_the_free_tier_gets_cheap_models_and_so_does_who_is_short_of_energy() -> None:

@@ -265,6 +265,17 @@ def test_an_input_that_kills_every_worker_ends_the_stage() -> None:
     assert [code for _, _, code in story.attempts()] == ["worker_lost"] * 5
 
 
+def test_an_optional_stage_that_has_lost_all_its_workers_says_no_more_than_that_it_failed() -> None:
+    story = Story(pipeline(stage("extra", optional=True), stage("other")))
+
+    for _ in range(story.circumstances.patience.max_losses):
+        story.progress("extra", story.granted("extra"), 0)
+        story.falls_silent("extra")
+
+    assert story.stage("extra").status == "failed"
+    assert story.event_types()[-1] == "STEP_FAILED"
+
+
 def test_a_packet_that_nobody_takes_is_sent_again_with_doubling_patience() -> None:
     story = Story(pipeline(stage("only")))
     first = story.last_packet("only").packet_id
@@ -416,9 +427,15 @@ def test_an_attempt_that_everybody_hands_back_waits_longer_each_time() -> None:
         story.fails("only", story.granted("only"), "handed_back", retryable=False)
         due_at = story.stage("only").due_at
         assert (story.stage("only").status, due_at is not None) == ("retrying", True)
+        assert (
+            story.stage("only").reason
+            == f"attempt {11 + len(waits)} came back as the {10 + len(waits)} before it: it did not work"
+        )
         waits.append((due_at or 0) - story.circumstances.at_ms)
         story.later(waits[-1])
         story.happens(TimePassed())
+
+        assert story.stage("only").reason == ""
 
     assert waits == [2048, 4096, 8192, 16384, 30000, 30000]
     assert story.stage("only").status == "queued"
@@ -442,7 +459,9 @@ def test_an_attempt_whose_report_nobody_can_use_is_tried_again_and_its_calls_sta
         )
     )
 
+    kept_until = START_MS + story.circumstances.patience.lease_ms + story.circumstances.patience.last_word_ms
     assert (story.stage("only").status, list(story.stage("only").silent)) == ("retrying", [attempt])
+    assert story.stage("only").reserved[attempt].until == kept_until
     assert execution_totals(story.execution, START_MS).cost_usd == "0.25"
     assert story.attempts() == [("only", 1, "report_unusable")]
 
@@ -573,6 +592,10 @@ def test_an_attempt_that_outlasts_its_time_is_stopped_and_tried_again() -> None:
     assert story.attempts() == [("only", 1, "timeout")]
     told = [command.message for command in story.commands if isinstance(command, TellWorkers)]
     assert [(message.stage_id, message.attempt) for message in told] == [("only", 1)]
+    story.wakes()
+    previous = story.last_packet("only").previous
+    assert previous is not None
+    assert (previous.attempt, previous.code) == (1, "timeout")
 
 
 def test_a_worker_that_dies_on_a_stage_with_a_short_timeout_uses_up_no_retry() -> None:
@@ -682,6 +705,7 @@ def test_a_call_of_unknown_cost_makes_the_total_a_lower_bound() -> None:
     totals = execution_totals(story.execution, story.circumstances.at_ms)
     assert totals.cost_is_complete is False
     assert totals.cost_usd == "0"
+    assert [(event.cost_usd, event.attempt) for event in story.events() if isinstance(event, CostIncurred)] == [(None, 1)]
 
 
 def test_a_forged_attempt_number_is_neither_applied_nor_charged() -> None:

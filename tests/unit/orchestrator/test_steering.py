@@ -16,7 +16,7 @@ from aif_orchestrator.execution.happenings import (
     ResumeAsked,
     TimePassed,
 )
-from aif_pipelines.definition import AddStage, RetryStage, SkipStage
+from aif_pipelines.definition import AddStage, Compensation, RetryStage, SkipStage
 from support.execution_story import START_MS, Story, deliverable, pipeline, stage, stored
 
 TWO = pipeline(stage("one"), stage("two", input={"from": "{{one.made}}"}), outputs=(deliverable("two"),))
@@ -365,6 +365,25 @@ def test_an_optional_stage_that_failed_is_tried_again_with_what_was_made_from_it
     assert story.last_packet("end").data_ref.inline == b'{"extra":"more","base":"base"}'
     story.made("end")
 
+    assert story.execution.status is ExecutionStatus.COMPLETED
+
+
+def test_what_has_an_effect_that_nobody_has_undone_is_not_done_twice_although_what_came_before_is_made_anew() -> None:
+    book = Compensation(worker="cleaner", action="remove", input="{{book.made}}")
+    definition = pipeline(
+        stage("extra", optional=True),
+        stage("book", input="{{extra.made?}}", compensate=book),
+        stage("end", depends_on=("book",)),
+    )
+    story = Story(definition)
+    story.fails("extra", story.granted("extra"), retryable=False)
+    story.made("book")
+    story.made("end")
+
+    story.happens(ResumeAsked())
+    story.made("extra")
+
+    assert story.stage("book").status is StageStatus.COMPLETED
     assert story.execution.status is ExecutionStatus.COMPLETED
 
 
