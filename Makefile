@@ -17,7 +17,7 @@ unexport PYTHONHOME PYTHONPATH
 .PHONY: help run order test check unit conformance integration e2e faults statement test-llm simulate bench image lock clean
 
 help: ## print this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 # A folder that was moved or copied, or whose Python is gone, is set up anew: the programs in .venv name both.
 ifneq ($(shell test -x .venv/bin/python && cat .venv/.place 2>/dev/null),$(CURDIR))
