@@ -167,9 +167,10 @@ def problem_of(failure: KamFailure, *, instance: str) -> Problem:
 
 
 def documented(*codes: int) -> dict[int, ResponseSpec]:
-    """What an operation answers besides its success, for the API's description. A key and the parameters of an address can be
+    """What an operation answers besides its success, for the API's description. A request, its key and its parameters can be
     wrong everywhere, so can we, and database and broker can be away."""
     everywhere = (
+        HTTPStatus.BAD_REQUEST,
         HTTPStatus.UNAUTHORIZED,
         HTTPStatus.UNPROCESSABLE_ENTITY,
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -204,7 +205,6 @@ DELETED = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 PARTS = (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,)
 NOT_NOW = (HTTPStatus.CONFLICT,)
 BODY = (
-    HTTPStatus.BAD_REQUEST,
     HTTPStatus.FORBIDDEN,
     HTTPStatus.CONFLICT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

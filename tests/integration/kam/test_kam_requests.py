@@ -397,6 +397,17 @@ async def test_the_api_describes_itself_with_its_errors(kam: GatewayUnderTest) -
     assert execute["responses"]["202"]["content"]["application/json"]["schema"]["$ref"].endswith("/ExecutionStarted")
     assert execute["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ExecuteRequest")
     assert any(parameter["name"] == "Idempotency-Key" for parameter in execute["parameters"])
+    errors = [
+        (path, verb, status, list(answer.get("content", {})))
+        for path, verbs in described["paths"].items()
+        for verb, operation in verbs.items()
+        for status, answer in operation["responses"].items()
+        if status >= "400" and "health" not in path
+    ]
+    assert errors
+    assert [each for each in errors if each[3] != ["application/problem+json"]] == []
+    models = described["components"]["schemas"]["AiSettingsWish"]["properties"]["preferred_models"]
+    assert (models["type"], models["items"]["type"], models["maxItems"]) == ("array", "string", 10)
 
 
 async def test_whoever_asks_for_results_of_a_deleted_execution_hears_that_they_were_deleted(
