@@ -16,34 +16,27 @@ _TYPE_WORDS = {bool: "true or false", timedelta: "duration", Secret: "secret"}
 
 
 def env_example(settings_types: Mapping[str, type[Struct]]) -> str:
-    """The file's text: what all the given services share first, then a part for each service by name.
+    """The file's text, in parts that are headed by the services that read them: what all share comes first.
 
     A variable with a default is commented out and shows it; a required one stands open, to be filled in.
     """
-    names_by_service = {service: {variable.name for variable in variables_of(kind)} for service, kind in settings_types.items()}
-    shared = set.intersection(*names_by_service.values()) if len(names_by_service) > 1 else set()
-    parts = [_HEAD]
-    written: set[str] = set()
-    for title, kind, wanted in _sections(settings_types, names_by_service, shared):
-        fresh = [variable for variable in variables_of(kind) if variable.name in wanted - written]
-        written |= {variable.name for variable in fresh}
-        if fresh:
-            parts.append(f"# ==== {title} ====\n\n" + "\n\n".join(_entry(variable) for variable in fresh))
-    return "\n\n".join(parts) + "\n"
+    variables: dict[str, Variable] = {}
+    readers: dict[str, list[str]] = {}
+    for service, kind in settings_types.items():
+        for variable in variables_of(kind):
+            variables.setdefault(variable.name, variable)
+            readers.setdefault(variable.name, []).append(service)
+    parts: dict[str, list[str]] = {}
+    for name, services in readers.items():
+        title = "every service" if len(services) == len(settings_types) > 1 else ", ".join(services)
+        parts.setdefault(title, []).append(_entry(variables[name]))
+    return "\n\n".join([_HEAD, *(f"# ==== {title} ====\n\n" + "\n\n".join(entries) for title, entries in parts.items())]) + "\n"
 
 
 _HEAD = (
     "# Settings of the services. Generated from their settings structs.\n"
     "# Each variable may be given as a file instead: NAME_FILE=/run/secrets/name"
 )
-
-
-def _sections(
-    settings_types: Mapping[str, type[Struct]], names_by_service: Mapping[str, set[str]], shared: set[str]
-) -> list[tuple[str, type[Struct], set[str]]]:
-    sections = [("every service", next(iter(settings_types.values())), shared)]
-    sections += [(service, kind, names_by_service[service]) for service, kind in settings_types.items()]
-    return sections
 
 
 def _entry(variable: Variable) -> str:

@@ -184,11 +184,11 @@ class Other(CommonSettings, frozen=True, kw_only=True):
 
 
 def test_the_example_file_tells_shared_variables_once_and_each_services_own() -> None:
-    text = env_example({"granulator": WorkerSettings, "other": Other})
+    text = env_example({"granulator": WorkerSettings, "researcher": WorkerSettings, "other": Other})
 
     assert text.count("AIF_NATS_URL=") == 1
     assert "#AIF_NATS_URL=nats://127.0.0.1:4222" in text
-    assert "# ==== granulator ====" in text
+    assert "# ==== granulator, researcher ====" in text
     assert "# US dollars for a millisecond of CPU time. (decimal)\n#CPU_COST_PER_MS=0" in text
     assert text.endswith("# ==== other ====\n\n# Where its tables are. (secret, required)\nAIF_OTHER_DATABASE_URL=\n")
 
