@@ -9,7 +9,7 @@
 | `aif.direct.offer.<worker>.<priority>` | none | handshake packets, for a worker that is free at once |
 | `aif.direct.refusal.<replica>.<packet_id>` | none | an offer that nobody takes, to the orchestrator replica it came from |
 | `aif.direct.report.<replica>.<worker>` | none | reports on what was offered, to that replica (request/reply) |
-| `aif.control.<worker>` | none | cancel and pause, to every worker of a kind |
+| `aif.control.<worker>` | none | cancel, to every worker of a kind |
 | `aif.report.<worker>` | `AIF_REPORTS` | how attempts ended, those that ended together in one message |
 | `aif.usage.<execution_id>` | `AIF_USAGE` | one message per provider call |
 | `aif.event.<client_id>.<execution_id>.<type>` | `AIF_EVENTS` | what happened, for clients; named by its last event |

@@ -63,7 +63,7 @@ class Topology(Struct, frozen=True, kw_only=True):
 
 
 class StoreLimits(Struct, frozen=True, kw_only=True):
-    """What an operator may set. The sum of all sizes has to fit under the broker's file store."""
+    """How large and how long. The sum of all sizes has to fit under the broker's file store."""
 
     stream_max_bytes: int = GIB
     """Each stream."""
