@@ -120,7 +120,7 @@ def reprice(
 @click.command()
 @click.argument("template")
 @click.option("--version", help="Another version than the newest.")
-@click.option("--source", type=click.Path(dir_okay=False, path_type=Path), help="Document: .md .txt .html .pdf .docx")
+@click.option("--source", type=click.Path(dir_okay=False, path_type=Path), help="Document or recording, as in `aif order`")
 @PARAMS
 @MAX_COST
 @asks_a_factory

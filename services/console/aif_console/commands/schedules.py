@@ -44,7 +44,7 @@ def show(schedule_id: str, as_json: bool, where: Where) -> None:
     help='Minute, hour, day of month, month, day of week: "0 6 * * 1" is Mondays at six.',
 )
 @click.option("--timezone", default="UTC", show_default=True, help="Whose clock, such as Europe/Vienna.")
-@click.option("--source", type=click.Path(dir_okay=False, path_type=Path), help="Document: .md .txt .html .pdf .docx")
+@click.option("--source", type=click.Path(dir_okay=False, path_type=Path), help="Document or recording, as in `aif order`")
 @PARAMS
 @URGENCY
 @MAX_COST
