@@ -165,12 +165,14 @@ class Attempt:
 
     async def audit(self, action: str, severity: Severity, details: Mapping[str, Any]) -> None:
         self._audited += 1
+        now = datetime.now(UTC)
         entry = AuditEntry(
-            audit_id=f"{self.execution_id}.{self.stage_id}.{self.attempt}.{self._audited}",
+            # With the time, because an execution that was deleted may be ordered again under its id.
+            audit_id=f"{self.execution_id}.{self.stage_id}.{self.attempt}.{self._audited}.{int(now.timestamp())}",
             action=action,
             severity=Severity(severity),
             actor=f"worker:{self.worker_name}",
-            occurred_at=datetime.now(UTC).isoformat(),
+            occurred_at=now.isoformat(),
             details=dict(details),
             compliance=(SOC2,),
             client_id=self.context.client_id,

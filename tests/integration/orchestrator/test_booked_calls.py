@@ -15,6 +15,8 @@ from aif_contracts.orders import Refusal
 from aif_contracts.reconciliation import BookedCall, BookedCallPage, SearchCalls, SettleCall
 from aif_contracts.reports import Failed
 from aif_orchestrator.calls.store import BookedCallStore
+from aif_orchestrator.retention import Retention
+from aif_orchestrator.store.executions import ExecutionStore
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
@@ -70,6 +72,15 @@ class CallsRig:
         await delivery.ack()
         await eventually(lambda: self.client.has_ended("exec_1"))
         return await eventually(lambda: self.booked(KEY))
+
+    async def forget_the_execution(self) -> None:
+        """It ended long ago, and is deleted."""
+        async with self.database.connection() as connection:
+            await connection.execute(
+                "UPDATE executions SET created_at = created_at - interval '100 days', ended_at = ended_at - interval '100 days'"
+            )
+        executions = ExecutionStore(load_queries("aif_orchestrator.store"))
+        assert await Retention(database=self.database, executions=executions, keep_days=90).delete_old() == 1
 
     async def booked(self, call_key: str) -> BookedCall:
         found = [each for each in (await self.search()).calls if each.call.call_key == call_key]
@@ -152,6 +163,28 @@ async def test_calls_that_come_after_the_report_that_ends_the_execution_are_told
         budget = await rig.budget()
         assert (budget.spent_usd, budget.reserved_usd) == ("0.75", "0")
         assert (await rig.client.get("exec_1")).totals.cost_usd == "0.75"
+
+
+async def test_an_execution_that_is_ordered_again_after_its_deletion_has_calls_decisions_and_an_account_of_its_own(
+    rig: CallsRig,
+) -> None:
+    async with rig.orchestrator():
+        await rig.in_doubt()
+        await rig.settle(cost_usd="0.125")
+        await rig.forget_the_execution()
+    again = CallsRig(rig.database)
+
+    async with again.orchestrator():
+        anew = await again.in_doubt()
+        settled = await again.settle(cost_usd="0.125")
+
+        assert anew.call.cost_usd is None
+        assert isinstance(settled, BookedCall)
+        bill = [(each.call.call_key.partition("~")[0], each.call.cost_usd) for each in (await again.search()).calls]
+        assert bill == [(KEY, "0.125"), (KEY, "0.125")]
+        assert (await again.budget()).spent_usd == "0.25"
+        assert [told["cost_usd"] for told in await again.audited()] == ["0.125", "0.125"]
+    await again.bus.close()
 
 
 async def test_a_call_that_was_not_billed_has_cost_nothing(rig: CallsRig) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
@@ -135,3 +136,4 @@ async def test_what_has_to_be_provable_later_is_told_with_who_did_it() -> None:
     assert (entry.action, entry.severity, entry.actor) == ("AI_GENERATION_FALLBACK", "warning", "worker:echo")
     assert (entry.client_id, entry.execution_id, entry.compliance) == ("acme", "exec_1", ("SOC2",))
     assert entry.details == {"reason": "rate_limited"}
+    assert entry.audit_id == f"exec_1.stage_1.1.1.{int(datetime.fromisoformat(entry.occurred_at).timestamp())}"

@@ -56,7 +56,7 @@ class Settling:
 
     async def _tell(self, connection: Connection, found: FoundCall, settlement: Settlement, decided_by: str) -> None:
         call = found.booked.call
-        decision = msgspec.json.encode((settlement, decided_by, found.booked.settled_at))
+        decision = msgspec.json.encode((settlement, decided_by, found.booked.booked_at, found.booked.settled_at))
         await self._audit.tell(
             connection,
             CALL_SETTLED,
