@@ -24,7 +24,7 @@ ifneq ($(shell test -x .venv/bin/python && cat .venv/.place 2>/dev/null),$(CURDI
 .PHONY: $(READY)
 endif
 
-$(READY): deploy/locks/run.lock deploy/locks/installer.lock pyproject.toml deploy/set_up.sh
+$(READY): deploy/locks/run.lock deploy/locks/installer.lock pyproject.toml deploy/set_up.sh deploy/run_uv.py
 	@sh deploy/set_up.sh run
 	@touch $@
 
@@ -34,7 +34,7 @@ $(TESTS_READY): $(READY) deploy/locks/test.lock
 
 $(MODEL_READY): $(READY) deploy/locks/llm.lock
 	@.venv/bin/uv venv --quiet --clear --python .venv/bin/python .venv-llm
-	@.venv/bin/uv pip sync --quiet --python .venv-llm/bin/python --require-hashes deploy/locks/llm.lock
+	@$(PY) deploy/run_uv.py pip sync --quiet --python .venv-llm/bin/python --require-hashes deploy/locks/llm.lock
 	@touch $@
 
 run: $(READY) ## everything on this machine: NATS, Postgres and all services; Ctrl-C stops it

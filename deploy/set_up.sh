@@ -64,5 +64,5 @@ if ! is_made; then
 fi
 
 say "installing what deploy/locks/$wanted.lock says"
-.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes "deploy/locks/$wanted.lock"
-.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+.venv/bin/python deploy/run_uv.py pip sync --quiet --python .venv/bin/python --require-hashes "deploy/locks/$wanted.lock"
+.venv/bin/python deploy/run_uv.py pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
