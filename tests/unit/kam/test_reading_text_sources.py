@@ -1,5 +1,9 @@
 """Markdown, plain text and HTML to documents: the text, the blocks, and where they lie."""
 
+import gc
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from aif_contracts.documents import BlockKind, SourceDocument
@@ -202,3 +206,20 @@ def test_letters_are_composed_and_what_only_helps_to_set_lines_is_left_out() -> 
     document = read("Ko\u0308nigin der co\u00adlony.\n", "bees.txt")
 
     assert document.text == "K\u00f6nigin der colony."
+
+
+def test_the_tokens_of_large_markdown_are_not_looked_through_for_cycles_while_it_is_read() -> None:
+    looks: list[str] = []
+
+    def note(phase: str, _about: Mapping[str, Any]) -> None:
+        looks.append(phase)
+
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        read("- bees *live* in hives\n" * 2_000, "bees.md")
+    finally:
+        gc.callbacks.remove(note)
+
+    assert len(looks) <= 4
+    assert gc.isenabled()

@@ -1,7 +1,9 @@
 """Markdown (CommonMark with tables) to a source document."""
 
+import gc
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -20,8 +22,22 @@ _TITLE_LINE = re.compile(r"^title[ \t]*:[ \t]*[\"']?(.*?)[\"']?[ \t]*$", re.MULT
 def read_markdown(text: str, file_name: str | None) -> SourceDocument:
     title, body = _without_front_matter(text)
     builder = DocumentBuilder()
-    _Reader(builder).read(MarkdownIt("commonmark").enable("table").parse(body))
+    with _uncollected():
+        _Reader(builder).read(MarkdownIt("commonmark").enable("table").parse(body))
     return builder.build(title=title, media_type=MEDIA_TYPE, file_name=file_name)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles, which would look through all tokens again and again as they become more: hundreds of
+    thousands of them, and all are needed to the end."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _Reader:
