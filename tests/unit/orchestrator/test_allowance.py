@@ -50,6 +50,7 @@ def test_who_waits_for_the_last_word_of_a_silent_worker_is_told_when_it_must_hav
     story = cheap(limit="1", stages=1)
     story.granted("stage_1")
     story.wakes()
+    assert story.wakes_at() == story.circumstances.at_ms + 5_000
 
     story.later(4_400)
 

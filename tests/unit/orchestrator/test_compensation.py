@@ -13,7 +13,7 @@ from aif_contracts.packets import ControlAction, Granted, Later
 from aif_orchestrator.execution.commands import TellWorkers
 from aif_orchestrator.execution.ending import deliverables
 from aif_orchestrator.execution.happenings import CancelAsked, ResumeAsked, TimePassed
-from aif_pipelines.definition import Compensation, Fail, Pipeline, Stage
+from aif_pipelines.definition import AddStage, Compensation, Fail, Pipeline, RetryStage, Stage
 from support.execution_story import Story, deliverable, pipeline, stage
 
 
@@ -122,6 +122,25 @@ def test_cancelling_what_is_being_undone_changes_nothing() -> None:
     story.happens(CancelAsked(reason="now"))
 
     assert story.execution is before
+
+
+def test_each_instance_of_an_added_stage_is_undone() -> None:
+    rules = (
+        AddStage(condition="draft.element_count > 1", stage=undoable("polish"), max_times=2),
+        RetryStage(condition="draft.quality_score < 0.7"),
+    )
+    story = Story(pipeline(stage("draft", rules=rules), stage("last", depends_on=("draft",))))
+    for quality in (0.1, 0.9):
+        story.made("draft", quality=quality, elements=2)
+    story.made("polish")
+    story.made("polish_2")
+    story.fails("last", story.granted("last"), retryable=False)
+
+    story.made("compensate_polish_2")
+    story.made("compensate_polish")
+
+    assert [name for name, run in story.execution.stages.items() if run.is_undone] == ["polish", "polish_2"]
+    assert story.execution.status is ExecutionStatus.FAILED
 
 
 def test_a_compensation_is_retried_like_any_work() -> None:

@@ -491,6 +491,7 @@ def test_an_optional_stage_may_fail_and_what_needs_it_is_skipped() -> None:
     assert story.execution.status == "partially_completed"
     assert story.stage("uses_extra").status == "skipped"
     assert any(isinstance(event, StepSkipped) and event.step_name == "uses_extra" for event in story.events())
+    assert [event.status for event in story.events() if isinstance(event, WorkflowCompleted)] == ["partially_completed"]
 
 
 def test_a_stage_that_can_do_without_an_optional_output_runs_without_it() -> None:
@@ -821,6 +822,7 @@ def test_events_are_numbered_without_gaps_and_progress_never_falls() -> None:
 
     events = [command.event for command in story.history if isinstance(command, EmitEvent)]
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert (events[0].type, events[-1].type) == ("aif.workflow_started", "aif.workflow_completed")
     progress = [event.progress_percent for event in events]
     assert progress == sorted(progress)
     assert progress[-1] == 100

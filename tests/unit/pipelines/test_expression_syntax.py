@@ -63,6 +63,13 @@ def test_the_limits_hold_and_say_so(text: str, message: str) -> None:
         compile_expression(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["1" + " " * 999, "(" * 20 + "1" + ")" * 20, "-" + "+".join("1" * 100), "1" * 30, "a" + ".b" * 20]
+)
+def test_what_just_keeps_the_limits_passes(text: str) -> None:
+    compile_expression(text)
+
+
 @pytest.mark.parametrize("part", ["(a)", "(-1)", "len(a)", "(not a)"])
 def test_what_stands_side_by_side_is_not_nested(part: str) -> None:
     compile_expression(" == 1 or ".join([part] * 22))

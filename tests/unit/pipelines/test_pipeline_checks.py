@@ -424,6 +424,12 @@ def test_an_added_stage_may_read_the_stage_that_adds_it_and_those_before() -> No
     assert mistakes_of(stage("a"), stage("b", depends_on=("a",), rules=(AddStage(condition="b.n > 100", stage=added),))) == []
 
 
+def test_a_rule_may_leave_out_what_comes_after_other_stages_that_come_after() -> None:
+    skipping = stage("a", rules=(SkipStage(condition="true", stage="c"),))
+
+    assert mistakes_of(skipping, stage("b", depends_on=("a",)), stage("c", depends_on=("b",))) == []
+
+
 def test_a_compensation_may_read_its_own_stage_and_those_before() -> None:
     undo = Compensation(worker="w", action="undo", input={"own": "{{b.key}}", "before": "{{a}}"})
 

@@ -82,7 +82,6 @@ def _try_again(draft: Draft, stage_id: str, index: int, rule: RetryStage) -> boo
     run = draft.change(
         stage_id,
         failures=0,
-        next_rule=0,
         retries_by_rule={**run.retries_by_rule, index: used + 1},
         previous=PreviousAttempt(attempt=run.attempt, code=RETRY_RULE, message=message, output=run.output),
     )
