@@ -231,9 +231,7 @@ class Attendance:
             claim_id=claim_id,
         )
         try:
-            reply = await self._bus.ask(
-                subjects.CLAIM, _encoder.encode(request), wait_seconds=CLAIM_SECONDS, headers=lease.delivery.headers
-            )
+            reply = await self._bus.ask(subjects.CLAIM, _encoder.encode(request), wait_seconds=CLAIM_SECONDS)
             return decode(_claim_answers, reply)
         except (NoAnswer, BusUnavailable, MalformedMessage) as failure:
             _log.warning("claim_not_answered", packet_id=packet.packet_id, reason=str(failure))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from aif_contracts import subjects
 from aif_contracts.audit import AuditEntry, Severity
-from aif_contracts.metering import CallOutcome
+from aif_contracts.metering import CallOutcome, ProviderCall
 from aif_contracts.packets import ClaimAnswer, ClaimRequest, Proceed, Superseded
 from aif_contracts.reports import Completed, Failed, Progress
 from aif_runtime.assignment import Assignment, Outcome
@@ -30,10 +30,14 @@ class Payer:
         self.begun.set()
         await self.may_go_on.wait()
         ended = provider_call(assignment)
-        await assignment.announce_call(replace(ended, outcome=CallOutcome.STARTED, cost_usd=None, upper_bound_usd="0.01"))
+        await assignment.announce_call(_started(ended))
         self.paid = True
         await assignment.record_call(ended)
         return Outcome(output={})
+
+
+def _started(call: ProviderCall) -> ProviderCall:
+    return replace(call, outcome=CallOutcome.STARTED, cost_usd=None, upper_bound_usd="0.01")
 
 
 def granted_once(rig: WorkerRig) -> Callable[[ClaimRequest], ClaimAnswer]:
@@ -80,6 +84,30 @@ async def test_a_worker_that_was_away_for_a_lease_pays_only_after_it_was_confirm
         await rig.reports()
 
     assert paid_when_asked[0] is False
+
+
+async def test_all_calls_that_waited_for_the_confirmation_are_made_after_it() -> None:
+    begun, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def announce_two_at_once(assignment: Assignment) -> Outcome:
+        begun.set()
+        await may_go_on.wait()
+        call = _started(provider_call(assignment))
+        await asyncio.gather(*(assignment.announce_call(replace(call, call_key=key)) for key in ("one", "two")))
+        return Outcome(output={})
+
+    rig = WorkerRig(announce_two_at_once, paid=True)
+    rig.answer_claim = granted_once(rig)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(attempt=0, grant=None))
+        await begun.wait()
+        rig.clock.advance(31.0)
+        may_go_on.set()
+        calls = await rig.calls(2)
+        await rig.reports()
+
+    assert {call.call_key for call in calls} == {"one", "two"}
 
 
 async def test_a_worker_whose_attempt_went_to_another_one_pays_nothing() -> None:

@@ -101,6 +101,21 @@ async def test_an_attempt_that_is_to_be_alone_waits_for_the_others_and_nothing_b
     assert rig.claims[-1].num_delivered <= 2, "it was left to the broker"
 
 
+async def test_one_attempt_after_the_other_may_be_alone() -> None:
+    gates = Gates()
+    gates.open("exec_1", "exec_2", "exec_3")
+    rig = WorkerRig(gates)
+    rig.answer_claim = alone("exec_1", "exec_2", "exec_3")
+
+    async with rig.running():
+        for number in (1, 2, 3):
+            await rig.offer(await rig.packet(number, attempt=0, grant=None))
+            await rig.reports()
+            await rig.nothing_is_left()
+
+    assert gates.begun == ["exec_1", "exec_2", "exec_3"]
+
+
 async def test_a_packet_kept_for_its_grant_is_not_claimed_beside_an_attempt_that_is_alone() -> None:
     gates = Gates()
     rig = WorkerRig(gates)

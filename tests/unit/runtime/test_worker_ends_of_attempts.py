@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import structlog
 
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.packets import Control
@@ -74,6 +75,20 @@ async def test_an_output_of_another_media_type_is_stored_as_it_is() -> None:
     assert report.output.media_type == "image/svg+xml"
 
 
+async def test_bytes_that_are_to_be_json_are_written_as_base64() -> None:
+    async def make_bytes(assignment: Assignment) -> Outcome:
+        return Outcome(output=b"<svg/>")
+
+    rig = WorkerRig(make_bytes)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+    assert report.output.inline == b'"PHN2Zy8+"'
+
+
 async def test_a_work_failure_is_reported_with_its_own_code() -> None:
     async def refuse(assignment: Assignment) -> Outcome:
         raise WorkFailure("rate_limited", "the provider asks to wait", retryable=True, retry_after_ms=1500)
@@ -141,6 +156,23 @@ async def test_an_error_of_the_action_is_logged_with_its_trace_and_told_without_
     [line] = [line for line in log_lines() if line["event"] == "action_broke"]
     assert line["execution_id"] == "exec_1"
     assert 'KeyError: "the customer\'s words"' in line["traceback"]
+
+
+async def test_what_an_action_logs_names_its_attempt_and_the_trace_that_it_belongs_to(
+    log_lines: Callable[[], list[dict[str, Any]]],
+) -> None:
+    async def log(assignment: Assignment) -> Outcome:
+        structlog.get_logger().info("at_work")
+        return Outcome(output={})
+
+    rig = WorkerRig(log)
+    async with rig.running():
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        await rig.offer(await rig.packet(attempt=2), headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+        await rig.reports()
+
+    [line] = [line for line in log_lines() if line["event"] == "at_work"]
+    assert (line["execution_id"], line["stage_id"], line["attempt"], line["trace_id"]) == ("exec_1", "stage_1", 2, trace)
 
 
 async def test_what_takes_the_place_of_an_attempt_is_not_logged_under_its_name(
@@ -534,7 +566,9 @@ async def test_a_report_that_is_never_confirmed_leaves_the_packet_to_be_delivere
         await rig.passes(8.0)
         await eventually(lambda: rig.set_aside("unconfirmed") == 1)
         rig.broker.come_back()
-        await rig.passes(30.0)
+        for _ in range(3):
+            await rig.passes(10.5)
+            await rig.fetches_ended()
         await rig.nothing_is_left()
 
     assert attempts == [1, 7]

@@ -264,3 +264,18 @@ async def test_a_lease_is_settled_once() -> None:
     await lease.keep()
 
     assert delivery.heard == ["ack"]
+
+
+async def test_a_packet_that_comes_to_a_worker_told_to_stop_goes_to_others_at_once() -> None:
+    rig = WorkerRig(Gated())
+
+    async with rig.running():
+        packet = await rig.packet()
+        await rig.settles()
+        rig.stop.set()
+        await rig.offer(packet)
+        await eventually(lambda: rig.delivered() == 1)
+        await rig.fetches_ended()
+        comes_again_in = rig.seconds_to_redelivery()
+
+    assert comes_again_in == 0

@@ -129,6 +129,33 @@ async def test_a_silent_action_is_told_to_be_alive_every_ten_seconds() -> None:
     assert len(rig.told) == 3
 
 
+async def test_what_an_action_says_later_is_told_within_a_quarter_of_a_second() -> None:
+    goes_on, ends = asyncio.Event(), asyncio.Event()
+
+    async def in_two_parts(assignment: Assignment) -> Outcome:
+        await assignment.progress(10, "begun")
+        await goes_on.wait()
+        await assignment.progress(50, "half")
+        await ends.wait()
+        return Outcome(output={})
+
+    rig = WorkerRig(in_two_parts)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        await rig.settles()
+        await rig.passes(0.2)
+        await eventually(lambda: len(rig.told) == 1)
+        goes_on.set()
+        await rig.settles()
+        await rig.passes(0.25)
+        await eventually(lambda: len(rig.told) == 2)
+        ends.set()
+        await rig.reports()
+
+    assert [(progress.percent, progress.message) for progress in rig.told] == [(10, "begun"), (50, "half")]
+
+
 @pytest.mark.parametrize(("answer", "code"), [(Superseded(), "superseded"), (Cancelled(), "cancelled")])
 async def test_an_attempt_that_is_not_wanted_any_more_stops_and_tells_what_it_cost(answer: ProgressAnswer, code: str) -> None:
     async def pay_and_wait(assignment: Assignment) -> Outcome:

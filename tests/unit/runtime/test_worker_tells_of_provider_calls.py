@@ -6,7 +6,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import generate_latest
 
 from aif_contracts.metering import CallOutcome, ProviderCall, Purpose, Tokens
-from aif_runtime.assignment import Assignment, Outcome
+from aif_runtime.assignment import Action, Assignment, Outcome, WorkFailure
 from aif_runtime.otel_spans import OtelTracing
 from support.worker_rig import WorkerRig
 
@@ -76,14 +76,29 @@ class Told:
 
 @pytest.fixture
 async def told() -> Told:
+    return await told_of(make_calls)
+
+
+async def told_of(action: Action) -> Told:
     exporter = InMemorySpanExporter()
     tracing = OtelTracing(service="worker", version="test", endpoint="", redact=str, exporter=exporter)
-    rig = WorkerRig(make_calls, tracing=tracing)
+    rig = WorkerRig(action, tracing=tracing)
     async with rig.running():
         await rig.offer(await rig.packet())
         await rig.reports()
     tracing.close(5)
     return Told(list(exporter.get_finished_spans()), generate_latest(rig.registry).decode())
+
+
+async def test_the_span_of_an_attempt_that_failed_says_so_and_why() -> None:
+    async def refuse(assignment: Assignment) -> Outcome:
+        raise WorkFailure("rate_limited", "the provider asks to wait", retryable=True)
+
+    told = await told_of(refuse)
+
+    attempt = told.span("attempt")
+    assert attempt.attributes is not None
+    assert (attempt.status.is_ok, attempt.attributes["aif.failure_code"]) == (False, "rate_limited")
 
 
 def test_a_call_is_a_span_of_its_attempts_trace(told: Told) -> None:
