@@ -1,5 +1,6 @@
 """The way of a request over HTTP, as document 000 tells it."""
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -214,6 +215,38 @@ async def test_a_refused_execution_goes_back_to_its_template_and_can_be_mended(
     kam.orchestrator.refusal = None
     mended = await alice.post(f"/api/kam/requests/{request_id}/execute", json={"parameters": {"topic": "bees"}})
     assert mended.status_code == 202
+
+
+async def test_a_request_that_somebody_may_be_asking_for_is_cancelled_when_it_is_known_whether_it_runs(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    await alice.get("/api/kam/templates")
+    kam.orchestrator.is_away = True
+    await alice.post("/api/kam/orders", json={"selected_template": COURSE, "parameters": {"topic": "bees"}})
+    kam.orchestrator.is_away = False
+    (request,) = (await alice.get("/api/kam/requests")).json()["requests"]
+
+    too_early = await alice.delete(f"/api/kam/requests/{request['request_id']}")
+    await kam.gateway.submissions.sweep()
+    cancelled = await alice.delete(f"/api/kam/requests/{request['request_id']}")
+
+    assert (too_early.status_code, too_early.headers["retry-after"]) == (409, "2")
+    assert cancelled.json()["status"] == "cancelled"
+    assert [view.status for view in kam.orchestrator.views.values()] == ["cancelled"]
+
+
+async def test_of_many_who_execute_one_request_at_once_with_parameters_of_their_own_one_has_it_executed(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    request_id = (await alice.post("/api/kam/requests", json={})).json()["request_id"]
+    await alice.put(f"/api/kam/requests/{request_id}", json={"selected_template": COURSE})
+
+    answers = await asyncio.gather(
+        *(alice.post(f"/api/kam/requests/{request_id}/execute", json={"parameters": {"topic": str(n)}}) for n in range(8))
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 7
+    assert len(kam.orchestrator.orders) == 1
 
 
 @pytest.mark.parametrize(
