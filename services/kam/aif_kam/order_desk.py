@@ -123,7 +123,6 @@ class OrderDesk:
             raise _no_request(request_id)
         await self._catalogue.chosen(template, request.client_id, field="selected_template")
         async with self._database.transaction() as connection:
-            await self._locked(connection, request_id, client_id)
             selected = await self._requests.select_template(connection, request_id, template, confidence)
         if selected is None:
             raise Conflict(f"request {request_id} is past the choice of its template", code="already_executed")
@@ -172,7 +171,6 @@ class OrderDesk:
         use = None
         async with self._database.transaction() as connection:
             if call is None or (use := await self._keys.claim(connection, call)) is None:
-                await self._locked(connection, request_id, client_id)
                 submitting = await self._begin(connection, request_id, prepared, begins, call)
         if use is not None and call is not None:
             return await self._repeat(use, call)
@@ -294,12 +292,6 @@ class OrderDesk:
                 "this request is being submitted; ask again in a moment", code="being_submitted", retry_after_seconds=1
             )
         return answer
-
-    async def _locked(self, connection: Connection, request_id: str, client_id: str | None) -> ClientRequest:
-        request = await self._requests.lock(connection, request_id, client_id)
-        if request is None:
-            raise _no_request(request_id)
-        return request
 
 
 def _executable(request: ClientRequest) -> str:

@@ -172,9 +172,6 @@ class RequestStore:
     async def find(self, connection: Connection, request_id: str, client_id: str | None) -> ClientRequest | None:
         return _request_or_none(await connection.fetchrow(self._sql["find_request"], request_id, client_id))
 
-    async def lock(self, connection: Connection, request_id: str, client_id: str | None) -> ClientRequest | None:
-        return _request_or_none(await connection.fetchrow(self._sql["lock_request"], request_id, client_id))
-
     async def find_of_execution(self, connection: Connection, execution_id: str, client_id: str | None) -> ClientRequest | None:
         row = await connection.fetchrow(self._sql["find_request_of_execution"], execution_id, client_id)
         return _request_or_none(row)

@@ -9,10 +9,6 @@ RETURNING *;
 -- NULL as client is the operator, who sees every client's.
 SELECT * FROM client_requests WHERE request_id = $1 AND ($2::text IS NULL OR client_id = $2);
 
--- name: lock_request
--- Two calls for one request wait for each other.
-SELECT * FROM client_requests WHERE request_id = $1 AND ($2::text IS NULL OR client_id = $2) FOR UPDATE;
-
 -- name: find_request_of_execution
 -- Executions are ordered through requests only, so this is also the check whose an execution is.
 SELECT * FROM client_requests WHERE execution_id = $1 AND ($2::text IS NULL OR client_id = $2);
