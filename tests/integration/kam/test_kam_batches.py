@@ -339,6 +339,22 @@ async def test_what_is_unknown_is_cancelled_as_soon_as_it_is_known(kam: GatewayU
     assert cancelled["status"] == "cancelling"
 
 
+async def test_cancelling_is_not_lost_while_somebody_asks_for_what_is_cancelled(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    batch_id = await ordered(alice, topics(1))
+    await kam.rows("UPDATE client_requests SET asked_at = now()")
+    await alice.delete(f"{BATCHES}/{batch_id}")
+    too_early = await kam.gateway.dispatch.cancel_some()
+
+    await kam.rows("UPDATE client_requests SET asked_at = now() - interval '11 seconds'")
+    await kam.gateway.dispatch.submit_some()
+    in_time = await kam.gateway.dispatch.cancel_some()
+
+    assert (too_early, in_time) == (0, 1)
+    assert (await shown(alice, batch_id))["counts"] == {"cancelled": 1}
+
+
 async def test_cancelling_is_not_lost_while_the_orchestrator_is_away(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     batch_id = await ordered(alice, topics(1))
     await dispatch_all(kam)

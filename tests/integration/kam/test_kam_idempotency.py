@@ -6,6 +6,8 @@ import json
 import httpx
 import pytest
 
+from aif_kam.request_store import RequestStore
+from aif_runtime.sql_files import load_queries
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
 from support.waiting import eventually
 
@@ -182,6 +184,28 @@ async def test_a_key_whose_caller_died_is_answered_from_the_events_that_came(
 
     assert (retried.status_code, retried.json()["status"]) == (202, "completed")
     assert retried.json()["execution_id"] == execution_id
+
+
+async def test_an_acceptance_that_comes_after_the_end_does_not_turn_it_back(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    kam.orchestrator.loses_answers_to_execute = True
+    await alice.post("/api/kam/orders", json=ORDER)
+    kam.orchestrator.loses_answers_to_execute = False
+    execution_id = next(iter(kam.orchestrator.orders))
+    request_id = (await kam.rows("SELECT request_id FROM client_requests"))[0]["request_id"]
+    async with kam.database.connection() as connection:
+        as_it_was_asked_for = await RequestStore(load_queries("aif_kam")).find(connection, request_id, "alice")
+    await kam.orchestrator.complete(execution_id, await kam.store_structure())
+
+    async def has_ended() -> bool:
+        return bool((await kam.rows("SELECT status FROM client_requests"))[0]["status"] == "completed")
+
+    await eventually(has_ended)
+    assert as_it_was_asked_for is not None
+    await kam.gateway.submissions.submit(as_it_was_asked_for)
+
+    assert await has_ended()
 
 
 @pytest.mark.parametrize(

@@ -345,6 +345,31 @@ async def test_a_change_calls_off_what_is_due_and_reckons_anew(kam: GatewayUnder
     assert kam.orchestrator.orders == {}
 
 
+async def test_what_became_of_a_due_time_that_a_change_called_off_is_not_told_of_the_changed_schedule(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    schedule_id = await made(alice)
+    await become_due(kam)
+    await fire(kam)
+    await become_due(kam)
+    to_be_skipped = await kam.gateway.firings.take()
+    await alice.put(f"{SCHEDULES}/{schedule_id}", json={**YEARLY, "overlap": "allow"})
+    await become_due(kam)
+    to_be_refused = await kam.gateway.firings.take()
+    changed = (await alice.put(f"{SCHEDULES}/{schedule_id}", json=YEARLY)).json()
+    await forget_keys(kam)
+    kam.orchestrator.library.templates = []
+    kam.gateway.parts.catalogue.forget(None)
+
+    for firing in (*to_be_skipped, *to_be_refused):
+        await kam.gateway.firings.fire(firing)
+
+    view = await shown(alice, schedule_id)
+    told = ("last_outcome", "last_problem", "skipped_count", "next_at")
+    assert [view[name] for name in told] == [changed[name] for name in told]
+    assert (len(to_be_skipped), len(to_be_refused)) == (1, 1)
+
+
 async def test_a_removed_schedule_is_gone_and_its_requests_stay(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     schedule_id = await made(alice)
     await become_due(kam)

@@ -340,6 +340,20 @@ async def test_an_end_without_an_answer_leaves_what_was_settled_meanwhile(rig: C
         assert (ended.call.cost_usd, ended.call.basis) == ("0.25", Basis.STATEMENT)
 
 
+async def test_the_first_end_of_a_call_stays_whatever_is_told_of_it_later(rig: CallsRig) -> None:
+    async with rig.orchestrator():
+        await rig.worker.books(call("one", 1, 1, "0.25"))
+        await eventually(lambda: rig.booked(KEY))
+
+        await rig.worker.books(call("one", 1, 1, "0.75", outcome=CallOutcome.FAILED))
+        last = call("one", 1, 2, "0.5")
+        await rig.worker.books(last)
+        await eventually(lambda: rig.booked(last.call_key))
+
+        booked = await rig.booked(KEY)
+        assert (booked.call.cost_usd, booked.call.outcome) == ("0.25", CallOutcome.ANSWERED)
+
+
 async def test_no_call_in_doubt_is_old_enough_before_its_time(rig: CallsRig) -> None:
     async with rig.orchestrator(orchestrator_in_doubt_hours=24.0):
         await rig.in_doubt()
