@@ -92,7 +92,9 @@ class Steering:
             raise
         async with self._database.transaction() as connection:
             await self._keys.answer(connection, call, answer)
-        return answer
+            kept = await self._keys.find(connection, call)
+        # Another call with the key may have been answered, while this one was frozen at its question.
+        return answer if kept is None or kept.answer is None or kept.answer.body == answer.body else kept.answer
 
 
 async def _answered(put: Callable[[], Awaitable[Answer]], instance: str) -> Answer:

@@ -1,5 +1,6 @@
 """An orchestrator small enough to read: it answers the gateway's questions on the memory bus and ends when the test says."""
 
+import asyncio
 from collections import Counter
 from typing import Any
 
@@ -103,6 +104,9 @@ class OrchestratorStandIn:
         self.headers: dict[str, dict[str, str]] = {}
         """Of the newest question, by subject."""
         self.is_away = False
+        self.may_resume = asyncio.Event()
+        """Until it is set, who asks to resume waits."""
+        self.may_resume.set()
         self.loses_answers = False
         """It accepts, and its answers do not arrive."""
         self.loses_answers_to_execute = False
@@ -302,6 +306,7 @@ class OrchestratorStandIn:
     async def _resume(self, payload: bytes) -> Resumed | Refusal:
         question = msgspec.json.decode(payload, type=ResumeExecution)
         self.steered.append(question)
+        await self.may_resume.wait()
         found = self._visible(question.execution_id, question.client_id)
         if isinstance(found, Refusal):
             return found

@@ -225,6 +225,28 @@ async def test_a_key_whose_caller_died_at_the_question_is_free_after_ten_seconds
     assert (free.status_code, free.json()["status"]) == (200, "paused")
 
 
+async def test_of_two_calls_with_a_key_that_both_asked_the_yes_is_the_answer_of_both(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    _, execution_id = await started(alice)
+    await kam.orchestrator.fail(execution_id, "output_invalid", "no modules")
+    headers = {"Idempotency-Key": "resume-3"}
+
+    kam.orchestrator.may_resume.clear()
+    frozen = asyncio.create_task(alice.post(steer(execution_id, "resume"), headers=headers))
+    await eventually(lambda: len(kam.orchestrator.steered) == 1)
+    await kam.rows("UPDATE idempotency_keys SET created_at = created_at - interval '11 seconds' WHERE key = 'resume-3'")
+    again = asyncio.create_task(alice.post(steer(execution_id, "resume"), headers=headers))
+    await eventually(lambda: len(kam.orchestrator.steered) == 2)
+    kam.orchestrator.may_resume.set()
+    answers = await asyncio.gather(frozen, again)
+    later = await alice.post(steer(execution_id, "resume"), headers=headers)
+
+    assert [answer.status_code for answer in (*answers, later)] == [200, 200, 200]
+    assert len({answer.content for answer in (*answers, later)}) == 1
+    assert kam.orchestrator.views[execution_id].leg == 2
+
+
 @pytest.mark.parametrize("verb", VERBS)
 async def test_another_clients_execution_is_unknown(
     kam: GatewayUnderTest, alice: httpx.AsyncClient, bob: httpx.AsyncClient, verb: str

@@ -25,8 +25,10 @@ UPDATE idempotency_keys SET execution_id = $3 WHERE client_id = $1 AND key = $2;
 DELETE FROM idempotency_keys WHERE client_id = $1 AND key = $2 AND status IS NULL AND execution_id IS NULL;
 
 -- name: answer_key
--- In the transaction of the effect, or after it when the effect is the orchestrator's.
-UPDATE idempotency_keys SET status = $3, body = $4 WHERE client_id = $1 AND key = $2;
+-- In the transaction of the effect, or after it when the effect is the orchestrator's. Then two calls may have asked: the first
+-- was frozen until its claim was free again. A yes counts, whoever has got it: the no is one because the other was heard.
+UPDATE idempotency_keys SET status = $3, body = $4
+WHERE client_id = $1 AND key = $2 AND (status IS NULL OR status >= 400 AND $3 < 400);
 
 -- name: answer_keys_of_execution
 -- Whoever gets the orchestrator's answer writes it for the call that began it, which may have died meanwhile.
