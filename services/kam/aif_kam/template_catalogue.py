@@ -36,9 +36,16 @@ class TemplateCatalogue:
     async def all(self, client_id: str | None, *, kept_seconds: float = KEPT_SECONDS) -> Mapping[str, TemplateView]:
         """What a client may order, by name; for None the factory's alone. Raises Unavailable while none were ever fetched."""
         offer = self._offer(client_id)
+        failure_before = offer.failure
         async with offer.fetching:
-            if offer.templates is None or not self._is_kept(offer, kept_seconds):
+            if offer.templates is not None and self._is_kept(offer, kept_seconds):
+                return offer.templates
+            failure = offer.failure
+            if failure is None or failure is failure_before:
                 offer.templates = await self._fetched(client_id, offer)
+            elif offer.templates is None:
+                # Whoever has waited for one that got no answer has none either: each in turn would wait as long again.
+                raise Unavailable(str(failure), code=failure.code, retry_after_seconds=failure.retry_after_seconds)
             return offer.templates
 
     async def get(self, name: str, client_id: str | None) -> TemplateView:
@@ -114,7 +121,8 @@ class TemplateCatalogue:
         asked_at = self._clock.monotonic()
         try:
             templates = await self._every_page(client_id, offer)
-        except Unavailable:
+        except Unavailable as failure:
+            offer.failure = failure
             if offer.templates is None:
                 raise
             return offer.templates
@@ -142,3 +150,5 @@ class _Offer:
         self.fetched_at = float("-inf")
         self.changed_at = float("-inf")
         self.fetching = asyncio.Lock()
+        self.failure: Unavailable | None = None
+        """Of the newest fetch that got no answer."""

@@ -114,6 +114,21 @@ async def test_many_at_once_ask_once(rig: Rig) -> None:
     assert rig.offers.asked == ["alice"]
 
 
+async def test_many_at_once_wait_together_for_an_orchestrator_that_is_away(rig: Rig) -> None:
+    rig.offers.is_away = True
+
+    failures = await asyncio.gather(*(rig.names("alice") for _ in range(10)), return_exceptions=True)
+
+    assert [type(failure) for failure in failures] == [Unavailable] * 10
+    assert rig.offers.asked == ["alice"]
+    rig.offers.is_away = False
+    assert await rig.names("alice") == ["course"]
+    rig.offers.is_away = True
+    rig.clock.advance(31.0)
+    assert await asyncio.gather(*(rig.names("alice") for _ in range(10))) == [["course"]] * 10
+    assert rig.offers.asked == ["alice"] * 3
+
+
 async def test_what_changed_for_one_client_is_asked_for_again_for_it_alone(rig: Rig) -> None:
     await rig.names("alice")
     await rig.names("bob")
