@@ -16,14 +16,14 @@ def is_number(value: Any) -> bool:
 
 
 def exact(value: Any) -> int | Decimal:
-    """A number as an exact one of bearable size. A float is the decimal that it is written as."""
+    """A number as an exact one of bearable size. A float is the decimal that it is written as; zero has no sign."""
     if isinstance(value, float):
         value = Decimal(repr(value))
     if isinstance(value, Decimal) and not value.is_finite():
         raise ExpressionFailed("a value is not a finite number", mend="Give a number that JSON can express.")
     if not -_LARGEST <= value <= _LARGEST:
         raise ExpressionFailed("a number is beyond 10^30", mend="Use smaller numbers.")
-    return value  # type: ignore[no-any-return]
+    return value or 0
 
 
 def number(value: Any, text: str | Printed, used: str) -> int | Decimal:

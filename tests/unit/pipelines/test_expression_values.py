@@ -81,6 +81,7 @@ SCOPE = {
         ("{{ polish.quality_score??stage_1.quality_score }} < 0.7", True),
         ("not stage_1.missing ?? stage_1.yes", False),
         ("json(stage_1.tags)", '["a","b"]'),
+        ("json(0 * -3)", "0"),
         ("stage_1.yes == 1", False),
         ("1 == 1.0", True),
         ("'1' == 1", False),
