@@ -132,10 +132,12 @@ def settle(
     before = known_cost(run)
     statement = statement_of(metrics, booked)
     spent = with_attempt(run.spent, metrics)
+    stated = run if statement == NOTHING_STATED else restated(run, attempt, statement, spent)
     run = draft.put(
         stage_id,
         replace(
-            run if statement == NOTHING_STATED else restated(run, attempt, statement, spent),
+            stated,
+            spent=spent if stated is run else stated.spent,
             settled=(*run.settled, attempt),
             reserved={number: amount for number, amount in run.reserved.items() if number != attempt}
             if run.reserved
@@ -145,8 +147,6 @@ def settle(
             else run.unreported_calls,
         ),
     )
-    if statement == NOTHING_STATED:
-        run = draft.put(stage_id, replace(run, spent=spent))
     if metrics.cost_usd != "0" or metrics.unanswered or booked or draft.execution.max_cost_usd != "0":
         draft.money_moved()
     difference = known_cost(run) - before

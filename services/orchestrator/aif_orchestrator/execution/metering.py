@@ -73,4 +73,5 @@ def breakdown_of(execution: Execution, worker_of: Callable[[str, StageRun], str]
 
 def known_cost(run: StageRun) -> Decimal:
     """The part of the stage's cost that is known, in USD."""
-    return known_cost_of(spent_by_stage(run))
+    of_calls = sum_usd(call.cost_usd for call in run.unreported_calls if call.cost_usd is not None)
+    return known_cost_of(run.spent) + of_calls

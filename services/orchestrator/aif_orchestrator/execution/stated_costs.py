@@ -55,6 +55,8 @@ def _known_costs(metrics: Metrics, booked: Sequence[ProviderCall]) -> Iterable[s
 def statement_of(metrics: Metrics, booked: Sequence[ProviderCall]) -> Statement:
     """What a report says, the most of it, and the calls that were booked before it or that it names as unanswered."""
     lines = metrics.cost_lines
+    if not booked and not metrics.unanswered and metrics.cost_usd == "0" and lines == _NOTHING:
+        return NOTHING_STATED
     others = sum_usd((lines.api_calls_usd, lines.storage_usd, lines.compute_usd))
     said = max(usd(lines.ai_generation_usd), usd(metrics.cost_usd or "0") - others)
     calls = {key: BookedCall(None, bound, is_beside=True) for key, bound in metrics.unanswered.items()}
