@@ -56,7 +56,7 @@ SAVE_SECONDS = 20.0
 """A document of the largest size takes some seconds to check, and its sender wants to hear what is wrong with it."""
 RETRY_AFTER_SECONDS = 2
 
-NO_ANSWERS = frozenset({"database_unavailable", "internal_error"})
+NO_ANSWERS = frozenset({"bus_unavailable", "database_unavailable", "internal_error"})
 """Refusals that say nothing about the question: it may have been done all the same."""
 
 View = TypeVar("View", bound=Struct)

@@ -164,3 +164,16 @@ async def test_without_an_orchestrator_it_says_so(alice: httpx.AsyncClient) -> N
     away = await alice.post(BY_TEMPLATE, json={"parameters": {"topic": "bees"}})
 
     assert (away.status_code, away.json()["type"]) == (503, "urn:aif:problem:orchestrator_unavailable")
+
+
+@pytest.mark.parametrize("code", ["bus_unavailable", "database_unavailable", "internal_error"])
+async def test_where_an_orchestrator_lacks_what_it_stands_on_it_counts_as_away(
+    alice: httpx.AsyncClient, oracle: Oracle, code: str
+) -> None:
+    oracle.answer = Refusal(code=code, message="of the inside", retry_after_ms=1000)
+
+    away = await alice.post(BY_TEMPLATE, json={"parameters": {"topic": "bees"}})
+
+    assert (away.status_code, away.json()["type"]) == (503, "urn:aif:problem:orchestrator_unavailable")
+    assert away.headers["retry-after"] == "2"
+    assert "inside" not in away.text
