@@ -104,9 +104,12 @@ class OrchestratorStandIn:
         self.headers: dict[str, dict[str, str]] = {}
         """Of the newest question, by subject."""
         self.is_away = False
-        self.may_resume = asyncio.Event()
-        """Until it is set, who asks to resume waits."""
-        self.may_resume.set()
+        self.first_to_resume_may_ask = asyncio.Event()
+        """Until it is set, the first question to resume is on its way; the next ones overtake it."""
+        self.first_to_resume_may_ask.set()
+        self.first_to_resume_may_hear = asyncio.Event()
+        """Until it is set, the answer to the first is on its way."""
+        self.first_to_resume_may_hear.set()
         self.loses_answers = False
         """It accepts, and its answers do not arrive."""
         self.loses_answers_to_execute = False
@@ -306,7 +309,14 @@ class OrchestratorStandIn:
     async def _resume(self, payload: bytes) -> Resumed | Refusal:
         question = msgspec.json.decode(payload, type=ResumeExecution)
         self.steered.append(question)
-        await self.may_resume.wait()
+        if len(self.steered) > 1:
+            return await self._resume_now(question)
+        await self.first_to_resume_may_ask.wait()
+        answer = await self._resume_now(question)
+        await self.first_to_resume_may_hear.wait()
+        return answer
+
+    async def _resume_now(self, question: ResumeExecution) -> Resumed | Refusal:
         found = self._visible(question.execution_id, question.client_id)
         if isinstance(found, Refusal):
             return found

@@ -1,6 +1,7 @@
 """Executions steered over HTTP: paused, resumed, approved, rejected, and what the request shows of it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -225,26 +226,48 @@ async def test_a_key_whose_caller_died_at_the_question_is_free_after_ten_seconds
     assert (free.status_code, free.json()["status"]) == (200, "paused")
 
 
-async def test_of_two_calls_with_a_key_that_both_asked_the_yes_is_the_answer_of_both(
+async def test_a_call_that_was_frozen_before_its_question_gets_the_yes_that_another_got_with_its_key(
     kam: GatewayUnderTest, alice: httpx.AsyncClient
 ) -> None:
+    kam.orchestrator.first_to_resume_may_ask.clear()
+    resume, frozen = await a_frozen_resumption(kam, alice)
+
+    again = await resume()
+    kam.orchestrator.first_to_resume_may_ask.set()
+    answers = (again, await frozen, await resume())
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert len({answer.content for answer in answers}) == 1
+
+
+async def test_a_yes_that_a_frozen_call_hears_late_replaces_the_no_that_another_got_with_its_key(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    kam.orchestrator.first_to_resume_may_hear.clear()
+    resume, frozen = await a_frozen_resumption(kam, alice)
+
+    refused = await resume()
+    kam.orchestrator.first_to_resume_may_hear.set()
+    heard, later = await frozen, await resume()
+
+    assert (refused.status_code, heard.status_code, later.status_code) == (409, 200, 200)
+    assert later.content == heard.content
+
+
+async def a_frozen_resumption(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> tuple[Callable[[], Awaitable[httpx.Response]], asyncio.Task[httpx.Response]]:
+    """A way to resume under a key, and the first call on it, which has been under way until its claim was free again."""
     _, execution_id = await started(alice)
     await kam.orchestrator.fail(execution_id, "output_invalid", "no modules")
-    headers = {"Idempotency-Key": "resume-3"}
 
-    kam.orchestrator.may_resume.clear()
-    frozen = asyncio.create_task(alice.post(steer(execution_id, "resume"), headers=headers))
+    async def resume() -> httpx.Response:
+        return await alice.post(steer(execution_id, "resume"), headers={"Idempotency-Key": "resume-3"})
+
+    frozen = asyncio.create_task(resume())
     await eventually(lambda: len(kam.orchestrator.steered) == 1)
     await kam.rows("UPDATE idempotency_keys SET created_at = created_at - interval '11 seconds' WHERE key = 'resume-3'")
-    again = asyncio.create_task(alice.post(steer(execution_id, "resume"), headers=headers))
-    await eventually(lambda: len(kam.orchestrator.steered) == 2)
-    kam.orchestrator.may_resume.set()
-    answers = await asyncio.gather(frozen, again)
-    later = await alice.post(steer(execution_id, "resume"), headers=headers)
-
-    assert [answer.status_code for answer in (*answers, later)] == [200, 200, 200]
-    assert len({answer.content for answer in (*answers, later)}) == 1
-    assert kam.orchestrator.views[execution_id].leg == 2
+    return resume, frozen
 
 
 @pytest.mark.parametrize("verb", VERBS)
