@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,9 +16,11 @@ TESTS = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def server_dir(servers_dir: Path) -> Path:
-    """A folder of its own for one server, where any user may enter."""
-    return servers_dir / uuid4().hex
+def server_dir(servers_dir: Path) -> Iterator[Path]:
+    """A folder of its own for one server, where any user may enter, until the end of the test."""
+    folder = servers_dir / uuid4().hex
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest_asyncio.fixture

@@ -69,7 +69,7 @@ TUNING = {
 }
 # For a cluster that may be lost with the machine's power, as a test's may. What was committed survives the death of its
 # processes all the same, hence no `synchronous_commit=off`: that keeps commits in their memory for a while.
-NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "min_wal_size": "32MB", "max_wal_size": "64MB"}
 
 
 class EmbeddedPostgres:
