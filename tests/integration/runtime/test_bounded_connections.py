@@ -78,6 +78,8 @@ class Hive:
         leaving = asyncio.create_task(_until_gone(receive))
         while not leaving.done():
             await send({"type": "http.response.body", "body": CHUNK, "more_body": True})
+            # Else nobody has a turn while the kernel takes all, or while it takes nothing because the connection is broken.
+            await asyncio.sleep(0)
         self.gone.append("/honey")
 
 
