@@ -16,7 +16,6 @@ from faults.trial import Allowed, Outcome, Trial, TrialPlan, trial
 from faults.unsure_orchestrator import ENGINE_COMMIT, PUBLISH, STATEMENTS, doubted
 from support.waiting import eventually
 
-MEAN_PAUSE_SECONDS = 0.5
 ACK_WAIT_SECONDS = 2.0
 """As the trial's factory has it."""
 PUBLISHERS = 16
@@ -35,11 +34,7 @@ async def everything_killed_at_random(plan: TrialPlan) -> Outcome:
     """F01: SIGKILL of any process, every half second on average."""
     async with trial(plan, orchestrators=2, workers=2, kam=True, classifier=True, settings=SLOW_CALLS) as running:
         loading = asyncio.create_task(running.load())
-        while not loading.done():
-            await asyncio.sleep(running.chance.expovariate(1 / MEAN_PAUSE_SECONDS))
-            name = running.chance.choice(running.factory.names)
-            if running.factory.kill(name):
-                running.note(f"{name} killed")
+        await running.kill_at_random(loading)
         await loading
         return await running.verdict(Allowed())
 

@@ -13,7 +13,6 @@ WORST_CASE_USD = MOST_ATTEMPT_USD * ATTEMPTS_WORTH * len(STAGES)
 """Of one execution; it costs about a sixth of that."""
 WORST_CASES_PAID_FOR = Decimal("0.1")
 """Share of the orders."""
-MEAN_PAUSE_SECONDS = 0.5
 IN_DOUBT_SECONDS = 3.0
 """Then what a call without an answer can have cost counts as spent, and nobody waits for it any more."""
 
@@ -28,13 +27,7 @@ async def budget_for_a_part(plan: TrialPlan) -> Outcome:
     }
     async with trial(plan, orchestrators=2, workers=2, settings=settings) as running:
         loading = asyncio.create_task(running.load())
-        kills = 0
-        while not loading.done():
-            await asyncio.sleep(running.chance.expovariate(1 / MEAN_PAUSE_SECONDS))
-            name = running.chance.choice(running.factory.names)
-            if running.factory.kill(name):
-                running.note(f"{name} killed")
-                kills += 1
+        kills = await running.kill_at_random(loading)
         await loading
         await running.comes_to_rest()
         # A bill only grows: what it is at the end it never was above.

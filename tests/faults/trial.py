@@ -1,5 +1,6 @@
 """One trial: a factory under load, faults that strike it and are noted, and the verdict when all has come to rest."""
 
+import asyncio
 import itertools
 import random
 import time
@@ -35,6 +36,7 @@ from support.waiting import eventually
 
 ENDING_SECONDS = 120.0
 CLEARING_SECONDS = 90.0
+MEAN_PAUSE_SECONDS = 0.5
 
 
 class TrialPlan(Struct, frozen=True, kw_only=True):
@@ -133,6 +135,21 @@ class Trial:
             yield
         except AssertionError as missed:
             self.violations.add("pass", str(missed))
+
+    async def kill_at_random(self, loading: asyncio.Task[None]) -> int:
+        """SIGKILL of any process, every half second on average, until the load is done; how many were killed.
+
+        Where a process takes longer than that to start nothing would ever get done: it ends with three times the kills that
+        the plan's load has room for.
+        """
+        kills = 0
+        while not loading.done() and kills < 3 * self.plan.load_seconds / MEAN_PAUSE_SECONDS:
+            await asyncio.sleep(self.chance.expovariate(1 / MEAN_PAUSE_SECONDS))
+            name = self.chance.choice(self.factory.names)
+            if self.factory.kill(name):
+                self.note(f"{name} killed")
+                kills += 1
+        return kills
 
     async def load(self, *, times_as_long: float = 1.0) -> None:
         """All orders of the plan, at its pace or more slowly."""
