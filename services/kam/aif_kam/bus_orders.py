@@ -81,6 +81,8 @@ class BusOrders:
             client = await self._identity.find_client(connection, client_id)
         if client is None:
             return f"unknown_client: there is no client {client_id!r}"
+        if client.is_disabled:
+            return f"client_disabled: the client {client_id} is disabled"
         try:
             order = decode(_ORDER, delivery.payload)
         except MalformedMessage as wrong:

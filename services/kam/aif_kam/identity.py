@@ -19,6 +19,8 @@ class Scope(enum.StrEnum):
 class Client(Struct, frozen=True, kw_only=True):
     client_id: str
     tier: str
+    is_disabled: bool
+    """It orders nothing any more."""
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -80,7 +82,7 @@ class Identity:
 
     async def find_client(self, connection: Connection, client_id: str) -> Client | None:
         row = await connection.fetchrow(self._sql["find_client"], client_id)
-        return None if row is None else Client(client_id=row["client_id"], tier=row["tier"])
+        return None if row is None else Client(client_id=row["client_id"], tier=row["tier"], is_disabled=row["is_disabled"])
 
     async def acting_for(self, caller: Caller, named: str | None) -> str:
         """The client that a call is made for: the key's own, or the one that the operator names, which has to be there.
@@ -90,6 +92,13 @@ class Identity:
         client_id = caller.acting_for(named)
         if caller.client_id is None:
             await self.require_client(client_id)
+        return client_id
+
+    async def ordering_for(self, caller: Caller, named: str | None) -> str:
+        """As `acting_for`, where something is ordered: the client that the operator names must not be disabled."""
+        client_id = caller.acting_for(named)
+        if caller.client_id is None and (await self.require_client(client_id)).is_disabled:
+            raise invalid("client_id", f"the client {client_id} is disabled", "enable it first", code="client_disabled")
         return client_id
 
     async def owner(self, caller: Caller, named: str | None) -> str | None:
@@ -102,12 +111,13 @@ class Identity:
             await self.require_client(owner)
         return owner
 
-    async def require_client(self, client_id: str, *, field: str = "client_id") -> None:
+    async def require_client(self, client_id: str, *, field: str = "client_id") -> Client:
         """Raises InvalidInput when the operator names a client that there is not."""
         async with self._database.connection() as connection:
             found = await self.find_client(connection, client_id)
         if found is None:
             raise invalid(field, f"there is no client {client_id!r}", "name a client that exists", code="unknown_client")
+        return found
 
     async def client_at(self, client_id: str) -> Client:
         """The client that an address names. Raises NotFound."""

@@ -162,6 +162,17 @@ async def test_an_order_of_nobody_is_buried_and_stored_nowhere(kam: GatewayUnder
     assert await kam.rows("SELECT 1 FROM client_requests") == []
 
 
+async def test_an_order_of_a_disabled_client_is_buried_and_stored_nowhere(kam: GatewayUnderTest) -> None:
+    await kam.rows("UPDATE clients SET disabled_at = now() WHERE client_id = 'alice' RETURNING 1")
+    async with kam.bus.listen(subjects.dead("requests")) as dead:
+        await publish(kam, "alice", ORDER)
+        message = await dead.next(10)
+
+    assert message is not None
+    assert "client_disabled" in msgspec.json.decode(message.payload, type=DeadLetter).reason
+    assert await kam.rows("SELECT 1 FROM client_requests") == []
+
+
 async def test_an_order_waits_while_the_orchestrator_is_away(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     kam.orchestrator.is_away = True
     async with kam.bus.listen(subjects.ALL_DEAD) as dead:

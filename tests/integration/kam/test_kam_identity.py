@@ -8,6 +8,26 @@ import pytest
 from aif_kam.api_keys import mint_api_key
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
 
+COURSE = "content_granulation_course"
+ORDERS: dict[str, dict[str, Any]] = {
+    "/api/kam/requests": {},
+    "/api/kam/orders": {"selected_template": COURSE, "parameters": {"source_text": BEES}},
+    "/api/kam/batches": {"selected_template": COURSE, "inputs": [{"source_text": BEES}]},
+    "/api/kam/schedules": {
+        "selected_template": COURSE,
+        "name": "bees",
+        "cron": "0 6 * * *",
+        "parameters": {"source_text": BEES},
+    },
+    "/api/v1/ai/pipelines/execute": {"pipeline_name": COURSE, "input_data": {"source_text": BEES}},
+}
+"""Every way to order, by its path."""
+
+
+async def disable(kam: GatewayUnderTest, client_id: str) -> None:
+    await kam.rows("UPDATE clients SET disabled_at = now() WHERE client_id = $1 RETURNING 1", client_id)
+
+
 CANARY = "canary-7f3a"
 
 
@@ -100,14 +120,8 @@ async def test_an_admin_key_acts_for_a_named_client_and_sees_all(kam: GatewayUnd
 
 
 async def test_an_admin_key_cannot_act_for_a_client_that_there_is_not(kam: GatewayUnderTest) -> None:
-    order = {"selected_template": "content_granulation_course", "parameters": {"source_text": BEES}}
-    schedule = {"selected_template": "content_granulation_course", "name": "bees", "cron": "0 6 * * *"}
     bodies: dict[str, dict[str, Any]] = {
-        "/api/kam/requests": {},
-        "/api/kam/orders": order,
-        "/api/kam/batches": {"selected_template": "content_granulation_course", "inputs": [{"source_text": BEES}]},
-        "/api/kam/schedules": {**schedule, "parameters": {"source_text": BEES}},
-        "/api/v1/ai/pipelines/execute": {"pipeline_name": "content_granulation_course", "input_data": {"source_text": BEES}},
+        **ORDERS,
         "/api/v1/ai/pipelines/simulate": {"pipeline_name": "content_granulation_course"},
         "/api/kam/templates/content_granulation_course/simulate": {},
     }
@@ -198,8 +212,7 @@ async def test_without_a_good_key_nothing_is_told(kam: GatewayUnderTest, key: st
 
 
 async def test_a_revoked_key_and_a_disabled_client_are_unknown(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
-    async with kam.database.connection() as connection:
-        await connection.execute("UPDATE clients SET disabled_at = now() WHERE client_id = 'alice'")
+    await disable(kam, "alice")
     assert (await alice.get("/api/kam/requests")).status_code == 401
     async with kam.database.connection() as connection:
         await connection.execute("UPDATE clients SET disabled_at = NULL; UPDATE api_keys SET revoked_at = now()")
@@ -211,3 +224,21 @@ async def test_keys_are_stored_as_digests_only(kam: GatewayUnderTest) -> None:
 
     for key in kam.keys.values():
         assert not any(key.split("_")[3] in str(tuple(row)) for row in stored)
+
+
+async def test_nothing_is_ordered_for_a_disabled_client_and_the_operator_still_sees_what_it_has_ordered(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    ordered = (await alice.post("/api/kam/orders", json=ORDERS["/api/kam/orders"])).json()["request_id"]
+    await disable(kam, "alice")
+
+    async with kam.client("admin") as admin:
+        refused = [await admin.post(path, json={**body, "client_id": "alice"}) for path, body in ORDERS.items()]
+        listed = (await admin.get("/api/kam/requests?client_id=alice")).json()["requests"]
+        account = await admin.get("/api/admin/clients/alice/account")
+
+    for answer in refused:
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:aif:problem:client_disabled"), answer.url
+        assert answer.json()["errors"][0]["field"] == "client_id"
+    assert [request["request_id"] for request in listed] == [ordered]
+    assert account.status_code == 200

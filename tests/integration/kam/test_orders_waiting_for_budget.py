@@ -160,3 +160,19 @@ async def test_a_batch_cancelled_while_somebody_asks_for_it_does_not_wait_for_it
     batch = (await alice.get(f"/api/kam/batches/{batch_id}")).json()
     assert (batch["status"], batch["counts"]) == ("ended", {"cancelled": 2})
     assert [row["execution_id"] for row in await kam.rows("SELECT execution_id FROM client_requests")] == [None, None]
+
+
+async def test_an_order_that_waits_keeps_the_tier_of_its_client_who_is_disabled_meanwhile(kam: GatewayUnderTest) -> None:
+    await kam.rows("UPDATE clients SET tier = 'free' WHERE client_id = 'alice' RETURNING 1")
+    kam.orchestrator.refusal = RESERVED
+    await publish(kam)
+    await eventually(lambda: kam.orchestrator.asked_to_execute == 1)
+    await eventually(lambda: waits(kam))
+    await kam.rows("UPDATE clients SET disabled_at = now() WHERE client_id = 'alice' RETURNING 1")
+
+    kam.orchestrator.refusal = None
+    await let_the_wait_be_over(kam)
+    await kam.gateway.submissions.sweep()
+
+    (order,) = kam.orchestrator.orders.values()
+    assert order.tier == "free"

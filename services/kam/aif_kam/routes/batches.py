@@ -50,7 +50,7 @@ def batch_routes(parts: Parts) -> Router:
     async def order(
         request: CallerRequest, data: JSONBody[BatchWish], idempotency_key: IdempotencyHeader = None
     ) -> Response[bytes]:
-        client_id = await parts.identity.acting_for(request.auth, data.client_id)
+        client_id = await parts.identity.ordering_for(request.auth, data.client_id)
         call = keyed(request, client_id, idempotency_key, await request.body())
         return problems.response_of(await desk.order(client_id, data, call))
 

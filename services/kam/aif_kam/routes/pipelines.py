@@ -47,7 +47,7 @@ def pipeline_routes(parts: Parts) -> Router:
         request: CallerRequest, data: JSONBody[ExecutePipeline], idempotency_key: IdempotencyHeader = None
     ) -> Response[bytes]:
         wish = Wish(
-            client_id=await parts.identity.acting_for(request.auth, data.client_id),
+            client_id=await parts.identity.ordering_for(request.auth, data.client_id),
             origin=Origin.ORDER,
             message="",
             urgency_level=data.urgency_level,

@@ -160,7 +160,7 @@ def request_routes(parts: Parts) -> Router:
 
 async def _wish(parts: Parts, caller: Caller, body: CreateRequest | PlaceOrder, origin: Origin) -> Wish:
     return Wish(
-        client_id=await parts.identity.acting_for(caller, body.client_id),
+        client_id=await parts.identity.ordering_for(caller, body.client_id),
         origin=origin,
         message=body.message,
         urgency_level=body.urgency_level,

@@ -37,7 +37,7 @@ def schedule_routes(parts: Parts) -> Router:
     async def create(
         request: CallerRequest, data: JSONBody[ScheduleWish], idempotency_key: IdempotencyHeader = None
     ) -> Response[bytes]:
-        client_id = await parts.identity.acting_for(request.auth, data.client_id)
+        client_id = await parts.identity.ordering_for(request.auth, data.client_id)
         call = keyed(request, client_id, idempotency_key, await request.body())
         return problems.response_of(await book.create(client_id, data, call))
 

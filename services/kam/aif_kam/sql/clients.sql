@@ -5,8 +5,8 @@ FROM api_keys k LEFT JOIN clients c USING (client_id)
 WHERE k.key_id = $1 AND k.revoked_at IS NULL AND c.disabled_at IS NULL;
 
 -- name: find_client
--- Whether orders on the bus come from somebody that exists, and with which tier.
-SELECT client_id, tier FROM clients WHERE client_id = $1 AND disabled_at IS NULL;
+-- One that is disabled orders nothing any more; what it has ordered is still there to be seen.
+SELECT client_id, tier, disabled_at IS NOT NULL AS is_disabled FROM clients WHERE client_id = $1;
 
 -- name: insert_client
 -- Idempotent, because every start of every replica does it.
