@@ -1,21 +1,24 @@
 """The bill across executions: calls searched; the unanswered settled by a statement, or after a time by their bound."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from aif_contracts import subjects
 from aif_contracts.audit import AuditPage, ListAudit
 from aif_contracts.budgets import BudgetView, GetBudget
-from aif_contracts.metering import Basis, CallOutcome, Metrics, Tokens
+from aif_contracts.metering import Basis, CallOutcome, Metrics, ProviderCall, Tokens
 from aif_contracts.orders import Refusal
 from aif_contracts.reconciliation import BookedCall, BookedCallPage, SearchCalls, SettleCall
 from aif_contracts.reports import Failed
-from aif_orchestrator.calls.store import BookedCallStore
+from aif_orchestrator.calls.store import BookedCallStore, CallFilter, FoundCall, Position, Settlement
+from aif_orchestrator.execution.commands import SettleCall as SettleCallCommand
 from aif_orchestrator.retention import Retention
+from aif_orchestrator.store.calls import CallStore
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
@@ -328,6 +331,22 @@ async def test_an_answer_that_comes_between_is_not_overwritten_by_a_decision(rig
         assert (answered.call.cost_usd, answered.call.basis) == ("0.25", Basis.USAGE)
 
 
+async def test_an_answer_that_comes_after_a_decision_is_final_in_row_and_budget(rig: CallsRig) -> None:
+    async with rig.orchestrator():
+        await rig.in_doubt(outcome=CallOutcome.STARTED)
+        await rig.settle(cost_usd="0.5")
+        await rig.worker.books(call("one", 1, 1, "0.25"))
+        answered = await eventually(lambda: _with_outcome(rig, CallOutcome.ANSWERED))
+
+        refused = await rig.settle(cost_usd="0.125")
+
+        assert isinstance(refused, Refusal)
+        assert refused.code == "call_has_answer"
+        assert await rig.booked(KEY) == answered
+        assert (answered.call.cost_usd, answered.settled_at, answered.settled_note) == ("0.25", None, None)
+        assert (await rig.budget()).spent_usd == "0.25"
+
+
 async def test_an_end_without_an_answer_leaves_what_was_settled_meanwhile(rig: CallsRig) -> None:
     async with rig.orchestrator():
         await rig.worker.books(call("one", 1, 1, None, outcome=CallOutcome.STARTED, upper_bound_usd="0.5"))
@@ -364,6 +383,106 @@ async def test_no_call_in_doubt_is_old_enough_before_its_time(rig: CallsRig) -> 
         old = await store.list_old_in_doubt(connection, older_than_seconds=0.0, after=None, limit=10)
 
     assert (young, [each.booked.call.call_key for each in old]) == ([], [KEY])
+
+
+async def test_only_calls_that_nobody_knows_the_cost_of_and_that_have_a_bound_grow_old_the_oldest_first(rig: CallsRig) -> None:
+    bounds = {"exec_1.one.1.1": "1", "exec_1.one.1.2": None, "exec_1.one.1.4": "1", "exec_1.one.1.5": "1"}
+    calls = [call("one", 1, number, "0.25" if number == 3 else None, upper_bound_usd="1") for number in range(1, 6)]
+    await _keep(rig, [replace(each, upper_bound_usd=bounds.get(each.call_key, "1")) for each in calls])
+    await _book_at(rig, {"exec_1.one.1.5": 5, "exec_1.one.1.4": 4, "exec_1.one.1.1": 4})
+    store = BookedCallStore(load_queries("aif_orchestrator.calls"))
+
+    found: list[str] = []
+    after = None
+    async with rig.database.connection() as connection:
+        while page := await store.list_old_in_doubt(connection, older_than_seconds=0.0, after=after, limit=1):
+            found += [each.booked.call.call_key for each in page]
+            after = page[-1].position
+
+    assert found == ["exec_1.one.1.5", "exec_1.one.1.1", "exec_1.one.1.4"]
+
+
+async def test_a_search_gives_calls_oldest_first_and_those_of_one_moment_each_once(rig: CallsRig) -> None:
+    await _keep(rig, [call("one", 1, number, "0.25") for number in range(1, 6)])
+    await _book_at(rig, {f"exec_1.one.1.{number}": hours for number, hours in enumerate((1, 2, 2, 2, 3), 1)})
+    oldest_first = [f"exec_1.one.1.{number}" for number in (5, 2, 3, 4, 1)]
+    store = BookedCallStore(load_queries("aif_orchestrator.calls"))
+
+    async def found(after: Position | None = None, limit: int = 2, **wanted: Any) -> list[FoundCall]:
+        async with rig.database.transaction() as connection:
+            return await store.search(connection, CallFilter(**wanted), after, limit)
+
+    pages, after = [], None
+    while page := await found(after):
+        pages.append([each.booked.call.call_key for each in page])
+        after = page[-1].position
+    moment = (await found())[1].position.booked_at
+    until = [each.booked.call.call_key for each in await found(limit=9, booked_to=moment)]
+    since = [each.booked.call.call_key for each in await found(limit=9, booked_from=moment)]
+
+    assert pages == [oldest_first[:2], oldest_first[2:4], oldest_first[4:]]
+    assert (until, since) == (oldest_first[:1], oldest_first[1:])
+
+
+@pytest.mark.parametrize("has_execution", [True, False])
+async def test_a_decision_changes_what_it_tells_of_its_own_call_alone(rig: CallsRig, has_execution: bool) -> None:
+    told = Tokens(prompt_tokens=10, completion_tokens=20, total_tokens=30, cache_read_tokens=3, cache_write_tokens=4)
+    told = replace(told, reasoning_tokens=5)
+    await _keep(rig, [replace(call("one", 1, number, None), tokens=told) for number in (1, 2)])
+    stated = Tokens(prompt_tokens=11, completion_tokens=21, total_tokens=32, cache_read_tokens=6, cache_write_tokens=7)
+    stated = replace(stated, reasoning_tokens=8)
+
+    async def settle(cost_usd: str, tokens: Tokens | None) -> None:
+        decision = {"call_key": KEY, "cost_usd": cost_usd, "basis": Basis.STATEMENT, "note": "bill", "tokens": tokens}
+        async with rig.database.connection() as connection:
+            if has_execution:
+                command = msgspec.convert(decision, SettleCallCommand)
+                await CallStore(load_queries("aif_orchestrator.store")).settle(connection, [command])
+            else:
+                settlement = msgspec.convert(decision, Settlement)
+                await BookedCallStore(load_queries("aif_orchestrator.calls")).settle(connection, settlement)
+
+    await settle("0.5", None)
+    without = await _kept(rig)
+    await settle("0.25", stated)
+
+    assert without == {KEY: ("0.5", told, "bill"), "exec_1.one.1.2": (None, told, None)}
+    assert await _kept(rig) == {KEY: ("0.25", stated, "bill"), "exec_1.one.1.2": (None, told, None)}
+
+
+async def test_a_decision_leaves_an_answer_that_came_while_it_was_made(rig: CallsRig) -> None:
+    await _keep(rig, [call("one", 1, 1, "0.25")])
+    decision = Settlement(call_key=KEY, cost_usd="0.5", basis=Basis.STATEMENT, note="bill")
+
+    async with rig.database.connection() as connection:
+        await BookedCallStore(load_queries("aif_orchestrator.calls")).settle(connection, decision)
+
+    ((cost_usd, _, note),) = (await _kept(rig)).values()
+    assert (cost_usd, note) == ("0.25", None)
+
+
+async def _keep(rig: CallsRig, calls: Sequence[ProviderCall]) -> None:
+    async with rig.database.connection() as connection:
+        await CallStore(load_queries("aif_orchestrator.store")).keep(connection, calls)
+
+
+async def _kept(rig: CallsRig) -> dict[str, tuple[str | None, Tokens, str | None]]:
+    """By key: cost, tokens and the note of whoever settled it."""
+    store = BookedCallStore(load_queries("aif_orchestrator.calls"))
+    async with rig.database.transaction() as connection:
+        found = await store.search(connection, CallFilter(), None, 10)
+    return {
+        each.booked.call.call_key: (each.booked.call.cost_usd, each.booked.call.tokens, each.booked.settled_note)
+        for each in found
+    }
+
+
+async def _book_at(rig: CallsRig, hours_ago: dict[str, int]) -> None:
+    """Hours ago on one clock, so that equal ones are of one moment."""
+    async with rig.database.transaction() as connection:
+        for call_key, hours in hours_ago.items():
+            moved = "UPDATE provider_calls SET booked_at = now() - make_interval(hours => $2) WHERE call_key = $1"
+            await connection.execute(moved, call_key, hours)
 
 
 async def _with_basis(rig: CallsRig, basis: Basis) -> BookedCall:

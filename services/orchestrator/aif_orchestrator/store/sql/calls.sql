@@ -1,6 +1,6 @@
 -- name: keep_provider_calls
--- Once under its key, whatever is delivered twice. Its end replaces its announcement; nothing replaces an end. An end without a
--- cost leaves what was decided meanwhile.
+-- Once under its key, whatever is delivered twice. Its end replaces its announcement; nothing replaces an end. What was decided
+-- meanwhile stays when the end has no cost, and counts no more when it has one.
 INSERT INTO provider_calls (
     call_key, execution_id, client_id, workspace_id, stage_id, attempt, worker_name, action, capability, provider, model,
     purpose, reason, fallback_from, outcome, prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens,
@@ -14,14 +14,15 @@ VALUES (
 ON CONFLICT (call_key) DO UPDATE SET (
     provider, model, purpose, reason, fallback_from, outcome, prompt_tokens, completion_tokens, cache_read_tokens,
     cache_write_tokens, reasoning_tokens, audio_ms, characters, cost_usd, upper_bound_usd, basis, price_version, saved_usd,
-    saving, response_id, latency_ms, error
+    saving, response_id, latency_ms, error, settled_at, settled_note
 ) = (
     EXCLUDED.provider, EXCLUDED.model, EXCLUDED.purpose, EXCLUDED.reason, EXCLUDED.fallback_from, EXCLUDED.outcome,
     EXCLUDED.prompt_tokens, EXCLUDED.completion_tokens, EXCLUDED.cache_read_tokens, EXCLUDED.cache_write_tokens,
     EXCLUDED.reasoning_tokens, EXCLUDED.audio_ms, EXCLUDED.characters, coalesce(EXCLUDED.cost_usd, provider_calls.cost_usd),
     EXCLUDED.upper_bound_usd, CASE WHEN EXCLUDED.cost_usd IS NULL THEN provider_calls.basis ELSE EXCLUDED.basis END,
     EXCLUDED.price_version, EXCLUDED.saved_usd, EXCLUDED.saving, EXCLUDED.response_id, EXCLUDED.latency_ms,
-    EXCLUDED.error
+    EXCLUDED.error, CASE WHEN EXCLUDED.cost_usd IS NULL THEN provider_calls.settled_at END,
+    CASE WHEN EXCLUDED.cost_usd IS NULL THEN provider_calls.settled_note END
 )
 WHERE provider_calls.outcome = 'started' AND EXCLUDED.outcome <> 'started';
 
