@@ -264,7 +264,7 @@ BEGIN
     FOR move IN
         SELECT * FROM unnest(execution_ids, client_ids, windows, admissions, spent, reserved, spent_energy, reserved_energy)
             AS moved (execution_id, client_id, budget_window, admission, spent, reserved, spent_energy, reserved_energy)
-        ORDER BY admission, client_id, budget_window, execution_id
+        ORDER BY admission, execution_id
     LOOP
         SELECT * INTO STRICT account FROM budget_windows
         WHERE budget_windows.client_id = move.client_id AND budget_windows.budget_window = move.budget_window;
@@ -287,13 +287,8 @@ BEGIN
         END IF;
         UPDATE budget_windows
         SET spent_usd = spent_usd + move.spent, reserved_usd = reserved_usd + move.reserved,
-            excess_usd = greatest(
-                0, least(
-                    CASE WHEN move.spent + move.reserved > 0 AND NOT move.admission
-                         THEN 'infinity'::numeric ELSE excess_usd END,
-                    spent_usd + move.spent + reserved_usd + move.reserved - limit_usd
-                )
-            ),
+            excess_usd = CASE WHEN move.admission THEN 0
+                              ELSE greatest(0, spent_usd + move.spent + reserved_usd + move.reserved - limit_usd) END,
             energy_spent = energy_spent + move.spent_energy, energy_reserved = energy_reserved + move.reserved_energy,
             changed_at = clock_timestamp()
         WHERE budget_windows.client_id = move.client_id AND budget_windows.budget_window = move.budget_window;
