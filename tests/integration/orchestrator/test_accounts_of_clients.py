@@ -191,14 +191,16 @@ async def test_work_under_way_stops_for_those_who_are_beyond_a_hard_limit_of_thi
 
 async def test_what_is_not_said_of_a_budget_stays_as_it_was_and_is_the_operators_default_at_first(books: Books) -> None:
     terms = []
-    for said in ({"limit_usd": "2"}, {"energy_limit": None}, {"policy": BudgetPolicy.HARD_BLOCK}, {"limit_usd": "3"}):
+    hard = BudgetPolicy.HARD_BLOCK
+    for said in ({"limit_usd": "2"}, {"energy_limit": 5}, {"policy": hard}, {"energy_limit": None}, {"limit_usd": "3"}):
         await books.set(**said)
         view = await books.view()
         terms.append((view.limit_usd, view.policy, view.energy_limit, view.is_default))
 
     assert terms == [
         ("2", BudgetPolicy.SOFT_BLOCK, 10, False),
-        ("2", BudgetPolicy.SOFT_BLOCK, None, False),
+        ("2", BudgetPolicy.SOFT_BLOCK, 5, False),
+        ("2", BudgetPolicy.HARD_BLOCK, 5, False),
         ("2", BudgetPolicy.HARD_BLOCK, None, False),
         ("3", BudgetPolicy.HARD_BLOCK, None, False),
     ]
@@ -209,9 +211,11 @@ async def test_what_is_said_of_a_client_changes_neither_months_that_are_over_nor
     await books.enter(books.settled("0.75", month="2020-01"))
 
     await books.set(limit_usd="0.5", policy=BudgetPolicy.WARN, energy_limit=3)
+    other = await books.view("beta")
     async with books.database.connection() as connection:
         await BudgetStore(QUERIES, DefaultBudget(limit_usd="0.25", energy_limit=4)).apply_defaults(connection)
 
+    assert (other.limit_usd, other.policy, other.energy_limit) == ("1", BudgetPolicy.SOFT_BLOCK, 10)
     assert await books.rows(
         "SELECT client_id, limit_usd, policy, energy_limit, excess_usd FROM budget_windows ORDER BY 1, budget_window"
     ) == [

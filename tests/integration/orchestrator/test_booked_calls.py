@@ -461,6 +461,29 @@ async def test_a_decision_leaves_an_answer_that_came_while_it_was_made(rig: Call
     assert (cost_usd, note) == ("0.25", None)
 
 
+async def test_an_announcement_that_is_delivered_again_leaves_what_was_decided(rig: CallsRig) -> None:
+    announced = call("one", 1, 1, None, outcome=CallOutcome.STARTED, upper_bound_usd="0.5")
+    stated = Tokens(prompt_tokens=11, completion_tokens=21, total_tokens=32)
+    await _keep(rig, [announced])
+    decision = Settlement(call_key=KEY, cost_usd="0.5", basis=Basis.STATEMENT, note="bill", tokens=stated)
+    async with rig.database.connection() as connection:
+        await BookedCallStore(load_queries("aif_orchestrator.calls")).settle(connection, decision)
+
+    await _keep(rig, [announced])
+
+    assert await _kept(rig) == {KEY: ("0.5", stated, "bill")}
+
+
+async def test_an_executions_calls_are_its_own_alone(rig: CallsRig) -> None:
+    own = call("one", 1, 1, "0.25")
+    await _keep(rig, [own, replace(own, execution_id="exec_2", call_key="exec_2.one.1.1", client_id="beta")])
+
+    async with rig.database.connection() as connection:
+        listed = await CallStore(load_queries("aif_orchestrator.store")).list_page(connection, "exec_1", "", 10)
+
+    assert [each.call_key for each in listed] == [KEY]
+
+
 async def _keep(rig: CallsRig, calls: Sequence[ProviderCall]) -> None:
     async with rig.database.connection() as connection:
         await CallStore(load_queries("aif_orchestrator.store")).keep(connection, calls)

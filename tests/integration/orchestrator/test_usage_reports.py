@@ -1,6 +1,7 @@
 """Usage, summed by a real database and asked for over the bus."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -445,4 +446,33 @@ async def test_the_other_views_answer_who_what_and_which_generator(books: Books)
     assert generators == [
         {"model": "gpt-5", "answered": 0, "tokens_wasted": 120, "cost_wasted_usd": Decimal("0.7")},
         {"model": "gpt-5-mini", "answered": 1, "tokens_wasted": 0, "cost_wasted_usd": Decimal(0)},
+    ]
+
+
+async def test_the_views_of_the_last_days_leave_out_what_is_older_and_count_no_hits_of_the_cache_as_calls(books: Books) -> None:
+    async def days_ago(days: int, **told: Any) -> None:
+        await books.call(booked_at=(datetime.now(UTC) - timedelta(days=days)).isoformat(), **told)
+
+    await days_ago(6, cost_usd="0.5", purpose="correction")
+    await days_ago(8, cost_usd="0.25")
+    await days_ago(29, cost_usd=None, client_id="beta", outcome="in_doubt")
+    await days_ago(31, cost_usd="4", client_id="beta")
+    await days_ago(6, cost_usd="0", outcome="cached", saved_usd="0.125", saving="cache")
+    await days_ago(31, cost_usd="0.0625", saved_usd="2", saving="downgrade")
+
+    daily = await books.rows("daily_ai_costs ORDER BY day", "calls, tokens_total, cost_usd")
+    users = await books.rows("top_ai_users", "user_id, calls, tokens_total, cost_usd")
+    actions = await books.rows("ai_costs_by_action", "calls, tokens_prompt, tokens_completion, cost_usd, average_cost_usd")
+    rates = await books.rows("ai_fallback_rate", "calls, corrections, correction_rate, failures")
+    generators = await books.rows(
+        "ai_costs_by_generator",
+        "calls, answered, tokens_wasted, cost_usd, cost_wasted_usd, saved_by_cache_usd, saved_by_downgrade_usd",
+    )
+
+    assert [tuple(row.values()) for row in daily] == [(1, 120, 0), (1, 120, Decimal("0.25")), (1, 240, Decimal("0.5"))]
+    assert [tuple(row.values()) for row in users] == [("acme", 2, 360, Decimal("0.75")), ("beta", 1, 120, 0)]
+    assert [tuple(row.values()) for row in actions] == [(3, 400, 80, Decimal("0.75"), Decimal("0.375"))]
+    assert [tuple(row.values()) for row in rates] == [(1, 1, 1, 0)]
+    assert [tuple(row.values()) for row in generators] == [
+        (5, 4, 120, Decimal("4.8125"), 0, Decimal("0.125"), Decimal(2)),
     ]

@@ -24,18 +24,6 @@ SELECT call_key AS id,
        booked_at AS created_at
 FROM provider_calls;
 
-CREATE VIEW weekly_ai_costs AS
-SELECT date_trunc('week', booked_at AT TIME ZONE 'UTC')::date AS week,
-       client_id AS user_id,
-       provider,
-       model,
-       count(*) FILTER (WHERE outcome <> 'cached') AS calls,
-       sum(prompt_tokens + completion_tokens) AS tokens_total,
-       coalesce(sum(cost_usd), 0) AS cost_usd,
-       coalesce(sum(upper_bound_usd) FILTER (WHERE cost_usd IS NULL AND outcome IN ('started', 'in_doubt')), 0) AS in_doubt_usd
-FROM provider_calls
-GROUP BY 1, 2, 3, 4;
-
 -- The last thirty days.
 CREATE VIEW daily_ai_costs AS
 SELECT (booked_at AT TIME ZONE 'UTC')::date AS day,
@@ -85,23 +73,6 @@ SELECT worker_name,
 FROM provider_calls
 WHERE booked_at >= now() - interval '7 days' AND outcome <> 'cached'
 GROUP BY 1, 2;
-
--- What each generator has made and cost, what was spent on nothing, and what cache and cheaper models saved.
-CREATE VIEW ai_costs_by_generator AS
-SELECT worker_name,
-       provider,
-       model,
-       count(*) FILTER (WHERE outcome <> 'cached') AS calls,
-       count(*) FILTER (WHERE outcome = 'answered') AS answered,
-       sum(prompt_tokens + completion_tokens) AS tokens_total,
-       coalesce(sum(prompt_tokens + completion_tokens) FILTER (WHERE outcome NOT IN ('answered', 'cached')), 0)
-           AS tokens_wasted,
-       coalesce(sum(cost_usd), 0) AS cost_usd,
-       coalesce(sum(cost_usd) FILTER (WHERE outcome NOT IN ('answered', 'cached')), 0) AS cost_wasted_usd,
-       coalesce(sum(saved_usd) FILTER (WHERE saving = 'cache'), 0) AS saved_by_cache_usd,
-       coalesce(sum(saved_usd) FILTER (WHERE saving = 'downgrade'), 0) AS saved_by_downgrade_usd
-FROM provider_calls
-GROUP BY 1, 2, 3;
 
 -- How executions ended, as their last event says it: what was delivered and what the attempts reported beside the bill. Postgres
 -- reads no text with a NUL; nothing that is asked for here has one.

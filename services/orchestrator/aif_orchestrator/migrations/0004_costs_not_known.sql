@@ -1,6 +1,6 @@
 -- An answer that does not tell its usage may have cost as much as one that never came: what calls of unknown cost may have cost
 -- is what is reserved of their client's budget for them.
-CREATE OR REPLACE VIEW weekly_ai_costs AS
+CREATE VIEW weekly_ai_costs AS
 SELECT date_trunc('week', booked_at AT TIME ZONE 'UTC')::date AS week,
        client_id AS user_id,
        provider,

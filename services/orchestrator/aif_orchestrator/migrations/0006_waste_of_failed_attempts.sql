@@ -11,7 +11,8 @@ FROM provider_calls
 LEFT JOIN (SELECT execution_id, stage_id, attempt FROM stage_attempts WHERE NOT success) AS failed
     USING (execution_id, stage_id, attempt);
 
-CREATE OR REPLACE VIEW ai_costs_by_generator AS
+-- What each generator has made and cost, what was spent on nothing, and what cache and cheaper models saved.
+CREATE VIEW ai_costs_by_generator AS
 SELECT worker_name,
        provider,
        model,
