@@ -76,19 +76,23 @@ def translate(document: Any) -> tuple[Any, Origins]:
 
 
 def _stage(stage: Any, path: str, origin: str, origins: Origins) -> Any:
+    origins[path] = origin
     if not isinstance(stage, dict):
         return stage
-    if path != origin:
-        origins[path] = origin
     found: dict[str, Any] = {}
     for key, value in stage.items():
         name = str(_RENAMED.get(key, key))
-        if name != key:
+        # Of a stage that has both words, the older one is a field that it does not know.
+        if name != key and name not in stage:
             origins[f"{path}.{name}"] = f"{origin}.{key}"
-        found[name] = value
+            found[name] = value
+        else:
+            found[key] = value
     if "stage_index" in found:
-        found.setdefault("id", f"stage_{found.pop('stage_index')}")
-        origins[f"{path}.id"] = f"{origin}.stage_index"
+        index = found.pop("stage_index")
+        if "id" not in found:
+            found["id"] = f"stage_{index}"
+            origins[f"{path}.id"] = f"{origin}.stage_index"
     if isinstance(found.get("worker"), str):
         found["worker"] = _WORKERS.get(found["worker"], found["worker"])
     if isinstance(found.get("depends_on"), list):
@@ -140,8 +144,7 @@ def _next_id(stages: list[Any]) -> str:
 
 def _added(stages: list[Any]) -> list[dict[str, Any]]:
     """What the rules of these stages add."""
-    rules = [rule for stage in stages for rule in _list(stage, "rules") if isinstance(rule, dict)]
-    added = [rule.get("stage") for rule in rules if rule.get("action") == "add_stage"]
+    added = [rule.get("stage") for stage in stages for rule in _list(stage, "rules") if isinstance(rule, dict)]
     return [stage for stage in added if isinstance(stage, dict) and "id" in stage]
 
 
@@ -158,7 +161,8 @@ def _roots(conditional: Any) -> set[str]:
 def _rule(conditional: Any, owner: Any, next_id: str, path: str, origin: str, origins: Origins) -> Any:
     if not isinstance(conditional, dict):
         return conditional
-    found = {key: value for key, value in conditional.items() if key != "params"}
+    # Params that are no object stay, as a field that no rule knows.
+    found = {key: value for key, value in conditional.items() if key != "params" or not isinstance(value, dict | None)}
     if isinstance(conditional.get("params"), dict):
         found.update(conditional["params"])
         origins.update({f"{path}.{key}": f"{origin}.params.{key}" for key in conditional["params"]})
@@ -166,7 +170,7 @@ def _rule(conditional: Any, owner: Any, next_id: str, path: str, origin: str, or
         added = dict(found["stage"])
         if "worker_name" in added and "input_mapping" not in added:
             added.setdefault("input", f"{{{{{owner}}}}}")
-        added = _stage(added, f"{path}.stage", f"{origin}.stage", origins)
+        added = _stage(added, f"{path}.stage", origins.get(f"{path}.stage", f"{origin}.stage"), origins)
         added.setdefault("id", next_id)
         found["stage"] = added
     return found

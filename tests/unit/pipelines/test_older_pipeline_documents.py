@@ -48,6 +48,7 @@ def test_stages_by_index_become_stages_by_id() -> None:
     pipeline = load_pipeline(written())
 
     first, second = pipeline.stages
+    assert pipeline.name == "educational"
     assert (first.id, first.worker, first.action) == ("stage_1", "topic_researcher", "research_topic")
     assert first.input == "{{params}}"
     assert first.output_validation == OutputValidation(
@@ -152,6 +153,24 @@ def test_the_older_worker_names_are_known(name: str, worker: str) -> None:
     assert load_pipeline(written(pipeline_stages=stages, conditional_stages=[])).stages[0].worker == worker
 
 
+def test_conditional_stages_may_stand_beside_stages_of_the_present_style_which_are_left_as_they_are() -> None:
+    stages = [{"id": "check", "worker": "classifier", "action": "analyze_worker_performance"}]
+    conditionals = [{"condition": "check.quality_score < 0.5", "action": "retry_stage"}]
+    text = json.dumps({"name": "mixed", "version": "1.0.0", "stages": stages, "conditional_stages": conditionals})
+
+    pipeline = load_pipeline(text)
+
+    assert pipeline.stages[0].input == {}
+    assert pipeline.stages[0].rules == (RetryStage(condition="check.quality_score < 0.5"),)
+    assert pipeline.outputs == ()
+
+
+def test_a_stage_after_one_other_gets_its_output() -> None:
+    stages = [STAGES[0], {"stage_index": 2, "worker_name": "content_granulator", "depends_on": [1]}]
+
+    assert load_pipeline(written(pipeline_stages=stages, conditional_stages=[])).stages[1].input == "{{stage_1}}"
+
+
 def test_a_stage_after_two_others_gets_both_outputs() -> None:
     stages = [
         {"stage_index": 1, "worker_name": "topic_researcher"},
@@ -161,6 +180,7 @@ def test_a_stage_after_two_others_gets_both_outputs() -> None:
 
     pipeline = load_pipeline(written(pipeline_stages=stages, conditional_stages=[]))
 
+    assert [stage.input for stage in pipeline.stages[:2]] == ["{{params}}", "{{params}}"]
     assert pipeline.stages[2].input == {"stage_1": "{{stage_1}}", "stage_2": "{{stage_2}}"}
 
 
@@ -178,6 +198,44 @@ def test_a_document_with_stages_of_both_styles_is_refused_and_not_half_read() ->
         load_pipeline(written(name="both", version="1.0.0", stages=[{"id": "a", "worker": "w", "action": "x"}]))
 
     assert "pipeline_stages" in [mistake.path for mistake in failure.value.mistakes]
+
+
+@pytest.mark.parametrize(("older", "present"), [("worker_name", "worker"), ("input_mapping", "input")])
+def test_of_a_stage_with_both_words_for_one_thing_none_is_taken_in_silence(older: str, present: str) -> None:
+    both = {**STAGES[1], present: "content_granulator"}
+
+    with pytest.raises(PipelineInvalid) as failure:
+        load_pipeline(written(pipeline_stages=[STAGES[0], both]))
+
+    assert [(mistake.path, mistake.message) for mistake in failure.value.mistakes] == [
+        (f"pipeline_stages[1].{older}", "is not a known field")
+    ]
+
+
+@pytest.mark.parametrize("params", [2, "max_retries: 2", [{"max_retries": 2}]])
+def test_params_of_a_conditional_stage_that_are_no_object_are_refused_and_not_left_out(params: Any) -> None:
+    with pytest.raises(PipelineInvalid) as failure:
+        load_pipeline(written(conditional_stages=[{**CONDITIONALS[0], "params": params}]))
+
+    assert [mistake.path for mistake in failure.value.mistakes] == ["conditional_stages[0].params"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"pipeline_stages": ["stage_1"], "conditional_stages": []}, "pipeline_stages[0]"),
+        ({"pipeline_stages": [{**STAGES[0], "id": "Bad"}], "output": [], "conditional_stages": []}, "pipeline_stages[0].id"),
+        (
+            {"conditional_stages": [{**CONDITIONALS[1], "stage": None, "params": {"stage": {"capability": 5}}}]},
+            "conditional_stages[0].params.stage.capability",
+        ),
+    ],
+)
+def test_a_mistake_is_told_at_the_field_that_the_author_has_to_change(changes: dict[str, Any], path: str) -> None:
+    with pytest.raises(PipelineInvalid) as failure:
+        load_pipeline(written(**changes))
+
+    assert [mistake.path for mistake in failure.value.mistakes] == [path]
 
 
 def test_mistakes_are_told_in_the_words_of_the_document() -> None:
