@@ -18,19 +18,24 @@ _TYPES = {
     "object": "an object",
     "null": "null",
 }
+_ANOTHER = "another value"
+_DESCRIBED = frozenset(
+    {"type", "const", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern"}
+)
+"""The keywords that `describe` has words for."""
 
 
 def describe(schema: Any) -> str:
     """For example `a whole number from 1 to 5`."""
     if not isinstance(schema, dict):
-        return "another value"
+        return _ANOTHER
     if "const" in schema:
         return f"exactly {brief(schema['const'])}"
     if "enum" in schema:
         return f"one of {', '.join(brief(option) for option in schema['enum'])}"
     types = schema.get("type", [])
     names = types if isinstance(types, list) else [types]
-    return " or ".join(_TYPES.get(name, str(name)) + _bounds(schema, name) for name in names) or "another value"
+    return " or ".join(_TYPES.get(name, str(name)) + _bounds(schema, name) for name in names) or _ANOTHER
 
 
 def _bounds(schema: dict[str, Any], name: str) -> str:
@@ -92,23 +97,27 @@ def _worded(error: jsonschema_rs.ValidationError, schema: dict[str, Any], path: 
     asked, keyword = _asking_schema(schema, list(error.schema_path))
     field = at.rpartition(".")[2]
     details = error.kind.as_dict()
-    if keyword == "required":
+    # The kind and not the keyword: under any keyword that holds a schema may stand `false`, which only says no.
+    kind = error.kind.name
+    if kind == "required":
         yield _missing(asked, str(details["property"]), at)
-    elif keyword in ("additionalProperties", "unevaluatedProperties"):
+    elif kind in ("additionalProperties", "unevaluatedProperties"):
         known = asked.get("properties", {})
         for name in details["unexpected"]:
             mend = did_you_mean(name, known, "Leave it out.")
             yield Mistake(path=f"{at}.{name}", message=f"{name} is not known here", mend=mend)
-    elif keyword in ("oneOf", "anyOf", "not", "dependentRequired", "propertyNames", "if", "contains"):
-        yield Mistake(path=at, message=f"{field} is refused: {_one_line(error.message)}", mend=f"See its schema at {keyword}.")
-    elif keyword == "uniqueItems" and isinstance(error.instance, list):
+    elif kind == "falseSchema" and keyword == "additionalProperties":
+        # Which of its fields it was is not told for an object that describes none.
+        yield Mistake(path=at, message=f"{field} may hold no fields", mend="Send an empty object.")
+    elif kind == "falseSchema":
+        yield Mistake(path=at, message=f"{field} is not allowed here", mend="Leave it out.")
+    elif kind == "uniqueItems" and isinstance(error.instance, list):
         yield Mistake(path=at, message=f"{field} holds {_repeated(error.instance)} more than once", mend="Keep one of them.")
-    else:
+    elif kind in _DESCRIBED and (wanted := describe(asked)) != _ANOTHER:
         sent = error.instance
-        wanted = describe(asked)
-        if wanted == "another value":
-            wanted = f"as its schema says ({keyword})"
         yield Mistake(path=at, message=f"{field} must be {wanted}; you sent {brief(sent)}", mend=_mend(asked, sent))
+    else:
+        yield Mistake(path=at, message=f"{field} is refused: {_one_line(error.message)}", mend=f"See its schema at {keyword}.")
 
 
 def _repeated(entries: list[Any]) -> str:
@@ -131,7 +140,7 @@ def _missing(asked: dict[str, Any], name: str, at: str) -> Mistake:
 
 def _asking_schema(schema: Any, schema_path: list[str | int]) -> tuple[dict[str, Any], str]:
     """The part of the schema that refused, and its keyword."""
-    *steps, keyword = schema_path or [""]
+    *steps, keyword = schema_path
     for step in steps:
         schema = schema[str(step)] if isinstance(schema, dict) else schema[int(step)]
     return (schema if isinstance(schema, dict) else {}), str(keyword)

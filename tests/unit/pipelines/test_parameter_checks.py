@@ -175,7 +175,16 @@ def test_a_missing_parameter_says_what_it_is_where_its_schema_does() -> None:
         ({"type": "boolean"}, {}, "a must be true or false; you sent an empty object. Send true or false."),
         ({"type": "string"}, {"x": 1}, "a must be text; you sent an object. Send text in quotes."),
         ({"type": "null"}, "x" * 70, f'a must be null; you sent "{"x" * 58}…. Send null.'),
-        ({"minimum": 1}, 0, "a must be as its schema says (minimum); you sent 0. Send another value."),
+        ({"minimum": 1}, 0, "a is refused: 0 is less than the minimum of 1. See its schema at minimum."),
+        (
+            {"type": "number", "exclusiveMinimum": 0},
+            0,
+            "a is refused: 0 is less than or equal to the minimum of 0. See its schema",
+        ),
+        ({"type": "integer", "multipleOf": 2}, 3, "a is refused: 3 is not a multiple of 2. See its schema at multipleOf."),
+        ({"type": "object", "minProperties": 1}, {}, "a is refused: {} has less than 1 property. See its schema"),
+        (False, 1, "a is not allowed here. Leave it out."),
+        ({"type": "object", "additionalProperties": False}, {"x": 1}, "a may hold no fields. Send an empty object."),
         ({"oneOf": [{"type": "null"}, {"const": 1}]}, 2, "See its schema at oneOf."),
         ({"uniqueItems": True}, [{"x": 1, "y": 2}, 3, {"y": 2, "x": 1}], "a holds an object more than once. Keep one of them."),
         ({"uniqueItems": True}, [1, 1.0, 2], "a holds an entry more than once. Keep one of them."),
@@ -183,13 +192,28 @@ def test_a_missing_parameter_says_what_it_is_where_its_schema_does() -> None:
         ({"allOf": [True, {"$ref": "#/$defs/level"}]}, 6, "a must be a whole number from 1 to 5; you sent 6."),
     ],
 )
-def test_what_a_schema_asks_for_is_said_in_words(schema: dict[str, Any], sent: Any, said: str) -> None:
+def test_what_a_schema_asks_for_is_said_in_words(schema: Any, sent: Any, said: str) -> None:
     level = {"type": "integer", "minimum": 1, "maximum": 5}
 
     (told,) = mistakes_of({"a": sent}, {"type": "object", "properties": {"a": schema}, "$defs": {"level": level}})
 
     assert told.startswith("parameters.a: a ")
     assert said in told
+
+
+@pytest.mark.parametrize("word", ["type", "enum", "const", "pattern", "properties"])
+def test_what_is_never_allowed_is_told_beside_parameters_that_are_called_like_words_of_schemas(word: str) -> None:
+    schema = {"type": "object", "properties": {"never": False, word: {"type": "string"}}}
+
+    assert mistakes_of({"never": 1, word: "x"}, schema) == ["parameters.never: never is not allowed here. Leave it out."]
+
+
+def test_a_text_in_the_place_of_an_object_is_told_and_gets_no_defaults() -> None:
+    inner = {"type": "object", "properties": {"size": {"type": "integer", "default": 1}}}
+
+    assert mistakes_of({"source": "x"}, {"type": "object", "properties": {"source": inner}}) == [
+        'parameters.source: source must be an object; you sent "x". Send an object.'
+    ]
 
 
 def test_a_parameter_may_be_called_by_a_number() -> None:
