@@ -226,6 +226,13 @@ def test_an_added_stage_cannot_be_read_where_it_cannot_be_yet(
     assert mistakes_of(*stages) == [(path, message, mend)]
 
 
+@pytest.mark.parametrize("changes", [{"input": "{{polsh?}}"}, {"when": "polsh.quality_score > 0.5"}])
+def test_a_misspelt_added_stage_is_likened_to_it_where_it_may_be_read(changes: dict[str, Any]) -> None:
+    ((_, _, mend),) = mistakes_of(COURSE, stage("quiz", depends_on=("course",), **changes))
+
+    assert mend == "Did you mean polish?"
+
+
 def test_two_stages_that_each_read_what_the_other_adds_wait_in_a_circle() -> None:
     found = mistakes_of(
         stage("a", input="{{of_b?}}", rules=adding(stage("of_a"))), stage("b", input="{{of_a?}}", rules=adding(stage("of_b")))

@@ -95,7 +95,7 @@ def test_every_mistake_of_shape_is_told_at_once() -> None:
         version=1.0,
         stages=[
             {"id": "A", "worker": "w", "action": "x", "retry": {"max_attempts": "3"}},
-            {"id": "b", "timeuot": 3, "optional": "yes", "rules": [{"action": "retry", "condition": "true"}]},
+            {"id": "b", "timeuot": 3, "optional": "yes", "rules": [{"action": "retry", "condition": "true"}, "retry_stage"]},
         ],
     )
 
@@ -110,6 +110,7 @@ def test_every_mistake_of_shape_is_told_at_once() -> None:
         "stages[1].timeuot: is not a known field. Did you mean timeout?",
         'stages[1].optional: must be true or false, not "yes". Write true or false.',
         'stages[1].rules[0].action: "retry" is not known. Did you mean retry_stage?',
+        'stages[1].rules[1]: must be an object, not "retry_stage". Write action and its fields.',
     ]
 
 
@@ -187,6 +188,17 @@ def test_a_dangerous_or_broken_document_is_refused_with_its_reason(text: str | b
 
     assert message in found[0]
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize("begin", ["", "---\n"], ids=["json", "yaml"])
+@pytest.mark.parametrize("brackets", ["[]", '{"k":}'])
+def test_what_is_nested_as_deep_as_is_allowed_is_read_and_one_level_more_is_not(begin: str, brackets: str) -> None:
+    def nested(levels: int) -> str:
+        value = brackets[:-1] * levels + "1" + brackets[-1] * levels
+        return begin + document().replace('"action": "x"', f'"action": "x", "input": {value}')
+
+    assert load_pipeline(nested(29)).stages[0].input
+    assert "nested deeper than 32 levels" in mistakes_of(nested(30))[0]
 
 
 def test_a_bomb_of_aliases_is_refused_before_it_opens() -> None:

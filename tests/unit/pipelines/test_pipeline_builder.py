@@ -16,6 +16,7 @@ from aif_pipelines.definition import (
     Fallback,
     Output,
     OutputValidation,
+    Refusal,
     Retry,
     RetryStage,
     SkipStage,
@@ -151,11 +152,18 @@ def test_rules_use_the_names_of_outputs() -> None:
         .output_as("course", title="Course")
         .retry_if(ref("course.quality_score") < 0.7, max_retries=2)
         .add_if("course.element_count > 100", extra)
+        .skip_if("course.element_count < 3", "quiz")
+        .done()
+        .step("questions")
+        .worker("w", "z")
+        .input_from("course")
+        .output_as("quiz")
         .done()
         .build()
     )
 
-    retry, add = pipeline.stages[0].rules
+    retry, add, skip = pipeline.stages[0].rules
+    assert skip == SkipStage(condition="make.element_count < 3", stage="questions")
     assert retry == RetryStage(condition="make.quality_score < 0.7", max_retries=2)
     assert isinstance(add, AddStage)
     assert add.stage.input == "{{make}}"
@@ -165,9 +173,11 @@ def test_every_other_word_of_the_builder_says_what_it_says() -> None:
     pipeline = (
         Pipeline("p")
         .hidden()
+        .title("Everything else")
         .step("make")
         .worker("w", "x")
         .cached()
+        .with_fallback(max_fallbacks=5)
         .validate_output("title", min_quality_score=0.8)
         .skip_if(ref("make.quality_score") > 0.9, "polish")
         .fail_if("make.quality_score < 0.1", "worthless")
@@ -182,6 +192,8 @@ def test_every_other_word_of_the_builder_says_what_it_says() -> None:
 
     stage = pipeline.stages[0]
     assert pipeline.offered is False
+    assert pipeline.title == "Everything else"
+    assert stage.fallback == Fallback(max_fallbacks=5)
     assert stage.cache is True
     assert stage.output_validation == OutputValidation(required_fields=("title",), min_quality_score=0.8)
     assert stage.rules == (
@@ -241,6 +253,24 @@ def test_every_mistake_is_told_when_it_is_built() -> None:
         "stages[0].when",
         "output[0].stage",
     ]
+
+
+def test_an_order_may_be_refused_by_a_condition_on_its_parameters() -> None:
+    schema = {"type": "object", "properties": {"words": {"type": "integer"}}}
+    builder = Pipeline("p").parameters(schema).refuse(ref("params.words") > 500, field="words", message="too long")
+
+    pipeline = builder.step("a").worker("w", "x").done().build()
+
+    assert pipeline.refusals == (Refusal(condition="(params.words > 500)", field="words", message="too long"),)
+
+
+def test_an_output_of_no_sound_media_type_is_refused_with_an_example() -> None:
+    builder = Pipeline("p").step("a").worker("w", "x").output_as("text", media_type="markdown").done()
+
+    with pytest.raises(
+        PipelineInvalid, match=r'output\[0\].media_type: must be a media type such as application/json, not "mark'
+    ):
+        builder.build()
 
 
 def test_a_duration_may_be_text() -> None:

@@ -1,6 +1,7 @@
 """What is found wrong with a definition before it ever runs."""
 
 import datetime
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -394,6 +395,75 @@ def test_of_many_placeholders_the_wrong_one_is_shown() -> None:
     given = {"good": "{{params.topic}}", "list": ["{{a}}", {"deep": "{{a.x}} {{params.topik}}"}]}
 
     assert [path for path, _, _ in mistakes_of(stage("a"), stage("b", input=given))] == ["stages[1].input.list[1].deep"]
+
+
+def test_a_cycle_through_a_rule_is_shown_at_the_first_text_that_closes_it() -> None:
+    rules = (RetryStage(condition="a.quality_score < 0.5"), Fail(condition="b.score < 1 or b.text == ''", message="m"))
+    reading_twice = stage("a", when="true", rules=(*rules, RetryStage(condition="b.score > 2")))
+
+    found = mistakes_of(reading_twice, stage("b", depends_on=("a",)))
+
+    assert [(path, message) for path, message, _ in found] == [
+        ("stages[0].rules[1].condition", "the stages wait for each other: a → b → a")
+    ]
+
+
+def test_stages_that_fork_and_meet_again_and_again_are_checked_at_once() -> None:
+    layers = [(f"a{level}", f"b{level}") for level in range(50)]
+    before = [(), *layers]
+    stages = [stage(name, depends_on=waits) for pair, waits in zip(layers, before, strict=False) for name in pair]
+    started = time.process_time()
+
+    assert mistakes_of(*stages) == []
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("times", [9, 10])
+def test_a_pipeline_may_grow_to_a_hundred_stages_and_no_further(times: int) -> None:
+    adding = tuple(AddStage(condition="true", stage=stage(f"added_{n}"), max_times=10) for n in range(9))
+    last = AddStage(condition="true", stage=stage("last"), max_times=times)
+
+    found = mistakes_of(stage("a", rules=(*adding, last)))
+
+    assert [message.partition(",")[0] for _, message, _ in found] == (
+        [] if times == 9 else ["the rules could let it grow to 101 stages"]
+    )
+
+
+def test_an_added_stage_is_told_what_it_cannot_wait_for() -> None:
+    added = stage("polish", depends_on=("a", "researh", "b"))
+
+    found = mistakes_of(
+        stage("research"), stage("a", depends_on=("research",), rules=(AddStage(condition="true", stage=added),)), stage("b")
+    )
+
+    assert found == [
+        ("stages[1].rules[0].stage.depends_on[1]", "researh has not surely ended then", "Did you mean research?"),
+        ("stages[1].rules[0].stage.depends_on[2]", "b has not surely ended then", "Known: a, research."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong", "mend"),
+    [
+        (["topic", "max_words"], "TOPIC", "Did you mean topic?"),
+        (["topic", "max_words"], "MaxWords", "Did you mean max_words?"),
+        (["topic", "max_words"], "zzz", "Known: max_words, topic."),
+        ([f"param_{number}" for number in range(21)], "zzz", "Name a parameter."),
+    ],
+)
+def test_a_wrong_word_is_mended_by_the_one_that_was_meant_else_by_all_of_a_few(words: list[str], wrong: str, mend: str) -> None:
+    parameters = {"type": "object", "properties": {word: {} for word in words}}
+    refusal = Refusal(condition="true", field=wrong, message="m")
+
+    assert [told for _, _, told in mistakes_of(stage(), parameters=parameters, refusals=(refusal,))] == [mend]
+
+
+def test_a_schema_may_refer_to_itself() -> None:
+    schema = {"type": "object", "properties": {"level": {"$ref": "#/$defs/level"}}, "$defs": {"level": {"type": "integer"}}}
+    validated = stage("a", output_validation=OutputValidation(schema=schema))
+
+    assert mistakes_of(validated, stage("b", input="{{params.level}} {{a.level}}"), parameters=schema) == []
 
 
 def test_two_stages_cannot_share_an_id_nor_two_outputs_a_name() -> None:

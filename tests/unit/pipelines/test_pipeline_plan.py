@@ -15,6 +15,8 @@ from aif_pipelines.definition import (
 from aif_pipelines.failures import PipelineInvalid
 from aif_pipelines.plan import compile_pipeline
 
+ANYTHING = {"type": "object", "additionalProperties": True}
+
 
 def stage(name: str, **changes: object) -> Stage:
     return Stage(**{"id": name, "worker": "w", "action": "x", **changes})  # type: ignore[arg-type]
@@ -124,6 +126,34 @@ def test_an_output_is_checked_against_what_the_stage_asks_for(output: object, qu
 
     assert check is not None
     assert [mistake.path for mistake in check.mistakes(output, quality)] == paths
+
+
+def test_an_output_of_which_nothing_is_asked_passes() -> None:
+    check = compile_pipeline(pipeline(stage("a", output_validation=OutputValidation()))).stages["a"].output_check
+
+    assert check is not None
+    assert check.mistakes("text", None) == []
+    assert check.mistakes({}, 0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("template", "is_repeatable"),
+    [
+        ("text", True),
+        ("{{params.topic}} {{a.text}}", True),
+        ("{{a}}", True),
+        ("{{a.cost_usd}}", False),
+        ("{{params.topic}} {{a.cost_usd}}", False),
+        ("{{execution.id}}", False),
+        ("{{budget.remaining_usd}}", False),
+    ],
+)
+def test_an_input_comes_out_the_same_again_unless_it_reads_what_may_still_change(template: str, is_repeatable: bool) -> None:
+    undo = Compensation(worker="w", action="undo", input="{{b.text}}")
+    plan = compile_pipeline(pipeline(stage("a"), stage("b", input=template, compensate=undo), parameters=ANYTHING))
+
+    assert plan.stages["b"].input_is_repeatable is is_repeatable
+    assert plan.extra["compensate_b"].input_is_repeatable is False
 
 
 def test_an_order_is_refused_by_what_it_says_and_by_who_is_there() -> None:
