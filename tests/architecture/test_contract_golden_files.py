@@ -146,12 +146,35 @@ def test_an_event_with_unknown_data_is_refused_with_its_place() -> None:
     assert str(refused.value) == "Invalid value 'STEP_DREAMT' - at `$.data.event_type`"
 
 
-@pytest.mark.parametrize("amount", ["1.50E-7", "NaN", "1,5", "0.0000000000001", ".5", "Infinity"])
+@pytest.mark.parametrize(
+    "amount", ["1.50E-7", "NaN", "1,5", "0.0000000000001", ".5", "Infinity", "-1", "1.", "1\n", "1" * 13, ""]
+)
 def test_money_that_is_not_plain_decimal_text_is_refused_with_its_place(amount: str) -> None:
     lines = msgspec.json.encode({"storage_usd": amount})
 
     with pytest.raises(msgspec.ValidationError, match=r"at `\$\.storage_usd`"):
         msgspec.json.decode(lines, type=type(next(m for m in SAMPLES if _name(m) == "metering.CostLines")))
+
+
+@pytest.mark.parametrize("message", SAMPLES, ids=_name)
+def test_no_line_break_slips_in_behind_a_text_of_a_fixed_form(message: Struct) -> None:
+    """Ids become tokens of subjects, and keys become headers, where a line break is a command."""
+    whole = msgspec.json.decode(_golden(message))
+    for field in msgspec.structs.fields(message):
+        if "pattern" in str(msgspec.json.schema(field.type)) and isinstance(whole[field.encode_name], str):
+            broken = whole | {field.encode_name: whole[field.encode_name] + "\n"}
+            with pytest.raises(msgspec.ValidationError, match=rf"at `\$\.{field.encode_name}`"):
+                msgspec.json.decode(msgspec.json.encode(broken), type=type(message))
+
+
+@pytest.mark.parametrize("text", ["", "a.b", "a*", "a>", "a b", "../a", "ä", "-a", "a\n"])
+@pytest.mark.parametrize("field", ["client_id", "execution_id"])
+def test_an_id_that_would_be_more_than_one_token_of_a_subject_is_refused(field: str, text: str) -> None:
+    order = next(message for message in SAMPLES if isinstance(message, orders.Execute))
+    broken = msgspec.json.decode(_golden(order)) | {field: text}
+
+    with pytest.raises(msgspec.ValidationError, match=rf"at `\$\.{field}`"):
+        msgspec.json.decode(msgspec.json.encode(broken), type=orders.Execute)
 
 
 def test_money_as_a_json_number_is_refused() -> None:
