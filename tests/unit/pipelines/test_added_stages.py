@@ -111,7 +111,10 @@ def test_an_added_stage_may_have_all_that_others_have() -> None:
 
     assert set(plan.extra) == {"polish", "compensate_polish"}
     assert plan.stage_plan("polish").output_names == ("polished",)
-    assert plan.stage_plan("compensate_polish").needs == {"polish", "course"}
+    undo = plan.stage_plan("compensate_polish")
+    assert undo.needs == {"polish", "course"}
+    assert (undo.stage.worker, undo.stage.action) == ("w", "undo")
+    assert undo.stage.input == ["{{polish.key}}", "{{course.key}}", "{{execution.id}}"]
     assert len(plan.stage_plan("polish").rules) == 3
 
 

@@ -145,6 +145,10 @@ def test_a_key_without_end_is_refused_before_it_is_repeated_in_every_mistake(beg
     assert len(mistake) < 200
 
 
+def test_a_document_without_stages_is_told_to_list_them() -> None:
+    assert mistakes_of("name: one\nversion: 1.0.0\n") == ["line 1, column 1, stages: is missing. Add it: a list."]
+
+
 def test_a_missing_field_is_told_at_the_object_that_lacks_it() -> None:
     assert mistakes_of("name: one\nversion: '1.0.0'\nstages:\n  - worker: w\n    action: x\n") == [
         "line 4, column 5, stages[0].id: is missing. Add it: a name of lower-case letters, digits and _, "
@@ -163,7 +167,7 @@ def test_a_missing_field_is_told_at_the_object_that_lacks_it() -> None:
         ('{"a": 1,}', "is not sound JSON"),
         ("a: [1, 2", "is not sound YAML"),
         ("a: b: c", "line 1, column 5, the document: is not sound YAML"),
-        ("a: \x01", "control character"),
+        ("a: \x01", "the document: is not sound YAML: it holds a control character. Remove it."),
         ("a: 1\n---\nb: 2", "there is a second document"),
         ("? [a]\n: 1", "has a key that is not text"),
         ("a: !!python/object/apply:os.system ['id']", "has the tag tag:yaml.org,2002:python/object/apply:os.system"),
@@ -175,8 +179,8 @@ def test_a_missing_field_is_told_at_the_object_that_lacks_it() -> None:
         ("[" * 40 + "]" * 40, "nested deeper than 32 levels"),
         ('{"a":' * 40 + "1" + "}" * 40, "nested deeper than 32 levels"),
         ('{"a":' * 40_000 + "1" + "}" * 40_000, "nested deeper than 32 levels"),
-        ("x" * 262_145, "is larger than 256 KiB"),
-        ("é" * 200_000, "is larger than 256 KiB"),
+        ("x" * 262_145, "the document: is larger than 256 KiB. Split it, or move long texts into parameters."),
+        ("é" * 200_000, "the document: is larger than 256 KiB. Split it, or move long texts into parameters."),
         ("5", "must be an object, not 5"),
         ("- a", "must be an object, not a list of 1"),
     ],

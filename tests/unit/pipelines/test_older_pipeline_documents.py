@@ -274,6 +274,10 @@ conditional_stages:
         {"pipeline_stages": [{"id": [], "worker_name": "topic_researcher"}]},
         {"conditional_stages": [5, {"condition": 3}, {"condition": "stage_1 <", "action": "add_stage", "stage": 3}]},
         {"pipeline_stages": [], "conditional_stages": CONDITIONALS},
+        {"pipeline_stages": [], "conditional_stages": 5},
+        {"pipeline_stages": [5], "conditional_stages": 5},
+        {"pipeline_stages": [{**STAGES[0], "rules": 5}]},
+        {"pipeline_stages": [{**STAGES[0], "rules": [{"condition": "true", "action": "add_stage", "stage": {"worker": "w"}}]}]},
     ],
 )
 def test_an_odd_document_is_refused_with_mistakes_and_nothing_else(changes: dict[str, Any]) -> None:

@@ -172,6 +172,7 @@ def test_a_missing_parameter_says_what_it_is_where_its_schema_does() -> None:
             [1],
             "a must be a list of 2 to 3 entries; you sent a list of 1. Send",
         ),
+        ({"type": "string", "pattern": "^x"}, "y", 'a must be text like ^x; you sent "y". Send text like ^x.'),
         ({"type": "boolean"}, {}, "a must be true or false; you sent an empty object. Send true or false."),
         ({"type": "string"}, {"x": 1}, "a must be text; you sent an object. Send text in quotes."),
         ({"type": "null"}, "x" * 70, f'a must be null; you sent "{"x" * 58}…. Send null.'),
