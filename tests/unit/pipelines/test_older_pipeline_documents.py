@@ -165,6 +165,21 @@ def test_conditional_stages_may_stand_beside_stages_of_the_present_style_which_a
     assert pipeline.outputs == ()
 
 
+def test_a_conditional_stage_that_reads_no_stage_becomes_a_rule_of_the_last_one() -> None:
+    first, second = load_pipeline(
+        written(conditional_stages=[{**CONDITIONALS[0], "condition": "params.careful == true"}])
+    ).stages
+
+    assert first.rules == ()
+    assert second.rules == (RetryStage(condition="params.careful == true", max_retries=2),)
+
+
+def test_a_stage_by_index_whose_worker_has_its_present_name_gets_the_workers_action() -> None:
+    stages = [{"stage_index": 1, "worker": "topic_researcher"}]
+
+    assert load_pipeline(written(pipeline_stages=stages, conditional_stages=[])).stages[0].action == "research_topic"
+
+
 def test_a_stage_after_one_other_gets_its_output() -> None:
     stages = [STAGES[0], {"stage_index": 2, "worker_name": "content_granulator", "depends_on": [1]}]
 
@@ -223,7 +238,12 @@ def test_params_of_a_conditional_stage_that_are_no_object_are_refused_and_not_le
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
+        ({"pipeline_stages": 5, "conditional_stages": []}, "pipeline_stages"),
         ({"pipeline_stages": ["stage_1"], "conditional_stages": []}, "pipeline_stages[0]"),
+        (
+            {"pipeline_stages": [{**STAGES[0], "stage_index": "A"}], "output": [], "conditional_stages": []},
+            "pipeline_stages[0].stage_index",
+        ),
         ({"pipeline_stages": [{**STAGES[0], "id": "Bad"}], "output": [], "conditional_stages": []}, "pipeline_stages[0].id"),
         (
             {"conditional_stages": [{**CONDITIONALS[1], "stage": None, "params": {"stage": {"capability": 5}}}]},

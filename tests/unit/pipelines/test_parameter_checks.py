@@ -241,6 +241,13 @@ def test_text_of_a_wrong_form_is_mended_by_the_description_and_not_by_a_regular_
     ]
 
 
+@pytest.mark.parametrize("described", [True, {}, {"description": " "}])
+def test_a_missing_parameter_of_which_nothing_is_said_is_told_as_missing(described: Any) -> None:
+    schema = {"type": "object", "properties": {"topic": described}, "required": ["topic"]}
+
+    assert mistakes_of({}, schema) == ["parameters.topic: topic is missing. Give another value."]
+
+
 def test_a_missing_required_parameter_says_what_to_give() -> None:
     schema = {"type": "object", "properties": {"topic": {"type": "string", "maxLength": 300}}, "required": ["topic"]}
 
