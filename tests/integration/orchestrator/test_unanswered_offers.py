@@ -1,7 +1,7 @@
-"""Offers of which nothing is heard: the relay tells the core, which writes the packet again, and lets their rows go."""
+"""What the relay tidies: rows that are done or left behind, and unanswered offers, which the core writes again."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -30,12 +30,31 @@ UNTOLD = ("exec_1", PacketUntold(stage_id="one", packet_id=PACKET.packet_id))
 EVENT = Outgoing(subject=subjects.event("acme", "exec_1", "STEP_STARTED"), payload=b"[]")
 
 
+REFUSE_DELETIONS = """
+CREATE SEQUENCE refusals MINVALUE 0;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION '% deletions refused', nextval('refusals') USING ERRCODE = 'lock_not_available'; END $$;
+CREATE TRIGGER refuse BEFORE DELETE ON outbox FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+"""
+
+
+class CountingBus(MemoryBus):
+    """Counts what was tried."""
+
+    publishes = 0
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        self.publishes += 1
+        await super().publish(messages)
+
+
 class TidiedRelay:
     """A relay whose tidying is under way, a worker that takes what it is offered and says nothing, and a core of the test's."""
 
     def __init__(self, database: Database) -> None:
         self.clock = ManualClock()
-        self.bus = MemoryBus(MemoryBroker(clock=self.clock.monotonic))
+        self.broker = MemoryBroker(clock=self.clock.monotonic)
+        self.bus = CountingBus(self.broker)
         self.database = database
         self.relay = Relay(
             bus=self.bus,
@@ -61,12 +80,17 @@ class TidiedRelay:
 
     async def sends(self, message: Outgoing, *packets: NamedPacket) -> int:
         """The row's id. Rows are so old that any relay would adopt what nobody holds."""
+        outbox_id = await self.leaves(message, *packets)
+        await self.relay.send(outbox_id, [message], packets)
+        return outbox_id
+
+    async def leaves(self, message: Outgoing, *packets: NamedPacket) -> int:
+        """The row's id, which a replica has committed that is dead by now."""
         content = packed_row([message], packets=[PACKET] if packets else [])
         async with self.database.connection() as connection:
             outbox_id: int = await connection.fetchval(
                 "INSERT INTO outbox (content, created_at) VALUES ($1, now() - interval '1 minute') RETURNING outbox_id", content
             )
-        await self.relay.send(outbox_id, [message], packets)
         return outbox_id
 
     async def offers(self) -> int:
@@ -167,3 +191,36 @@ async def test_only_the_offers_that_are_overdue_are_told(tidied: TidiedRelay) ->
 
     assert tidied.told == [UNTOLD]
     assert await tidied.rows() == [row]
+
+
+async def test_a_row_that_cannot_be_deleted_now_is_deleted_later_and_its_messages_are_not_told_again(
+    tidied: TidiedRelay,
+) -> None:
+    async with tidied.bus.listen(EVENT.subject) as heard, tidied.database.connection() as connection:
+        await connection.execute(REFUSE_DELETIONS)
+        await tidied.sends(EVENT)
+        await eventually(lambda: connection.fetchval("SELECT last_value >= 2 FROM refusals"), what="its deletion is refused")
+
+        await connection.execute("DROP TRIGGER refuse ON outbox")
+        await tidied.is_tidied()
+
+        assert await tidied.rows() == []
+        # The second one ends the round in which the first one goes.
+        told = [await heard.next(0.05) for _ in range(3)]
+    assert [each and each.payload for each in told] == [EVENT.payload, EVENT.payload, None]
+
+
+async def test_what_a_dead_replica_has_left_while_the_broker_was_away_is_told_once_it_is_back(tidied: TidiedRelay) -> None:
+    async with tidied.bus.listen(EVENT.subject) as heard:
+        tidied.broker.go_down()
+        outbox_id = await tidied.leaves(EVENT)
+        await eventually(lambda: tidied.bus.publishes, what="it is told in vain")
+        kept = await tidied.rows()
+
+        tidied.broker.come_back()
+        told = await heard.next(5)
+
+        await eventually(lambda: tidied._is_gone(outbox_id), what="the row goes")
+    assert kept == [outbox_id]
+    assert told is not None
+    assert told.payload == EVENT.payload
