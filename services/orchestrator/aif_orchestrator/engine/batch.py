@@ -193,8 +193,6 @@ def moves_of(worked: Sequence[Worked]) -> list[MoveAccount]:
 
 
 def _together(moves: Sequence[MoveAccount]) -> MoveAccount:
-    if len(moves) == 1:
-        return moves[0]
     return msgspec.structs.replace(
         moves[0],
         is_admission=any(move.is_admission for move in moves),
