@@ -33,9 +33,13 @@ class GuardedBus(MemoryBus):
         self.gate.set()
         self.can_offer = True
         self.failures_to_listen = 0
+        self.failures_to_publish = 0
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         await self.gate.wait()
+        if self.failures_to_publish:
+            self.failures_to_publish -= 1
+            raise BusUnavailable("the broker does not confirm")
         await super().publish(messages)
         self.stored += messages
         self.publishes.append([message.message_id for message in messages])
@@ -422,6 +426,18 @@ async def test_a_packet_does_not_wait_for_anything(rig: RelayRig, monkeypatch: p
     await rig.relay.send(1, [packet(1), EVENT])
 
     await eventually(lambda: rig.stored_ids() == ["exec_1.one.1"], what="the packet is stored")
+
+
+async def test_what_the_broker_does_not_confirm_is_published_again_before_all_that_comes_later(rig: RelayRig) -> None:
+    rig.bus.failures_to_publish = 2
+    await rig.relay.send(1, [packet(1)])
+    await eventually(lambda: rig.bus.failures_to_publish < 2, what="it is published in vain")
+    early = rig.relay.take_published()
+
+    await rig.relay.send(2, [packet(2)])
+    await rig.was_stored("exec_1.one.1", "exec_2.one.1")
+
+    assert (early, rig.relay.take_published()) == ([], [1, 2])
 
 
 async def one_turn() -> None:
