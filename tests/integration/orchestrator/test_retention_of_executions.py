@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
+from aif_orchestrator import retention as orchestrator_retention
 from aif_orchestrator.retention import Retention
 from aif_orchestrator.store.calls import CallStore
 from aif_orchestrator.store.executions import ExecutionStore
@@ -14,6 +15,7 @@ from aif_runtime.postgres import Database
 from aif_runtime.sql_files import load_queries
 from support.execution_story import call
 from support.orchestrator_line import orchestrator_database
+from support.waiting import eventually
 
 ENDED = """
 INSERT INTO executions (
@@ -59,6 +61,14 @@ SELECT execution_id || '.only.1.1', execution_id, 'acme', 'only', 1, 'maker', 'm
        'first_try', '', 'answered', 0, 0, 0, 0, 0, 0, 0, 'usage', 1
 FROM executions
 """
+
+REFUSE_DELETIONS = """
+CREATE SEQUENCE refusals MINVALUE 0;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION '% deletions refused', nextval('refusals') USING ERRCODE = 'lock_not_available'; END $$;
+CREATE TRIGGER refuse BEFORE DELETE ON executions FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+"""
+REFUSED = "SELECT last_value >= 2 FROM refusals"
 
 
 @pytest.fixture
@@ -138,6 +148,22 @@ async def test_an_execution_that_somebody_works_on_is_left_for_the_next_time(dat
         assert await retention(database, keep_days=90).delete_old() == 6
 
     assert await retention(database, keep_days=90).delete_old() == 1
+
+
+async def test_what_could_not_be_deleted_while_the_database_was_away_is_deleted_the_next_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orchestrator_retention, "EVERY_SECONDS", 0.01)
+    async with database.connection() as connection:
+        await connection.execute(REFUSE_DELETIONS)
+
+        running = asyncio.create_task(retention(database, keep_days=90).run())
+        await eventually(lambda: connection.fetchval(REFUSED), what="it is tried in vain")
+        await connection.execute("DROP TRIGGER refuse ON executions")
+
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 4 FROM executions"), what="the old ones are gone")
+    running.cancel()
+    await asyncio.wait([running])
 
 
 def retention(database: Database, *, keep_days: int, at_once: int = 200) -> Retention:
