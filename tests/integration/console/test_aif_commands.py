@@ -80,6 +80,12 @@ def aif(*words: str, data_dir: Path | None = None, **settings: str) -> "subproce
     return subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False, env=environ(**settings))
 
 
+def hear_ctrl_c() -> None:
+    """As from a terminal: what a shell without job control starts in the background inherits that it ignores Ctrl-C, and so
+    does what the tests start in turn."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def until_it_says(words: str, process: "subprocess.Popen[str]") -> str:
     """The line of its output that has the words."""
     assert process.stdout is not None
@@ -412,6 +418,7 @@ def test_ctrl_c_while_watching_leaves_the_order_alone(up: Running) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env=environ(),
+        preexec_fn=hear_ctrl_c,
     )
     try:
         until_it_says("workflow started", watching)
