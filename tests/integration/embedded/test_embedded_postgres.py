@@ -78,6 +78,15 @@ async def count_orders(url: str) -> object:
     return await ask(url, "SELECT count(*) FROM orders")
 
 
+def is_asked_for_a_password(postmaster: int | None) -> bool:
+    """Whether somebody's connection is being made to it just now."""
+    try:
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        return any(b"authentication" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 async def test_a_second_start_continues_with_the_data_at_the_same_url(server_dir: Path) -> None:
     first = EmbeddedPostgres(server_dir)
     await first.start()
@@ -141,6 +150,28 @@ async def test_a_stuck_backend_of_a_killed_postmaster_is_waited_for(server: Embe
 
     assert await count_orders(server.admin_url) == 2
     connection.terminate()
+
+
+async def test_a_postmaster_that_is_killed_while_it_starts_is_one_that_did_not_start(server: EmbeddedPostgres) -> None:
+    await server.start()
+
+    async def refused_while_killed() -> ServerDidNotStart | None:
+        await server.stop()
+        starting = asyncio.create_task(server.start())
+        while not starting.done() and not is_asked_for_a_password(server.pid):  # noqa: ASYNC110  only the kernel knows
+            await asyncio.sleep(0)
+        if server.pid is not None:
+            os.kill(server.pid, signal.SIGKILL)
+        try:
+            await starting
+        except ServerDidNotStart as refused:
+            return refused
+        return None
+
+    # A start may be over before the connection that asks whether it is ready was seen on its way.
+    refused = await eventually(refused_while_killed, within_seconds=60)
+
+    assert "ended with code -9" in str(refused)
 
 
 async def test_a_stop_does_not_wait_for_open_connections(server: EmbeddedPostgres) -> None:

@@ -37,6 +37,14 @@ ADMIN_ROLE = "aif_admin"
 INITDB_LIMIT_SECONDS = 120.0
 CONNECT_LIMIT_SECONDS = 2.0
 READY_POLL_SECONDS = 0.02
+_NO_ANSWER = (
+    OSError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.PostgresConnectionError,
+    # A connection is let go with these when the postmaster is ended while it starts.
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
 MEMORY_STILL_USED = "pre-existing shared memory block"
 """Postgres says so while the last backends of a killed postmaster have not noticed its death yet."""
 
@@ -295,11 +303,11 @@ class EmbeddedPostgres:
     async def _answers(self) -> bool:
         try:
             connection = await asyncpg.connect(self.admin_url, timeout=CONNECT_LIMIT_SECONDS)
+            await connection.close()
         except asyncpg.InvalidPasswordError as refused:
             raise AdminPasswordLost(self.credentials.path, self.cluster) from refused
-        except (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError):
+        except _NO_ANSWER:
             return False
-        await connection.close()
         return True
 
     def _failure(self, reason: str, log_begins: int = 0) -> ServerDidNotStart:
