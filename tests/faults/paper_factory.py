@@ -33,7 +33,7 @@ from aif_runtime.postgres import Database
 from aif_runtime.ready_file import Ready
 from aif_runtime.sql_files import load_queries
 from faults.billed_worker import WORKER, BillLine
-from support.factory import SHORT_TIMES
+from support.factory import SHORT_TIMES, START_LIMIT_SECONDS
 from support.waiting import eventually
 
 HERE = Path(__file__).parent
@@ -223,7 +223,11 @@ class PaperFactory:
     async def _add(self, kind: ServiceKind, environment: Mapping[str, str]) -> str:
         ready = {"AIF_READY_FILE": str(self._ready_path(kind.name))}
         service = ServiceProcess(
-            kind, self.folder, {**environment, **ready}, start_limit_seconds=60, stop_limit_seconds=STOP_SECONDS
+            kind,
+            self.folder,
+            {**environment, **ready},
+            start_limit_seconds=START_LIMIT_SECONDS,
+            stop_limit_seconds=STOP_SECONDS,
         )
         await service.start()
         self._keep(kind.name, service)

@@ -72,7 +72,7 @@ async def ends_once(story: Story, calls: int) -> dict[str, Any]:
     async def outbox_is_empty() -> bool:
         return bool((await story.query("orchestrator", outbox))[0]["rows"] == 0)
 
-    await eventually(outbox_is_empty, 10)
+    await eventually(outbox_is_empty)
     page = (await story.client.http.get("/api/kam/requests")).json()["requests"]
     assert len(page) == 1
     return request
@@ -101,13 +101,13 @@ async def test_a_killed_process_comes_back_and_the_order_ends_once(factory_dir: 
 
         await ends_once(story, calls=1)
         insights = "SELECT 1 FROM worker_performance_log WHERE execution_id = $1"
-        await eventually(lambda: _rows(story, "classifier", insights), 15)
+        await eventually(lambda: _rows(story, "classifier", insights))
 
 
 async def test_a_broker_that_lost_its_store_loses_no_order(factory_dir: Path) -> None:
-    async with order_in_the_middle(factory_dir, FaultKind.HELD_UNTIL_RELEASED, first_pause_seconds=1.0) as story:
+    async with order_in_the_middle(factory_dir, FaultKind.HELD_UNTIL_RELEASED, first_pause_seconds=3.0) as story:
         pid = story.factory.kill("nats")
-        await eventually(lambda: not story.factory.nats.is_running, 0.9)
+        await eventually(lambda: not story.factory.nats.is_running, 2.5)
         story.factory.nats.wipe()
         await story.back("nats", pid)
 

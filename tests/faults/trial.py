@@ -161,8 +161,8 @@ class Trial:
     async def comes_to_rest(self) -> None:
         """Until everything that was accepted has ended and nothing is left over. What is not by then, the verdict tells."""
         try:
-            await eventually(self._all_ended, ENDING_SECONDS, what="all executions end")
-            await eventually(self._nothing_left, CLEARING_SECONDS, what="nothing is left over")
+            await eventually(self._all_ended, ENDING_SECONDS * self.plan.time_factor, what="all executions end")
+            await eventually(self._nothing_left, CLEARING_SECONDS * self.plan.time_factor, what="nothing is left over")
         except AssertionError as impatience:
             self.remarks.append(str(impatience))
 

@@ -48,7 +48,7 @@ def pretended(name: str, behaviour: str = "good") -> ServiceKind:
 
 
 def plan_of(
-    data_dir: Path, *services: ServiceKind, settings: Mapping[str, str] | None = None, start_limit_seconds: float = 10.0
+    data_dir: Path, *services: ServiceKind, settings: Mapping[str, str] | None = None, start_limit_seconds: float = 60.0
 ) -> FactoryPlan:
     """Without servers: they are said to be elsewhere."""
     return FactoryPlan(
