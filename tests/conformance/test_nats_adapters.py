@@ -343,7 +343,7 @@ async def test_blobs_are_missing_after_the_loss_of_everything_and_can_be_stored_
     refs = [await store.put("small", bytes(9000)), await store.put("large", bytes(600_000))]
 
     await fragile_nats_rig.wipe()
-    await eventually(lambda: bus.is_connected, within_seconds=10.0)
+    await eventually(lambda: bus.is_connected)
 
     for ref in refs:
         with pytest.raises(BlobMissing):
@@ -412,7 +412,7 @@ class GuardedServer:
             except (FileNotFoundError, msgspec.DecodeError):
                 return ""
 
-        self.url = await eventually(first_address, within_seconds=10.0)
+        self.url = await eventually(first_address)
 
     async def stop(self) -> None:
         assert self._process is not None

@@ -289,7 +289,7 @@ async def test_offers_are_taken_and_refused_again_when_the_broker_is_back(fragil
         await fragile.go_down()
         await eventually(lambda: not offering.is_connected and not taking.is_connected)
         await fragile.come_back()
-        await eventually(lambda: offering.is_connected and taking.is_connected, within_seconds=10.0)
+        await eventually(lambda: offering.is_connected and taking.is_connected)
 
         await _offered_until(offering, 1, lambda: bool(member.seen))
         member.wants = False
@@ -305,4 +305,4 @@ async def _offered_until(bus: Bus, number: int, is_enough: Callable[[], bool]) -
         await asyncio.sleep(0)
         return is_enough()
 
-    await eventually(is_offered, within_seconds=10.0)
+    await eventually(is_offered)

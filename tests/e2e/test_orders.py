@@ -130,8 +130,8 @@ async def test_a_refused_order_on_nats_is_kept_with_its_reason(factory: Factory)
         await connection.jetstream().publish(f"aif.request.submit.{client_id}", b'{"template": "no_such_template"}')
         await connection.jetstream().publish(f"aif.request.submit.{client_id}", b"not json")
         async with client_of(factory) as client:
-            refused = await eventually(lambda: _refused(client, 2), 10)
-        letters = await eventually(lambda: _dead_letters(connection), 10)
+            refused = await eventually(lambda: _refused(client, 2))
+        letters = await eventually(lambda: _dead_letters(connection))
     finally:
         await connection.close()
 
@@ -169,7 +169,7 @@ async def test_every_ended_attempt_is_in_the_insights(factory_dir: Path) -> None
             found = response.json()["figures"]
             return found[0] if found and found[0]["attempts"] == 3 else None
 
-        figure = await eventually(figures, 10)
+        figure = await eventually(figures)
     assert figure is not None
     assert figure["success_rate"] == 1.0
     assert figure["cost_usd_total"] == "0"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from support.waiting import eventually
 
-READY_SECONDS = 20.0
+READY_SECONDS = 120.0
 
 Start = Callable[[], Awaitable[asyncio.subprocess.Process]]
 

@@ -19,8 +19,8 @@ from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
 from support.waiting import eventually
 
-_READY_SECONDS = 20.0
-_REPORT_SECONDS = 30.0
+_READY_SECONDS = 120.0
+_REPORT_SECONDS = 120.0
 
 Output = TypeVar("Output")
 

@@ -40,7 +40,7 @@ class FactoryClient:
         found: dict[str, Any] = response.json()
         return found
 
-    async def ended(self, request_id: str, within_seconds: float = 30) -> dict[str, Any]:
+    async def ended(self, request_id: str, within_seconds: float = 120) -> dict[str, Any]:
         """The request once its execution has ended. Failures to answer on the way are waited out."""
 
         async def has_ended() -> dict[str, Any] | None:
@@ -66,7 +66,7 @@ class FactoryClient:
     async def stream(self, request_id: str, last_event_id: int | None = None) -> AsyncIterator[tuple[int, dict[str, Any]]]:
         headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
         path = f"/api/kam/requests/{request_id}/events"
-        async with self.http.stream("GET", path, headers=headers, timeout=30) as response:
+        async with self.http.stream("GET", path, headers=headers, timeout=60) as response:
             assert response.status_code == 200
             number, data = 0, ""
             async for line in response.aiter_lines():
@@ -82,7 +82,7 @@ class FactoryClient:
 @asynccontextmanager
 async def client_of(factory: Factory) -> AsyncIterator[FactoryClient]:
     headers = {"X-API-Key": factory.keys.client_key}
-    async with httpx.AsyncClient(base_url=factory.kam_url, headers=headers, timeout=15) as http:
+    async with httpx.AsyncClient(base_url=factory.kam_url, headers=headers, timeout=60) as http:
         yield FactoryClient(http)
 
 

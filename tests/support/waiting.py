@@ -6,15 +6,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
 POLL_SECONDS = 0.01
+PATIENCE_SECONDS = 30.0
+"""Of a machine that is many times slower than usual; whoever shows how quick something is names a limit of its own."""
 
 Truth = TypeVar("Truth")
 
 
 @overload
-async def eventually(condition: Callable[[], Awaitable[Truth]], within_seconds: float = 5.0, *, what: str = "") -> Truth: ...
+async def eventually(
+    condition: Callable[[], Awaitable[Truth]], within_seconds: float = PATIENCE_SECONDS, *, what: str = ""
+) -> Truth: ...
 @overload
-async def eventually(condition: Callable[[], Truth], within_seconds: float = 5.0, *, what: str = "") -> Truth: ...
-async def eventually(condition: Callable[[], Any], within_seconds: float = 5.0, *, what: str = "") -> Any:
+async def eventually(condition: Callable[[], Truth], within_seconds: float = PATIENCE_SECONDS, *, what: str = "") -> Truth: ...
+async def eventually(condition: Callable[[], Any], within_seconds: float = PATIENCE_SECONDS, *, what: str = "") -> Any:
     """Ask until the answer is true and return it.
 
     An AssertionError of the condition counts as "not yet". When the time is over, the failure names `what` was awaited

@@ -294,7 +294,7 @@ async def _known(processes: tuple[Configured, ...], model: str) -> None:
         found = [await each.switches.switches("structure_course", ACME) for each in processes]
         return {each.primary_model for each in found} == {model}
 
-    await eventually(is_known, within_seconds=5.0)
+    await eventually(is_known)
 
 
 async def _complete_bucket(bus: NatsBus) -> dict[str, bytes]:
@@ -306,7 +306,7 @@ async def _complete_bucket(bus: NatsBus) -> dict[str, bytes]:
         except BusUnavailable:
             return False
 
-    await eventually(is_complete, within_seconds=20.0)
+    await eventually(is_complete)
     return dict(await bus.entries(subjects.BUCKET_CONFIG))
 
 

@@ -189,7 +189,7 @@ async def test_its_end_is_noticed(server: EmbeddedNats) -> None:
     assert server.pid is not None
 
     os.kill(server.pid, signal.SIGKILL)
-    code = await asyncio.wait_for(server.wait(), 5)
+    code = await asyncio.wait_for(server.wait(), 30)
 
     assert code == -signal.SIGKILL
 

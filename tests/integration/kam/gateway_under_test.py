@@ -58,7 +58,7 @@ class GatewayUnderTest:
 
     def client(self, who: str = "alice") -> httpx.AsyncClient:
         # Over plain HTTP. To read the certificates that the machine trusts would take longer than most tests.
-        return httpx.AsyncClient(base_url=self.url, headers={"X-API-Key": self.keys[who]}, timeout=20, verify=False)
+        return httpx.AsyncClient(base_url=self.url, headers={"X-API-Key": self.keys[who]}, timeout=60, verify=False)
 
     async def store_structure(self) -> BlobRef:
         return await self.blobs.put("deliverables/course", msgspec.json.encode(STRUCTURE), inline_limit_bytes=0)

@@ -222,7 +222,7 @@ async def test_a_batch_waits_for_the_orchestrator(kam: GatewayUnderTest, alice: 
         assert await kam.rows("SELECT 1 FROM client_requests WHERE asked_at IS NOT NULL") == []
         kam.orchestrator.is_away = False
 
-        await eventually(lambda: len(kam.orchestrator.orders) == 30, 20)
+        await eventually(lambda: len(kam.orchestrator.orders) == 30)
 
 
 async def test_a_database_that_is_away_in_the_middle_of_a_batch_is_said_by_its_name(
@@ -245,13 +245,13 @@ async def test_lost_answers_are_asked_for_again_under_the_same_ids(kam: GatewayU
     batch_id = await ordered(alice, topics(8))
     kam.orchestrator.loses_answers_to_execute = True
     async with dispatching(kam):
-        await eventually(lambda: len(kam.orchestrator.orders) == 8, 20)
+        await eventually(lambda: len(kam.orchestrator.orders) == 8)
         kam.orchestrator.loses_answers_to_execute = False
 
         async def all_run() -> bool:
             return bool((await shown(alice, batch_id))["counts"] == {"running": 8})
 
-        await eventually(all_run, 20)
+        await eventually(all_run)
     assert len(kam.orchestrator.orders) == 8
 
 
@@ -319,7 +319,7 @@ async def test_cancelling_reaches_what_runs_and_leaves_what_has_ended(kam: Gatew
         async def has_ended() -> bool:
             return bool((await shown(alice, batch_id))["status"] == "ended")
 
-        await eventually(has_ended, 20)
+        await eventually(has_ended)
     assert (await shown(alice, batch_id))["counts"] == {"completed": 1, "cancelled": 39}
     assert await kam.rows("SELECT 1 FROM client_requests WHERE cancel_at IS NOT NULL") == []
 
@@ -335,7 +335,7 @@ async def test_what_is_unknown_is_cancelled_as_soon_as_it_is_known(kam: GatewayU
         async def has_ended() -> bool:
             return bool((await shown(alice, batch_id))["counts"] == {"cancelled": 1})
 
-        await eventually(has_ended, 20)
+        await eventually(has_ended)
     assert cancelled["status"] == "cancelling"
 
 

@@ -53,7 +53,7 @@ async def test_an_order_that_comes_twice_is_one_execution(kam: GatewayUnderTest,
     async def is_running() -> bool:
         return bool([row["status"] for row in await kam.rows("SELECT status FROM client_requests")] == ["running"])
 
-    await eventually(is_running, 10)
+    await eventually(is_running)
     assert len(kam.orchestrator.orders) == 1
 
 
@@ -68,7 +68,7 @@ async def test_a_message_id_that_is_no_key_makes_the_same_order_all_the_same(
     async def statuses() -> bool:
         return sorted(request["status"] for request in await requests_of(alice)) == ["refused", "running"]
 
-    await eventually(statuses, 10)
+    await eventually(statuses)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ async def test_a_refused_order_that_is_replayed_gets_a_new_answer_once(
     async def are_answered() -> bool:
         return [request["status"] for request in await requests_of(alice)].count("running") == 2
 
-    await eventually(are_answered, 10)
+    await eventually(are_answered)
 
     assert [request["status"] for request in await requests_of(alice)] == ["running", "running", "refused"]
     assert len(kam.orchestrator.orders) == 2
@@ -180,5 +180,5 @@ async def test_an_order_waits_while_the_orchestrator_is_away(kam: GatewayUnderTe
         assert await dead.next(0.3) is None
         kam.orchestrator.is_away = False
 
-        await eventually(lambda: kam.orchestrator.orders, 10)
+        await eventually(lambda: kam.orchestrator.orders)
         assert await dead.next(0.1) is None

@@ -200,11 +200,11 @@ async def test_a_web_socket_gets_the_same_events(kam: GatewayUnderTest, alice: h
 
     async with websockets.connect(url, additional_headers={"X-API-Key": kam.keys["alice"]}) as socket:
         await kam.orchestrator.progress(order["execution_id"], 30)
-        first = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        first = json.loads(await asyncio.wait_for(socket.recv(), 30))
         await kam.orchestrator.complete(order["execution_id"], await kam.store_structure())
-        last = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        last = json.loads(await asyncio.wait_for(socket.recv(), 30))
         with pytest.raises(websockets.ConnectionClosedOK):
-            await asyncio.wait_for(socket.recv(), 5)
+            await asyncio.wait_for(socket.recv(), 30)
 
     assert (first["sequence"], first["data"]["event_type"]) == (2, "PROGRESS_UPDATE")
     assert (last["sequence"], last["data"]["event_type"]) == (3, "WORKFLOW_COMPLETED")
@@ -219,7 +219,7 @@ async def test_a_web_socket_with_a_parameter_that_there_is_not_is_closed(
 
     async with websockets.connect(url, additional_headers={"X-API-Key": kam.keys["alice"]}) as socket:
         with pytest.raises(websockets.ConnectionClosed) as closed:
-            await asyncio.wait_for(socket.recv(), 5)
+            await asyncio.wait_for(socket.recv(), 30)
 
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4422, "invalid_input")
@@ -230,7 +230,7 @@ async def test_a_web_socket_whose_reader_has_left_is_not_followed_on(fresh_kam_d
         left, other = (await started(alice))["execution_id"], (await started(alice))["execution_id"]
         url = kam.url.replace("http", "ws") + f"/api/v1/ai/pipelines/{left}/events"
         async with websockets.connect(url, additional_headers={"X-API-Key": kam.keys["alice"]}) as socket:
-            assert json.loads(await asyncio.wait_for(socket.recv(), 5))["sequence"] == 1
+            assert json.loads(await asyncio.wait_for(socket.recv(), 30))["sequence"] == 1
             await socket.send("are you there?")
             await eventually(lambda: kam.orchestrator.asked_for_events[left] > 3)
 
@@ -256,7 +256,7 @@ async def test_a_web_socket_to_another_clients_execution_is_closed(
 
     async with websockets.connect(url, additional_headers=headers) as socket:
         with pytest.raises(websockets.ConnectionClosedError) as closed:
-            await asyncio.wait_for(socket.recv(), 5)
+            await asyncio.wait_for(socket.recv(), 30)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == code

@@ -89,7 +89,7 @@ async def test_a_body_that_cannot_be_taken_is_refused_before_it_comes(
     kam: GatewayUnderTest, key: str | None, length: int, status: str
 ) -> None:
     async with sending(kam, b"", key=key, length=length) as (reader, _writer):
-        answer = await asyncio.wait_for(reader.readline(), 5)
+        answer = await asyncio.wait_for(reader.readline(), 30)
 
     assert answer.split()[1].decode() == status
 

@@ -41,8 +41,8 @@ async def test_a_caller_holds_no_more_than_it_leaves_free_and_the_others_are_ser
         await eventually(lambda: bodies.held_bytes == 600 * KIB)
         reader = await under_way.enter_async_context(sending(narrow, "alice", 200 * KIB))
 
-        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).lower()
-        problem = await asyncio.wait_for(reader.readuntil(b"}"), 5)
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)).lower()
+        problem = await asyncio.wait_for(reader.readuntil(b"}"), 30)
 
         assert head.startswith(b"http/1.1 503 ")
         assert b"\r\nretry-after: 5\r\n" in head

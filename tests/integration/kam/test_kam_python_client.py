@@ -100,7 +100,7 @@ async def only_order(kam: GatewayUnderTest) -> str:
 
 async def ended(kam: GatewayUnderTest, executing: "asyncio.Task[ExecutionResult]") -> ExecutionResult:
     await kam.orchestrator.complete(await only_order(kam), await kam.store_structure())
-    return await asyncio.wait_for(executing, 20)
+    return await asyncio.wait_for(executing, 60)
 
 
 async def test_a_pipeline_made_here_is_saved_ordered_and_delivers(kam: GatewayUnderTest) -> None:
@@ -257,7 +257,7 @@ async def test_an_order_whose_answer_is_lost_is_sent_again_and_is_one_execution(
         starting = asyncio.create_task(executor.start(COURSE, {}))
         await eventually(lambda: kam.orchestrator.asked_to_execute > 0)
         kam.orchestrator.loses_answers_to_execute = False
-        execution_id = await asyncio.wait_for(starting, 20)
+        execution_id = await asyncio.wait_for(starting, 60)
 
     assert set(kam.orchestrator.orders) == {execution_id}
 
@@ -281,7 +281,7 @@ async def test_a_refusal_that_may_be_a_yes_later_is_asked_for_again_until_patien
         starting = asyncio.create_task(patient.start(COURSE, {}))
         await eventually(lambda: kam.orchestrator.asked_to_execute == 2)
         kam.orchestrator.refusal = None
-        execution_id = await asyncio.wait_for(starting, 20)
+        execution_id = await asyncio.wait_for(starting, 60)
 
     assert (refused.value.code, refused.value.problem.status) == ("budget_reserved", 402)
     assert set(kam.orchestrator.orders) == {execution_id}

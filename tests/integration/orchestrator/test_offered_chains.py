@@ -284,7 +284,7 @@ async def test_an_offer_that_is_claimed_after_its_packet_was_stored_as_well_is_o
     await worker.register()
     async with rig.takes_offers() as offers, rig.orchestrator("one"):
         await rig.orders("exec_1")
-        offered = await asyncio.wait_for(offers.get(), 10)
+        offered = await asyncio.wait_for(offers.get(), 30)
         await eventually(lambda: rig.has_stored(packets=1, reports=0), 15, what="the silence is told, and its packet stored")
         _, stored = await other.take()
 

@@ -205,7 +205,7 @@ async def test_a_report_whose_event_no_broker_would_take_is_a_dead_letter_and_st
         payload = msgspec.json.encode([{**report, "metrics": {"model": "x" * room}}])
         await rig.bus.publish([Outgoing(subject=subjects.report("maker"), payload=payload)])
         await delivery.ack()
-        await eventually(rig.dead_letters, 15)
+        await eventually(rig.dead_letters)
 
         await rig.client.execute("exec_2", "one_stage")
         while packet.execution_id != "exec_2":

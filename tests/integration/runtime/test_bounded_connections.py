@@ -103,7 +103,7 @@ class Line:
     async def drip(self, piece: bytes) -> None:
         """Again and again, until the other side has had enough."""
         with suppress(ConnectionError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await self.stays_open(0.05):
                     await self.send(piece)
 
@@ -113,7 +113,7 @@ class Line:
 
     async def all_heard(self) -> bytes:
         """To the end of the connection."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self._listening
         return self.heard
 
@@ -235,7 +235,7 @@ async def test_time_that_the_app_takes_is_not_the_sender_s(port: int, hive: Hive
 
         hive.may_read.set()
         await sending
-        await eventually(lambda: len(line.heard) > 9_000_000, 10)
+        await eventually(lambda: len(line.heard) > 9_000_000)
 
 
 async def test_who_was_refused_and_goes_on_sending_slowly_is_left(port: int) -> None:
@@ -367,7 +367,7 @@ async def test_what_is_refused_before_a_route_is_a_problem_with_a_type_and_a_men
 
 async def test_a_reader_who_takes_nothing_is_left(port: int, hive: Hive) -> None:
     async with not_listening(port, b"GET /honey HTTP/1.1\r\nHost: hive\r\n\r\n"):
-        await eventually(lambda: hive.gone == ["/honey"], 10)
+        await eventually(lambda: hive.gone == ["/honey"])
 
 
 async def test_a_reader_who_takes_something_is_kept(port: int) -> None:
@@ -384,7 +384,7 @@ async def test_pings_of_who_does_not_read_the_answers_are_not_piled_up(port: int
                 writer.write(frame(PING, bytes(125)) * 1000)
                 await writer.drain()
 
-        await eventually(lambda: hive.gone == ["/socket"], 10)
+        await eventually(lambda: hive.gone == ["/socket"])
 
 
 @pytest.mark.parametrize(

@@ -61,14 +61,14 @@ class Service:
 
     async def ended(self) -> tuple[int, list[str], list[dict[str, Any]]]:
         """Exit code, what it told, what it logged."""
-        out, err = await asyncio.wait_for(self._process.communicate(), 20)
+        out, err = await asyncio.wait_for(self._process.communicate(), 60)
         assert self._process.returncode is not None
         logged = [msgspec.json.decode(line) for line in err.splitlines() if line.startswith(b"{")]
         return self._process.returncode, out.decode().splitlines(), logged
 
     async def ended_with_lines(self) -> tuple[int | None, list[str]]:
         """Exit code and the plain lines on stderr."""
-        _, err = await asyncio.wait_for(self._process.communicate(), 20)
+        _, err = await asyncio.wait_for(self._process.communicate(), 60)
         return self._process.returncode, err.decode().splitlines()
 
     async def first_words(self) -> str:

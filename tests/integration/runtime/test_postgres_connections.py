@@ -242,7 +242,7 @@ async def test_closing_does_not_wait_for_ever_for_a_connection_in_use(fresh_data
     database = await Database.open(fresh_database, application_name="test")
 
     async with database.connection():
-        await asyncio.wait_for(database.close(within_seconds=0.05), 2)
+        await asyncio.wait_for(database.close(within_seconds=0.05), 30)
 
 
 async def test_a_held_connection_is_the_same_until_it_is_gone(fresh_database: str) -> None:

@@ -78,7 +78,7 @@ async def test_two_replicas_do_every_packet_once_over_a_real_broker(fresh_nats: 
         ConsumerSpec(stream=subjects.STREAM_REPORTS, durable="test_reports", filter_subject=subjects.ALL_REPORTS)
     )
     got: list[Report] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(got) < 100:
             for delivery in await reports.fetch(100, 1.0):
                 got += msgspec.json.decode(delivery.payload, type=list[Report])

@@ -205,13 +205,13 @@ async def test_after_the_connection_was_away_everything_is_read_again(rig: Rig) 
         assert await rig.company_name() == "Acme"
 
         rig.bus.is_away = True
-        await eventually(lambda: rig.entries.was_away, within_seconds=5.0)
+        await eventually(lambda: rig.entries.was_away)
         rig.bus.is_away = False
 
         async def is_known() -> bool:
             return await rig.company_name() == "New"
 
-        await eventually(is_known, within_seconds=5.0)
+        await eventually(is_known)
 
 
 async def test_what_cannot_be_used_is_at_its_default_and_told_once(rig: Rig) -> None:

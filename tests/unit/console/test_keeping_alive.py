@@ -47,7 +47,7 @@ class Mortal:
 async def told_about(member: Mortal, pauses: RestartPauses) -> list[str]:
     told: list[str] = []
     keeping = asyncio.create_task(keep_alive("mortal", member, pauses=pauses, tell=lambda name, words: told.append(words)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await member.at_rest.wait()
     keeping.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -102,7 +102,7 @@ class RelayRig:
 
     async def is_settled(self) -> None:
         """What was to be stored is."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.relay.idle()
 
     def counted(self, of: str) -> list[str]:
@@ -388,7 +388,7 @@ async def test_when_the_bus_cannot_send_an_offer_the_packet_is_stored(rig: Relay
 async def test_what_is_offered_is_not_waited_for_when_the_line_ends(rig: RelayRig) -> None:
     await rig.relay.send(1, [packet(1)], [named(1)])
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await rig.relay.idle()
 
     assert rig.relay.take_published() == []

@@ -147,7 +147,7 @@ async def test_a_slow_replica_holds_up_neither_another_one_nor_what_is_stored(bu
     slow = asyncio.create_task(post.send(failed(1), replica="first"))
     await eventually(lambda: len(bus.asked) == 1)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await post.send(failed(2), replica="second")
         await post.send(failed(3))
     slow_is_done = slow.done()
@@ -163,7 +163,7 @@ async def test_a_slow_store_holds_up_nothing_that_is_told(bus: ReplicasBus, post
     storing = asyncio.create_task(post.send(failed(1)))
     await eventually(lambda: len(bus.stored) == 1)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await post.send(failed(2), replica="first")
     storing_is_done = storing.done()
     bus.store_gate.set()
@@ -271,7 +271,7 @@ async def test_what_is_sent_before_the_post_runs_is_told_when_it_does(bus: Repli
     await asyncio.sleep(0)
 
     running = asyncio.create_task(post.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await asyncio.gather(*sending)
     running.cancel()
 
@@ -286,7 +286,7 @@ async def test_an_unforeseen_mistake_ends_the_post(bus: ReplicasBus) -> None:
     sending = [asyncio.create_task(post.send(failed(number), replica=name)) for number, name in ((1, "second"), (2, "first"))]
 
     with pytest.raises(ExceptionGroup) as broken:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await running
 
     assert broken.group_contains(RuntimeError, match="a mistake of ours")
@@ -354,7 +354,7 @@ class TestOverABroker:
         self, broker: MemoryBroker, post: ReportPost
     ) -> None:
         with pytest.raises(ValueError, match="store it as a blob"):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await post.send(failed(1, "x" * 1024 * 1024), replica="first")
 
         async with MemoryBus(broker).listen("aif.report.*") as published:

@@ -380,7 +380,7 @@ def test_whatever_is_alone_ends_cancelled_or_drained_nobody_is_beside_it_and_eve
                     await asyncio.sleep(0.005)
                 assert rig.packets_left() == 0
             rig.stop.set()
-            await asyncio.wait_for(worker, 5)
+            await asyncio.wait_for(worker, 30)
 
         assert gates.under_way == set()
         assert [each for each in gates.together if len(each) > 1 and each & lonely] == []
