@@ -52,13 +52,13 @@ async def order_in_the_middle(
         ):
             provider.plan(fault)
             accepted = await client.order("content_granulation_course", {"topic": "Machine Learning"})
-            await asyncio.wait_for(provider.holding.wait(), 20)
+            await asyncio.wait_for(provider.holding.wait(), 120)
             yield Story(factory, client, provider, accepted)
 
 
 async def ends_once(story: Story, calls: int) -> dict[str, Any]:
     """The order is completed; one final event, one winning attempt, each call booked once, events without gaps."""
-    request = await story.client.ended(story.request_id, 60)
+    request = await story.client.ended(story.request_id)
     assert request["status"] == "completed", request["problem"]
     finals = await story.query("orchestrator", "SELECT 1 FROM execution_journal WHERE execution_id = $1 AND is_final")
     assert len(finals) == 1
@@ -136,7 +136,7 @@ async def test_a_factory_stopped_in_the_middle_of_an_order_finishes_it_after_the
         provider.plan(FaultKind.HELD_STREAM)
         async with running_factory(factory_dir, settings) as factory, client_of(factory) as client:
             accepted = await client.order("content_granulation_course", {"topic": "Machine Learning"})
-            await asyncio.wait_for(provider.holding.wait(), 20)
+            await asyncio.wait_for(provider.holding.wait(), 120)
 
         async with running_factory(factory_dir, settings) as factory, client_of(factory) as client:
             await ends_once(Story(factory, client, provider, accepted), calls=2)
