@@ -49,7 +49,7 @@ async def test_a_document_that_eats_memory_or_processor_ends_its_own_process_onl
         await read_file(reader, bomb, "bomb.html")
 
     assert refused.value.code == "source_too_costly"
-    assert (await read_file(reader, b"# Fine", "fine.md")).summary.title == "Fine"
+    assert (await read_file(SourceReader(), b"# Fine", "fine.md")).summary.title == "Fine"
 
 
 async def test_words_are_counted_where_no_spaces_are_written() -> None:
