@@ -72,7 +72,7 @@ class GatewayUnderTest:
 async def open_gateway(
     database_url: str,
     *,
-    silence_seconds: float = 15.0,
+    silence_seconds: float = 120.0,
     tracing: Tracing | None = None,
     upload_gate: DocumentGate | None = None,
     bodies: BodyRoom | None = None,

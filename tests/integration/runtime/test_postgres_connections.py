@@ -9,7 +9,7 @@ import pytest
 
 from aif_console.embedded.postgres_server import EmbeddedPostgres
 from aif_runtime.failures import DatabaseUnavailable, SettingsInvalid
-from aif_runtime.postgres import Database
+from aif_runtime.postgres import CLOSE_SECONDS, Database
 
 
 async def test_json_columns_are_bytes_in_both_directions(fresh_database: str) -> None:
@@ -242,7 +242,7 @@ async def test_closing_does_not_wait_for_ever_for_a_connection_in_use(fresh_data
     database = await Database.open(fresh_database, application_name="test")
 
     async with database.connection():
-        await asyncio.wait_for(database.close(within_seconds=0.05), 30)
+        await asyncio.wait_for(database.close(within_seconds=0.05), CLOSE_SECONDS - 1)
 
 
 async def test_a_held_connection_is_the_same_until_it_is_gone(fresh_database: str) -> None:
