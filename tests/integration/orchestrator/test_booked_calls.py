@@ -359,6 +359,21 @@ async def test_an_end_without_an_answer_leaves_what_was_settled_meanwhile(rig: C
         assert (ended.call.cost_usd, ended.call.basis) == ("0.25", Basis.STATEMENT)
 
 
+@pytest.mark.parametrize("named", [False, True])
+async def test_an_end_without_an_answer_leaves_the_tokens_that_a_decision_named(rig: CallsRig, *, named: bool) -> None:
+    stated = Tokens(prompt_tokens=70, completion_tokens=9, total_tokens=79, cache_read_tokens=5, reasoning_tokens=2)
+    told = Tokens(prompt_tokens=12, completion_tokens=3, total_tokens=15, cache_write_tokens=4)
+    async with rig.orchestrator():
+        await rig.worker.books(call("one", 1, 1, None, outcome=CallOutcome.STARTED, upper_bound_usd="0.5"))
+        await eventually(lambda: rig.booked(KEY))
+        await rig.settle(cost_usd="0.25", tokens=stated if named else None)
+
+        await rig.worker.books(call("one", 1, 1, None, outcome=CallOutcome.IN_DOUBT, upper_bound_usd="0.5", tokens=told))
+
+        ended = await eventually(lambda: _with_outcome(rig, CallOutcome.IN_DOUBT))
+        assert (ended.call.cost_usd, ended.call.tokens) == ("0.25", stated if named else told)
+
+
 async def test_the_first_end_of_a_call_stays_whatever_is_told_of_it_later(rig: CallsRig) -> None:
     async with rig.orchestrator():
         await rig.worker.books(call("one", 1, 1, "0.25"))

@@ -16,13 +16,24 @@ ON CONFLICT (call_key) DO UPDATE SET (
     cache_write_tokens, reasoning_tokens, audio_ms, characters, cost_usd, upper_bound_usd, basis, price_version, saved_usd,
     saving, response_id, latency_ms, error, settled_at, settled_note
 ) = (
-    EXCLUDED.provider, EXCLUDED.model, EXCLUDED.purpose, EXCLUDED.reason, EXCLUDED.fallback_from, EXCLUDED.outcome,
-    EXCLUDED.prompt_tokens, EXCLUDED.completion_tokens, EXCLUDED.cache_read_tokens, EXCLUDED.cache_write_tokens,
-    EXCLUDED.reasoning_tokens, EXCLUDED.audio_ms, EXCLUDED.characters, coalesce(EXCLUDED.cost_usd, provider_calls.cost_usd),
-    EXCLUDED.upper_bound_usd, CASE WHEN EXCLUDED.cost_usd IS NULL THEN provider_calls.basis ELSE EXCLUDED.basis END,
-    EXCLUDED.price_version, EXCLUDED.saved_usd, EXCLUDED.saving, EXCLUDED.response_id, EXCLUDED.latency_ms,
-    EXCLUDED.error, CASE WHEN EXCLUDED.cost_usd IS NULL THEN provider_calls.settled_at END,
-    CASE WHEN EXCLUDED.cost_usd IS NULL THEN provider_calls.settled_note END
+    SELECT
+        EXCLUDED.provider, EXCLUDED.model, EXCLUDED.purpose, EXCLUDED.reason, EXCLUDED.fallback_from, EXCLUDED.outcome,
+        CASE WHEN decided.tokens THEN provider_calls.prompt_tokens ELSE EXCLUDED.prompt_tokens END,
+        CASE WHEN decided.tokens THEN provider_calls.completion_tokens ELSE EXCLUDED.completion_tokens END,
+        CASE WHEN decided.tokens THEN provider_calls.cache_read_tokens ELSE EXCLUDED.cache_read_tokens END,
+        CASE WHEN decided.tokens THEN provider_calls.cache_write_tokens ELSE EXCLUDED.cache_write_tokens END,
+        CASE WHEN decided.tokens THEN provider_calls.reasoning_tokens ELSE EXCLUDED.reasoning_tokens END,
+        EXCLUDED.audio_ms, EXCLUDED.characters, coalesce(EXCLUDED.cost_usd, provider_calls.cost_usd), EXCLUDED.upper_bound_usd,
+        CASE WHEN decided.cost THEN provider_calls.basis ELSE EXCLUDED.basis END,
+        EXCLUDED.price_version, EXCLUDED.saved_usd, EXCLUDED.saving, EXCLUDED.response_id, EXCLUDED.latency_ms, EXCLUDED.error,
+        CASE WHEN decided.cost THEN provider_calls.settled_at END, CASE WHEN decided.cost THEN provider_calls.settled_note END
+    FROM (
+        SELECT
+            standing.cost,
+            -- A decision that names no tokens leaves the announcement's, which are none.
+            standing.cost AND provider_calls.prompt_tokens + provider_calls.completion_tokens > 0 AS tokens
+        FROM (SELECT EXCLUDED.cost_usd IS NULL AND provider_calls.settled_at IS NOT NULL AS cost) AS standing
+    ) AS decided
 )
 WHERE provider_calls.outcome = 'started' AND EXCLUDED.outcome <> 'started';
 
