@@ -186,6 +186,20 @@ async def test_a_stop_does_not_wait_for_open_connections(server: EmbeddedPostgre
     connection.terminate()
 
 
+async def test_one_that_was_told_to_end_when_its_clients_have_gone_ends_at_once(server: EmbeddedPostgres) -> None:
+    await server.start()
+    client = await asyncpg.connect(server.admin_url)
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGTERM)
+    with pytest.raises(asyncpg.CannotConnectNowError, match="shutting down"):
+        await eventually(lambda: ask(server.admin_url, "SELECT NULL"))
+
+    code = await asyncio.wait_for(server.wait(), 10)
+
+    assert code == 0
+    client.terminate()
+
+
 async def test_a_stale_pid_file_with_a_stranger_s_number_is_no_obstacle(server: EmbeddedPostgres, server_dir: Path) -> None:
     await server.start()
     await store_orders(server.admin_url)

@@ -37,6 +37,7 @@ ADMIN_ROLE = "aif_admin"
 INITDB_LIMIT_SECONDS = 120.0
 CONNECT_LIMIT_SECONDS = 2.0
 READY_POLL_SECONDS = 0.02
+STOPPING_LOOK_SECONDS = 1.0
 _NO_ANSWER = (
     OSError,
     asyncpg.CannotConnectNowError,
@@ -169,10 +170,19 @@ class EmbeddedPostgres:
             raise
 
     async def wait(self) -> int:
-        """Wait until the postmaster ends, for whatever reason; its exit code."""
+        """Wait until the postmaster ends, for whatever reason; its exit code.
+
+        SIGTERM has it refuse new clients and wait until the old ones have gone. Those of a factory never go, so whoever else
+        sent it gets what he wanted here.
+        """
         if self._child is None:
             raise RuntimeError("the embedded Postgres was not started")
-        return await self._child.wait()
+        while True:
+            try:
+                return await asyncio.wait_for(self._child.wait(), STOPPING_LOOK_SECONDS)
+            except TimeoutError:
+                if self._is_stopping():
+                    await self._child.stop(self._stop_escalation)
 
     async def stop(self) -> None:
         """End it in order; open transactions are rolled back. Does nothing if it is not running."""
@@ -210,6 +220,13 @@ class EmbeddedPostgres:
         elif process_exists(pid):
             # The number belongs to a stranger now. Postgres would take it for a rival and refuse to start.
             note.unlink(missing_ok=True)
+
+    def _is_stopping(self) -> bool:
+        """As the postmaster itself has noted."""
+        try:
+            return (self.cluster / "postmaster.pid").read_text().rstrip().endswith("\nstopping")
+        except FileNotFoundError:
+            return False
 
     async def _make_cluster(self, binaries: Path, identity: Identity) -> None:
         """Run initdb beside the final place and move the result there, so that there is never half a cluster."""
