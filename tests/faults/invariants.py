@@ -23,8 +23,16 @@ from msgspec import Struct
 
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef
-from aif_contracts.events import FINAL_EVENT_TYPES, ExecutionEvent, StepCompleted, WorkflowCompleted, WorkflowResumed
+from aif_contracts.events import (
+    FINAL_EVENT_TYPES,
+    ExecutionEvent,
+    StepCompleted,
+    StepRetrying,
+    WorkflowCompleted,
+    WorkflowResumed,
+)
 from aif_contracts.metering import Basis
+from aif_orchestrator.execution.judging import RETRY_RULE
 from aif_runtime.blobs import BlobStore
 from aif_runtime.failures import BlobCorrupt, BlobMissing
 from aif_runtime.nats_bus import NatsBus
@@ -260,12 +268,7 @@ def _is_excused(attempt: StoredAttempt, price: Decimal, lost: CallsLost) -> bool
 def check_stages(books: Books, violations: Violations) -> None:
     """I3."""
     wins = Counter((each.execution_id, each.stage_id) for each in books.attempts if each.failure_code is None)
-    told = Counter(
-        (execution_id, event.data.step_name)
-        for execution_id, events in books.events.items()
-        for event in events
-        if isinstance(event.data, StepCompleted)
-    )
+    told = _completed_stages(books)
     for execution_id, execution in books.executions.items():
         for stage in STAGES:
             counts = {wins[execution_id, stage], told[execution_id, stage]}
@@ -274,6 +277,31 @@ def check_stages(books: Books, violations: Violations) -> None:
                 violations.add(
                     "I3", f"{execution_id}.{stage} of a {execution.status} execution was applied {sorted(counts)} times"
                 )
+
+
+def check_stages_of_any_pipeline(books: Books, violations: Violations) -> None:
+    """I3, as far as it holds whatever was ordered: once, and once more for each time that a rule wanted it."""
+    again = Counter(
+        (execution_id, event.data.step_name)
+        for execution_id, events in books.events.items()
+        for event in events
+        if isinstance(event.data, StepRetrying) and event.data.code == RETRY_RULE
+    )
+    for stage, times in _completed_stages(books).items():
+        if times > 1 + again[stage]:
+            violations.add(
+                "I3", f"{'.'.join(stage)} was applied {times} times, by its rules {again[stage]} times more than once"
+            )
+
+
+def _completed_stages(books: Books) -> Counter[tuple[str, str]]:
+    """How often events say so of each."""
+    return Counter(
+        (execution_id, event.data.step_name)
+        for execution_id, events in books.events.items()
+        for event in events
+        if isinstance(event.data, StepCompleted)
+    )
 
 
 async def check_results(texts: Mapping[str, str], books: Books, blobs: BlobStore, violations: Violations) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from msgspec import Struct
 
-from faults import broken_messages, broken_processes, scarce_money, troubled_orders
+from faults import broken_messages, broken_processes, scarce_money, troubled_orders, whole_factory
 from faults.invariants import CHECKED
 from faults.trial import Outcome, TrialPlan
 
@@ -27,6 +27,7 @@ MATRIX: Mapping[str, Play] = {
     "F20": troubled_orders.posted_many_times,
     "F21": broken_processes.orchestrators_more_and_fewer,
     "F26": broken_processes.deeds_reported_as_failed,
+    "F28": whole_factory.mixed_orders_while_everything_is_harmed,
 }
 SHOWN_OF_EACH = 5
 
@@ -55,8 +56,8 @@ HEAD = (
 )
 
 LEGEND = """
-I1 to I8   violations of each invariant; pass: figures of the trial's own that were missed
-lost       attempts whose worker fell silent; again: paid calls beyond the first one for a stage
+I1 to I8   violations of each invariant (F28 looks at all but I4); pass: figures of the trial's own that were missed
+lost       attempts whose worker fell silent; again: paid calls beyond the first one for a stage (not F28)
 doubt      calls on the provider's bill whose end nobody told: in the ledger at their bound
 unbk       calls on the provider's bill alone, because their messages were destroyed
 recovery   the longest time from a fault until an order that was accepted after it had completed

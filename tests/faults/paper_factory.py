@@ -291,7 +291,7 @@ async def paper_factory(
 
     `settings` are for every service.
     """
-    folder = _open_folder()
+    folder = open_folder()
     factory = PaperFactory(DataFolder(folder), settings or {})
     try:
         await factory.start(
@@ -319,7 +319,7 @@ def paper_chain() -> Pipeline:
     )
 
 
-def _open_folder() -> Path:
+def open_folder() -> Path:
     """That any user may pass through, since Postgres does not run as root."""
     folder = Path(tempfile.mkdtemp(prefix="aif-faults-"))
     folder.chmod(0o711)

@@ -13,6 +13,7 @@ from aif_contracts.events import (
     ExecutionEvent,
     Kept,
     StepCompleted,
+    StepRetrying,
     Totals,
     WorkflowCompleted,
     WorkflowResumed,
@@ -35,6 +36,7 @@ from faults.invariants import (
     check_money,
     check_results,
     check_stages,
+    check_stages_of_any_pipeline,
 )
 
 EXECUTION = "exec_1"
@@ -207,6 +209,18 @@ async def test_a_completed_execution_without_one_of_its_stages_breaks_the_third(
     await _check(replace(await _books(), attempts=ATTEMPTS[:2]), BILL, found)
 
     assert found.found["I3"] == ["exec_1.three of a completed execution was applied [0, 1] times"]
+
+
+@pytest.mark.parametrize(("code", "violations"), [("retry_rule", 0), ("worker_lost", 1)])
+async def test_a_stage_of_any_pipeline_is_applied_again_by_a_rule_alone(code: str, violations: int) -> None:
+    found = Violations()
+    books = await _books()
+    retrying = StepRetrying(step_name="one", attempt=1, code=code, message="", retry_in_ms=0)
+    events = [*books.events[EXECUTION][:1], _event(2, retrying), *books.events[EXECUTION]]
+
+    check_stages_of_any_pipeline(replace(books, events={EXECUTION: events}), found)
+
+    assert len(found) == len(found.found["I3"]) == violations
 
 
 async def test_a_result_of_another_order_breaks_the_fourth() -> None:

@@ -64,10 +64,11 @@ class FactoryClient:
         return [event async for event in self.stream(request_id, last_event_id)]
 
     async def stream(self, request_id: str, last_event_id: int | None = None) -> AsyncIterator[tuple[int, dict[str, Any]]]:
+        """Raises HTTPStatusError for any answer but 200."""
         headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
         path = f"/api/kam/requests/{request_id}/events"
         async with self.http.stream("GET", path, headers=headers, timeout=60) as response:
-            assert response.status_code == 200
+            response.raise_for_status()
             number, data = 0, ""
             async for line in response.aiter_lines():
                 if line.startswith("id:"):
