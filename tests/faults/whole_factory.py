@@ -83,12 +83,16 @@ async def mixed_orders_while_everything_is_harmed(plan: TrialPlan) -> Outcome:
     async with provider_double() as provider:
         provider.mix, provider.hidden_usage_seed = _failing_at_times(plan.seed), plan.seed
         provider.seconds_for_an_answer = SECONDS_OF_AN_ANSWER
-        async with _factory(folder, provider) as factory, stubborn_client(factory) as client:
+        async with (
+            _factory(folder, provider) as factory,
+            _books_of(factory) as (database, bus),
+            stubborn_client(factory) as client,
+        ):
             shop = await _open_shop(client, chance)
             ordering = asyncio.create_task(shop.order(max(CUSTOMERS, plan.executions // 3)))
             harms = await _harm_everything(factory, chance, ordering)
             await ordering
-            outcome = await _verdict(plan, factory, provider, shop, harms)
+            outcome = await _verdict(plan, database, bus, provider, shop, harms)
     if not outcome.violations:
         shutil.rmtree(folder)
         return outcome
@@ -227,22 +231,18 @@ async def _harm_everything(factory: Factory, chance: random.Random, ordering: as
     return harms
 
 
-async def _verdict(plan: TrialPlan, factory: Factory, provider: ProviderDouble, shop: Shop, harms: Counter[str]) -> Outcome:
-    violations = Violations()
+async def _verdict(
+    plan: TrialPlan, database: Database, bus: NatsBus, provider: ProviderDouble, shop: Shop, harms: Counter[str]
+) -> Outcome:
+    left = await _what_is_left(database, bus, plan)
+    books = await read_books(database, shop.executions)
+    async with database.connection() as connection:
+        stored = int(await connection.fetchval("SELECT count(*) FROM executions"))
     bill = [
         BillLine(call_key=str(each.client_request_id), cost_usd=str(each.cost_usd), billed_at=each.at.timestamp())
         for each in provider.bill
     ]
-    database = await Database.open(factory.database_urls["orchestrator"], application_name="faults", schema="orchestrator")
-    bus = await NatsBus.connect(factory.folder.nats_url.read_text().strip(), name="faults")
-    try:
-        left = await _what_is_left(database, bus, plan)
-        books = await read_books(database, shop.executions)
-        async with database.connection() as connection:
-            stored = int(await connection.fetchval("SELECT count(*) FROM executions"))
-    finally:
-        await bus.close()
-        await database.close()
+    violations = Violations()
     check_endings(shop.executions, books, violations)
     check_stages_of_any_pipeline(books, violations)
     unanswered = check_money(books, bill, violations, CallsLost.NONE)
@@ -292,6 +292,18 @@ async def _factory(folder: Path, provider: ProviderDouble) -> AsyncIterator[Fact
         yield factory
     finally:
         await factory.stop()
+
+
+@asynccontextmanager
+async def _books_of(factory: Factory) -> AsyncIterator[tuple[Database, NatsBus]]:
+    """Opened while all is well; both find back to servers that were started again."""
+    database = await Database.open(factory.database_urls["orchestrator"], application_name="faults", schema="orchestrator")
+    bus = await NatsBus.connect(factory.folder.nats_url.read_text().strip(), name="faults")
+    try:
+        yield database, bus
+    finally:
+        await bus.close()
+        await database.close()
 
 
 def _failing_at_times(seed: int) -> FaultMix:
