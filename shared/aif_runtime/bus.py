@@ -160,7 +160,9 @@ class Bus(Protocol):
         """Leave every question from now on to the others of its group; return when those already taken are answered."""
         ...
 
-    async def open_consumer(self, spec: ConsumerSpec) -> Deliveries: ...
+    async def open_consumer(self, spec: ConsumerSpec) -> Deliveries:
+        """Needs no broker: the first fetch makes the consumer where it is missing."""
+        ...
 
     def listen(self, subject: str) -> AbstractAsyncContextManager[Broadcasts]:
         """Subscribe while the context lasts; what is published after entering is seen. A reader that falls behind by more

@@ -19,35 +19,29 @@ class Connections(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_connections(surroundings: Surroundings[S]) -> AsyncIterator[Connections]:
-    """Connect, waiting for a broker that is still starting, and watch the connection on the health page.
+    """Connect, and watch the connection on the health page.
 
     A service with a NATS user of its own hears replies below `_INBOX.<user>` only. Raises BusUnavailable, SettingsInvalid.
     """
     settings = surroundings.settings
-
-    async def connect() -> NatsBus:
-        bus = await NatsBus.connect(
-            settings.nats_url,
-            name=surroundings.instance_id,
-            user=settings.nats_user,
-            password=settings.nats_password.reveal() if settings.nats_password is not None else None,
-            inbox_prefix=f"_INBOX.{settings.nats_user}" if settings.nats_user is not None else "_INBOX",
-        )
+    async with await NatsBus.connect(
+        settings.nats_url,
+        name=surroundings.instance_id,
+        user=settings.nats_user,
+        password=settings.nats_password.reveal() if settings.nats_password is not None else None,
+        inbox_prefix=f"_INBOX.{settings.nats_user}" if settings.nats_user is not None else "_INBOX",
+    ) as bus:
         await bus.declare_topology()
-        return bus
 
-    bus = await surroundings.connect("NATS", connect)
+        async def check() -> str | None:
+            return bus.trouble
+
+        surroundings.health.add("nats", check)
+        yield Connections(bus=bus, blobs=_blob_store(settings.blobs_url, bus))
+
+
+def _blob_store(url: str, bus: NatsBus) -> WholeBlobStore:
     try:
-        blobs = open_blob_store(settings.blobs_url, bus)
+        return open_blob_store(url, bus)
     except ValueError as mistake:
-        await bus.close()
         raise SettingsInvalid((f"AIF_BLOBS_URL: {mistake}",)) from mistake
-
-    async def check() -> str | None:
-        return bus.trouble
-
-    surroundings.health.add("nats", check)
-    try:
-        yield Connections(bus=bus, blobs=blobs)
-    finally:
-        await bus.close()

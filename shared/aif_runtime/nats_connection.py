@@ -326,7 +326,7 @@ class NatsConnection:
             taker(message)
 
     async def _on_error(self, error: Exception) -> None:
-        text = str(error) or type(error).__name__
+        text = "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
         is_news = text != self._last_error
         if isinstance(error, OSError) and "authorization" in (self._last_error or "").lower():
             # A server that refuses a password closes at once; now and then its words are lost and only the reset is seen.

@@ -33,6 +33,7 @@ MEND_PAUSE_SECONDS = 0.1
 
 NO_MESSAGES = "404"
 REQUEST_EXPIRED = "408"
+_UNDECLARED = "not declared yet"
 
 _logger = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class NatsDeliveries:
         """Reply subject of the request that the broker still answers; empty when there is none."""
         self._expected = 0
         """Messages that it may still bring."""
-        self._trouble: str | None = None
+        self._trouble: str | None = _UNDECLARED
         self._mended_at = 0.0
         self._arrived: deque[NatsDelivery] = deque()
         self._taken = 0
@@ -132,8 +133,7 @@ class NatsDeliveries:
         self._news = asyncio.Event()
 
     async def start(self) -> None:
-        """Declare the consumer and listen for its messages. Raises BusUnavailable."""
-        await self._declare(time.monotonic())
+        """Listen for the consumer's messages; the first fetch declares it. Raises BusUnavailable when the bus is closed."""
         self._inbox = self._connection.new_inbox()
         self._subscription = await self._connection.subscribe(f"{self._inbox}.*", self._take)
         self._connection.watch(self._on_connection_change)
@@ -152,6 +152,7 @@ class NatsDeliveries:
                     return taken
             if self._trouble is not None:
                 await self._mend(ends_at)
+                continue
             remaining = ends_at - time.monotonic()
             await self._connection.until_up(remaining)
             if not self._open_request:
@@ -239,7 +240,8 @@ class NatsDeliveries:
             await asyncio.sleep(MEND_PAUSE_SECONDS)
         self._mended_at = now
         trouble, self._trouble = self._trouble, None
-        _logger.warning("consumer_lost", extra={"consumer": self._spec.durable, "reason": trouble})
+        if trouble != _UNDECLARED:
+            _logger.warning("consumer_lost", extra={"consumer": self._spec.durable, "reason": trouble})
         try:
             await self._declare(now)
         except BusUnavailable as failed:

@@ -1,8 +1,9 @@
 """One service process from start to end: settings, surroundings, readiness, its long-running parts, an orderly stop.
 
 SIGTERM or SIGINT drains: `/health` answers 503, every part sees the stop event and finishes what it holds within
-`AIF_DRAIN_SECONDS`, then it is cancelled. A second signal ends the process at once. Exit codes: 0 after an orderly stop, 1 when
-a part broke, 2 when the process could not start (with one line that says why).
+`AIF_DRAIN_SECONDS`, then it is cancelled. A second signal ends the process at once. A server that is away or silent at the
+start is waited for, and told of again and again. Exit codes: 0 after an orderly stop, 1 when a part broke, 2 when the process
+could not start for another reason (with one line that says why).
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 import uvloop
 from msgspec import Struct
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from aif_runtime.bounded_connections import DEFAULT_LIMITS, Limits
@@ -28,7 +30,6 @@ from aif_runtime.ids import NewId, id_mint
 from aif_runtime.logs import configure_logging
 from aif_runtime.metrics import new_registry
 from aif_runtime.open_tracing import open_tracing
-from aif_runtime.patience import patiently
 from aif_runtime.process_settings import CommonSettings
 from aif_runtime.ready_file import Ready, write_ready_file
 from aif_runtime.redaction import Redactor
@@ -37,11 +38,12 @@ from aif_runtime.telemetry import Tracing
 from aif_runtime.web_server import WebServer
 
 S = TypeVar("S", bound=CommonSettings)
-T = TypeVar("T")
 
 EXIT_STOPPED = 0
 EXIT_BROKEN = 1
 EXIT_NOT_STARTED = 2
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
 _TRACING_CLOSE_SECONDS = 3.0
 _CANCEL_SECONDS = 5.0
 _BEYOND_DRAIN_SECONDS = 3.0
@@ -65,10 +67,6 @@ class Surroundings(Struct, Generic[S], frozen=True, kw_only=True):
     health: Health
     stop: asyncio.Event
     """Set when the process is to end. Streams to clients watch it."""
-
-    async def connect(self, what: str, connect: Callable[[], Awaitable[T]]) -> T:
-        """The result of `connect`, asked again for half a minute while it fails retryably: servers may still be starting."""
-        return await patiently(connect, what=what, clock=self.clock, pause=asyncio.sleep)
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -98,7 +96,8 @@ class Assembled(Struct, frozen=True, kw_only=True):
 
 
 Wire = Callable[[Surroundings[S]], AbstractAsyncContextManager[Assembled]]
-"""Opens what the service needs, gives its parts, and closes everything again in the opposite order."""
+"""Opens what the service needs, gives its parts, and closes everything again in the opposite order. A failure that is retryable
+is one of a server that may still be starting, or be silent: it is all opened again a moment later, for as long as it takes."""
 
 
 def run_service(*, service: str, settings_type: type[S], wire: Wire[S], environ: Mapping[str, str] | None = None) -> int:
@@ -169,6 +168,21 @@ async def _from_start_to_end(surroundings: Surroundings[S], wire: Wire[S]) -> in
 
 
 async def _start(surroundings: Surroundings[S], wire: Wire[S], opened: AsyncExitStack) -> tuple[Assembled, WebServer]:
+    pause_seconds = _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return await _begin(surroundings, wire, opened)
+        except RuntimeFailure as failure:
+            if not failure.retryable:
+                raise
+            _log.warning("waiting_for_server", code=failure.code, reason=str(failure), again_in_seconds=pause_seconds)
+        await asyncio.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+
+
+async def _begin(surroundings: Surroundings[S], wire: Wire[S], opened: AsyncExitStack) -> tuple[Assembled, WebServer]:
+    # Of its own: what was begun before and failed has left figures in the one that it had.
+    surroundings = replace(surroundings, registry=new_registry(service=surroundings.service, version=surroundings.version))
     assembled = await opened.enter_async_context(wire(surroundings))
     face, settings = assembled.face, surroundings.settings
     if face is not None:

@@ -259,19 +259,17 @@ class _Intake:
             filter_subject=subjects.work(self._spec.worker_name, priority),
             ack_wait_seconds=self._ack_wait_seconds,
         )
-        deliveries: Deliveries | None = None
+        deliveries = await self._bus.open_consumer(consumer)
         is_flowing = False
         try:
             while not self._stop.is_set():
                 try:
-                    deliveries = deliveries or await self._bus.open_consumer(consumer)
                     is_flowing = await self._fetch_once(rank, deliveries, is_flowing)
                 except BusUnavailable as failure:
                     _log.warning("broker_away", reason=str(failure))
                     await self._pause()
         finally:
-            if deliveries is not None:
-                await deliveries.close()
+            await deliveries.close()
 
     async def _fetch_once(self, rank: int, deliveries: Deliveries, is_flowing: bool) -> bool:
         """True when packets came. An idle priority asks for a few; one that flows asks for every free slot."""

@@ -71,23 +71,12 @@ class Intake:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        deliveries = await self._open(stop)
-        if deliveries is None:
-            return
+        deliveries = await self._bus.open_consumer(CONSUMER)
         try:
             while not stop.is_set():
                 await self._next_batch(deliveries, stop)
         finally:
             await deliveries.close()
-
-    async def _open(self, stop: asyncio.Event) -> Deliveries | None:
-        while not stop.is_set():
-            try:
-                return await self._bus.open_consumer(CONSUMER)
-            except BusUnavailable as failure:
-                _log.warning("intake_waits", reason=str(failure))
-                await pause(stop, _PAUSE_SECONDS)
-        return None
 
     async def _next_batch(self, deliveries: Deliveries, stop: asyncio.Event) -> None:
         try:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -42,7 +41,7 @@ async def wire(surroundings: Surroundings[ClassifierSettings]) -> AsyncIterator[
     """Open what one replica needs, and close it again."""
     settings = surroundings.settings
     async with open_connections(surroundings) as connections:
-        database = await surroundings.connect("Postgres", partial(_open_database, settings))
+        database = await _open_database(settings)
         surroundings.health.add("postgres", database.check)
         try:
             parts = await assemble(

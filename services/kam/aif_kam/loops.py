@@ -14,7 +14,7 @@ from aif_kam.request_tracker import EVENTS_CONSUMER, RequestTracker
 from aif_kam.schedules.firings import Firings
 from aif_kam.source_collection import SourceCollection
 from aif_kam.submissions import Submissions
-from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Delivery
+from aif_runtime.bus import Bus, ConsumerSpec, Delivery
 from aif_runtime.failures import RuntimeFailure
 
 FETCH_SECONDS = 1.0
@@ -134,9 +134,7 @@ async def _consume(
     at_once: int,
     fetch_seconds: float,
 ) -> None:
-    deliveries = await _opened(stop, bus, spec)
-    if deliveries is None:
-        return
+    deliveries = await bus.open_consumer(spec)
 
     async def step() -> None:
         if batch := await deliveries.fetch(at_once, fetch_seconds):
@@ -159,17 +157,6 @@ async def _guarded(what: str, step: Callable[[], Awaitable[None]]) -> bool:
         _log.exception("step_broke", step=what)
         return False
     return True
-
-
-async def _opened(stop: asyncio.Event, bus: Bus, spec: ConsumerSpec) -> Deliveries | None:
-    """The consumer, as soon as the broker allows; None when the process ends before."""
-    while not stop.is_set():
-        try:
-            return await bus.open_consumer(spec)
-        except RuntimeFailure as failure:
-            _log.warning("consumer_not_opened", consumer=spec.durable, code=failure.code, reason=str(failure))
-            await _pause(stop, PAUSE_SECONDS)
-    return None
 
 
 async def _pause(stop: asyncio.Event, seconds: float, work: asyncio.Event | None = None) -> None:

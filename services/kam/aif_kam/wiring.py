@@ -241,11 +241,8 @@ async def keep_first_keys(identity: Identity, settings: KamSettings) -> None:
 async def wire(surroundings: Surroundings[KamSettings]) -> AsyncIterator[Assembled]:
     settings = surroundings.settings
     async with open_connections(surroundings) as connections:
-        database = await surroundings.connect(
-            "Postgres",
-            lambda: Database.open(
-                settings.kam_database_url.reveal(), application_name="kam", schema=SCHEMA, max_size=CONNECTIONS
-            ),
+        database = await Database.open(
+            settings.kam_database_url.reveal(), application_name="kam", schema=SCHEMA, max_size=CONNECTIONS
         )
         try:
             await prepare_database(database)

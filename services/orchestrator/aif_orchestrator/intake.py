@@ -95,6 +95,10 @@ class Intake:
         self._redactor = redactor
         self._ack_wait_seconds = max(lease_seconds / 3, SHORTEST_ACK_WAIT_SECONDS)
 
+    async def open(self) -> None:
+        """Answer reports from now on; until it runs, that they are to be stored. Raises BusUnavailable."""
+        await self._bus.answer(subjects.direct_reports(self._replica), subjects.ORCHESTRATOR_GROUP, self._answer_reports)
+
     async def run(self) -> None:
         """Until cancelled."""
         reports = ConsumerSpec(
@@ -112,7 +116,6 @@ class Intake:
         )
         self._is_open = True
         try:
-            await self._bus.answer(subjects.direct_reports(self._replica), subjects.ORCHESTRATOR_GROUP, self._answer_reports)
             async with asyncio.TaskGroup() as group:
                 for _ in range(READERS):
                     group.create_task(self._read(reports, self._take_reports, "reports", REPORT_MESSAGES_AT_ONCE))

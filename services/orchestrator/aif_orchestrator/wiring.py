@@ -73,7 +73,7 @@ LAST_WORD_SECONDS = 5.0
 async def wire(surroundings: Surroundings[OrchestratorSettings]) -> AsyncIterator[Assembled]:
     """Open what one replica needs, and close it again."""
     async with open_connections(surroundings) as connections:
-        database = await surroundings.connect("Postgres", lambda: _open_database(surroundings))
+        database = await _open_database(surroundings)
         surroundings.health.add("postgres", database.check)
         try:
             line = await assemble(surroundings, connections.bus, connections.blobs, database, builtin_pipelines())
@@ -197,17 +197,19 @@ async def assemble(
     await DeadLetterAnswers(bus=bus, database=database, letters=letters, executions=executions, audit=audit).open()
     await AuditAnswers(bus=bus, database=database, store=audit_store, seals=seals).open()
     await CallAnswers(bus=bus, database=database, store=booked_calls, settling=settling).open()
+    intake = Intake(
+        bus=bus,
+        blobs=blobs,
+        engine=engine,
+        relay=relay,
+        replica=surroundings.instance_id,
+        lease_seconds=settings.orchestrator_lease_seconds,
+        redactor=surroundings.redactor,
+    )
+    await intake.open()
     return Line(
         bus=bus,
-        intake=Intake(
-            bus=bus,
-            blobs=blobs,
-            engine=engine,
-            relay=relay,
-            replica=surroundings.instance_id,
-            lease_seconds=settings.orchestrator_lease_seconds,
-            redactor=surroundings.redactor,
-        ),
+        intake=intake,
         dead_letters=DeadLetterIntake(
             bus=bus, database=database, letters=letters, redactor=surroundings.redactor, clock=surroundings.clock
         ),

@@ -18,7 +18,7 @@ from support.waiting import eventually
 
 PROGRAM = """
 import asyncio, contextlib, sys
-from aif_runtime.failures import DatabaseUnavailable
+from aif_runtime.failures import BusUnavailable, DatabaseUnavailable, MigrationRefused
 from aif_runtime.process import Assembled, Part, run_service
 from aif_runtime.process_settings import CommonSettings
 
@@ -251,29 +251,37 @@ async def test_mistakes_in_the_settings_are_one_line_each_and_code_2(start: Star
 async def test_it_waits_for_a_server_that_is_still_starting(start: Starter) -> None:
     service = await start(
         """
-        tries = []
-        async def connect():
-            tries.append(1)
-            if len(tries) < 3:
-                raise DatabaseUnavailable("Postgres cannot be reached")
-            return "connected"
-        tell(await surroundings.connect("Postgres", connect))
+        from prometheus_client import Counter
+        Counter("tries", "Tries", registry=surroundings.registry).inc()
+        with contextlib.suppress(FileExistsError):
+            open(surroundings.settings.ready_file + ".first", "x").close()
+            raise DatabaseUnavailable("Postgres cannot be reached")
+        with contextlib.suppress(FileExistsError):
+            open(surroundings.settings.ready_file + ".second", "x").close()
+            raise BusUnavailable("the broker does not answer")
         """,
         WAITING,
     )
-    await service.ready()
+    ready = await service.ready()
+    async with httpx.AsyncClient() as client:
+        metrics = await client.get(f"http://127.0.0.1:{ready['port']}/metrics")
 
     service.send(signal.SIGTERM)
     code, told, logged = await service.ended()
 
-    assert (code, told[0]) == (0, "connected")
-    assert events(logged)[:3] == ["waiting_for_server", "waiting_for_server", "ready"]
+    assert (code, told) == (0, ["drained", "closed"])
+    assert "tries_total 1.0" in metrics.text
+    assert [(line["event"], line.get("reason")) for line in logged[:3]] == [
+        ("waiting_for_server", "Postgres cannot be reached"),
+        ("waiting_for_server", "the broker does not answer"),
+        ("ready", None),
+    ]
 
 
-async def test_a_server_that_never_comes_is_one_clear_line_and_code_2(start: Starter) -> None:
+async def test_what_waiting_does_not_mend_is_one_clear_line_and_code_2(start: Starter) -> None:
     service = await start(
         """
-        raise DatabaseUnavailable("Postgres cannot be reached: refused")
+        raise MigrationRefused("the schema is newer than this program")
         yield
         """
     )
@@ -281,17 +289,15 @@ async def test_a_server_that_never_comes_is_one_clear_line_and_code_2(start: Sta
 
     assert (code, told) == (2, [])
     assert [(line["event"], line["code"], line["reason"]) for line in logged] == [
-        ("cannot_start", "database_unavailable", "Postgres cannot be reached: refused")
+        ("cannot_start", "migration_refused", "the schema is newer than this program")
     ]
 
 
 async def test_sigterm_while_it_waits_for_a_server_ends_it_well(start: Starter) -> None:
     service = await start(
         """
-        async def connect():
-            tell("asked")
-            raise DatabaseUnavailable("Postgres cannot be reached")
-        await surroundings.connect("Postgres", connect)
+        tell("asked")
+        raise DatabaseUnavailable("Postgres cannot be reached")
         yield
         """
     )
