@@ -80,6 +80,8 @@ class NatsConnection:
         self._waiting: dict[str, ReplyTaker] = {}
         self._up = asyncio.Event()
         self._closing = False
+        self._is_silent = False
+        """A flush was not answered, and nothing else has been since."""
         self._violation = ""
         self._violated_at = 0.0
         self._last_error: str | None = None
@@ -278,6 +280,7 @@ class NatsConnection:
         try:
             await asyncio.shield(flushing)
         except (nats.errors.Error, OSError) as failed:
+            self._is_silent = True
             raise BusUnavailable(f"the broker does not answer: {self.trouble or failed}") from failed
 
     def _too_large(self, subject: str, payload: bytes) -> ValueError:
@@ -298,11 +301,11 @@ class NatsConnection:
         await self._client.flush(FLUSH_LIMIT_SECONDS)
 
     async def close(self) -> None:
-        """Send what is pending and leave, within about four seconds."""
+        """Send what is pending and leave, within about four seconds; sooner where the broker has just been silent."""
         if self._closing:
             return
         self._closing = True
-        if self._up.is_set():
+        if self._up.is_set() and not self._is_silent:
             try:
                 await self.flush()
             except BusUnavailable:
@@ -321,6 +324,7 @@ class NatsConnection:
         self._tell_all_lost()
 
     def _on_reply(self, message: Arrived) -> None:
+        self._is_silent = False
         taker = self._waiting.pop(message.subject.rpartition(".")[2], None)
         if taker is not None:
             taker(message)
@@ -347,6 +351,7 @@ class NatsConnection:
         self._tell_all_lost()
 
     async def _on_reconnected(self) -> None:
+        self._is_silent = False
         self._violation = ""
         self._last_error = None
         self._up.set()

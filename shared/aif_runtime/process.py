@@ -1,9 +1,10 @@
 """One service process from start to end: settings, surroundings, readiness, its long-running parts, an orderly stop.
 
 SIGTERM or SIGINT drains: `/health` answers 503, every part sees the stop event and finishes what it holds within
-`AIF_DRAIN_SECONDS`, then it is cancelled. A second signal ends the process at once. A server that is away or silent at the
-start is waited for, and told of again and again. Exit codes: 0 after an orderly stop, 1 when a part broke, 2 when the process
-could not start for another reason (with one line that says why).
+`AIF_DRAIN_SECONDS`, then it is cancelled. Five seconds after that time, or with a second signal, the process ends at once. A
+server that is away or silent at the start is waited for, and told of again and again. Exit codes: 0 after an orderly stop, 1
+when a part broke or something did not end in time, 2 when the process could not start for another reason (with one line that
+says why).
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import importlib.metadata
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Generic, TypeVar
@@ -45,9 +47,10 @@ EXIT_NOT_STARTED = 2
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _TRACING_CLOSE_SECONDS = 3.0
-_CANCEL_SECONDS = 5.0
-_BEYOND_DRAIN_SECONDS = 3.0
+_HAND_BACK_SECONDS = 2.0
 """Parts know the drain time themselves and hand back what is left at its end."""
+_BEYOND_DRAIN_SECONDS = 5.0
+"""For handing back and closing together: so long after its drain time the process ends, whatever does not answer it."""
 
 _log = structlog.get_logger()
 
@@ -111,8 +114,14 @@ def run_service(*, service: str, settings_type: type[S], wire: Wire[S], environ:
         return EXIT_NOT_STARTED
     redactor = configure_logging(service, settings.log_level, secrets_of(settings))
     _warn_of_typos(settings_type, environment)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_live(service, settings, redactor, wire))
+    # A thread's, because what hangs may be the event loop, or another thread that its end waits for.
+    last_moment = threading.Timer(settings.drain_seconds + _BEYOND_DRAIN_SECONDS, _end_at_once)
+    last_moment.daemon = True
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_live(service, settings, redactor, wire, last_moment))
+    finally:
+        last_moment.cancel()
 
 
 def version() -> str:
@@ -123,7 +132,12 @@ def version() -> str:
         return "unknown"
 
 
-async def _live(service: str, settings: S, redactor: Redactor, wire: Wire[S]) -> int:
+def _end_at_once() -> None:
+    _log.error("not_ended_in_time")
+    os._exit(EXIT_BROKEN)
+
+
+async def _live(service: str, settings: S, redactor: Redactor, wire: Wire[S], last_moment: threading.Timer) -> int:
     clock = SystemClock()
     new_id = id_mint(clock=clock)
     tracing = open_tracing(
@@ -145,10 +159,17 @@ async def _live(service: str, settings: S, redactor: Redactor, wire: Wire[S]) ->
         health=Health(service=service, version=version()),
         stop=asyncio.Event(),
     )
+    counting_down = asyncio.create_task(_count_down(surroundings.stop, last_moment))
     try:
         return await _from_start_to_end(surroundings, wire)
     finally:
+        counting_down.cancel()
         await asyncio.to_thread(tracing.close, _TRACING_CLOSE_SECONDS)
+
+
+async def _count_down(stop: asyncio.Event, last_moment: threading.Timer) -> None:
+    await stop.wait()
+    last_moment.start()
 
 
 async def _from_start_to_end(surroundings: Surroundings[S], wire: Wire[S]) -> int:
@@ -216,11 +237,11 @@ async def _run(surroundings: Surroundings[S], assembled: Assembled, server: WebS
     surroundings.health.drain()
     _log.info("draining", within_seconds=surroundings.settings.drain_seconds)
     drain_first = [*parts, serving] if server_stop is stop else parts
-    limit = surroundings.settings.drain_seconds + _BEYOND_DRAIN_SECONDS
+    limit = surroundings.settings.drain_seconds + _HAND_BACK_SECONDS
     is_broken = await _drain([task for task in drain_first if task not in early], limit)
     if server_stop is not stop:
         server_stop.set()
-        is_broken |= await _drain([serving], _BEYOND_DRAIN_SECONDS)
+        is_broken |= await _drain([serving], _HAND_BACK_SECONDS)
     await stopping
     _log.info("stopped")
     return EXIT_BROKEN if early or is_broken else EXIT_STOPPED
@@ -257,7 +278,7 @@ async def _drain(tasks: list[asyncio.Task[None]], within_seconds: float) -> bool
         _log.warning("part_did_not_drain", part=task.get_name())
         task.cancel()
     if late:
-        await asyncio.wait(late, timeout=_CANCEL_SECONDS)
+        await asyncio.wait(late)
     failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
     for task in failed:
         _log.error("part_broke", part=task.get_name(), exc_info=task.exception())

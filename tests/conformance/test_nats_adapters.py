@@ -21,6 +21,7 @@ from aif_runtime.bus import Deliveries, Question
 from aif_runtime.failures import BlobMissing, BlobStoreUnavailable, BusUnavailable
 from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
+from aif_runtime.nats_connection import FLUSH_LIMIT_SECONDS
 from aif_runtime.nats_wire import Arrived
 from aif_runtime.open_blob_store import open_blob_store
 from aif_runtime.prepared_message import Prepared
@@ -558,6 +559,16 @@ async def test_after_a_flush_that_was_answered_too_late_the_next_one_asks_again(
     with pytest.raises(BusUnavailable, match="does not answer"):
         await bus.connection.flush()
     await fragile_nats_rig.come_back()
+
+
+async def test_closing_does_not_wait_again_for_a_broker_that_has_just_been_silent(fragile_nats_rig: FragileNatsRig) -> None:
+    bus = await fragile_nats_rig.connect("leaving")
+    await fragile_nats_rig.stop_confirming()
+    with pytest.raises(BusUnavailable):
+        await bus.connection.flush()
+
+    async with asyncio.timeout(FLUSH_LIMIT_SECONDS / 2):
+        await bus.close()
 
 
 async def test_a_message_that_cannot_be_taken_does_not_end_the_connection(nats_rig: NatsRig) -> None:

@@ -204,6 +204,36 @@ async def test_a_part_that_does_not_drain_in_time_is_cancelled(start: Starter) -
     assert [line["part"] for line in logged if line["event"] == "part_did_not_drain"] == ["stubborn"]
 
 
+@pytest.mark.parametrize(
+    "stuck",
+    [
+        "await asyncio.Event().wait()",
+        "await asyncio.to_thread(time.sleep, 3600)",
+        "time.sleep(3600)",
+    ],
+)
+async def test_what_does_not_end_is_left_behind_soon_after_the_drain_time(start: Starter, stuck: str) -> None:
+    service = await start(
+        f"""
+        import time
+        async def part(stop):
+            while True:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await stop.wait()
+                    {stuck}
+        yield Assembled(parts=(Part(name="stubborn", run=part),))
+        """,
+        AIF_DRAIN_SECONDS="0.1",
+    )
+    await service.ready()
+
+    service.send(signal.SIGTERM)
+    code, _, logged = await service.ended()
+
+    assert code == 1
+    assert events(logged)[-1] == "not_ended_in_time"
+
+
 async def test_a_part_that_breaks_ends_the_process_in_order(start: Starter) -> None:
     service = await start(
         """
