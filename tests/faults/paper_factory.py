@@ -33,8 +33,8 @@ from aif_runtime.postgres import Database
 from aif_runtime.ready_file import Ready
 from aif_runtime.sql_files import load_queries
 from faults.billed_worker import WORKER, BillLine
-from support.factory import SHORT_TIMES, START_LIMIT_SECONDS
-from support.waiting import eventually
+from support.factory import SHORT_TIMES
+from support.waiting import PATIENCE_SECONDS, eventually
 
 HERE = Path(__file__).parent
 TEMPLATE = "paper_chain"
@@ -226,8 +226,9 @@ class PaperFactory:
             kind,
             self.folder,
             {**environment, **ready},
-            start_limit_seconds=START_LIMIT_SECONDS,
             stop_limit_seconds=STOP_SECONDS,
+            slow_start_seconds=PATIENCE_SECONDS,
+            tell=_say_nothing,
         )
         await service.start()
         self._keep(kind.name, service)

@@ -20,9 +20,6 @@ from aif_console.embedded.ports import FIRST_PORT, LAST_PORT
 from aif_console.factory.factory import Factory
 from aif_console.factory.plan import SERVICES, FactoryPlan, RestartPauses, ServiceKind
 
-START_LIMIT_SECONDS = 300.0
-"""A slow machine that starts all services at once needs more than a minute for each."""
-
 SHORT_TIMES = {
     "AIF_ORCHESTRATOR_SWEEP_SECONDS": "0.1",
     "AIF_ORCHESTRATOR_UNCLAIMED_SECONDS": "2",
@@ -67,7 +64,6 @@ def plan_for_tests(
         kam_port=random.SystemRandom().randint(FIRST_PORT, LAST_PORT),
         services=services,
         durable=False,
-        start_limit_seconds=START_LIMIT_SECONDS,
         restart_pauses=RestartPauses(first_seconds=first_pause_seconds, longest_seconds=1.0),
     )
 

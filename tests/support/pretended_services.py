@@ -32,6 +32,10 @@ signal.signal(signal.SIGTERM, drain)
 if behaviour == "broken":
     sys.exit("settings are all wrong")
 note("starts")
+if behaviour == "slow":
+    print(json.dumps({"event": "waiting_for_server", "reason": "no answer"}), file=sys.stderr, flush=True)
+    while not os.path.exists(os.environ["PRETENDED_NOTES"] + ".go"):
+        time.sleep(0.01)
 if behaviour != "silent":
     ready = os.environ["AIF_READY_FILE"]
     with open(ready + ".draft", "w") as draft:
@@ -43,12 +47,13 @@ while True:
 
 
 def pretended(name: str, behaviour: str = "good") -> ServiceKind:
-    """`good`, `deaf` (to SIGTERM), `asking` (NATS, at its end), `silent` (never ready) or `broken` (ends at once)."""
+    """`good`, `deaf` (to SIGTERM), `asking` (NATS, at its end), `silent` (never ready), `slow` (says why, and waits for
+    `let_go_on`) or `broken` (ends at once)."""
     return ServiceKind(name=name, arguments=("-c", SCRIPT, name, behaviour), reads=("PRETENDED_*",))
 
 
 def plan_of(
-    data_dir: Path, *services: ServiceKind, settings: Mapping[str, str] | None = None, start_limit_seconds: float = 60.0
+    data_dir: Path, *services: ServiceKind, settings: Mapping[str, str] | None = None, slow_start_seconds: float = 60.0
 ) -> FactoryPlan:
     """Without servers: they are said to be elsewhere."""
     return FactoryPlan(
@@ -62,9 +67,13 @@ def plan_of(
         nats_url=NOWHERE,
         postgres_url="postgresql://nobody@127.0.0.1:1/none",
         restart_pauses=RestartPauses(first_seconds=0.01, longest_seconds=0.1),
-        start_limit_seconds=start_limit_seconds,
+        slow_start_seconds=slow_start_seconds,
         beyond_drain_seconds=1.0,
     )
+
+
+def let_go_on(plan: FactoryPlan) -> None:
+    Path(f"{plan.settings['PRETENDED_NOTES']}.go").touch()
 
 
 def notes_of(plan: FactoryPlan) -> list[str]:

@@ -17,7 +17,7 @@ from aif_console.factory.running import RunningFactory, find_running, note_runni
 from aif_console.failures import DataFolderUnusable, FactoryIsRunning, FactoryUnreachable, ServerDidNotStart
 from aif_console.gateway.reach import find_reach
 from support.kernel_view import environment, is_alive
-from support.pretended_services import NOWHERE, notes_of, plan_of, pretended
+from support.pretended_services import NOWHERE, let_go_on, notes_of, plan_of, pretended
 from support.waiting import eventually
 
 HOST_OF_A_FACTORY = """
@@ -84,7 +84,7 @@ async def test_while_a_factory_starts_nobody_takes_the_note_of_a_killed_one_for_
     folder = DataFolder(data_dir)
     folder.make()
     note_running(folder.running, RunningFactory(pid=1, kam_url="http://127.0.0.1:1", nats_url=NOWHERE))
-    factory = Factory(plan_of(data_dir, pretended("mute", "silent"), start_limit_seconds=5))
+    factory = Factory(plan_of(data_dir, pretended("mute", "silent")))
 
     starting = asyncio.create_task(factory.start())
     await eventually(lambda: factory.pids, what="it starts")
@@ -168,13 +168,35 @@ async def test_what_stands_in_its_way_in_the_folder_is_named(data_dir: Path) -> 
     await factory.stop()
 
 
-async def test_a_service_that_is_never_ready_is_given_up(data_dir: Path) -> None:
-    factory = Factory(plan_of(data_dir, pretended("mute", "silent"), start_limit_seconds=0.3))
+async def test_services_that_are_not_ready_for_long_are_told_of_and_waited_for(data_dir: Path) -> None:
+    told: list[str] = []
+    plan = plan_of(data_dir, pretended("sleepy", "slow"), pretended("mute", "silent"), slow_start_seconds=0.2)
+    factory = Factory(plan, tell=lambda name, words: told.append(f"{name} {words}"))
 
-    with pytest.raises(ServerDidNotStart, match=r"not ready within 0\.3 s"):
-        await factory.start()
+    starting = asyncio.create_task(factory.start())
+    await eventually(lambda: all(sum(words.startswith(name) for words in told) > 1 for name in ("sleepy", "mute")))
+    pids = factory.pids
+    starting.cancel()
+    await asyncio.wait([starting])
 
-    assert factory.pids == {}
+    last_of = {words.split()[0]: words for words in told}
+    assert last_of["sleepy"].endswith(f"process {pids['sleepy']}; it said last: waiting_for_server  reason=no answer")
+    assert last_of["mute"].endswith(f"process {pids['mute']}; it has said nothing")
+
+
+async def test_a_service_that_takes_its_time_is_ready_in_the_end(data_dir: Path) -> None:
+    told: list[str] = []
+    plan = plan_of(data_dir, pretended("sleepy", "slow"), slow_start_seconds=0.2)
+    factory = Factory(plan, tell=lambda name, words: told.append(f"{name} {words}"))
+
+    starting = asyncio.create_task(factory.start())
+    await eventually(lambda: told, what="it is told of")
+    let_go_on(plan)
+    await starting
+    is_running = "sleepy" in factory.pids
+    await factory.stop()
+
+    assert is_running
 
 
 async def test_services_drain_before_they_end(data_dir: Path) -> None:

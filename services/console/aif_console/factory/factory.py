@@ -219,8 +219,9 @@ class Factory:
                 kind,
                 self._folder,
                 environment_of(kind, self._plan, self._folder, keys, reached),
-                start_limit_seconds=self._plan.start_limit_seconds,
                 stop_limit_seconds=self._drain_seconds + self._plan.beyond_drain_seconds,
+                slow_start_seconds=self._plan.slow_start_seconds,
+                tell=self._tell,
             )
             for kind in self._plan.services
         }

@@ -105,8 +105,8 @@ class FactoryPlan(Struct, frozen=True, kw_only=True):
     postgres_url: str | None = None
     """An administrator's URL of a Postgres server that is there already; None to run one."""
     restart_pauses: RestartPauses = RestartPauses()
-    start_limit_seconds: float = 60.0
-    """For each service to become ready."""
+    slow_start_seconds: float = 30.0
+    """A service that is not ready yet is told of each time so much has passed."""
     beyond_drain_seconds: float = 12.0
     """What a service may take after its drain time to cancel what is left and to close its connections."""
 

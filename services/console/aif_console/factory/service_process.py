@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -12,6 +12,7 @@ from aif_console.embedded.child_process import ChildProcess, Escalation, log_tai
 from aif_console.embedded.identity import ourselves
 from aif_console.factory.plan import DataFolder, ServiceKind
 from aif_console.failures import ServerDidNotStart
+from aif_console.service_logs import log_line
 from aif_runtime.ready_file import Ready
 
 READY_POLL_SECONDS = 0.02
@@ -26,17 +27,20 @@ class ServiceProcess:
         folder: DataFolder,
         environment: Mapping[str, str],
         *,
-        start_limit_seconds: float,
         stop_limit_seconds: float,
+        slow_start_seconds: float,
+        tell: Callable[[str, str], None],
     ) -> None:
-        """It is killed when it takes longer than `stop_limit_seconds` to end."""
+        """It is killed when it takes longer than `stop_limit_seconds` to end. Whoever starts it is told, whenever
+        `slow_start_seconds` have passed, that it is waited for."""
         self.name = kind.name
         self._kind = kind
         self._environment = environment
         self._ready_path = folder.marks / f"{kind.name}.ready"
         self._pid_path = folder.marks / f"{kind.name}.pid"
         self._log_path = folder.logs / f"{kind.name}.log"
-        self._start_limit_seconds = start_limit_seconds
+        self._slow_start_seconds = slow_start_seconds
+        self._tell = tell
         self._escalation: Escalation = ((signal.SIGTERM, stop_limit_seconds),)
         self._child: ChildProcess | None = None
         self._port: int | None = None
@@ -60,7 +64,8 @@ class ServiceProcess:
         return self._log_path
 
     async def start(self) -> None:
-        """Return when it is ready. Does nothing if it runs. Raises ServerDidNotStart."""
+        """Return when it is ready, however long that takes: the machine may be slow, or a server that it needs be away. Does
+        nothing if it runs. Raises ServerDidNotStart when it ends."""
         if self.is_running:
             return
         await self._stop_orphan()
@@ -74,11 +79,7 @@ class ServiceProcess:
         )
         try:
             self._pid_path.write_text(f"{self._child.pid}\n")
-            async with asyncio.timeout(self._start_limit_seconds):
-                self._port = await self._until_ready(self._child, log_begins)
-        except TimeoutError as late:
-            await self.kill()
-            raise self._failure(f"not ready within {self._start_limit_seconds:g} s", log_begins) from late
+            self._port = await self._until_ready(self._child, log_begins)
         except BaseException:
             await self.kill()
             raise
@@ -113,12 +114,19 @@ class ServiceProcess:
         self._pid_path.unlink(missing_ok=True)
 
     async def _until_ready(self, child: ChildProcess, log_begins: int) -> int:
+        now = asyncio.get_running_loop().time
+        begun_at = now()
+        told_at = begun_at
         while True:
             ready = self._read_ready()
             if ready is not None and ready.pid == child.pid:
                 return ready.port
             if not child.is_running:
                 raise self._failure(f"it ended with code {await child.wait()}", log_begins)
+            if now() - told_at >= self._slow_start_seconds:
+                told_at = now()
+                waited = f"not ready after {told_at - begun_at:.0f} s, still waiting for process {child.pid}"
+                self._tell(self.name, f"{waited}; {self._last_words(log_begins)}")
             await asyncio.sleep(READY_POLL_SECONDS)
 
     def _read_ready(self) -> Ready | None:
@@ -126,6 +134,10 @@ class ServiceProcess:
             return msgspec.json.decode(self._ready_path.read_bytes(), type=Ready)
         except FileNotFoundError:
             return None
+
+    def _last_words(self, log_begins: int) -> str:
+        lines = log_tail(self._log_path, since=log_begins).splitlines()
+        return f"it said last: {log_line(self.name, lines[-1]).words}" if lines else "it has said nothing"
 
     def _failure(self, reason: str, log_begins: int) -> ServerDidNotStart:
         return ServerDidNotStart(self.name, reason, log_tail(self._log_path, since=log_begins), self._log_path)
