@@ -132,7 +132,9 @@ class Attendance:
         if packet.control.action is ControlAction.CANCEL:
             await lease.ack()
         elif action is None or packet.worker_name != self._spec.worker_name:
-            await self._decline(lease, packet)
+            known = ", ".join(sorted(self._spec.actions))
+            message = f"{self._spec.worker_name} has no action {packet.worker_name}.{packet.action}; it has {known}"
+            await self._decline(lease, packet, "unknown_action", message)
         elif packet.grant is not None and packet.attempt > 0 and num_delivered == 1:
             if self._in_hand.is_unsettled(packet.packet_id, packet.attempt):
                 # It was offered to us, and stored as well by somebody who did not know that we have it.
@@ -153,14 +155,27 @@ class Attendance:
             return await self._claim_and_make(lease, packet, action, worked)
         return None
 
+    async def hand_back(self, lease: Lease, seconds: float) -> None:
+        """Leave to others what has no room here: they get it after so many seconds, or soon.
+
+        A stored packet that has opened its attempt is declined: delivered again, it would pass for one that has taken its
+        worker down. Raises BusUnavailable.
+        """
+        packet = _first_of_its_attempt(lease)
+        if packet is None:
+            await lease.put_off(seconds)
+        elif self._in_hand.is_unsettled(packet.packet_id, packet.attempt):
+            await lease.ack()
+        else:
+            await self._decline(lease, packet, "no_room", f"{self._spec.worker_name} has no room for it in this process")
+
     async def _bury(self, lease: Lease, reason: str) -> None:
         _log.error("packet_buried", reason=reason, subject=lease.delivery.subject, deliveries=lease.delivery.num_delivered)
         origin = subjects.STREAM_WORK.lower()
         await bury(self._bus, lease.delivery, reason, self._spec.worker_name, origin, redactor=self._redactor)
         self._figures.packet("buried")
 
-    async def _decline(self, lease: Lease, packet: WorkPacket) -> None:
-        known = ", ".join(sorted(self._spec.actions))
+    async def _decline(self, lease: Lease, packet: WorkPacket, code: str, message: str) -> None:
         report = Declined(
             packet_id=packet.packet_id,
             execution_id=packet.execution_id,
@@ -168,8 +183,8 @@ class Attendance:
             attempt=max(packet.attempt, 1),
             worker_name=self._spec.worker_name,
             instance_id=self._instance_id,
-            code="unknown_action",
-            message=f"{self._spec.worker_name} has no action {packet.worker_name}.{packet.action}; it has {known}",
+            code=code,
+            message=message,
         )
         if await self._confirmed(report, lease.replica):
             await lease.ack()
@@ -336,6 +351,17 @@ class Attendance:
             else:
                 return True
             await asyncio.sleep(_PUBLISH_PAUSE_SECONDS)
+
+
+def _first_of_its_attempt(lease: Lease) -> WorkPacket | None:
+    """The stored packet, if it brings an open attempt with it and has been delivered to nobody before."""
+    if lease.replica is not None or lease.delivery.num_delivered > 1:
+        return None
+    try:
+        packet = decode(_packets, lease.delivery.payload)
+    except MalformedMessage:
+        return None
+    return packet if packet.grant is not None and packet.attempt > 0 else None
 
 
 def _name_in_logs(attempt: Attempt) -> None:

@@ -200,7 +200,7 @@ class _Intake:
         self._arrivals = 0
         self._in_slots: set[Lease] = set()
         self._under_way: set[asyncio.Task[None]] = set()
-        """Of those in the slots, and of those whose report is not confirmed yet."""
+        """Of those in the slots, of those whose report is not confirmed yet, and of what is being handed back."""
         self._asked_beyond = 0
         """Slots that fetches under way may still fill."""
         self._kept: dict[Lease, asyncio.TimerHandle] = {}
@@ -227,7 +227,7 @@ class _Intake:
         """Until cancelled: when an attempt, which may end the process, is to be alone, what waits for a slot goes to others."""
         while True:
             await self._solitude.begins.wait()
-            await self._hand_back_what_waits_for_a_slot(self._fetch_seconds)
+            self._hand_back_what_waits_for_a_slot(self._fetch_seconds)
             await self._solitude.is_over.wait()
             self._wake()
 
@@ -291,9 +291,9 @@ class _Intake:
                 await asyncio.sleep(0)
             lease = Lease(delivery, ack_wait_seconds=self._ack_wait_seconds, monotonic=self._monotonic)
             if self._stop.is_set():
-                await lease.put_off(0)
+                self._hand_back([lease], 0)
             elif self._solitude.is_wanted:
-                await lease.put_off(self._fetch_seconds)
+                self._hand_back([lease], self._fetch_seconds)
             else:
                 self._in_hand.take(lease)
                 self._accept(rank, lease)
@@ -378,7 +378,7 @@ class _Intake:
             return
 
     async def _drain(self, within_seconds: float) -> None:
-        await self._hand_back_what_waits()
+        self._hand_back_what_waits()
         for attempt in tuple(self._in_hand.attempts):
             if attempt.is_waiting:
                 attempt.stop(StopReason.HANDED_BACK)
@@ -388,27 +388,33 @@ class _Intake:
             # Again and again, because a claim under way may still begin an attempt.
             for attempt in tuple(self._in_hand.attempts):
                 attempt.stop(StopReason.HANDED_BACK)
+            self._hand_back_what_waits()
             limit = _HAND_BACK_SECONDS
-        await self._hand_back_what_waits()
 
-    async def _hand_back_what_waits(self) -> None:
-        await self._hand_back_what_waits_for_a_slot(0)
+    def _hand_back_what_waits(self) -> None:
+        self._hand_back_what_waits_for_a_slot(0)
         for timer in self._kept.values():
             timer.cancel()
         kept = tuple(self._kept)
         self._kept.clear()
-        await self._hand_back(kept, 0)
+        self._hand_back(kept, 0)
 
-    async def _hand_back_what_waits_for_a_slot(self, after_seconds: float) -> None:
+    def _hand_back_what_waits_for_a_slot(self, after_seconds: float) -> None:
         waiting = [lease for _, _, lease in self._waiting]
         self._waiting.clear()
         self._waiting_by_rank = [0] * len(PRIORITIES)
-        await self._hand_back(waiting, after_seconds)
+        self._hand_back(waiting, after_seconds)
 
-    async def _hand_back(self, leases: Iterable[Lease], after_seconds: float) -> None:
+    def _hand_back(self, leases: Iterable[Lease], after_seconds: float) -> None:
         for lease in leases:
-            try:
-                await lease.put_off(after_seconds)
-            except BusUnavailable as failure:
-                _log.warning("packet_left_to_redelivery", reason=str(failure))
+            task = asyncio.create_task(self._leave_to_others(lease, after_seconds), context=self._context.copy())
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _leave_to_others(self, lease: Lease, after_seconds: float) -> None:
+        try:
+            await self._attendance.hand_back(lease, after_seconds)
+        except BusUnavailable as failure:
+            _log.warning("packet_left_to_redelivery", reason=str(failure))
+        finally:
             self._in_hand.let_go(lease)

@@ -60,8 +60,9 @@ class Rig:
         return Outcome(output={"text": f"{assignment.input.get('text', '')}*"})
 
     @asynccontextmanager
-    async def orchestrator(self, replica: str) -> AsyncIterator[NatsBus]:
-        """One that has time. It is ready when it hears refusals; its bus may be closed before it is gone."""
+    async def orchestrator(self, replica: str, *, lease_seconds: float = 60) -> AsyncIterator[NatsBus]:
+        """One that has time: for half of a lease it wakes nothing that is due. It is ready when it hears refusals; its bus may
+        be closed before it is gone."""
         async with (
             await NatsBus.connect(self._url, name=replica) as bus,
             running_orchestrator(
@@ -71,7 +72,7 @@ class Rig:
                 (CHAIN,),
                 instance_id=replica,
                 orchestrator_unclaimed_seconds=60,
-                orchestrator_lease_seconds=60,
+                orchestrator_lease_seconds=lease_seconds,
             ),
         ):
             await eventually(lambda: self._is_heard(subjects.refusal(replica, "probe")), what=f"{replica} hears refusals")
@@ -144,6 +145,11 @@ class Rig:
     async def has_stored(self, *, packets: int, reports: int) -> bool:
         await self._own.flush()
         return (len(self._packets), len(self._reports)) == (packets, reports)
+
+    async def is_a_packet_out(self) -> bool:
+        """Delivered to a worker and not settled."""
+        consumer = await self._own.jetstream().consumer_info(subjects.STREAM_WORK, subjects.work_consumer("maker", "normal"))
+        return bool(consumer.num_ack_pending)
 
     async def count(self, query: str) -> int:
         async with self._database.connection() as connection:
@@ -219,6 +225,24 @@ async def test_what_a_busy_worker_does_not_take_waits_at_the_broker(rig: Rig) ->
     assert last_sequences == (0, 0)
     assert rig.attempts == 6
     assert await rig.count("SELECT count(*) FROM outbox") == 0
+
+
+async def test_what_a_worker_that_ends_had_no_room_for_is_made_by_the_next_one_and_passes_for_no_loss(rig: Rig) -> None:
+    rig.works.clear()
+    async with AsyncExitStack() as orchestrators:
+        async with rig.worker(slots=1):
+            await orchestrators.enter_async_context(rig.orchestrator("one", lease_seconds=10))
+            await rig.orders("exec_1")
+            await eventually(lambda: rig.attempts == 1, what="the worker is busy")
+            await rig.orders("exec_2")
+            await eventually(rig.is_a_packet_out, what="the other one's packet waits at the worker")
+
+        async with rig.worker():
+            await rig.completes("exec_2")
+            await rig.completes("exec_1")
+    assert await rig.count("SELECT count(*) FROM stage_attempts WHERE failure_code = 'worker_lost'") == 0
+    assert await rig.count("SELECT count(*) FROM stage_attempts WHERE failure_code = 'declined'") == 1
+    assert await rig.count("SELECT count(*) FROM stage_attempts WHERE success") == 6
 
 
 async def test_with_two_replicas_chains_complete_whichever_takes_what(rig: Rig) -> None:

@@ -247,7 +247,7 @@ async def test_packets_that_wait_for_a_slot_go_to_other_workers_when_an_attempt_
         await rig.offer(await rig.packet(1))
         await eventually(lambda: gates.begun == ["exec_1"])
         await rig.offer(await rig.packet(2, attempt=0, grant=None))
-        await rig.offer(await rig.packet(3))
+        await rig.offer(await rig.packet(3, attempt=0, grant=None))
         await eventually(lambda: rig.delivered() == 3)
         claimed.set()
         await eventually(lambda: (rig.seconds_to_redelivery() or 30.0) < 1.0, what="the waiting packet is handed back")

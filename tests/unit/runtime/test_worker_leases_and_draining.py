@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from aif_contracts.packets import Superseded
-from aif_contracts.reports import Completed, Failed
+from aif_contracts.packets import Priority, Superseded
+from aif_contracts.reports import Completed, Declined, Failed
 from aif_runtime.assignment import Assignment, Outcome
 from aif_runtime.lease import Lease
 from support.manual_clock import ManualClock
@@ -175,7 +175,31 @@ async def test_what_handed_back_work_has_spent_is_told_all_the_same() -> None:
     assert report.code == "handed_back"
 
 
-async def test_packets_that_wait_for_a_slot_are_handed_back_at_once() -> None:
+@pytest.mark.parametrize("waiting", ["to_be_claimed", "delivered_before", "malformed"])
+async def test_packets_that_wait_for_a_slot_are_handed_back_at_once(waiting: str) -> None:
+    action = Gated()
+    rig = WorkerRig(action, slots=1, drain_seconds=5)
+    if waiting == "delivered_before":
+        await rig.offer(await rig.packet(2))
+        await rig.deliver_in_vain(times=1)
+
+    async with rig.running() as worker:
+        await rig.offer(await rig.packet(1), priority=Priority.HIGH)
+        if waiting == "to_be_claimed":
+            await rig.offer(await rig.packet(2, attempt=0, grant=None))
+        elif waiting == "malformed":
+            await rig.offer_bytes(b"no packet")
+        await eventually(lambda: action.begun == ["exec_1"] and rig.delivered() == 2)
+        rig.stop.set()
+        await eventually(lambda: rig.seconds_to_redelivery() == 0, what="the waiting packet is handed back")
+        action.gate.set()
+        await worker
+
+    assert action.begun == ["exec_1"]
+    assert rig.packets_left() == 1
+
+
+async def test_a_waiting_packet_that_has_opened_its_attempt_is_declined_lest_it_pass_for_one_that_took_a_worker_down() -> None:
     action = Gated()
     rig = WorkerRig(action, slots=1, drain_seconds=5)
 
@@ -184,12 +208,32 @@ async def test_packets_that_wait_for_a_slot_are_handed_back_at_once() -> None:
         await rig.offer(await rig.packet(2))
         await eventually(lambda: rig.delivered() == 2)
         rig.stop.set()
-        await eventually(lambda: rig.seconds_to_redelivery() == 0, what="the waiting packet is handed back")
+        [declined] = await rig.reports()
         action.gate.set()
         await worker
 
+    assert isinstance(declined, Declined)
+    assert (declined.packet_id, declined.attempt, declined.code) == ("pkt_2", 1, "no_room")
     assert action.begun == ["exec_1"]
-    assert rig.packets_left() == 1
+    assert rig.packets_left() == 0
+
+
+async def test_a_second_copy_of_what_is_worked_on_is_dropped_when_the_worker_ends() -> None:
+    action = Gated()
+    rig = WorkerRig(action, slots=1, drain_seconds=5)
+
+    async with rig.running() as worker:
+        for _ in range(2):
+            await rig.offer(await rig.packet(1))
+        await eventually(lambda: rig.delivered() == 2)
+        rig.stop.set()
+        await eventually(lambda: rig.packets_left() == 1, what="the copy is acknowledged")
+        action.gate.set()
+        await worker
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+    assert (rig.packets_left(), rig.reports_stored()) == (0, 0)
 
 
 async def test_a_worker_outlives_a_broker_that_goes_and_comes_back() -> None:
@@ -270,7 +314,7 @@ async def test_a_packet_that_comes_to_a_worker_told_to_stop_goes_to_others_at_on
     rig = WorkerRig(Gated())
 
     async with rig.running():
-        packet = await rig.packet()
+        packet = await rig.packet(attempt=0, grant=None)
         await rig.settles()
         rig.stop.set()
         await rig.offer(packet)
