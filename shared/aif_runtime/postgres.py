@@ -186,7 +186,7 @@ def _translated(is_cut: Callable[[], bool] = lambda: True) -> Iterator[None]:
     except _REFUSED as refusal:
         raise DatabaseUnavailable(f"Postgres refuses us: {refusal}") from refusal
     except asyncpg.UniqueViolationError as taken:
-        raise AlreadyStored(f"{taken.constraint_name}: {taken.detail}") from taken
+        raise AlreadyStored(str(taken)) from taken
     except _AWAY as failure:
         if isinstance(failure, OSError) and not _is_of_the_driver(failure):
             raise

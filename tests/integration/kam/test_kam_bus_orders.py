@@ -166,12 +166,17 @@ async def test_an_order_of_nobody_and_of_a_disabled_client_is_buried_and_stored_
     assert await kam.rows("SELECT 1 FROM client_requests") == []
 
 
-async def test_an_order_waits_while_the_orchestrator_is_away(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
-    kam.orchestrator.is_away = True
+@pytest.mark.parametrize("answer", [None, "database_unavailable"])
+async def test_an_order_waits_while_the_orchestrator_is_away_or_cannot_store_it(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, answer: str | None
+) -> None:
+    kam.orchestrator.is_away = answer is None
+    kam.orchestrator.refusal = None if answer is None else Refusal(code=answer, message="not now", retry_after_ms=1_000)
     async with kam.bus.listen(subjects.ALL_DEAD) as dead:
         await publish(kam, "alice", ORDER)
         assert await dead.next(0.3) is None
         kam.orchestrator.is_away = False
+        kam.orchestrator.refusal = None
 
         await eventually(lambda: kam.orchestrator.orders)
         assert await dead.next(0.1) is None

@@ -6,6 +6,7 @@ import json
 import httpx
 import pytest
 
+from aif_contracts.orders import Refusal
 from aif_kam.request_store import RequestStore
 from aif_runtime.sql_files import load_queries
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
@@ -104,6 +105,24 @@ async def test_a_lost_answer_is_unknown_and_the_retry_gets_the_same_execution(
     assert retried.status_code == 202
     assert retried.json()["execution_id"] == rows[0]["execution_id"]
     assert list(kam.orchestrator.orders) == [rows[0]["execution_id"]]
+
+
+async def test_an_order_that_the_orchestrator_cannot_store_yet_is_to_come_again_and_is_carried_out_then(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    message = "the blobs of an older execution of this id are being deleted"
+    kam.orchestrator.refusal = Refusal(code="database_unavailable", message=message, retry_after_ms=1_000)
+    headers = {"Idempotency-Key": "k5"}
+
+    not_yet = await alice.post("/api/kam/orders", json=ORDER, headers=headers)
+    kam.orchestrator.refusal = None
+    again = await alice.post("/api/kam/orders", json=ORDER, headers=headers)
+
+    assert (not_yet.status_code, not_yet.headers["retry-after"]) == (503, "2")
+    assert not_yet.json()["type"] == "urn:aif:problem:orchestrator_unavailable"
+    assert "try again in a moment" in not_yet.json()["detail"]
+    assert again.status_code == 202
+    assert list(kam.orchestrator.orders) == [again.json()["execution_id"]]
 
 
 async def test_the_sweeper_finishes_what_nobody_asks_for_and_writes_the_answer_down(

@@ -126,6 +126,21 @@ async def test_the_same_order_twice_is_one_execution(rig: Rig) -> None:
     assert await rig.count("SELECT count(*) FROM execution_journal WHERE is_final") == 1
 
 
+async def test_an_order_under_the_id_of_one_whose_blobs_are_being_deleted_is_told_so_and_to_come_again(rig: Rig) -> None:
+    async with rig.orchestrator():
+        await rig.count("WITH gone AS (INSERT INTO deleted_executions VALUES ('exec_1', now(), now()) RETURNING 1) TABLE gone")
+        refusal = await rig.client.execute("exec_1", "one_stage")
+        others = await rig.client.execute("exec_2", "one_stage")
+        await rig.count("WITH collected AS (DELETE FROM deleted_executions RETURNING 1) TABLE collected")
+        again = await rig.client.execute("exec_1", "one_stage")
+
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.retry_after_ms) == ("database_unavailable", 1_000)
+    assert "the blobs of an older execution of this id are being deleted" in refusal.message
+    assert isinstance(others, Accepted)
+    assert isinstance(again, Accepted)
+
+
 async def test_two_replicas_share_the_work_and_an_execution_id_raced_between_them_is_one(rig: Rig) -> None:
     worker = HandWorker(rig.bus, paid=False)
     await worker.register()

@@ -246,6 +246,7 @@ class Engine:
         """
         is_divisible = len(batch) > 1
         times_overtaken = 0
+        reason = "other replicas were quicker"
         denied: list[tuple[Arrival, Applied]] = []
         while times_overtaken < (OFTEN_OVERTAKEN if is_divisible else MOST_OVERTAKEN):
             try:
@@ -263,9 +264,10 @@ class Engine:
                         check_size(message.subject, message.payload)
                     decided = _decided(worked, known, revisions, entries, messages, published)
                     committed = await self._batches.commit(connection, decided)
-            except AlreadyStored:
+            except AlreadyStored as stored:
                 # It does not say which of them another replica has changed.
                 self._remembered.forget(arrival.execution_id for arrival in batch)
+                reason = str(stored)
                 times_overtaken += 1
                 continue
             self._clock.seen(committed.at_ms)
@@ -284,7 +286,7 @@ class Engine:
             times_overtaken += 1
         if is_divisible:
             raise _Overtaken
-        raise DatabaseUnavailable(f"other replicas were quicker {MOST_OVERTAKEN} times")
+        raise DatabaseUnavailable(f"not stored, tried {MOST_OVERTAKEN} times: {reason}")
 
     async def _read(self, connection: Connection, batch: Sequence[Arrival], *, orders_are_new: bool) -> dict[str, Versioned]:
         """What is remembered, and the rest from the database. A new order is not looked for: the commit would find it."""
