@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from aif_contracts.orders import Refusal
+from aif_kam.failures import Unavailable
 from aif_kam.loops import run_batches
 from aif_runtime.failures import DatabaseUnavailable
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
@@ -43,9 +44,10 @@ async def dispatch_all(kam: GatewayUnderTest) -> None:
 
 
 @asynccontextmanager
-async def dispatching(kam: GatewayUnderTest) -> AsyncIterator[None]:
+async def dispatching(kam: GatewayUnderTest, *, sweep_seconds: float = 3600.0) -> AsyncIterator[None]:
+    """The gateway's loop runs meanwhile. It hears of new work; it does not see in time by itself that there is some."""
     stop = asyncio.Event()
-    loop = run_batches(stop, dispatch=kam.gateway.dispatch, work=kam.gateway.batch_work, sweep_seconds=0.05)
+    loop = run_batches(stop, dispatch=kam.gateway.dispatch, work=kam.gateway.batch_work, sweep_seconds=sweep_seconds)
     running = asyncio.create_task(loop)
     try:
         yield
@@ -69,6 +71,19 @@ async def test_a_thousand_inputs_are_answered_at_once_and_each_is_one_execution(
     wanted = {order.parameters["topic"] for order in kam.orchestrator.orders.values()}
     assert wanted == {f"bees {number}" for number in range(1000)}
     assert {order.priority for order in kam.orchestrator.orders.values()} == {"low"}
+
+
+async def test_what_is_ordered_and_what_is_cancelled_waits_for_no_sweep(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    async with dispatching(kam):
+        await ordered(alice, topics(1))
+        await eventually(lambda: len(kam.orchestrator.orders) == 1, what="the loop runs")
+
+        batch_id = await ordered(alice, topics(2))
+        await eventually(lambda: _has_counts(alice, batch_id, {"running": 2}), what="the batch is submitted")
+        await alice.delete(f"{BATCHES}/{batch_id}")
+        await eventually(lambda: _has_counts(alice, batch_id, {"cancelled": 2}), what="the batch is cancelled")
 
 
 async def test_a_batch_tells_how_far_it_is_and_what_it_cost(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
@@ -216,7 +231,7 @@ async def test_a_batch_waits_for_the_orchestrator(kam: GatewayUnderTest, alice: 
     await alice.get("/api/kam/templates")
     kam.orchestrator.is_away = True
     batch_id = await ordered(alice, topics(30))
-    async with dispatching(kam):
+    async with dispatching(kam, sweep_seconds=0.05):
         await eventually(lambda: "aif.orchestrator.list" in kam.orchestrator.headers)
         assert (await shown(alice, batch_id))["counts"] == {"submitting": 30}
         assert await kam.rows("SELECT 1 FROM client_requests WHERE asked_at IS NOT NULL") == []
@@ -244,15 +259,14 @@ async def test_a_database_that_is_away_in_the_middle_of_a_batch_is_said_by_its_n
 async def test_lost_answers_are_asked_for_again_under_the_same_ids(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     batch_id = await ordered(alice, topics(8))
     kam.orchestrator.loses_answers_to_execute = True
-    async with dispatching(kam):
-        await eventually(lambda: len(kam.orchestrator.orders) == 8)
-        kam.orchestrator.loses_answers_to_execute = False
+    with pytest.raises(Unavailable):
+        await kam.gateway.dispatch.submit_some()
+    kam.orchestrator.loses_answers_to_execute = False
 
-        async def all_run() -> bool:
-            return bool((await shown(alice, batch_id))["counts"] == {"running": 8})
+    await dispatch_all(kam)
 
-        await eventually(all_run)
-    assert len(kam.orchestrator.orders) == 8
+    assert (await shown(alice, batch_id))["counts"] == {"running": 8}
+    assert (len(kam.orchestrator.orders), kam.orchestrator.asked_to_execute) == (8, 16)
 
 
 async def test_the_sweeper_finishes_a_batch_without_its_part(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
@@ -327,16 +341,16 @@ async def test_cancelling_reaches_what_runs_and_leaves_what_has_ended(kam: Gatew
 async def test_what_is_unknown_is_cancelled_as_soon_as_it_is_known(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     batch_id = await ordered(alice, topics(1))
     kam.orchestrator.loses_answers_to_execute = True
-    async with dispatching(kam):
-        await eventually(lambda: kam.orchestrator.orders)
-        cancelled = (await alice.delete(f"{BATCHES}/{batch_id}")).json()
-        kam.orchestrator.loses_answers_to_execute = False
+    with pytest.raises(Unavailable):
+        await kam.gateway.dispatch.submit_some()
+    cancelled = (await alice.delete(f"{BATCHES}/{batch_id}")).json()
+    kam.orchestrator.loses_answers_to_execute = False
 
-        async def has_ended() -> bool:
-            return bool((await shown(alice, batch_id))["counts"] == {"cancelled": 1})
+    await dispatch_all(kam)
+    await kam.gateway.dispatch.cancel_some()
 
-        await eventually(has_ended)
     assert cancelled["status"] == "cancelling"
+    assert (await shown(alice, batch_id))["counts"] == {"cancelled": 1}
 
 
 async def test_cancelling_is_not_lost_while_somebody_asks_for_what_is_cancelled(
@@ -391,3 +405,7 @@ async def test_batches_are_listed_newest_first_in_pages(alice: httpx.AsyncClient
 
     assert sorted(each["batch_id"] for each in (*first["batches"], *second["batches"])) == sorted(made)
     assert second["next_cursor"] is None
+
+
+async def _has_counts(client: httpx.AsyncClient, batch_id: str, counts: dict[str, int]) -> bool:
+    return bool((await shown(client, batch_id))["counts"] == counts)

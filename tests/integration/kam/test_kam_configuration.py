@@ -36,10 +36,12 @@ async def admin(kam: GatewayUnderTest) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def pushing(kam: GatewayUnderTest) -> AsyncIterator[None]:
-    """The gateway's loop runs meanwhile."""
+async def pushing(kam: GatewayUnderTest, *, look_seconds: float = 3600.0) -> AsyncIterator[None]:
+    """The gateway's loop runs meanwhile. It hears of changes; it does not see them in time by itself."""
     stop = asyncio.Event()
-    loop = asyncio.create_task(run_configuration(stop, push=kam.gateway.push, work=kam.gateway.push_work, look_seconds=0.05))
+    loop = asyncio.create_task(
+        run_configuration(stop, push=kam.gateway.push, work=kam.gateway.push_work, look_seconds=look_seconds)
+    )
     try:
         yield
     finally:
@@ -377,7 +379,7 @@ async def test_accounts_are_the_operators_and_of_clients_that_exist(admin: httpx
 
 
 async def test_tier_and_coins_reach_the_profile_whoever_changes_them(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
-    async with pushing(kam):
+    async with pushing(kam, look_seconds=0.05):
         await alice.put("/api/kam/profile", json={"display_name": "Alice"})
         await kam.rows("UPDATE clients SET tier = 'free', coins = 12 WHERE client_id = 'alice'")
         profile = {"tier": "free", "coins": 12, "display_name": "Alice", "contact_email": "", "timezone": "UTC"}
@@ -430,7 +432,7 @@ async def test_an_entry_that_somebody_else_has_changed_is_mended(kam: GatewayUnd
 
 
 async def test_nothing_is_lost_while_the_broker_is_away(kam: GatewayUnderTest, admin: httpx.AsyncClient) -> None:
-    async with pushing(kam):
+    async with pushing(kam, look_seconds=0.05):
         kam.broker.go_down()
         answer = await admin.put(f"{CONFIG}/{PRIMARY}", json={"value": "claude-sonnet-4"})
         kam.broker.come_back()
