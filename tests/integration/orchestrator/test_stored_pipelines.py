@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from aif_contracts import subjects
 from aif_contracts.orders import Accepted, Refusal
 from aif_contracts.pipelines import GetPipeline, ListPipelines
 from aif_contracts.workers import ActionDescription, ProviderDescription, WorkerDescription
+from aif_orchestrator.engine import plan_news
 from aif_orchestrator.execution.assignee import CAPABILITY_WORKER
 from aif_orchestrator.store.pipelines import PipelineStore
 from aif_pipelines.loading import load_pipeline
@@ -78,7 +80,8 @@ async def rig(fresh_orchestrator_database: str) -> AsyncIterator[Rig]:
         yield rig
 
 
-async def test_what_a_client_saves_it_can_order_at_once_and_nobody_else_can(rig: Rig) -> None:
+async def test_what_a_client_saves_it_can_order_at_once_and_nobody_else_can(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_news, "REFRESH_SECONDS", 3600.0)
     worker = HandWorker(rig.bus)
     async with rig.orchestrator(), rig.orchestrator():
         await rig.rival.saves(TEA.replace("tea_line", "coffee_line"))
@@ -98,6 +101,14 @@ async def test_what_a_client_saves_it_can_order_at_once_and_nobody_else_can(rig:
         packets = [await worker.does_next({"made": True}) for _ in range(6)]
         assert {packet.execution_id for packet in packets} == {f"exec_{number}" for number in range(6)}
         await eventually(lambda: _all_ended(rig, "acme", 6))
+
+
+async def test_what_a_replica_never_heard_of_it_finds_when_it_looks(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_news, "REFRESH_SECONDS", 0.01)
+    async with rig.orchestrator():
+        for name in ("tea_line", "coffee_line"):
+            await rig.stores_unheard(TEA.replace("tea_line", name), "acme")
+            await eventually(partial(_every_replica_offers, rig.acme, name), what=f"{name} is offered")
 
 
 async def test_a_replica_runs_what_it_never_heard_of(rig: Rig) -> None:
