@@ -381,6 +381,25 @@ async def test_what_is_no_entry_is_a_dead_letter_and_delays_nobody(rig: AuditRig
     assert [letter.subject for letter in letters] == ["aif.dead.audit"]
 
 
+async def test_entries_that_cannot_be_written_now_come_again_soon(rig: AuditRig) -> None:
+    intake = asyncio.create_task(rig.intake().run())
+    try:
+        async with rig.database.transaction() as holding:
+            await rig.log.append(holding, [entry(1)])
+            await rig.tell(entry(2))
+            await eventually(lambda: _is_put_off(rig), 20.0, what="an entry that waits for the head is put off")
+        await eventually(lambda: _of_so_many(rig, 2))
+
+        await rig.tamper("DELETE FROM audit_head")
+        await rig.tell(entry(3))
+        await eventually(lambda: _is_put_off(rig), 20.0, what="an entry without a head is put off")
+        await rig.tamper("INSERT INTO audit_head (sequence, hash) SELECT sequence, hash FROM audit_log WHERE sequence = 2")
+        await eventually(lambda: _of_so_many(rig, 3))
+    finally:
+        intake.cancel()
+        await asyncio.wait([intake])
+
+
 async def test_an_append_that_is_rolled_back_leaves_no_gap(rig: AuditRig) -> None:
     await rig.write(1)
 
@@ -475,3 +494,10 @@ async def _of_so_many(rig: AuditRig, count: int) -> AuditVerdict:
     verdict = await rig.verify()
     assert verdict.checked == count
     return verdict
+
+
+def _is_put_off(rig: AuditRig) -> bool:
+    """Whether it comes again long before it would be taken for lost."""
+    consumer = rig.broker._streams[subjects.STREAM_AUDIT]._consumers[subjects.CONSUMER_AUDIT]
+    waits = consumer.seconds_to_redelivery()
+    return waits is not None and waits < 5.0
