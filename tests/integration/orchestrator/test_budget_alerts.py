@@ -7,13 +7,14 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from aif_contracts import subjects
 from aif_contracts.budgets import AlertKind, BudgetAlert
 from aif_orchestrator.alerts.lookout import Lookout
 from aif_orchestrator.alerts.store import AlertStore
 from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.store.outbox import OutboxStore
-from aif_runtime.bus import Outgoing
+from aif_runtime.bus import Bus, Outgoing
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.metrics import metrics_page, new_registry
@@ -30,18 +31,18 @@ async def database(fresh_orchestrator_database: str) -> AsyncIterator[Database]:
         yield opened
 
 
-def quiet_relay(database: Database, outbox: OutboxStore) -> Relay:
+def relay_over(bus: Bus, database: Database) -> Relay:
     figures = Figures(new_registry(service="orchestrator", version="test"))
-    return Relay(bus=MemoryBus(MemoryBroker()), database=database, outbox=outbox, figures=figures, replica="one")
-
-
-def lookout(database: Database, *, mark: str = "50") -> Lookout:
-    """Its relay does not run: what it would publish stays in the outbox."""
     outbox = OutboxStore(load_queries("aif_orchestrator.store"))
+    return Relay(bus=bus, database=database, outbox=outbox, figures=figures, replica="one")
+
+
+def lookout(database: Database, *, mark: str = "50", relay: Relay | None = None) -> Lookout:
+    """Unless it is given one, its relay does not run: what it would publish stays in the outbox."""
     return Lookout(
         database=database,
         alerts=ALERTS,
-        relay=quiet_relay(database, outbox),
+        relay=relay or relay_over(MemoryBus(MemoryBroker()), database),
         registry=new_registry(service="orchestrator", version="test"),
         weekly_mark_usd=Decimal(mark),
         every_seconds=60,
@@ -138,6 +139,23 @@ async def test_what_is_said_is_in_the_outbox_under_the_alerts_id(database: Datab
     assert msgspec.json.decode(message.payload, type=BudgetAlert) == alert
 
 
+async def test_what_is_said_does_not_wait_in_the_outbox_to_be_found(database: Database) -> None:
+    await account(database, "acme", spent="0", energy=5)
+    bus = MemoryBus(MemoryBroker())
+    relay = relay_over(bus, database)
+    running = asyncio.create_task(relay.run())
+
+    async with bus.listen(subjects.alert("acme")) as heard:
+        (alert,) = await lookout(database, relay=relay).look()
+        message = await heard.next(30)
+
+    assert message is not None
+    assert msgspec.json.decode(message.payload, type=BudgetAlert) == alert
+    running.cancel()
+    await asyncio.wait([running])
+    await bus.close()
+
+
 async def test_of_several_replicas_one_says_it(database: Database) -> None:
     for client in ("acme", "beta", "gamma"):
         await account(database, client, spent="90")
@@ -201,11 +219,10 @@ async def test_a_months_alerts_are_read_back_as_they_were_said(database: Databas
 
 async def test_alerts_are_counted_by_kind_and_threshold(database: Database) -> None:
     registry = new_registry(service="orchestrator", version="test")
-    outbox = OutboxStore(load_queries("aif_orchestrator.store"))
     looking = Lookout(
         database=database,
         alerts=ALERTS,
-        relay=quiet_relay(database, outbox),
+        relay=relay_over(MemoryBus(MemoryBroker()), database),
         registry=registry,
         weekly_mark_usd=Decimal(0),
         every_seconds=60,
