@@ -30,6 +30,8 @@ async def classifier_processes(
             "AIF_CLASSIFIER_ANALYSIS_INTERVAL": "50ms",
             "AIF_ACK_WAIT_SECONDS": "1",
             "AIF_READY_FILE": str(ready),
+            # Nobody waits so long for a part that does not end by itself.
+            "AIF_DRAIN_SECONDS": "3600",
             **(settings or {}),
         }
         process = await asyncio.create_subprocess_exec(

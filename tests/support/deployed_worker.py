@@ -79,9 +79,9 @@ class DeployedWorker:
             await consumer.close()
 
     async def ends_in_order(self) -> int:
-        """Its exit code after SIGTERM."""
+        """Its exit code after SIGTERM, which it has to heed by itself."""
         self._process.terminate()
-        return await self._process.wait()
+        return await asyncio.wait_for(self._process.wait(), 60)
 
     async def _completed(self) -> Completed:
         told = await self.told(subjects.STREAM_REPORTS, subjects.ALL_REPORTS)
@@ -100,7 +100,7 @@ async def deployed_worker(package: str, nats_url: str, folder: Path) -> AsyncIte
         "AIF_NATS_URL": nats_url,
         "AIF_READY_FILE": str(ready),
         "AIF_LOG_LEVEL": "warning",
-        "AIF_DRAIN_SECONDS": "2",
+        "AIF_DRAIN_SECONDS": "3600",
     }
     async with await NatsBus.connect(nats_url, name="test") as bus:
         await bus.declare_topology()

@@ -36,6 +36,8 @@ class KamProcess:
             "AIF_BOOTSTRAP_CLIENT_KEY": KEY,
             "AIF_BOOTSTRAP_ADMIN_KEY": ADMIN_KEY,
             "AIF_READY_FILE": str(self._ready_file),
+            # Nobody waits so long for a part that does not end by itself.
+            "AIF_DRAIN_SECONDS": "3600",
         }
         self.process: asyncio.subprocess.Process | None = None
 
