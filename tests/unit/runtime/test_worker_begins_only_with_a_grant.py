@@ -19,6 +19,7 @@ from aif_contracts.packets import (
     Superseded,
 )
 from aif_contracts.reports import Completed, Declined
+from aif_runtime import registry
 from aif_runtime.assignment import Assignment, Outcome
 from aif_runtime.claim_ids import ClaimIds
 from support.waiting import eventually
@@ -420,7 +421,8 @@ async def test_a_full_worker_holds_only_a_few_packets_beyond_its_slots_however_m
     assert held == [5] * 5
 
 
-async def test_the_worker_stands_in_the_registry() -> None:
+async def test_the_worker_stands_in_the_registry_from_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "BEAT_SECONDS", 3600.0)
     rig = WorkerRig(slots=3)
 
     async with rig.running():
@@ -431,3 +433,15 @@ async def test_the_worker_stands_in_the_registry() -> None:
     assert described["actions"] == [{"name": "say", "paid": False}]
     assert described["capabilities"] == ["echoing"]
     assert described["slots"] == 3
+
+
+async def test_the_worker_enters_itself_again_when_the_broker_has_lost_its_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "BEAT_SECONDS", 0.01)
+    rig = WorkerRig()
+
+    async with rig.running():
+        before = await eventually(lambda: rig.orchestrator.entries(subjects.BUCKET_REGISTRY))
+        rig.broker.wipe()
+        after = await eventually(lambda: rig.orchestrator.entries(subjects.BUCKET_REGISTRY))
+
+    assert after == before
