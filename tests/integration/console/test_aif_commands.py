@@ -454,7 +454,8 @@ def test_a_factory_that_is_ended_while_it_starts_leaves_nothing_behind(servers_d
 
 def test_ctrl_c_ends_everything_and_the_next_start_continues(servers_dir: Path) -> None:
     data_dir = servers_dir / "continued"
-    with running_up(data_dir) as first:
+    # Nobody waits so long for a service that does not end by itself.
+    with running_up(data_dir, AIF_DRAIN_SECONDS="3600") as first:
         ordered = json.loads(aif("order", "quiz", "--source", str(SAMPLE), "--json", data_dir=data_dir).stdout)
         pids = first.service_pids
         first.process.send_signal(signal.SIGINT)
