@@ -1,6 +1,7 @@
 """The orchestrator with real Postgres, over the in-memory bus: questions in, packets out, reports in, events out."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.orders import Accepted, Execute, Refusal
 from aif_contracts.packets import Cancelled, NotNoted, Proceed, Superseded
 from aif_contracts.performance import PerformanceRecord
+from aif_orchestrator.engine import relay
 from aif_orchestrator.retention import Retention
 from aif_orchestrator.store.batches import BatchStore, Committed, Decided
 from aif_orchestrator.store.executions import ExecutionStore
@@ -299,6 +301,23 @@ async def test_an_order_that_its_template_cannot_judge_is_refused_with_the_condi
     assert "'params.level > 3'" in refused.mistakes[0].message
     assert "params.level is missing (null)" in refused.mistakes[0].message
     assert "coalesce(params.level, 0)" in refused.mistakes[0].mend
+
+
+async def test_a_row_of_which_nothing_is_left_to_do_is_deleted_along_with_later_work(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "TIDY_SECONDS", 3600.0)
+    oldest_row = "SELECT min(outbox_id) FROM outbox"
+    later = (f"exec_{number}" for number in itertools.count(2))
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+        first = await rig.count(oldest_row)
+
+        async def is_gone() -> bool:
+            await rig.client.execute(next(later), "one_stage")
+            return await rig.count(oldest_row) > first
+
+        await eventually(is_gone)
 
 
 async def test_a_replica_that_dies_between_commit_and_publish_is_replaced(rig: Rig) -> None:
