@@ -1,11 +1,13 @@
 """Calls and the audit log over HTTP: for the operator alone, every question as it was meant."""
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from aif_contracts import subjects
 from aif_contracts.audit import (
@@ -23,6 +25,7 @@ from aif_contracts.orders import Refusal
 from aif_contracts.reconciliation import BookedCall, BookedCallPage, SearchCalls, SettleCall
 from aif_runtime.bus import Question
 from integration.kam.gateway_under_test import GatewayUnderTest
+from integration.kam.orchestrator_stand_in import TOTALS
 
 CALLS = "/api/admin/calls"
 AUDIT = "/api/admin/audit"
@@ -134,6 +137,33 @@ async def test_a_call_is_settled_in_the_name_of_the_key(kam: GatewayUnderTest, a
     assert question.decided_by == f"key_{kam.keys['admin'].split('_')[2]} of the operator"
     assert (missing.status_code, missing.json()["type"]) == (404, "urn:aif:problem:unknown_call")
     assert strange.status_code == 404
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_what_a_settlement_corrects_is_learned_at_once_or_with_the_next_sweep(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, is_away: bool
+) -> None:
+    tracker = kam.gateway.parts.tracker
+    order = {"selected_template": "content_granulation_course"}
+    execution_id = (await alice.post("/api/kam/orders", json=order)).json()["execution_id"]
+    await kam.orchestrator.complete(execution_id, await kam.store_structure(), stored_only=True)
+    await tracker.reconcile(unseen_seconds=0)
+    await kam.rows("UPDATE client_requests SET total_cost_usd = 7")
+
+    async def settled(question: Question) -> bytes:
+        return msgspec.json.encode(replace(BOOKED, call=replace(BOOKED.call, execution_id=execution_id)))
+
+    await kam.bus.answer(subjects.SETTLE_CALL, subjects.ORCHESTRATOR_GROUP, settled)
+    kam.orchestrator.never_answers = {execution_id} if is_away else set()
+    async with kam.client("admin") as admin:
+        answer = await admin.post(f"{CALLS}/{BOOKED.call.call_key}/settle", json={"billed": False, "note": "not on the bill"})
+    if is_away:
+        kam.orchestrator.never_answers = set()
+        await tracker.reconcile()
+
+    assert answer.status_code == 200
+    [row] = await kam.rows("SELECT total_cost_usd FROM client_requests")
+    assert row["total_cost_usd"] == Decimal(TOTALS.cost_usd)
 
 
 async def test_a_settlement_with_wrong_fields_is_refused_by_their_names(kam: GatewayUnderTest, asked: Asked) -> None:
