@@ -206,6 +206,25 @@ async def test_a_short_loss_of_the_broker_is_not_noticed_by_those_who_publish(fr
     await bus.close()
 
 
+async def test_who_waits_for_an_answer_hears_at_once_that_the_broker_is_lost(fragile_nats_rig: FragileNatsRig) -> None:
+    asking, answering = await fragile_nats_rig.connect("asking"), await fragile_nats_rig.connect("answering")
+    taken = asyncio.Event()
+
+    async def never_answers(question: Question) -> bytes:
+        taken.set()
+        await asyncio.Event().wait()
+        return b""
+
+    await answering.answer(subjects.GET, subjects.ORCHESTRATOR_GROUP, never_answers)
+    waiting = asyncio.create_task(asking.ask(subjects.GET, b"", wait_seconds=3600.0))
+    await asyncio.wait_for(taken.wait(), 30)
+
+    await fragile_nats_rig.go_down()
+
+    with pytest.raises(BusUnavailable, match="lost before the reply came"):
+        await asyncio.wait_for(waiting, 30)
+
+
 async def test_no_broker_is_said_within_the_limit() -> None:
     async with asyncio.timeout(10):
         with pytest.raises(BusUnavailable, match="no connection to NATS"):
