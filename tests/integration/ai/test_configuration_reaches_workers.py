@@ -15,6 +15,7 @@ import pytest_asyncio
 from msgspec import Struct
 
 from aif_ai.configuration_assembly import Configured, open_configuration
+from aif_ai.configuration_entries import SYSTEM_KEPT_SECONDS
 from aif_console.embedded.nats_server import EmbeddedNats
 from aif_contracts import subjects
 from aif_contracts.configuration import COMPLETE, company_entry
@@ -38,7 +39,7 @@ from aif_runtime.settings import Secret
 from aif_runtime.telemetry import TracingOff
 from aif_runtime.web_server import WebServer
 from support.provider_double.server import ProviderDouble
-from support.waiting import eventually
+from support.waiting import PATIENCE_SECONDS, eventually
 
 PRIMARY = "/api/admin/config/orchestrator_primary_model"
 ACME = Context(client_id="acme", workspace_id="spring")
@@ -253,7 +254,8 @@ async def test_a_broker_that_lost_its_store_switches_nothing_back_and_is_told_ev
             assert (found.primary_model, found.enable_fallback) == ("first-model", False)
             assert after == before
             await running.operator.put(PRIMARY, json={"value": "second-model"})
-            await _known((one,), "second-model")
+            # By the watch: it has read all of it just now, and reads it again when that is old.
+            await _known((one,), "second-model", within_seconds=SYSTEM_KEPT_SECONDS / 2)
     finally:
         await server.kill()
 
@@ -289,12 +291,12 @@ async def test_the_next_generation_of_running_workers_uses_the_new_model_and_the
     assert all("Speaks like a bee." in _prompt(request) for request in double.requests)
 
 
-async def _known(processes: tuple[Configured, ...], model: str) -> None:
+async def _known(processes: tuple[Configured, ...], model: str, *, within_seconds: float = PATIENCE_SECONDS) -> None:
     async def is_known() -> bool:
         found = [await each.switches.switches("structure_course", ACME) for each in processes]
         return {each.primary_model for each in found} == {model}
 
-    await eventually(is_known)
+    await eventually(is_known, within_seconds)
 
 
 async def _complete_bucket(bus: NatsBus) -> dict[str, bytes]:
