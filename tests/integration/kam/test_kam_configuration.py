@@ -424,9 +424,9 @@ async def test_an_entry_that_somebody_else_has_changed_is_mended(kam: GatewayUnd
     await kam.bus.put_entry(subjects.BUCKET_CONFIG, "system", b"rubbish")
     await kam.bus.delete_entry(subjects.BUCKET_CONFIG, "client.alice.profile")
     await kam.bus.put_entry(subjects.BUCKET_CONFIG, "client.gone.profile", b'{"revision": 1}')
-    kam.gateway.push.compare_soon()
-    await kam.gateway.push.mend()
-    await kam.gateway.push.follow()
+    started_anew = another_push(kam, kam.bus)
+    await started_anew.mend()
+    await started_anew.follow()
 
     assert await kam.bus.entries(subjects.BUCKET_CONFIG) == before
 
@@ -439,6 +439,12 @@ async def test_nothing_is_lost_while_the_broker_is_away(kam: GatewayUnderTest, a
 
         assert answer.status_code == 200
         await eventually_shown(kam, "system", {"values": {PRIMARY: "claude-sonnet-4"}})
+
+
+def another_push(kam: GatewayUnderTest, bus: MemoryBus) -> ConfigurationPush:
+    """Of a second gateway, or of one that has started anew."""
+    store = ConfigurationStore(load_queries("aif_kam"))
+    return ConfigurationPush(database=kam.database, store=store, bus=bus, clock=SystemClock())
 
 
 class SlowBus(MemoryBus):
@@ -459,9 +465,7 @@ async def test_a_slow_gateway_puts_no_older_value_over_a_newer_one(kam: GatewayU
     await kam.gateway.push.follow()
     await admin.put(f"{CONFIG}/{PRIMARY}", json={"value": "older"})
     bus = SlowBus(kam.broker)
-    store = ConfigurationStore(load_queries("aif_kam"))
-    slow_push = ConfigurationPush(database=kam.database, store=store, bus=bus, clock=SystemClock())
-    slow = asyncio.create_task(slow_push.follow())
+    slow = asyncio.create_task(another_push(kam, bus).follow())
     await bus.has_begun.wait()
 
     await admin.put(f"{CONFIG}/{PRIMARY}", json={"value": "newer"})

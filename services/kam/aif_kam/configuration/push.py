@@ -67,10 +67,6 @@ class ConfigurationPush:
                 await self._store.delete_told(connection, told_before_days=TOLD_KEPT_DAYS)
             self._compared_at = now
 
-    def compare_soon(self) -> None:
-        """Have `mend` compare all entries when it is called next."""
-        self._compared_at = None
-
     async def _write_everything(self) -> None:
         async with self._database.transaction() as connection:
             await self._store.push_everything_again(connection)
