@@ -128,7 +128,8 @@ class NatsConnection:
             self._closing = True
             await client.close()
             reason = self._last_error or str(failed) or "no answer"
-            raise BusUnavailable(f"no connection to NATS within {connect_limit_seconds:g} s: {reason}") from failed
+            where = ", ".join(_address(each) for each in url.split(","))
+            raise BusUnavailable(f"no connection to NATS at {where} within {connect_limit_seconds:g} s: {reason}") from failed
         self._inbox = client.new_inbox()
         self._up.set()
         await self.subscribe(f"{self._inbox}.*", self._on_reply)
@@ -374,6 +375,11 @@ class NatsConnection:
     def _tell_watchers(self) -> None:
         for watcher in tuple(self._watchers):
             watcher()
+
+
+def _address(url: str) -> str:
+    """Without what is secret in it."""
+    return url.rpartition("@")[2].rpartition("//")[2]
 
 
 def _heeded(flushing: "asyncio.Future[None]") -> None:
