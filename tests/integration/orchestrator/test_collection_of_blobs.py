@@ -34,6 +34,11 @@ FROM (SELECT (extract(epoch FROM now()) * 1000)::bigint AS ms) AS now
 """
 END = "UPDATE executions SET status = 'failed', ended_at = now(), wake_at = NULL WHERE execution_id = $1 AND ended_at IS NULL"
 RESUME = "UPDATE executions SET status = 'running', ended_at = NULL, wake_at = now() WHERE execution_id = $1"
+DELETED_DAYS_AGO = """
+INSERT INTO deleted_executions (execution_id, deleted_at)
+SELECT 'exec_' || n, now() - make_interval(days => days)
+FROM unnest($1::int[]) WITH ORDINALITY AS deleted (days, n)
+"""
 TIME_PASSES = (
     "UPDATE executions SET created_at = created_at - $1::interval, ended_at = ended_at - $1::interval",
     "UPDATE deleted_executions SET deleted_at = deleted_at - $1::interval, taken_at = taken_at - $1::interval",
@@ -242,6 +247,31 @@ async def test_a_collector_that_takes_too_long_stops_before_others_take_its_work
     assert await history.there("exec_1") == 1
     await history.time_passes(timedelta(hours=2))
     assert await history.collection().collect() == 1
+
+
+async def test_the_longest_deleted_are_collected_first_a_chunk_at_a_time_and_none_by_two(database: Database) -> None:
+    executions = ExecutionStore(load_queries("aif_orchestrator.store"))
+    async with database.connection() as connection:
+        await connection.execute(DELETED_DAYS_AGO, [2, 4, 3, 0])
+
+        async def taken() -> set[str]:
+            return set(await executions.take_deleted(connection, deleted_before_seconds=3600, taken_for_seconds=60, limit=2))
+
+        assert [await taken(), await taken(), await taken()] == [{"exec_2", "exec_3"}, {"exec_1"}, set()]
+        await executions.forget_deleted(connection, ["exec_2", "exec_3"])
+        left = await connection.fetchval("SELECT array_agg(execution_id ORDER BY execution_id) FROM deleted_executions")
+    assert left == ["exec_1", "exec_4"]
+
+
+async def test_a_collector_does_not_wait_for_what_another_one_is_taking(history: History, database: Database) -> None:
+    await history.delete_long_ago("exec_1")
+    await history.delete_long_ago("exec_2")
+
+    async with database.transaction() as another, asyncio.timeout(10):
+        await another.execute("SELECT FROM deleted_executions WHERE execution_id = 'exec_1' FOR UPDATE")
+        assert await history.collection().collect() == 1
+
+    assert (await history.there("exec_1"), await history.there("exec_2")) == (1, 0)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -129,6 +129,24 @@ async def test_a_second_time_there_is_nothing_to_do(database: Database) -> None:
     assert await retention(database, keep_days=90).delete_old() == 0
 
 
+async def test_what_has_ended_lately_stays_however_long_ago_it_began(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("UPDATE executions SET created_at = now() - interval '400 days' WHERE execution_id ~ 'young'")
+
+    assert await retention(database, keep_days=90).delete_old() == 7
+
+
+async def test_the_oldest_go_first_and_no_more_of_them_at_once_than_are_asked_for(database: Database) -> None:
+    older = "UPDATE executions SET created_at = created_at - interval '1 day' WHERE execution_id = ANY ($1)"
+    async with database.connection() as connection:
+        await connection.execute(older, ["exec_old_3", "exec_old_6"])
+
+        assert await _store().delete_old(connection, ended_before_days=90, limit=2) == 2
+
+    left = await ids(database, "executions")
+    assert left == ["exec_living", *(f"exec_old_{n}" for n in (1, 2, 4, 5, 7)), *(f"exec_young_{n}" for n in (1, 2, 3))]
+
+
 async def test_zero_days_keep_everything_for_ever(database: Database) -> None:
     assert await retention(database, keep_days=0).delete_old() == 0
     assert len(await ids(database, "executions")) == 11
@@ -167,8 +185,11 @@ async def test_what_could_not_be_deleted_while_the_database_was_away_is_deleted_
 
 
 def retention(database: Database, *, keep_days: int, at_once: int = 200) -> Retention:
-    executions = ExecutionStore(load_queries("aif_orchestrator.store"))
-    return Retention(database=database, executions=executions, keep_days=keep_days, at_once=at_once)
+    return Retention(database=database, executions=_store(), keep_days=keep_days, at_once=at_once)
+
+
+def _store() -> ExecutionStore:
+    return ExecutionStore(load_queries("aif_orchestrator.store"))
 
 
 async def ids(database: Database, table: str) -> list[str]:
