@@ -89,8 +89,7 @@ ALTER TABLE execution_journal SET (
 -- Each leg ends in one terminal state.
 CREATE UNIQUE INDEX one_final_event ON execution_journal (execution_id, leg) WHERE is_final;
 
--- The newest version of an execution, and the changes that make it up: a whole state and what came after it. No row for one that
--- is not there.
+-- The newest version of an execution, and the changes that make it up: a whole state and what came after it.
 CREATE FUNCTION newest_changes(wanted text) RETURNS TABLE (version int, changes bytea[]) LANGUAGE sql STABLE ROWS 1 AS $$
     SELECT max(journal.version), array_agg(journal.change ORDER BY journal.version)
     FROM execution_journal AS journal
@@ -100,7 +99,6 @@ CREATE FUNCTION newest_changes(wanted text) RETURNS TABLE (version int, changes 
           SELECT whole.version FROM execution_journal AS whole
           WHERE whole.execution_id = wanted AND whole.is_whole ORDER BY whole.version DESC LIMIT 1
       )
-    HAVING count(*) > 0
 $$;
 
 -- One row per ended attempt.

@@ -9,9 +9,8 @@ WHERE created_at < now() - make_interval(secs => $1) AND NOT outbox_id = ANY ($2
 ORDER BY outbox_id LIMIT 50 FOR UPDATE SKIP LOCKED;
 
 -- name: list_told_events
--- Of versions of executions, pair by pair.
+-- Of versions of executions, pair by pair; the legs of each in their order.
 SELECT journal.execution_id, journal.version, journal.events
 FROM unnest($1::text[], $2::int[]) AS told (execution_id, version)
 JOIN execution_journal AS journal USING (execution_id, version)
-WHERE journal.events IS NOT NULL
-ORDER BY journal.execution_id, journal.version, journal.leg;
+ORDER BY journal.leg;
