@@ -160,8 +160,8 @@ class Client:
         request = CancelExecution(execution_id=execution_id, client_id=self._client_id)
         return msgspec.json.decode(await self._ask(subjects.CANCEL, request), type=ExecutionView)
 
-    async def events(self, execution_id: str, after: int = 0) -> EventPage:
-        request = ListEvents(execution_id=execution_id, client_id=self._client_id, after=after)
+    async def events(self, execution_id: str, after: int = 0, limit: int = 500) -> EventPage:
+        request = ListEvents(execution_id=execution_id, client_id=self._client_id, after=after, limit=limit)
         return msgspec.json.decode(await self._ask(subjects.EVENTS, request), type=EventPage)
 
     async def _ask(self, subject: str, request: msgspec.Struct) -> bytes:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.history import AttemptOutcome, AttemptView
@@ -15,9 +16,10 @@ from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.engine.told_attempts import performance_messages
 from aif_orchestrator.execution.commands import AttemptAccount, RecordAttempt
 from aif_orchestrator.store.accounts import AccountStore, DefaultBudget
-from aif_orchestrator.store.attempts import AttemptStore
+from aif_orchestrator.store.attempts import AttemptStore, Ended
 from aif_orchestrator.store.batches import BatchStore, Decided
 from aif_orchestrator.store.outbox import OutboxRow, OutboxStore
+from aif_runtime.failures import AlreadyStored
 from aif_runtime.postgres import Database
 from aif_runtime.sql_files import load_queries
 from support.orchestrator_line import orchestrator_database
@@ -266,6 +268,13 @@ async def test_nothing_is_told_of_attempts_that_were_deleted_meanwhile(database:
     assert row.records == [RECORDS[0], RECORDS[2], RECORDS[4]]
 
 
+async def test_an_attempt_ends_once(database: Database) -> None:
+    await _commit(database, ATTEMPTS[:1])
+
+    with pytest.raises(AlreadyStored):
+        await _commit(database, ATTEMPTS[:1])
+
+
 async def test_all_that_was_reported_of_an_attempt_is_read_again(database: Database) -> None:
     await _commit(database, ATTEMPTS)
 
@@ -273,6 +282,34 @@ async def test_all_that_was_reported_of_an_attempt_is_read_again(database: Datab
 
     expected = {(each.record.execution_id, each.record.stage_id, each.record.attempt): _view(each) for each in ATTEMPTS}
     assert read == expected
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_attempts_that_ended_together_are_listed_by_stage_and_number_on_whatever_pages(
+    database: Database, limit: int
+) -> None:
+    early = "2026-04-30T23:59:59.999Z"
+    named = [
+        ("b", 1, NOTHING_SPENT.record.timestamp),
+        ("a", 2, NOTHING_SPENT.record.timestamp),
+        ("a", 1, NOTHING_SPENT.record.timestamp),
+        ("z", 1, early),
+    ]
+    records = [
+        replace(NOTHING_SPENT.record, execution_id="exec_1", stage_id=stage_id, attempt=attempt, timestamp=at)
+        for stage_id, attempt, at in named
+    ]
+    await _commit(database, [replace(NOTHING_SPENT, record=record) for record in records])
+
+    listed: list[tuple[str, int]] = []
+    after: Ended | None = None
+    async with database.connection() as connection:
+        while page := await AttemptStore(QUERIES).list_ended(connection, "exec_1", after, limit):
+            assert len(page) <= limit
+            listed += [(each.view.stage_id, each.view.attempt) for each in page]
+            after = page[-1].place
+
+    assert listed == [("z", 1), ("a", 1), ("a", 2), ("b", 1)]
 
 
 def _view(ended: RecordAttempt) -> AttemptView:

@@ -173,6 +173,7 @@ async def test_among_a_hundred_thousand_every_filter_is_answered_by_an_index(fre
     assert plans["client"][0] == "Index Only Scan executions_by_client"
     assert plans["status"][0] == "Index Only Scan executions_by_status"
     assert plans["template"][0] == "Index Only Scan executions_by_template"
+    assert plans["time"][0] == "Index Scan executions_by_time"
     assert plans["request"][0] == "Index Scan executions_by_request"
     assert plans["a client's text that is nowhere"][0] == "Index Only Scan executions_by_client"
     assert due == ["(wake_at <= now())"], "what waits is not even looked at"

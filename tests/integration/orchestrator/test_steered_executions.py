@@ -140,6 +140,22 @@ async def test_what_a_resumed_execution_keeps_is_not_done_again(client: Client, 
     assert events.is_final
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_pages_of_events_miss_nothing_and_repeat_nothing(client: Client, worker: HandWorker, limit: int) -> None:
+    await client.execute("exec_1", "two")
+    await worker.does_next({"made": "paid"}, cost_usd="0.25")
+    await worker.fails_next("broken")
+    await ended(client, "exec_1")
+    whole = await client.events("exec_1")
+
+    read: list[int] = []
+    while not (page := await client.events("exec_1", after=len(read), limit=limit)).is_final:
+        assert len(page.events) == limit
+        read += [event.sequence for event in page.events]
+
+    assert [*read, *(event.sequence for event in page.events)] == [event.sequence for event in whole.events]
+
+
 async def test_a_paused_execution_waits_and_goes_on(client: Client, worker: HandWorker) -> None:
     await client.execute("exec_1", "two")
     delivery, packet = await worker.take()
