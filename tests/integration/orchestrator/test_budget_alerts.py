@@ -82,6 +82,14 @@ async def call(database: Database, key: str, client_id: str, cost: str, *, days_
         )
 
 
+async def last_month(database: Database) -> str:
+    async with database.connection() as connection:
+        month: str = await connection.fetchval(
+            "SELECT to_char(date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 day', 'YYYY-MM')"
+        )
+    return month
+
+
 def said(alerts: list[BudgetAlert]) -> list[tuple[str, str, int]]:
     """Without forecasts, which depend on the day of the month."""
     return sorted(
@@ -168,8 +176,7 @@ async def test_of_several_replicas_one_says_it(database: Database) -> None:
 
 
 async def test_a_month_that_is_over_is_still_charged_and_said(database: Database) -> None:
-    async with database.connection() as connection:
-        last = await connection.fetchval("SELECT to_char(date_trunc('month', now()) - interval '1 day', 'YYYY-MM')")
+    last = await last_month(database)
     await account(database, "acme", spent="80", month=last)
     await account(database, "ancient", spent="80", month="2024-01")
 
@@ -197,6 +204,31 @@ async def test_a_week_above_the_mark_is_said_once_and_only_of_this_week(database
     assert again == []
 
 
+async def test_what_was_said_of_one_client_month_and_week_silences_no_other(database: Database) -> None:
+    looking = lookout(database, mark="50")
+    await account(database, "acme", spent="80")
+    await call(database, "c1", "acme", "60")
+    assert said(await looking.look()) == [("acme", "spent", 80), ("acme", "weekly", 100)]
+    async with database.connection() as connection:
+        await connection.execute("UPDATE budget_alerts SET budget_window = '2020-W01' WHERE kind = 'weekly'")
+
+    await account(database, "beta", spent="80")
+    of_another = said(await looking.look())
+    await account(database, "acme", spent="80", month=await last_month(database))
+    await call(database, "c2", "beta", "60")
+
+    assert of_another == [("acme", "weekly", 100), ("beta", "spent", 80)]
+    assert said(await looking.look()) == [("acme", "spent", 80), ("beta", "weekly", 100)]
+
+
+async def test_what_a_week_has_cost_is_said_whichever_months_it_is_charged_to(database: Database) -> None:
+    await account(database, "acme", spent="30", limit="1000")
+    await account(database, "acme", spent="30", limit="1000", month=await last_month(database))
+    await call(database, "c1", "acme", "60")
+
+    assert said(await lookout(database, mark="50").look()) == [("acme", "weekly", 100)]
+
+
 async def test_a_mark_of_nothing_says_nothing_of_weeks(database: Database) -> None:
     await account(database, "acme", spent="90", limit="1000")
     await call(database, "c1", "acme", "60")
@@ -215,6 +247,26 @@ async def test_a_months_alerts_are_read_back_as_they_were_said(database: Databas
     assert set(found) == {"acme"}
     assert found["acme"] == alerts
     assert "weekly" in {each.kind for each in found["acme"]}
+
+
+async def test_a_months_alerts_are_the_clients_own_of_that_month_and_its_weeks_as_they_came(database: Database) -> None:
+    looking, before = lookout(database), await last_month(database)
+    await account(database, "acme", spent="80", month=before)
+    await call(database, "c1", "acme", "90")
+    await looking.look()
+    async with database.connection() as connection:
+        await connection.execute("UPDATE budget_alerts SET raised_at = now() - interval '70 days' WHERE kind = 'weekly'")
+        this = await connection.fetchval("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')")
+
+        assert await ALERTS.alerts_of(connection, ["acme"], this) == {}
+        assert await ALERTS.alerts_of(connection, ["beta"], before) == {}
+
+        await account(database, "acme", spent="100")
+        await looking.look()
+        await connection.execute("UPDATE budget_windows SET energy_spent = 10")
+        await looking.look()
+        found = await ALERTS.alerts_of(connection, ["acme"], this)
+    assert [each.kind for each in found["acme"]] == ["spent", "energy"]
 
 
 async def test_alerts_are_counted_by_kind_and_threshold(database: Database) -> None:

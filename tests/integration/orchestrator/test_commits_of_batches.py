@@ -15,11 +15,13 @@ from aif_orchestrator.store.batches import BatchStore, Committed, Decided
 from aif_orchestrator.store.journal import Versioned, entries_of, revised
 from aif_orchestrator.store.outbox import OutboxStore, event_messages
 from aif_runtime.failures import AlreadyStored
-from aif_runtime.postgres import Database
+from aif_runtime.postgres import Connection, Database
 from aif_runtime.sql_files import load_queries
 from support.execution_story import Story, pipeline, stage
 from support.orchestrator_line import orchestrator_database
+from support.waiting import eventually
 
+SOMEBODY_WAITS = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
 JOURNAL = """
 INSERT INTO execution_journal (execution_id, version, leg, is_final, first_sequence, last_sequence, events, is_whole, change)
 VALUES ('exec_long', 1, 1, false, NULL, NULL, NULL, true, 'first'),
@@ -58,6 +60,17 @@ class Writer:
     async def commits_events(
         self, before: Versioned | None, story: Story, events: Sequence[EmitEvent], published: Sequence[int] = ()
     ) -> tuple[Versioned, Committed]:
+        async with self._database.connection() as connection:
+            return await self.commits_within(connection, before, story, events, published)
+
+    async def commits_within(
+        self,
+        connection: Connection,
+        before: Versioned | None,
+        story: Story,
+        events: Sequence[EmitEvent],
+        published: Sequence[int] = (),
+    ) -> tuple[Versioned, Committed]:
         revision = revised(before, story.execution, story.wakes_at(), events)
         entries = entries_of(revision)
         decided = Decided(
@@ -72,8 +85,7 @@ class Writer:
             packets=(),
             published=published,
         )
-        async with self._database.connection() as connection:
-            return revision.after, await self._batches.commit(connection, decided)
+        return revision.after, await self._batches.commit(connection, decided)
 
     async def left_to_tell(self, older_than_seconds: float = 0) -> list[str]:
         """Ids of the messages in the outbox."""
@@ -111,6 +123,25 @@ async def test_of_two_who_have_worked_from_the_same_version_the_second_stores_no
 
     assert late.stale == {"exec_1"}
     assert await writer.count("execution_journal") == 2
+
+
+@pytest.mark.parametrize("begins", [True, False])
+async def test_of_two_who_commit_at_the_same_moment_the_second_stores_nothing(database: Database, begins: bool) -> None:
+    writer, story = Writer(database), Story(pipeline(stage("one")))
+    before = None
+    if not begins:
+        before, _ = await writer.commits(None, story)
+        story.progress("one", story.granted("one"), 10)
+
+    async with database.transaction() as connection:
+        await writer.commits_within(connection, before, story, emitted(story))
+        late = asyncio.create_task(writer.commits(before, story))
+        await eventually(lambda: connection.fetchval(SOMEBODY_WAITS), what="the second waits for the first")
+
+    with pytest.raises(AlreadyStored):
+        await late
+    assert await writer.count("execution_journal") == (1 if begins else 2)
+    assert await writer.count("executions") == 1
 
 
 async def test_an_execution_that_is_begun_twice_is_stored_once(database: Database) -> None:

@@ -130,7 +130,7 @@ CREATE TABLE budget_alerts (
     budget_window text NOT NULL,
     kind text NOT NULL CHECK (kind IN ('spent', 'forecast', 'weekly', 'energy')),
     threshold_percent int NOT NULL CHECK (threshold_percent > 0),
-    alert_id text NOT NULL UNIQUE,
+    alert_id text NOT NULL,
     spent_usd numeric NOT NULL,
     limit_usd numeric NOT NULL,
     message text NOT NULL,

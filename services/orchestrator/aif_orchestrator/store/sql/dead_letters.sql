@@ -34,14 +34,14 @@ SELECT dead_letter_id, position, origin, subject, reason, found_by, deliveries, 
 FROM dead_letters WHERE dead_letter_id = $1 FOR UPDATE;
 
 -- name: decide_dead_letter
--- Gives the time of the decision.
+-- Of one that is locked and waits. Gives the time of the decision.
 UPDATE dead_letters SET status = $2, decided_by = $3, decided_at = clock_timestamp()
-WHERE dead_letter_id = $1 AND status = 'waiting'
+WHERE dead_letter_id = $1
 RETURNING (extract(epoch FROM decided_at) * 1000)::bigint;
 
 -- name: delete_decided_dead_letters
 -- Those that wait for a person stay, however old.
 DELETE FROM dead_letters WHERE dead_letter_id IN (
     SELECT dead_letter_id FROM dead_letters
-    WHERE decided_at < now() - make_interval(days => $1) ORDER BY decided_at LIMIT $2
+    WHERE decided_at < now() - make_interval(days => $1) LIMIT $2
 );
