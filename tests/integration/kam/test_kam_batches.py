@@ -338,6 +338,22 @@ async def test_cancelling_reaches_what_runs_and_leaves_what_has_ended(kam: Gatew
     assert await kam.rows("SELECT 1 FROM client_requests WHERE cancel_at IS NOT NULL") == []
 
 
+async def test_cancelling_one_batch_leaves_the_others_alone(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
+    await ordered(alice, topics(2))
+    await dispatch_all(kam)
+    await ordered(alice, topics(2))
+    await ordered(bob, topics(2))
+    before = await kam.rows("SELECT * FROM client_requests JOIN batches USING (batch_id) ORDER BY request_id")
+    one = await ordered(alice, topics(2))
+
+    await alice.delete(f"{BATCHES}/{one}")
+
+    others = "SELECT * FROM client_requests JOIN batches USING (batch_id) WHERE batch_id <> $1 ORDER BY request_id"
+    assert await kam.rows(others, one) == before
+
+
 async def test_what_is_unknown_is_cancelled_as_soon_as_it_is_known(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     batch_id = await ordered(alice, topics(1))
     kam.orchestrator.loses_answers_to_execute = True

@@ -1,7 +1,7 @@
 """Schedules: each due time is one order, whatever dies or is away; the newest one missed is made up for; never two."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -54,6 +54,10 @@ async def fire(kam: GatewayUnderTest) -> list[Firing]:
     taken = await kam.gateway.firings.take()
     await asyncio.gather(*(kam.gateway.firings.fire(firing) for firing in taken))
     return taken
+
+
+async def others_of(kam: GatewayUnderTest, schedule_id: str) -> list[Any]:
+    return await kam.rows("SELECT * FROM schedules WHERE schedule_id <> $1 ORDER BY 1", schedule_id)
 
 
 async def end_all(kam: GatewayUnderTest) -> None:
@@ -133,6 +137,33 @@ async def test_two_gateways_in_the_midst_of_one_due_time_place_one_order(
 
     assert len(kam.orchestrator.orders) == 1
     assert len(await kam.rows("SELECT 1 FROM client_requests")) == 1
+
+
+async def test_what_another_gateway_looks_at_is_left_to_it_and_nobody_waits(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    other, mine = await made(alice), await made(alice)
+    await become_due(kam)
+
+    async with kam.database.transaction() as another, asyncio.timeout(10):
+        await another.execute("SELECT FROM schedules WHERE schedule_id = $1 FOR UPDATE", other)
+        await another.execute("SELECT FROM clients FOR UPDATE")
+        taken = await kam.gateway.firings.take()
+
+    assert [firing.schedule_id for firing in taken] == [mine]
+
+
+async def test_a_due_time_whose_gateway_died_is_ordered_by_another_within_a_minute(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    await made(alice)
+    await become_due(kam)
+    await kam.gateway.firings.take()
+
+    await kam.rows("UPDATE schedules SET look_at = look_at - interval '1 minute' RETURNING 1")
+
+    assert len(await fire(kam)) == 1
+    assert len(kam.orchestrator.orders) == 1
 
 
 async def test_an_answer_that_is_lost_leaves_one_execution(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
@@ -247,6 +278,26 @@ async def test_a_due_time_is_given_up_when_the_next_one_comes(kam: GatewayUnderT
     assert (view["last_outcome"], view["fired_count"], view["skipped_count"]) == ("ordered", 1, 1)
     assert datetime.fromisoformat(view["last_skipped_at"]) < made_up[0].due_at
     assert len(kam.orchestrator.orders) == 1
+
+
+async def test_while_the_orchestrator_is_away_the_newest_due_time_that_was_overtaken_is_told_as_missed(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    schedule_id = await made(alice, cron="* * * * *")
+    await become_due(kam, "2026-01-01T00:00:00Z")
+    kam.orchestrator.is_away = True
+    for minutes_ago in (9, 5):
+        [tried] = await fire(kam)
+        overtaken = tried.due_at - timedelta(minutes=minutes_ago)
+        await kam.rows(
+            "UPDATE schedules SET firing_at = $1, next_at = $2, look_at = now() RETURNING 1", overtaken, tried.due_at
+        )
+
+    await fire(kam)
+
+    view = await shown(alice, schedule_id)
+    assert (view["last_outcome"], view["fired_count"], view["skipped_count"]) == ("missed", 0, 2)
+    assert datetime.fromisoformat(view["last_skipped_at"]) == overtaken
 
 
 async def test_an_order_that_no_longer_fits_is_told_by_its_schedule(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
@@ -368,6 +419,62 @@ async def test_what_became_of_a_due_time_that_a_change_called_off_is_not_told_of
     told = ("last_outcome", "last_problem", "skipped_count", "next_at")
     assert [view[name] for name in told] == [changed[name] for name in told]
     assert (len(to_be_skipped), len(to_be_refused)) == (1, 1)
+    kam.orchestrator.is_away = True
+    await kam.gateway.firings.fire(to_be_skipped[0])
+    assert await kam.rows("SELECT 1 FROM schedules WHERE look_at = next_at")
+
+
+async def test_what_befalls_one_schedule_leaves_the_others_as_they_are(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    active, paused, one = [await made(alice) for _ in range(3)]
+    await alice.post(f"{SCHEDULES}/{paused}/pause")
+    before = await others_of(kam, one)
+    due = "UPDATE schedules SET next_at = $2, look_at = $2 WHERE schedule_id = $1 RETURNING 1"
+    await kam.rows(due, one, datetime.fromisoformat(THIS_YEAR))
+
+    await fire(kam)
+    for step in ("pause", "resume"):
+        assert (await alice.post(f"{SCHEDULES}/{one}/{step}")).status_code == 200
+    assert (await alice.put(f"{SCHEDULES}/{one}", json={**YEARLY, "name": "Wasps"})).status_code == 200
+    assert (await alice.delete(f"{SCHEDULES}/{one}")).status_code == 200
+
+    assert await others_of(kam, one) == before
+    assert {row["schedule_id"] for row in before} == {active, paused}
+
+
+async def test_what_is_settled_is_not_looked_at_before_its_next_due_time(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    schedule_id = await made(alice)
+    outcomes = []
+    for template in (msgspec.structs.replace(COURSE, name="course_of_today"), COURSE, COURSE):
+        kam.orchestrator.library.templates = [template]
+        kam.gateway.parts.catalogue.forget(None)
+        await become_due(kam)
+        await forget_keys(kam)
+
+        await fire(kam)
+
+        await kam.rows("UPDATE schedules SET look_at = look_at - interval '1 minute' RETURNING 1")
+        assert await kam.gateway.firings.take() == []
+        view = await shown(alice, schedule_id)
+        outcomes.append((view["last_outcome"], view["last_problem"] and view["last_problem"]["code"]))
+
+    assert outcomes == [("refused", "unknown_template"), ("ordered", None), ("skipped", None)]
+
+
+async def test_a_changed_schedule_is_due_by_its_new_rhythm_and_a_paused_one_stays_paused(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    changed, paused = await made(alice), await made(alice)
+    await alice.post(f"{SCHEDULES}/{paused}/pause")
+
+    answers = [await alice.put(f"{SCHEDULES}/{each}", json={**YEARLY, "cron": "* * * * *"}) for each in (changed, paused)]
+    await kam.rows(
+        "UPDATE schedules SET next_at = next_at - interval '1 minute', look_at = look_at - interval '1 minute' RETURNING 1"
+    )
+
+    assert [answer.json()["status"] for answer in answers] == ["active", "paused"]
+    assert [firing.schedule_id for firing in await kam.gateway.firings.take()] == [changed]
 
 
 async def test_a_removed_schedule_is_gone_and_its_requests_stay(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:

@@ -133,6 +133,21 @@ async def test_a_batch_that_waits_can_be_cancelled_without_having_begun(
     assert kam.orchestrator.orders == {}
 
 
+async def test_a_batch_that_was_cancelled_while_it_waited_holds_nobody_back(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    kam.orchestrator.refusal = RESERVED
+    batch_id = await order_batch(alice, 1)
+    await kam.gateway.dispatch.submit_some()
+    await alice.delete(f"/api/kam/batches/{batch_id}")
+    kam.orchestrator.refusal = None
+    await order_batch(alice, 1)
+
+    await kam.gateway.dispatch.submit_some()
+
+    assert await statuses(kam) == ["cancelled", "running"]
+
+
 async def test_a_request_that_waits_can_be_cancelled_without_having_begun(
     kam: GatewayUnderTest, alice: httpx.AsyncClient
 ) -> None:
