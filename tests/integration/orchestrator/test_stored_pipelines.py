@@ -176,11 +176,11 @@ async def test_the_same_again_is_harmless_and_a_version_never_changes(rig: Rig) 
 
         again = await rig.acme.saves(TEA.replace("title: Tea", 'title: "Tea"'))
         changed = await rig.acme.refused_to_save(TEA.replace("title: Tea", "title: Coffee"))
-        elsewhere = await rig.rival.saves(TEA.replace("title: Tea", "title: Coffee"))
+        elsewhere, elsewhere_again = [await rig.rival.saves(TEA.replace("title: Tea", "title: Coffee")) for _ in range(2)]
 
         assert not again.is_new
         assert changed.code == "pipeline_version_taken"
-        assert elsewhere.is_new
+        assert (elsewhere.is_new, elsewhere_again.is_new) == (True, False)
         assert await rig.stored() == 2
 
 
