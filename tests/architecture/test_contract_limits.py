@@ -52,8 +52,8 @@ LANGUAGE = Limit(
     ("de", "deu", "de-AT", "zh-Hant-CN-variant1"), ("d", "deut", "de-", "de-A", "de-abcdefghi", "de_AT", "a1", "de-aa-bb-cc-dd")
 )
 WEB_ADDRESS = Limit(("", "http://a", "https://" + "a" * 492), ("https://", "https://" + "a" * 493, "ftp://a", "https://a b"))
-USD = Limit(("0", "9" * 12 + "." + "9" * 12), ("-1", "1" * 13, "0." + "1" * 13, "", "1e1"))
-SIGNED_USD = Limit(("-" + "9" * 12 + "." + "9" * 12, "0"), ("-" + "1" * 13, "--1", "+1", "-"))
+USD = Limit(("0", "0.1", "9" * 12 + "." + "9" * 12), ("-1", "1" * 13, "0." + "1" * 13, "", "1e1"))
+SIGNED_USD = Limit(("0", "-0.1", "-" + "9" * 12 + "." + "9" * 12), ("-" + "1" * 13, "--1", "+1", "-"))
 
 LIMITS: dict[str, Limit] = {
     place: limit
