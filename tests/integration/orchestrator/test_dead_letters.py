@@ -22,7 +22,8 @@ from aif_contracts.dead_letters import (
 )
 from aif_contracts.orders import Refusal
 from aif_contracts.packets import WorkPacket
-from aif_runtime.bus import ConsumerSpec, Delivery, Outgoing
+from aif_runtime.bus import ConsumerSpec, Deliveries, Delivery, Outgoing
+from aif_runtime.failures import BusUnavailable
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
@@ -32,6 +33,12 @@ from support.orchestrator_line import Client, HandWorker, orchestrator_database,
 from support.waiting import eventually
 
 ONE = pipeline(stage("only"), name="one_stage", outputs=(deliverable("only"),))
+TWO = pipeline(stage("first"), stage("second", depends_on=("first",)), name="two_stages", outputs=(deliverable("second"),))
+REFUSE_DELETIONS = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = 'lock_not_available'; END $$;
+CREATE TRIGGER refuse BEFORE DELETE ON dead_letters FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+"""
 
 
 class DeadLetterRig:
@@ -44,7 +51,7 @@ class DeadLetterRig:
         self.client = Client(self.bus)
 
     def orchestrator(self, **settings: Any) -> AbstractAsyncContextManager[None]:
-        return running_orchestrator(self.bus, MemoryBlobStore(), self.database, [ONE], **settings)
+        return running_orchestrator(self.bus, MemoryBlobStore(), self.database, [ONE, TWO], **settings)
 
     async def bury(self, subject: str, payload: bytes, *, origin: str = "requests", **fields: Any) -> None:
         """As a service that gives up on a message."""
@@ -92,6 +99,29 @@ class DeadLetterRig:
     async def _asked(self, subject: str, request: msgspec.Struct, kind: type[msgspec.Struct]) -> Any:
         answer = await self.bus.ask(subject, msgspec.json.encode(request), wait_seconds=5)
         return msgspec.json.decode(answer, type=Refusal if b'"reply":"refusal"' in answer else kind)
+
+
+class AwayAtFirst:
+    """Deliveries of a broker that is away when it is first asked for some."""
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self._deliveries = deliveries
+        self.close = deliveries.close
+        self.was_asked = False
+
+    async def fetch(self, max_messages: int, wait_seconds: float) -> Sequence[Delivery]:
+        if not self.was_asked:
+            self.was_asked = True
+            raise BusUnavailable("away")
+        return await self._deliveries.fetch(max_messages, wait_seconds)
+
+
+class BusAwayAtFirst(MemoryBus):
+    """For the one who reads dead letters."""
+
+    async def open_consumer(self, spec: ConsumerSpec) -> Any:
+        deliveries = await super().open_consumer(spec)
+        return AwayAtFirst(deliveries) if spec.durable == subjects.CONSUMER_DEAD else deliveries
 
 
 @pytest.fixture
@@ -178,16 +208,26 @@ async def test_pages_are_newest_first_and_filtered(rig: DeadLetterRig) -> None:
         assert [each.reason for each in first.dead_letters] == ["order 4", "order 3", "order 2"]
         assert [each.reason for each in second.dead_letters] == ["order 1", "order 0"]
         assert second.next_cursor is None
+        assert (await rig.page(status=DeadLetterStatus.WAITING, limit=5)).next_cursor is None
         assert [each.reason for each in (await rig.page(origin="usage")).dead_letters] == ["call"]
         assert [each.reason for each in (await rig.page(status=DeadLetterStatus.DISMISSED)).dead_letters] == ["call"]
 
 
 async def test_a_cursor_of_ones_own_making_is_refused(rig: DeadLetterRig) -> None:
     async with rig.orchestrator():
-        refused = await rig.refusal(subjects.LIST_DEAD_LETTERS, b'{"cursor":"dead_1"}')
+        for cursor in ("dead_1", "", "-1", "\N{FULLWIDTH DIGIT ONE}", "9" * 19):
+            request = ListDeadLetters(cursor=cursor)
+            refused = await rig.refusal(subjects.LIST_DEAD_LETTERS, msgspec.json.encode(request))
+            assert (refused.code, refused.mistakes[0].field) == ("invalid_cursor", "cursor")
+        assert (await rig.page(cursor="9" * 18)).dead_letters == ()
 
-    assert refused.code == "invalid_cursor"
-    assert refused.mistakes[0].field == "cursor"
+
+async def test_a_letter_that_is_not_there_is_unknown(rig: DeadLetterRig) -> None:
+    question = b'{"dead_letter_id":"dead_nothing","decided_by":"ada"}'
+    async with rig.orchestrator():
+        for subject in (subjects.GET_DEAD_LETTER, subjects.REPLAY_DEAD_LETTER, subjects.DISMISS_DEAD_LETTER):
+            refused = await rig.refusal(subject, question)
+            assert (refused.code, refused.message) == ("unknown_dead_letter", "there is no dead letter dead_nothing")
 
 
 async def test_a_replayed_letter_is_the_message_as_it_came_under_a_new_id(rig: DeadLetterRig) -> None:
@@ -303,6 +343,40 @@ async def test_packets_that_nobody_waits_for_are_not_sent(rig: DeadLetterRig) ->
         assert codes == ["packet_superseded", "stage_has_ended", "unknown_execution"]
 
 
+async def test_the_packet_of_a_stage_that_has_ended_is_not_sent_though_its_execution_goes_on(rig: DeadLetterRig) -> None:
+    worker = HandWorker(rig.bus)
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "two_stages")
+        delivery, packet = await worker.take()
+        await worker.completes(packet, await worker.granted(packet), {"made": True})
+        await worker.take()
+
+        assert await _replay_of(rig, delivery.subject, packet) == "stage_has_ended"
+
+
+@pytest.mark.parametrize(
+    ("subject", "origin", "execution_id"),
+    [
+        (subjects.work("maker", "normal"), "work", "exec_1"),
+        (subjects.report("maker"), "reports", "exec_1"),
+        (subjects.report("maker"), "reports", "exec_9"),
+        (subjects.usage("exec_9"), "usage", "exec_9"),
+    ],
+    ids=["work", "a report", "a report of nobody's execution", "a call of nobody's execution"],
+)
+async def test_what_this_release_cannot_read_and_what_is_no_work_is_sent_again_as_it_is(
+    rig: DeadLetterRig, subject: str, origin: str, execution_id: str
+) -> None:
+    strange = msgspec.json.encode({"type": "of_tomorrow", "execution_id": execution_id})
+    async with rig.orchestrator():
+        await rig.client.execute("exec_1", "one_stage")
+
+        letter = await rig.buried(subject, strange, origin=origin)
+
+        assert letter.execution_id == execution_id
+        assert (await rig.replay(letter)).status == "replayed"
+
+
 async def test_the_packet_that_a_stage_waits_for_is_done_when_it_is_sent_again(rig: DeadLetterRig) -> None:
     worker = HandWorker(rig.bus)
     async with rig.orchestrator():
@@ -369,6 +443,21 @@ async def test_letters_wait_for_a_database_that_is_away(rig: DeadLetterRig) -> N
             await eventually(lambda: _is_pending_again(rig), 10.0, what="the letter is put off")
 
         assert len(await eventually(lambda: rig.listed(1))) == 1
+
+
+async def test_letters_are_kept_though_old_ones_could_not_be_forgotten(rig: DeadLetterRig) -> None:
+    async with rig.database.connection() as connection:
+        await connection.execute(REFUSE_DELETIONS)
+
+    async with rig.orchestrator():
+        assert (await rig.buried(subjects.submit("acme"), b"poison")).status == "waiting"
+
+
+async def test_letters_are_read_on_after_the_broker_was_away(rig: DeadLetterRig) -> None:
+    rig.bus = BusAwayAtFirst(rig.broker)
+
+    async with rig.orchestrator():
+        assert (await rig.buried(subjects.submit("acme"), b"poison")).status == "waiting"
 
 
 async def _replay_of(rig: DeadLetterRig, subject: str, packet: WorkPacket) -> str:

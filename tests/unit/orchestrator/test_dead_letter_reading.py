@@ -134,6 +134,12 @@ def test_a_payload_too_large_for_an_answer_is_cut() -> None:
     assert kept.size_bytes == 1_000_000
 
 
+def test_names_too_long_for_an_answer_are_cut() -> None:
+    kept = row_of(Delivered(letter(subject="s" * 5_000, found_by="f" * 300), subject="aif.dead." + "o" * 300))
+
+    assert (len(kept.subject), len(kept.found_by), len(kept.origin)) == (4_000, 200, 200)
+
+
 def test_what_postgres_cannot_store_is_replaced() -> None:
     kept = row_of(Delivered(letter(subject="a\0b", reason="a\0b", found_by="\0", deliveries=10**12, whole_size_bytes=-5)))
 
@@ -187,6 +193,8 @@ def test_whatever_the_bytes_are_there_is_a_row_that_can_be_stored(payload: bytes
         (subjects.work("maker", "low"), b'{"execution_id":["x"],"context":7}', Owner()),
         (subjects.work("maker", "low"), b'{"execution_id":"a b","client_id":""}', Owner()),
         (subjects.work("maker", "low"), b"[" * 100_000, Owner()),
+        (subjects.usage("e" * 100), b"", Owner(execution_id="e" * 100)),
+        (subjects.usage("e" * 101), b"", Owner()),
         (
             subjects.performance("maker"),
             b'{"execution_id":"exec_1","client_id":"acme"}',

@@ -94,7 +94,7 @@ def _owner_in_subject(subject: str) -> Owner:
         return _owner(tokens[-1:], ())
     if takes(subjects.ALL_REQUESTS, subject):
         return _owner((), tokens[-1:])
-    if takes(subjects.ALL_EVENTS, subject) and len(tokens) > 3:
+    if takes(subjects.ALL_EVENTS, subject):
         return _owner(tokens[3:4], tokens[2:3])
     return Owner()
 
