@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from aif_contracts.subjects import BUCKET_REGISTRY
 from aif_contracts.workers import ActionDescription, WorkerDescription
@@ -10,10 +11,10 @@ from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 
 
-def described(worker_name: str, instance_id: str) -> bytes:
-    free = ActionDescription(name="make", paid=False)
+def described(worker_name: str, instance_id: str, *, paid: bool = False) -> bytes:
+    make = ActionDescription(name="make", paid=paid)
     return msgspec.json.encode(
-        WorkerDescription(worker_name=worker_name, instance_id=instance_id, version="1", actions=(free,))
+        WorkerDescription(worker_name=worker_name, instance_id=instance_id, version="1", actions=(make,))
     )
 
 
@@ -40,3 +41,30 @@ async def test_an_entry_that_is_none_hides_no_other_worker(entry: bytes) -> None
 
         assert workforce.present().live_workers == {"researcher"}
         assert workforce.present().free_actions == {("researcher", "make")}
+
+
+async def test_an_action_is_free_only_while_no_process_of_its_worker_is_paid_for_it() -> None:
+    async with MemoryBus(MemoryBroker()) as bus:
+        workforce = Workforce(bus)
+        await bus.put_entry(BUCKET_REGISTRY, "analyst.local", described("analyst", "local"))
+        await bus.put_entry(BUCKET_REGISTRY, "analyst.cloud", described("analyst", "cloud", paid=True))
+        await bus.put_entry(BUCKET_REGISTRY, "planner.local", described("planner", "local"))
+
+        await workforce.refresh()
+
+        assert workforce.present().live_workers == {"analyst", "planner"}
+        assert workforce.present().free_actions == {("planner", "make")}
+
+
+async def test_an_entry_that_is_none_is_told_of_once_for_as_long_as_it_is_there() -> None:
+    async with MemoryBus(MemoryBroker()) as bus:
+        workforce = Workforce(bus)
+        with capture_logs() as told:
+            for _ in range(2):
+                await bus.put_entry(BUCKET_REGISTRY, "analyst.bad", b"{}")
+                await workforce.refresh()
+                await workforce.refresh()
+                await bus.delete_entry(BUCKET_REGISTRY, "analyst.bad")
+                await workforce.refresh()
+
+    assert [(each["event"], each["key"]) for each in told] == [("registry_entry_malformed", "analyst.bad")] * 2

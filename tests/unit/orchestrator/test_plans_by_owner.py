@@ -7,11 +7,17 @@ from typing import Any, TypeVar
 
 import pytest
 
+from aif_orchestrator.engine import plan_news
+from aif_orchestrator.engine.plan_news import PlanNews
 from aif_orchestrator.engine.plans import Plans, UnknownTemplate
 from aif_orchestrator.store.pipelines import FACTORY, StoredPipeline
 from aif_pipelines.definition import Pipeline
 from aif_pipelines.failures import PipelineInvalid
+from aif_runtime.failures import DatabaseUnavailable
+from aif_runtime.memory_broker import MemoryBroker
+from aif_runtime.memory_bus import MemoryBus
 from support.execution_story import pipeline, stage
+from support.waiting import eventually
 
 T = TypeVar("T")
 
@@ -177,3 +183,29 @@ async def test_a_stored_version_that_this_release_cannot_run_troubles_nobody_els
     assert (await plans.find("acme", "house", None)).owner == FACTORY
     with pytest.raises(PipelineInvalid):
         await plans.find("acme", "broken", None)
+
+
+class AwayAtFirst(Shelf):
+    """Stored pipelines in a database that is away when it is first asked."""
+
+    async def load(self, known_ids: Sequence[int]) -> list[StoredPipeline]:
+        if not self.looks:
+            self.looks += 1
+            raise DatabaseUnavailable("away")
+        return await super().load(known_ids)
+
+
+async def test_what_was_stored_while_the_database_was_away_or_nobody_told_of_it_is_found_by_looking_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plan_news, "REFRESH_SECONDS", 0.001)
+    shelf = AwayAtFirst((FACTORY, own("line")))
+    plans = Plans(load=shelf.load)
+    async with MemoryBus(MemoryBroker()) as bus:
+        following = asyncio.create_task(PlanNews(bus=bus, plans=plans).run())
+
+        await eventually(lambda: len(plans.templates(None)) == 1, what="the one is found after the outage")
+        shelf.stored.append((FACTORY, own("later")))
+        await eventually(lambda: len(plans.templates(None)) == 2, what="what nobody told of is found")
+        following.cancel()
+        await asyncio.wait([following])
