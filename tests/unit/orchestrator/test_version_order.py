@@ -46,6 +46,13 @@ def test_a_search_finds_the_id_the_template_and_short_texts_before_long_ones() -
     assert len(text) == 500
 
 
+def test_a_search_looks_four_levels_deep_and_no_deeper() -> None:
+    of_four = {"one": {"two": [{"four": "found"}, ["found too"], {"four": {"five": "hidden"}}]}}
+    story = Story(pipeline(stage("only"), name="tea_line", parameters=schema_of("one")), parameters=of_four)
+
+    assert searched_text(story.execution) == "exec_1\ntea_line\nfound\nfound too"
+
+
 @pytest.mark.parametrize(
     ("text", "pattern"),
     [("Tea", "%tea%"), ("100%", "%100\\%%"), ("a_b", "%a\\_b%"), ("\\", "%\\\\%")],

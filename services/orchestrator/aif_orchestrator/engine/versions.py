@@ -15,5 +15,5 @@ def version_rank(version: str) -> VersionRank:
 
 
 def _identifier(part: str) -> tuple[bool, int, str]:
-    is_word = not (part.isascii() and part.isdigit())
+    is_word = not part.isdigit()
     return is_word, 0 if is_word else int(part), part if is_word else ""

@@ -27,6 +27,6 @@ def _texts(value: object, deep: int) -> Iterator[str]:
     elif deep and isinstance(value, Mapping):
         for item in value.values():
             yield from _texts(item, deep - 1)
-    elif deep and isinstance(value, Sequence) and not isinstance(value, bytes):
+    elif deep and isinstance(value, Sequence):
         for item in value:
             yield from _texts(item, deep - 1)
