@@ -10,7 +10,7 @@ import pytest
 
 from aif_contracts.orders import Refusal
 from aif_kam.loops import run_schedules
-from aif_kam.schedules.firings import Firing
+from aif_kam.schedules.firings import AT_ONCE, Firing
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
 from integration.kam.orchestrator_stand_in import COURSE
 from support.waiting import eventually
@@ -95,6 +95,19 @@ async def test_what_is_due_is_ordered_once_and_the_schedule_says_so(kam: Gateway
     assert (request["origin"], request["schedule_id"], request["message"]) == ("schedule", schedule_id, "every year")
     key = await kam.rows("SELECT key FROM idempotency_keys")
     assert [row["key"] for row in key] == [f"schedule {schedule_id}@{THIS_YEAR}"]
+
+
+async def test_an_order_of_a_schedule_has_its_urgency_and_its_workspace(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    await alice.post("/api/kam/workspaces", json={"workspace_id": "spring", "name": "Spring"})
+    await made(alice, urgency_level="high", workspace_id="spring")
+    await become_due(kam)
+
+    await fire(kam)
+
+    [order] = kam.orchestrator.orders.values()
+    assert (order.priority, order.workspace_id) == ("high", "spring")
 
 
 async def test_two_gateways_at_once_place_one_order_for_each_due_time(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
@@ -495,6 +508,20 @@ async def test_the_gateway_sees_what_is_due_by_itself(kam: GatewayUnderTest, ali
     await become_due(kam)
 
     await eventually(lambda: kam.orchestrator.orders)
+
+    kam.stop.set()
+    await running
+
+
+async def test_of_many_that_are_due_the_last_ones_wait_for_no_other_look(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    for number in range(AT_ONCE + 1):
+        await made(alice, name=f"number {number}")
+    await become_due(kam)
+    running = asyncio.create_task(run_schedules(kam.stop, firings=kam.gateway.firings, due_seconds=600))
+
+    await eventually(lambda: len(kam.orchestrator.orders) == AT_ONCE + 1)
 
     kam.stop.set()
     await running

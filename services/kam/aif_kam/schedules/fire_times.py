@@ -74,7 +74,7 @@ def _once_a_day(cron: str) -> str:
     """`*/24` hours, or more, are midnight. A step goes by elapsed time, which would miss midnight where a change of the clock
     takes half an hour."""
     fields = cron.split()
-    if len(fields) == FIELDS and (step := fields[1].removeprefix("*/")) != fields[1] and step.isdecimal() and int(step) >= 24:
+    if (step := fields[1].removeprefix("*/")) != fields[1] and step.isdecimal() and int(step) >= 24:
         fields[1] = "0"
     return " ".join(fields)
 

@@ -18,7 +18,7 @@ import structlog
 from msgspec import Struct
 
 from aif_contracts.money import usd_text
-from aif_kam.failures import FiringGone, KamFailure, KeyInFlight, NotFound, Unavailable
+from aif_kam.failures import FiringGone, KamFailure, KeyInFlight, Unavailable
 from aif_kam.idempotency import KeyedCall
 from aif_kam.orchestrator_client import OrchestratorClient
 from aif_kam.order_desk import OrderDesk, Wish, WishedExecution
@@ -109,10 +109,7 @@ class Firings:
     async def _is_under_way(self, firing: Firing) -> bool:
         if firing.last_request_id is None:
             return False
-        try:
-            last = await self._tracker.find(firing.last_request_id, firing.client_id)
-        except NotFound:
-            return False
+        last = await self._tracker.find(firing.last_request_id, firing.client_id)
         return not last.status.is_final
 
     async def _skip(self, firing: Firing) -> None:
