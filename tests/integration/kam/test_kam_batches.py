@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from aif_contracts.orders import Refusal
+from aif_kam.batches.dispatch import ASKED_AT_ONCE
 from aif_kam.failures import Unavailable
 from aif_kam.loops import run_batches
 from aif_runtime.failures import DatabaseUnavailable
@@ -146,6 +147,32 @@ async def test_shared_parameters_and_time_reach_every_execution(kam: GatewayUnde
     assert {order.start_at for order in kam.orchestrator.orders.values()} == {tomorrow}
 
 
+async def test_a_batch_and_its_executions_are_as_they_were_ordered(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    await alice.post("/api/kam/workspaces", json={"workspace_id": "spring", "name": "Spring"})
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    more = {"urgency_level": "high", "workspace_id": "spring", "start_at": tomorrow, "max_cost_usd": "0.5"}
+    batch_id = await ordered(alice, topics(2), message="all bees", **more)
+
+    await dispatch_all(kam)
+
+    view = await shown(alice, batch_id)
+    assert {name: view[name] for name in more} == more
+    assert (view["selected_template"], view["message"], view["cancelled_at"]) == (TEMPLATE, "all bees", None)
+    for order in kam.orchestrator.orders.values():
+        found = (str(order.priority), order.workspace_id, order.start_at, order.max_cost_usd)
+        assert found == tuple(more.values())
+
+
+async def test_an_inputs_own_text_takes_the_place_of_a_shared_source(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    shared = (await alice.post("/api/kam/sources?file_name=bees.md", content=BEES.encode())).json()["source_id"]
+    await ordered(alice, [{}, {"source_text": "# Wasps\n\nThey sting.\n"}], parameters={"source": shared})
+
+    await dispatch_all(kam)
+
+    keys = [order.parameters["source"]["storage_key"] for order in kam.orchestrator.orders.values()]
+    assert [shared in key for key in keys] in ([True, False], [False, True])
+
+
 async def test_texts_become_sources_each_once(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     uploaded = (await alice.post("/api/kam/sources?file_name=bees.md", content=BEES.encode())).json()["source_id"]
     inputs: list[dict[str, Any]] = [{}, {"topic": "bees"}, {"source_text": "# Wasps\n\nThey sting.\n"}, {"source": uploaded}]
@@ -269,6 +296,18 @@ async def test_lost_answers_are_asked_for_again_under_the_same_ids(kam: GatewayU
     assert (len(kam.orchestrator.orders), kam.orchestrator.asked_to_execute) == (8, 16)
 
 
+async def test_after_the_first_that_gets_no_answer_no_more_are_asked_for(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    await ordered(alice, topics(30))
+    kam.orchestrator.loses_answers_to_execute = True
+
+    with pytest.raises(Unavailable):
+        await kam.gateway.dispatch.submit_some()
+
+    assert kam.orchestrator.asked_to_execute == ASKED_AT_ONCE
+
+
 async def test_the_sweeper_finishes_a_batch_without_its_part(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     batch_id = await ordered(alice, topics(20))
 
@@ -352,6 +391,26 @@ async def test_cancelling_one_batch_leaves_the_others_alone(
 
     others = "SELECT * FROM client_requests JOIN batches USING (batch_id) WHERE batch_id <> $1 ORDER BY request_id"
     assert await kam.rows(others, one) == before
+
+
+async def test_what_has_ended_or_is_unknown_when_its_cancellation_arrives_is_left_as_it_is(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    batch_id = await ordered(alice, topics(3))
+    await dispatch_all(kam)
+    await alice.delete(f"{BATCHES}/{batch_id}")
+    ended, lost, _ = list(kam.orchestrator.orders)
+    await kam.orchestrator.complete(ended, await kam.store_structure())
+    del kam.orchestrator.views[lost]
+
+    async def is_counted() -> bool:
+        return bool((await shown(alice, batch_id))["counts"].get("completed") == 1)
+
+    await eventually(is_counted)
+
+    assert await kam.gateway.dispatch.cancel_some() == 3
+    assert (await shown(alice, batch_id))["counts"] == {"completed": 1, "running": 1, "cancelled": 1}
+    assert await kam.rows("SELECT 1 FROM client_requests WHERE cancel_at IS NOT NULL") == []
 
 
 async def test_what_is_unknown_is_cancelled_as_soon_as_it_is_known(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
