@@ -49,7 +49,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
 class AuditHead(Struct, frozen=True, kw_only=True):
     """One place in the log. Kept outside of the database it shows later that nothing up to it was changed or cut off."""
 
-    sequence: Annotated[int, Meta(ge=0)]
+    sequence: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     """0 for the empty log."""
     hash: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 

@@ -27,7 +27,7 @@ class BlobRef(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     storage_type: StorageType
     storage_key: Annotated[str, Meta(min_length=1, max_length=512)]
-    size_bytes: Annotated[int, Meta(ge=0)]
+    size_bytes: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     sha256: Sha256Hex
     """Digest of the bytes. A reader verifies it and refuses other bytes."""
     media_type: str = "application/json"

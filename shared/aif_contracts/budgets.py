@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from aif_contracts.metering import Count
 from aif_contracts.money import UsdText
 from aif_contracts.orders import ClientId
 
@@ -96,7 +97,7 @@ class SetBudget(Struct, frozen=True, kw_only=True):
     decided_by: Annotated[str, Meta(min_length=1, max_length=200)]
     limit_usd: UsdText | None = None
     policy: BudgetPolicy | None = None
-    energy_limit: Annotated[int, Meta(ge=0)] | UnsetType | None = UNSET
+    energy_limit: Count | UnsetType | None = UNSET
     """None takes the limit away."""
 
 

@@ -9,6 +9,8 @@ from aif_contracts.money import UsdText
 
 Count = Annotated[int, Meta(ge=0, le=10**12)]
 """Nothing is used less than not at all, and sums of many have to stay exact in every language."""
+AttemptNumber = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+"""Of a stage; the first is 1."""
 
 
 class Tokens(Struct, frozen=True, kw_only=True):
@@ -138,7 +140,7 @@ class ProviderCall(Struct, frozen=True, kw_only=True):
     execution_id: str
     client_id: str
     stage_id: str
-    attempt: int
+    attempt: AttemptNumber
     worker_name: str
     provider: str
     model: str

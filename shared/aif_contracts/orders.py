@@ -252,7 +252,7 @@ class ExecutionPage(Struct, frozen=True, kw_only=True):
 class ListEvents(Struct, frozen=True, kw_only=True):
     execution_id: str
     client_id: str | None
-    after: Annotated[int, Meta(ge=0)] = 0
+    after: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     limit: Annotated[int, Meta(ge=1, le=1000)] = 500
 
 

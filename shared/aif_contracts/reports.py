@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from aif_contracts.blobs import BlobRef
-from aif_contracts.metering import Metrics, ProviderCall
+from aif_contracts.metering import AttemptNumber, Count, Metrics, ProviderCall
 
 HANDED_BACK = "handed_back"
 """Code of a failed attempt whose worker process ended before the work did: no fault of the work, which is offered anew."""
@@ -27,12 +27,16 @@ LONGEST_TEXT = 2000
 """Characters that are kept of a message or a summary: it is told in events, in the packet of the next attempt and in every
 view of the execution, and each of those has to fit into a message."""
 
+QualityScore = Annotated[float, Meta(ge=0, le=1)]
+ElementCount = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+"""As many as stay exact in every language."""
+
 
 class _OfAttempt(Struct, frozen=True, kw_only=True):
     packet_id: str
     execution_id: str
     stage_id: str
-    attempt: Annotated[int, Meta(ge=1)]
+    attempt: AttemptNumber
     worker_name: str
     instance_id: str
 
@@ -57,8 +61,8 @@ class Completed(_OfAttempt, frozen=True, kw_only=True, tag="completed"):
     calls: tuple[ProviderCall, ...] = ()
     """The attempt's provider calls that have ended. Each is published by itself, too, but a report may overtake that; named
     here it is told to the client before the attempt's end, and not after it or, if the execution ends with it, not at all."""
-    quality_score: Annotated[float, Meta(ge=0, le=1)] | None = None
-    element_count: Annotated[int, Meta(ge=0)] | None = None
+    quality_score: QualityScore | None = None
+    element_count: ElementCount | None = None
     output_summary: str = ""
     """One line for people: what was made."""
 
@@ -69,7 +73,7 @@ class Failed(_OfAttempt, frozen=True, kw_only=True, tag="failed"):
     message: str
     """What was wrong and what to do about it."""
     retryable: bool
-    retry_after_ms: int | None = None
+    retry_after_ms: Count | None = None
     metrics: Metrics = field(default_factory=Metrics)
     calls: tuple[ProviderCall, ...] = ()
     """As those of a completed attempt."""

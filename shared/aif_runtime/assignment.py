@@ -43,8 +43,8 @@ class WorkFailure(Exception):
             raise TypeError(
                 f"a WorkFailure has a text for its message and a bool for retryable, not {message!r}, {retryable!r}"
             )
-        if retry_after_ms is not None and (not isinstance(retry_after_ms, int) or retry_after_ms < 0):
-            raise ValueError(f"retry_after_ms is {retry_after_ms!r}: give whole milliseconds, 0 or more, or None")
+        if retry_after_ms is not None and not (isinstance(retry_after_ms, int) and 0 <= retry_after_ms <= 10**12):
+            raise ValueError(f"retry_after_ms is {retry_after_ms!r}: give whole milliseconds, 0 to a million million, or None")
         super().__init__(message)
         self.code = code
         self.message = message

@@ -10,7 +10,7 @@ import structlog
 from msgspec import Meta, Struct, ValidationError, convert
 
 from aif_contracts.blobs import BlobRef
-from aif_contracts.reports import LONGEST_TEXT, MOST_CALLS_NAMED, Completed, Failed
+from aif_contracts.reports import LONGEST_TEXT, MOST_CALLS_NAMED, Completed, ElementCount, Failed, QualityScore
 from aif_runtime.assignment import Action, Outcome, WorkFailure
 from aif_runtime.attempt import Attempt, StopReason
 from aif_runtime.attempt_metrics import PeakMemory, metrics_of
@@ -20,7 +20,6 @@ from aif_runtime.worker_settings import CostRates
 
 LARGEST_OUTPUT_BYTES = 50 * 1024 * 1024
 _JSON = "application/json"
-_MOST_ELEMENTS = 2**53 - 1
 _Word = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\ud800-\udfff]*$(?!\n)", max_length=500)]
 
 _encoder = msgspec.json.Encoder()
@@ -153,10 +152,10 @@ def _typed_cause(error: BaseException) -> BaseException:
 
 
 class _Said(Struct):
-    """What an outcome says besides its output, as far as types go."""
+    """What an outcome says besides its output."""
 
-    quality_score: float | None
-    element_count: Annotated[int, Meta(le=_MOST_ELEMENTS)] | None
+    quality_score: QualityScore | None
+    element_count: ElementCount | None
     provider: _Word | None
     model: _Word | None
     summary: str
@@ -195,11 +194,6 @@ def _encoded(outcome: Outcome) -> bytes:
         message = f"the action gave a {type(outcome).__name__} in place of an Outcome: return Outcome(output=…)"
         raise WorkFailure("outcome_invalid", message, retryable=False)
     _check_said(outcome)
-    quality, count = outcome.quality_score, outcome.element_count
-    if quality is not None and not 0 <= quality <= 1:
-        raise WorkFailure("outcome_invalid", f"quality_score is {quality}, which is not from 0 to 1", retryable=False)
-    if count is not None and count < 0:
-        raise WorkFailure("outcome_invalid", f"element_count is {count}, which is below 0", retryable=False)
     if isinstance(outcome.output, bytes) and outcome.media_type != _JSON:
         content = outcome.output
     else:

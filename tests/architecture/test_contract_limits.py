@@ -75,20 +75,24 @@ LIMITS: dict[str, Limit] = {
             "metering.ResourceUsage.r2_operations metering.ResourceUsage.cpu_time_ms metering.ResourceUsage.memory_mb "
             "metering.TimeBreakdown.ai_generation_ms metering.TimeBreakdown.validation_ms metering.TimeBreakdown.storage_ms "
             "metering.Tokens.prompt_tokens metering.Tokens.completion_tokens metering.Tokens.total_tokens "
-            "metering.Tokens.cache_read_tokens metering.Tokens.cache_write_tokens metering.Tokens.reasoning_tokens",
+            "metering.Tokens.cache_read_tokens metering.Tokens.cache_write_tokens metering.Tokens.reasoning_tokens "
+            "budgets.SetBudget.energy_limit reports.Failed.retry_after_ms",
         ),
         (
             numbers(0),
             "analysis.Redaction.characters analysis.SentimentPart.turn analysis.Summary.words analysis.Summary.source_words "
-            "analysis.Transcript.duration_ms analysis.Turn.start_ms analysis.Turn.end_ms audit.AuditHead.sequence "
-            "blobs.BlobRef.size_bytes budgets.SetBudget.energy_limit configuration.Profile.coins orders.ListEvents.after "
-            "packets.WorkPacket.attempt reports.Completed.element_count research.Origin.words",
+            "analysis.Transcript.duration_ms analysis.Turn.start_ms analysis.Turn.end_ms configuration.Profile.coins "
+            "packets.WorkPacket.attempt research.Origin.words",
         ),
+        (numbers(0, 2**31 - 1), "orders.ListEvents.after"),
+        (numbers(0, 2**53 - 1), "blobs.BlobRef.size_bytes reports.Completed.element_count"),
+        (numbers(0, 2**63 - 1), "audit.AuditHead.sequence"),
         (
-            numbers(1),
-            "reports.Accepted.attempt reports.Completed.attempt reports.Declined.attempt reports.Failed.attempt "
-            "reports.Progress.attempt structures.Course.estimated_minutes structures.Lesson.estimated_minutes",
+            numbers(1, 2**31 - 1),
+            "metering.ProviderCall.attempt reports.Accepted.attempt reports.Completed.attempt reports.Declined.attempt "
+            "reports.Failed.attempt reports.Progress.attempt",
         ),
+        (numbers(1), "structures.Course.estimated_minutes structures.Lesson.estimated_minutes"),
         (
             numbers(0, 100),
             "reports.Progress.percent simulation.Simulation.over_limit_percent simulation.StageSimulation.runs_percent",

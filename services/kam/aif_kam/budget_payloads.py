@@ -1,10 +1,9 @@
 """Budgets as they come in over HTTP."""
 
-from typing import Annotated
-
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from aif_contracts.budgets import BudgetPolicy
+from aif_contracts.metering import Count
 from aif_contracts.money import UsdText
 
 
@@ -14,5 +13,5 @@ class BudgetWish(Struct, frozen=True, kw_only=True):
     limit_usd: UsdText | None = None
     """What the client may spend in a calendar month."""
     policy: BudgetPolicy | None = None
-    energy_limit: Annotated[int, Meta(ge=0)] | UnsetType | None = UNSET
+    energy_limit: Count | UnsetType | None = UNSET
     """null takes the limit away."""

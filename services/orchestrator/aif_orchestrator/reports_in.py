@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from aif_contracts.metering import AttemptNumber
 from aif_contracts.reports import Completed, Failed, Report
 from aif_orchestrator.execution.happenings import AttemptFailed
 from aif_runtime.decoding import decode, parts_of
@@ -31,7 +32,7 @@ class Ended(Struct, frozen=True, kw_only=True):
 
     execution_id: _Id
     stage_id: _Id
-    attempt: Annotated[int, Meta(ge=1, le=2**31)]
+    attempt: AttemptNumber
     worker_name: _Id
     instance_id: _Id | None = None
     type: str = ""

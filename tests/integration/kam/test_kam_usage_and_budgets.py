@@ -243,6 +243,7 @@ async def test_what_is_left_out_of_a_budget_is_not_said(accountant: Accountant, 
         ({"limit_usd": 5}, "limit_usd"),
         ({"policy": "maybe"}, "policy"),
         ({"energy_limit": -1}, "energy_limit"),
+        ({"energy_limit": 10**12 + 1}, "energy_limit"),
         ({"limit": "5"}, "limit"),
     ],
 )

@@ -243,23 +243,22 @@ async def test_a_report_with_an_endless_code_ends_its_attempt_with_the_reason(ri
 
 
 @pytest.mark.parametrize(
-    ("metrics", "mistake"),
+    ("said", "mistake"),
     [
-        ({"tokens_used": {"prompt_tokens": -1}}, "Expected `int` >= 0 - at `$.metrics.tokens_used.prompt_tokens`"),
-        ({"processing_time_ms": -1}, "Expected `int` >= 0 - at `$.metrics.processing_time_ms`"),
+        ({"metrics": {"tokens_used": {"prompt_tokens": -1}}}, "Expected `int` >= 0 - at `$.metrics.tokens_used.prompt_tokens`"),
+        ({"metrics": {"processing_time_ms": -1}}, "Expected `int` >= 0 - at `$.metrics.processing_time_ms`"),
         (
-            {"resource_usage": {"cpu_time_ms": 2**63}},
+            {"metrics": {"resource_usage": {"cpu_time_ms": 2**63}}},
             "Expected `int` <= 1000000000000 - at `$.metrics.resource_usage.cpu_time_ms`",
         ),
-        ({"cost_usd": "1e-5"}, "at `$.metrics.cost_usd`"),
+        ({"metrics": {"cost_usd": "1e-5"}}, "at `$.metrics.cost_usd`"),
+        ({"element_count": 2**64}, "Expected `int` <= 9007199254740991 - at `$.element_count`"),
     ],
-    ids=["tokens", "time", "resources", "cost"],
+    ids=["tokens", "time", "resources", "cost", "more elements than can be stored"],
 )
-async def test_figures_that_cannot_be_are_refused_by_their_names(
-    rig: IntakeRig, metrics: dict[str, object], mistake: str
-) -> None:
+async def test_figures_that_cannot_be_are_refused_by_their_names(rig: IntakeRig, said: dict[str, object], mistake: str) -> None:
     told = msgspec.to_builtins(completed(1, await rig.blobs.put("data/exec_1/one/output", b"{}")))
-    await rig.told({**told, "metrics": metrics})
+    await rig.told({**told, **said})
 
     await rig.nothing_is_left()
 

@@ -482,6 +482,7 @@ async def test_a_worker_that_is_cancelled_takes_its_attempts_with_it_and_finds_n
         {"retryable": "yes"},
         {"retry_after_ms": 1.5},
         {"retry_after_ms": -1},
+        {"retry_after_ms": 10**12 + 1},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
