@@ -10,6 +10,8 @@ from aif_contracts.orders import FieldMistake, Refusal
 
 MOST_BYTES = 700 * 1024
 """A message may have 1 MiB, and an answer has more in it than its items."""
+LONGEST_NUMBER = 18
+"""Digits, so that it stays a number that Postgres can compare."""
 
 Item = TypeVar("Item", bound=Struct)
 
@@ -22,6 +24,15 @@ def fitting(items: Sequence[Item]) -> tuple[Item, ...]:
         if size > MOST_BYTES:
             return tuple(items[: max(1, count)])
     return tuple(items)
+
+
+def number_in(cursor: str | None) -> int | Refusal | None:
+    """Of the item after which a page begins."""
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= LONGEST_NUMBER):
+        return unknown_cursor()
+    return int(cursor)
 
 
 def unknown_cursor() -> Refusal:

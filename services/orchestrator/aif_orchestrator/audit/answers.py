@@ -8,12 +8,10 @@ from aif_orchestrator.audit.seals import Seals
 from aif_orchestrator.audit.store import AuditFilter, AuditStore
 from aif_orchestrator.audit.verification import examine
 from aif_orchestrator.moments import moment_in
-from aif_orchestrator.pages import fitting, unknown_cursor
+from aif_orchestrator.pages import fitting, number_in
 from aif_runtime.bus import Bus, Question
 from aif_runtime.postgres import Database
 
-LONGEST_CURSOR = 18
-"""Digits, so that it stays a number that Postgres can compare."""
 EXAMINED_AT_ONCE = 5_000
 """Well within the time that an asker waits."""
 
@@ -35,7 +33,7 @@ class AuditAnswers:
 
     async def _list(self, request: ListAudit, question: Question) -> AuditPage | Refusal:
         wanted = _wanted(request)
-        before = _sequence_in(request.cursor)
+        before = number_in(request.cursor)
         if isinstance(wanted, Refusal):
             return wanted
         if isinstance(before, Refusal):
@@ -66,11 +64,3 @@ def _wanted(request: ListAudit) -> AuditFilter | Refusal:
         recorded_after=after,
         recorded_before=before,
     )
-
-
-def _sequence_in(cursor: str | None) -> int | Refusal | None:
-    if cursor is None:
-        return None
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= LONGEST_CURSOR):
-        return unknown_cursor()
-    return int(cursor)

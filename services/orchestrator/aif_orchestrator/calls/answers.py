@@ -19,6 +19,7 @@ from aif_runtime.postgres import Database
 
 MICROSECONDS = 1_000_000
 _CURSOR = re.compile(r"(?P<at>[0-9]{1,17})/(?P<key>.{1,400})")
+"""So few digits are always a time that Python and Postgres know."""
 
 log = structlog.get_logger()
 
@@ -124,13 +125,10 @@ def _position_in(cursor: str | None) -> Position | Refusal | None:
     if cursor is None:
         return None
     match = _CURSOR.fullmatch(cursor)
-    try:
-        if match is not None:
-            seconds, micros = divmod(int(match["at"]), MICROSECONDS)
-            return Position(booked_at=datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros), call_key=match["key"])
-    except (ValueError, OverflowError):
+    if match is None:
         return unknown_cursor()
-    return unknown_cursor()
+    seconds, micros = divmod(int(match["at"]), MICROSECONDS)
+    return Position(booked_at=datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros), call_key=match["key"])
 
 
 def _cursor(position: Position) -> str:

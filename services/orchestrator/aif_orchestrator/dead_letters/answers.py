@@ -14,18 +14,16 @@ from aif_contracts.dead_letters import (
     ListDeadLetters,
     ReplayDeadLetter,
 )
-from aif_contracts.orders import FieldMistake, Refusal
+from aif_contracts.orders import Refusal
 from aif_orchestrator.answering import answer_questions
 from aif_orchestrator.audit.log import AuditLog
 from aif_orchestrator.dead_letters.replay import is_work, message_again, packet_in, refusal_of_letter, refusal_of_packet
 from aif_orchestrator.execution.draft import rfc3339
+from aif_orchestrator.pages import number_in
 from aif_orchestrator.store.dead_letters import DeadLetterStore, KeptLetter, LetterContent
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_runtime.bus import Bus, Question
 from aif_runtime.postgres import Connection, Database
-
-LONGEST_CURSOR = 18
-"""Digits, so that it stays a number that Postgres can compare."""
 
 log = structlog.get_logger()
 
@@ -48,7 +46,7 @@ class DeadLetterAnswers:
         await answer_questions(self._bus, subjects.DISMISS_DEAD_LETTER, DismissDeadLetter, self._dismiss)
 
     async def _list(self, request: ListDeadLetters, question: Question) -> DeadLetterPage | Refusal:
-        before = _position(request.cursor)
+        before = number_in(request.cursor)
         if isinstance(before, Refusal):
             return before
         async with self._database.connection() as connection:
@@ -121,17 +119,6 @@ class DeadLetterAnswers:
             return None
         seen = await self._executions.find(connection, execution_id, None)
         return refusal_of_packet(execution_id, packet_in(content), None if seen is None else seen.execution)
-
-
-def _position(cursor: str | None) -> int | Refusal | None:
-    if cursor is None:
-        return None
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= LONGEST_CURSOR):
-        mistake = FieldMistake(
-            field="cursor", message=f"{cursor[:40]!r} is no cursor", mend="give next_cursor of the page before"
-        )
-        return Refusal(code="invalid_cursor", message=mistake.message, mistakes=(mistake,))
-    return int(cursor)
 
 
 def _unknown(dead_letter_id: str) -> Refusal:
