@@ -358,6 +358,12 @@ async def test_a_refusal_of_the_orchestrator_is_shown(kam: GatewayUnderTest, ali
 
     view = await shown(alice, schedule_id)
     assert (view["last_outcome"], view["last_problem"]["code"]) == ("refused", "order_refused")
+    kam.orchestrator.library.templates = []
+    kam.gateway.parts.catalogue.forget(None)
+    await become_due(kam)
+    await forget_keys(kam)
+    await fire(kam)
+    assert (await shown(alice, schedule_id))["last_problem"]["code"] == "unknown_template", "the newer one is told"
 
 
 async def test_a_text_is_stored_as_a_source_once(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:

@@ -94,7 +94,7 @@ class Firings:
             connection,
             due.schedule_id,
             came,
-            next_at=next_due(due.order.rhythm, max(due.seen_at, came)),
+            next_at=next_due(due.order.rhythm, came),
             missed_at=missed,
             lease_seconds=LEASE_SECONDS,
         )
