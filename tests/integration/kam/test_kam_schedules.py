@@ -382,6 +382,18 @@ async def test_a_text_is_stored_as_a_source_once(kam: GatewayUnderTest, alice: h
     assert blobs[0].startswith(f"sources/alice/{sources[0]['source_id']}")
 
 
+async def test_the_text_of_a_changed_schedule_is_stored_too(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    schedule_id = await made(alice)
+
+    changed = await alice.put(f"{SCHEDULES}/{schedule_id}", json={**YEARLY, "parameters": {"source_text": BEES}})
+    await become_due(kam)
+    await fire(kam)
+
+    assert (await shown(alice, schedule_id))["last_outcome"] == "ordered"
+    [order] = kam.orchestrator.orders.values()
+    assert order.parameters["source"]["storage_key"].startswith(f"sources/alice/{changed.json()['parameters']['source']}")
+
+
 async def test_pausing_calls_off_what_is_due_and_resuming_goes_on_from_now(
     kam: GatewayUnderTest, alice: httpx.AsyncClient
 ) -> None:

@@ -143,6 +143,7 @@ def test_due_times_follow_the_wall_clock_of_the_zone(cron: str, zone: str, after
         ("@daily", "UTC", ["cron"], "has 1 fields"),
         ("0 6 * * *", "Europe/Berlim", ["timezone"], "'Europe/Berlim' is no time zone"),
         ("0 6 * * *", "localtime", ["timezone"], "is no time zone"),
+        ("0 6 * * *", "Factory", ["timezone"], "is no time zone"),
         ("0 6 * * *", "Europe", ["timezone"], "is no time zone"),
         ("0 6 * * *", "../../etc/passwd", ["timezone"], "is no time zone"),
         ("x", "y", ["cron", "timezone"], "is no time zone"),
@@ -158,11 +159,18 @@ def test_a_rhythm_that_cannot_be_kept_is_refused_with_field_and_mend(
     assert all(mistake.mend for mistake in refused.value.mistakes)
 
 
-def test_a_misspelt_zone_is_answered_with_the_one_that_was_meant() -> None:
+@pytest.mark.parametrize(
+    ("zone", "mend"),
+    [
+        ("Europe/Berlim", "did you mean Europe/Berlin?"),
+        ("locaItime", "name a zone of the IANA database, for example Europe/Berlin or UTC"),
+    ],
+)
+def test_a_misspelt_zone_is_answered_with_one_that_can_be_meant(zone: str, mend: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        checked_rhythm("0 6 * * *", "Europe/Berlim", now=NOW)
+        checked_rhythm("0 6 * * *", zone, now=NOW)
 
-    assert refused.value.mistakes[0].mend == "did you mean Europe/Berlin?"
+    assert refused.value.mistakes[0].mend == mend
 
 
 @settings(max_examples=300, deadline=None)

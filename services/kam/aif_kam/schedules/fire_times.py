@@ -32,10 +32,9 @@ class Rhythm(Struct, frozen=True, kw_only=True):
 
 def checked_rhythm(cron: str, timezone: str, *, now: datetime) -> Rhythm:
     """Raises InvalidInput naming `cron` and `timezone`."""
-    zone = _zone(timezone)
-    mistakes = [] if zone is not None else [_zone_mistake(timezone)]
+    mistakes = [_zone_mistake(timezone)] if _zone(timezone) is None else []
     normal = " ".join(cron.split())
-    if (wrong := _cron_mistake(normal, now, zone or zoneinfo.ZoneInfo("UTC"))) is not None:
+    if (wrong := _cron_mistake(normal, now)) is not None:
         mistakes.insert(0, wrong)
     if mistakes:
         raise InvalidInput("; ".join(f"{mistake.field}: {mistake.message}" for mistake in mistakes), mistakes=mistakes)
@@ -94,12 +93,12 @@ def _zone_mistake(name: str) -> FieldMistake:
     return FieldMistake(field="timezone", message=f"{name[:60]!r} is no time zone", mend=mend)
 
 
-def _cron_mistake(cron: str, now: datetime, zone: zoneinfo.ZoneInfo) -> FieldMistake | None:
+def _cron_mistake(cron: str, now: datetime) -> FieldMistake | None:
     count = len(cron.split())
     if count != FIELDS:
         return _no_cron(f"{cron[:60]!r} has {count} fields, but five are due")
     try:
-        due = _first(cron, now, zone)
+        due = _first(cron, now, zoneinfo.ZoneInfo("UTC"))
     except CronSimError as wrong:
         return _no_cron(f"{cron[:60]!r} cannot be read: {str(wrong).lower()}")
     return None if due is not None else _no_cron(f"{cron[:60]!r} is not due within the next fifty years")
