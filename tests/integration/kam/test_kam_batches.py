@@ -158,6 +158,7 @@ async def test_a_batch_and_its_executions_are_as_they_were_ordered(kam: GatewayU
     view = await shown(alice, batch_id)
     assert {name: view[name] for name in more} == more
     assert (view["selected_template"], view["message"], view["cancelled_at"]) == (TEMPLATE, "all bees", None)
+    assert (view["total_cost_usd"], view["total_tokens_used"]) == ("0", 0), "nothing is known yet"
     for order in kam.orchestrator.orders.values():
         found = (str(order.priority), order.workspace_id, order.start_at, order.max_cost_usd)
         assert found == tuple(more.values())
