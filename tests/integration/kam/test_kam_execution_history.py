@@ -9,6 +9,7 @@ from aif_contracts.history import AttemptOutcome, AttemptView
 from aif_contracts.metering import CallOutcome, Metrics, ProviderCall, Purpose, Tokens
 from aif_contracts.packets import Grant, QualityTier
 from aif_contracts.workers import ActionDescription, CircuitState, ModelDescription, ProviderDescription, WorkerDescription
+from aif_kam import execution_history
 from integration.kam.gateway_under_test import GatewayUnderTest
 
 ORDER = {"selected_template": "content_granulation_course", "parameters": {"topic": "bees"}}
@@ -114,13 +115,24 @@ async def test_a_long_history_is_read_over_many_pages(kam: GatewayUnderTest, ali
     assert (len(history["attempts"]), len(history["calls"]), history["truncated"]) == (250, 450, False)
 
 
-async def test_a_history_that_is_too_long_says_that_it_is_truncated(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize("kind", ["events", "attempts", "calls"])
+async def test_a_history_tells_as_many_of_each_kind_as_it_may_and_says_when_there_are_more(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution_history, f"{kind.upper()}_TOLD", 3)
     execution_id = await started(alice)
-    kam.orchestrator.attempts[execution_id] = [attempt(number) for number in range(1, 1002)]
 
-    history = (await alice.get(f"{PIPELINES}/{execution_id}/history")).json()
+    async def told_of(count: int) -> tuple[int, bool]:
+        if kind == "events":
+            while len(kam.orchestrator.events[execution_id]) < count:
+                await kam.orchestrator.progress(execution_id, 50)
+        else:
+            kam.orchestrator.attempts[execution_id] = [attempt(number) for number in range(1, count + 1)]
+            kam.orchestrator.calls[execution_id] = [call(execution_id, number) for number in range(count)]
+        history = (await alice.get(f"{PIPELINES}/{execution_id}/history")).json()
+        return len(history[kind]), history["truncated"]
 
-    assert (len(history["attempts"]), history["truncated"]) == (1000, True)
+    assert [await told_of(count) for count in (2, 3, 4)] == [(2, False), (3, False), (3, True)]
 
 
 @pytest.mark.parametrize("part", ["attempts", "calls", "history"])
