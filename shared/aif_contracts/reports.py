@@ -28,8 +28,8 @@ LONGEST_TEXT = 2000
 view of the execution, and each of those has to fit into a message."""
 
 QualityScore = Annotated[float, Meta(ge=0, le=1)]
-ElementCount = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-"""As many as stay exact in every language."""
+ElementCount = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+"""As many as the classifier's table holds: a report that is taken gives a record that can be kept."""
 
 
 class _OfAttempt(Struct, frozen=True, kw_only=True):

@@ -84,8 +84,8 @@ LIMITS: dict[str, Limit] = {
             "analysis.Transcript.duration_ms analysis.Turn.start_ms analysis.Turn.end_ms configuration.Profile.coins "
             "packets.WorkPacket.attempt research.Origin.words",
         ),
-        (numbers(0, 2**31 - 1), "orders.ListEvents.after"),
-        (numbers(0, 2**53 - 1), "blobs.BlobRef.size_bytes reports.Completed.element_count"),
+        (numbers(0, 2**31 - 1), "orders.ListEvents.after reports.Completed.element_count"),
+        (numbers(0, 2**53 - 1), "blobs.BlobRef.size_bytes"),
         (numbers(0, 2**63 - 1), "audit.AuditHead.sequence"),
         (
             numbers(1, 2**31 - 1),
