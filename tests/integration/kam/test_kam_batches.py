@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from aif_contracts.orders import Refusal
@@ -15,6 +16,7 @@ from aif_kam.failures import Unavailable
 from aif_kam.loops import run_batches
 from aif_runtime.failures import DatabaseUnavailable
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
+from integration.kam.orchestrator_stand_in import COURSE
 from support.waiting import eventually
 
 BATCHES = "/api/kam/batches"
@@ -199,6 +201,7 @@ async def test_texts_become_sources_each_once(kam: GatewayUnderTest, alice: http
         (wish([]), ["inputs"]),
         (wish(topics(1001)), ["inputs"]),
         (wish([{"topic": "x"}, 5]), ["inputs[1]"]),  # type: ignore[list-item]
+        (wish([{"topic": "x", "": 1}, {"topic": "x", "[0]": 1}]), ["inputs[0].", "inputs[1].[0]"]),
         (wish(topics(1), selected_template="nope"), ["selected_template"]),
         (wish(topics(1), start_at="soon"), ["start_at"]),
         ({"selected_template": TEMPLATE}, ["inputs"]),
@@ -215,12 +218,28 @@ async def test_one_wrong_input_refuses_all_by_name_and_nothing_is_stored(
         assert await kam.rows(f"SELECT 1 FROM {table}") == []  # noqa: S608 names of ours
 
 
+async def test_what_is_missing_and_what_is_too_large_is_told_of_the_input(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    schema = {"type": "object", "required": ["topic"], "properties": {"topic": {"type": "string"}}}
+    kam.orchestrator.library.templates = [msgspec.structs.replace(COURSE, structure_type=None, parameters=schema)]
+
+    refused = await alice.post(BATCHES, json=wish([{}, {"topic": "x" * 70_000}]))
+
+    assert (refused.status_code, [error["field"] for error in refused.json()["errors"]]) == (
+        422,
+        ["inputs[0].topic", "inputs[1]"],
+    )
+
+
 async def test_no_more_mistakes_are_told_than_anybody_reads(alice: httpx.AsyncClient) -> None:
     refused = await alice.post(BATCHES, json=wish([{"topic": number} for number in range(1000)]))
 
     errors = refused.json()["errors"]
     assert len(errors) == 101
     assert (errors[100]["field"], errors[100]["message"]) == ("inputs", "and 900 more mistakes")
+    just_as_many = await alice.post(BATCHES, json=wish([{"topic": number} for number in range(100)]))
+    assert [error["field"] for error in just_as_many.json()["errors"]] == [f"inputs[{number}].topic" for number in range(100)]
 
 
 async def test_a_batch_may_be_larger_than_other_bodies_and_has_a_limit_too(alice: httpx.AsyncClient) -> None:

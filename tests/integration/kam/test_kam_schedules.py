@@ -414,6 +414,17 @@ async def test_pausing_calls_off_what_is_due_and_resuming_goes_on_from_now(
     assert await kam.gateway.firings.take() == []
 
 
+async def test_a_paused_schedule_that_is_changed_stays_paused(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    schedule_id = await made(alice)
+    await alice.post(f"{SCHEDULES}/{schedule_id}/pause")
+
+    changed = (await alice.put(f"{SCHEDULES}/{schedule_id}", json={**YEARLY, "name": "Later bees"})).json()
+    await kam.rows("UPDATE schedules SET next_at = next_at - interval '2 years', look_at = look_at - interval '2 years'")
+
+    assert (changed["name"], changed["status"], changed["next_at"]) == ("Later bees", "paused", None)
+    assert await kam.gateway.firings.take() == []
+
+
 async def test_a_change_calls_off_what_is_due_and_reckons_anew(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     schedule_id = await made(alice)
     await become_due(kam)
