@@ -9,6 +9,7 @@ from aif_contracts import subjects
 from aif_contracts.history import AttemptOutcome, AttemptView, ListAttempts, ListCalls
 from aif_contracts.metering import CostLines, Metrics, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.reports import Completed
+from aif_orchestrator import pages
 from aif_runtime.bus import Bus
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
@@ -125,6 +126,8 @@ async def test_attempts_under_way_are_listed_last_with_what_they_have_spent_so_f
     assert running.metrics.cost_usd == "0.25"
     assert running.started_at is not None
     assert running.grant is not None
+    assert 0 <= running.queue_time_ms < 60_000
+    assert 0 <= running.execution_time_ms < 60_000
 
 
 async def test_an_attempt_that_was_cut_off_by_a_cancel_stays_in_the_history(rig: Rig) -> None:
@@ -182,6 +185,43 @@ async def test_provider_calls_come_page_by_page_as_they_were_booked(rig: Rig) ->
     assert second.next_cursor is None
 
 
+async def test_pages_that_are_cut_short_to_fit_into_a_message_go_on_where_they_were_cut(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MOST_BYTES", 1)  # No item fits, and each page has one all the same.
+    await rig.client.execute("exec_1", "wide")
+    packets = [(await rig.worker.take())[1] for _ in range(3)]
+    for packet in packets:
+        attempt = await rig.worker.granted(packet)
+        await rig.worker.books(call(packet.stage_id, attempt, 1, "0"))
+        if packet is packets[0]:
+            await rig.worker.completes(packet, attempt, {"made": True})
+
+    async def all_attempts() -> list[str]:
+        shown, cursor = [], None
+        while True:
+            page = await rig.asks.attempts("exec_1", limit=100, cursor=cursor)
+            shown += [f"{each.stage_id} {each.outcome}" for each in page.attempts]
+            if (cursor := page.next_cursor) is None:
+                return shown
+
+    async def all_calls() -> list[str]:
+        shown, cursor = [], None
+        while True:
+            page = await rig.asks.calls("exec_1", limit=100, cursor=cursor)
+            shown += [each.stage_id for each in page.calls]
+            if (cursor := page.next_cursor) is None:
+                return shown
+
+    ended, *running = (packet.stage_id for packet in packets)
+    told = [f"{ended} completed", *(f"{stage_id} running" for stage_id in sorted(running))]
+
+    async def is_told() -> bool:
+        return await all_attempts() == told and sorted(await all_calls()) == sorted([ended, *running])
+
+    await eventually(is_told)
+
+
 async def test_the_history_of_a_foreign_execution_is_unknown_and_the_operator_sees_it(rig: Rig) -> None:
     await rig.client.execute("exec_1", "wide")
 
@@ -204,7 +244,7 @@ async def test_a_cursor_that_no_page_gave_is_refused(rig: Rig, cursor: str) -> N
     assert refusal.mistakes[0].field == "cursor"
 
 
-@pytest.mark.parametrize("cursor", ["", "nonsense", "exec_2.one.1.1"])
+@pytest.mark.parametrize("cursor", ["", "nonsense", "exec_2.one.1.1", "exec_10.one.1.1"])
 async def test_a_cursor_of_calls_that_no_page_gave_is_refused_rather_than_the_end(rig: Rig, cursor: str) -> None:
     await rig.client.execute("exec_1", "wide")
 
