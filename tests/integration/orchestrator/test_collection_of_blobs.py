@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from aif_contracts.blobs import BlobRef
+from aif_orchestrator import blob_collection
 from aif_orchestrator.blob_collection import BlobCollection
 from aif_orchestrator.retention import Retention
 from aif_orchestrator.store.executions import ExecutionStore
@@ -22,6 +23,7 @@ from aif_runtime.obstore_blobs import ObstoreBlobStore
 from aif_runtime.postgres import Database
 from aif_runtime.sql_files import load_queries
 from support.orchestrator_line import orchestrator_database
+from support.waiting import eventually
 
 KEEP_DAYS = 90
 GRACE_HOURS = 24.0
@@ -56,6 +58,20 @@ class DyingStore:
     async def delete_folders(self, folders: Sequence[str]) -> int:
         await self._blobs.delete_folders(folders[: self._after])
         raise BlobStoreUnavailable("killed")
+
+
+class AwayAtFirst(DyingStore):
+    """Is away when it is first asked to delete something."""
+
+    def __init__(self, blobs: DeletingBlobStore) -> None:
+        super().__init__(blobs, 0)
+        self.was_asked = False
+
+    async def delete_folders(self, folders: Sequence[str]) -> int:
+        if self.was_asked:
+            return await self._blobs.delete_folders(folders)
+        self.was_asked = True
+        raise BlobStoreUnavailable("away")
 
 
 class SlowStore(DyingStore):
@@ -112,14 +128,18 @@ class History:
         await self.time_passes(timedelta(hours=25))
 
     def collection(
-        self, blobs: DeletingBlobStore | None = None, at_once: int = 3, taken_for_seconds: float = 3600.0
+        self,
+        blobs: DeletingBlobStore | None = None,
+        at_once: int = 3,
+        taken_for_seconds: float = 3600.0,
+        registry: CollectorRegistry | None = None,
     ) -> BlobCollection:
         return BlobCollection(
             database=self._database,
             executions=self._executions,
             blobs=blobs or self.blobs,
             grace_hours=GRACE_HOURS,
-            registry=CollectorRegistry(),
+            registry=registry or CollectorRegistry(),
             at_once=at_once,
             taken_for_seconds=taken_for_seconds,
         )
@@ -272,6 +292,23 @@ async def test_a_collector_does_not_wait_for_what_another_one_is_taking(history:
         assert await history.collection().collect() == 1
 
     assert (await history.there("exec_1"), await history.there("exec_2")) == (1, 0)
+
+
+async def test_what_could_not_be_collected_while_the_store_was_away_is_collected_the_next_time_and_counted(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blob_collection, "EVERY_SECONDS", 0.01)
+    await history.delete_long_ago("exec_1")
+    blobs, registry = AwayAtFirst(history.blobs), CollectorRegistry()
+
+    collecting = asyncio.create_task(history.collection(blobs, registry=registry).run())
+    await eventually(lambda: blobs.was_asked, what="it is tried in vain")
+    await history.time_passes(timedelta(hours=2))
+
+    await eventually(lambda: registry.get_sample_value("aif_blobs_collected_total") == 1, what="the blob is counted")
+    assert await history.there("exec_1") == 0
+    collecting.cancel()
+    await asyncio.wait([collecting])
 
 
 @pytest.mark.parametrize("seed", range(12))
