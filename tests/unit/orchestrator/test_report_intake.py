@@ -100,6 +100,7 @@ class IntakeRig:
         self._running: asyncio.Task[None] | None = None
 
     async def starts(self) -> None:
+        await self.intake.open()
         self._running = asyncio.create_task(self.intake.run())
         await eventually(lambda: self.intake._is_open, what="it takes in")
 

@@ -17,10 +17,20 @@ class DatabaseClock:
     def is_known(self) -> bool:
         return self._seen_ms is not None
 
-    def seen(self, at_ms: int) -> None:
-        """The database has just told its time."""
-        self._seen_ms = at_ms
-        self._seen_at = self._monotonic()
+    def asks(self) -> float:
+        """Seconds of this process's clock, for `seen`: the database is about to be asked."""
+        return self._monotonic()
+
+    def seen(self, at_ms: int, asked_at: float) -> None:
+        """The database has told its time, at some moment since it was asked.
+
+        What is remembered stays if it can be true: an answer that took long would set it back by as much, and between two
+        times of one execution there would be less than its work has taken.
+        """
+        answered_at = self._monotonic()
+        if self._seen_ms is not None and at_ms <= self.now_ms() <= at_ms + (answered_at - asked_at) * 1000:
+            return
+        self._seen_ms, self._seen_at = at_ms, answered_at
 
     def now_ms(self) -> int:
         """Milliseconds since 1970. Only after it was seen once."""

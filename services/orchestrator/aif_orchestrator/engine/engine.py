@@ -263,6 +263,7 @@ class Engine:
                         # What is committed is published until it is confirmed: no replica would get past what no broker takes.
                         check_size(message.subject, message.payload)
                     decided = _decided(worked, known, revisions, entries, messages, published)
+                    asked_at = self._clock.asks()
                     committed = await self._batches.commit(connection, decided)
             except AlreadyStored as stored:
                 # It does not say which of them another replica has changed.
@@ -270,7 +271,7 @@ class Engine:
                 reason = str(stored)
                 times_overtaken += 1
                 continue
-            self._clock.seen(committed.at_ms)
+            self._clock.seen(committed.at_ms, asked_at)
             if committed.denied:
                 asked = [arrival for arrival in batch if arrival.execution_id in committed.denied and asks_for_money(arrival)]
                 denied += [(arrival, _denied(arrival, committed.denied, decided.moves)) for arrival in asked]
@@ -299,8 +300,9 @@ class Engine:
             elif not orders_are_new or not isinstance(arrival.happening, ExecutionOrdered):
                 unknown.add(arrival.execution_id)
         if unknown or not self._clock.is_known:
+            asked_at = self._clock.asks()
             read = await self._executions.read(connection, sorted(unknown))
-            self._clock.seen(read.at_ms)
+            self._clock.seen(read.at_ms, asked_at)
             known |= read.executions
             for stored in read.executions.values():
                 self._remembered.keep(stored)
