@@ -249,6 +249,8 @@ async def _verdict(
     for place, count in left.items():
         violations.add("I6", f"{count} left in {place}")
     check_liveness(shop.executions, shop.complaints, books, violations, meant_to_end_badly=shop.cancelled)
+    if not harms:
+        violations.add("pass", "nothing was harmed, so no fault could bite")
     if stored != len(shop.executions):
         violations.add("pass", f"{stored} executions are stored of {len(shop.executions)} that were accepted")
     return Outcome(
