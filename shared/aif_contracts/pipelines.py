@@ -49,6 +49,13 @@ class PipelineSaved(Struct, frozen=True, kw_only=True, tag="pipeline_saved", tag
     """What is not wrong and should be known, for example that no worker offers an action now."""
 
 
+class PipelinesChanged(Struct, frozen=True, kw_only=True):
+    """Told when a pipeline was stored: whoever remembers some has to look again."""
+
+    owner: str | None
+    """The client whose own one it is; None for the factory's, which everybody is offered."""
+
+
 class ListPipelines(Struct, frozen=True, kw_only=True):
     """All versions, by name, newest version first. Answered with PipelinePage."""
 

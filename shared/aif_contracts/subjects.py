@@ -93,7 +93,7 @@ CLAIM = "aif.orchestrator.claim"
 PROGRESS = "aif.orchestrator.progress"
 
 PIPELINES_CHANGED = "aif.orchestrator.pipelines_changed"
-"""Told to every orchestrator replica when a pipeline was stored. It has no content."""
+"""Told to every replica of the orchestrator and of the gateway when a pipeline was stored: PipelinesChanged."""
 
 INSIGHTS = "aif.classifier.insights"
 

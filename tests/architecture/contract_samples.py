@@ -773,6 +773,7 @@ SAMPLES: tuple[Struct, ...] = (
         is_new=True,
         notes=("no worker offers content_granulator.granulate now",),
     ),
+    pipelines.PipelinesChanged(owner="acme"),
     pipelines.ListPipelines(client_id="acme", name="bee_course", cursor="bee_course:1.1.0", limit=50),
     pipelines.PipelinePage(pipelines=(PIPELINE_VIEW,), next_cursor="bee_course:1.2.0"),
     pipelines.GetPipeline(client_id="acme", name="bee_course", version="1.2.0"),

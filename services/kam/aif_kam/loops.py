@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+import msgspec
 import structlog
 
+from aif_contracts import subjects
+from aif_contracts.pipelines import PipelinesChanged
 from aif_kam.batches.dispatch import BatchDispatch
 from aif_kam.bus_orders import REQUESTS_CONSUMER, BusOrders
 from aif_kam.configuration.push import ConfigurationPush
@@ -14,7 +17,9 @@ from aif_kam.request_tracker import EVENTS_CONSUMER, RequestTracker
 from aif_kam.schedules.firings import Firings
 from aif_kam.source_collection import SourceCollection
 from aif_kam.submissions import Submissions
+from aif_kam.template_catalogue import TemplateCatalogue
 from aif_runtime.bus import Bus, ConsumerSpec, Delivery
+from aif_runtime.decoding import decode
 from aif_runtime.failures import RuntimeFailure
 
 FETCH_SECONDS = 1.0
@@ -29,6 +34,7 @@ LOOK_SECONDS = 1.0
 PAUSE_SECONDS = 1.0
 """After a failure; what failed comes again."""
 COLLECT_SECONDS = 3600.0
+_CHANGED = msgspec.json.Decoder(PipelinesChanged)
 _log = structlog.get_logger()
 
 
@@ -44,6 +50,22 @@ async def run_orders(stop: asyncio.Event, *, bus: Bus, orders: BusOrders, fetch_
 async def run_events(stop: asyncio.Event, *, bus: Bus, tracker: RequestTracker, fetch_seconds: float = FETCH_SECONDS) -> None:
     """Events from the bus to the requests that they are of."""
     await _consume(stop, bus, EVENTS_CONSUMER, tracker.apply_events, at_once=EVENTS_AT_ONCE, fetch_seconds=fetch_seconds)
+
+
+async def run_template_news(stop: asyncio.Event, *, bus: Bus, catalogue: TemplateCatalogue) -> None:
+    """What was stored through other gateways: a list that is remembered here does not have it."""
+
+    async def follow() -> None:
+        async with bus.listen(subjects.PIPELINES_CHANGED) as news:
+            # What was told before has not been heard here.
+            catalogue.forget(None)
+            while not stop.is_set():
+                if (told := await news.next(FETCH_SECONDS)) is not None:
+                    catalogue.forget(decode(_CHANGED, told.payload).owner)
+
+    while not stop.is_set():
+        if not await _guarded("template_news", follow):
+            await _pause(stop, PAUSE_SECONDS)
 
 
 async def run_sweeps(stop: asyncio.Event, *, submissions: Submissions, tracker: RequestTracker) -> None:

@@ -28,7 +28,16 @@ from aif_kam.event_stream import SILENCE_SECONDS, EventStream
 from aif_kam.execution_history import HistoryReader
 from aif_kam.idempotency import KeyStore
 from aif_kam.identity import Identity
-from aif_kam.loops import run_batches, run_collection, run_configuration, run_events, run_orders, run_schedules, run_sweeps
+from aif_kam.loops import (
+    run_batches,
+    run_collection,
+    run_configuration,
+    run_events,
+    run_orders,
+    run_schedules,
+    run_sweeps,
+    run_template_news,
+)
 from aif_kam.orchestrator_client import ANSWER_SECONDS, OrchestratorClient
 from aif_kam.order_desk import OrderDesk
 from aif_kam.order_parameters import OrderParameters
@@ -278,6 +287,10 @@ async def _assembled(surroundings: Surroundings[KamSettings], database: Database
             Part(name="batches", run=partial(run_batches, dispatch=gateway.dispatch, work=gateway.batch_work)),
             Part(name="configuration", run=partial(run_configuration, push=gateway.push, work=gateway.push_work)),
             Part(name="collection", run=partial(run_collection, collection=gateway.collection)),
+            Part(
+                name="templates",
+                run=partial(run_template_news, bus=connections.bus, catalogue=gateway.parts.catalogue),
+            ),
             Part(name="events", run=partial(run_events, bus=connections.bus, tracker=gateway.parts.tracker)),
             Part(
                 name="sweeps",

@@ -193,6 +193,7 @@ class Answers:
         return EventPage(events=events, is_final=is_final)
 
     async def _templates(self, request: ListTemplates, question: Question) -> TemplateList:
+        await self._plans.caught_up()
         offered = self._plans.templates(request.client_id, after=request.cursor)
         page = fitting(offered[: request.limit])
         return TemplateList(

@@ -83,7 +83,7 @@ class PipelineAnswers:
             return Refusal(code="pipeline_version_taken", message=str(taken))
         if not request.dry_run:
             # Also for one that was there: whoever stored it may have died before telling.
-            await self._news.tell()
+            await self._news.tell(request.client_id)
         # With workers required there is nothing left to note of them.
         notes = await asyncio.to_thread(notes_on, pipeline, offered)
         return PipelineSaved(

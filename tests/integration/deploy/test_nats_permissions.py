@@ -585,10 +585,11 @@ async def test_a_dead_letter_reaches_the_orchestrator_and_its_message_goes_back_
         assert orchestrator.trouble is None
 
 
-async def test_the_orchestrators_tell_each_other_of_changed_pipelines(broker_url: str) -> None:
+@pytest.mark.parametrize("listener", ["orchestrator", "kam"])
+async def test_an_orchestrator_tells_the_others_and_the_gateways_of_changed_pipelines(broker_url: str, listener: str) -> None:
     async with (
         _bus(broker_url, "orchestrator") as one,
-        _bus(broker_url, "orchestrator") as other,
+        _bus(broker_url, listener) as other,
         other.listen(subjects.PIPELINES_CHANGED) as heard,
     ):
         await one.broadcast(subjects.PIPELINES_CHANGED, b"")

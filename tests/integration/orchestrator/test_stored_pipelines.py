@@ -10,7 +10,7 @@ import pytest
 
 from aif_contracts import subjects
 from aif_contracts.orders import Accepted, Refusal
-from aif_contracts.pipelines import GetPipeline, ListPipelines
+from aif_contracts.pipelines import GetPipeline, ListPipelines, PipelinesChanged
 from aif_contracts.workers import ActionDescription, ProviderDescription, WorkerDescription
 from aif_orchestrator.engine import plan_news
 from aif_orchestrator.execution.assignee import CAPABILITY_WORKER
@@ -101,6 +101,15 @@ async def test_what_a_client_saves_it_can_order_at_once_and_nobody_else_can(rig:
         packets = [await worker.does_next({"made": True}) for _ in range(6)]
         assert {packet.execution_id for packet in packets} == {f"exec_{number}" for number in range(6)}
         await eventually(lambda: _all_ended(rig, "acme", 6))
+
+
+async def test_whoever_remembers_pipelines_is_told_whose_were_stored(rig: Rig) -> None:
+    async with rig.orchestrator(), rig.bus.listen(subjects.PIPELINES_CHANGED) as heard:
+        await rig.acme.saves(TEA)
+
+        told = await heard.next(5)
+        assert told is not None
+        assert msgspec.json.decode(told.payload, type=PipelinesChanged) == PipelinesChanged(owner="acme")
 
 
 async def test_what_a_replica_never_heard_of_it_finds_when_it_looks(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

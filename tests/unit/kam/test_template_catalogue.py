@@ -9,14 +9,17 @@ import pytest_asyncio
 
 from aif_contracts import subjects
 from aif_contracts.orders import ListTemplates, TemplateList, TemplateView
+from aif_contracts.pipelines import PipelinesChanged
 from aif_kam.failures import InvalidInput, Unavailable
+from aif_kam.loops import run_template_news
 from aif_kam.orchestrator_client import OrchestratorClient
-from aif_kam.template_catalogue import CLIENTS_KEPT, TemplateCatalogue
+from aif_kam.template_catalogue import CLIENTS_KEPT, SETTLING_SECONDS, TemplateCatalogue
 from aif_runtime.bus import Question
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.telemetry import TracingOff
 from support.manual_clock import ManualClock
+from support.waiting import eventually
 
 
 def template(name: str, *, owner: str | None = None, version: str = "1.0.0") -> TemplateView:
@@ -60,6 +63,7 @@ class Offers:
 
 class Rig:
     def __init__(self, bus: MemoryBus) -> None:
+        self.bus = bus
         self.offers = Offers()
         self.clock = ManualClock()
         orchestrator = OrchestratorClient(bus=bus, tracing=TracingOff())
@@ -227,3 +231,29 @@ async def test_no_more_clients_are_kept_than_allowed_and_the_longest_unseen_goes
 
     await rig.names("client1")
     assert rig.offers.asked[asked:] == ["client1"]
+
+
+async def test_what_is_stored_through_another_gateway_is_offered_at_once(rig: Rig) -> None:
+    async def is_asked_again() -> bool:
+        asked = len(rig.offers.asked)
+        await rig.names("alice")
+        return len(rig.offers.asked) > asked
+
+    await rig.names("alice")
+    stop = asyncio.Event()
+    following = asyncio.create_task(run_template_news(stop, bus=rig.bus, catalogue=rig.catalogue))
+    await eventually(is_asked_again, what="it listens, and looks for what it has not heard")
+    rig.clock.advance(SETTLING_SECONDS + 0.1)
+    await rig.names("alice")
+    await rig.names("bob")
+    assert not await is_asked_again()
+
+    await rig.bus.broadcast(subjects.PIPELINES_CHANGED, msgspec.json.encode(PipelinesChanged(owner="alice")))
+    rig.offers.templates.append(template("bees", owner="alice"))
+
+    await eventually(is_asked_again, what="it has heard")
+    assert await rig.names("alice") == ["course", "bees"]
+    await rig.names("bob")
+    assert rig.offers.asked.count("bob") == 1
+    stop.set()
+    await following

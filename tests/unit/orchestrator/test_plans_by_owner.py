@@ -209,3 +209,34 @@ async def test_what_was_stored_while_the_database_was_away_or_nobody_told_of_it_
         await eventually(lambda: len(plans.templates(None)) == 2, what="what nobody told of is found")
         following.cancel()
         await asyncio.wait([following])
+
+
+class HeldShelf(Shelf):
+    """Read as long as the test says."""
+
+    def __init__(self, *stored: tuple[str, Pipeline]) -> None:
+        super().__init__(*stored)
+        self.may_go = asyncio.Event()
+        self.is_read = asyncio.Event()
+
+    async def load(self, known_ids: Sequence[int]) -> list[StoredPipeline]:
+        self.is_read.set()
+        await self.may_go.wait()
+        return await super().load(known_ids)
+
+
+async def test_the_newest_version_is_one_that_was_told_of_and_is_still_being_read() -> None:
+    shelf = HeldShelf((FACTORY, own("line", "1.1.0")))
+    plans = Plans([own("line")], load=shelf.load)
+    reading = asyncio.create_task(plans.refresh())
+    await shelf.is_read.wait()
+
+    finding = asyncio.create_task(plans.find("acme", "line", None))
+    catching_up = asyncio.create_task(plans.caught_up())
+    done_early, _ = await asyncio.wait([finding, catching_up], timeout=0)
+    shelf.may_go.set()
+
+    assert done_early == set()
+    assert (await finding).plan.pipeline.version == "1.1.0"
+    await catching_up
+    await reading

@@ -2,8 +2,10 @@
 
 import asyncio
 
+import msgspec
 import structlog
 
+from aif_contracts.pipelines import PipelinesChanged
 from aif_contracts.subjects import PIPELINES_CHANGED
 from aif_orchestrator.engine.plans import Plans
 from aif_runtime.bus import Bus
@@ -29,11 +31,11 @@ class PlanNews:
                 log.warning("pipelines_not_followed", reason=str(failure))
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def tell(self) -> None:
-        """Something was stored: know it here, and have the others look."""
+    async def tell(self, owner: str | None) -> None:
+        """Something of a client's, or for None of the factory's, was stored: know it here, and have the others look."""
         await self._plans.refresh()
         try:
-            await self._bus.broadcast(PIPELINES_CHANGED, b"")
+            await self._bus.broadcast(PIPELINES_CHANGED, msgspec.json.encode(PipelinesChanged(owner=owner)))
         except BusUnavailable as failure:
             log.warning("pipelines_change_not_told", reason=str(failure))
 

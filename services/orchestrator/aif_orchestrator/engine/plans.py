@@ -93,9 +93,10 @@ class Plans:
     async def find(self, client_id: str, name: str, version: str | None) -> ChosenPlan:
         """For a new order: the client's own pipeline, else the factory's; the newest version for None.
 
-        Looks into the database before it gives up. Raises UnknownTemplate, DatabaseUnavailable, and PipelineInvalid for a
-        stored version that this release cannot run.
+        Knows what this replica was told of, and looks into the database before it gives up. Raises UnknownTemplate,
+        DatabaseUnavailable, and PipelineInvalid for a stored version that this release cannot run.
         """
+        await self.caught_up()
         key = self._meant(client_id, name, version)
         if key is None:
             await self.refresh()
@@ -131,6 +132,11 @@ class Plans:
                 for each in stored:
                     self._put(each.owner, each.pipeline)
                     self._loaded.add(each.pipeline_id)
+
+    async def caught_up(self) -> None:
+        """When what this replica was told of has been read: who had it stored may already ask for it here."""
+        async with self._refreshing:
+            pass
 
     def _meant(self, client_id: str, name: str, version: str | None) -> PlanKey | None:
         for owner in dict.fromkeys((client_id, FACTORY)):
