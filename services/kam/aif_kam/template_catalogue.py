@@ -22,7 +22,8 @@ CLIENTS_KEPT = 1000
 
 
 class TemplateCatalogue:
-    """An old list serves while the orchestrator is away: what is ordered by it, the orchestrator checks again.
+    """An old list serves while the orchestrator is away: what is ordered by it, the orchestrator checks again. One that lacks a
+    change that was told of does not: it would refuse for good what was just saved.
 
     Of two templates with one name a client is offered its own.
     """
@@ -34,7 +35,7 @@ class TemplateCatalogue:
         self._changed_at = float("-inf")
 
     async def all(self, client_id: str | None, *, kept_seconds: float = KEPT_SECONDS) -> Mapping[str, TemplateView]:
-        """What a client may order, by name; for None the factory's alone. Raises Unavailable while none were ever fetched."""
+        """What a client may order, by name; for None the factory's alone. Raises Unavailable while no list serves."""
         offer = self._offer(client_id)
         failure_before = offer.failure
         async with offer.fetching:
@@ -43,7 +44,7 @@ class TemplateCatalogue:
             failure = offer.failure
             if failure is None or failure is failure_before:
                 offer.templates = await self._fetched(client_id, offer)
-            elif offer.templates is None:
+            elif offer.templates is None or self._lacks_a_change(offer):
                 # Whoever has waited for one that got no answer has none either: each in turn would wait as long again.
                 raise Unavailable(str(failure), code=failure.code, retry_after_seconds=failure.retry_after_seconds)
             return offer.templates
@@ -114,8 +115,14 @@ class TemplateCatalogue:
         return offer
 
     def _is_kept(self, offer: "_Offer", kept_seconds: float) -> bool:
-        settled_at = max(offer.changed_at, self._changed_at) + SETTLING_SECONDS
+        settled_at = self._last_change(offer) + SETTLING_SECONDS
         return offer.fetched_at > settled_at and self._clock.monotonic() - offer.fetched_at <= kept_seconds
+
+    def _lacks_a_change(self, offer: "_Offer") -> bool:
+        return offer.fetched_at <= self._last_change(offer)
+
+    def _last_change(self, offer: "_Offer") -> float:
+        return max(offer.changed_at, self._changed_at)
 
     async def _fetched(self, client_id: str | None, offer: "_Offer") -> Mapping[str, TemplateView]:
         asked_at = self._clock.monotonic()
@@ -123,7 +130,7 @@ class TemplateCatalogue:
             templates = await self._every_page(client_id, offer)
         except Unavailable as failure:
             offer.failure = failure
-            if offer.templates is None:
+            if offer.templates is None or self._lacks_a_change(offer):
                 raise
             return offer.templates
         offer.fetched_at = asked_at

@@ -257,3 +257,14 @@ async def test_what_is_stored_through_another_gateway_is_offered_at_once(rig: Ri
     assert rig.offers.asked.count("bob") == 1
     stop.set()
     await following
+
+
+async def test_a_list_that_lacks_what_was_stored_refuses_nothing_while_the_orchestrator_is_away(rig: Rig) -> None:
+    await rig.names("alice")
+    rig.clock.advance(1)
+    rig.catalogue.forget("alice")
+    rig.offers.is_away = True
+
+    waiting = await asyncio.gather(*(rig.names("alice") for _ in range(3)), return_exceptions=True)
+
+    assert [type(each) for each in waiting] == [Unavailable] * 3

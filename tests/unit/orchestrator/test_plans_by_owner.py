@@ -87,6 +87,7 @@ async def test_of_a_version_that_nobody_has_stored_the_stored_ones_are_told_newe
 async def test_a_miss_looks_into_the_database_once_and_a_hit_never() -> None:
     shelf = Shelf()
     plans = Plans([HOUSE], load=shelf.load)
+    plans.hears_news = True
 
     await plans.find("acme", "house", None)
     assert shelf.looks == 0
@@ -240,3 +241,22 @@ async def test_the_newest_version_is_one_that_was_told_of_and_is_still_being_rea
     assert (await finding).plan.pipeline.version == "1.1.0"
     await catching_up
     await reading
+
+
+async def test_a_replica_that_does_not_listen_yet_knows_the_newest_version_all_the_same() -> None:
+    shelf = Shelf((FACTORY, own("line")))
+    plans = Plans(load=shelf.load)
+    await plans.refresh()
+    shelf.stored.append((FACTORY, own("line", "1.1.0")))
+
+    assert (await plans.find("acme", "line", None)).plan.pipeline.version == "1.1.0"
+
+    async with MemoryBus(MemoryBroker()) as bus:
+        following = asyncio.create_task(PlanNews(bus=bus, plans=plans).run())
+        await eventually(lambda: plans.hears_news, what="it listens")
+        looks = shelf.looks
+        await plans.find("acme", "line", None)
+        assert shelf.looks == looks
+        following.cancel()
+        await asyncio.wait([following])
+    assert not plans.hears_news

@@ -41,9 +41,19 @@ class PlanNews:
 
     async def _follow(self) -> None:
         async with self._bus.listen(PIPELINES_CHANGED) as news:
-            while True:
-                try:
-                    await self._plans.refresh()
-                except DatabaseUnavailable as failure:
-                    log.warning("pipelines_not_refreshed", reason=str(failure))
-                await news.next(REFRESH_SECONDS)
+            try:
+                while True:
+                    await self._look()
+                    await news.next(REFRESH_SECONDS)
+            finally:
+                self._plans.hears_news = False
+
+    async def _look(self) -> None:
+        try:
+            await self._plans.refresh()
+        except DatabaseUnavailable as failure:
+            # What was told is not known here, and will not be told again.
+            self._plans.hears_news = False
+            log.warning("pipelines_not_refreshed", reason=str(failure))
+        else:
+            self._plans.hears_news = True

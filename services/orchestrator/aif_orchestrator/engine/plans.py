@@ -63,6 +63,8 @@ class Plans:
         self._newest: dict[tuple[str, str], str] = {}
         self._loaded: set[int] = set()
         self._load = load
+        self.hears_news = load is None
+        """Somebody listens for what other replicas store, and has read what was stored before."""
         self._refreshing = asyncio.Lock()
         self._compiling = asyncio.Lock()
         for pipeline in pipelines:
@@ -134,7 +136,12 @@ class Plans:
                     self._loaded.add(each.pipeline_id)
 
     async def caught_up(self) -> None:
-        """When what this replica was told of has been read: who had it stored may already ask for it here."""
+        """When what was stored is known here: who had it stored may ask for it at once, at any replica.
+
+        What is being read was told of. While nobody listens, as at the start, it is read now. Raises DatabaseUnavailable.
+        """
+        if not self.hears_news:
+            await self.refresh()
         async with self._refreshing:
             pass
 
