@@ -60,8 +60,8 @@ class StubbornClient:
 
 
 @asynccontextmanager
-async def stubborn_client(factory: Factory) -> AsyncIterator[StubbornClient]:
-    async with client_of(factory) as client:
+async def stubborn_client(factory: Factory, transport: httpx.AsyncBaseTransport) -> AsyncIterator[StubbornClient]:
+    async with client_of(factory, transport) as client:
         yield StubbornClient(client)
 
 

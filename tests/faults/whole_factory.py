@@ -1,4 +1,7 @@
-"""A whole factory as people use it: orders of all kinds over HTTP, a provider that fails, and every process harmed."""
+"""A whole factory as people use it: orders of all kinds over HTTP, a provider that fails, and every process harmed.
+
+The orchestrator and the gateway run twice, and each request goes to the next gateway.
+"""
 
 import asyncio
 import contextlib
@@ -41,9 +44,11 @@ from support.factory_settings import model_settings
 from support.http_client import SAMPLES
 from support.provider_double.faults import Fault, FaultKind, FaultMix
 from support.provider_double.server import ProviderDouble, provider_double
+from support.replicas import InTurn, Replicas, replicas_beside
 from support.waiting import eventually
 
 CUSTOMERS = 8
+MORE_PROCESSES = {"orchestrator": 1, "kam": 1}
 ORDER_LIMIT_SECONDS = 240.0
 MEAN_PAUSE_SECONDS = 1.5
 LONGEST_FREEZE_SECONDS = 4.0
@@ -85,12 +90,13 @@ async def mixed_orders_while_everything_is_harmed(plan: TrialPlan) -> Outcome:
         provider.seconds_for_an_answer = SECONDS_OF_AN_ANSWER
         async with (
             _factory(folder, provider) as factory,
+            replicas_beside(factory, MORE_PROCESSES) as replicas,
             _books_of(factory) as (database, bus),
-            stubborn_client(factory) as client,
+            stubborn_client(factory, InTurn(replicas.kam_urls)) as client,
         ):
             shop = await _open_shop(client, chance)
             ordering = asyncio.create_task(shop.order(max(CUSTOMERS, plan.executions // 3)))
-            harms = await _harm_everything(factory, chance, ordering)
+            harms = await _harm_everything(replicas, chance, ordering)
             await ordering
             outcome = await _verdict(plan, database, bus, provider, shop, harms)
     if not outcome.violations:
@@ -215,12 +221,12 @@ async def _open_shop(client: StubbornClient, chance: random.Random) -> Shop:
     return Shop(client, chance, await client.usual.upload(SAMPLES / "beekeeping.md"))
 
 
-async def _harm_everything(factory: Factory, chance: random.Random, ordering: asyncio.Task[None]) -> Counter[str]:
+async def _harm_everything(replicas: Replicas, chance: random.Random, ordering: asyncio.Task[None]) -> Counter[str]:
     """Until all orders have ended. How often something was done to whom."""
     harms: Counter[str] = Counter()
     while not ordering.done():
         await asyncio.sleep(chance.expovariate(1 / MEAN_PAUSE_SECONDS))
-        name, pid = chance.choice(sorted(factory.pids.items()))
+        name, pid = chance.choice(sorted(replicas.pids.items()))
         deed = chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP))
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, deed)

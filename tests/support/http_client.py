@@ -81,9 +81,9 @@ class FactoryClient:
 
 
 @asynccontextmanager
-async def client_of(factory: Factory) -> AsyncIterator[FactoryClient]:
+async def client_of(factory: Factory, transport: httpx.AsyncBaseTransport | None = None) -> AsyncIterator[FactoryClient]:
     headers = {"X-API-Key": factory.keys.client_key}
-    async with httpx.AsyncClient(base_url=factory.kam_url, headers=headers, timeout=60) as http:
+    async with httpx.AsyncClient(base_url=factory.kam_url, headers=headers, timeout=60, transport=transport) as http:
         yield FactoryClient(http)
 
 
