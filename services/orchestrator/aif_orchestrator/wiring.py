@@ -116,6 +116,7 @@ async def assemble(
     async with database.transaction() as connection:
         await budgets.apply_defaults(connection)
     blocked = BlockedClients(database=database, accounts=accounts)
+    database_clock = DatabaseClock(surroundings.clock)
     engine = Engine(
         database=database,
         executions=executions,
@@ -130,7 +131,7 @@ async def assemble(
         max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd,
         figures=figures,
         tracing=surroundings.tracing,
-        database_clock=DatabaseClock(surroundings.clock),
+        database_clock=database_clock,
     )
     seals = _seals(settings)
     audit_store = AuditStore(load_queries("aif_orchestrator.audit"))
@@ -231,6 +232,7 @@ async def assemble(
             executions=executions,
             engine=engine,
             clock=surroundings.clock,
+            database_clock=database_clock,
             every_seconds=settings.orchestrator_sweep_seconds,
             # Workers beat three times within the lease.
             hearing_seconds=settings.orchestrator_lease_seconds / 2,

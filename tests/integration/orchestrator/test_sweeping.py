@@ -8,9 +8,10 @@ from typing import cast
 import pytest
 
 from aif_orchestrator.engine.arrivals import NotApplied
+from aif_orchestrator.engine.database_clock import DatabaseClock
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.sweeper import AT_ONCE, Sweeper
-from aif_orchestrator.execution.happenings import Happening, TimePassed
+from aif_orchestrator.execution.happenings import ClockSetBack, Happening, TimePassed
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_runtime.failures import DatabaseUnavailable
 from aif_runtime.memory_broker import MemoryBroker
@@ -51,7 +52,9 @@ class SweptCore:
         self.bus = WatchedBus(self.broker)
         self.database = database
         self.swept_database = swept_database
+        self.database_clock = DatabaseClock(self.clock)
         self.woken: list[str] = []
+        self.told_set_back: list[str] = []
         self.failures: dict[str, Exception] = {}
         """What comes of waking, by execution."""
         self.sweeper = Sweeper(
@@ -60,11 +63,17 @@ class SweptCore:
             executions=ExecutionStore(load_queries("aif_orchestrator.store")),
             engine=cast(Engine, self),
             clock=self.clock,
+            database_clock=self.database_clock,
             every_seconds=every_seconds,
             hearing_seconds=hearing_seconds,
         )
 
     async def apply(self, execution_id: str, happening: Happening) -> None:
+        if happening == ClockSetBack():
+            self.told_set_back.append(execution_id)
+            if failure := self.failures.pop(execution_id, None):
+                raise failure
+            return
         assert happening == TimePassed()
         self.woken.append(execution_id)
         if failure := self.failures.get(execution_id):
@@ -78,6 +87,12 @@ class SweptCore:
         async with self.database.connection() as connection:
             await connection.execute("DELETE FROM executions")
             await connection.execute(DUE, in_seconds, how_many)
+
+    async def believes_to_be_ahead(self, seconds: int) -> None:
+        """Has seen the database's clock before that was set back by so much."""
+        async with self.database.connection() as connection:
+            now = await connection.fetchval("SELECT now()")
+        self.database_clock.seen(int(now.timestamp() + seconds) * 1000, self.clock.monotonic())
 
     async def rounds(self, how_many: int = 2) -> None:
         """With two of them a whole one has passed."""
@@ -193,3 +208,37 @@ async def test_where_more_are_due_than_are_woken_at_once_the_rest_does_not_wait_
 
     async with sweeping(fresh_orchestrator_database, every_seconds=3600, hearing_seconds=0) as swept:
         await eventually(lambda: len(swept.woken) == AT_ONCE + 1, what="all are woken")
+
+
+async def test_when_the_clock_was_set_back_everybody_who_sleeps_is_told_once(swept: SweptCore) -> None:
+    await swept.due(AT_ONCE + 1, in_seconds=3600)
+    await swept.believes_to_be_ahead(86_400)
+
+    await swept.hears()
+    await eventually(lambda: len(swept.told_set_back) >= AT_ONCE + 1, what="all are told")
+    await swept.rounds()
+
+    assert sorted(swept.told_set_back) == sorted(f"exec_{number}" for number in range(1, AT_ONCE + 2))
+    assert swept.woken == []
+
+
+async def test_who_could_not_be_told_that_the_clock_was_set_back_is_told_later(swept: SweptCore) -> None:
+    await swept.due(2, in_seconds=3600)
+    swept.failures["exec_2"] = DatabaseUnavailable("away")
+    await swept.believes_to_be_ahead(86_400)
+
+    await swept.hears()
+    await eventually(lambda: len(swept.told_set_back) == 2, what="they are told in vain")
+    await swept.hears()
+
+    await eventually(lambda: swept.told_set_back[2:] == ["exec_1", "exec_2"], what="both are told again")
+
+
+async def test_a_clock_that_goes_as_it_did_is_nothing_to_tell(swept: SweptCore) -> None:
+    await swept.due(2, in_seconds=3600)
+    await swept.believes_to_be_ahead(5)
+
+    await swept.hears()
+    await swept.rounds()
+
+    assert swept.told_set_back == []

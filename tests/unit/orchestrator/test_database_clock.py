@@ -58,3 +58,22 @@ def test_a_database_whose_clock_was_set_is_followed(hours: int) -> None:
     line.tells(reset_ms, before_ms=1, after_ms=5)
 
     assert line.clock.now_ms() == reset_ms
+
+
+@pytest.mark.parametrize(("told_ms", "times"), [(-3_600_000, 1), (-11_000, 1), (-9_000, 0), (0, 0), (3_600_000, 0)])
+def test_a_clock_that_was_set_back_is_noticed_and_no_other(told_ms: int, times: int) -> None:
+    line = Line()
+    line.tells(NOON_MS)
+
+    line.tells(NOON_MS + told_ms)
+
+    assert line.clock.times_set_back == times
+
+
+def test_an_answer_that_took_a_minute_sets_no_clock_back() -> None:
+    line = Line()
+    line.tells(NOON_MS)
+
+    line.tells(NOON_MS + 2, before_ms=2, after_ms=60_000)
+
+    assert line.clock.times_set_back == 0

@@ -2,9 +2,14 @@
 
 Deadlines and leases are judged by one clock, the database's, however many replicas there are. A step cannot ask it before it
 has something to store, so it is remembered from the last answer; wall clocks of this machine play no part.
+
+The database's clock may be set, too. Forwards, whatever is timed comes early; backwards, it would come late by as much.
 """
 
 from aif_runtime.clock import Clock
+
+LEAST_STEP_MS = 10_000
+"""Whoever sleeps for so much longer suffers no harm."""
 
 
 class DatabaseClock:
@@ -12,6 +17,8 @@ class DatabaseClock:
         self._monotonic = clock.monotonic
         self._seen_ms: int | None = None
         self._seen_at = 0.0
+        self.times_set_back = 0
+        """How often the database told a time well before the one that it had to be."""
 
     @property
     def is_known(self) -> bool:
@@ -30,6 +37,8 @@ class DatabaseClock:
         answered_at = self._monotonic()
         if self._seen_ms is not None and at_ms <= self.now_ms() <= at_ms + (answered_at - asked_at) * 1000:
             return
+        if self._seen_ms is not None and at_ms + (answered_at - asked_at) * 1000 + LEAST_STEP_MS < self.now_ms():
+            self.times_set_back += 1
         self._seen_ms, self._seen_at = at_ms, answered_at
 
     def now_ms(self) -> int:

@@ -29,6 +29,7 @@ from aif_orchestrator.execution.happenings import (
 )
 from aif_orchestrator.execution.state import StageRun
 from aif_orchestrator.execution.stopping import reserved_to_its_last_word, stop_worker_of
+from aif_pipelines.definition import Backoff
 from aif_pipelines.plan import StagePlan
 
 WORKER_LOST = "worker_lost"
@@ -354,6 +355,11 @@ def _fail_attempt(draft: Draft, stage_id: str, code: str, message: str, *, retry
         reason=f"attempt {run.attempt} failed ({code}): {message}",
     )
     draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=code, message=message, retry_in_ms=delay_ms))
+
+
+def longest_pause_ms(backoff: Backoff) -> int:
+    """Before a retry of which nobody has said when to come again."""
+    return max(_LONGEST_PAUSE_MS, int(backoff.max_ms * (1 + backoff.jitter)))
 
 
 def _backoff_ms(draft: Draft, stage_id: str, failures: int) -> int:

@@ -158,6 +158,10 @@ class TimePassed(Struct, frozen=True, kw_only=True):
     """The time at which the execution wanted attention has come."""
 
 
+class ClockSetBack(Struct, frozen=True, kw_only=True):
+    """The database's clock has been set back, after the execution's times were taken from it."""
+
+
 Happening = (
     AttemptClaimed
     | AttemptProgressed
@@ -175,6 +179,7 @@ Happening = (
     | ResumeAsked
     | ApprovalDecisionMade
     | TimePassed
+    | ClockSetBack
 )
 
 

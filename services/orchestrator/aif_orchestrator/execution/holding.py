@@ -21,7 +21,8 @@ def hold_or_release(draft: Draft) -> None:
     if status in _HELD and held_since is None:
         held_since = draft.at
     elif status not in _HELD and held_since is not None:
-        deadline_at += draft.at - held_since
+        # Not less than nothing, should the clock have been set back.
+        deadline_at += max(0, draft.at - held_since)
         held_since = None
     if (status, held_since) != (execution.status, execution.held_since):
         draft.execution = replace(execution, status=status, held_since=held_since, deadline_at=deadline_at)

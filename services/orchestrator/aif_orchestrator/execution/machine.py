@@ -37,6 +37,7 @@ from aif_orchestrator.execution import (
     offering,
     outcomes,
     readiness,
+    set_clock,
     steering,
     waking,
 )
@@ -54,6 +55,7 @@ from aif_orchestrator.execution.happenings import (
     CallSettled,
     CancelAsked,
     Circumstances,
+    ClockSetBack,
     Happening,
     InputStored,
     InputUnavailable,
@@ -179,6 +181,8 @@ def step(draft: Draft, happening: Happening) -> list[Command]:
             ending.cancel(draft, happening.reason)
         case TimePassed():
             waking.time_passed(draft)
+        case ClockSetBack():
+            set_clock.bring_near(draft)
         case CallBooked():
             attempts.book_call(draft, happening.call)
         case CallSettled():

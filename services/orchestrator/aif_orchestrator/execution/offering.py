@@ -10,7 +10,7 @@ from aif_orchestrator.execution import scope
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import DispatchPacket
 from aif_orchestrator.execution.draft import Draft, rfc3339
-from aif_orchestrator.execution.happenings import PacketUntold
+from aif_orchestrator.execution.happenings import PacketUntold, Patience
 from aif_orchestrator.execution.state import StageRun
 
 FREE_GRANT = Grant(models=(), max_cost_usd="0")
@@ -71,15 +71,20 @@ def resend(draft: Draft, stage_id: str) -> None:
     """
     plan = draft.plan_of(stage_id)
     run = draft.stages[stage_id]
-    patience = draft.circumstances.patience.unclaimed_ms * 2 ** (run.resends + 1)
+    patience_ms = longest_patience_ms(draft.circumstances.patience, run.resends + 1)
     run = draft.change(
         stage_id,
         dispatches=run.dispatches + 1,
         resends=run.resends + 1,
-        due_at=draft.at + min(patience, LONGEST_PATIENCE_MS),
+        due_at=draft.at + patience_ms,
         reason=_waiting_reason(draft, worker_of(plan)),
     )
     draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, None), is_repeated=True))
+
+
+def longest_patience_ms(patience: Patience, resends: int) -> int:
+    """With a packet that was sent again so often."""
+    return min(patience.unclaimed_ms << resends, max(patience.unclaimed_ms, LONGEST_PATIENCE_MS))
 
 
 def tell_again(draft: Draft, happening: PacketUntold) -> None:

@@ -24,6 +24,13 @@ class Read(Struct, frozen=True, kw_only=True):
     """The database's clock."""
 
 
+class Due(Struct, frozen=True, kw_only=True):
+    execution_ids: list[str]
+    """The longest waiting first."""
+    at_ms: int
+    """The database's clock."""
+
+
 class Seen(Struct, frozen=True, kw_only=True):
     execution: Execution
     at_ms: int
@@ -55,8 +62,14 @@ class ExecutionStore:
         }
         return Read(executions=found, at_ms=rows[0]["at_ms"])
 
-    async def list_due(self, connection: Connection, limit: int) -> list[str]:
-        rows = await connection.fetch(self._queries["list_due_executions"], limit)
+    async def list_due(self, connection: Connection, limit: int) -> Due:
+        row = await connection.fetchrow(self._queries["list_due_executions"], limit)
+        assert row is not None, "the clock comes back even when nothing is due"
+        return Due(execution_ids=row["execution_ids"], at_ms=row["at_ms"])
+
+    async def list_sleeping(self, connection: Connection, *, after: str, limit: int) -> list[str]:
+        """Those that want attention later, in order of their ids; `after` is the last one of the page before."""
+        rows = await connection.fetch(self._queries["list_sleeping_executions"], after, limit)
         return [row["execution_id"] for row in rows]
 
     async def find(self, connection: Connection, execution_id: str, client_id: str | None) -> Seen | None:

@@ -18,7 +18,14 @@ SELECT stale, outbox_row, at_ms FROM commit_batch(
 
 -- name: list_due_executions
 -- Whatever wants attention now, the longest waiting first. `now()`, because an index is searched by what stands still only.
-SELECT execution_id FROM executions WHERE wake_at <= now() ORDER BY wake_at LIMIT $1;
+SELECT ARRAY(SELECT execution_id FROM executions WHERE wake_at <= now() ORDER BY wake_at LIMIT $1) AS execution_ids,
+       (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms;
+
+-- name: list_sleeping_executions
+-- Those that want attention later, but for a start at a time of day; by id, from the last one of the page before.
+SELECT execution_id FROM executions
+WHERE wake_at > now() AND status <> 'scheduled' AND execution_id > $1
+ORDER BY execution_id LIMIT $2;
 
 -- name: find_execution
 -- A client sees its own; the operator, who gives no client, sees all.
