@@ -16,6 +16,7 @@ from aif_contracts.packets import Priority
 from aif_kam import problems
 from aif_kam.configuration.workspaces import Workspaces
 from aif_kam.cost_limits import cost_limit
+from aif_kam.database_time import DatabaseTime
 from aif_kam.failures import Conflict, KamFailure, NotFound
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, KeyUse, checked_use, in_flight
 from aif_kam.order_parameters import OrderParameters, PreparedOrder, digest_of
@@ -25,7 +26,6 @@ from aif_kam.source_intake import SourceIntake
 from aif_kam.start_times import start_time
 from aif_kam.submissions import Submissions, stored_problem
 from aif_kam.template_catalogue import TemplateCatalogue
-from aif_runtime.clock import Clock
 from aif_runtime.postgres import Connection, Database
 
 
@@ -87,7 +87,7 @@ class OrderDesk:
         intake: SourceIntake,
         submissions: Submissions,
         workspaces: Workspaces,
-        clock: Clock,
+        time: DatabaseTime,
         new_id: Callable[[str], str],
     ) -> None:
         self._database = database
@@ -98,7 +98,7 @@ class OrderDesk:
         self._intake = intake
         self._submissions = submissions
         self._workspaces = workspaces
-        self._clock = clock
+        self._time = time
         self._new_id = new_id
 
     async def create(self, wish: Wish, call: KeyedCall | None) -> Answer:
@@ -155,7 +155,7 @@ class OrderDesk:
             return await self._again(request.execution_id)
         template = _executable(request)
         begins = _Beginning(
-            start_at=start_time(start_at, now=self._clock.now()),
+            start_at=await start_time(start_at, self._time),
             max_cost_usd=limit,
             template_version=template_version,
             given_digest=digest,
@@ -185,7 +185,7 @@ class OrderDesk:
         await self._workspaces.require(wish.client_id, wish.workspace_id)
         limit = cost_limit(execution.max_cost_usd)
         begins = _Beginning(
-            start_at=start_time(execution.start_at, now=self._clock.now()),
+            start_at=await start_time(execution.start_at, self._time),
             max_cost_usd=limit,
             template_version=execution.template_version,
             given_digest=digest_of(execution.parameters, execution.start_at, limit, execution.template_version),

@@ -7,6 +7,7 @@ from aif_kam.batches.desk import BatchDesk
 from aif_kam.body_room import BodyRoom
 from aif_kam.configuration.client_desk import ClientDesk
 from aif_kam.configuration.system_desk import SystemDesk
+from aif_kam.database_time import DatabaseTime
 from aif_kam.event_stream import EventStream
 from aif_kam.execution_history import HistoryReader
 from aif_kam.identity import Identity
@@ -19,7 +20,6 @@ from aif_kam.source_intake import SourceIntake
 from aif_kam.steering import Steering
 from aif_kam.template_catalogue import TemplateCatalogue
 from aif_kam.uploads import Uploads
-from aif_runtime.clock import Clock
 from aif_runtime.health import Health
 from aif_runtime.telemetry import Tracing
 
@@ -41,7 +41,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     orchestrator: OrchestratorClient
     events: EventStream
     results: Results
-    clock: Clock
+    time: DatabaseTime
     health: Health
     registry: CollectorRegistry
     tracing: Tracing

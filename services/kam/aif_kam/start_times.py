@@ -6,17 +6,21 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from aif_kam.database_time import DatabaseTime
 from aif_kam.failures import invalid
 
 FARTHEST = timedelta(days=366)
 _Moment = Annotated[datetime, Meta(tz=True)]
 
 
-def start_time(text: str | None, *, now: datetime, field: str = "start_at") -> datetime | None:
-    """The moment in UTC; None for at once, which a moment in the past means too. Raises InvalidInput naming `field`."""
+async def start_time(text: str | None, time: DatabaseTime, *, field: str = "start_at") -> datetime | None:
+    """The moment in UTC; None for at once, which a moment in the past means too.
+
+    Raises InvalidInput naming `field`, and DatabaseUnavailable.
+    """
     if text is None:
         return None
-    moment = moment_of(text, field=field)
+    moment, now = moment_of(text, field=field), await time.now()
     if moment <= now:
         return None
     if moment > now + FARTHEST:

@@ -23,6 +23,7 @@ from aif_kam.configuration.push import ConfigurationPush
 from aif_kam.configuration.store import ConfigurationStore
 from aif_kam.configuration.system_desk import SystemDesk
 from aif_kam.configuration.workspaces import Workspaces
+from aif_kam.database_time import DatabaseTime
 from aif_kam.document_gate import DocumentGate
 from aif_kam.event_stream import SILENCE_SECONDS, EventStream
 from aif_kam.execution_history import HistoryReader
@@ -120,6 +121,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
 def assemble(on: Resources) -> Gateway:
     """The gateway's objects over given resources."""
     queries = load_queries("aif_kam")
+    time = DatabaseTime(on.database, queries)
     requests, keys, sources = RequestStore(queries), KeyStore(queries), SourceStore(queries)
     identity = Identity(database=on.database, digest=KeyDigest(on.key_pepper), queries=queries)
     orchestrator = OrchestratorClient(bus=on.bus, tracing=on.tracing, answer_seconds=on.answer_seconds)
@@ -147,7 +149,7 @@ def assemble(on: Resources) -> Gateway:
         intake=intake,
         submissions=submissions,
         workspaces=workspaces,
-        clock=on.clock,
+        time=time,
         new_id=on.new_id,
     )
     tracker = RequestTracker(
@@ -174,7 +176,7 @@ def assemble(on: Resources) -> Gateway:
             catalogue=catalogue,
             intake=intake,
             workspaces=workspaces,
-            clock=on.clock,
+            time=time,
             new_id=on.new_id,
         ),
         batches=BatchDesk(
@@ -186,7 +188,7 @@ def assemble(on: Resources) -> Gateway:
             intake=intake,
             workspaces=workspaces,
             work=batch_work,
-            clock=on.clock,
+            time=time,
             new_id=on.new_id,
         ),
         steering=Steering(database=on.database, orchestrator=orchestrator, tracker=tracker, keys=keys),
@@ -200,7 +202,7 @@ def assemble(on: Resources) -> Gateway:
         orchestrator=orchestrator,
         events=EventStream(bus=on.bus, orchestrator=orchestrator, drain=on.drain, silence_seconds=on.silence_seconds),
         results=Results(blobs=on.blobs, orchestrator=orchestrator),
-        clock=on.clock,
+        time=time,
         health=on.health,
         registry=on.registry,
         tracing=on.tracing,

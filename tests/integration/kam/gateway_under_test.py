@@ -16,7 +16,7 @@ from aif_kam.document_gate import DocumentGate
 from aif_kam.loops import run_events, run_orders
 from aif_kam.wiring import Gateway, Resources, assemble, prepare_database
 from aif_runtime.bounded_websockets import BoundedWebSocket
-from aif_runtime.clock import SystemClock
+from aif_runtime.clock import Clock, SystemClock
 from aif_runtime.health import Health
 from aif_runtime.ids import id_mint
 from aif_runtime.memory_blobs import MemoryBlobStore
@@ -76,6 +76,7 @@ async def open_gateway(
     tracing: Tracing | None = None,
     upload_gate: DocumentGate | None = None,
     bodies: BodyRoom | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[GatewayUnderTest]:
     database = await Database.open(database_url, application_name="kam", schema="kam")
     await prepare_database(database)
@@ -91,7 +92,7 @@ async def open_gateway(
             blobs=blobs,
             database=database,
             key_pepper=Secret("pepper for the tests, long enough"),
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             new_id=id_mint(),
             tracing=tracing or TracingOff(),
             registry=new_registry(service="kam", version="test"),

@@ -16,6 +16,7 @@ from aif_kam.batches.payloads import BatchWish, batch_view
 from aif_kam.batches.store import Batch, BatchStore, NewBatch, NewItem
 from aif_kam.configuration.workspaces import Workspaces
 from aif_kam.cost_limits import cost_limit, require_allowed
+from aif_kam.database_time import DatabaseTime
 from aif_kam.failures import NotFound
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
 from aif_kam.order_parameters import digest_of
@@ -23,7 +24,6 @@ from aif_kam.request_store import ClientRequest, RequestStatus
 from aif_kam.source_intake import SourceIntake
 from aif_kam.start_times import start_time
 from aif_kam.template_catalogue import TemplateCatalogue
-from aif_runtime.clock import Clock
 from aif_runtime.postgres import Connection, Database
 
 
@@ -39,7 +39,7 @@ class BatchDesk:
         intake: SourceIntake,
         workspaces: Workspaces,
         work: asyncio.Event,
-        clock: Clock,
+        time: DatabaseTime,
         new_id: Callable[[str], str],
     ) -> None:
         """`work` is set when there is something to dispatch."""
@@ -51,7 +51,7 @@ class BatchDesk:
         self._intake = intake
         self._workspaces = workspaces
         self._work = work
-        self._clock = clock
+        self._time = time
         self._new_id = new_id
 
     async def order(self, client_id: str, wish: BatchWish, call: KeyedCall | None) -> Answer:
@@ -59,7 +59,7 @@ class BatchDesk:
         if call is not None and (earlier := await self._earlier(call)):
             return earlier
         await self._workspaces.require(client_id, wish.workspace_id)
-        start_at = start_time(wish.start_at, now=self._clock.now())
+        start_at = await start_time(wish.start_at, self._time)
         limit = cost_limit(wish.max_cost_usd)
         require_allowed(limit, highest=await self._catalogue.highest_limit(client_id))
         prepared = await self._inputs.prepare(

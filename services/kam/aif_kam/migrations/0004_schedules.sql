@@ -20,6 +20,8 @@ CREATE TABLE schedules (
     firing_at         timestamptz,
     -- When a gateway looks at this row; put off while one is at work on it.
     look_at           timestamptz,
+    -- When `next_at` was reckoned.
+    reckoned_at       timestamptz NOT NULL DEFAULT now(),
     -- What came of the newest due time that is settled.
     last_outcome      text CHECK (last_outcome IN ('ordered', 'skipped', 'refused', 'missed')),
     last_fired_at     timestamptz,
@@ -36,6 +38,7 @@ CREATE TABLE schedules (
 
 CREATE INDEX schedules_of_client ON schedules (client_id, schedule_id DESC);
 CREATE INDEX schedules_to_look_at ON schedules (look_at) WHERE look_at IS NOT NULL;
+CREATE INDEX schedules_by_reckoning ON schedules (reckoned_at) WHERE look_at IS NOT NULL;
 
 ALTER TABLE client_requests
     DROP CONSTRAINT client_requests_origin_check,

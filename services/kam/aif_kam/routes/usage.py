@@ -44,7 +44,7 @@ def usage_routes(parts: Parts) -> Router:
         client_id: OfClient = None,
     ) -> MonthlyUsage:
         owner = await parts.identity.owner(request.auth, named_client(client_id))
-        query = MonthlyUsageQuery(client_id=owner, month=named_month(month, now=parts.clock.now()))
+        query = MonthlyUsageQuery(client_id=owner, month=named_month(month, now=await parts.time.now()))
         return await parts.orchestrator.monthly_usage(query)
 
     @get(
@@ -71,7 +71,7 @@ def usage_routes(parts: Parts) -> Router:
             cursor=page_cursor(cursor),
             limit=limit,
         )
-        return await parts.orchestrator.usage(usage_query(asked, now=parts.clock.now()))
+        return await parts.orchestrator.usage(usage_query(asked, now=await parts.time.now()))
 
     return Router("/", route_handlers=[monthly, spend], tags=["usage"])
 
@@ -124,6 +124,6 @@ def admin_usage_routes(parts: Parts) -> Router:
             cursor=page_cursor(cursor),
             limit=limit,
         )
-        return await parts.orchestrator.usage(usage_query(asked, now=parts.clock.now()))
+        return await parts.orchestrator.usage(usage_query(asked, now=await parts.time.now()))
 
     return Router("/api/admin/usage", route_handlers=[usage], guards=[require_admin], tags=["usage"])

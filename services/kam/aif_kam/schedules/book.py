@@ -13,6 +13,7 @@ from aif_contracts.orders import FieldMistake
 from aif_kam import problems
 from aif_kam.configuration.workspaces import Workspaces
 from aif_kam.cost_limits import cost_limit, require_allowed
+from aif_kam.database_time import DatabaseTime
 from aif_kam.failures import InvalidInput, NotFound
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
 from aif_kam.order_parameters import SOURCE, SOURCE_TEXT, OrderParameters
@@ -22,7 +23,6 @@ from aif_kam.schedules.store import Schedule, ScheduledOrder, ScheduleStore
 from aif_kam.source_intake import SourceIntake
 from aif_kam.source_store import NewSource
 from aif_kam.template_catalogue import TemplateCatalogue
-from aif_runtime.clock import Clock
 from aif_runtime.postgres import Connection, Database
 
 
@@ -42,7 +42,7 @@ class ScheduleBook:
         catalogue: TemplateCatalogue,
         intake: SourceIntake,
         workspaces: Workspaces,
-        clock: Clock,
+        time: DatabaseTime,
         new_id: Callable[[str], str],
     ) -> None:
         self._database = database
@@ -52,7 +52,7 @@ class ScheduleBook:
         self._catalogue = catalogue
         self._intake = intake
         self._workspaces = workspaces
-        self._clock = clock
+        self._time = time
         self._new_id = new_id
 
     async def create(self, client_id: str, wish: ScheduleWish, call: KeyedCall | None) -> Answer:
@@ -118,7 +118,7 @@ class ScheduleBook:
         return schedule
 
     async def _prepared(self, client_id: str, wish: ScheduleWish) -> _Prepared:
-        rhythm = checked_rhythm(wish.cron, wish.timezone, now=self._clock.now())
+        rhythm = checked_rhythm(wish.cron, wish.timezone, now=await self._time.now())
         await self._workspaces.require(client_id, wish.workspace_id)
         limit = cost_limit(wish.max_cost_usd)
         require_allowed(limit, highest=await self._catalogue.highest_limit(client_id))
@@ -153,7 +153,7 @@ class ScheduleBook:
             await self._intake.enter(connection, prepared.new_source)
 
     async def _next(self, connection: Connection, order: ScheduledOrder) -> datetime | None:
-        return next_due(order.rhythm, await self._schedules.now(connection))
+        return next_due(order.rhythm, await self._time.within(connection))
 
     async def _found(self, connection: Connection, schedule_id: str, client_id: str | None) -> Schedule:
         schedule = await self._schedules.find(connection, schedule_id, client_id)

@@ -7,6 +7,9 @@
    or still to be ordered, and two replicas that got to the same one, the first being slow, store one order.
 3. The orchestrator is asked. An answer that does not come leaves the request `submitting`, like every order.
 
+When the database's clock was set back, what is due next is reckoned anew: no schedule sleeps for as long as it was ahead, and
+what was ordered for a time that comes again is not ordered for twice.
+
 Without a first sign of life of the orchestrator nothing is stored: the due time is tried again until the next one overtakes it.
 """
 
@@ -66,8 +69,14 @@ class Firings:
 
     async def take(self) -> list[Firing]:
         """What is due and nobody is at, a few at most."""
+        firings: list[Firing] = []
         async with self._database.transaction() as connection:
-            return [await self._taken(connection, due) for due in await self._schedules.lock_due(connection, AT_ONCE)]
+            for due in await self._schedules.lock_due(connection, AT_ONCE):
+                if due.is_set_back:
+                    await self._schedules.reckon(connection, due.schedule_id, _next_after_setting_back(due))
+                else:
+                    firings.append(await self._taken(connection, due))
+        return firings
 
     async def fire(self, firing: Firing) -> None:
         """Order, skip, or note why not. Raises DatabaseUnavailable; then it is tried again."""
@@ -145,6 +154,12 @@ def _come(due: Due) -> tuple[datetime, datetime | None]:
         return newest_due(due.order.rhythm, due.next_at, due.seen_at), due.firing_at
     assert due.firing_at is not None
     return due.firing_at, None
+
+
+def _next_after_setting_back(due: Due) -> datetime | None:
+    """Not the time that was ordered for before it has come."""
+    coming = next_due(due.order.rhythm, due.seen_at)
+    return next_due(due.order.rhythm, coming) if coming is not None and coming == due.last_fired_at else coming
 
 
 def _call(firing: Firing) -> KeyedCall:

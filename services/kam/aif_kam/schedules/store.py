@@ -88,17 +88,16 @@ class Due(Struct, frozen=True, kw_only=True):
     next_at: datetime | None
     firing_at: datetime | None
     """Somebody began with this due time and did not end."""
+    last_fired_at: datetime | None
     seen_at: datetime
     """By the database's clock."""
+    is_set_back: bool
+    """That clock, since `next_at` was reckoned."""
 
 
 class ScheduleStore:
     def __init__(self, queries: Mapping[str, str]) -> None:
         self._sql = queries
-
-    async def now(self, connection: Connection) -> datetime:
-        now: datetime = await connection.fetchval(self._sql["database_now"])
-        return now
 
     async def insert(
         self, connection: Connection, schedule_id: str, client_id: str, order: ScheduledOrder, next_at: datetime | None
@@ -140,6 +139,9 @@ class ScheduleStore:
         lease_seconds: float,
     ) -> None:
         await connection.execute(self._sql["take_firing"], schedule_id, due_at, next_at, lease_seconds, missed_at)
+
+    async def reckon(self, connection: Connection, schedule_id: str, next_at: datetime | None) -> None:
+        await connection.execute(self._sql["reckon_schedule"], schedule_id, next_at)
 
     async def mark_ordered(self, connection: Connection, schedule_id: str, due_at: datetime, request_id: str) -> bool:
         """False when the due time is not to be ordered any more."""
@@ -224,5 +226,7 @@ def _due(row: Record) -> Due:
         last_request_id=row["last_request_id"],
         next_at=row["next_at"],
         firing_at=row["firing_at"],
+        last_fired_at=row["last_fired_at"],
         seen_at=row["seen_at"],
+        is_set_back=row["is_set_back"],
     )

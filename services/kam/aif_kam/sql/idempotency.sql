@@ -1,10 +1,12 @@
 -- name: drop_expired_key
 -- A key is good for 24 hours, after that it may be used anew. One that was claimed and is neither answered nor bound to an
--- execution belongs to a call that is asking the orchestrator, or died at it: no question takes ten seconds.
+-- execution belongs to a call that is asking the orchestrator, or died at it: no question takes ten seconds. One that was claimed at a time to
+-- come, since when the clock was set back, is not waited for.
 DELETE FROM idempotency_keys
 WHERE client_id = $1 AND key = $2
   AND (created_at < now() - interval '24 hours'
-       OR status IS NULL AND execution_id IS NULL AND created_at < now() - interval '10 seconds');
+       OR status IS NULL AND execution_id IS NULL
+          AND created_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds');
 
 -- name: claim_key
 -- Of many calls with one key the first inserts; the others wait for its commit and then get no row.

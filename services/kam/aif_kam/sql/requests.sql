@@ -1,3 +1,10 @@
+-- What is timed below is due when its time is over, and also when it lies farther ahead than it is ever set: then the clock was set
+-- back, and nobody waits for as long as it was ahead.
+
+-- name: database_now
+-- One clock for all gateways.
+SELECT now();
+
 -- name: insert_request
 -- A request as it was made; a refused order is stored at once with its problem.
 INSERT INTO client_requests (request_id, client_id, origin, request_type, message, urgency_level, workspace_id, status,
@@ -37,15 +44,15 @@ RETURNING *;
 -- name: claim_submission
 -- One asker at a time; one that died is followed by another after ten seconds.
 UPDATE client_requests SET asked_at = now()
-WHERE execution_id = $1 AND status = 'submitting' AND (asked_at IS NULL OR asked_at < now() - interval '10 seconds')
-  AND (wait_until IS NULL OR wait_until <= now())
+WHERE execution_id = $1 AND status = 'submitting' AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
+  AND (wait_until IS NULL OR wait_until NOT BETWEEN now() AND now() + interval '1 minute')
 RETURNING *;
 
 -- name: list_stuck_submissions
 -- For the sweeper, oldest first; those of a batch last, which has its own part.
 SELECT execution_id FROM client_requests
-WHERE status = 'submitting' AND (asked_at IS NULL OR asked_at < now() - interval '10 seconds')
-  AND (wait_until IS NULL OR wait_until <= now())
+WHERE status = 'submitting' AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
+  AND (wait_until IS NULL OR wait_until NOT BETWEEN now() AND now() + interval '1 minute')
 ORDER BY batch_id IS NOT NULL, asked_at NULLS FIRST LIMIT 200;
 
 -- name: release_submission
@@ -132,12 +139,14 @@ UPDATE client_requests SET detailed_metrics = NULL, checked_at = NULL WHERE exec
 -- Running ones that have been silent for a while (an hour while their start is still to come), before ended ones whose details are
 -- still to be fetched, and, now and then, those whose cost is not known completely: no event tells of it after the ending.
 SELECT execution_id FROM client_requests
-WHERE (status = 'running' AND greatest(updated_at, coalesce(checked_at, updated_at))
-           < now() - CASE WHEN start_at > now() THEN interval '1 hour' ELSE make_interval(secs => $1) END)
+WHERE (status = 'running' AND (
+           greatest(updated_at, coalesce(checked_at, updated_at))
+               < now() - CASE WHEN start_at > now() THEN interval '1 hour' ELSE make_interval(secs => $1) END
+           OR greatest(updated_at, coalesce(checked_at, updated_at)) > now() + interval '1 minute'))
    OR (status IN ('completed', 'partially_completed', 'failed', 'cancelled') AND detailed_metrics IS NULL AND execution_id IS NOT NULL
-       AND (checked_at IS NULL OR checked_at < now() - make_interval(secs => $1)))
+       AND (checked_at IS NULL OR checked_at NOT BETWEEN now() - make_interval(secs => $1) AND now() + interval '1 minute'))
    OR (status IN ('completed', 'partially_completed', 'failed', 'cancelled') AND totals ->> 'cost_is_complete' = 'false'
-       AND checked_at < now() - make_interval(secs => $1 * 20))
+       AND checked_at NOT BETWEEN now() - make_interval(secs => $1 * 20) AND now() + interval '1 minute')
 ORDER BY status <> 'running', updated_at LIMIT $2
 FOR UPDATE SKIP LOCKED;
 

@@ -1,7 +1,3 @@
--- name: database_now
--- Due times are told by the database's clock, which is one for all replicas.
-SELECT now();
-
 -- name: insert_schedule
 -- Looked at when it is due.
 INSERT INTO schedules (schedule_id, client_id, name, selected_template, parameters, cron, timezone, urgency_level, message,
@@ -26,7 +22,7 @@ ORDER BY s.schedule_id DESC LIMIT $3;
 UPDATE schedules
 SET name = $2, selected_template = $3, parameters = $4, cron = $5, timezone = $6, urgency_level = $7, message = $8,
     workspace_id = $9, overlap = $10, max_cost_usd = $11, template_version = $12, firing_at = NULL, last_problem = NULL,
-    updated_at = now(), next_at = CASE WHEN paused_at IS NULL THEN $13::timestamptz END,
+    updated_at = now(), reckoned_at = now(), next_at = CASE WHEN paused_at IS NULL THEN $13::timestamptz END,
     look_at = CASE WHEN paused_at IS NULL THEN $13::timestamptz END
 WHERE schedule_id = $1;
 
@@ -38,7 +34,7 @@ WHERE schedule_id = $1;
 
 -- name: resume_schedule
 -- From now on: what was due in the meantime is not made up for. One that is not paused goes on as it is.
-UPDATE schedules SET paused_at = NULL, next_at = $2, look_at = $2, updated_at = now()
+UPDATE schedules SET paused_at = NULL, next_at = $2, look_at = $2, updated_at = now(), reckoned_at = now()
 WHERE schedule_id = $1 AND paused_at IS NOT NULL;
 
 -- name: delete_schedule
@@ -46,18 +42,27 @@ WHERE schedule_id = $1 AND paused_at IS NOT NULL;
 DELETE FROM schedules WHERE schedule_id = $1;
 
 -- name: lock_due_schedules
--- What another replica is looking at just now is left to it. Orders of a disabled client wait.
-SELECT s.*, now() AS seen_at FROM schedules s JOIN clients c USING (client_id)
-WHERE s.look_at <= now() AND c.disabled_at IS NULL
+-- What another replica is looking at just now is left to it. Orders of a disabled client wait. When the clock was set back after
+-- the next due time was reckoned, there may be one before it.
+SELECT s.*, now() AS seen_at, reckoned_at > now() + interval '1 minute' AS is_set_back
+FROM schedules s JOIN clients c USING (client_id)
+WHERE (s.look_at <= now() OR s.look_at IS NOT NULL AND s.reckoned_at > now() + interval '1 minute') AND c.disabled_at IS NULL
 ORDER BY s.look_at LIMIT $1 FOR UPDATE OF s SKIP LOCKED;
 
 -- name: take_firing
 -- Nobody else looks at it for so many seconds, unless the next one is due before. $5 is an earlier due time that it overtakes.
 UPDATE schedules
-SET firing_at = $2, next_at = $3, look_at = least($3, now() + make_interval(secs => $4)),
+SET firing_at = $2, next_at = $3, look_at = least($3, now() + make_interval(secs => $4)), reckoned_at = now(),
     last_outcome = CASE WHEN $5::timestamptz IS NULL THEN last_outcome ELSE 'missed' END,
     last_skipped_at = coalesce($5, last_skipped_at),
     skipped_count = skipped_count + ($5::timestamptz IS NOT NULL)::int
+WHERE schedule_id = $1;
+
+-- name: reckon_schedule
+-- What is due next, when the clock was set back. What is being ordered for is still ordered unless its time is to come again.
+UPDATE schedules
+SET next_at = $2, reckoned_at = now(), firing_at = CASE WHEN firing_at <= now() THEN firing_at END,
+    look_at = CASE WHEN firing_at <= now() THEN now() ELSE $2 END
 WHERE schedule_id = $1;
 
 -- name: mark_ordered
