@@ -19,6 +19,7 @@ from aif_runtime.counting_blobs import CountingBlobStore
 from aif_runtime.cpu_meter import CpuMeter
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.interruption import Interruption
+from aif_runtime.patient_blobs import PatientBlobStore
 from aif_runtime.trace_headers import read_trace_headers
 
 _PARTS = ("ai_generation", "validation", "storage")
@@ -72,7 +73,7 @@ class Attempt:
         self.meter = CpuMeter()
         self.calls: list[ProviderCall] = []
         self.parts: dict[str, float] = {}
-        self.counted_blobs = CountingBlobStore(blobs, clock=monotonic)
+        self.counted_blobs = CountingBlobStore(PatientBlobStore(blobs, self.remaining_seconds), clock=monotonic)
         self.began_at = monotonic()
         self.is_waiting = permission.alone
         """For the others in the process to end; its time has not begun."""

@@ -12,8 +12,25 @@ from aif_contracts.packets import Control
 from aif_contracts.reports import Completed, Failed
 from aif_runtime.assignment import Action, Assignment, Outcome, WorkFailure
 from aif_runtime.failures import BlobStoreUnavailable
+from aif_runtime.memory_blobs import MemoryBlobStore
 from support.waiting import eventually
 from support.worker_rig import WorkerRig
+
+TOO_LARGE_TO_RIDE_INLINE = "b" * 100_000
+
+
+class FullBlobStore(MemoryBlobStore):
+    """Stores nothing so many times."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self._refusals = refusals
+
+    async def put(self, storage_key: str, content: bytes, **how: Any) -> BlobRef:
+        if len(content) >= len(TOO_LARGE_TO_RIDE_INLINE) and self._refusals:
+            self._refusals -= 1
+            raise BlobStoreUnavailable("no space left on device")
+        return await super().put(storage_key, content, **how)
 
 
 async def failed(action: Any, **changes: Any) -> Failed:
@@ -141,6 +158,41 @@ async def test_a_blob_store_that_is_away_can_be_tried_again() -> None:
     report = await failed(lose)
 
     assert (report.code, report.retryable) == ("blob_store_unavailable", True)
+
+
+async def test_what_a_full_blob_store_refuses_is_stored_later_and_not_made_again() -> None:
+    made = 0
+
+    async def make(assignment: Assignment) -> Outcome:
+        nonlocal made
+        made += 1
+        return Outcome(output={"text": TOO_LARGE_TO_RIDE_INLINE})
+
+    rig = WorkerRig(make)
+    rig.blobs = FullBlobStore(refusals=2)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+    assert report.output.storage_type is not StorageType.INLINE
+    assert made == 1
+
+
+async def test_a_blob_store_that_is_full_until_the_time_is_over_is_told_in_its_words() -> None:
+    async def make(assignment: Assignment) -> Outcome:
+        return Outcome(output={"text": TOO_LARGE_TO_RIDE_INLINE})
+
+    rig = WorkerRig(make)
+    rig.blobs = FullBlobStore(refusals=1000)
+
+    async with rig.running():
+        await rig.offer(await rig.packet(control=Control(timeout_ms=1_000)))
+        [report] = await rig.reports()
+
+    assert isinstance(report, Failed)
+    assert (report.code, report.message, report.retryable) == ("blob_store_unavailable", "no space left on device", True)
 
 
 async def test_an_error_of_the_action_is_logged_with_its_trace_and_told_without_it(
