@@ -10,6 +10,7 @@ from aif_runtime.failures import SettingsInvalid
 from aif_runtime.nats_bus import NatsBus
 from aif_runtime.open_blob_store import open_blob_store
 from aif_runtime.process import S, Surroundings
+from aif_runtime.watched_blobs import WatchedBlobStore
 
 
 class Connections(Struct, frozen=True, kw_only=True):
@@ -19,7 +20,7 @@ class Connections(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_connections(surroundings: Surroundings[S]) -> AsyncIterator[Connections]:
-    """Connect, and watch the connection on the health page.
+    """Connect, and watch the connection and the store on the health page.
 
     A service with a NATS user of its own hears replies below `_INBOX.<user>` only. Raises BusUnavailable, SettingsInvalid.
     """
@@ -36,8 +37,13 @@ async def open_connections(surroundings: Surroundings[S]) -> AsyncIterator[Conne
         async def check() -> str | None:
             return bus.trouble
 
+        async def check_blobs() -> str | None:
+            return blobs.trouble
+
+        blobs = WatchedBlobStore(_blob_store(settings.blobs_url, bus))
         surroundings.health.add("nats", check)
-        yield Connections(bus=bus, blobs=_blob_store(settings.blobs_url, bus))
+        surroundings.health.add("blobs", check_blobs)
+        yield Connections(bus=bus, blobs=blobs)
 
 
 def _blob_store(url: str, bus: NatsBus) -> WholeBlobStore:

@@ -67,7 +67,7 @@ class ObstoreBlobStore:
         try:
             await self._put_new(key, content)
         except (obstore.exceptions.BaseError, OSError) as failed:
-            raise BlobStoreUnavailable(f"{key} was not stored: {failed}") from failed
+            raise BlobStoreUnavailable(f"{key} was not stored: {_in_words(failed)}") from failed
         return BlobRef(
             storage_type=StorageType.OBJECT, storage_key=key, size_bytes=len(content), sha256=digest, media_type=media_type
         )
@@ -100,7 +100,7 @@ class ObstoreBlobStore:
         try:
             return sum([await self._delete_folder(folder) for folder in folders])
         except (obstore.exceptions.BaseError, OSError) as failed:
-            raise BlobStoreUnavailable(f"blobs were not deleted: {failed}") from failed
+            raise BlobStoreUnavailable(f"blobs were not deleted: {_in_words(failed)}") from failed
 
     async def delete_fragments(self, older_than_seconds: float) -> int:
         """None: a blob that is not written whole is not there."""
@@ -142,7 +142,12 @@ def _translated(ref: BlobRef) -> Iterator[None]:
     except (obstore.exceptions.BaseError, OSError) as failed:
         if BENEATH_A_FILE in str(failed):
             raise BlobMissing(ref.storage_key) from failed
-        raise BlobStoreUnavailable(f"{ref.storage_key} was not read: {failed}") from failed
+        raise BlobStoreUnavailable(f"{ref.storage_key} was not read: {_in_words(failed)}") from failed
+
+
+def _in_words(failed: Exception) -> str:
+    """What the library says, without how it remembers it."""
+    return str(failed).partition("\n")[0]
 
 
 def _check_size(ref: BlobRef, size: int) -> None:

@@ -7,6 +7,7 @@ Postgres the pool replaces its dead connections as they are asked for; whoever h
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Self
@@ -34,6 +35,8 @@ ACQUIRE_SECONDS = 2.0
 CLOSE_SECONDS = 5.0
 SEND_BUFFER_BYTES = 1 << 20
 """More than a statement of ours has, but for the rarest."""
+FULL_DISK_SECONDS = 30.0
+"""For so long a server that had no room for something is told of: it goes on reading, and answers whoever only asks."""
 
 _AWAY = (
     OSError,
@@ -50,9 +53,30 @@ _BUSY = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.DiskFullError,
 )
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+
+
+class DiskOfTheServer:
+    """Whether it was full of late."""
+
+    def __init__(self) -> None:
+        self._words = ""
+        self._full_until = 0.0
+
+    @property
+    def trouble(self) -> str | None:
+        return self._words if time.monotonic() < self._full_until else None
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Raises DatabaseUnavailable in the place of DiskFullError."""
+        try:
+            yield
+        except asyncpg.DiskFullError as full:
+            self._words = f"the disk of Postgres is full: {full}"
+            self._full_until = time.monotonic() + FULL_DISK_SECONDS
+            raise DatabaseUnavailable(self._words) from full
 
 
 class Database:
@@ -64,6 +88,7 @@ class Database:
     def __init__(self, pool: Pool, *, acquire_seconds: float = ACQUIRE_SECONDS) -> None:
         self._pool = pool
         self._acquire_seconds = acquire_seconds
+        self._disk = DiskOfTheServer()
 
     @classmethod
     async def open(
@@ -108,7 +133,7 @@ class Database:
         with _translated():
             connection = await self._pool.acquire(timeout=self._acquire_seconds)
         try:
-            with _translated(lambda: _is_cut(connection)):
+            with self._disk.watched(), _translated(lambda: _is_cut(connection)):
                 yield connection
         finally:
             with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
@@ -127,13 +152,13 @@ class Database:
     def held(self) -> "HeldConnection":
         """For a task that uses a connection again and again: to fetch one from the pool each time costs as much as a small
         statement."""
-        return HeldConnection(self._pool, self._acquire_seconds)
+        return HeldConnection(self._pool, self._acquire_seconds, self._disk)
 
     async def check(self) -> str | None:
         """For the health page."""
         async with self.connection() as connection:
             await connection.fetchval("SELECT 1")
-        return None
+        return self._disk.trouble
 
     async def close(self, within_seconds: float = CLOSE_SECONDS) -> None:
         """Wait for all connections to come back, for so long at most; then cut them."""
@@ -147,9 +172,10 @@ class Database:
 class HeldConnection:
     """One connection for one task at a time, fetched when it is first used and replaced when it is gone."""
 
-    def __init__(self, pool: Pool, acquire_seconds: float) -> None:
+    def __init__(self, pool: Pool, acquire_seconds: float, disk: DiskOfTheServer) -> None:
         self._pool = pool
         self._acquire_seconds = acquire_seconds
+        self._disk = disk
         self._connection: Connection | None = None
 
     @contextlib.asynccontextmanager
@@ -161,7 +187,7 @@ class HeldConnection:
             with _translated():
                 connection = self._connection = await self._pool.acquire(timeout=self._acquire_seconds)
         try:
-            with _translated(lambda: _is_cut(connection)):
+            with self._disk.watched(), _translated(lambda: _is_cut(connection)):
                 yield connection
         except BaseException:
             # Whatever state it was left in: the pool looks after it.

@@ -287,3 +287,19 @@ async def test_a_held_connection_goes_back_to_the_pool_after_a_failure_and_when_
     async with database.connection() as other:
         assert await other.fetchval("SELECT 1") == 1
     await database.close()
+
+
+async def test_a_server_without_room_is_told_of_although_it_answers(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test")
+    full = "DO $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$"
+    before = await database.check()
+    held = database.held()
+
+    with pytest.raises(DatabaseUnavailable, match="the disk of Postgres is full: could not extend file"):
+        async with held.connection() as connection:
+            await connection.execute(full)
+
+    assert before is None
+    assert await database.check() == "the disk of Postgres is full: could not extend file: No space left on device"
+    await held.close()
+    await database.close()
