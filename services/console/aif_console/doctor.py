@@ -16,6 +16,7 @@ from aif_console.embedded import postgres_binaries
 from aif_console.embedded.nats_server import find_nats_server
 from aif_console.embedded.ports import is_free
 from aif_console.exit_codes import DONE, FAILED
+from aif_console.factory.full_disks import disks_of
 from aif_console.factory.plan import SERVICES, DataFolder
 from aif_console.factory.running import find_running
 from aif_console.failures import EmbeddedServerFailure
@@ -40,7 +41,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 async def run_doctor(folder: DataFolder, port: int, environ: Mapping[str, str], console: Console) -> int:
     """Print what was found. Returns 1 when something is not as it should be."""
-    findings = [_python(), *_programs(environ), _disk(folder.path), _models(environ)]
+    findings = [_python(), *_programs(environ), *_disks(folder), _models(environ)]
     running = find_running(folder.running)
     if running is None:
         findings += [_port(port), Finding(what="factory", is_well=True, words=f"none runs over {short_path(folder.path)}")]
@@ -70,8 +71,13 @@ def _program(name: str, find: Callable[[], Path]) -> Finding:
         return Finding(what=name, is_well=False, words=str(missing))
 
 
-def _disk(path: Path) -> Finding:
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
+def _disks(folder: DataFolder) -> list[Finding]:
+    """Of the data folder, and of its parts that lie elsewhere."""
+    there = next(each for each in (folder.path, *folder.path.parents) if each.exists())
+    return [_disk(folder.path, there), *(_disk(place, place) for place in disks_of(folder) if place != folder.path)]
+
+
+def _disk(path: Path, there: Path) -> Finding:
     free = shutil.disk_usage(there).free
     may_write = os.access(there, os.W_OK | os.X_OK)
     words = f"{free / 1024**3:.1f} GiB free for {short_path(path)}"

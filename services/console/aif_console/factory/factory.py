@@ -18,6 +18,7 @@ from aif_console.embedded.ports import is_free
 from aif_console.embedded.postgres_server import EmbeddedPostgres
 from aif_console.embedded.service_roles import ensure_role_and_schema
 from aif_console.factory.environments import Reached, environment_of
+from aif_console.factory.full_disks import tell_of_full_disks
 from aif_console.factory.keeping_alive import Member, Tell, keep_alive
 from aif_console.factory.keys import OPERATOR, FactoryKeys, ensure_keys
 from aif_console.factory.log_files import keep_short
@@ -132,6 +133,7 @@ class Factory:
         if NATS in self._servers:
             restarting = restart_when_there_is_room(NATS, self._servers[NATS], tell=self._tell)
             self._keeping.append(asyncio.create_task(restarting, name="restart nats after a full disk"))
+        self._keeping.append(asyncio.create_task(tell_of_full_disks(self._folder, tell=self._tell), name="tell of full disks"))
         self._keeping.append(asyncio.create_task(keep_short(self.log_paths.values()), name="keep logs short"))
         note_running(
             self._folder.running, RunningFactory(pid=os.getpid(), kam_url=self.kam_url, nats_url=self._reached.nats_url)
