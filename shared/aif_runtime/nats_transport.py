@@ -19,6 +19,8 @@ LEAST_WORDS = {b"MSG": 4, b"HMSG": 5}
 """In the line of a message: MSG subject subscription [reply] size, HMSG ... [reply] size-of-headers size-of-all."""
 MOST_UNSENT_BYTES = 1024 * 1024
 """Above it the library holds back what is to be sent, until the socket has taken it."""
+LEAVE_SECONDS = 0.5
+"""What is unsent when a connection is closed has so long to leave."""
 
 MessageTaker = Callable[[int, bytes, bytes, bytes, bytes | None], bool]
 """Of a subscription's id, subject, reply, content and block of headers; False when the library is to take the message."""
@@ -92,6 +94,16 @@ class ShortWayTransport(TcpTransport):
     @property
     def has_room(self) -> bool:
         return self._io_writer is not None and self._io_writer.transport.get_write_buffer_size() < MOST_UNSENT_BYTES
+
+    async def wait_closed(self) -> None:
+        """The library reconnects only after this, and unsent bytes would wait for ever for a silent network to take them."""
+        if self._io_writer is None:
+            return
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._io_writer.wait_closed()
+        except TimeoutError:
+            self._io_writer.transport.abort()
 
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
         assert uri.hostname is not None, "the library has checked it"

@@ -22,6 +22,9 @@ from aif_console.embedded.ports import chosen_port, is_free
 from aif_console.failures import BinaryMissing, PortTaken, ServerDidNotStart, ServerIsRunning
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
+PING_INTERVAL = "4s"
+UNANSWERED_PINGS = 2
+"""A client that the network has lost is let go after about 12 s; till then its share of questions and offers goes to nobody."""
 MAX_FILE_STORE_BYTES = 16 * 1024**3
 MAX_MEMORY_STORE_BYTES = 64 * 1024**2
 READY_POLL_SECONDS = 0.005
@@ -196,6 +199,8 @@ class EmbeddedNats:
             "host": "127.0.0.1",
             "port": self.port,
             "max_payload": MAX_PAYLOAD_BYTES,
+            "ping_interval": PING_INTERVAL,
+            "ping_max": UNANSWERED_PINGS,
             "pid_file": str(self._pid_path),
             "ports_file_dir": str(self._data_dir),
             "jetstream": {
