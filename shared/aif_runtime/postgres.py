@@ -2,6 +2,10 @@
 
 A query that hangs ends after 5 s, a lock is waited for 2 s, a transaction left idle is ended after 10 s. After a restart of
 Postgres the pool replaces its dead connections as they are asked for; whoever held one gets DatabaseUnavailable.
+
+A network that loses what is sent, and says nothing, is noticed by both sides within about 10 s: by the system's probes on an
+idle connection, else by the time that a statement takes. Neither side keeps a connection, its locks and its place among
+`max_connections` for one who cannot be reached.
 """
 
 import asyncio
@@ -28,11 +32,17 @@ else:
 Record = asyncpg.Record
 
 STATEMENT_SECONDS = 5.0
+ANSWER_SECONDS = 6.0
+"""Above the server's own limit, so that it only speaks when the server cannot."""
 LOCK_SECONDS = 2.0
 IDLE_IN_TRANSACTION_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 2.0
 CLOSE_SECONDS = 5.0
+PROBE_AFTER_SECONDS, PROBE_EACH_SECONDS, UNANSWERED_PROBES = 4, 2, 3
+"""Of an idle TCP connection, by either side. The systems' own defaults take hours."""
+UNHEARD_MILLISECONDS = 10_000
+"""So long may what was sent over TCP be unconfirmed."""
 SEND_BUFFER_BYTES = 1 << 20
 """More than a statement of ours has, but for the rarest."""
 FULL_DISK_SECONDS = 30.0
@@ -110,6 +120,11 @@ class Database:
             "lock_timeout": _milliseconds(LOCK_SECONDS),
             "idle_in_transaction_session_timeout": _milliseconds(IDLE_IN_TRANSACTION_SECONDS),
             "timezone": "UTC",
+            # Over a Unix socket these say nothing.
+            "tcp_keepalives_idle": str(PROBE_AFTER_SECONDS),
+            "tcp_keepalives_interval": str(PROBE_EACH_SECONDS),
+            "tcp_keepalives_count": str(UNANSWERED_PROBES),
+            "tcp_user_timeout": str(UNHEARD_MILLISECONDS),
         }
         if schema is not None:
             limits["search_path"] = schema
@@ -119,8 +134,7 @@ class Database:
                 min_size=min_size,
                 max_size=max_size,
                 timeout=CONNECT_SECONDS,
-                # Above the server's own limit, so that it only speaks when the server cannot.
-                command_timeout=STATEMENT_SECONDS * 2,
+                command_timeout=ANSWER_SECONDS,
                 server_settings=limits,
                 init=_prepare_connection,
                 reset=_keep_session,
@@ -249,21 +263,36 @@ def _is_cut(connection: Connection) -> bool:
 
 
 async def _prepare_connection(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    _let_large_statements_leave_at_once(connection)
+    # The driver shows its socket nowhere else.
+    opened = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+    if opened.family == socket.AF_UNIX:
+        _let_large_statements_leave_at_once(opened)
+    else:
+        _notice_a_lost_network(opened)
     for type_name in ("json", "jsonb"):
         await connection.set_type_codec(type_name, schema="pg_catalog", encoder=bytes.decode, decoder=str.encode)
 
 
-def _let_large_statements_leave_at_once(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+def _let_large_statements_leave_at_once(opened: socket.socket) -> None:
     """A Unix socket takes 208 KB by default. The rest of a larger statement leaves in later turns of the event loop, which may
     be long, and the server waits for it.
 
     TCP finds the right size by itself. The system may allow less than is asked for.
     """
-    # The driver shows its socket nowhere else.
-    opened = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
-    if opened.family == socket.AF_UNIX:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+
+def _notice_a_lost_network(opened: socket.socket) -> None:
+    """As the server does for its side; as far as this system can."""
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", PROBE_AFTER_SECONDS),
+        ("TCP_KEEPINTVL", PROBE_EACH_SECONDS),
+        ("TCP_KEEPCNT", UNANSWERED_PROBES),
+        ("TCP_USER_TIMEOUT", UNHEARD_MILLISECONDS),
+    ):
+        if hasattr(socket, option):
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 async def _keep_session(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:

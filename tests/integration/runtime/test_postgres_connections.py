@@ -3,6 +3,7 @@ import contextlib
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from aif_console.embedded.postgres_server import EmbeddedPostgres
 from aif_runtime.failures import DatabaseUnavailable, SettingsInvalid
 from aif_runtime.postgres import CLOSE_SECONDS, Database
+from support.harmed_link import harmed_link
 
 
 async def test_json_columns_are_bytes_in_both_directions(fresh_database: str) -> None:
@@ -303,3 +305,48 @@ async def test_a_server_without_room_is_told_of_although_it_answers(fresh_databa
     assert await database.check() == "the disk of Postgres is full: could not extend file: No space left on device"
     await held.close()
     await database.close()
+
+
+async def test_over_tcp_both_sides_soon_let_go_who_cannot_be_reached(fresh_database: str) -> None:
+    database = await Database.open(_over_tcp(fresh_database), application_name="test")
+
+    async with database.connection() as connection:
+        names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+        of_the_server = [await connection.fetchval(f"SHOW {name}") for name in names]
+        opened = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+        is_probed = opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        of_ours = [opened.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+
+    assert of_the_server == ["4", "2", "3", "10000"]
+    assert is_probed
+    assert of_ours == [4, 2, 3, 10_000]
+    await database.close()
+
+
+async def test_a_statement_that_the_network_has_lost_is_an_outage_within_seconds_and_the_next_one_finds_a_way(
+    fresh_database: str,
+) -> None:
+    async with harmed_link(_port_of(fresh_database)) as link:
+        database = await Database.open(_over_tcp(fresh_database, link.port), application_name="test")
+        link.fall_silent()
+
+        async with asyncio.timeout(11):
+            with pytest.raises(DatabaseUnavailable):
+                async with database.transaction() as connection:
+                    await connection.fetchval("SELECT 1")
+
+        link.come_back()
+        async with database.connection() as connection:
+            assert await connection.fetchval("SELECT 2") == 2
+        await database.close()
+
+
+def _port_of(url: str) -> int:
+    parts = urlsplit(url)
+    return parts.port or int(parse_qs(parts.query)["port"][0])
+
+
+def _over_tcp(url: str, port: int | None = None) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port or _port_of(url)}", query=""))
