@@ -26,6 +26,8 @@ UNANSWERED_PINGS = 2
 RECONNECT_PAUSE_SECONDS = 0.25
 CONNECT_LIMIT_SECONDS = 10.0
 REPLY_LIMIT_SECONDS = 5.0
+RETURN_SECONDS = 5.0
+"""A question waits no longer for a lost connection, however long its answer may take: who asks is to hear that nobody can."""
 VIOLATION_SECONDS = 60.0
 """So long a refused permission makes the connection a troubled one. A wrong configuration shows again and again; a worker that
 once tried to mend a lost stream, which is not its right, is well when somebody else has done it."""
@@ -237,9 +239,9 @@ class NatsConnection:
     async def request(
         self, subject: str, payload: bytes, *, wait_seconds: float, headers: Mapping[str, str] | None = None
     ) -> Arrived:
-        """The reply, whatever it says. Raises TimeoutError, and BusUnavailable when there is no connection for so long or it
-        is lost before the reply came."""
-        await self.until_up(wait_seconds)
+        """The reply, whatever it says. Raises TimeoutError, and BusUnavailable when there is no connection or it is lost before
+        the reply came."""
+        await self.until_up(min(wait_seconds, RETURN_SECONDS))
         reply_came: asyncio.Future[Arrived | None] = asyncio.get_running_loop().create_future()
 
         def take(message: Arrived | None) -> None:

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+import pytest
 import pytest_asyncio
 
 from aif_contracts import subjects
 from aif_runtime.bus import Question
-from aif_runtime.failures import NoAnswer
+from aif_runtime.failures import BusUnavailable, NoAnswer
 from aif_runtime.nats_bus import NatsBus
+from aif_runtime.nats_connection import RETURN_SECONDS
 from conformance.bus_rigs import NatsRig, fetch_one, work, work_consumer
 from support.harmed_link import HarmedLink, harmed_link
 from support.waiting import eventually
@@ -79,6 +81,15 @@ async def test_what_goes_to_all_of_a_group_is_answered_again_soon_after_the_netw
     await eventually(lambda: far.is_connected and link.opened > 1, what="the lost one is back")
     await near.stop_answering()
     await eventually(all_are_answered, what="the lost one answers again")
+
+
+async def test_who_may_wait_long_for_an_answer_hears_soon_that_there_is_no_connection(link: HarmedLink, far: NatsBus) -> None:
+    await link.close()
+    await eventually(lambda: not far.is_connected)
+
+    async with asyncio.timeout(RETURN_SECONDS * 3):
+        with pytest.raises(BusUnavailable, match="no connection to NATS"):
+            await far.ask(subjects.REPORT_USAGE, b"", wait_seconds=3600.0)
 
 
 async def test_a_connection_that_is_cut_often_leaves_nothing_behind(nats_rig: NatsRig, link: HarmedLink, far: NatsBus) -> None:
