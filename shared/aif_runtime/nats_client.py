@@ -18,6 +18,7 @@ import nats.errors
 from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.protocol.parser import AUTHORIZATION_VIOLATION, PERMISSIONS_ERR, STALE_CONNECTION
 
 from aif_runtime.nats_transport import ShortWayTransport
 from aif_runtime.nats_wire import Arrived
@@ -72,6 +73,17 @@ class ShortWayClient(Client):
         if self._pongs and self._pongs[0].done():
             self._pongs[0] = asyncio.get_running_loop().create_future()
         await super()._process_pong()
+
+    async def _process_err(self, err_msg: str) -> None:
+        """What a server complains of that it does not go on with. The library would leave it for good: over bytes that were
+        garbled on their way, or over a password that holds again a moment later. Here it is connected to again."""
+        if PERMISSIONS_ERR in err_msg or STALE_CONNECTION in err_msg:
+            await super()._process_err(err_msg)
+            return
+        is_refused = AUTHORIZATION_VIOLATION in err_msg
+        complaint = nats.errors.AuthorizationError() if is_refused else nats.errors.Error(f"nats: {err_msg}")
+        await self._error_cb(complaint)
+        await self._process_op_err(complaint)
 
     def _has_room(self) -> bool:
         """False over a WebSocket, too."""

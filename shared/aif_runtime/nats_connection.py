@@ -364,7 +364,6 @@ class NatsConnection:
     async def _on_closed(self) -> None:
         self._up.clear()
         if not self._closing:
-            # The server threw us out for good, for example because the password was withdrawn.
             _logger.error("nats_closed", extra={"connection": self._name, "error": self._last_error})
         self._tell_all_lost()
 

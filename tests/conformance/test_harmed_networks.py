@@ -1,12 +1,16 @@
 """The bus over a network that is cut, or loses everything and says nothing."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
+from aif_console.embedded.nats_server import EmbeddedNats
 from aif_contracts import subjects
 from aif_runtime.bus import Question
 from aif_runtime.failures import BusUnavailable, NoAnswer
@@ -90,6 +94,40 @@ async def test_who_may_wait_long_for_an_answer_hears_soon_that_there_is_no_conne
     async with asyncio.timeout(RETURN_SECONDS * 3):
         with pytest.raises(BusUnavailable, match="no connection to NATS"):
             await far.ask(subjects.REPORT_USAGE, b"", wait_seconds=3600.0)
+
+
+async def test_a_server_that_understands_nothing_any_more_is_connected_to_again(link: HarmedLink, far: NatsBus) -> None:
+    link.garble()
+
+    await _until_opened_again(link, far, 2)
+    await far.publish(work(b"here again"))
+    assert (await fetch_one(await far.open_consumer(work_consumer()))).payload == b"here again"
+
+
+async def test_a_password_that_is_withdrawn_for_a_while_ends_no_connection_for_good(tmp_path: Path) -> None:
+    server = EmbeddedNats(tmp_path / "nats", passwords={"worker": "first"})
+    await server.start()
+    configuration = tmp_path / "nats" / "nats.conf"
+    written = configuration.read_bytes()
+
+    def read_again(content: bytes) -> None:
+        configuration.write_bytes(content)
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGHUP)
+
+    try:
+        async with await NatsBus.connect(server.url, name="worker", user="worker", password="first") as bus:
+            await bus.declare_topology()
+
+            read_again(written.replace(b"first", b"second"))
+            await eventually(lambda: "uthorization" in (bus.trouble or ""), what="its password is refused")
+            read_again(written)
+
+            await eventually(lambda: bus.is_connected, what="it is back")
+            await bus.publish(work(b"here again"))
+            assert (await fetch_one(await bus.open_consumer(work_consumer()))).payload == b"here again"
+    finally:
+        await server.stop()
 
 
 async def test_a_connection_that_is_cut_often_leaves_nothing_behind(nats_rig: NatsRig, link: HarmedLink, far: NatsBus) -> None:

@@ -66,6 +66,11 @@ class HarmedLink:
         """For new connections. Those that were open stay silent, like those that a router has forgotten."""
         self._delivers.set()
 
+    def garble(self) -> None:
+        """Say something to the far end of every connection that nobody there understands."""
+        for pair in self._pairs:
+            pair.ends[1].write(b"\r\nWHAT IS THIS\r\n")
+
     def end_answers(self) -> None:
         """Say to the near end of every connection that nothing more comes, as a server does that is about to end."""
         for pair in self._pairs:
