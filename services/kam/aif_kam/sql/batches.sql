@@ -40,20 +40,24 @@ ORDER BY batch_index LIMIT $4;
 -- client's others: they would be told the same.
 SELECT EXISTS (
     SELECT 1 FROM client_requests
-    WHERE status = 'submitting' AND batch_id IS NOT NULL AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
+    WHERE status = 'submitting' AND batch_id IS NOT NULL
+      AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
       AND NOT EXISTS (
           SELECT FROM client_requests AS waiting
-          WHERE waiting.client_id = client_requests.client_id AND waiting.status = 'submitting' AND waiting.wait_until BETWEEN now() AND now() + interval '1 minute'));
+          WHERE waiting.client_id = client_requests.client_id AND waiting.status = 'submitting'
+            AND waiting.wait_until BETWEEN now() AND now() + interval '1 minute'));
 
 -- name: claim_batch_submissions
 -- A few that nobody has asked for, or nobody answered for; another replica takes the next ones.
 UPDATE client_requests SET asked_at = now()
 WHERE request_id IN (
     SELECT request_id FROM client_requests
-    WHERE status = 'submitting' AND batch_id IS NOT NULL AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
+    WHERE status = 'submitting' AND batch_id IS NOT NULL
+      AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
       AND NOT EXISTS (
           SELECT FROM client_requests AS waiting
-          WHERE waiting.client_id = client_requests.client_id AND waiting.status = 'submitting' AND waiting.wait_until BETWEEN now() AND now() + interval '1 minute')
+          WHERE waiting.client_id = client_requests.client_id AND waiting.status = 'submitting'
+            AND waiting.wait_until BETWEEN now() AND now() + interval '1 minute')
     ORDER BY asked_at NULLS FIRST, request_id LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING *;
 
@@ -78,7 +82,8 @@ UPDATE client_requests SET cancel_at = now() WHERE batch_id = $1 AND status IN (
 -- Nobody else asks for a while.
 UPDATE client_requests SET cancel_at = now() + interval '10 seconds'
 WHERE request_id IN (
-    SELECT request_id FROM client_requests WHERE cancel_at NOT BETWEEN now() AND now() + interval '20 seconds' AND status <> 'submitting'
+    SELECT request_id FROM client_requests
+    WHERE cancel_at NOT BETWEEN now() AND now() + interval '20 seconds' AND status <> 'submitting'
     ORDER BY cancel_at LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING *;
 

@@ -1,7 +1,7 @@
 -- name: drop_expired_key
 -- A key is good for 24 hours, after that it may be used anew. One that was claimed and is neither answered nor bound to an
--- execution belongs to a call that is asking the orchestrator, or died at it: no question takes ten seconds. One that was claimed at a time to
--- come, since when the clock was set back, is not waited for.
+-- execution belongs to a call that is asking the orchestrator, or died at it: no question takes ten seconds. One that was
+-- claimed at a time to come, since when the clock was set back, is not waited for.
 DELETE FROM idempotency_keys
 WHERE client_id = $1 AND key = $2
   AND (created_at < now() - interval '24 hours'

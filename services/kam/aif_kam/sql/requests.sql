@@ -1,5 +1,5 @@
--- What is timed below is due when its time is over, and also when it lies farther ahead than it is ever set: then the clock was set
--- back, and nobody waits for as long as it was ahead.
+-- What is timed below is due when its time is over, and also when it lies farther ahead than it is ever set: then the clock was
+-- set back, and nobody waits for as long as it was ahead.
 
 -- name: database_now
 -- One clock for all gateways.
@@ -44,14 +44,16 @@ RETURNING *;
 -- name: claim_submission
 -- One asker at a time; one that died is followed by another after ten seconds.
 UPDATE client_requests SET asked_at = now()
-WHERE execution_id = $1 AND status = 'submitting' AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
+WHERE execution_id = $1 AND status = 'submitting'
+  AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
   AND (wait_until IS NULL OR wait_until NOT BETWEEN now() AND now() + interval '1 minute')
 RETURNING *;
 
 -- name: list_stuck_submissions
 -- For the sweeper, oldest first; those of a batch last, which has its own part.
 SELECT execution_id FROM client_requests
-WHERE status = 'submitting' AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
+WHERE status = 'submitting'
+  AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
   AND (wait_until IS NULL OR wait_until NOT BETWEEN now() AND now() + interval '1 minute')
 ORDER BY batch_id IS NOT NULL, asked_at NULLS FIRST LIMIT 200;
 

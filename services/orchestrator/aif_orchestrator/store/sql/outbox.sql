@@ -6,7 +6,8 @@ DELETE FROM outbox WHERE outbox_id = ANY ($1::bigint[]);
 -- Left behind by a replica that died between its commit and its publish; other relays skip what this one holds. What was written
 -- at a time that has not come, because the clock was set back, may be such, too: nobody waits for that time.
 SELECT outbox_id, content FROM outbox
-WHERE created_at NOT BETWEEN now() - make_interval(secs => $1) AND now() + make_interval(secs => $1) AND NOT outbox_id = ANY ($2::bigint[])
+WHERE created_at NOT BETWEEN now() - make_interval(secs => $1) AND now() + make_interval(secs => $1)
+  AND NOT outbox_id = ANY ($2::bigint[])
 ORDER BY outbox_id LIMIT 50 FOR UPDATE SKIP LOCKED;
 
 -- name: list_told_events
