@@ -73,8 +73,10 @@ class Attempt:
         self.meter = CpuMeter()
         self.calls: list[ProviderCall] = []
         self.parts: dict[str, float] = {}
-        self.counted_blobs = CountingBlobStore(PatientBlobStore(blobs, self.remaining_seconds), clock=monotonic)
         self.began_at = monotonic()
+        ends_at = self.began_at + permission.timeout_ms / 1000
+        self._patient_blobs = PatientBlobStore(blobs, monotonic=monotonic, ends_at=ends_at)
+        self.counted_blobs = CountingBlobStore(self._patient_blobs, clock=monotonic)
         self.is_waiting = permission.alone
         """For the others in the process to end; its time has not begun."""
         self.told_at: float | None = None
@@ -126,7 +128,7 @@ class Attempt:
         return self.counted_blobs
 
     def remaining_seconds(self) -> float:
-        return self.began_at + self._permission.timeout_ms / 1000 - self._monotonic()
+        return self._patient_blobs.ends_at - self._monotonic()
 
     async def progress(self, percent: int, message: str) -> None:
         """Only notes it: the worker's pulse sends the newest note a few times a second."""
@@ -229,6 +231,7 @@ class Attempt:
     def begin(self) -> None:
         """It has waited long enough: its time counts from now on."""
         self.began_at = self._monotonic()
+        self._patient_blobs.ends_at = self.began_at + self._permission.timeout_ms / 1000
         self.is_waiting = False
 
     def stop(self, reason: StopReason) -> None:

@@ -26,9 +26,12 @@ _log = structlog.get_logger()
 class PatientBlobStore:
     """Asks a store again and again while there is time left. Raises what the store raised last."""
 
-    def __init__(self, store: BlobStore, seconds_left: Callable[[], float]) -> None:
+    def __init__(self, store: BlobStore, *, monotonic: Callable[[], float], ends_at: float) -> None:
+        """`ends_at` is when the attempt's time is over, by `monotonic`. The attempt itself is not asked: it has the store, and
+        what refers to each other in a circle is freed late."""
         self._store = store
-        self._seconds_left = seconds_left
+        self._monotonic = monotonic
+        self.ends_at = ends_at
 
     async def put(
         self,
@@ -38,22 +41,31 @@ class PatientBlobStore:
         media_type: str = "application/json",
         inline_limit_bytes: int = INLINE_LIMIT_BYTES,
     ) -> BlobRef:
-        return await self._patiently(
-            lambda: self._store.put(storage_key, content, media_type=media_type, inline_limit_bytes=inline_limit_bytes)
-        )
+        try:
+            # Each stage passes here: what is not needed for the first time is not made for it.
+            return await self._store.put(storage_key, content, media_type=media_type, inline_limit_bytes=inline_limit_bytes)
+        except BlobStoreUnavailable as away:
+            return await self._again(
+                away,
+                lambda: self._store.put(storage_key, content, media_type=media_type, inline_limit_bytes=inline_limit_bytes),
+            )
 
     async def get(self, ref: BlobRef) -> bytes:
-        return await self._patiently(lambda: self._store.get(ref))
+        try:
+            return await self._store.get(ref)
+        except BlobStoreUnavailable as away:
+            return await self._again(away, lambda: self._store.get(ref))
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _again(self, away: BlobStoreUnavailable, ask: Callable[[], Awaitable[T]]) -> T:
         pause = FIRST_PAUSE_SECONDS
         while True:
-            try:
-                return await ask()
-            except BlobStoreUnavailable as away:
-                if self._seconds_left() < pause + LAST_WORD_SECONDS:
-                    raise
-                if pause == FIRST_PAUSE_SECONDS:
-                    _log.warning("blob_store_waited_for", reason=str(away))
+            if self.ends_at - self._monotonic() < pause + LAST_WORD_SECONDS:
+                raise away
+            if pause == FIRST_PAUSE_SECONDS:
+                _log.warning("blob_store_waited_for", reason=str(away))
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            try:
+                return await ask()
+            except BlobStoreUnavailable as still:
+                away = still

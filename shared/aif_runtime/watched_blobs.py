@@ -37,16 +37,22 @@ class WatchedBlobStore:
         media_type: str = "application/json",
         inline_limit_bytes: int = INLINE_LIMIT_BYTES,
     ) -> BlobRef:
-        with self._watched("put"):
+        try:
             ref = await self._store.put(storage_key, content, media_type=media_type, inline_limit_bytes=inline_limit_bytes)
-        if ref.storage_type is not StorageType.INLINE:
+        except BlobStoreUnavailable as failure:
+            self._failed("put", failure)
+            raise
+        if self._failures and ref.storage_type is not StorageType.INLINE:
             self._failures.pop("put", None)
         return ref
 
     async def get(self, ref: BlobRef) -> bytes:
-        with self._watched("get"):
+        try:
             content = await self._store.get(ref)
-        if ref.storage_type is not StorageType.INLINE:
+        except BlobStoreUnavailable as failure:
+            self._failed("get", failure)
+            raise
+        if self._failures and ref.storage_type is not StorageType.INLINE:
             self._failures.pop("get", None)
         return content
 
@@ -69,5 +75,8 @@ class WatchedBlobStore:
         try:
             yield
         except BlobStoreUnavailable as failure:
-            self._failures[what] = (self._monotonic(), str(failure))
+            self._failed(what, failure)
             raise
+
+    def _failed(self, what: str, failure: BlobStoreUnavailable) -> None:
+        self._failures[what] = (self._monotonic(), str(failure))
