@@ -20,6 +20,7 @@ from aif_runtime.cpu_meter import CpuMeter
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.interruption import Interruption
 from aif_runtime.patient_blobs import PatientBlobStore
+from aif_runtime.time_limit import TimeLimit
 from aif_runtime.trace_headers import read_trace_headers
 
 _PARTS = ("ai_generation", "validation", "storage")
@@ -73,10 +74,8 @@ class Attempt:
         self.meter = CpuMeter()
         self.calls: list[ProviderCall] = []
         self.parts: dict[str, float] = {}
-        self.began_at = monotonic()
-        ends_at = self.began_at + permission.timeout_ms / 1000
-        self._patient_blobs = PatientBlobStore(blobs, monotonic=monotonic, ends_at=ends_at)
-        self.counted_blobs = CountingBlobStore(self._patient_blobs, clock=monotonic)
+        self._limit = TimeLimit(permission.timeout_ms / 1000, monotonic=monotonic)
+        self.counted_blobs = CountingBlobStore(PatientBlobStore(blobs, self._limit), clock=monotonic)
         self.is_waiting = permission.alone
         """For the others in the process to end; its time has not begun."""
         self.told_at: float | None = None
@@ -127,8 +126,12 @@ class Attempt:
     def blobs(self) -> BlobStore:
         return self.counted_blobs
 
+    @property
+    def began_at(self) -> float:
+        return self._limit.began_at
+
     def remaining_seconds(self) -> float:
-        return self._patient_blobs.ends_at - self._monotonic()
+        return self._limit.seconds_left()
 
     async def progress(self, percent: int, message: str) -> None:
         """Only notes it: the worker's pulse sends the newest note a few times a second."""
@@ -230,8 +233,7 @@ class Attempt:
 
     def begin(self) -> None:
         """It has waited long enough: its time counts from now on."""
-        self.began_at = self._monotonic()
-        self._patient_blobs.ends_at = self.began_at + self._permission.timeout_ms / 1000
+        self._limit.begin()
         self.is_waiting = False
 
     def stop(self, reason: StopReason) -> None:

@@ -12,6 +12,7 @@ import structlog
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef
 from aif_runtime.blobs import BlobStore
 from aif_runtime.failures import BlobStoreUnavailable
+from aif_runtime.time_limit import TimeLimit
 
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
@@ -26,12 +27,11 @@ _log = structlog.get_logger()
 class PatientBlobStore:
     """Asks a store again and again while there is time left. Raises what the store raised last."""
 
-    def __init__(self, store: BlobStore, *, monotonic: Callable[[], float], ends_at: float) -> None:
-        """`ends_at` is when the attempt's time is over, by `monotonic`. The attempt itself is not asked: it has the store, and
-        what refers to each other in a circle is freed late."""
+    def __init__(self, store: BlobStore, limit: TimeLimit) -> None:
+        """`limit` is the attempt's. The attempt itself is not asked: it has this store, and what refers to each other in a
+        circle is freed late."""
         self._store = store
-        self._monotonic = monotonic
-        self.ends_at = ends_at
+        self._limit = limit
 
     async def put(
         self,
@@ -59,7 +59,7 @@ class PatientBlobStore:
     async def _again(self, away: BlobStoreUnavailable, ask: Callable[[], Awaitable[T]]) -> T:
         pause = FIRST_PAUSE_SECONDS
         while True:
-            if self.ends_at - self._monotonic() < pause + LAST_WORD_SECONDS:
+            if self._limit.seconds_left() < pause + LAST_WORD_SECONDS:
                 raise away
             if pause == FIRST_PAUSE_SECONDS:
                 _log.warning("blob_store_waited_for", reason=str(away))

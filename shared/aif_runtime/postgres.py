@@ -11,7 +11,6 @@ idle connection, else by the time that a statement takes. Neither side keeps a c
 import asyncio
 import contextlib
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Self
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 import asyncpg
 
 from aif_runtime.failures import AlreadyStored, DatabaseUnavailable, SettingsInvalid
+from aif_runtime.recent_trouble import RecentTrouble
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -45,8 +45,6 @@ UNHEARD_MILLISECONDS = 10_000
 """So long may what was sent over TCP be unconfirmed."""
 SEND_BUFFER_BYTES = 1 << 20
 """More than a statement of ours has, but for the rarest."""
-FULL_DISK_SECONDS = 30.0
-"""For so long a server that had no room for something is told of: it goes on reading, and answers whoever only asks."""
 
 _AWAY = (
     OSError,
@@ -67,28 +65,6 @@ _BUSY = (
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
-class DiskOfTheServer:
-    """Whether it was full of late."""
-
-    def __init__(self) -> None:
-        self._words = ""
-        self._full_until = 0.0
-
-    @property
-    def trouble(self) -> str | None:
-        return self._words if time.monotonic() < self._full_until else None
-
-    @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """Raises DatabaseUnavailable in the place of DiskFullError."""
-        try:
-            yield
-        except asyncpg.DiskFullError as full:
-            self._words = f"the disk of Postgres is full: {full}"
-            self._full_until = time.monotonic() + FULL_DISK_SECONDS
-            raise DatabaseUnavailable(self._words) from full
-
-
 class Database:
     """`json` and `jsonb` columns are bytes in both directions: encode and decode them with the struct you mean.
 
@@ -98,7 +74,8 @@ class Database:
     def __init__(self, pool: Pool, *, acquire_seconds: float = ACQUIRE_SECONDS) -> None:
         self._pool = pool
         self._acquire_seconds = acquire_seconds
-        self._disk = DiskOfTheServer()
+        self._full_disk = RecentTrouble()
+        """A server without room goes on reading, and answers whoever only asks."""
 
     @classmethod
     async def open(
@@ -147,7 +124,7 @@ class Database:
         with _translated():
             connection = await self._pool.acquire(timeout=self._acquire_seconds)
         try:
-            with self._disk.watched(), _translated(lambda: _is_cut(connection)):
+            with _translated(lambda: _is_cut(connection), self._full_disk):
                 yield connection
         finally:
             with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
@@ -166,13 +143,13 @@ class Database:
     def held(self) -> "HeldConnection":
         """For a task that uses a connection again and again: to fetch one from the pool each time costs as much as a small
         statement."""
-        return HeldConnection(self._pool, self._acquire_seconds, self._disk)
+        return HeldConnection(self._pool, self._acquire_seconds, self._full_disk)
 
     async def check(self) -> str | None:
         """For the health page."""
         async with self.connection() as connection:
             await connection.fetchval("SELECT 1")
-        return self._disk.trouble
+        return self._full_disk.words
 
     async def close(self, within_seconds: float = CLOSE_SECONDS) -> None:
         """Wait for all connections to come back, for so long at most; then cut them."""
@@ -186,10 +163,10 @@ class Database:
 class HeldConnection:
     """One connection for one task at a time, fetched when it is first used and replaced when it is gone."""
 
-    def __init__(self, pool: Pool, acquire_seconds: float, disk: DiskOfTheServer) -> None:
+    def __init__(self, pool: Pool, acquire_seconds: float, full_disk: RecentTrouble) -> None:
         self._pool = pool
         self._acquire_seconds = acquire_seconds
-        self._disk = disk
+        self._full_disk = full_disk
         self._connection: Connection | None = None
 
     @contextlib.asynccontextmanager
@@ -201,7 +178,7 @@ class HeldConnection:
             with _translated():
                 connection = self._connection = await self._pool.acquire(timeout=self._acquire_seconds)
         try:
-            with self._disk.watched(), _translated(lambda: _is_cut(connection)):
+            with _translated(lambda: _is_cut(connection), self._full_disk):
                 yield connection
         except BaseException:
             # Whatever state it was left in: the pool looks after it.
@@ -217,8 +194,9 @@ class HeldConnection:
 
 
 @contextlib.contextmanager
-def _translated(is_cut: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """`is_cut` tells whether the connection in use is gone: InterfaceError can mean that, or a bug of ours."""
+def _translated(is_cut: Callable[[], bool] = lambda: True, full_disk: RecentTrouble | None = None) -> Iterator[None]:
+    """`is_cut` tells whether the connection in use is gone: InterfaceError can mean that, or a bug of ours. `full_disk` is told
+    when the server has no room."""
     try:
         yield
     except asyncpg.ClientConfigurationError as mistake:
@@ -231,6 +209,11 @@ def _translated(is_cut: Callable[[], bool] = lambda: True) -> Iterator[None]:
         if isinstance(failure, OSError) and not _is_of_the_driver(failure):
             raise
         raise DatabaseUnavailable(f"Postgres cannot be reached: {_in_words(failure)}") from failure
+    except asyncpg.DiskFullError as failure:
+        words = f"the disk of Postgres is full: {failure}"
+        if full_disk is not None:
+            full_disk.note(words)
+        raise DatabaseUnavailable(words) from failure
     except _BUSY as failure:
         raise DatabaseUnavailable(f"Postgres could not finish in time: {failure}") from failure
     except asyncpg.InternalClientError as failure:

@@ -21,8 +21,9 @@ from aif_runtime.bus import Outgoing
 from aif_runtime.failures import BusUnavailable, DatabaseUnavailable
 from aif_runtime.nats_bus import NatsBus
 from aif_runtime.open_blob_store import open_blob_store
-from aif_runtime.postgres import Connection, Database, DiskOfTheServer, HeldConnection, Pool
+from aif_runtime.postgres import Connection, Database, HeldConnection, Pool
 from aif_runtime.process import Assembled, Part, Surroundings, run_service
+from aif_runtime.recent_trouble import RecentTrouble
 
 
 class UnsureSettings(OrchestratorSettings, frozen=True, kw_only=True):
@@ -63,8 +64,8 @@ def _is_done() -> DatabaseUnavailable:
 class UnsureConnection(HeldConnection):
     """Of the engine: everything asked within one use of it, the commit included, is done before it says that it is gone."""
 
-    def __init__(self, pool: Pool, acquire_seconds: float, disk: DiskOfTheServer, doubt: Doubt) -> None:
-        super().__init__(pool, acquire_seconds, disk)
+    def __init__(self, pool: Pool, acquire_seconds: float, full_disk: RecentTrouble, doubt: Doubt) -> None:
+        super().__init__(pool, acquire_seconds, full_disk)
         self._doubt = doubt
 
     @asynccontextmanager
@@ -89,7 +90,7 @@ class UnsureDatabase(Database):
             raise _is_done()
 
     def held(self) -> HeldConnection:
-        return UnsureConnection(self._pool, self._acquire_seconds, self._disk, self.doubt)
+        return UnsureConnection(self._pool, self._acquire_seconds, self._full_disk, self.doubt)
 
 
 class UnsureBus(NatsBus):

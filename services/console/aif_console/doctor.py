@@ -1,7 +1,6 @@
 """`aif doctor`: does this machine have what a factory needs, and is the one that runs here well?"""
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from aif_console.embedded import postgres_binaries
 from aif_console.embedded.nats_server import find_nats_server
 from aif_console.embedded.ports import is_free
 from aif_console.exit_codes import DONE, FAILED
-from aif_console.factory.full_disks import disks_of
+from aif_console.factory.full_disks import disks_of, free_bytes_on
 from aif_console.factory.plan import SERVICES, DataFolder
 from aif_console.factory.running import find_running
 from aif_console.failures import EmbeddedServerFailure
@@ -78,7 +77,7 @@ def _disks(folder: DataFolder) -> list[Finding]:
 
 
 def _disk(path: Path, there: Path) -> Finding:
-    free = shutil.disk_usage(there).free
+    free = free_bytes_on(there)
     may_write = os.access(there, os.W_OK | os.X_OK)
     words = f"{free / 1024**3:.1f} GiB free for {short_path(path)}"
     if not may_write:

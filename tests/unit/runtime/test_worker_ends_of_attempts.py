@@ -1,6 +1,8 @@
 """How an attempt ends: every end is a report, the packet is acknowledged after it, and nothing else is."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -158,6 +160,26 @@ async def test_a_blob_store_that_is_away_can_be_tried_again() -> None:
     report = await failed(lose)
 
     assert (report.code, report.retryable) == ("blob_store_unavailable", True)
+
+
+async def test_an_attempt_that_has_ended_is_freed_without_the_garbage_collector() -> None:
+    begun: list[weakref.ref[Assignment]] = []
+
+    async def write(assignment: Assignment) -> Outcome:
+        begun.append(weakref.ref(assignment))
+        return Outcome(output={})
+
+    rig = WorkerRig(write)
+    gc.disable()
+    try:
+        async with rig.running():
+            await rig.offer(await rig.packet())
+            await rig.reports()
+            await rig.nothing_is_left()
+            # A circle of references would wait for the collector, and be cold by then.
+            await eventually(lambda: begun[0]() is None, what="nothing refers to it")
+    finally:
+        gc.enable()
 
 
 async def test_what_a_full_blob_store_refuses_is_stored_later_and_not_made_again() -> None:
