@@ -73,6 +73,11 @@ CREATE TABLE client_requests (
     CHECK (status = 'created' OR status IN ('cancelled', 'refused') OR selected_template IS NOT NULL)
 );
 
+-- No question takes ten seconds: who began before that has died. Who began at a time to come did so before the clock was set back.
+CREATE FUNCTION nobody_asks(asked_at timestamptz) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds'
+$$;
+
 CREATE INDEX client_requests_of_client ON client_requests (client_id, request_id DESC);
 CREATE INDEX client_requests_submitting ON client_requests (asked_at) WHERE status = 'submitting';
 CREATE INDEX client_requests_unsettled ON client_requests (checked_at)

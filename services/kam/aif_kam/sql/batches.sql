@@ -40,8 +40,7 @@ ORDER BY batch_index LIMIT $4;
 -- client's others: they would be told the same.
 SELECT EXISTS (
     SELECT 1 FROM client_requests
-    WHERE status = 'submitting' AND batch_id IS NOT NULL
-      AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
+    WHERE status = 'submitting' AND batch_id IS NOT NULL AND nobody_asks(asked_at)
       AND NOT EXISTS (
           SELECT FROM client_requests AS waiting
           WHERE waiting.client_id = client_requests.client_id AND waiting.status = 'submitting'
@@ -52,8 +51,7 @@ SELECT EXISTS (
 UPDATE client_requests SET asked_at = now()
 WHERE request_id IN (
     SELECT request_id FROM client_requests
-    WHERE status = 'submitting' AND batch_id IS NOT NULL
-      AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
+    WHERE status = 'submitting' AND batch_id IS NOT NULL AND nobody_asks(asked_at)
       AND NOT EXISTS (
           SELECT FROM client_requests AS waiting
           WHERE waiting.client_id = client_requests.client_id AND waiting.status = 'submitting'

@@ -44,16 +44,14 @@ RETURNING *;
 -- name: claim_submission
 -- One asker at a time; one that died is followed by another after ten seconds.
 UPDATE client_requests SET asked_at = now()
-WHERE execution_id = $1 AND status = 'submitting'
-  AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
+WHERE execution_id = $1 AND status = 'submitting' AND nobody_asks(asked_at)
   AND (wait_until IS NULL OR wait_until NOT BETWEEN now() AND now() + interval '1 minute')
 RETURNING *;
 
 -- name: list_stuck_submissions
 -- For the sweeper, oldest first; those of a batch last, which has its own part.
 SELECT execution_id FROM client_requests
-WHERE status = 'submitting'
-  AND (asked_at IS NULL OR asked_at NOT BETWEEN now() - interval '10 seconds' AND now() + interval '10 seconds')
+WHERE status = 'submitting' AND nobody_asks(asked_at)
   AND (wait_until IS NULL OR wait_until NOT BETWEEN now() AND now() + interval '1 minute')
 ORDER BY batch_id IS NOT NULL, asked_at NULLS FIRST LIMIT 200;
 
