@@ -169,9 +169,14 @@ class OrderDesk:
             version=template_version,
         )
         use = None
-        async with self._database.transaction() as connection:
-            if call is None or (use := await self._keys.claim(connection, call)) is None:
-                submitting = await self._begin(connection, request_id, prepared, begins, call)
+        try:
+            async with self._database.transaction() as connection:
+                if call is None or (use := await self._keys.claim(connection, call)) is None:
+                    submitting = await self._begin(connection, request_id, prepared, begins, call)
+        except Conflict:
+            if (same := await self._begun_meanwhile(request_id, digest)) is None:
+                raise
+            return await self._again(same)
         if use is not None and call is not None:
             return await self._repeat(use, call)
         return await self._submissions.submit(submitting)
@@ -266,6 +271,12 @@ class OrderDesk:
         if call is not None:
             await self._keys.bind(connection, call, submitting.execution_id)
         return submitting
+
+    async def _begun_meanwhile(self, request_id: str, digest: str) -> str | None:
+        """The execution that another call, which wants the same, has begun since the request was read."""
+        async with self._database.connection() as connection:
+            request = await self._requests.find(connection, request_id, None)
+        return request.execution_id if request is not None and request.parameters_digest == digest else None
 
     async def _use(self, call: KeyedCall) -> KeyUse | None:
         async with self._database.connection() as connection:

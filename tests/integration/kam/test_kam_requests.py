@@ -249,6 +249,29 @@ async def test_of_many_who_execute_one_request_at_once_with_parameters_of_their_
     assert len(kam.orchestrator.orders) == 1
 
 
+async def test_of_two_who_execute_one_request_alike_at_once_none_is_told_to_make_another(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    request_id = (await alice.post("/api/kam/requests", json={})).json()["request_id"]
+    path, body = f"/api/kam/requests/{request_id}/execute", {"parameters": {"topic": "bees"}}
+    await alice.put(f"/api/kam/requests/{request_id}", json={"selected_template": COURSE})
+
+    async def both_wait_for_the_row() -> bool:
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return len(await kam.rows(waiting)) == 2
+
+    async with kam.database.transaction() as connection:
+        await connection.execute("SELECT 1 FROM client_requests WHERE request_id = $1 FOR UPDATE", request_id)
+        calls = [asyncio.create_task(alice.post(path, json=body)) for _ in range(2)]
+        await eventually(both_wait_for_the_row)
+    answers = await asyncio.gather(*calls)
+    later = await alice.post(path, json=body)
+
+    said = {answer.json()["execution_id"] if answer.status_code == 202 else answer.json()["type"] for answer in answers}
+    assert said <= {later.json()["execution_id"], "urn:aif:problem:being_submitted"}
+    assert list(kam.orchestrator.orders) == [later.json()["execution_id"]]
+
+
 @pytest.mark.parametrize(
     ("code", "wait_ms", "status", "retry_after"),
     [
