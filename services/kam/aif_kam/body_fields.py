@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 import msgspec.inspect
 from msgspec import Struct
+from msgspec.structs import replace
 
 from aif_contracts.orders import FieldMistake
 from aif_kam.failures import InvalidInput, MalformedBody
@@ -28,25 +29,52 @@ _NO_LAST_NEWLINE = r"(?!\n)"
 def read_body(content: bytes, body_type: type[Body]) -> Body:
     """The struct in a body. Raises MalformedBody for what is no JSON object, InvalidInput with all wrong fields."""
     values = json_object(content)
-    fields = msgspec.structs.fields(body_type)
-    names = [info.encode_name for info in fields]
-    missing = [info.encode_name for info in fields if info.required and info.encode_name not in values]
-    unknown = unknown_names(values, names, of="field of this body", awaited=missing)
-    mistakes = [*unknown, *_nul(values, "", depth=1)[:MOST_MISTAKES]]
-    known: dict[str, Any] = {}
-    for info in fields:
-        if info.encode_name not in values:
-            if info.required:
-                mistakes.append(FieldMistake(field=info.encode_name, message="is missing", mend=f"add {info.encode_name}"))
-            continue
-        try:
-            known[info.name] = msgspec.convert(values[info.encode_name], info.type)
-        except msgspec.ValidationError as wrong:
-            mistakes.append(_mistake(info, str(wrong), values[info.encode_name]))
+    known, unknown, wrong = _read(values, body_type)
+    mistakes = [*unknown, *_nul(values, "", depth=1)[:MOST_MISTAKES], *wrong]
     if mistakes:
         count = "one field is" if len(mistakes) == 1 else f"{len(mistakes)} fields are"
         raise InvalidInput(f"{count} wrong: " + ", ".join(mistake.field for mistake in mistakes), mistakes=mistakes)
     return body_type(**known)
+
+
+def _read(
+    values: dict[str, Any], kind: type[Struct], path: str = ""
+) -> tuple[dict[str, Any], list[FieldMistake], list[FieldMistake]]:
+    """The fields of a struct that can be read; what it does not have; and what is missing or wrong."""
+    fields = msgspec.structs.fields(kind)
+    names = [info.encode_name for info in fields]
+    missing = [info.encode_name for info in fields if info.required and info.encode_name not in values]
+    unknown = [
+        replace(mistake, field=f"{path}{mistake.field}")
+        for mistake in unknown_names(values, names, of="field of this body", awaited=missing)
+    ]
+    known: dict[str, Any] = {}
+    wrong = []
+    for info in fields:
+        place = f"{path}{info.encode_name}"
+        if info.encode_name not in values:
+            if info.required:
+                wrong.append(FieldMistake(field=place, message="is missing", mend=f"add {info.encode_name}"))
+            continue
+        value = values[info.encode_name]
+        if isinstance(value, dict) and (inner := _struct_of(msgspec.inspect.type_info(info.type))) is not None:
+            known_inside, unknown_inside, wrong_inside = _read(value, inner, f"{place}.")
+            unknown += unknown_inside
+            wrong += wrong_inside
+            if not unknown_inside and not wrong_inside:
+                known[info.name] = inner(**known_inside)
+            continue
+        try:
+            known[info.name] = msgspec.convert(value, info.type)
+        except msgspec.ValidationError as failure:
+            wrong.append(_mistake(place, info, str(failure), value))
+    return known, unknown, wrong
+
+
+def _struct_of(kind: msgspec.inspect.Type) -> type[Struct] | None:
+    """The struct that an object in this place is."""
+    kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+    return next((each.cls for each in kinds if isinstance(each, msgspec.inspect.StructType)), None)
 
 
 def json_object(content: bytes) -> dict[str, Any]:
@@ -97,13 +125,18 @@ def wanted(kind: msgspec.inspect.Type) -> str:
             limits = [f"of {max_length} characters at most"] if max_length is not None else []
             limits += [f"that matches {pattern.removesuffix(_NO_LAST_NEWLINE)}"] if pattern is not None else []
             return " ".join(["send a text", *limits])
-        case msgspec.inspect.IntType(ge=low, le=high) if low is not None and high is not None:
-            return f"send a whole number from {low} to {high}"
+        case msgspec.inspect.BoolType():
+            return "send true or false"
+        case msgspec.inspect.IntType(ge=low, le=high) if low is not None:
+            return f"send a whole number from {low} " + ("on" if high is None else f"to {high}")
         case msgspec.inspect.FloatType(ge=low, le=high):
             return "send a number" + (f" from {low} to {high}" if low is not None and high is not None else "")
-        case msgspec.inspect.ListType(min_length=low, max_length=high) if high is not None:
+        case (
+            msgspec.inspect.ListType(min_length=low, max_length=high)
+            | msgspec.inspect.VarTupleType(min_length=low, max_length=high)
+        ) if high is not None:
             return f"send a list of {low or 0} to {high}"
-        case msgspec.inspect.DictType():
+        case msgspec.inspect.DictType() | msgspec.inspect.StructType():
             return "send an object"
         case _:
             return _SEE_SCHEMA
@@ -131,15 +164,17 @@ def _nul(value: Any, path: str, *, depth: int) -> list[FieldMistake]:
     return []
 
 
-def _mistake(info: msgspec.structs.FieldInfo, message: str, value: Any) -> FieldMistake:
-    """msgspec says `Expected …, got … - at `$.x``; the place becomes part of the field's name."""
-    text, _, place = message.partition(" - at ")
-    inner = place.strip("`").removeprefix("$")
+def _mistake(place: str, info: msgspec.structs.FieldInfo, message: str, value: Any) -> FieldMistake:
+    """msgspec says `Expected …, got … - at `$[1]``; where inside becomes part of the field's name."""
+    text, _, found = message.partition(" - at ")
+    inside = found.strip("`").removeprefix("$")
     said = f"{text[:1].lower()}{text[1:]}"
     kind = msgspec.inspect.type_info(info.type)
-    if inner:
-        mend = wanted(kind.item_type) if isinstance(kind, msgspec.inspect.ListType) and _ITEM.fullmatch(inner) else _SEE_SCHEMA
-        return FieldMistake(field=f"{info.encode_name}{inner}", message=f"is wrong: {said}", mend=mend)
+    if inside:
+        mend = _SEE_SCHEMA
+        if isinstance(kind, msgspec.inspect.ListType | msgspec.inspect.VarTupleType) and _ITEM.fullmatch(inside):
+            mend = wanted(kind.item_type)
+        return FieldMistake(field=f"{place}{inside}", message=f"is wrong: {said}", mend=mend)
     is_plain = isinstance(value, (str, int, float, bool)) or value is None
     sent = repr(value) if is_plain else {"list": "a list", "dict": "an object"}.get(type(value).__name__, "something else")
-    return FieldMistake(field=info.encode_name, message=f"is {sent[:_MAX_SHOWN]}: {said}", mend=wanted(kind))
+    return FieldMistake(field=place, message=f"is {sent[:_MAX_SHOWN]}: {said}", mend=wanted(kind))

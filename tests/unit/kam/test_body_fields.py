@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aif_contracts.audit import VerifyAudit
+from aif_contracts.metering import Tokens
 from aif_kam.batches.payloads import BatchWish
 from aif_kam.body_fields import read_body
+from aif_kam.configuration.payloads import ProductWish
 from aif_kam.failures import InvalidInput, KamFailure, MalformedBody
 from aif_kam.payloads import PlaceOrder
+from aif_kam.routes.calls import Settlement
 
 
 def test_a_good_body_becomes_its_struct() -> None:
@@ -52,6 +56,43 @@ def test_a_mistake_inside_a_list_is_told_of_its_item_and_not_of_the_list() -> No
         "is wrong: expected `object`, got `int`",
         "send an object",
     )
+
+
+def test_an_object_inside_a_body_is_read_as_strictly_as_the_body() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read_body(b'{"billed": true, "note": "bill", "tokens": {"promt_tokens": 5, "total_tokens": -1}}', Settlement)
+    with pytest.raises(InvalidInput) as incomplete:
+        read_body(b'{"head": {"sequence": 1}}', VerifyAudit)
+
+    assert [(mistake.field, mistake.mend) for mistake in refused.value.mistakes] == [
+        ("tokens.promt_tokens", "did you mean prompt_tokens?"),
+        ("tokens.total_tokens", "send a whole number from 0 to 1000000000000"),
+    ]
+    assert [(mistake.field, mistake.message) for mistake in incomplete.value.mistakes] == [("head.hash", "is missing")]
+
+
+def test_a_good_object_inside_a_body_becomes_its_struct() -> None:
+    settlement = read_body(b'{"billed": false, "note": "bill", "tokens": {"prompt_tokens": 5}}', Settlement)
+
+    assert settlement == Settlement(billed=False, note="bill", tokens=Tokens(prompt_tokens=5))
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "mend"),
+    [
+        (b'{"name": "x", "tags": ["a", 3]}', "tags[1]", "send a text of 200 characters at most"),
+        (b'{"name": "x", "tags": "a"}', "tags", "send a list of 0 to 20"),
+        (b'{"name": "x", "is_offered": "yes"}', "is_offered", "send true or false"),
+        (b'{"name": "x", "version": -1}', "version", "send a whole number from 0 on"),
+    ],
+)
+def test_what_to_send_instead_is_said_of_lists_truth_values_and_numbers_without_an_upper_bound(
+    body: bytes, field: str, mend: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read_body(body, ProductWish)
+
+    assert [(mistake.field, mistake.mend) for mistake in refused.value.mistakes] == [(field, mend)]
 
 
 def test_of_a_body_that_is_nothing_but_unknown_fields_the_first_hundred_are_told() -> None:
