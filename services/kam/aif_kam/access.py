@@ -1,9 +1,11 @@
 """Around every HTTP request: a span of its trace, its figures, and headers that keep browsers careful.
 
-HEAD is answered wherever GET is, with the same headers and no body.
+HEAD is answered wherever GET is, with the same headers and no body. `Allow` names all methods of an address: what the framework
+says of them forgets those of some handlers, and HEAD.
 """
 
 import time
+from collections.abc import Collection, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -26,8 +28,12 @@ _CAREFUL = {
 class Access:
     """An ASGI app around the app. Routes are counted by their pattern, so that ids make no new time series."""
 
-    def __init__(self, app: AsgiApp, *, tracing: Tracing, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, app: AsgiApp, *, methods: Mapping[str, Collection[str]], tracing: Tracing, registry: CollectorRegistry
+    ) -> None:
+        """`methods` of each route, by its pattern."""
         self._app = app
+        self._allowed = {route: _allow(those) for route, those in methods.items()}
         self._tracing = tracing
         self._requests = Counter("aif_http_requests", "HTTP requests", ("method", "route", "status"), registry=registry)
         self._seconds = Histogram(
@@ -55,9 +61,10 @@ class Access:
                 return
             if message["type"] == "http.response.start":
                 status = message["status"]
-                present = {name.lower() for name, _ in message.get("headers", ())}
+                headers = [self._all_allowed(scope, name, value) for name, value in message.get("headers", ())]
+                present = {name.lower() for name, _ in headers}
                 more = [(name, value) for name, value in _CAREFUL.items() if name not in present]
-                message = {**message, "headers": [*message.get("headers", ()), *more]}
+                message = {**message, "headers": [*headers, *more]}
             elif is_head:
                 message, is_told = {**message, "body": b"", "more_body": False}, True
             await send(message)
@@ -72,6 +79,18 @@ class Access:
                 span.set("http.response.status_code", status)
                 self._requests.labels(method, route, str(status)).inc()
                 self._seconds.labels(method, route).observe(time.perf_counter() - began)
+
+    def _all_allowed(self, scope: Scope, name: bytes, value: bytes) -> tuple[bytes, bytes]:
+        if name.lower() != b"allow":
+            return name, value
+        known = self._allowed.get(scope.get("path_template", ""))
+        return name, known or _allow(value.decode("latin-1").split(", "))
+
+
+def _allow(methods: Collection[str]) -> bytes:
+    """The header's value. The framework counts `websocket` among the methods."""
+    named = _METHODS.intersection(methods) | ({"HEAD"} if "GET" in methods else set())
+    return ", ".join(sorted(named)).encode()
 
 
 def _trace_headers(scope: Scope) -> dict[str, str] | None:

@@ -8,6 +8,7 @@ from litestar.exceptions import HTTPException, NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.routes import HTTPRoute
 from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from aif_kam import problems
@@ -90,7 +91,12 @@ def create_app(parts: Parts) -> AsgiApp:
         )
     )
     # The framework types scopes and messages more closely than ASGI does.
-    return Access(parts.bodies.around(cast(AsgiApp, app)), tracing=parts.tracing, registry=parts.registry)
+    inner = parts.bodies.around(cast(AsgiApp, app))
+    return Access(inner, methods=_methods_by_route(app), tracing=parts.tracing, registry=parts.registry)
+
+
+def _methods_by_route(app: Litestar) -> dict[str, set[str]]:
+    return {route.path_format: set(route.methods) for route in app.routes if isinstance(route, HTTPRoute)}
 
 
 def _description(version: str) -> OpenAPIConfig:

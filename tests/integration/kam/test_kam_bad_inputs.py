@@ -224,6 +224,19 @@ async def test_a_bad_address_is_answered_with_a_problem(
     assert refused.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_an_address_tells_all_its_methods_and_nothing_else_as_allowed(alice: httpx.AsyncClient) -> None:
+    described = (await alice.get("/schema")).json()["paths"]
+
+    for path, operations in described.items():
+        if "/admin/" in path or path == "/worker-insights":
+            continue
+        methods = {name.upper() for name in operations if name in ("get", "put", "post", "delete")}
+        expected = methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
+        asked, refused = await alice.options(path), await alice.patch(path)
+        assert (asked.status_code, refused.status_code) == (204, 405)
+        assert [set(answer.headers["allow"].split(", ")) for answer in (asked, refused)] == [expected, expected], path
+
+
 @pytest.mark.parametrize("query", ["analysis_period=soon", "analysis_period=1000d", "worker_name=%00"])
 async def test_insights_of_no_period_or_worker_are_refused(kam: GatewayUnderTest, query: str) -> None:
     async with kam.client("admin") as admin:
