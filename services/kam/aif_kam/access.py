@@ -1,7 +1,8 @@
 """Around every HTTP request: a span of its trace, its figures, and headers that keep browsers careful.
 
 HEAD is answered wherever GET is, with the same headers and no body. `Allow` names all methods of an address: what the framework
-says of them forgets those of some handlers, and HEAD.
+says of them forgets those of some handlers, and HEAD. A WebSocket that is refused before it was accepted is accepted and then
+closed, because a refused handshake would be a bare 403, whatever the reason.
 """
 
 import time
@@ -9,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from aif_kam import problems
 from aif_runtime.health import AsgiApp, Receive, Scope, Send
 from aif_runtime.telemetry import SpanKind, Tracing
 from aif_runtime.trace_headers import TRACEPARENT, TRACESTATE
@@ -45,6 +47,9 @@ class Access:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, _accepting(scope, send))
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -91,6 +96,21 @@ def _allow(methods: Collection[str]) -> bytes:
     """The header's value. The framework counts `websocket` among the methods."""
     named = _METHODS.intersection(methods) | ({"HEAD"} if "GET" in methods else set())
     return ", ".join(sorted(named)).encode()
+
+
+def _accepting(scope: Scope, send: Send) -> Send:
+    is_open = False
+
+    async def send_when_open(message: Scope) -> None:
+        nonlocal is_open
+        if message["type"] == "websocket.close" and not is_open:
+            await send({"type": "websocket.accept"})
+            if "path_template" not in scope:
+                message = {"type": "websocket.close", "code": problems.NO_ADDRESS_CLOSE_CODE, "reason": "no_such_address"}
+        is_open = True
+        await send(message)
+
+    return send_when_open
 
 
 def _trace_headers(scope: Scope) -> dict[str, str] | None:

@@ -42,6 +42,8 @@ from aif_runtime.redaction import Redactor
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 MALFORMED = HTTPStatus.BAD_REQUEST
+NO_ADDRESS_CLOSE_CODE = 4000 + HTTPStatus.NOT_FOUND
+"""Of a WebSocket to where there is none."""
 
 _CUT_OFF = "client disconnected prematurely"
 """How the framework calls a caller that has gone in the middle of a body: no mistake of ours."""

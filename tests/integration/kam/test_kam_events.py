@@ -246,6 +246,20 @@ async def test_a_web_socket_whose_reader_has_left_is_not_followed_on(fresh_kam_d
         assert kam.orchestrator.asked_for_events[left] == asked
 
 
+@pytest.mark.parametrize("path", ["/api/kam/requests/req_1/events", "/api/v1/ai/pipelines", "/nothing/here"])
+async def test_a_websocket_where_there_is_none_is_closed_with_the_status_of_an_unknown_address(
+    kam: GatewayUnderTest, path: str
+) -> None:
+    url = f"{kam.url.replace('http', 'ws')}{path}"
+
+    async with websockets.connect(url, additional_headers={"X-API-Key": kam.keys["alice"]}) as socket:
+        with pytest.raises(websockets.ConnectionClosedError) as closed:
+            await asyncio.wait_for(socket.recv(), 30)
+
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4404, "no_such_address")
+
+
 @pytest.mark.parametrize(("who", "code"), [("bob", 4404), (None, 4401)])
 async def test_a_web_socket_to_another_clients_execution_is_closed(
     kam: GatewayUnderTest, alice: httpx.AsyncClient, who: str | None, code: int
