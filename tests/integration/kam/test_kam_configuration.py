@@ -283,6 +283,26 @@ async def test_an_id_that_ends_with_a_newline_is_none_and_keeps_no_configuration
     assert refused.json()["errors"][0]["mend"] == "send a text that matches ^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
 
+async def test_of_two_who_make_the_same_workspace_at_once_the_second_hears_that_it_exists(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    async def both_wait() -> bool:
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return len(await kam.rows(waiting)) == 2
+
+    async with kam.database.transaction() as connection:
+        await connection.execute("LOCK TABLE configuration_pushes IN EXCLUSIVE MODE")
+        calls = [
+            asyncio.create_task(alice.post("/api/kam/workspaces", json={"workspace_id": "spring", "name": name}))
+            for name in ("one", "two")
+        ]
+        await eventually(both_wait)
+    answers = await asyncio.gather(*calls)
+
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
+    assert {answer.json().get("type") for answer in answers} == {None, "urn:aif:problem:workspace_exists"}
+
+
 async def test_a_workspace_is_its_clients_alone(alice: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
     spring = {"workspace_id": "spring", "name": "Spring", "branding": {"colour": "yellow"}, "funnels": {"steps": ["visit"]}}
     added = await alice.post("/api/kam/workspaces", json=spring)
