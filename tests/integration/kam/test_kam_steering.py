@@ -382,6 +382,16 @@ async def test_executions_are_filtered_and_a_client_never_sees_anothers(
     assert [query.client_id for query in kam.orchestrator.listed[2:]] == [None, "alice"]
 
 
+@pytest.mark.parametrize("offset", ["+02:00", "%2B02:00"])
+async def test_a_plus_of_a_time_in_an_address_may_be_written_as_it_is(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, offset: str
+) -> None:
+    listed = await alice.get(f"/api/v1/ai/pipelines?created_before=2026-05-01T11:30:00{offset}")
+
+    assert listed.status_code == 200
+    assert kam.orchestrator.listed[0].created_before == "2026-05-01T09:30:00.000Z"
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -389,7 +399,7 @@ async def test_executions_are_filtered_and_a_client_never_sees_anothers(
         ("template=Not%20A%20Name", "template"),
         ("created_after=yesterday", "created_after"),
         ("created_after=2026-05-01T09:30:00", "created_after"),
-        ("created_before=2026-05-01T11:30:00+02:00", "created_before"),
+        ("created_before=2026-05-01+02:00", "created_before"),
         ("text=", "text"),
         ("text=%00", "text"),
         ("text=" + "x" * 101, "text"),

@@ -49,6 +49,8 @@ PageCursor = Annotated[
 _ID = re.compile(r"[a-z]{2,12}_[0-9A-Za-z_-]{1,64}(\.[0-9a-z_]{1,64})?")
 """A deliverable's id ends in its name, behind a dot."""
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_LOST_PLUS = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
+"""A `+` in an address arrives as a space."""
 Body = TypeVar("Body", bound=Struct)
 
 
@@ -157,7 +159,7 @@ def without_nul(text: str | None, *, field: str) -> str | None:
 
 def query_moment(text: str | None, *, field: str) -> str | None:
     """A time out of a query, in UTC. Raises InvalidInput naming `field`, as the caller wrote it."""
-    return None if text is None else rfc3339(moment_of(text, field=field))
+    return None if text is None else rfc3339(moment_of(_LOST_PLUS.sub("+", text), field=field))
 
 
 def page_cursor(text: str | None) -> str | None:
