@@ -265,6 +265,23 @@ async def test_a_parameter_that_the_address_does_not_have_is_named_with_the_one_
     assert [(each["field"], each["mend"]) for each in refused.json()["errors"]] == [(field, mend)]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "field"),
+    [
+        ("POST", "/api/kam/pipelines?dry_run=true&dry_run=false", "dry_run"),
+        ("GET", "/api/v1/ai/pipelines/budget/spend?group_by=day&group_by=model", "group_by"),
+        ("GET", "/api/kam/requests?status=failed&limit=5&status=failed", "status"),
+    ],
+)
+async def test_a_parameter_that_comes_twice_is_refused_and_neither_value_is_taken(
+    alice: httpx.AsyncClient, method: str, path: str, field: str
+) -> None:
+    refused = await alice.request(method, path)
+
+    assert refused.status_code == 422
+    assert [(each["field"], each["message"]) for each in refused.json()["errors"]] == [(field, "is given more than once")]
+
+
 @pytest.mark.parametrize("path", ["/health?verbose", "/metrics?name=x", "/?source=bookmark"])
 async def test_what_needs_no_key_takes_any_parameter(kam: GatewayUnderTest, path: str) -> None:
     async with httpx.AsyncClient(base_url=kam.url) as machine:

@@ -1,18 +1,24 @@
-"""Parameters of an address: one that the address does not have is refused, for all routes that need a key at once.
+"""Parameters of an address: one that the address does not have, or that comes twice, is refused, for all routes that need a key
+at once.
 
-Ignored, a misspelt `dry_run` would store, and a misspelt filter would list everything. What needs no key takes any: machines
-ask there, and add parameters of their own.
+Ignored, a misspelt `dry_run` would store, and a misspelt filter would list everything; of two values one would be ignored. What
+needs no key takes any: machines ask there, and add parameters of their own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from litestar import Request
+from litestar.datastructures import MultiDict
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
+from aif_contracts.orders import FieldMistake
 from aif_kam.body_fields import unknown_names
 from aif_kam.failures import InvalidInput
+
+_ONCE = "give it once; where several values are possible, write commas between them"
 
 
 async def refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
@@ -20,12 +26,14 @@ async def refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
     require_known(request.query_params, _known(request.route_handler))
 
 
-def require_known(given: Iterable[str], known: Sequence[str]) -> None:
-    """Raises InvalidInput with every parameter that is none of the known ones."""
-    mistakes = unknown_names(dict.fromkeys(given), known, of="parameter of this address")
+def require_known(given: MultiDict[Any], known: Sequence[str]) -> None:
+    """Raises InvalidInput with every parameter that is none of the known ones, or is given more than once."""
+    times = Counter(name for name, _ in given.multi_items())
+    mistakes = unknown_names(times, known, of="parameter of this address")
+    mistakes += [FieldMistake(field=name, message="is given more than once", mend=_ONCE) for name in known if times[name] > 1]
     if mistakes:
         names = ", ".join(mistake.field for mistake in mistakes)
-        raise InvalidInput(f"the address does not have what it is given: {names}", mistakes=mistakes)
+        raise InvalidInput(f"the address does not take what it is given: {names}", mistakes=mistakes)
 
 
 def _known(handler: BaseRouteHandler) -> list[str]:
