@@ -427,6 +427,23 @@ async def test_health_is_also_told_where_executions_are(kam: GatewayUnderTest) -
     assert described[path]["get"]["responses"] == described["/health"]["get"]["responses"]
 
 
+async def test_the_description_allows_no_body_that_is_refused_for_a_field_that_there_is_not_or_for_being_null(
+    kam: GatewayUnderTest,
+) -> None:
+    async with httpx.AsyncClient(base_url=kam.url) as stranger:
+        described = (await stranger.get("/schema")).json()
+
+    bodies = {
+        f"{method} {path}": operation["requestBody"]["content"]["application/json"]["schema"]
+        for path, operations in described["paths"].items()
+        for method, operation in operations.items()
+        if "application/json" in operation.get("requestBody", {}).get("content", {}) and path != "/api/kam/pipelines"
+    }
+    structs = {called: described["components"]["schemas"][body["$ref"].rpartition("/")[2]] for called, body in bodies.items()}
+    assert "post /api/v1/ai/pipelines/{execution_id}/pause" in structs
+    assert [called for called, struct in structs.items() if struct.get("additionalProperties") is not False] == []
+
+
 async def test_the_api_describes_itself_with_its_errors(kam: GatewayUnderTest) -> None:
     async with httpx.AsyncClient(base_url=kam.url) as stranger:
         described = (await stranger.get("/schema")).json()

@@ -8,7 +8,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.dto import AbstractDTO, DTOConfig
 from litestar.handlers import BaseRouteHandler
-from litestar.openapi.spec import Reference, Schema
+from litestar.openapi.spec import Reference
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 from litestar.types import Guard
@@ -75,11 +75,11 @@ class StrictJson(AbstractDTO[Body], Generic[Body]):
         """No transfer model is generated: the struct is the body."""
 
     @classmethod
-    def create_openapi_schema(
-        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
-    ) -> Reference | Schema:
-        schema: Reference | Schema = schema_creator.for_field_definition(field_definition)
-        return schema
+    def create_openapi_schema(cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any) -> Reference:
+        """The struct, which an optional body is as well when there is one, and no other fields."""
+        reference: Reference = schema_creator.for_field_definition(FieldDefinition.from_annotation(cls.model_type))
+        schema_creator.schema_registry.from_reference(reference).schema.additional_properties = False
+        return reference
 
     @classmethod
     def generate_field_definitions(cls, model_type: type[Any]) -> Any:
