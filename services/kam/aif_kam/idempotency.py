@@ -8,6 +8,7 @@ claimed before the question and answered after it; a claim whose caller died is 
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -19,6 +20,11 @@ HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
 """As Stripe names it: `true` on an answer that was given before."""
 MAX_KEY_CHARACTERS = 200
+KEY_PATTERN = f"^[!-~]{{1,{MAX_KEY_CHARACTERS}}}$"
+"""As the API's description tells it."""
+
+
+_KEY = re.compile(KEY_PATTERN)
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -59,7 +65,7 @@ def keyed_call(*, client_id: str, key: str | None, target: str, body: bytes) -> 
 
 
 def is_key(text: str) -> bool:
-    return 1 <= len(text) <= MAX_KEY_CHARACTERS and all("!" <= character <= "~" for character in text)
+    return _KEY.fullmatch(text) is not None
 
 
 def checked_use(use: KeyUse, call: KeyedCall) -> KeyUse:

@@ -444,6 +444,18 @@ async def test_the_description_allows_no_body_that_is_refused_for_a_field_that_t
     assert [called for called, struct in structs.items() if struct.get("additionalProperties") is not False] == []
 
 
+async def test_the_description_says_what_a_key_of_a_repeated_call_and_the_id_of_a_client_may_be(kam: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=kam.url) as stranger:
+        paths = (await stranger.get("/schema")).json()["paths"]
+
+    given = [each for path in paths.values() for operation in path.values() for each in operation.get("parameters", [])]
+    patterns = {(each["name"], each["in"]): set[str]() for each in given}
+    for each in given:
+        patterns[each["name"], each["in"]].add(each["schema"].get("pattern", ""))
+    assert patterns["Idempotency-Key", "header"] == {"^[!-~]{1,200}$"}
+    assert patterns["client_id", "query"] == {"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"}
+
+
 async def test_the_api_describes_itself_with_its_errors(kam: GatewayUnderTest) -> None:
     async with httpx.AsyncClient(base_url=kam.url) as stranger:
         described = (await stranger.get("/schema")).json()

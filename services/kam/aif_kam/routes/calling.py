@@ -18,7 +18,7 @@ from msgspec import Struct
 from aif_contracts.orders import FieldMistake
 from aif_kam.body_fields import read_body
 from aif_kam.failures import NotAllowed, NotFound, UnsupportedBody, invalid
-from aif_kam.idempotency import HEADER, KeyedCall, keyed_call
+from aif_kam.idempotency import HEADER, KEY_PATTERN, KeyedCall, keyed_call
 from aif_kam.identity import Caller, Identity, Scope
 from aif_kam.results import WrittenResult
 from aif_kam.start_times import moment_of
@@ -26,6 +26,7 @@ from aif_runtime.clock import rfc3339
 
 API_KEY_HEADER = "X-API-Key"
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$(?!\n)"
+_CLIENT_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 CallerRequest = Request[None, Caller, State]
 IdempotencyHeader = Annotated[
     str | None,
@@ -33,22 +34,26 @@ IdempotencyHeader = Annotated[
         name=HEADER,
         required=False,
         description="Makes a repeated call harmless: for 24 hours the same key with the same body is one effect and answer",
+        schema_extra={"pattern": KEY_PATTERN},
     ),
 ]
-OfClient = Annotated[
-    str | None,
-    QueryParameter(name="client_id", required=False, description="For an admin key: which client's, else the factory's"),
-]
-ListOfClient = Annotated[
-    str | None,
-    QueryParameter(name="client_id", required=False, description="For an admin key: which client's, else everybody's"),
-]
+
+
+def _client_parameter(description: str) -> QueryParameter:
+    """Read by `named_client`, which says more of a wrong one than the framework would."""
+    return QueryParameter(
+        name="client_id", required=False, description=description, schema_extra={"pattern": _CLIENT_ID.pattern}
+    )
+
+
+OfClient = Annotated[str | None, _client_parameter("For an admin key: which client's, else the factory's")]
+ListOfClient = Annotated[str | None, _client_parameter("For an admin key: which client's, else everybody's")]
+OwnerClient = Annotated[str | None, _client_parameter("For an admin key: whose document it is")]
 PageCursor = Annotated[
     str | None, QueryParameter(name="cursor", description="`next_cursor` of the page before", max_length=300)
 ]
 _ID = re.compile(r"[a-z]{2,12}_[0-9A-Za-z_-]{1,64}(\.[0-9a-z_]{1,64})?")
 """A deliverable's id ends in its name, behind a dot."""
-_CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LOST_PLUS = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
 """A `+` in an address arrives as a space."""
 Body = TypeVar("Body", bound=Struct)

@@ -16,6 +16,7 @@ from aif_kam.failures import NotFound
 from aif_kam.parts import Parts
 from aif_kam.routes.calling import (
     CallerRequest,
+    ListOfClient,
     PageCursor,
     StrictJson,
     named_client,
@@ -51,7 +52,7 @@ def call_routes(parts: Parts) -> Router:
         request: CallerRequest,
         provider: Annotated[str | None, QueryParameter(max_length=_LONGEST)] = None,
         model: Annotated[str | None, QueryParameter(max_length=_LONGEST)] = None,
-        client_id: Annotated[str | None, QueryParameter(max_length=_LONGEST)] = None,
+        client_id: ListOfClient = None,
         execution_id: Annotated[str | None, QueryParameter(max_length=_LONGEST)] = None,
         outcome: FromQuery[CallOutcome | None] = None,
         basis: FromQuery[Basis | None] = None,

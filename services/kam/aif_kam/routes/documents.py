@@ -21,6 +21,7 @@ from aif_kam.routes.calling import (
     CallerRequest,
     IdempotencyHeader,
     OfClient,
+    OwnerClient,
     PageCursor,
     keyed,
     known_id,
@@ -56,7 +57,7 @@ def document_routes(parts: Parts) -> Router:
     async def upload(
         request: CallerRequest,
         file_name: Annotated[str | None, QueryParameter(description="For a raw body: name with extension")] = None,
-        client_id: Annotated[str | None, QueryParameter(description="For an admin key: whose document it is")] = None,
+        client_id: OwnerClient = None,
         idempotency_key: IdempotencyHeader = None,
     ) -> Response[bytes]:
         owner = await parts.identity.acting_for(request.auth, named_client(client_id))
