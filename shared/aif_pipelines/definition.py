@@ -60,7 +60,7 @@ class Compensation(Struct, frozen=True, kw_only=True):
 
 
 class RetryStage(Struct, frozen=True, kw_only=True, tag_field="action", tag="retry_stage"):
-    """Try the stage again, although it completed."""
+    """Try the stage again, although it completed. If nothing better comes, the rules behind judge the result that there is."""
 
     condition: ConditionText
     max_retries: Annotated[int, Meta(ge=1, le=10)] = 1

@@ -7,7 +7,6 @@ from typing import Any
 from aif_contracts.events import (
     ApprovalDecided,
     ApprovalRequested,
-    ProgressUpdate,
     StepAdded,
     StepCompleted,
     StepFailed,
@@ -82,14 +81,11 @@ class Rulings:
 
     def _forgotten(self, leg: Leg) -> Iterator[Broken]:
         """Things that rules ask for of results that stand, and that were not done."""
-        given_up = {
-            event.data.step_name for event in leg.events if isinstance(event.data, ProgressUpdate) and _stands(event.data)
-        }
         agreed = {event.data.step_name for event in leg.events if isinstance(event.data, ApprovalDecided)}
         ran = {event.data.step_name for event in leg.events if isinstance(event.data, StepCompleted)}
         added = {run.follows for run in self._execution.stages.values() if not run.withdrawn}
         for stage_id, run in self._execution.stages.items():
-            if run.status is not StageStatus.COMPLETED or stage_id not in ran or stage_id in given_up:
+            if run.status is not StageStatus.COMPLETED or stage_id not in ran:
                 continue
             for index, rule in enumerate(self._rules(stage_id)):
                 if not self._condition_holds(stage_id, index):
@@ -125,7 +121,3 @@ class Rulings:
         result = self._result_of(stage_id, self._newest[stage_id])
         scope: dict[str, Any] = {name: result}
         return self._plan.stage_plan(name).rules[index].condition.holds(scope)
-
-
-def _stands(update: ProgressUpdate) -> bool:
-    return update.message.endswith("the earlier result stands")

@@ -83,6 +83,50 @@ def test_when_the_better_try_fails_the_earlier_result_stands() -> None:
     assert ending.deliverables[0].blob == story.stage("draft").output
 
 
+def test_when_nothing_better_comes_the_rules_behind_judge_the_earlier_result() -> None:
+    story = Story(pipeline(drafting(BETTER, POLISH, ASK), stage("end", depends_on=("draft",))))
+    story.made("draft", quality=0.5, elements=200)
+
+    story.fails("draft", story.granted("draft"), retryable=False)
+
+    assert story.stage("draft").status is StageStatus.AWAITING_APPROVAL
+    assert story.stage("polish").status is StageStatus.WAITING
+    assert story.stage("end").status is StageStatus.WAITING
+    story.happens(approval(approved=True))
+    assert [packet.stage_id for packet in story.packets()] == ["polish"]
+
+
+def test_when_nothing_better_comes_a_rule_behind_may_fail_the_earlier_result() -> None:
+    story = Story(pipeline(drafting(BETTER, Fail(condition="draft.quality_score < 0.3", message="Far too poor."))))
+    story.made("draft", quality=0.1)
+
+    story.fails("draft", story.granted("draft"), retryable=False)
+
+    assert (story.execution.status, story.execution.failure_message) == (ExecutionStatus.FAILED, "Far too poor.")
+
+
+def test_when_nothing_better_comes_no_rule_behind_has_the_stage_tried_again() -> None:
+    story = Story(pipeline(drafting(BETTER, RetryStage(condition="draft.element_count < 3", max_retries=5))))
+    story.made("draft", quality=0.5, elements=1)
+
+    story.fails("draft", story.granted("draft"), retryable=False)
+
+    assert story.execution.status is ExecutionStatus.COMPLETED
+    assert story.attempts() == [("draft", 1, "success"), ("draft", 2, "provider_timeout")]
+
+
+def test_when_the_better_try_takes_all_its_workers_down_a_person_is_asked_about_the_earlier_result() -> None:
+    story = Story(pipeline(drafting(BETTER, ASK)))
+    story.made("draft", quality=0.5, elements=6)
+
+    for _ in range(story.circumstances.patience.max_losses):
+        story.progress("draft", story.granted("draft"), 0)
+        story.falls_silent("draft")
+
+    assert story.packets() == []
+    assert story.stage("draft").status is StageStatus.AWAITING_APPROVAL
+
+
 def test_a_better_try_has_all_the_retries_of_its_stage() -> None:
     story = Story(pipeline(drafting(BETTER)))
     for _ in range(2):

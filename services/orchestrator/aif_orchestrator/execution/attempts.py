@@ -199,13 +199,12 @@ def fall_silent(draft: Draft, stage_id: str, run: StageRun) -> None:
             )
             _fail_attempt(draft, stage_id, "timeout", message, retryable=True, retry_after_ms=None)
             return
-    lose(draft, stage_id)
-    if not draft.stages[stage_id].status.is_final:
+    if lose(draft, stage_id):
         offering.dispatch(draft, stage_id)
 
 
-def lose(draft: Draft, stage_id: str) -> None:
-    """The open attempt fell silent. Its calls stay on the bill; whatever it still reports is late.
+def lose(draft: Draft, stage_id: str) -> bool:
+    """The open attempt fell silent. Its calls stay on the bill; what it still reports is late. True when another one is due.
 
     One that waited to be alone had no part in the end of its process, and that is not held against it.
     """
@@ -214,7 +213,7 @@ def lose(draft: Draft, stage_id: str) -> None:
     if run.is_waiting:
         # Nobody begins without having said so and been answered.
         _end_unbegun(draft, stage_id, NOT_BEGUN, f"{message} before it began", retry_in_ms=0)
-        return
+        return True
     charging.record_attempt(draft, stage_id, Metrics(), WORKER_LOST, message)
     reserved = reserved_to_its_last_word(draft, run)
     run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1, reserved=reserved)
@@ -222,9 +221,10 @@ def lose(draft: Draft, stage_id: str) -> None:
         before = run.losses - 1
         message = f"{message}, as {before} others did before; the input may be what kills them"
         draft.command(BuryPacket(packet=offering.packet_of(draft, stage_id, run, None), reason=message))
-        outcomes.give_up(draft, stage_id, WORKER_LOST, message)
-        return
+        judging.give_up(draft, stage_id, WORKER_LOST, message)
+        return False
     draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=WORKER_LOST, message=message, retry_in_ms=0))
+    return True
 
 
 def _end_unbegun(draft: Draft, stage_id: str, code: str, message: str, *, retry_in_ms: int) -> None:
@@ -339,13 +339,13 @@ def _fail_attempt(draft: Draft, stage_id: str, code: str, message: str, *, retry
     retry = draft.plan_of(stage_id).stage.retry
     run = draft.change(stage_id, ended=run.attempt, failures=run.failures + 1)
     if not retryable or run.failures >= retry.max_attempts:
-        outcomes.give_up(draft, stage_id, code, message)
+        judging.give_up(draft, stage_id, code, message)
         return
     delay_ms = retry_after_ms if retry_after_ms is not None else _backoff_ms(draft, stage_id, run.failures)
     ends_at = draft.execution.compensate_until or draft.execution.deadline_at
     if draft.at + delay_ms >= ends_at and draft.execution.held_since is None:
         too_late = f"the next attempt could begin in {delay_ms / 1000:g} s, when the execution's time is over"
-        outcomes.give_up(draft, stage_id, code, f"{message}; {too_late}")
+        judging.give_up(draft, stage_id, code, f"{message}; {too_late}")
         return
     draft.change(
         stage_id,

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import Grant, Granted, Later, Superseded
-from aif_orchestrator.execution import attempts, offering, outcomes
+from aif_orchestrator.execution import attempts, judging, offering
 from aif_orchestrator.execution.allowance import stage_allowance
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import AnswerClaim
@@ -44,8 +44,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         return
     if attempts.has_open_attempt(run):
         # The packet came again although its attempt was opened: whoever had it is gone.
-        attempts.lose(draft, stage_id)
-        if draft.stages[stage_id].status.is_final:
+        if not attempts.lose(draft, stage_id):
             draft.command(AnswerClaim(answer=Superseded()))
             return
         # Whoever asks may have to wait for money; the stage is offered until then, and the lost attempt has ended.
@@ -73,7 +72,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
     elif is_blocked:
         draft.command(AnswerClaim(answer=Superseded()))
         message = "the client's budget is passed, and nothing that costs money begins any more"
-        outcomes.give_up(draft, stage_id, BUDGET_EXCEEDED, message)
+        judging.give_up(draft, stage_id, BUDGET_EXCEEDED, message)
     elif grant is not None:
         _open_attempt(draft, happening, grant)
     elif any(other.reserved for other in draft.stages.values()):
@@ -82,7 +81,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         draft.command(AnswerClaim(answer=Later(retry_after_ms=_until_something_is_free(draft), reason=reason)))
     else:
         draft.command(AnswerClaim(answer=Superseded()))
-        outcomes.give_up(draft, stage_id, BUDGET_EXCEEDED, _what_is_spent(draft, stage_id))
+        judging.give_up(draft, stage_id, BUDGET_EXCEEDED, _what_is_spent(draft, stage_id))
 
 
 def _until_something_is_free(draft: Draft) -> int:

@@ -1,13 +1,14 @@
 """A stage's rules, judged in order over each valid result: try again, add a stage, leave one out, fail, ask a person.
 
-Judging stops at a rule that has the stage tried again, ends the execution or waits for a person; after a person has agreed it
-goes on with the rule behind. A stage counts as completed, and what follows may start, only when all its rules have been judged.
+Judging stops at a rule that has the stage tried again, ends the execution or waits for a person; after a person has agreed, or
+when nothing better came, it goes on with the rule behind. A stage counts as completed, and what follows may start, only when
+all its rules have been judged.
 """
 
 from collections.abc import Mapping
 from typing import assert_never
 
-from aif_contracts.events import ApprovalRequested, StepAdded, StepRetrying
+from aif_contracts.events import ApprovalRequested, ProgressUpdate, StepAdded, StepRetrying
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import PreviousAttempt
 from aif_orchestrator.execution import ending, holding, offering, outcomes, scope
@@ -46,6 +47,25 @@ def judge(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput]) -> No
         outcomes.end_without_result(draft, stage_id, "rule_unresolvable", f"a rule of {stage_id} cannot be judged: {failure}")
 
 
+def give_up(draft: Draft, stage_id: str, code: str, message: str) -> None:
+    """No more attempts. A result that a rule wanted bettered stands; without one the stage ends as failed.
+
+    What stands is judged by the rules behind the one that asked for better. None of them has the stage tried again: another try
+    has just come to nothing.
+    """
+    run = draft.stages[stage_id]
+    if run.output is None:
+        outcomes.end_without_result(draft, stage_id, code, message)
+        return
+    draft.emit(
+        ProgressUpdate(progress_percent=draft.progress(), message=f"{message}; the earlier result stands", step_name=stage_id)
+    )
+    rules = enumerate(draft.plan_of(stage_id).stage.rules)
+    all_tries = {index: rule.max_retries for index, rule in rules if isinstance(rule, RetryStage)}
+    draft.change(stage_id, ended=run.attempt, retries_by_rule=all_tries)
+    judge(draft, stage_id, {})
+
+
 def _judge(draft: Draft, stage_id: str, values: dict[str, object]) -> None:
     plan = draft.plan_of(stage_id)
     shared = {path.root for rule in plan.rules for path in rule.condition.references}
@@ -82,6 +102,7 @@ def _try_again(draft: Draft, stage_id: str, index: int, rule: RetryStage) -> boo
     run = draft.change(
         stage_id,
         failures=0,
+        next_rule=index + 1,
         retries_by_rule={**run.retries_by_rule, index: used + 1},
         previous=PreviousAttempt(attempt=run.attempt, code=RETRY_RULE, message=message, output=run.output),
     )

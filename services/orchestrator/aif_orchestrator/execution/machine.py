@@ -242,7 +242,7 @@ def _apply(draft: Draft, happening: StageHappening) -> None:
             if run.status is StageStatus.JUDGING:
                 outcomes.end_without_result(draft, happening.stage_id, happening.code, happening.message)
             else:
-                outcomes.give_up(draft, happening.stage_id, happening.code, happening.message)
+                judging.give_up(draft, happening.stage_id, happening.code, happening.message)
         case _:
             assert_never(happening)
 

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from aif_contracts.events import CompensationCompleted, ProgressUpdate, StepFailed, StepSkipped
+from aif_contracts.events import CompensationCompleted, StepFailed, StepSkipped
 from aif_contracts.orders import StageStatus
 from aif_orchestrator.execution import ending, saga
 from aif_orchestrator.execution.draft import Draft, told
@@ -30,20 +30,6 @@ def accepted(draft: Draft, run: StageRun) -> StageRun:
 def skip(draft: Draft, stage_id: str, reason: str) -> None:
     draft.change(stage_id, status=StageStatus.SKIPPED, reason=reason, due_at=None, finished_at=draft.at)
     draft.emit(StepSkipped(step_name=stage_id, reason=reason))
-
-
-def give_up(draft: Draft, stage_id: str, code: str, message: str) -> None:
-    """No more attempts. A result that a rule wanted bettered stands; without one the stage ends as failed."""
-    run = draft.stages[stage_id]
-    if run.output is None:
-        end_without_result(draft, stage_id, code, message)
-        return
-    draft.emit(
-        ProgressUpdate(progress_percent=draft.progress(), message=f"{message}; the earlier result stands", step_name=stage_id)
-    )
-    # The rules are through with it: they had asked for another one, and there is none.
-    draft.change(stage_id, next_rule=len(draft.plan_of(stage_id).rules), ended=run.attempt)
-    accept(draft, stage_id)
 
 
 def end_without_result(draft: Draft, stage_id: str, code: str, message: str) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
 from aif_contracts.events import CompensationStarted
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_orchestrator.execution import ending, offering, outcomes, scope
+from aif_orchestrator.execution import ending, judging, offering, outcomes, scope
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import LoadOutputs, StoreInput
 from aif_orchestrator.execution.draft import Draft
@@ -71,12 +71,12 @@ def use_outputs(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput])
             return
         content = msgspec.json.encode(plan.input.resolve(whole))
     except ExpressionFailed as failure:
-        outcomes.give_up(
+        judging.give_up(
             draft, stage_id, "condition_unresolvable", f"the condition (when) of {stage_id} cannot be judged: {failure}"
         )
         return
     except TemplateFailed as failure:
-        outcomes.give_up(draft, stage_id, "input_unresolvable", f"the input of {stage_id} cannot be put together: {failure}")
+        judging.give_up(draft, stage_id, "input_unresolvable", f"the input of {stage_id} cannot be put together: {failure}")
         return
     storage_key = f"data/{draft.execution.execution_id}/{stage_id}/input"
     if len(content) > INLINE_LIMIT_BYTES:

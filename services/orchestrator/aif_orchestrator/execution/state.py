@@ -129,9 +129,9 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     skipped_by: str | None = None
     """The stage whose rule left this one out, which is skipped as soon as what it waits for has ended."""
     next_rule: int = 0
-    """Rules before this one have been judged for the newest result."""
+    """Rules before this one have been judged for the newest result, or for the one that stands if nothing better comes."""
     retries_by_rule: dict[int, int] = field(default_factory=dict)
-    """How often each retry_stage rule, by its index, has had the stage tried again."""
+    """How often each retry_stage rule, by its index, has had the stage tried again; all its tries once nothing better came."""
 
     @property
     def silent(self) -> dict[int, Reservation]:
