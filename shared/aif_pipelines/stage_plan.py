@@ -37,11 +37,9 @@ class StagePlan(Struct, frozen=True, kw_only=True):
     input_is_repeatable: bool
     """Whether `input` comes out the same whenever it is made: it reads parameters and what outputs hold, and no figures, which
     may still change when a call's cost becomes known."""
-    requires: frozenset[str]
-    """Stages without whose output `input` has no value; other `needs` may have been skipped or have failed.
-
-    Never an added stage: in its place stands the stage of the pipeline that owns it, when nothing else may take its place.
-    """
+    requires: frozenset[frozenset[str]]
+    """Without an output of one stage of each of these groups `input` has no value; other `needs` may have been skipped or have
+    failed."""
     depends_on: frozenset[str]
     """Stages that must have ended before this one is ready: those declared and those needed.
 
@@ -95,7 +93,7 @@ class StageCompiler:
             judged_with=judged_with,
             shared=prepared_with & SHARED_ROOTS,
             input_is_repeatable=_is_repeatable(template),
-            requires=frozenset(self._required(template)),
+            requires=frozenset(_required(template)),
             depends_on=owner | (self._real(*needs, *judged_with, *stage.depends_on) - {stage.id}),
             dependents=(),
             rules=rules,
@@ -108,12 +106,6 @@ class StageCompiler:
     def _real(self, *names: str) -> frozenset[str]:
         """The stages, those of the pipeline in place of those that they may add."""
         return frozenset(self._added[name].root if name in self._added else name for name in names)
-
-    def _required(self, template: Template) -> Iterator[str]:
-        for alternatives in template.required:
-            roots = self._real(*(path.root for path in alternatives))
-            if len(roots) == 1:
-                yield from roots - SHARED_ROOTS
 
     def _output_check(self, stage: Stage, path: str) -> OutputCheck | None:
         if stage.output_validation is None:
@@ -174,6 +166,13 @@ def compensation_plan(plan: StagePlan) -> StagePlan | None:
         output_check=None,
         output_names=(),
     )
+
+
+def _required(template: Template) -> Iterator[frozenset[str]]:
+    for alternatives in template.required:
+        names = frozenset(path.root for path in alternatives)
+        if not names & SHARED_ROOTS:
+            yield names
 
 
 def _roots_of(*texts: Template | Expression) -> frozenset[str]:

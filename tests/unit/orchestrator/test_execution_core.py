@@ -494,6 +494,28 @@ def test_an_optional_stage_may_fail_and_what_needs_it_is_skipped() -> None:
     assert [event.status for event in story.events() if isinstance(event, WorkflowCompleted)] == ["partially_completed"]
 
 
+def test_a_stage_that_reads_the_first_of_several_is_skipped_when_none_of_them_is_there() -> None:
+    merge = stage("merge", input={"x": "{{extra.made ?? other.made}}"})
+    story = Story(pipeline(stage("extra", optional=True), stage("other", optional=True), merge))
+
+    story.fails("extra", story.granted("extra"), retryable=False)
+    story.fails("other", story.granted("other"), retryable=False)
+
+    assert story.execution.status == "partially_completed"
+    assert story.stage("merge").status == "skipped"
+    assert story.stage("merge").reason == "it needs the output of extra or other, and there is none"
+
+
+def test_a_stage_that_reads_the_first_of_several_runs_with_the_one_that_is_there() -> None:
+    merge = stage("merge", input={"x": "{{extra.made ?? other.made}}"})
+    story = Story(pipeline(stage("extra", optional=True), stage("other"), merge))
+
+    story.made("other")
+    story.fails("extra", story.granted("extra"), retryable=False)
+
+    assert msgspec.json.decode(story.last_packet("merge").data_ref.inline or b"") == {"x": "other"}
+
+
 def test_a_stage_that_can_do_without_an_optional_output_runs_without_it() -> None:
     story = Story(
         pipeline(

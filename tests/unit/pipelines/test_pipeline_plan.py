@@ -75,7 +75,7 @@ def test_a_stage_read_with_a_question_mark_is_waited_for_but_not_required() -> N
     ).stages["d"]
 
     assert plan.needs == {"a", "b", "c"}
-    assert plan.requires == {"b"}
+    assert plan.requires == {frozenset({"b"})}
     assert plan.input.resolve({"b": {"x": 1}}) == {"b": "1 "}
 
 

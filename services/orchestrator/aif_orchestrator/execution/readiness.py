@@ -49,7 +49,7 @@ def prepare(draft: Draft, stage_id: str) -> None:
         outcomes.skip(draft, stage_id, itself.reason)
         return
     plan = draft.plan_of(stage_id)
-    absent = [name for name in plan.requires if (run := draft.newest(name)) is None or not run.has_result]
+    absent = [" or ".join(sorted(names)) for names in plan.requires if not scope.has_result(draft, stage_id, names)]
     if absent:
         outcomes.skip(draft, stage_id, f"it needs the output of {', '.join(sorted(absent))}, and there is none")
         return

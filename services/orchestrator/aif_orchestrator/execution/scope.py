@@ -49,6 +49,13 @@ def outputs_of(
     return values, to_load
 
 
+def has_result(draft: Draft, stage_id: str, names: Set[str]) -> bool:
+    """Whether one of these stages, as `stage_id` reads them, has an output."""
+    line = _line_of(draft, stage_id)
+    runs = (line.get(name) or draft.newest(name) for name in names)
+    return any(run is not None and run.has_result for run in runs)
+
+
 def whole(draft: Draft, stages: Mapping[str, Any], shared: Set[str]) -> dict[str, Any]:
     """The scope of a text. Sums are taken over all stages, so only a text that names `budget` or `execution` has them made."""
     scope: dict[str, Any] = {"params": draft.execution.parameters, **stages}
