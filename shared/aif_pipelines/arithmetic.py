@@ -37,6 +37,11 @@ def number(value: Any, text: str | Printed, used: str) -> int | Decimal:
     raise ExpressionFailed(f"{text} is {kind_of(value)}, so it cannot be {used}", mend="Use a number.")
 
 
+def negated(value: int | Decimal) -> int | Decimal:
+    """Every digit of it: Python's minus would round a decimal as its context says."""
+    return -value if isinstance(value, int) else value.copy_negate()
+
+
 def computed(symbol: str, one: int | Decimal, other: int | Decimal) -> int | Decimal:
     if symbol == "/" and other == 0:
         raise ExpressionFailed("a division by zero", mend="Guard it, as in a != 0 and b / a > 2.")

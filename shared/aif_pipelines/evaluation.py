@@ -12,7 +12,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final, assert_never
 
-from aif_pipelines.arithmetic import computed, exact, is_number, number
+from aif_pipelines.arithmetic import computed, exact, is_number, negated, number
 from aif_pipelines.bounds import CHARACTERS_PER_STEP, MAX_RESULT_CHARACTERS, Purse, too_long
 from aif_pipelines.comparison import contains, equal
 from aif_pipelines.failures import ExpressionFailed
@@ -81,7 +81,7 @@ def _negation(node: Unary) -> Evaluate:
 
 def _minus(node: Unary) -> Evaluate:
     operand, text = compile_node(node.operand), Printed(node.operand)
-    return lambda scope, purse: -number(operand(scope, purse), text, "computed with")
+    return lambda scope, purse: negated(number(operand(scope, purse), text, "computed with"))
 
 
 def _logic(node: Binary) -> Evaluate:
