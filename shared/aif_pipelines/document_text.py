@@ -13,7 +13,7 @@ import yaml
 from msgspec import Struct
 
 from aif_pipelines.failures import PipelineInvalid
-from aif_pipelines.json_values import MAX_DEPTH
+from aif_pipelines.json_values import MAX_DEPTH, is_deeper_than
 from aif_pipelines.mistakes import Mistake
 
 MAX_BYTES = 262_144
@@ -68,7 +68,7 @@ def _read_json(source: str) -> Any:
         _refuse(f"is nested deeper than {MAX_DEPTH} levels", "Make it flatter.")
     except ValueError:
         _refuse("holds a number with too many digits", "Use smaller numbers.")
-    if _too_deep(value):
+    if is_deeper_than(MAX_DEPTH, value):
         _refuse(f"is nested deeper than {MAX_DEPTH} levels", "Make it flatter.")
     return value
 
@@ -85,20 +85,6 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(word: str) -> NoReturn:
     _refuse(f"holds {word}, which is no JSON value", "Use a finite number or null.")
-
-
-def _too_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [
-            below
-            for item in level
-            if isinstance(item, dict | list)
-            for below in (item.values() if isinstance(item, dict) else item)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _json_positions(source: str) -> Positions:

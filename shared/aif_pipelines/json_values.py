@@ -65,6 +65,21 @@ def _mistakes(value: Any, path: str, depth: int) -> Iterator[Mistake]:
         )
 
 
+def is_deeper_than(levels: int, value: Any) -> bool:
+    """Whether something lies inside more than so many lists and objects."""
+    level = [value]
+    for _ in range(levels + 1):
+        level = [
+            below
+            for item in level
+            if isinstance(item, dict | list)
+            for below in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return False
+    return True
+
+
 def text_mistakes(text: str, path: str) -> Iterator[Mistake]:
     if "\0" in text:
         yield Mistake(

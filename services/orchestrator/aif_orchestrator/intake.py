@@ -30,6 +30,7 @@ from aif_orchestrator.execution.happenings import (
     PacketDeclined,
 )
 from aif_orchestrator.reports_in import Ended, Poison, read_reports
+from aif_pipelines.json_values import is_deeper_than
 from aif_runtime.blobs import BlobStore
 from aif_runtime.bus import Bus, ConsumerSpec, Delivery, Question
 from aif_runtime.dead_letters import bury_part
@@ -57,6 +58,9 @@ MOST_DELIVERIES = 5
 SHORTEST_ACK_WAIT_SECONDS = 2.0
 """A replica that is only busy should not get everything twice."""
 TO_BE_STORED = b"store"
+MOST_LEVELS = 100
+"""Of lists and objects in an output. Beyond that its validation, its JSON and its text have limits of their own."""
+_TOO_DEEP = f"the output is nested deeper than {MOST_LEVELS} levels"
 JSON_MEDIA_TYPE = "application/json"
 FOUND_BY = "orchestrator"
 
@@ -273,7 +277,9 @@ class Intake:
         except (msgspec.DecodeError, UnicodeDecodeError) as mistake:
             return _unusable(report, "output_malformed", f"the output is no JSON: {mistake}")
         except RecursionError:
-            return _unusable(report, "output_malformed", "the output is nested too deeply")
+            return _unusable(report, "output_malformed", _TOO_DEEP)
+        if is_deeper_than(MOST_LEVELS, value):
+            return _unusable(report, "output_malformed", _TOO_DEEP)
         return AttemptCompleted(
             stage_id=report.stage_id,
             attempt=report.attempt,

@@ -19,7 +19,7 @@ from aif_contracts.reports import Completed, Failed, Report
 from aif_orchestrator.engine.arrivals import Applied, NotApplied, NotItsAttempt
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.relay import Relay
-from aif_orchestrator.execution.happenings import AttemptFailed, Happening
+from aif_orchestrator.execution.happenings import AttemptCompleted, AttemptFailed, Happening
 from aif_orchestrator.intake import Intake
 from aif_runtime.bus import ConsumerSpec, Outgoing
 from aif_runtime.failures import BlobStoreUnavailable, DatabaseUnavailable, NoAnswer
@@ -357,6 +357,16 @@ async def test_a_result_whose_bytes_are_no_json_is_a_failed_attempt(rig: IntakeR
     codes = sorted(each.code for each in rig.engine.happenings if isinstance(each, AttemptFailed))
     assert codes == ["broken", "output_malformed"]
     assert await rig.letters() == []
+
+
+@pytest.mark.parametrize(("lists", "kind"), [(100, AttemptCompleted), (101, AttemptFailed)])
+async def test_a_result_is_nested_a_hundred_levels_deep_at_the_most(rig: IntakeRig, lists: int, kind: type) -> None:
+    content = b'{"made":' + b"[" * (lists - 1) + b"1" + b"]" * (lists - 1) + b"}"
+
+    await rig.told(completed(1, await rig.blobs.put("data/exec_1/one/output", content)))
+    await rig.nothing_is_left()
+
+    assert [type(each) for each in rig.engine.happenings] == [kind]
 
 
 async def test_reports_told_directly_are_answered_after_their_commit_and_not_stored(rig: IntakeRig) -> None:
