@@ -137,6 +137,11 @@ def refused_packet(refusal_subject: str) -> str:
     return refusal_subject.split(".", 4)[4]
 
 
+def is_refusal(subject: str) -> bool:
+    """Whether an offer with this reply subject names the replica that its report is told to."""
+    return subject.startswith("aif.direct.refusal.") and subject.count(".") >= 4
+
+
 def replica_of(refusal_subject: str) -> str:
     """The orchestrator replica that made an offer."""
     return refusal_subject.split(".", 4)[3]

@@ -244,7 +244,7 @@ class _Intake:
     def _takes(self, offer: Offer) -> bool:
         """Only what can begin at once: whatever has to wait does so where others see it."""
         rank = _RANKS.get(subjects.last_token(offer.subject))
-        if rank is None or not self._may_begin():
+        if rank is None or not subjects.is_refusal(offer.refused_to) or not self._may_begin():
             return False
         delivery = OfferedDelivery(self._bus, offer)
         lease = Lease(delivery, ack_wait_seconds=self._ack_wait_seconds, monotonic=self._monotonic, replica=delivery.replica)

@@ -154,6 +154,20 @@ async def test_an_offer_of_a_priority_that_nobody_knows_is_refused() -> None:
     assert rig.told_directly == []
 
 
+async def test_an_offer_that_names_no_replica_is_refused_and_the_next_one_is_taken() -> None:
+    rig = OfferingRig()
+
+    async with rig.offering(), rig.orchestrator.listen("_INBOX.>") as inbox:
+        nobodys = Offer(subject=f"aif.direct.offer.{WORKER}.normal", payload=b"{}", refused_to="_INBOX.someone.1")
+        await rig.orchestrator.offer([nobodys])
+        refusal = await inbox.next(5.0)
+        await rig.offer_directly(await rig.packet())
+        await eventually(lambda: len(rig.told_directly) == 1)
+
+    assert refusal is not None
+    assert (refusal.subject, refusal.payload) == ("_INBOX.someone.1", b"")
+
+
 async def test_a_report_that_its_replica_has_not_applied_is_stored() -> None:
     rig = OfferingRig()
 
