@@ -9,6 +9,9 @@ from aif_runtime.failures import MalformedMessage
 
 T = TypeVar("T")
 
+LONGEST_REASON = 500
+"""Characters of the words about a mistake."""
+
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
 
 _ESCAPED_NUL = b"\\u0000"
@@ -27,18 +30,30 @@ def decode(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
     try:
         return decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
-        raise MalformedMessage(str(wrong)) from wrong
+        raise MalformedMessage(_brief(wrong)) from wrong
     except RecursionError as wrong:
         raise MalformedMessage("the message is nested too deeply") from wrong
 
 
-def parts_of(payload: bytes) -> list[bytes]:
+def parts_of(payload: bytes, *, at_most: int) -> list[bytes]:
     """The elements of a JSON array, each to be decoded by itself, so that one that is no message takes none of the others with
-    it. Empty when there are none, or it is no array."""
+    it. Raises MalformedMessage for what is no array, and for one of more than `at_most`: each that is given up costs a message
+    of its own, and a small array holds half a million."""
     try:
-        return [bytes(part) for part in _PARTS.decode(payload)]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return []
+        parts = _PARTS.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+        raise MalformedMessage(_brief(wrong)) from wrong
+    except RecursionError as wrong:
+        raise MalformedMessage("the message is nested too deeply") from wrong
+    if len(parts) > at_most:
+        raise MalformedMessage(f"the message holds {len(parts)} parts: {at_most} may travel together")
+    return [bytes(part) for part in parts]
+
+
+def _brief(wrong: Exception) -> str:
+    """A wrong value is repeated in the words about it, however long it is; the place of the mistake stands behind it."""
+    words = str(wrong)
+    return words if len(words) <= LONGEST_REASON else f"{words[: LONGEST_REASON // 2]} … {words[-LONGEST_REASON // 2 :]}"
 
 
 def _holds_nul(payload: bytes) -> bool:

@@ -11,7 +11,7 @@ from aif_classifier.failures import RecordInvalid
 from aif_classifier.samples import complexity_of
 from aif_classifier.store import AttemptRow
 from aif_contracts.money import usd
-from aif_contracts.performance import PerformanceRecord
+from aif_contracts.performance import MOST_RECORDS, PerformanceRecord
 from aif_runtime.decoding import decode
 from aif_runtime.failures import MalformedMessage
 
@@ -75,6 +75,10 @@ class RecordReader:
                 readable.append(Record(row=self._row(written), written=written))
             except (MalformedMessage, RecordInvalid) as wrong:
                 poison.append(Poison(content=_alone(written), reason=str(wrong)))
+        if len(poison) > MOST_RECORDS:
+            # Each is a message of its own to bury, and a small array holds half a million of them.
+            reason = f"{len(poison)} of its records cannot be stored, the first one because {poison[0].reason}"
+            poison = [Poison(content=payload, reason=reason)]
         return Records(readable=tuple(readable), poison=tuple(poison))
 
     def _row(self, written: bytes) -> AttemptRow:

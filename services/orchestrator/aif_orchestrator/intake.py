@@ -152,6 +152,8 @@ class Intake:
                 await delivery.retry_later(RETRY_SECONDS)
                 return
             for each in poison:
+                # Else it would come again before all is buried, each time, and nobody would ever have done with it.
+                await delivery.still_working()
                 await bury_part(self._bus, delivery, each.content, each.reason, FOUND_BY, origin, redactor=self._redactor)
             await delivery.ack()
         except BusUnavailable as failure:

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from aif_contracts.metering import AttemptNumber
-from aif_contracts.reports import Completed, Failed, Report
+from aif_contracts.reports import MOST_TOGETHER, Completed, Failed, Report
 from aif_orchestrator.execution.happenings import AttemptFailed
 from aif_runtime.decoding import decode, parts_of
 from aif_runtime.failures import MalformedMessage
@@ -68,7 +68,10 @@ def read_reports(payload: bytes, *, worker: str) -> tuple[list[Report], list[Poi
 
 def _read_each(payload: bytes, worker: str, reason: str) -> tuple[list[Report], list[Poison]]:
     """`reason` is why the whole could not be read."""
-    parts = parts_of(payload)
+    try:
+        parts = parts_of(payload, at_most=MOST_TOGETHER)
+    except MalformedMessage as mistake:
+        return [], [Poison(content=payload, reason=str(mistake))]
     if not parts:
         return [], [Poison(content=payload, reason=reason)]
     reports: list[Report] = []

@@ -8,7 +8,7 @@ import pytest
 from aif_classifier.records import RecordReader
 from aif_classifier.store import AttemptRow
 from aif_contracts.metering import Metrics
-from aif_contracts.performance import PerformanceRecord
+from aif_contracts.performance import MOST_RECORDS, PerformanceRecord
 from support.performance_samples import record
 
 
@@ -95,3 +95,13 @@ def test_a_field_of_a_newer_writer_is_ignored() -> None:
 def _row(said: PerformanceRecord) -> AttemptRow:
     (row,) = RecordReader().read(msgspec.json.encode([said])).rows
     return row
+
+
+def test_of_more_bad_records_than_a_message_may_hold_one_letter_is_made_and_the_good_ones_are_kept() -> None:
+    payload = msgspec.json.encode([record(1), *range(MOST_RECORDS + 1)])
+
+    records = RecordReader().read(payload)
+
+    assert [row.execution_id for row in records.rows] == [record(1).execution_id]
+    assert [each.content for each in records.poison] == [payload]
+    assert records.poison[0].reason.startswith("101 of its records cannot be stored, the first one because Expected `object`")

@@ -6,6 +6,7 @@ from typing import cast
 
 import msgspec
 import pytest
+import structlog
 
 from aif_contracts import subjects
 from aif_contracts.packets import Cancelled, NotNoted, Proceed, ProgressAnswer, Superseded
@@ -142,9 +143,21 @@ async def test_one_that_cannot_be_read_is_answered_as_such_and_spoils_no_other(
     assert await telling == [Proceed(), NotNoted(), Cancelled()]
 
 
-@pytest.mark.parametrize("payload", [b"", b"no json", b'{"type":"progress"}', msgspec.json.encode(progress(1))])
-async def test_what_is_no_array_is_not_answered(rig: ProgressRig, payload: bytes) -> None:
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"no json", b'{"type":"progress"}', msgspec.json.encode(progress(1)), msgspec.json.encode(list(range(65)))],
+    ids=["empty", "no JSON", "no progress", "no array", "too many"],
+)
+async def test_what_is_no_array_of_at_most_so_many_is_not_answered(rig: ProgressRig, payload: bytes) -> None:
     with pytest.raises(NoAnswer):
         await rig.asked(payload)
 
     assert rig.engine.taken == []
+
+
+async def test_signs_of_life_that_cannot_be_read_are_told_of_once_in_a_while(rig: ProgressRig) -> None:
+    with structlog.testing.capture_logs() as logged:
+        for _ in range(50):
+            assert await rig.asked(b"[1,2,3]") == [NotNoted(), NotNoted(), NotNoted()]
+
+    assert [(each["event"], each["times"]) for each in logged] == [("progress_malformed", 1)]

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from aif_contracts.reports import Declined, Failed
+from aif_contracts.reports import MOST_TOGETHER, Declined, Failed
 from aif_orchestrator.reports_in import Poison, read_reports
 from support.execution_story import call
 
@@ -89,3 +89,20 @@ def test_a_message_without_any_report_is_given_up_as_it_is(payload: bytes) -> No
     assert reports == []
     assert [each.content for each in poison] == [payload]
     assert all(each.reason for each in poison)
+
+
+def test_of_more_than_may_travel_together_one_letter_is_made_when_not_all_can_be_read() -> None:
+    message = msgspec.json.encode([declined(1), *range(MOST_TOGETHER)])
+
+    reports, poison = read_reports(message, worker="maker")
+
+    assert reports == []
+    assert poison == [Poison(content=message, reason="the message holds 65 parts: 64 may travel together")]
+
+
+def test_of_as_many_as_may_travel_together_each_is_given_up_alone() -> None:
+    message = msgspec.json.encode([declined(1), *range(MOST_TOGETHER - 1)])
+
+    reports, poison = read_reports(message, worker="maker")
+
+    assert (reports, len(poison)) == ([declined(1)], MOST_TOGETHER - 1)

@@ -4,7 +4,7 @@ The test directs the engine.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -80,11 +80,27 @@ class DistantBlobs(MemoryBlobStore):
         return await super().get(ref)
 
 
+class LaboriousBus(MemoryBus):
+    """Takes its time to store a message; meanwhile others see what is due."""
+
+    def __init__(self, broker: MemoryBroker, clock: ManualClock) -> None:
+        super().__init__(broker)
+        self._clock = clock
+        self.seconds_for_a_message = 0.0
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        await super().publish(messages)
+        self._clock.advance(self.seconds_for_a_message)
+        self._broker.wake()
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
 class IntakeRig:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.broker = MemoryBroker(clock=self.clock.monotonic)
-        self.bus = MemoryBus(self.broker)
+        self.bus = LaboriousBus(self.broker, self.clock)
         self.blobs = DistantBlobs()
         self.engine = DirectedEngine()
         self.relay = NotingRelay()
@@ -197,6 +213,16 @@ async def test_a_report_that_nobody_can_read_is_buried_and_its_companions_are_ap
     assert rig.engine.taken == ["exec_1", "exec_2"]
     [letter] = await rig.letters()
     assert (letter.subject, letter.payload, letter.deliveries) == ("aif.report.maker", b'[{"type":"nope"}]', 1)
+
+
+async def test_a_message_stays_in_hand_however_long_it_takes_to_bury_what_is_in_it(rig: IntakeRig) -> None:
+    rig.bus.seconds_for_a_message = 6.0
+    await rig.told(failed(1), {"type": "nope"}, {"type": "nay"}, {"type": "no"})
+
+    await rig.nothing_is_left()
+
+    assert rig.engine.taken == ["exec_1"]
+    assert [letter.deliveries for letter in await rig.letters()] == [1, 1, 1]
 
 
 async def test_a_report_that_nobody_can_read_ends_the_attempt_that_it_names(rig: IntakeRig) -> None:
