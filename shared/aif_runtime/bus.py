@@ -85,7 +85,8 @@ class Question(Struct, frozen=True, kw_only=True):
 
 
 Answerer = Callable[[Question], Awaitable[bytes]]
-"""Gives the reply's payload. An exception is answered with an error header that names no internals, and logged."""
+"""Gives the reply's payload. MalformedMessage is answered with an error header that says what is wrong with the question; any
+other exception with one that names no internals, and it is logged."""
 
 
 class Offer(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Self
 
 from aif_runtime.broker_rules import check_batch, check_sendable
 from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Offer, OfferTaker, Outgoing, Question, entry_subject
-from aif_runtime.failures import BusUnavailable, NoAnswer
+from aif_runtime.failures import BusUnavailable, MalformedMessage, NoAnswer
 from aif_runtime.memory_broker import Listener, Member, MemoryBroker, Taker
 from aif_runtime.memory_streams import MemoryConsumer, StoredMessage
 
@@ -270,11 +270,17 @@ class MemoryBus:
 async def _answer(answerer: Answerer, question: Question, answer: asyncio.Future[bytes]) -> None:
     try:
         content = await answerer(question)
+    except MalformedMessage as mistake:
+        _refuse(answer, question, str(mistake))
     except Exception:
         # The outermost loop of an answer: whatever it was, the bus goes on and the asker learns that there is none.
         _logger.exception("answer_failed", extra={"subject": question.subject})
+        _refuse(answer, question, "the question could not be answered")
+    else:
         if not answer.done():
-            answer.set_exception(NoAnswer(f"the answer on {question.subject} failed"))
-        return
+            answer.set_result(content)
+
+
+def _refuse(answer: asyncio.Future[bytes], question: Question, words: str) -> None:
     if not answer.done():
-        answer.set_result(content)
+        answer.set_exception(NoAnswer(f"the answer on {question.subject} failed: {words}"))

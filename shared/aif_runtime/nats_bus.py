@@ -12,7 +12,7 @@ from nats.aio.subscription import Subscription
 
 from aif_runtime.broker_rules import check_sendable
 from aif_runtime.bus import Answerer, Broadcast, ConsumerSpec, Offer, OfferTaker, Outgoing, Question, entry_subject
-from aif_runtime.failures import BusUnavailable, NoAnswer
+from aif_runtime.failures import BusUnavailable, MalformedMessage, NoAnswer
 from aif_runtime.nats_ballast import Ballast
 from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection
 from aif_runtime.nats_consumer import NatsDeliveries
@@ -22,6 +22,7 @@ from aif_runtime.nats_publishing import Publisher
 from aif_runtime.nats_topology import bucket_stream, declare
 from aif_runtime.nats_wire import Arrived
 from aif_runtime.prepared_message import Prepared
+from aif_runtime.told_sparingly import ToldSparingly
 from aif_runtime.topology import Retention, Topology, factory_topology
 
 PUBLISH_LIMIT_SECONDS = 5.0
@@ -85,6 +86,8 @@ class NatsBus:
         self._answering: set[asyncio.Task[None]] = set()
         self._questions: deque[tuple[Answerer, Arrived]] = deque()
         """Those that wait for a place."""
+        self._complaints = ToldSparingly()
+        """Of questions that nobody could answer."""
         self._consumers: list[NatsDeliveries] = []
         self._closed = False
 
@@ -195,7 +198,7 @@ class NatsBus:
         if reply.status == NO_RESPONDERS:
             raise NoAnswer(f"nobody listens on {subject}")
         if SERVICE_ERROR in reply.headers:
-            raise NoAnswer(f"the answer on {subject} failed")
+            raise NoAnswer(f"the answer on {subject} failed: {reply.headers[SERVICE_ERROR]}")
         return reply.data
 
     async def answer(self, subject: str, group: str, answerer: Answerer) -> None:
@@ -204,13 +207,13 @@ class NatsBus:
         def take(message: Arrived) -> None:
             if not message.reply.startswith(INBOXES):
                 # Nobody would hear it, or it would say in our name what only we may say.
-                _logger.warning("question_without_inbox", extra={"subject": message.subject, "reply": message.reply})
+                self._complain("question_without_inbox", message, message.reply)
             elif len(self._answering) < ANSWERS_AT_ONCE:
                 self._begin_answer(answerer, message)
             elif len(self._questions) < QUESTIONS_WAITING:
                 self._questions.append((answerer, message))
             else:
-                _logger.warning("question_dropped", extra={"subject": message.subject})
+                self._complain("question_dropped", message, "too many wait")
 
         self._answer_subscriptions.append(await self._connection.subscribe(subject, take, queue=group))
         await self._connection.flush()
@@ -310,18 +313,24 @@ class NatsBus:
         question = Question(subject=message.subject, payload=message.data, headers=message.headers)
         try:
             await self._connection.send(message.reply, await answerer(question))
+        except MalformedMessage as mistake:
+            self._complain("question_malformed", message, str(mistake))
+            await self._refuse(message, "400", str(mistake))
         except Exception:
             # The outermost loop of an answer: whatever it was, the bus goes on and the asker learns that there is none.
             _logger.exception("answer_failed", extra={"subject": message.subject})
-            await self._refuse(message)
+            await self._refuse(message, "500", "the question could not be answered")
 
-    async def _refuse(self, message: Arrived) -> None:
+    async def _refuse(self, message: Arrived, code: str, words: str) -> None:
         try:
-            await self._connection.send(
-                message.reply, headers={SERVICE_ERROR: "the question could not be answered", SERVICE_ERROR_CODE: "500"}
-            )
+            await self._connection.send(message.reply, headers={SERVICE_ERROR: words, SERVICE_ERROR_CODE: code})
         except BusUnavailable:
             _logger.warning("answer_lost", extra={"subject": message.subject})
+
+    def _complain(self, event: str, message: Arrived, reason: str) -> None:
+        times = self._complaints.times(event)
+        if times:
+            _logger.warning(event, extra={"subject": message.subject, "reason": reason, "times": times})
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._answering.discard(task)

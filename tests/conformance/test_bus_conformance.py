@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from aif_contracts import subjects
 from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Delivery, Outgoing, Question, watched_key
+from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, NoAnswer
 from conformance.bus_rigs import WORK, BusRig, FragileRig, fetch_one, fetch_payloads, work, work_consumer
 from support.waiting import eventually
@@ -433,6 +435,21 @@ async def test_an_answer_that_fails_tells_the_asker_nothing_of_its_inside(
         await asking.ask(subjects.GET, b"", wait_seconds=5.0)
     assert "123" not in str(failed.value)
     assert "answer_failed" in caplog.messages
+
+
+async def test_a_question_that_cannot_be_read_is_answered_with_what_is_wrong_and_leaves_no_traceback(
+    rig: BusRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking, answering = await rig.connect("asking"), await rig.connect("answering")
+
+    async def answer(question: Question) -> bytes:
+        return msgspec.json.encode(decode(msgspec.json.Decoder(list[int]), question.payload))
+
+    await answering.answer(subjects.GET, subjects.ORCHESTRATOR_GROUP, answer)
+
+    with pytest.raises(NoAnswer, match="failed: Expected `array`, got `object`"):
+        await asking.ask(subjects.GET, b"{}", wait_seconds=5.0)
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 async def test_a_listener_sees_broadcasts_and_stored_messages(rig: BusRig) -> None:

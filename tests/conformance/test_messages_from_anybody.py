@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 
 from aif_contracts import subjects
 from aif_runtime.bus import ConsumerSpec, Outgoing, Question
+from aif_runtime.failures import MalformedMessage
 from aif_runtime.nats_bus import NatsBus
 from conformance.bus_rigs import NatsRig, fetch_payloads
 
@@ -95,6 +96,21 @@ async def test_answers_go_to_inboxes_alone(bus: NatsBus, client: nats.aio.client
     assert asked == [b"well?"]
     assert said == []
     assert bus.is_connected
+
+
+async def test_a_flood_of_questions_that_cannot_be_read_is_told_of_once_in_a_while(
+    bus: NatsBus, client: nats.aio.client.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(question: Question) -> bytes:
+        raise MalformedMessage(f"{question.payload.decode()} is no question")
+
+    await bus.answer(subjects.GET, subjects.ORCHESTRATOR_GROUP, answer)
+
+    answers = [await client.request(subjects.GET, b"%d" % number, timeout=5) for number in range(50)]
+
+    assert {(each.headers or {})["Nats-Service-Error-Code"] for each in answers} == {"400"}
+    assert [(each.headers or {})["Nats-Service-Error"] for each in answers[:2]] == ["0 is no question", "1 is no question"]
+    assert [record.getMessage() for record in caplog.records] == ["question_malformed"]
 
 
 async def _answering(bus: NatsBus) -> list[bytes]:
