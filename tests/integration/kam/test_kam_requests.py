@@ -551,7 +551,7 @@ async def test_the_description_can_be_read_without_a_script_and_without_anything
     style = re.search(r"<style>(.*?)</style>", page.text, re.DOTALL)
     assert style is not None
     digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
-    assert f"default-src 'none'; style-src 'sha256-{digest}'" in page.headers["content-security-policy"]
+    assert f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'" in page.headers["content-security-policy"]
     assert not re.search(
         r"<script|<img|<iframe|<link (?!rel=\"icon\" href=\"data:)|src=|href=\"(?![/#]|data:,)|url\(|style=", page.text
     )
@@ -564,6 +564,15 @@ async def test_the_description_can_be_read_without_a_script_and_without_anything
     assert set(re.findall(r'href="#([^"]+)"', page.text)) <= set(anchors)
     assert "<code>selected_template</code> <i>required</i>" in page.text
     assert '<a href="/docs">' in landing.text
+
+
+async def test_what_a_page_shows_its_own_policy_allows(kam: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=kam.url, headers={"Accept": "text/html"}) as browser:
+        for path in ("/", "/docs"):
+            page = await browser.get(path)
+            allowed = dict(each.split(" ", 1) for each in page.headers["content-security-policy"].split("; "))
+            assert '<link rel="icon" href="data:,">' in page.text
+            assert allowed["img-src"] == "data:"
 
 
 async def test_head_is_answered_as_get_is_without_the_body(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
