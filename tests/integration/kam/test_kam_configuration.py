@@ -303,6 +303,20 @@ async def test_of_two_who_make_the_same_workspace_at_once_the_second_hears_that_
     assert {answer.json().get("type") for answer in answers} == {None, "urn:aif:problem:workspace_exists"}
 
 
+async def test_a_client_has_a_hundred_workspaces_at_most_however_many_are_made_at_once(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    for number in range(98):
+        await alice.post("/api/kam/workspaces", json={"workspace_id": f"w{number}", "name": "Spring"})
+
+    answers = await asyncio.gather(
+        *(alice.post("/api/kam/workspaces", json={"workspace_id": f"at_once_{n}", "name": "Spring"}) for n in range(8))
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [201] * 2 + [422] * 6
+    assert len((await alice.get("/api/kam/workspaces")).json()["workspaces"]) == 100
+
+
 async def test_a_workspace_is_its_clients_alone(alice: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
     spring = {"workspace_id": "spring", "name": "Spring", "branding": {"colour": "yellow"}, "funnels": {"steps": ["visit"]}}
     added = await alice.post("/api/kam/workspaces", json=spring)

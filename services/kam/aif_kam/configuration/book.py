@@ -53,9 +53,11 @@ class ConfigurationBook:
 
     async def list_below(self, client_id: str, prefix: str) -> list[StoredValue]:
         async with self._database.connection() as connection:
-            return await self.list_below_within(connection, client_id, prefix)
+            return await self._store.list_below(connection, client_id, prefix)
 
-    async def list_below_within(self, connection: Connection, client_id: str, prefix: str) -> list[StoredValue]:
+    async def lock_below(self, connection: Connection, client_id: str, prefix: str) -> list[StoredValue]:
+        """As `list_below`, before something is added to them: until the transaction ends, nobody else who asks here does."""
+        await self._store.lock_account(connection, client_id)
         return await self._store.list_below(connection, client_id, prefix)
 
     async def account(self, client_id: str) -> Account:

@@ -163,10 +163,7 @@ class ClientDesk:
             await self._check_room(connection, client_id, wish.workspace_id)
             workspace = part_of(wish, Workspace)
             place = _workspace_place(client_id, wish.workspace_id)
-            try:
-                stored = await self._book.put_within(connection, place, workspace, version=0, by=by)
-            except Conflict as made_meanwhile:
-                raise _workspace_exists(wish.workspace_id) from made_meanwhile
+            stored = await self._book.put_within(connection, place, workspace, version=0, by=by)
             return _workspace_view(client_id, stored)
 
         return await self._added(call, add)
@@ -195,9 +192,9 @@ class ClientDesk:
         return answer
 
     async def _check_room(self, connection: Connection, client_id: str, workspace_id: str) -> None:
-        stored = await self._book.list_below_within(connection, client_id, workspace_entry(client_id, ""))
+        stored = await self._book.lock_below(connection, client_id, workspace_entry(client_id, ""))
         if _workspace_place(client_id, workspace_id) in [each.place for each in stored]:
-            raise _workspace_exists(workspace_id)
+            raise Conflict(f"there is a workspace {workspace_id} already", code="workspace_exists")
         if len(stored) >= MOST_WORKSPACES:
             raise invalid("workspace_id", f"there are {len(stored)} workspaces", f"keep at most {MOST_WORKSPACES}")
 
@@ -239,10 +236,6 @@ def _product_view(client_id: str, stored: StoredValue) -> ProductView:
 
 def _workspace_view(client_id: str, stored: StoredValue) -> WorkspaceView:
     return part_of(msgspec.convert(stored.value, Workspace), WorkspaceView, **stamp(client_id, stored))
-
-
-def _workspace_exists(workspace_id: str) -> Conflict:
-    return Conflict(f"there is a workspace {workspace_id} already", code="workspace_exists")
 
 
 def _check_timezone(name: str) -> None:

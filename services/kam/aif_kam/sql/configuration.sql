@@ -39,8 +39,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 SELECT client_id, tier, coins FROM clients WHERE client_id = $1;
 
 -- name: lock_account
--- Two changes of it come one after another.
-SELECT client_id, tier, coins FROM clients WHERE client_id = $1 FOR UPDATE;
+-- Two changes of it come one after another. Whoever stores what refers to the client does not wait.
+SELECT client_id, tier, coins FROM clients WHERE client_id = $1 FOR NO KEY UPDATE;
 
 -- name: update_account
 -- A trigger has the profile pushed.
