@@ -1,5 +1,6 @@
 """JSON bodies to structs, strictly, with every wrong field named as the caller wrote it."""
 
+import codecs
 import difflib
 import json
 import re
@@ -78,7 +79,8 @@ def _struct_of(kind: msgspec.inspect.Type) -> type[Struct] | None:
 
 
 def json_object(content: bytes) -> dict[str, Any]:
-    """Raises MalformedBody for what is none."""
+    """Raises MalformedBody for what is none. A byte order mark, with which some editors save UTF-8, is passed over."""
+    content = content.removeprefix(codecs.BOM_UTF8)
     if not content.strip():
         raise MalformedBody("the body is empty: send a JSON object")
     try:

@@ -24,6 +24,10 @@ def test_a_good_body_becomes_its_struct() -> None:
     assert order == PlaceOrder(selected_template="course", parameters={"a": [1, {"b": None}]})
 
 
+def test_a_byte_order_mark_before_a_body_is_passed_over() -> None:
+    assert read_body(b'\xef\xbb\xbf{"selected_template": "course"}', PlaceOrder) == PlaceOrder(selected_template="course")
+
+
 def test_every_mistake_is_told_with_the_place_inside_the_field() -> None:
     with pytest.raises(InvalidInput) as refused:
         read_body(
