@@ -282,6 +282,16 @@ async def test_a_parameter_that_comes_twice_is_refused_and_neither_value_is_take
     assert [(each["field"], each["message"]) for each in refused.json()["errors"]] == [(field, "is given more than once")]
 
 
+async def test_parameters_that_the_address_does_not_have_are_named_in_the_order_in_which_they_came(
+    alice: httpx.AsyncClient,
+) -> None:
+    names = [f"filter_{number}" for number in range(20)]
+
+    refused = await alice.get("/api/kam/requests?" + "&".join(f"{name}=1" for name in names))
+
+    assert [each["field"] for each in refused.json()["errors"]] == names
+
+
 @pytest.mark.parametrize("path", ["/health?verbose", "/metrics?name=x", "/?source=bookmark"])
 async def test_what_needs_no_key_takes_any_parameter(kam: GatewayUnderTest, path: str) -> None:
     async with httpx.AsyncClient(base_url=kam.url) as machine:

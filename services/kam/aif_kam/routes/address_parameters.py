@@ -5,7 +5,6 @@ Ignored, a misspelt `dry_run` would store, and a misspelt filter would list ever
 needs no key takes any: machines ask there, and add parameters of their own.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,9 +27,9 @@ async def refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
 
 def require_known(given: MultiDict[Any], known: Sequence[str]) -> None:
     """Raises InvalidInput with every parameter that is none of the known ones, or is given more than once."""
-    times = Counter(name for name, _ in given.multi_items())
-    mistakes = unknown_names(times, known, of="parameter of this address")
-    mistakes += [FieldMistake(field=name, message="is given more than once", mend=_ONCE) for name in known if times[name] > 1]
+    mistakes = unknown_names(dict.fromkeys(given), known, of="parameter of this address")
+    twice = [name for name in known if len(given.getall(name, ())) > 1]
+    mistakes += [FieldMistake(field=name, message="is given more than once", mend=_ONCE) for name in twice]
     if mistakes:
         names = ", ".join(mistake.field for mistake in mistakes)
         raise InvalidInput(f"the address does not take what it is given: {names}", mistakes=mistakes)
