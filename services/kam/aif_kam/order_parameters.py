@@ -207,9 +207,21 @@ def _checked(
     schema = template.parameters if has_source else as_offered(template).parameters
     checked = check_parameters(schema, wishes)
     mistakes = [_mistake(_field(mistake.path, field), mistake.message, mistake.mend) for mistake in checked.mistakes]
+    if has_source and SOURCE in template.parameters.get("properties", {}):
+        mistakes = _without_words_on_the_reference(mistakes, template, f"{field}.{SOURCE}")
     values = dict(checked.values)
     values.pop(SOURCE, None)
     return values, mistakes
+
+
+def _without_words_on_the_reference(mistakes: list[FieldMistake], template: TemplateView, place: str) -> list[FieldMistake]:
+    """A schema that takes no reference as its source: the caller, who wrote none, hears why nothing could be right there."""
+    others = [each for each in mistakes if each.field != place and not each.field.startswith(f"{place}.")]
+    if len(others) == len(mistakes):
+        return mistakes
+    message = f"{template.name} declares {SOURCE} as something else than a source document, which is an object"
+    mend = f"save a version of the pipeline whose parameters declare {SOURCE} as {{type: object}}"
+    return [_mistake(place, message, mend), *others]
 
 
 def _too_large(values: Mapping[str, Any], field: str) -> list[FieldMistake]:
