@@ -249,6 +249,22 @@ async def test_of_many_who_execute_one_request_at_once_with_parameters_of_their_
     assert len(kam.orchestrator.orders) == 1
 
 
+async def test_a_request_that_is_cancelled_after_a_refusal_does_not_name_the_refusal_as_its_end(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    request_id = (await alice.post("/api/kam/requests", json={})).json()["request_id"]
+    await alice.put(f"/api/kam/requests/{request_id}", json={"selected_template": COURSE})
+    kam.orchestrator.refusal = Refusal(code="order_refused", message="there is nothing to make it from")
+    refused = await alice.post(f"/api/kam/requests/{request_id}/execute", json={})
+
+    cancelled = await alice.delete(f"/api/kam/requests/{request_id}")
+    result = await alice.get(f"/api/kam/requests/{request_id}/result")
+
+    assert (refused.status_code, cancelled.status_code, result.status_code) == (422, 200, 409)
+    assert (cancelled.json()["status"], cancelled.json()["problem"]) == ("cancelled", None)
+    assert result.json()["detail"] == "the request has ended as cancelled and has no result"
+
+
 async def test_of_two_who_execute_one_request_alike_at_once_none_is_told_to_make_another(
     kam: GatewayUnderTest, alice: httpx.AsyncClient
 ) -> None:

@@ -88,8 +88,8 @@ SET status = CASE origin WHEN 'request' THEN 'template_selected' ELSE 'refused' 
 WHERE execution_id = $1 AND status = 'submitting';
 
 -- name: mark_cancelled_before_execution
--- A request without an execution is cancelled here; the others by the orchestrator.
-UPDATE client_requests SET status = 'cancelled', execution_id = NULL, completed_at = now(), updated_at = now()
+-- A request without an execution is cancelled here; the others by the orchestrator. Why it was refused before is not why it ended.
+UPDATE client_requests SET status = 'cancelled', execution_id = NULL, problem = NULL, completed_at = now(), updated_at = now()
 WHERE request_id = $1 AND (status IN ('created', 'template_selected') OR (status = 'submitting' AND asked_at IS NULL))
 RETURNING *;
 
