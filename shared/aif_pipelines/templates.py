@@ -52,7 +52,7 @@ def compile_template(value: Any) -> Template:
 
 
 def renamed_template(value: Any, roots: dict[str, str]) -> Any:
-    """The same template with the first names of its paths replaced. Raises TemplateInvalid."""
+    """The same template with the first names of its paths replaced, and all else as it is written. Raises TemplateInvalid."""
     if isinstance(value, str):
         return "".join(part if isinstance(part, str) else part.renamed(roots) for part in _split(value, ""))
     if isinstance(value, dict):
@@ -65,13 +65,17 @@ def renamed_template(value: Any, roots: dict[str, str]) -> Any:
 class _Placeholder(msgspec.Struct, frozen=True):
     paths: Alternatives
     may_miss: bool
+    written: str
+    """With its braces."""
 
     def __str__(self) -> str:
         return " ?? ".join(str(path) for path in self.paths)
 
     def renamed(self, roots: dict[str, str]) -> str:
-        paths = tuple(path.with_root(roots.get(path.root, path.root)) for path in self.paths)
-        return f"{{{{{_Placeholder(paths, self.may_miss)}{'?' if self.may_miss else ''}}}}}"
+        if not any(path.root in roots for path in self.paths):
+            return self.written
+        paths = (str(path.with_root(roots.get(path.root, path.root))) for path in self.paths)
+        return f"{{{{{' ?? '.join(paths)}{'?' if self.may_miss else ''}}}}}"
 
 
 class _Compiler:
@@ -222,4 +226,4 @@ def _scan_placeholder(text: str, start: int, at: str) -> tuple[_Placeholder, int
         raise TemplateInvalid("? goes after the last path only", mend=mend, column=end + 1, at=at)
     if not text.startswith("}}", end):
         raise TemplateInvalid("}} must follow the path", mend=_MEND, column=end + 1, at=at)
-    return _Placeholder(tuple(path for path, _ in found), may_miss), end + 2
+    return _Placeholder(tuple(path for path, _ in found), may_miss, text[start : end + 2]), end + 2

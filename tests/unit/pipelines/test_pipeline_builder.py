@@ -95,6 +95,19 @@ def test_what_is_built_makes_the_round_trip_and_compiles() -> None:
     assert compile_pipeline(pipeline).stages["summarize"].when is not None
 
 
+def test_a_template_without_second_names_stays_as_it_is_written() -> None:
+    written = {"note": "On {{ params.topic }}", "from": "{{ findings ?? params.topic? }}", "also": ["{{params['topic']}}"]}
+    steps = Pipeline("line").step("research").worker("w", "x").output_as("findings").done()
+
+    built = steps.step("draft").worker("w", "x").input(written).done().build()
+
+    assert built.stages[1].input == {
+        "note": "On {{ params.topic }}",
+        "from": "{{research ?? params.topic?}}",
+        "also": ["{{params['topic']}}"],
+    }
+
+
 def test_a_condition_made_of_operators_is_text() -> None:
     condition = (ref("a.score") < 0.7) & ~(ref("a.tags").has("x") | (ref("a.n") + 1 == 3)) & (ref("a.b") != None)  # noqa: E711
 
