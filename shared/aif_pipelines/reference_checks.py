@@ -82,13 +82,13 @@ class ReferenceChecks:
         return len(self._mistakes) >= MOST_MISTAKES
 
     def _waiting(self) -> dict[str, frozenset[str]]:
-        """Which stage of the pipeline waits for which.
+        """Which stage of the pipeline waits for which. What is no stage of it is not waited for.
 
         To read an added stage is to wait for its owner, unless the owner waits for the reader: then the reading is the mistake.
         """
         plans = {compiled.plan.stage.id: compiled.plan for compiled in self._stages}
         named = {name: plan.needs | plan.judged_with | frozenset(plan.stage.depends_on) for name, plan in plans.items()}
-        edges = {name: (names - self._added.keys()) - {name} for name, names in named.items()}
+        edges = {name: (names & plans.keys()) - self._added.keys() - {name} for name, names in named.items()}
         implied = {}
         for name, names in named.items():
             owners = frozenset(self._added[added].root for added in names & self._added.keys())

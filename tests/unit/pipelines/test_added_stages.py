@@ -76,6 +76,20 @@ def test_an_input_requires_one_of_all_that_may_take_each_other_s_place(template:
     assert plan.stages["quiz"].requires == {frozenset(names) for names in requires}
 
 
+@pytest.mark.parametrize(
+    ("changes", "path", "message"),
+    [
+        ({"depends_on": ("resaerch",)}, "stages[0].depends_on[0]", "there is no stage resaerch"),
+        ({"input": "{{resaerch.text}}"}, "stages[0].input", "resaerch is not known here"),
+        ({"when": "resaerch.text == 'a'"}, "stages[0].when", "resaerch is not known here (at column 1 of the text)"),
+    ],
+)
+def test_a_misspelt_stage_is_told_also_where_a_rule_adds_one(changes: dict[str, Any], path: str, message: str) -> None:
+    [mistake] = mistakes_of(stage("course", rules=adding(POLISH), **changes), stage("research"))
+
+    assert mistake[:2] == (path, message)
+
+
 def test_an_added_stage_of_an_added_stage_waits_for_the_stage_of_the_pipeline() -> None:
     inner = stage("inner", input=["{{polish}}", "{{course}}", "{{research}}"], depends_on=("polish",))
     polish = stage("polish", input="{{course}}", rules=adding(inner))
