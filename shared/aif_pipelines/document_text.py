@@ -15,6 +15,7 @@ from msgspec import Struct
 from aif_pipelines.failures import PipelineInvalid
 from aif_pipelines.json_values import MAX_DEPTH, is_deeper_than
 from aif_pipelines.mistakes import Mistake
+from aif_pipelines.tokens import position
 
 MAX_BYTES = 262_144
 MAX_VALUES = 20_000
@@ -54,8 +55,13 @@ def _as_text(text: str | bytes) -> str:
                 return text.decode("utf-8-sig")
             except UnicodeDecodeError as error:
                 _refuse(f"is not UTF-8 at byte {error.start}", "Save the document as UTF-8.")
-    elif len(text) <= MAX_BYTES and len(text.encode(errors="surrogatepass")) <= MAX_BYTES:
-        return text.removeprefix("\ufeff")
+    elif len(text) <= MAX_BYTES:
+        try:
+            if len(text.encode()) <= MAX_BYTES:
+                return text.removeprefix("\ufeff")
+        except UnicodeEncodeError as error:
+            half = "holds half of a surrogate pair, which is not a character"
+            _refuse(half, "Write the character whole.", *position(text, error.start))
     _refuse(f"is larger than {MAX_BYTES // 1024} KiB", "Split it, or move long texts into parameters.")
 
 

@@ -272,6 +272,14 @@ def test_text_that_cannot_be_stored_is_refused(value: str, message: str) -> None
     assert "stages[0].input.k[0]" in mistakes_of(text)[0]
 
 
+def test_half_a_character_in_the_text_itself_is_refused_at_its_place() -> None:
+    mistakes = mistakes_of('name: one\nversion: "1.0.0"\ntitle: \ud800\n')
+
+    assert mistakes == [
+        "line 3, column 8, the document: holds half of a surrogate pair, which is not a character. Write the character whole."
+    ]
+
+
 @pytest.mark.parametrize("number", ["1e999", str(2**63), str(-(2**63) - 1), "12345678901234567890", "9" * 4000])
 @pytest.mark.parametrize("begin", ["", "---\n"], ids=["json", "yaml"])
 def test_numbers_that_json_cannot_carry_are_refused(begin: str, number: str) -> None:
