@@ -9,7 +9,7 @@ from rich.console import Console
 
 from aif_console.factory.keys import FactoryKeys
 from aif_console.factory.plan import DataFolder
-from aif_console.failures import NoApiKey
+from aif_console.failures import BadInput, NoApiKey
 from aif_console.gateway.reach import find_reach
 from aif_console.reading.columns import Columns
 
@@ -71,3 +71,33 @@ def test_the_operator_has_a_key_and_a_variable_of_its_own(tmp_path: Path) -> Non
 def test_a_missing_key_names_the_variable_that_would_bring_it(tmp_path: Path) -> None:
     with pytest.raises(NoApiKey, match="AIF_ADMIN_KEY"):
         find_reach(url="http://factory", key=None, folder=DataFolder(tmp_path), environ={}, as_operator=True)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "notaurl",
+        "http://",
+        "ftp://factory",
+        "http://factory:99999",
+        "http://factory:0",
+        "http://[::1",
+        "http://a b",
+        "http://a\n",
+    ],
+)
+def test_what_is_no_address_of_a_factory_is_refused_by_the_name_it_was_given_under(tmp_path: Path, address: str) -> None:
+    folder = DataFolder(tmp_path)
+
+    with pytest.raises(BadInput, match=r"^AIF_URL: .* is no address"):
+        find_reach(url=None, key="key", folder=folder, environ={"AIF_URL": address})
+    with pytest.raises(BadInput, match=r"^--url: .* is no address"):
+        find_reach(url=address, key="key", folder=folder, environ={})
+
+
+@pytest.mark.parametrize("key", ["sécret", "secret\nsecret", "secret\x00"])
+def test_a_key_that_no_header_may_hold_is_refused_and_not_repeated(tmp_path: Path, key: str) -> None:
+    with pytest.raises(BadInput, match=r"^AIF_API_KEY: ") as refused:
+        find_reach(url="https://factory", key=None, folder=DataFolder(tmp_path), environ={"AIF_API_KEY": key})
+
+    assert "cret" not in str(refused.value)
