@@ -163,15 +163,23 @@ def save_deliverables(result: Result, reach: Reach, out: Path | None) -> list[Pa
     for number, (name, structure) in enumerate(made):
         file_name = _NOT_FOR_FILE_NAMES.sub("_", f"{name}-{request.request_id}")
         path = out if out is not None and number == 0 else reach.folder.deliverables / f"{file_name}.json"
-        _write(path, bytes(structure or b"null"))
+        write_deliverable(path, bytes(structure or b"null"))
         saved.append(path)
     return saved
 
 
-def _write(path: Path, structure: bytes) -> None:
+def write_deliverable(path: Path, structure: bytes) -> None:
+    """As a file that only its owner may read; a device, a pipe or what a link leads to is written into and stays what it is.
+
+    Raises BadInput.
+    """
+    content = msgspec.json.format(structure, indent=2) + b"\n"
     try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.write_bytes(content)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, msgspec.json.format(structure, indent=2) + b"\n")
+        write_private(path, content)
     except OSError as refused:
         raise BadInput(
             "--out", f"{path} cannot be written: {refused.strerror}", "name a file in a folder of yours"
