@@ -1,5 +1,5 @@
 """The API's description as a page to read: every operation, field and answer of the OpenAPI document. No script, nothing from
-elsewhere; what is long is folded, and a link into a fold opens it."""
+elsewhere; what is long is folded, and a link into a fold opens it and shows its head, which stands above the link's place."""
 
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -15,6 +15,7 @@ _STYLE = (
     + """
 main { max-width: 60rem } h2 { margin-top: 2.6rem } nav a { margin-right: .9rem; white-space: nowrap }
 details { border-top: 1px solid var(--line) } details[open] { padding-bottom: 1.2rem }
+details > div { scroll-margin-top: 3.5rem }
 summary { padding: .5rem 0; cursor: pointer; overflow-wrap: anywhere } summary span { color: var(--soft) }
 summary b { display: inline-block; min-width: 4.2rem; font: 600 13px ui-monospace, monospace; color: var(--link) }
 h3 { margin: 1.1rem 0 .3rem; font-size: .95rem } table { width: 100%; border-collapse: collapse; table-layout: fixed }

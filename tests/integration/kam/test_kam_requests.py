@@ -591,6 +591,16 @@ async def test_what_a_page_shows_its_own_policy_allows(kam: GatewayUnderTest) ->
             assert allowed["img-src"] == "data:"
 
 
+async def test_a_link_into_a_fold_of_the_description_leaves_the_name_of_what_it_opens_in_sight(kam: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=kam.url) as stranger:
+        page = (await stranger.get("/docs")).text
+
+    folds = re.findall(r"<details><summary>.*?</summary>(.*?)</details>", page, re.DOTALL)
+    assert folds
+    assert all(fold.startswith('<div id="') for fold in folds)
+    assert re.search(r"details > div \{ scroll-margin-top: [23]\.\drem \}", page)
+
+
 async def test_head_is_answered_as_get_is_without_the_body(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     order = {"selected_template": "content_granulation_course", "parameters": {"topic": "bees"}}
     started = (await alice.post("/api/kam/orders", json=order)).json()
