@@ -17,12 +17,14 @@ from aif_console.embedded.ports import is_free
 from aif_console.exit_codes import DONE, FAILED
 from aif_console.factory.full_disks import disks_of, free_bytes_on
 from aif_console.factory.plan import SERVICES, DataFolder
-from aif_console.factory.running import find_running
-from aif_console.failures import EmbeddedServerFailure
+from aif_console.factory.running import RunningFactory, find_running
+from aif_console.failures import ConsoleFailure, EmbeddedServerFailure
+from aif_console.gateway.gateway import Gateway
+from aif_console.gateway.reach import find_reach
 from aif_console.gateway.trouble import words_of
 from aif_console.memory import memory_of_tree
 from aif_console.reading.plain_text import plain, short_path
-from aif_console.up import models_in
+from aif_console.up import NO_MODEL, models_in
 from aif_runtime.health import HealthReport
 from aif_runtime.ready_file import Ready
 
@@ -38,14 +40,25 @@ class Finding(Struct, frozen=True, kw_only=True):
     words: str
 
 
+class LiveProvider(Struct, frozen=True, kw_only=True):
+    name: str
+    is_local: bool
+
+
+class LiveProviders(Struct, frozen=True, kw_only=True):
+    providers: tuple[LiveProvider, ...]
+
+
 async def run_doctor(folder: DataFolder, port: int, environ: Mapping[str, str], console: Console) -> int:
     """Print what was found. Returns 1 when something is not as it should be."""
-    findings = [_python(), *_programs(environ), *_disks(folder), _models(environ)]
+    findings = [_python(), *_programs(environ), *_disks(folder)]
     running = find_running(folder.running)
     if running is None:
-        findings += [_port(port), Finding(what="factory", is_well=True, words=f"none runs over {short_path(folder.path)}")]
+        findings += [Finding(what="models", is_well=True, words=models_in(environ)), _port(port)]
+        findings.append(Finding(what="factory", is_well=True, words=f"none runs over {short_path(folder.path)}"))
     else:
         findings.append(Finding(what="factory", is_well=True, words=f"{running.kam_url}, process {running.pid}"))
+        findings.append(await _models_of(running, folder))
         findings += [await _health(folder, service.name) for service in SERVICES]
         findings.append(_memory(running.pid))
     for finding in findings:
@@ -92,8 +105,16 @@ def _port(port: int) -> Finding:
     return Finding(what="port", is_well=True, words=words)
 
 
-def _models(environ: Mapping[str, str]) -> Finding:
-    return Finding(what="models", is_well=True, words=models_in(environ))
+async def _models_of(running: RunningFactory, folder: DataFolder) -> Finding:
+    """What its workers have, which the keys in this terminal's environment do not tell."""
+    try:
+        reach = find_reach(url=running.kam_url, key=None, folder=folder, environ={})
+        async with Gateway(reach.url, reach.key) as gateway:
+            found = await gateway.ask("GET", "/api/v1/ai/pipelines/providers", LiveProviders)
+    except ConsoleFailure as failure:
+        return Finding(what="models", is_well=True, words=f"not known: {failure}")
+    named = [each.name for each in found.providers if not each.is_local]
+    return Finding(what="models", is_well=True, words=" and ".join(named) or NO_MODEL)
 
 
 async def _health(folder: DataFolder, service: str) -> Finding:

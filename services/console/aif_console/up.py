@@ -28,7 +28,7 @@ _KEYS_OF_PROVIDERS = (
 )
 
 _KEYS_OF_DEEPGRAM = ("DEEPGRAM_API_KEY", "DEEPGRAM_API_KEY_FILE")
-_NO_MODEL = "local extractive provider, no key needed (OPENAI_API_KEY, ANTHROPIC_API_KEY or AIF_OPENAI_BASE_URL bring a model)"
+NO_MODEL = "local extractive provider, no key needed (OPENAI_API_KEY, ANTHROPIC_API_KEY or AIF_OPENAI_BASE_URL bring a model)"
 
 
 class UpWishes(Struct, frozen=True, kw_only=True):
@@ -156,7 +156,7 @@ def models_in(environ: Mapping[str, str]) -> str:
     if compatible:
         named = [f"the OpenAI-compatible server at {compatible}", *(name for name in named if name != "OpenAI")]
     hears = any(environ.get(variable) for variable in _KEYS_OF_DEEPGRAM)
-    return (" and ".join(named) or _NO_MODEL) + ("; Deepgram hears recordings" if hears else "")
+    return (" and ".join(named) or NO_MODEL) + ("; Deepgram hears recordings" if hears else "")
 
 
 def _order_line(wishes: UpWishes) -> str:

@@ -335,6 +335,14 @@ def test_the_doctor_finds_everything_well(up: Running) -> None:
         assert service.name in looked.stdout
 
 
+def test_the_doctor_tells_the_models_of_the_factory_and_not_those_of_its_own_environment(up: Running, tmp_path: Path) -> None:
+    of_the_factory = aif("doctor", data_dir=up.data_dir, OPENAI_API_KEY="x")
+    of_the_next_start = aif("doctor", data_dir=tmp_path, OPENAI_API_KEY="x")
+
+    assert "models       local extractive provider" in of_the_factory.stdout
+    assert "models       OpenAI" in of_the_next_start.stdout
+
+
 def test_a_terminal_of_few_characters_is_no_reason_to_fail(up: Running) -> None:
     looked = aif("order", "--help", data_dir=up.data_dir, PYTHONIOENCODING="ascii")
     ordered = aif("order", "quiz", "--source", str(SAMPLE), data_dir=up.data_dir, PYTHONIOENCODING="ascii")
