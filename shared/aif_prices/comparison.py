@@ -105,19 +105,20 @@ class Repriced(Struct, kw_only=True):
 def reprice(calls: Iterable[ProviderCall], book: PriceBook, on: date) -> Sequence[Repriced]:
     """By provider and model, with the book's prices of that day. Changes nothing.
 
-    Calls that cost nothing and had no usage are left out: local providers, the response cache, errors.
+    Calls that cost nothing are left out where no price says otherwise: local providers, an operator's free models, the
+    response cache, errors.
     """
     found: dict[tuple[str, str], Repriced] = {}
     for call in calls:
         has_usage = bool(call.tokens.prompt_tokens or call.tokens.completion_tokens or call.audio_ms or call.characters)
         cost = None if call.cost_usd is None else usd(call.cost_usd)
-        if cost == ZERO and not has_usage:
+        price = book.price(call.provider, call.model, on)
+        if cost == ZERO and (price is None or not has_usage):
             continue
         total = found.setdefault((call.provider, call.model), Repriced(provider=call.provider, model=call.model))
         if cost is None or not has_usage:
             total.unknown += 1
             continue
-        price = book.price(call.provider, call.model, on)
         if price is None:
             total.without_price += 1
             total.without_price_usd += cost

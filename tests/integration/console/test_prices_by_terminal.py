@@ -148,6 +148,16 @@ def test_repricing_reads_every_page_and_tells_the_change_by_model(aif: Terminal,
     assert {each.method for each in aif.gateway.asked} == {"GET"}
 
 
+def test_repricing_leaves_out_what_is_free_here_and_has_no_price_anywhere(aif: Terminal) -> None:
+    rules = call(1, provider="local_workflow", model="local-rules-1", tokens=Tokens(), characters=400, cost_usd="0")
+    own_model = call(2, provider="openai_compatible", model="llama3.2", cost_usd="0")
+    aif.gateway.answers_with(CALLS, page(rules, own_model))
+
+    said = aif("reprice", "--dry-run")
+
+    assert (said.code, said.out) == (0, "no call in that time has cost anything\n")
+
+
 def test_repricing_for_a_reader_says_what_changes_and_that_nothing_did(aif: Terminal, tmp_path: Path) -> None:
     aif.gateway.answers_with(CALLS, page(call(1)))
 
