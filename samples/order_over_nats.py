@@ -3,6 +3,7 @@
 .venv/bin/python samples/order_over_nats.py samples/beekeeping.md
 """
 
+import argparse
 import asyncio
 import json
 import sys
@@ -36,11 +37,17 @@ async def place_order(name: str, text: str, *, address: str, client_id: str) -> 
 
 def main() -> None:
     """The data folder of the running factory holds the broker's address, with the operator's password, and the client's id."""
-    source = Path(sys.argv[1])
-    data_folder = Path(sys.argv[2] if len(sys.argv) > 2 else "var")
-    address = (data_folder / "nats.url").read_text().strip()
-    client_id = json.loads((data_folder / "keys.json").read_text())["client_id"]
-    asyncio.run(place_order(source.name, source.read_text(encoding="utf-8"), address=address, client_id=client_id))
+    parser = argparse.ArgumentParser(description="Order a course over NATS, and wait for its end.")
+    parser.add_argument("source", type=Path, help="a document as Markdown or plain text")
+    parser.add_argument("data_folder", type=Path, nargs="?", default=Path("var"), help="of a factory that runs; var without it")
+    given = parser.parse_args()
+    try:
+        text = given.source.read_text(encoding="utf-8")
+        address = (given.data_folder / "nats.url").read_text().strip()
+        client_id = json.loads((given.data_folder / "keys.json").read_text())["client_id"]
+    except (OSError, UnicodeDecodeError) as unreadable:
+        parser.error(f"{unreadable}: name a text file, and the data folder of a factory that runs here")
+    asyncio.run(place_order(given.source.name, text, address=address, client_id=client_id))
 
 
 if __name__ == "__main__":
