@@ -164,8 +164,8 @@ class _Examiner:
         if self._known_actions is None:
             return
         if worker not in self._known_actions:
-            mend = did_you_mean(worker, self._known_actions, "Start the worker.")
-            self._wrong(f"{path}.worker", f"no worker is called {worker}", mend)
+            mend = f"{did_you_mean(worker, self._known_actions, '')} One of your own has to run first."
+            self._wrong(f"{path}.worker", f"no worker is called {worker}", mend.strip())
         elif action not in self._known_actions[worker]:
             mend = did_you_mean(action, self._known_actions[worker], "See the worker's manual.")
             self._wrong(f"{path}.action", f"{worker} has no action {action}", mend)

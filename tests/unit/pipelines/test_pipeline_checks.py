@@ -524,11 +524,27 @@ def test_workers_and_actions_are_checked_when_they_are_known() -> None:
     known = {"content_granulator": frozenset({"structure_course", "structure_quiz"})}
 
     assert [str(mistake) for mistake in check_pipeline(pipeline, known)] == [
-        "stages[0].worker: no worker is called content_granulater. Did you mean content_granulator?",
+        "stages[0].worker: no worker is called content_granulater. Did you mean content_granulator? "
+        "One of your own has to run first.",
         "stages[1].action: content_granulator has no action structure_coarse. Did you mean structure_course?",
         "stages[2].compensate.action: content_granulator has no action structure_quit. Did you mean structure_quiz?",
     ]
     assert check_pipeline(pipeline) == []
+
+
+@pytest.mark.parametrize(
+    ("known", "mend"),
+    [
+        ({}, "One of your own has to run first."),
+        ({"analyst": frozenset({"summarize"})}, "Known: analyst. One of your own has to run first."),
+    ],
+)
+def test_who_names_a_worker_of_his_own_that_does_not_run_hears_that_it_has_to(
+    known: dict[str, frozenset[str]], mend: str
+) -> None:
+    pipeline = Pipeline(name="p", version="1.0.0", stages=(stage("a", worker="word_counter", action="count"),))
+
+    assert [mistake.mend for mistake in check_pipeline(pipeline, known)] == [mend]
 
 
 def test_many_mistakes_are_told_at_once() -> None:
