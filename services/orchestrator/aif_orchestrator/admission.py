@@ -99,10 +99,12 @@ class Admission:
             except ExpressionFailed as failure:
                 return _undecidable(plan, rule, failure)
             if is_refused:
+                field = rule.refusal.field
+                mend = f"Give {field}" if parameters.get(field) is None else f"Change {field} or leave it out"
                 mistake = FieldMistake(
-                    field=f"parameters.{rule.refusal.field}",
+                    field=f"parameters.{field}",
                     message=rule.refusal.message,
-                    mend=f"Give {rule.refusal.field}, or have the operator change what the message names.",
+                    mend=f"{mend}, or have the operator change what the message names.",
                 )
                 return Refusal(code="order_refused", message=rule.refusal.message, mistakes=(mistake,))
         return None

@@ -290,6 +290,18 @@ async def test_an_order_that_the_workers_cannot_do_is_refused_with_what_to_set(r
     assert refused.mistakes[0].field == "parameters.topic"
 
 
+async def test_who_has_given_what_a_template_refuses_is_not_told_to_give_it(rig: Rig) -> None:
+    await HandWorker(rig.bus).register()
+    async with rig.orchestrator():
+        without = await rig.client.execute("exec_1", "picky")
+        given = await rig.client.execute("exec_2", "picky", topic="bees")
+
+    assert isinstance(without, Refusal)
+    assert isinstance(given, Refusal)
+    assert without.mistakes[0].mend == "Give topic, or have the operator change what the message names."
+    assert given.mistakes[0].mend == "Change topic or leave it out, or have the operator change what the message names."
+
+
 async def test_an_order_that_its_template_cannot_judge_is_refused_with_the_condition_and_its_mend(rig: Rig) -> None:
     await HandWorker(rig.bus).register()
     async with rig.orchestrator():
