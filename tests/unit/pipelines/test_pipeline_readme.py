@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import aif_pipelines
+from aif_pipelines.checks import check_pipeline
 from aif_pipelines.expressions import compile_expression
 from aif_pipelines.failures import ExpressionFailed
 from aif_pipelines.kinds import BUDGET_SCHEMA, EXECUTION_SCHEMA, STAGE_FIGURES
@@ -17,6 +18,11 @@ from aif_pipelines.plan import compile_pipeline
 
 README = (Path(aif_pipelines.__path__[0]) / "README.md").read_text()
 SHARED_README = (Path(aif_pipelines.__path__[0]).parent / "README.md").read_text()
+OFFERED = {
+    "topic_researcher": frozenset({"research_topic"}),
+    "content_granulator": frozenset({"structure_course", "structure_quiz"}),
+    "content_optimizer": frozenset({"optimize_large_structure"}),
+}
 SCOPE = {"s": {"score": 0.7, "tags": ["a"], "text": "Honey"}}
 
 
@@ -36,6 +42,17 @@ def test_the_yaml_example_loads_and_compiles() -> None:
 
     assert compile_pipeline(pipeline).order == ("research", "course", "quiz")
     assert load_pipeline(dump_pipeline(pipeline)) == pipeline
+
+
+def test_all_that_the_yaml_example_asks_of_the_factorys_workers_they_do_and_the_page_says_who_compensates() -> None:
+    (text,) = blocks("yaml")
+
+    lacking = check_pipeline(load_pipeline(text), OFFERED)
+
+    assert [(mistake.path, mistake.message) for mistake in lacking] == [
+        ("stages[1].compensate.worker", "no worker is called storage")
+    ]
+    assert "`storage`, which undoes in these examples, would be a worker of your own" in " ".join(README.split())
 
 
 def test_the_python_example_builds() -> None:
