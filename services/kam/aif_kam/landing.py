@@ -87,7 +87,7 @@ def landing_page(*, version: str, address: str) -> str:
 <h1>AI Factory</h1>
 <p>A production line for AI work. Version {escape(version)}, and it runs.</p>
 <h2>Order something</h2>
-<pre>KEY=$(cat var/client.key)
+<pre>KEY=$(cat var/client.key)   # of make run; elsewhere your own
 curl {url}/api/kam/sources -H "X-API-Key: $KEY" \\
   -F source=@samples/beekeeping.md
 curl {url}/api/kam/orders -H "X-API-Key: $KEY" \\

@@ -582,6 +582,13 @@ async def test_the_description_can_be_read_without_a_script_and_without_anything
     assert '<a href="/docs">' in landing.text
 
 
+async def test_the_first_page_says_whose_key_it_shows_how_to_read(kam: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=kam.url, headers={"Accept": "text/html"}) as browser:
+        page = await browser.get("/")
+
+    assert "KEY=$(cat var/client.key)   # of make run; elsewhere your own" in page.text
+
+
 async def test_what_a_page_shows_its_own_policy_allows(kam: GatewayUnderTest) -> None:
     async with httpx.AsyncClient(base_url=kam.url, headers={"Accept": "text/html"}) as browser:
         for path in ("/", "/docs"):
