@@ -154,6 +154,24 @@ def test_the_order_over_nats_in_the_readme_works_as_it_is_written(up: Running, t
     assert len(json.loads(watched.stdout)["structure"]["questions"]) == 3
 
 
+@pytest.mark.parametrize(
+    ("text", "exit_code", "said"),
+    [("# Bees\n\nBees make honey. A hive is the home of bees.", 0, "WORKFLOW_COMPLETED"), ("  ", 1, "refused: source_empty")],
+    ids=["a document", "an empty one"],
+)
+def test_the_sample_over_nats_hears_the_end_of_its_order_and_that_it_was_refused(
+    up: Running, tmp_path: Path, text: str, exit_code: int, said: str
+) -> None:
+    document = tmp_path / "bees.md"
+    document.write_text(text)
+
+    program = [sys.executable, *map(str, (REPOSITORY / "samples" / "order_over_nats.py", document, up.data_dir))]
+    ordered = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ordered.returncode, ordered.stderr) == (exit_code, "")
+    assert said in ordered.stdout
+
+
 def test_a_course_is_ordered_shown_and_saved(up: Running, tmp_path: Path) -> None:
     out = tmp_path / "course.json"
 
