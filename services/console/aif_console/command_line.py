@@ -1,5 +1,8 @@
 """The `aif` command, put together."""
 
+import errno
+import os
+import sys
 from typing import Any
 
 import rich_click as click
@@ -18,7 +21,7 @@ from aif_console.commands import (
     spending,
     workers,
 )
-from aif_console.exit_codes import INTERRUPTED
+from aif_console.exit_codes import FAILED, INTERRUPTED
 
 COMMANDS: tuple[click.Command, ...] = (
     machine.up,
@@ -55,13 +58,21 @@ COMMANDS: tuple[click.Command, ...] = (
 
 
 class _Interruptible(click.RichGroup):
-    """A command that Ctrl-C ends before it has begun to work has the exit code of one that it ends later."""
+    """A command that Ctrl-C ends before it has begun to work has the exit code of one that it ends later; one whose output goes
+    to a full disk says so."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+        except OSError as refused:
+            if refused.errno != errno.ENOSPC:
+                raise
+            # What is left of the output would be tried again at the end of the process.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            click.echo("aif: there is no room for what was to be written: No space left on device", err=True)
+            ctx.exit(FAILED)
 
 
 @click.group(
