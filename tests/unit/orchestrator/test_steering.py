@@ -2,7 +2,7 @@
 
 import pytest
 
-from aif_contracts.events import Kept, WorkflowResumed, WorkflowScheduled
+from aif_contracts.events import Kept, WorkflowCompleted, WorkflowResumed, WorkflowScheduled
 from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import Later, Superseded
@@ -545,3 +545,18 @@ def test_a_stage_that_was_to_be_bettered_keeps_its_result_when_its_input_is_gone
 
     assert story.execution.status is ExecutionStatus.COMPLETED
     assert story.stage("two").quality_score == 0.5
+
+
+def test_a_stage_that_was_to_be_bettered_keeps_its_result_when_its_condition_no_longer_holds_after_a_pause() -> None:
+    better = RetryStage(condition="one.quality_score < 0.7")
+    story = Story(pipeline(stage("one", when="execution.tokens < 100", rules=(better,)), outputs=(deliverable("one"),)))
+    story.made("one", quality=0.5, metrics=Metrics(tokens_used=Tokens(total_tokens=500)))
+    paused(story)
+    story.claim("one")
+
+    story.happens(ResumeAsked())
+    story.fails("one", story.granted("one"), retryable=False)
+
+    ending = story.events()[-1]
+    assert isinstance(ending, WorkflowCompleted)
+    assert [each.name for each in ending.deliverables] == ["thing"]
