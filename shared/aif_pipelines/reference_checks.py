@@ -197,8 +197,8 @@ class ReferenceChecks:
         self._check_absence(places, template, reader)
 
     def _roots(self, reader: _Reader, references: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
-        """What texts may start with. An added stage that is read too early is in, because that has a message of its own."""
-        known = reader.readable | {reader.stage.id} | ({path.root for path in references} & self._added.keys())
+        """What texts may start with. A stage that is read too early is in, because that has a message of its own."""
+        known = reader.readable | {reader.stage.id} | ({path.root for path in references} & self._values.keys())
         known |= {name for name in self._added if self._may_be_there(name, reader)}
         return {
             "params": self._parameters,
@@ -214,13 +214,16 @@ class ReferenceChecks:
                 self._wrong(places[reference], failure.message, failure.mend)
 
     def _check_reading(self, places: dict[Path, str], reader: _Reader, own: str | None) -> None:
-        """Refuse the stage itself, where `own` is a mend, and added stages that cannot be there yet."""
+        """Refuse the stage itself, where `own` is a mend, and stages that cannot be there yet."""
         for name, path in sorted(_by_root(places).items()):
             if name == reader.stage.id:
                 if own is not None:
                     self._wrong(path, f"{name} cannot read itself before it ran", own)
             elif name in self._added and name not in reader.ended and not self._may_be_there(name, reader):
                 self._refuse_early(path, self._added[name], reader)
+            elif name in self._before and name not in reader.readable:
+                mend = f"Add {name} to the depends_on of {reader.root}, or read another stage."
+                self._wrong(path, f"{name} does not lie before {reader.root}, behind which {reader.stage.id} is added", mend)
 
     def _refuse_early(self, path: str, added: AddedStage, reader: _Reader) -> None:
         name, own = added.stage.id, reader.stage.id

@@ -90,6 +90,25 @@ def test_a_misspelt_stage_is_told_also_where_a_rule_adds_one(changes: dict[str, 
     assert mistake[:2] == (path, message)
 
 
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"input": {"b": "{{beside.text}}"}}, "input.b"),
+        ({"when": "beside.text == 'a'"}, "when"),
+        ({"rules": (Fail(condition="beside.text == 'a'", message="m"),)}, "rules[0].condition"),
+        ({"compensate": Compensation(worker="w", action="x", input="{{beside}}")}, "compensate.input"),
+    ],
+)
+def test_an_added_stage_that_reads_what_its_owner_does_not_wait_for_is_told_how_to_wait(changes: Any, place: str) -> None:
+    assert mistakes_of(stage("course", rules=adding(stage("polish", **changes))), stage("beside")) == [
+        (
+            f"stages[0].rules[0].stage.{place}",
+            "beside does not lie before course, behind which polish is added",
+            "Add beside to the depends_on of course, or read another stage.",
+        )
+    ]
+
+
 def test_an_added_stage_of_an_added_stage_waits_for_the_stage_of_the_pipeline() -> None:
     inner = stage("inner", input=["{{polish}}", "{{course}}", "{{research}}"], depends_on=("polish",))
     polish = stage("polish", input="{{course}}", rules=adding(inner))

@@ -172,7 +172,7 @@ def test_of_several_reads_a_cycle_is_shown_at_the_one_that_closes_it() -> None:
         (
             {"rules": (AddStage(condition="true", stage=stage("c", input="{{b}}")),)},
             "stages[0].rules[0].stage.input",
-            "b is not known here",
+            "b does not lie before a, behind which c is added",
         ),
         (
             {"compensate": Compensation(worker="w", action="undo", input="{{b.x}}")},
