@@ -350,6 +350,27 @@ async def test_a_month_tells_what_was_ordered_what_it_took_and_what_it_cost(book
     }
 
 
+async def test_a_workers_month_holds_what_calls_cost_whose_attempt_could_not_say_it(books: Books) -> None:
+    await books.execution("exec_1")
+    await books.attempt("exec_1", cost_usd=None)
+    await books.call(cost_usd="0.5")
+    await books.call(outcome="in_doubt", cost_usd=None, upper_bound_usd="3", prompt_tokens=0, completion_tokens=0)
+    lost = {"stage_id": "quiz", "success": False, "failure_code": "worker_lost"}
+    await books.attempt("exec_1", cost_usd="0", tokens_used=0, prompt_tokens=0, completion_tokens=0, **lost)
+    await books.call(stage_id="quiz", cost_usd="0.25")
+    await books.call(stage_id="cut_off_by_a_cancel", cost_usd="0.125")
+    await books.attempt("exec_1", stage_id="calls_not_told", cost_usd="0.0625")
+    await books.call(call_key="exec_1.outline.1.1~1763726400000000", cost_usd="8", booked_at="2026-11-03T12:00:00Z")
+
+    usage = await books.month("2026-11")
+
+    share = usage.by_worker["content_granulator"]
+    assert (share.cost_usd, share.attempts) == ("0.9375", 3)
+    assert (share.tokens_used.prompt_tokens, share.tokens_used.total_tokens) == (400, 480)
+    assert (usage.attempts, usage.attempts_failed) == (3, 1)
+    assert (usage.attempts_failed_tokens, usage.attempts_failed_cost_usd) == (120, "0.25")
+
+
 async def test_a_clients_month_holds_nothing_of_another_client(books: Books) -> None:
     await books.execution("exec_1", client_id="beta")
     await books.ends("exec_1", 2, compute_usd="0.5")

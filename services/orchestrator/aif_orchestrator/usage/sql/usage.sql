@@ -91,15 +91,38 @@ FROM execution_ends
 WHERE created_at >= $1 AND created_at < $2 AND ($3::text IS NULL OR client_id = $3);
 
 -- name: sum_month_attempts
--- Attempts of the month's executions, by worker.
-SELECT worker_name, count(*) AS attempts, count(*) FILTER (WHERE NOT success) AS failed,
-       sum(execution_time_ms)::bigint AS busy_time_ms,
+-- Attempts of the month's executions, by worker. An attempt has spent what its report said or what its calls are known to have cost,
+-- whichever is more: of one that was lost or cut off, or has a call without an answer, its calls alone know. Of an execution that
+-- was deleted and ordered again, the first one's calls have a `~` in their keys.
+WITH month AS MATERIALIZED (
+    SELECT execution_id FROM executions
+    WHERE created_at >= $1 AND created_at < $2 AND ($3::text IS NULL OR client_id = $3)
+),
+ended AS (
+    SELECT stage_attempts.* FROM stage_attempts JOIN month USING (execution_id)
+),
+booked AS (
+    SELECT execution_id, stage_id, attempt, worker_name, sum(prompt_tokens) AS prompt_tokens,
+           sum(completion_tokens) AS completion_tokens, sum(prompt_tokens + completion_tokens) AS tokens_used,
+           sum(cost_usd) AS cost_usd
+    FROM provider_calls JOIN month USING (execution_id)
+    WHERE strpos(call_key, '~') = 0
+    GROUP BY execution_id, stage_id, attempt, worker_name
+),
+spent AS (
+    SELECT worker_name, success, execution_time_ms,
+           greatest(ended.prompt_tokens, booked.prompt_tokens) AS prompt_tokens,
+           greatest(ended.completion_tokens, booked.completion_tokens) AS completion_tokens,
+           greatest(ended.tokens_used, booked.tokens_used) AS tokens_used,
+           greatest(ended.cost_usd, booked.cost_usd) AS cost_usd
+    FROM ended FULL JOIN booked USING (execution_id, stage_id, attempt, worker_name)
+)
+SELECT worker_name, count(success) AS attempts, count(*) FILTER (WHERE NOT success) AS failed,
+       coalesce(sum(execution_time_ms), 0)::bigint AS busy_time_ms,
        sum(prompt_tokens)::bigint AS prompt_tokens, sum(completion_tokens)::bigint AS completion_tokens,
        sum(tokens_used)::bigint AS tokens_used, coalesce(sum(cost_usd), 0) AS cost_usd,
        coalesce(sum(tokens_used) FILTER (WHERE NOT success), 0)::bigint AS tokens_of_failed,
        coalesce(sum(cost_usd) FILTER (WHERE NOT success), 0) AS cost_of_failed
-FROM stage_attempts
-JOIN executions USING (execution_id)
-WHERE executions.created_at >= $1 AND executions.created_at < $2 AND ($3::text IS NULL OR executions.client_id = $3)
+FROM spent
 GROUP BY worker_name
 ORDER BY worker_name;
