@@ -25,7 +25,8 @@ class Totals(Struct, frozen=True, kw_only=True):
     tokens_used: Tokens
     cost_usd: UsdText
     cost_is_complete: bool
-    """False while some provider call's price is unknown; `cost_usd` is then a lower bound."""
+    """False while some provider call's price is unknown, and after the end while an attempt that was cut off or lost may still
+    tell what it has spent; `cost_usd` is then a lower bound."""
     in_doubt_usd: UsdText = "0"
     """What calls without an answer can have cost at most, beside `cost_usd`."""
     cost_lines: CostLines = field(default_factory=CostLines)

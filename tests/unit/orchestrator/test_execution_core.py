@@ -5,7 +5,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from aif_contracts.events import CostIncurred, StepSkipped, WorkflowCompleted, WorkflowFailed
+from aif_contracts.events import CostIncurred, StepSkipped, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
 from aif_contracts.metering import CostLines, Metrics, ProviderCall, Tokens
 from aif_contracts.orders import Breakdown, StageStatus, WorkerShare
 from aif_contracts.packets import Cancelled, Later, Proceed, Superseded
@@ -679,6 +679,32 @@ def test_a_late_report_of_a_cancelled_stage_still_counts_its_cost_and_says_nothi
     assert totals.tokens_used.total_tokens == 150
     assert story.execution.status == "cancelled"
     assert story.event_types()[-1] == "WORKFLOW_CANCELLED"
+
+
+def test_the_cost_of_a_cancelled_execution_is_a_lower_bound_until_its_last_attempt_has_told_what_it_spent() -> None:
+    story = Story(pipeline(stage("only")))
+    attempt = story.granted("only")
+    assert execution_totals(story.execution, story.circumstances.at_ms).cost_is_complete
+    story.happens(CancelAsked(reason="no longer wanted"))
+
+    told = next(event for event in story.events() if isinstance(event, WorkflowCancelled))
+    assert (told.totals.cost_usd, told.totals.cost_is_complete) == ("0", False)
+    story.completes("only", attempt, metrics=SPENT)
+
+    totals = execution_totals(story.execution, story.circumstances.at_ms)
+    assert (totals.cost_usd, totals.cost_is_complete) == ("0.25", True)
+
+
+def test_the_cost_of_a_cancelled_execution_is_known_once_a_silent_worker_can_spend_nothing_more() -> None:
+    story = Story(pipeline(stage("only")))
+    story.granted("only")
+    story.happens(CancelAsked(reason="no longer wanted"))
+    assert not execution_totals(story.execution, story.circumstances.at_ms).cost_is_complete
+
+    while story.execution.stages["only"].reserved:
+        story.wakes()
+
+    assert execution_totals(story.execution, story.circumstances.at_ms).cost_is_complete
 
 
 def test_the_same_report_twice_is_charged_once() -> None:

@@ -38,7 +38,7 @@ def execution_totals(execution: Execution, at_ms: int) -> Totals:
     return Totals(
         tokens_used=tokens_of(total),
         cost_usd=usd_text(known_cost_of_all(parts)),
-        cost_is_complete=total.cost_usd is not None,
+        cost_is_complete=total.cost_usd is not None and not (execution.is_final and any(run.reserved for run in runs)),
         in_doubt_usd=usd_text(sum_usd(bound for part in parts if part.unanswered for bound in part.unanswered.values())),
         cost_lines=cost_lines_of(total),
         wall_time_ms=max(0, ended_at - execution.created_at),
