@@ -76,24 +76,24 @@ class Results:
             first = await anext(pieces)
         return _with_first(first, pieces)
 
+    async def require_kept(self, execution_id: str) -> None:
+        """Raises Gone when an execution that has ended was deleted since, Unavailable while nobody can say."""
+        try:
+            await self._orchestrator.get(execution_id, None)
+        except Refused as refused:
+            if refused.code == UNKNOWN_EXECUTION:
+                raise Gone(
+                    f"execution {execution_id} ended so long ago that it was deleted with all its results; order it again",
+                    code="result_deleted",
+                ) from refused
+
     @asynccontextmanager
     async def _gone_with(self, execution_id: str) -> AsyncIterator[None]:
         try:
             yield
-        except (BlobMissing, BlobCorrupt) as missing:
-            if await self._is_deleted(execution_id):
-                raise Gone(
-                    f"execution {execution_id} ended so long ago that it was deleted with all its results; order it again",
-                    code="result_deleted",
-                ) from missing
+        except (BlobMissing, BlobCorrupt):
+            await self.require_kept(execution_id)
             raise
-
-    async def _is_deleted(self, execution_id: str) -> bool:
-        try:
-            await self._orchestrator.get(execution_id, None)
-        except Refused as refused:
-            return refused.code == UNKNOWN_EXECUTION
-        return False
 
 
 async def _between(before: bytes, pieces: AsyncGenerator[bytes, None], after: bytes) -> AsyncGenerator[bytes, None]:

@@ -185,6 +185,31 @@ async def test_a_refused_order_has_no_events_to_wait_for(kam: GatewayUnderTest, 
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:aif:problem:not_executed")
 
 
+async def test_the_events_of_a_deleted_execution_are_gone_and_not_waited_for(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    order = await started(alice)
+    await kam.orchestrator.complete(order["execution_id"], await kam.store_structure())
+
+    async def has_ended() -> bool:
+        return bool((await alice.get(f"/api/kam/requests/{order['request_id']}")).json()["status"] == "completed")
+
+    await eventually(has_ended)
+    del kam.orchestrator.views[order["execution_id"]]
+    addresses = (f"/api/kam/requests/{order['request_id']}/events", f"/api/v1/ai/pipelines/{order['execution_id']}/events")
+    for address in addresses:
+        async with alice.stream("GET", address) as response:
+            assert response.status_code == 410
+            assert json.loads(await response.aread())["type"] == "urn:aif:problem:result_deleted"
+    url = kam.url.replace("http", "ws") + addresses[1]
+    async with websockets.connect(url, additional_headers={"X-API-Key": kam.keys["alice"]}) as socket:
+        with pytest.raises(websockets.ConnectionClosedError) as closed:
+            await asyncio.wait_for(socket.recv(), 30)
+
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4410, "result_deleted")
+
+
 async def test_a_bad_last_event_id_is_refused(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     order = await started(alice)
 

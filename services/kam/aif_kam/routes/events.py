@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -14,7 +14,7 @@ from litestar.response import Stream
 from aif_contracts.events import ExecutionEvent
 from aif_kam import problems
 from aif_kam.event_stream import Draining, Heartbeat, event_type
-from aif_kam.failures import Conflict, KamFailure, invalid
+from aif_kam.failures import Conflict, KamFailure, Unavailable, invalid
 from aif_kam.parts import Parts
 from aif_kam.request_store import ClientRequest, RequestStatus
 from aif_kam.routes.address_parameters import require_known
@@ -36,26 +36,26 @@ def event_routes(parts: Parts) -> Router:
     @get(
         "/api/kam/requests/{request_id:str}/events",
         media_type="text/event-stream",
-        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
+        responses=problems.documented(*problems.DELETED, *problems.NOT_NOW),
         summary="Live events of a request's execution (SSE)",
     )
     async def of_request(
         request: CallerRequest, request_id: FromPath[str], last_event_id: LastEventId = None, after: After = 0
     ) -> Stream:
         found = await parts.tracker.find(known_id(request_id), request.auth.sees)
-        return _stream(parts, found, _after(last_event_id, after))
+        return _stream(parts, await _execution(parts, found), found.client_id, _after(last_event_id, after))
 
     @get(
         "/api/v1/ai/pipelines/{execution_id:str}/events",
         media_type="text/event-stream",
-        responses=problems.documented(*problems.ABSENT, *problems.NOT_NOW),
+        responses=problems.documented(*problems.DELETED, *problems.NOT_NOW),
         summary="Live events of an execution (SSE; a WebSocket on the same address)",
     )
     async def of_execution(
         request: CallerRequest, execution_id: FromPath[str], last_event_id: LastEventId = None, after: After = 0
     ) -> Stream:
         found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
-        return _stream(parts, found, _after(last_event_id, after))
+        return _stream(parts, await _execution(parts, found), found.client_id, _after(last_event_id, after))
 
     return Router("/", route_handlers=[of_request, of_execution], tags=["events"])
 
@@ -70,7 +70,7 @@ def event_socket(parts: Parts) -> Any:
             found = await parts.tracker.find_of_execution(known_id(execution_id), caller.sees)
             require_known(socket.query_params, ["after"])
             after = _after(socket.headers.get("Last-Event-ID") or socket.query_params.get("after"), 0)
-            execution = _execution(found)
+            execution = await _execution(parts, found)
         except (KamFailure, RuntimeFailure) as failure:
             await socket.accept()
             await socket.close(code=problems.close_code(failure), reason=getattr(failure, "code", "")[:100])
@@ -124,8 +124,8 @@ async def _until_gone(socket: WebSocket[Any, Any, Any]) -> None:
         pass
 
 
-def _stream(parts: Parts, request: ClientRequest, after: int) -> Stream:
-    lines = _lines(parts, _execution(request), request.client_id, after)
+def _stream(parts: Parts, execution_id: str, client_id: str, after: int) -> Stream:
+    lines = _lines(parts, execution_id, client_id, after)
     return Stream(lines, media_type="text/event-stream", headers=_HEADERS)
 
 
@@ -151,9 +151,14 @@ def _encoded(happening: ExecutionEvent | Heartbeat | Draining) -> bytes:
             return head + msgspec.json.encode(event) + b"\n\n"
 
 
-def _execution(request: ClientRequest) -> str:
+async def _execution(parts: Parts, request: ClientRequest) -> str:
+    """The one to follow. Raises Conflict when there is none, Gone when it was deleted: a stream would wait for it for ever."""
     if request.execution_id is None or request.status is RequestStatus.REFUSED:
         raise Conflict(f"request {request.request_id} is {request.status}: without an execution no events", code="not_executed")
+    if request.status.is_final:
+        # While nobody can say, the stream begins and waits, as it does for whatever else is to be asked.
+        with suppress(Unavailable):
+            await parts.results.require_kept(request.execution_id)
     return request.execution_id
 
 
