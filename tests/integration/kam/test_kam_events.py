@@ -210,6 +210,32 @@ async def test_the_events_of_a_deleted_execution_are_gone_and_not_waited_for(
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4410, "result_deleted")
 
 
+@pytest.mark.parametrize("how", ["UPDATE api_keys SET revoked_at = now()", "UPDATE clients SET disabled_at = now()"])
+async def test_who_is_shut_out_reads_no_more_events_on_a_stream_that_is_open(fresh_kam_database: str, how: str) -> None:
+    async with open_gateway(fresh_kam_database, silence_seconds=0.05) as kam, kam.client() as alice:
+        execution_id = (await started(alice))["execution_id"]
+        path = f"/api/v1/ai/pipelines/{execution_id}/events"
+        url = kam.url.replace("http", "ws") + path
+        async with (
+            asyncio.timeout(30),
+            websockets.connect(url, additional_headers={"X-API-Key": kam.keys["alice"]}) as socket,
+            alice.stream("GET", path) as response,
+        ):
+            lines = response.aiter_lines()
+            while await anext(lines) != ": heartbeat":
+                pass
+            async with kam.database.connection() as connection:
+                await connection.execute(how)
+            told = [line async for line in lines if line]
+            await kam.orchestrator.progress(execution_id, 50)
+            with pytest.raises(websockets.ConnectionClosedError) as closed:
+                [_ async for _ in socket]
+
+    assert told[-1] == ": not_authenticated"
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "not_authenticated")
+
+
 async def test_a_bad_last_event_id_is_refused(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     order = await started(alice)
 

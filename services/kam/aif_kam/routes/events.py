@@ -13,8 +13,8 @@ from litestar.response import Stream
 
 from aif_contracts.events import ExecutionEvent
 from aif_kam import problems
-from aif_kam.event_stream import Draining, Heartbeat, event_type
-from aif_kam.failures import Conflict, KamFailure, Unavailable, invalid
+from aif_kam.event_stream import SILENCE_SECONDS, Draining, Heartbeat, event_type
+from aif_kam.failures import Conflict, KamFailure, NotAuthenticated, Unavailable, invalid
 from aif_kam.parts import Parts
 from aif_kam.request_store import ClientRequest, RequestStatus
 from aif_kam.routes.address_parameters import require_known
@@ -43,7 +43,8 @@ def event_routes(parts: Parts) -> Router:
         request: CallerRequest, request_id: FromPath[str], last_event_id: LastEventId = None, after: After = 0
     ) -> Stream:
         found = await parts.tracker.find(known_id(request_id), request.auth.sees)
-        return _stream(parts, await _execution(parts, found), found.client_id, _after(last_event_id, after))
+        happenings = parts.events.follow(await _execution(parts, found), found.client_id, _after(last_event_id, after))
+        return _stream(_while_admitted(parts, request.headers.get(API_KEY_HEADER), happenings))
 
     @get(
         "/api/v1/ai/pipelines/{execution_id:str}/events",
@@ -55,7 +56,8 @@ def event_routes(parts: Parts) -> Router:
         request: CallerRequest, execution_id: FromPath[str], last_event_id: LastEventId = None, after: After = 0
     ) -> Stream:
         found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
-        return _stream(parts, await _execution(parts, found), found.client_id, _after(last_event_id, after))
+        happenings = parts.events.follow(await _execution(parts, found), found.client_id, _after(last_event_id, after))
+        return _stream(_while_admitted(parts, request.headers.get(API_KEY_HEADER), happenings))
 
     return Router("/", route_handlers=[of_request, of_execution], tags=["events"])
 
@@ -77,9 +79,10 @@ def event_socket(parts: Parts) -> Any:
             return
         await socket.accept()
         try:
-            if await _tell_while_there(socket, parts.events.follow(execution, found.client_id, after)):
+            happenings = parts.events.follow(execution, found.client_id, after)
+            if await _tell_while_there(socket, _while_admitted(parts, socket.headers.get(API_KEY_HEADER), happenings)):
                 await socket.close()
-        except RuntimeFailure as failure:
+        except (NotAuthenticated, RuntimeFailure) as failure:
             await socket.close(code=problems.close_code(failure), reason=failure.code)
         except WebSocketDisconnect:
             return
@@ -124,17 +127,31 @@ async def _until_gone(socket: WebSocket[Any, Any, Any]) -> None:
         pass
 
 
-def _stream(parts: Parts, execution_id: str, client_id: str, after: int) -> Stream:
-    lines = _lines(parts, execution_id, client_id, after)
-    return Stream(lines, media_type="text/event-stream", headers=_HEADERS)
+async def _while_admitted(parts: Parts, key: str | None, happenings: Happenings) -> Happenings:
+    """Raises NotAuthenticated soon after the reader's key was revoked or its client disabled: a stream may be open for days."""
+    clock = asyncio.get_running_loop()
+    looked_at = clock.time()
+    async with aclosing(happenings):
+        async for happening in happenings:
+            if isinstance(happening, Heartbeat) or clock.time() - looked_at >= SILENCE_SECONDS:
+                with suppress(RuntimeFailure):
+                    await parts.identity.caller(key)
+                looked_at = clock.time()
+            yield happening
 
 
-async def _lines(parts: Parts, execution_id: str, client_id: str, after: int) -> AsyncGenerator[bytes, None]:
+def _stream(happenings: Happenings) -> Stream:
+    return Stream(_lines(happenings), media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _lines(happenings: Happenings) -> AsyncGenerator[bytes, None]:
     yield b"retry: %d\n\n" % RECONNECT_MS
     try:
-        async with aclosing(parts.events.follow(execution_id, client_id, after)) as happenings:
+        async with aclosing(happenings):
             async for happening in happenings:
                 yield _encoded(happening)
+    except NotAuthenticated as failure:
+        yield f": {failure.code}\n\n".encode()
     except RuntimeFailure as failure:
         # The answer has begun, so its status is said; the reader comes again with the last number it saw.
         yield f": {failure.code}, connect again\n\n".encode()
