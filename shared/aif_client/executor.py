@@ -4,7 +4,8 @@
         result = await executor.execute(pipeline, {"text": "…"})
 
 An execution belongs to the factory. Who stops waiting for it, by a timeout, a cancelled task or the program's end, does not
-end it; `cancel` does. Every method raises RequestRefused and GatewayUnavailable.
+end it; `cancel` does. Every method raises RequestRefused and GatewayUnavailable; an address that is none, or a key that no
+header may hold, raises ArgumentInvalid where it is given.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from aif_client.failures import ExecutionNotEnded
-from aif_client.gateway import Gateway
+from aif_client.gateway import Gateway, check_key
 from aif_client.result import ExecutionResult
 from aif_contracts.events import Deliverable, ExecutionEvent
 from aif_contracts.money import UsdText, usd_text
@@ -98,6 +99,8 @@ class PipelineExecutor:
         It may spend `max_cost_usd` at AI providers, at most and by default what the operator allows. The same order under
         the same idempotency key is one execution for 24 hours, whoever sends it; left out, each call is one.
         """
+        if idempotency_key is not None:
+            check_key("idempotency key", idempotency_key)
         if isinstance(pipeline, Pipeline):
             await self._save(pipeline, tenant_id)
             pipeline = f"{pipeline.name}@{pipeline.version}"
@@ -110,7 +113,7 @@ class PipelineExecutor:
             urgency_level=urgency_level,
             max_cost_usd=None if max_cost_usd is None else usd_text(max_cost_usd),
         )
-        headers = {**_AS_JSON, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        headers = {**_AS_JSON, "Idempotency-Key": uuid.uuid4().hex if idempotency_key is None else idempotency_key}
         content = msgspec.json.encode(order)
         started = await self._gateway.ask("POST", f"{_EXECUTIONS}/execute", _Started, headers=headers, content=content)
         return started.execution_id
@@ -145,7 +148,7 @@ class PipelineExecutor:
 
     async def cancel(self, execution_id: str) -> None:
         """End an execution; what it had done is undone as its pipeline says. Refused, `already_ended`, when it is too late."""
-        await self._gateway.call("DELETE", _path(execution_id))
+        await self._gateway.ask("DELETE", _path(execution_id), _Cancelled)
 
     async def _save(self, pipeline: Pipeline, tenant_id: str | None) -> None:
         saved = (tenant_id, pipeline_digest(pipeline))
@@ -178,7 +181,7 @@ class PipelineExecutor:
 
     async def _delivered(self, deliverable: Deliverable) -> Any:
         content = (await self._gateway.call("GET", f"/api/kam/deliverables/{deliverable.deliverable_id}")).content
-        return msgspec.json.decode(content) if deliverable.media_type == "application/json" else content
+        return self._gateway.decoded(content, object) if deliverable.media_type == "application/json" else content
 
 
 class _Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -192,6 +195,10 @@ class _Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class _Started(Struct, frozen=True, kw_only=True):
     execution_id: str
+
+
+class _Cancelled(Struct, frozen=True, kw_only=True):
+    request_id: str
 
 
 class _Source(Struct, frozen=True, kw_only=True):

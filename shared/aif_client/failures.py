@@ -1,6 +1,7 @@
 """What keeps a program from its result. An execution that fails is none of these: it is a result without success.
 
 ClientFailure
+├── ArgumentInvalid      what the program gave is no address or can be no key; nothing was sent
 ├── GatewayUnavailable   no answer, or none that says anything, for longer than the client is patient
 ├── RequestRefused       the gateway said no, and why
 └── ExecutionNotEnded    the time to wait is over; the execution goes on
@@ -16,7 +17,7 @@ PROBLEM_TYPE = "urn:aif:problem:"
 class Problem(Struct, frozen=True, kw_only=True):
     """A problem document (RFC 9457)."""
 
-    type: str = "about:blank"
+    type: str
     title: str = ""
     status: int = 0
     detail: str = ""
@@ -32,6 +33,10 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 class ClientFailure(Exception):
     """Root of this package's failures."""
+
+
+class ArgumentInvalid(ClientFailure, ValueError):
+    """Never holds a key."""
 
 
 class GatewayUnavailable(ClientFailure):

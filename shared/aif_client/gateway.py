@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from aif_client.failures import GatewayUnavailable, Problem, RequestRefused
+from aif_client.failures import PROBLEM_TYPE, ArgumentInvalid, GatewayUnavailable, Problem, RequestRefused
 from aif_contracts.events import ExecutionEvent
 
 CALL_SECONDS = 30.0
@@ -26,6 +26,9 @@ T = TypeVar("T")
 
 class Gateway:
     def __init__(self, url: str, api_key: str, *, patience_seconds: float) -> None:
+        """Raises ArgumentInvalid."""
+        _check_address(url)
+        check_key("API key", api_key)
         self._url = url
         self._patience_seconds = patience_seconds
         # Whatever proxies the environment names are for the way out, not for a factory.
@@ -36,7 +39,7 @@ class Gateway:
 
     async def ask(self, method: str, path: str, answer_type: type[T], **content: Any) -> T:
         """Raises RequestRefused, GatewayUnavailable."""
-        return self._decoded((await self.call(method, path, **content)).content, answer_type)
+        return self.decoded((await self.call(method, path, **content)).content, answer_type)
 
     async def call(self, method: str, path: str, **content: Any) -> httpx.Response:
         """An answer that is a yes. Who is away, or asks to come again, is asked again. Raises as `ask`."""
@@ -46,8 +49,10 @@ class Gateway:
             failure: GatewayUnavailable | RequestRefused
             try:
                 response = await self._http.request(method, path, **content)
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as nonsense:
-                raise self._unavailable(str(nonsense)) from nonsense
+            except httpx.InvalidURL as nonsense:
+                raise ArgumentInvalid(f"{path[:100]}…: {nonsense}") from nonsense
+            except httpx.DecodingError as garbled:
+                raise self._strange(garbled) from garbled
             except httpx.TransportError as broken:
                 failure, wait = self._unavailable(str(broken) or type(broken).__name__), pause
             else:
@@ -79,24 +84,58 @@ class Gateway:
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
                         if line.startswith(b"data:"):
-                            yield self._decoded(line.removeprefix(b"data:"), ExecutionEvent)
+                            yield self.decoded(line.removeprefix(b"data:"), ExecutionEvent)
+        except httpx.InvalidURL as nonsense:
+            raise ArgumentInvalid(f"{path[:100]}…: {nonsense}") from nonsense
+        except httpx.DecodingError as garbled:
+            raise self._strange(garbled) from garbled
         except httpx.TransportError:
             return
 
-    def _decoded(self, content: bytes, answer_type: type[T]) -> T:
+    def decoded(self, content: bytes, answer_type: type[T]) -> T:
+        """JSON that the gateway gave. Raises GatewayUnavailable."""
         try:
             return msgspec.json.decode(content, type=answer_type)
-        except msgspec.MsgspecError as strange:
-            raise self._unavailable(f"it answers what this client does not understand: {strange}") from strange
+        except (msgspec.MsgspecError, UnicodeDecodeError) as strange:
+            raise self._strange(strange) from strange
 
     def _failure(self, response: httpx.Response) -> RequestRefused | GatewayUnavailable:
+        if response.has_redirect_location:
+            return self._unavailable(f"it sends on to {response.headers['Location']!r}; give the address that answers itself")
         try:
-            return RequestRefused(msgspec.json.decode(response.content, type=Problem))
-        except msgspec.MsgspecError:
-            return self._unavailable(f"it answers with status {response.status_code} and without a reason")
+            problem = msgspec.json.decode(response.content, type=Problem)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            problem = None
+        if problem is None or not problem.type.startswith(PROBLEM_TYPE):
+            return self._unavailable(f"it answers with status {response.status_code} and without a factory's reason")
+        return RequestRefused(problem)
+
+    def _strange(self, cause: Exception) -> GatewayUnavailable:
+        return self._unavailable(f"it answers what this client does not understand: {cause}")
 
     def _unavailable(self, reason: str) -> GatewayUnavailable:
         return GatewayUnavailable(f"{self._url} does not serve: {reason}")
+
+
+def check_key(name: str, key: str) -> None:
+    """Whether a header may hold it. Raises ArgumentInvalid."""
+    if not key or not key.isascii() or not key.isprintable() or key != key.strip():
+        raise ArgumentInvalid(
+            f"the {name} is empty or holds what is in no key: give it as one line of ASCII, with no space or line end around it"
+        )
+
+
+def _check_address(url: str) -> None:
+    """Raises ArgumentInvalid."""
+    try:
+        address = httpx.URL(url)
+        is_address = (
+            address.scheme in ("http", "https") and bool(address.host) and (address.port is None or 0 < address.port < 65_536)
+        )
+    except (httpx.InvalidURL, ValueError):
+        is_address = False
+    if not is_address or " " in url:
+        raise ArgumentInvalid(f"{url!r} is no address of a factory: write it as http://127.0.0.1:8420")
 
 
 def _asked_wait(retry_after: str) -> float | None:
