@@ -95,7 +95,7 @@ def test_what_is_no_address_of_a_factory_is_refused_by_the_name_it_was_given_und
         find_reach(url=address, key="key", folder=folder, environ={})
 
 
-@pytest.mark.parametrize("key", ["sécret", "secret\nsecret", "secret\x00"])
+@pytest.mark.parametrize("key", ["sécret", "secret\nsecret", "secret\x00", " secret", "secret "])
 def test_a_key_that_no_header_may_hold_is_refused_and_not_repeated(tmp_path: Path, key: str) -> None:
     with pytest.raises(BadInput, match=r"^AIF_API_KEY: ") as refused:
         find_reach(url="https://factory", key=None, folder=DataFolder(tmp_path), environ={"AIF_API_KEY": key})

@@ -51,7 +51,7 @@ def _check_address(field: str, named: str) -> None:
 
 def _check_key(field: str, named: str) -> None:
     """Raises BadInput, which does not repeat the key."""
-    if not named.isascii() or not named.isprintable():
+    if not named.isascii() or not named.isprintable() or named != named.strip():
         raise BadInput(field, "there is something in it that is in no key", "give the key as it was made: one line of ASCII")
 
 
