@@ -223,6 +223,8 @@ async def test_tier_and_coins_are_not_the_clients_to_change(alice: httpx.AsyncCl
     ("part", "body", "field"),
     [
         ("profile", {"timezone": "Vienna"}, "timezone"),
+        ("profile", {"timezone": "localtime"}, "timezone"),
+        ("profile", {"timezone": "Factory"}, "timezone"),
         ("profile", {"contact_email": "nobody"}, "contact_email"),
         ("company", {"website": "javascript:alert(1)"}, "website"),
         ("company", {"brand_voice": "x" * 4001}, "brand_voice"),

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Struct
@@ -43,8 +42,9 @@ from aif_kam.configuration.payloads import (
     stamp,
 )
 from aif_kam.configuration.store import Account, Place, StoredValue
-from aif_kam.failures import Conflict, NotFound, invalid
+from aif_kam.failures import Conflict, InvalidInput, NotFound, invalid
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore
+from aif_kam.time_zones import zone_mistake
 from aif_runtime.ids import NewId
 from aif_runtime.postgres import Connection, Database
 
@@ -239,10 +239,8 @@ def _workspace_view(client_id: str, stored: StoredValue) -> WorkspaceView:
 
 
 def _check_timezone(name: str) -> None:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as wrong:
-        raise invalid("timezone", f"{name!r} is no time zone", "use a name such as Europe/Vienna") from wrong
+    if (wrong := zone_mistake(name)) is not None:
+        raise InvalidInput(wrong.message, mistakes=(wrong,))
 
 
 def _check_workspace(wish: NewWorkspace | WorkspaceWish) -> None:

@@ -5,7 +5,6 @@ the change leaps over is due right after it; what falls into the hour that comes
 hour goes by elapsed time. All moments here are in UTC.
 """
 
-import difflib
 import zoneinfo
 from datetime import UTC, datetime, timedelta
 
@@ -14,11 +13,10 @@ from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
 from aif_kam.failures import InvalidInput
+from aif_kam.time_zones import zone_mistake
 
 FIELDS = 5
 _MEND = "write five fields: minute hour day-of-month month day-of-week, for example 30 6 * * MON-FRI"
-_NO_PLACES = frozenset({"localtime", "Factory"})
-"""In the zone database, but another time on every machine."""
 _SHORTEST_PAUSE = timedelta(seconds=30)
 """Less than there is between two due times."""
 
@@ -32,10 +30,8 @@ class Rhythm(Struct, frozen=True, kw_only=True):
 
 def checked_rhythm(cron: str, timezone: str, *, now: datetime) -> Rhythm:
     """Raises InvalidInput naming `cron` and `timezone`."""
-    mistakes = [_zone_mistake(timezone)] if _zone(timezone) is None else []
     normal = " ".join(cron.split())
-    if (wrong := _cron_mistake(normal, now)) is not None:
-        mistakes.insert(0, wrong)
+    mistakes = [wrong for wrong in (_cron_mistake(normal, now), zone_mistake(timezone)) if wrong is not None]
     if mistakes:
         raise InvalidInput("; ".join(f"{mistake.field}: {mistake.message}" for mistake in mistakes), mistakes=mistakes)
     return Rhythm(cron=normal, timezone=timezone)
@@ -76,21 +72,6 @@ def _once_a_day(cron: str) -> str:
     if (step := fields[1].removeprefix("*/")) != fields[1] and step.isdecimal() and int(step) >= 24:
         fields[1] = "0"
     return " ".join(fields)
-
-
-def _zone(name: str) -> zoneinfo.ZoneInfo | None:
-    if name in _NO_PLACES:
-        return None
-    try:
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-
-
-def _zone_mistake(name: str) -> FieldMistake:
-    near = difflib.get_close_matches(name, zoneinfo.available_timezones() - _NO_PLACES, 1)
-    mend = f"did you mean {near[0]}?" if near else "name a zone of the IANA database, for example Europe/Berlin or UTC"
-    return FieldMistake(field="timezone", message=f"{name[:60]!r} is no time zone", mend=mend)
 
 
 def _cron_mistake(cron: str, now: datetime) -> FieldMistake | None:
