@@ -7,7 +7,7 @@ templates, and under which it is delivered. Conditions are text, or made of `ref
 pipeline is stored and crosses services.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -78,13 +78,22 @@ class PipelineBuilder:
         self._fields["offered"] = False
         return self
 
+    if not TYPE_CHECKING:  # to which a method that is not there has to stay a mistake
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name == "done":
+                raise AttributeError("done() ends a step, and here none is open: leave it out")
+            if name in vars(StepBuilder):
+                raise AttributeError(f"{name}() is said of a step: write it between step(…) and done()")
+            raise AttributeError(f"a pipeline has no method {name}()", name=name, obj=self)
+
     def refuse(self, condition: str | Condition, *, field: str, message: str) -> "PipelineBuilder":
         self._refusals.append(Refusal(condition=_condition(condition, "refuse"), field=field, message=message))
         return self
 
     def deliver(self, *names: str) -> "PipelineBuilder":
         """Only these named outputs are delivered; without it all are."""
-        self._delivered = [*(self._delivered or []), *names]
+        self._delivered = [*(self._delivered or []), *_names(names, "deliver")]
         return self
 
     def step(self, name: str) -> "StepBuilder":
@@ -149,16 +158,17 @@ class StepBuilder:
 
     def input_from(self, *names: str) -> "StepBuilder":
         """The whole output of a step; of several, an object with one field for each."""
+        _names(names, "input_from")
         if len(names) == 1:
             return self.input(f"{{{{{names[0]}}}}}")
         return self.input({name: f"{{{{{name}}}}}" for name in names})
 
     def input_from_first(self, *names: str) -> "StepBuilder":
         """The whole output of the first of these that has one, such as a stage that a rule may have added and its owner."""
-        return self.input(f"{{{{{' ?? '.join(names)}}}}}")
+        return self.input(f"{{{{{' ?? '.join(_names(names, 'input_from_first'))}}}}}")
 
     def depends_on(self, *names: str) -> "StepBuilder":
-        return self._set(depends_on=names)
+        return self._set(depends_on=_names(names, "depends_on"))
 
     def output_as(self, name: str, *, title: str | None = None, media_type: str = "application/json") -> "StepBuilder":
         self._output = Output(name=name, stage=self.name, title=title, media_type=media_type)
@@ -211,7 +221,14 @@ class StepBuilder:
     def add_if(
         self, condition: str | Condition, stage: Stage, max_times: int = 1, *, output_as: str | None = None
     ) -> "StepBuilder":
-        """`output_as` names the output of the added stage as the method of that name does a step's."""
+        """`output_as` names the output of the added stage as the method of that name does a step's.
+
+        A stage whose timeout is the usual one has, as a step that says nothing, no more than the whole pipeline.
+        """
+        if not isinstance(stage, Stage):
+            raise TypeError(
+                'add_if takes a stage, as in add_if("true", Stage(id="polish", worker="optimizer", action="apply"))'
+            )
         if output_as is not None:
             self._added_outputs.append(Output(name=output_as, stage=stage.id))
         return self._rule(AddStage(condition=_condition(condition, "add_if"), stage=stage, max_times=max_times))
@@ -225,6 +242,13 @@ class StepBuilder:
     def approve_if(self, condition: str | Condition, message: str) -> "StepBuilder":
         return self._rule(Approve(condition=_condition(condition, "approve_if"), message=message))
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name in vars(PipelineBuilder):
+                raise AttributeError(f"{name}() is said of the pipeline: end the step by done() before it")
+            raise AttributeError(f"a step has no method {name}()", name=name, obj=self)
+
     def done(self) -> PipelineBuilder:
         return self._pipeline
 
@@ -234,7 +258,7 @@ class StepBuilder:
             self._fields["input"] = "{{params}}"
         fields = {"timeout_seconds": default_timeout, **self._fields}
         stage = Stage(id=self.name, **fields, rules=tuple(self._rules))
-        return _resolved(stage, aliases)
+        return _resolved(stage, aliases, default_timeout)
 
     def outputs(self) -> list[Output]:
         """Its own, when it was given a name, and those of the stages that it adds."""
@@ -255,7 +279,7 @@ Pipeline = PipelineBuilder
 
 def _seconds(timeout: float | str) -> float:
     read = seconds(timeout)
-    if isinstance(read, str):
+    if not isinstance(read, int | float):
         raise TypeError(f'{timeout!r} is not a duration; write seconds, or text such as "90s", "5m" or "1h"')
     return float(read)
 
@@ -269,7 +293,13 @@ def _condition(condition: str | Condition, method: str) -> str:
     )
 
 
-def _resolved(stage: Stage, aliases: dict[str, str]) -> Stage:
+def _names(names: tuple[str, ...], method: str) -> tuple[str, ...]:
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f'{method} takes names one by one, as in {method}("draft", "review")')
+    return names
+
+
+def _resolved(stage: Stage, aliases: dict[str, str], default_timeout: float) -> Stage:
     compensate = stage.compensate
     return msgspec.structs.replace(
         stage,
@@ -277,14 +307,17 @@ def _resolved(stage: Stage, aliases: dict[str, str]) -> Stage:
         input=_template(stage.input, aliases),
         when=_text(stage.when, aliases) if stage.when is not None else None,
         compensate=msgspec.structs.replace(compensate, input=_template(compensate.input, aliases)) if compensate else None,
-        rules=tuple(_resolved_rule(rule, aliases) for rule in stage.rules),
+        rules=tuple(_resolved_rule(rule, aliases, default_timeout) for rule in stage.rules),
     )
 
 
-def _resolved_rule(rule: Rule, aliases: dict[str, str]) -> Rule:
+def _resolved_rule(rule: Rule, aliases: dict[str, str], default_timeout: float) -> Rule:
     condition = _text(rule.condition, aliases)
     if isinstance(rule, AddStage):
-        return msgspec.structs.replace(rule, condition=condition, stage=_resolved(rule.stage, aliases))
+        added = rule.stage
+        if added.timeout_seconds == DEFAULT_STAGE_TIMEOUT:
+            added = msgspec.structs.replace(added, timeout_seconds=default_timeout)
+        return msgspec.structs.replace(rule, condition=condition, stage=_resolved(added, aliases, default_timeout))
     if isinstance(rule, SkipStage):
         return msgspec.structs.replace(rule, condition=condition, stage=aliases.get(rule.stage, rule.stage))
     return msgspec.structs.replace(rule, condition=condition)

@@ -1,5 +1,8 @@
 """Pipelines written in Python."""
 
+import copy
+import re
+from collections.abc import Callable
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -300,3 +303,81 @@ def test_an_output_cannot_take_the_name_of_what_every_text_can_read(word: str) -
 
     with pytest.raises(PipelineInvalid, match=f"the name {word} is taken"):
         step.done().build()
+
+
+def one_step() -> Any:
+    return Pipeline("p").step("make").worker("w", "x")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (lambda: one_step().build(), r"build\(\) is said of the pipeline: end the step by done\(\) before it"),
+        (lambda: one_step().step("next"), r"step\(\) is said of the pipeline: end the step by done\(\) before it"),
+        (lambda: one_step().done().when("true"), r"when\(\) is said of a step: write it between step\(…\) and done\(\)"),
+        (lambda: one_step().done().done(), r"done\(\) ends a step, and here none is open"),
+        (lambda: one_step().optionally(), r"a step has no method optionally\(\)"),
+        (lambda: one_step().done().built(), r"a pipeline has no method built\(\)"),
+    ],
+)
+def test_a_method_in_the_wrong_place_is_told_where_it_belongs(written: Callable[[], Any], said: str) -> None:
+    with pytest.raises(AttributeError, match=said):
+        written()
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (lambda: one_step().depends_on(["a"]), 'depends_on takes names one by one, as in depends_on("draft", "review")'),
+        (lambda: one_step().input_from(["a", "b"]), "input_from takes names one by one"),
+        (lambda: one_step().input_from_first(["a", "b"]), "input_from_first takes names one by one"),
+        (lambda: one_step().done().deliver(["make"]), "deliver takes names one by one"),
+        (lambda: one_step().add_if("true", "polish"), "add_if takes a stage, as in add_if"),
+        (lambda: one_step().add_if("true", one_step()), "add_if takes a stage, as in add_if"),
+        (lambda: one_step().timeout(None), "None is not a duration; write seconds"),
+    ],
+)
+def test_an_argument_of_another_kind_is_told_what_to_write(written: Callable[[], Any], said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)):
+        written()
+
+
+def test_a_builder_can_be_copied() -> None:
+    builder = one_step().done()
+
+    assert copy.deepcopy(builder).build() == builder.build()
+
+
+def test_an_added_stage_that_says_no_timeout_has_that_of_a_short_pipeline_as_in_a_document() -> None:
+    late = Stage(id="late", worker="w", action="z")
+    polish = Stage(id="polish", worker="w", action="y", rules=(AddStage(condition="true", stage=late),))
+
+    built = Pipeline("p").timeout("1m").step("make").worker("w", "x").add_if("true", polish).done().build()
+
+    assert built == load_pipeline("""
+        name: p
+        version: 1.0.0
+        timeout: 1m
+        parameters: {type: object, additionalProperties: true}
+        stages:
+          - id: make
+            worker: w
+            action: x
+            input: "{{params}}"
+            rules:
+              - condition: "true"
+                action: add_stage
+                stage:
+                  id: polish
+                  worker: w
+                  action: y
+                  rules: [{condition: "true", action: add_stage, stage: {id: late, worker: w, action: z}}]
+    """)
+
+
+def test_an_added_stage_that_says_more_than_the_pipeline_has_is_refused() -> None:
+    polish = Stage(id="polish", worker="w", action="y", timeout_seconds=90)
+    builder = Pipeline("p").timeout("1m").step("make").worker("w", "x").add_if("true", polish).done()
+
+    with pytest.raises(PipelineInvalid, match="the stage may take 90 s, the whole pipeline only 60 s"):
+        builder.build()
