@@ -75,13 +75,13 @@ def _options(known: list[str], paid: tuple[str, ...]) -> tuple[argparse.Namespac
     parser.add_argument(
         "--only", default=",".join(default), help=f"of {', '.join(known)}, by comma; all but growth if left out"
     )
-    parser.add_argument("--repeat", type=int, default=3, help="rounds of each workload")
+    parser.add_argument("--repeat", type=_count, default=3, help="rounds of each workload")
     parser.add_argument(
         "--paid", action=argparse.BooleanOptionalAction, default=True, help="W1a and W1b with every attempt claimed, too"
     )
-    parser.add_argument("--orchestrators", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--slots", type=int, default=1000, help="of each worker")
+    parser.add_argument("--orchestrators", type=_count, default=1)
+    parser.add_argument("--workers", type=_count, default=1)
+    parser.add_argument("--slots", type=_count, default=1000, help="of each worker")
     parser.add_argument("--sync-interval", default="2m", help="of NATS: 2m as is its own default, or always")
     parser.add_argument("--finished", type=int, default=1_000_000, help="executions in the database, for growth")
     parser.add_argument("--waiting", type=int, default=10_000, help="executions that nobody works on, for growth")
@@ -94,6 +94,12 @@ def _options(known: list[str], paid: tuple[str, ...]) -> tuple[argparse.Namespac
     if not options.paid:
         names = [name for name in names if name not in paid]
     return options, names
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
 
 
 def main() -> int:

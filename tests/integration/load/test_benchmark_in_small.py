@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 RUN = Path(__file__).parents[2] / "load" / "run.py"
 PEERS = ("LITELLM", "RESTATE", "RESTATE_PYTHON")
 EVERYTHING = "a,b,c,w2,paid-a,paid-b,growth,door"
@@ -45,6 +47,16 @@ async def test_every_workload_of_the_benchmark_can_be_played_and_told() -> None:
     assert "To compare with LiteLLM" in words
     assert "To compare with Restate" in words
     assert "to Restate" not in words
+
+
+@pytest.mark.parametrize("option", ["--repeat", "--orchestrators", "--workers", "--slots"])
+async def test_a_count_of_none_is_refused_in_place_of_a_round_without_figures(option: str) -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, str(RUN), option, "0", stderr=asyncio.subprocess.PIPE)
+
+    _, complained = await process.communicate()
+
+    assert process.returncode == 2
+    assert complained.decode().endswith(f"error: argument {option}: '0' is no whole number from 1 on\n")
 
 
 async def test_a_workload_that_there_is_not_is_refused_with_the_names_of_those_that_there_are() -> None:
