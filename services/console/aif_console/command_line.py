@@ -66,13 +66,17 @@ class _Interruptible(click.RichGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **extra)
         except OSError as refused:
             if refused.errno != errno.ENOSPC:
                 raise
             # What is left of the output would be tried again at the end of the process.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             click.echo("aif: there is no room for what was to be written: No space left on device", err=True)
-            ctx.exit(FAILED)
+            sys.exit(FAILED)
 
 
 @click.group(
