@@ -26,7 +26,14 @@ from aif_contracts.dead_letters import DeadLetterContent, DeadLetterView
 
 KIND = "dead"
 LISTED_BY = "aif dead-letters"
+MOST_LISTED = 100
 HEADINGS = ("DEAD LETTER", "FOUND", "STATUS", "ORIGIN", "REASON")
+
+
+class Dismissed(msgspec.Struct, frozen=True, kw_only=True):
+    """How many."""
+
+    dismissed: int
 
 
 async def run_dead_letters(
@@ -73,6 +80,24 @@ async def run_dismiss(dead_letter_id: str, reach: Reach, console: Console, *, as
     async with Gateway(reach.url, reach.key) as gateway:
         letter = await dismiss_dead_letter(gateway, checked_id(dead_letter_id, KIND, LISTED_BY))
     return _decided(letter, console, as_json=as_json)
+
+
+async def run_dismiss_all(reach: Reach, console: Console, *, origin: str | None, as_json: bool) -> int:
+    """Nobody needs those that wait now; what comes meanwhile goes on waiting. Each is a decision of its own."""
+    dismissed, cursor, is_more = 0, None, True
+    async with Gateway(reach.url, reach.key) as gateway:
+        while is_more:
+            page = await list_dead_letters(gateway, status="waiting", origin=origin, limit=MOST_LISTED, cursor=cursor)
+            for letter in page.dead_letters:
+                await dismiss_dead_letter(gateway, letter.dead_letter_id)
+                dismissed += 1
+            cursor, is_more = page.next_cursor, page.next_cursor is not None
+    if as_json:
+        print_json(console, Dismissed(dismissed=dismissed))
+        return DONE
+    of_origin = "" if origin is None else f" of {plain(origin)}"
+    console.print(Text(f"dead letters{of_origin} dismissed: {dismissed}"), soft_wrap=True)
+    return DONE
 
 
 def payload_lines(payload: bytes) -> list[str]:

@@ -273,3 +273,39 @@ def test_a_dead_letter_is_decided_about(aif: Terminal, verb: str, status: str) -
     )
 
     assert aif("dead-letters", verb, letter_id).out == f"{letter_id} is {status} by key_1\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "query", "said"),
+    [
+        (["--origin", "reports"], {"origin": "reports"}, "dead letters of reports dismissed: 2\n"),
+        ([], {}, "dead letters dismissed: 2\n"),
+        (["--json"], {}, '{"dismissed":2}\n'),
+    ],
+)
+def test_all_dead_letters_that_wait_are_dismissed_page_by_page(
+    aif: Terminal, options: list[str], query: dict[str, str], said: str
+) -> None:
+    first, second = f"dead_{'1' * 26}", f"dead_{'2' * 26}"
+    aif.gateway.answers_with(
+        "GET /api/admin/dead-letters",
+        {"dead_letters": [{**LETTER, "dead_letter_id": first}], "next_cursor": "7"},
+        {"dead_letters": [{**LETTER, "dead_letter_id": second}], "next_cursor": None},
+    )
+    for letter_id in (first, second):
+        aif.gateway.answers_with(f"POST /api/admin/dead-letters/{letter_id}/dismiss", {**LETTER, "status": "dismissed"})
+
+    assert aif("dead-letters", "dismiss", "--all", *options).out == said
+
+    asked = aif.gateway.last("GET /api/admin/dead-letters")
+    assert asked.query == {"status": "waiting", "limit": "100", "cursor": "7", **query}
+    assert aif.gateway.last(f"POST /api/admin/dead-letters/{first}/dismiss").headers["X-API-Key"] == "operator-key"
+    assert aif.gateway.last(f"POST /api/admin/dead-letters/{second}/dismiss").headers["X-API-Key"] == "operator-key"
+
+
+@pytest.mark.parametrize("words", [[], ["dead_1", "--all"], ["dead_1", "--origin", "reports"], ["--origin", "reports"]])
+def test_one_dead_letter_or_all_have_to_be_named_for_dismissal(aif: Terminal, words: list[str]) -> None:
+    said = aif("dead-letters", "dismiss", *words)
+
+    assert said.code == 2
+    assert "Give the id of one, or --all, which --origin narrows." in said.err

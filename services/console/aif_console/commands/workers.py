@@ -67,10 +67,17 @@ def replay(dead_letter_id: str, as_json: bool, where: Where) -> None:
 
 
 @dead_letters.command()
-@_ID
+@click.argument("dead_letter_id", metavar="[ID]", required=False)
+@click.option("--all", "all_of_them", is_flag=True, help="All that wait, in place of one.")
+@click.option("--origin", help="With --all: only those of this stream, such as reports.")
 @asks_as_operator
-def dismiss(dead_letter_id: str, as_json: bool, where: Where) -> None:
+def dismiss(dead_letter_id: str | None, all_of_them: bool, origin: str | None, as_json: bool, where: Where) -> None:
     """Say that nobody needs it any more."""
-    from aif_console.dead_letters import run_dismiss
+    from aif_console.dead_letters import run_dismiss, run_dismiss_all
 
+    if (dead_letter_id is None) != all_of_them or (origin is not None and not all_of_them):
+        raise click.UsageError("Give the id of one, or --all, which --origin narrows.")
+    if dead_letter_id is None:
+        finish(run_dismiss_all(where.reach(as_operator=True), on_stdout(), origin=origin, as_json=as_json))
+        return
     finish(run_dismiss(dead_letter_id, where.reach(as_operator=True), on_stdout(), as_json=as_json))

@@ -6,9 +6,11 @@ from aif_contracts.dead_letters import DeadLetterContent, DeadLetterPage, DeadLe
 DEAD_LETTERS = "/api/admin/dead-letters"
 
 
-async def list_dead_letters(gateway: Gateway, *, status: str | None, origin: str | None, limit: int) -> DeadLetterPage:
+async def list_dead_letters(
+    gateway: Gateway, *, status: str | None, origin: str | None, limit: int, cursor: str | None = None
+) -> DeadLetterPage:
     """Newest first."""
-    query = without_none(status=status, origin=origin, limit=limit)
+    query = without_none(status=status, origin=origin, limit=limit, cursor=cursor)
     return await gateway.ask("GET", DEAD_LETTERS, DeadLetterPage, params=query)
 
 
