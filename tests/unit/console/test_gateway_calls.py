@@ -192,6 +192,21 @@ async def test_something_else_that_listens_there_is_no_factory() -> None:
             await factory.templates()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"headers": {"Content-Encoding": "gzip"}, "stream": httpx.ByteStream(b"not gzip")},
+        {"text": "id: 1\ndata: nonsense\n\n"},
+    ],
+)
+async def test_answers_and_events_that_cannot_be_read_are_of_no_factory(content: dict[str, Any]) -> None:
+    async with gateway(lambda _: httpx.Response(200, **content)) as factory:
+        with pytest.raises(FactoryUnreachable, match="something else than a factory"):
+            await factory.templates()
+        with pytest.raises(FactoryUnreachable, match="something else than a factory"):
+            await anext(factory.events("req_1"))
+
+
 async def test_events_go_on_after_the_last_one_seen_when_the_connection_breaks() -> None:
     after: list[str] = []
 

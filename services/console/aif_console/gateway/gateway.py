@@ -197,6 +197,8 @@ class Gateway:
                         yield event
                 if has_ended:
                     return
+            except (msgspec.MsgspecError, httpx.DecodingError) as strange:
+                raise self._no_factory(strange) from strange
             except httpx.TransportError as broken:
                 now = asyncio.get_running_loop().time()
                 lost_at = lost_at if lost_at is not None else now
@@ -222,7 +224,7 @@ class Gateway:
         try:
             return msgspec.json.decode(response.content, type=answer_type)
         except msgspec.MsgspecError as strange:
-            raise self._unreachable(strange, "it answers like something else than a factory") from strange
+            raise self._no_factory(strange) from strange
 
     async def _call(self, method: str, path: str, **content: Any) -> httpx.Response:
         """Every call here may be repeated: it reads, it deletes, or it carries a key that makes it one."""
@@ -233,6 +235,8 @@ class Gateway:
                 response = await self._http.request(method, path, **content)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as nonsense:
                 raise self._unreachable(nonsense) from nonsense
+            except httpx.DecodingError as strange:
+                raise self._no_factory(strange) from strange
             except httpx.TransportError as broken:
                 # Where nobody ever answered, nobody is waited for.
                 if not self._has_answered or waited >= self._patience_seconds:
@@ -256,6 +260,9 @@ class Gateway:
         if response.status_code in _AWAY:
             return self._unreachable(None, problem.detail or problem.title)
         return RequestRefused(problem.title, problem.detail, problem.errors)
+
+    def _no_factory(self, cause: Exception) -> FactoryUnreachable:
+        return self._unreachable(cause, "it answers like something else than a factory")
 
     def _unreachable(self, cause: Exception | None, reason: str = "") -> FactoryUnreachable:
         return FactoryUnreachable(f"{self._url} does not serve: {reason or words_of(cause)}")
