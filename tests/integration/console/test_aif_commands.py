@@ -154,22 +154,34 @@ def test_the_order_over_nats_in_the_readme_works_as_it_is_written(up: Running, t
     assert len(json.loads(watched.stdout)["structure"]["questions"]) == 3
 
 
-@pytest.mark.parametrize(
-    ("text", "exit_code", "said"),
-    [("# Bees\n\nBees make honey. A hive is the home of bees.", 0, "WORKFLOW_COMPLETED"), ("  ", 1, "refused: source_empty")],
-    ids=["a document", "an empty one"],
-)
-def test_the_sample_over_nats_hears_the_end_of_its_order_and_that_it_was_refused(
-    up: Running, tmp_path: Path, text: str, exit_code: int, said: str
+def order_over_nats(document: Path, data_dir: Path) -> "subprocess.CompletedProcess[str]":
+    program = [sys.executable, *map(str, (REPOSITORY / "samples" / "order_over_nats.py", document, data_dir))]
+    return subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_sample_over_nats_hears_the_end_of_its_order(up: Running, tmp_path: Path) -> None:
+    (tmp_path / "bees.md").write_text("# Bees\n\nBees make honey. A hive is the home of bees.")
+
+    ordered = order_over_nats(tmp_path / "bees.md", up.data_dir)
+
+    assert (ordered.returncode, ordered.stderr) == (0, "")
+    assert "WORKFLOW_COMPLETED" in ordered.stdout
+
+
+def test_the_sample_over_nats_hears_that_its_order_was_refused_and_the_operator_has_a_dead_letter(
+    up: Running, tmp_path: Path
 ) -> None:
-    document = tmp_path / "bees.md"
-    document.write_text(text)
+    (tmp_path / "nothing.md").write_text("  ")
 
-    program = [sys.executable, *map(str, (REPOSITORY / "samples" / "order_over_nats.py", document, up.data_dir))]
-    ordered = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    ordered = order_over_nats(tmp_path / "nothing.md", up.data_dir)
+    listed = aif("dead-letters", "list", "--status", "waiting", data_dir=up.data_dir)
+    dismissed = aif("dead-letters", "dismiss", "--all", "--origin", "requests", data_dir=up.data_dir)
 
-    assert (ordered.returncode, ordered.stderr) == (exit_code, "")
-    assert said in ordered.stdout
+    assert (ordered.returncode, ordered.stderr) == (1, "")
+    assert "refused: source_empty" in ordered.stdout
+    assert "source_empty" in listed.stdout
+    assert (dismissed.returncode, dismissed.stderr) == (0, "")
+    assert aif("dead-letters", "list", "--status", "waiting", data_dir=up.data_dir).stdout == "no dead letter is waiting\n"
 
 
 def test_a_course_is_ordered_shown_and_saved(up: Running, tmp_path: Path) -> None:
@@ -327,9 +339,8 @@ def test_an_order_that_repeats_is_kept_until_it_is_removed(up: Running) -> None:
     assert aif("schedules", data_dir=up.data_dir).stdout == "there is no schedule\n"
 
 
-def test_the_operator_of_this_machine_sees_workers_and_dead_letters(up: Running) -> None:
+def test_the_operator_of_this_machine_sees_workers(up: Running) -> None:
     assert "structure_course" in aif("workers", data_dir=up.data_dir).stdout
-    assert aif("dead-letters", data_dir=up.data_dir).stdout == "no dead letter\n"
 
 
 def test_templates_and_insights_are_shown(up: Running) -> None:
