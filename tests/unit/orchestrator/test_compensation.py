@@ -213,6 +213,23 @@ def test_a_compensation_under_way_when_the_time_is_over_is_stopped_and_its_money
     assert story.wakes_at() == story.circumstances.at_ms + 20_000 + 5_000
 
 
+def test_what_is_undone_a_second_time_is_undone_one_after_the_other_too() -> None:
+    definition = pipeline(undoable("first"), undoable("second", depends_on=("first",)), stage("last", input="{{second.gone}}"))
+    story = Story(definition)
+    for _ in ("as ordered", "resumed"):
+        story.made("first")
+        story.made("second")
+        assert [packet.stage_id for packet in story.packets()] == ["compensate_second"]
+        story.made("compensate_second")
+        assert [packet.stage_id for packet in story.packets()] == ["compensate_first"]
+        story.made("compensate_first")
+        assert story.execution.status is ExecutionStatus.FAILED
+        story.happens(ResumeAsked())
+
+    undoing = [data.step_name for data in story.events() if isinstance(data, CompensationStarted)]
+    assert undoing == ["second", "first"] * 2
+
+
 def test_the_execution_s_own_deadline_does_not_end_its_compensations() -> None:
     story = broken(Story(booking()))
     story.granted("compensate_second")

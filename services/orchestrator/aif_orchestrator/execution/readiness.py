@@ -102,6 +102,9 @@ def use_input(draft: Draft, stage_id: str, stored: BlobRef) -> None:
 
 def _start(draft: Draft, stage_ids: Iterable[str]) -> None:
     for stage_id in stage_ids:
+        if draft.execution.status not in _BEGINS:
+            # One that could not start has ended it; the compensations that wait now have their own turn.
+            return
         if draft.stages[stage_id].status is _WAITING and _may_start(draft, stage_id):
             prepare(draft, stage_id)
 
