@@ -531,6 +531,30 @@ def test_what_was_made_from_the_absence_of_an_added_stage_is_made_anew_with_it()
     assert story.last_packet("end").data_ref.inline == b'{"text":"smooth"}'
 
 
+def test_a_stage_added_by_a_kept_one_waits_for_what_is_added_anew_before_it() -> None:
+    book = Compensation(worker="cleaner", action="remove", input="{{book.made}}")
+    ticket = stage("ticket", input={"text": "{{polish.made ?? text.made}}"})
+    definition = pipeline(
+        stage("zero", optional=True),
+        stage("text", input={"zero": "{{zero.made?}}"}, rules=(AddStage(condition="true", stage=stage("polish")),)),
+        stage("book", input="{{text.made}}", compensate=book, rules=(AddStage(condition="true", stage=ticket),)),
+    )
+    story = Story(definition)
+    story.fails("zero", story.granted("zero"), retryable=False)
+    story.made("text")
+    story.made("polish")
+    story.made("book")
+    story.made("ticket")
+    story.happens(ResumeAsked())
+    story.made("zero")
+
+    story.made("text")
+    assert [packet.stage_id for packet in story.packets()] == ["polish"]
+    story.made("polish", {"made": "smooth"})
+
+    assert story.last_packet("ticket").data_ref.inline == b'{"text":"smooth"}'
+
+
 def test_a_stage_that_was_to_be_bettered_keeps_its_result_when_its_input_is_gone_after_a_pause() -> None:
     better = RetryStage(condition="two.quality_score < 0.7", max_retries=2)
     story = Story(pipeline(stage("one"), stage("two", input={"from": "{{one.made}}"}, rules=(better,))))

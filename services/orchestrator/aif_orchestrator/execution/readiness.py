@@ -136,15 +136,23 @@ def awaited(draft: Draft, stage_id: str) -> Set[str]:
     plan = draft.plan_of(stage_id)
     if draft.is_as_planned:
         return plan.depends_on
-    run = draft.stages[stage_id]
-    if run.added_by is not None:
-        return {name for name in (run.added_by, *plan.depends_on) if name in draft.stages}
-    before = set(plan.depends_on)
+    owners = _owners(draft, stage_id)
+    before = {name for name in plan.depends_on if name in draft.stages} - owners
     for name, other in draft.stages.items():
         # An added stage stands behind its owner, so that one pass finds those that were added by added ones too.
         if other.added_by in before:
             before.add(name)
-    return before
+    return before | owners
+
+
+def _owners(draft: Draft, stage_id: str) -> Set[str]:
+    """Whose rules have led to the stage: it waits for them, and not for what else they have added."""
+    owners: set[str] = set()
+    owner = draft.stages[stage_id].added_by
+    while owner is not None:
+        owners.add(owner)
+        owner = draft.stages[owner].added_by
+    return owners
 
 
 def _wait_for_preparation(draft: Draft, stage_id: str) -> None:
