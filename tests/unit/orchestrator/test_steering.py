@@ -467,6 +467,68 @@ def test_what_was_made_after_a_stage_that_a_rule_left_out_is_not_made_again() ->
     assert [packet.stage_id for packet in story.packets()] == ["three"]
 
 
+def test_what_was_made_after_a_stage_whose_condition_was_not_met_is_not_made_again() -> None:
+    definition = pipeline(
+        stage("one"),
+        stage("review", depends_on=("one",), when="one.made == 'wrong'"),
+        stage("two", depends_on=("review",)),
+        stage("three", depends_on=("two",)),
+    )
+    story = Story(definition)
+    story.made("one")
+    story.made("two")
+    story.fails("three", story.granted("three"), retryable=False)
+
+    story.happens(ResumeAsked())
+
+    assert story.stage("review").status is StageStatus.SKIPPED
+    assert [packet.stage_id for packet in story.packets()] == ["three"]
+
+
+def test_a_stage_that_was_skipped_is_judged_anew_with_what_it_waits_for() -> None:
+    definition = pipeline(
+        stage("extra", optional=True),
+        stage("review", input="{{extra.made}}"),
+        stage("end", depends_on=("review",)),
+    )
+    story = Story(definition)
+    story.fails("extra", story.granted("extra"), retryable=False)
+    story.made("end")
+    assert story.stage("review").status is StageStatus.SKIPPED
+
+    story.happens(ResumeAsked())
+    story.made("extra")
+
+    assert [packet.stage_id for packet in story.packets()] == ["review"]
+
+
+def test_what_was_made_while_a_withdrawn_stage_was_not_there_is_not_made_again() -> None:
+    definition = pipeline(
+        stage("zero", optional=True),
+        stage(
+            "one", input={"zero": "{{zero.made?}}"}, rules=(AddStage(condition="one.element_count > 1", stage=stage("polish")),)
+        ),
+        stage("two", input={"text": "{{polish.made ?? one.made}}"}),
+        stage("three", depends_on=("two",), optional=True),
+    )
+    story = Story(definition)
+    story.fails("zero", story.granted("zero"), retryable=False)
+    story.made("one", elements=2)
+    story.made("polish")
+    story.made("two")
+    story.made("three")
+    story.happens(ResumeAsked())
+    story.made("zero")
+    story.made("one", elements=1)
+    story.made("two")
+    story.fails("three", story.granted("three"), retryable=False)
+
+    story.happens(ResumeAsked())
+
+    assert story.stage("polish").status is StageStatus.SKIPPED
+    assert [packet.stage_id for packet in story.packets()] == ["three"]
+
+
 @pytest.mark.parametrize("its_turn_came", [True, False])
 def test_what_a_rule_of_a_kept_stage_left_out_is_skipped_after_what_it_waits_for(its_turn_came: bool) -> None:
     definition = pipeline(

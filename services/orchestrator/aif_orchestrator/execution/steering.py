@@ -137,7 +137,8 @@ def _begin_leg(draft: Draft) -> None:
 def _is_kept(draft: Draft, stage_id: str, run: StageRun, again: set[str]) -> bool:
     waits_for_nothing_new = not readiness.awaited(draft, stage_id) & again
     if run.status is StageStatus.SKIPPED:
-        return run.skipped_by is not None and run.skipped_by not in again and waits_for_nothing_new
+        # Nothing that it was judged by has changed, but for figures: what was made without it is not made again.
+        return waits_for_nothing_new
     if not run.has_result:
         return False
     if waits_for_nothing_new:
