@@ -24,7 +24,7 @@ from aif_orchestrator.execution.machine import ACTS, LATE, StageHappening
 from aif_orchestrator.execution.metering import execution_totals
 from aif_orchestrator.execution.state import Execution, wake_at
 from aif_orchestrator.execution.views import view
-from aif_pipelines.definition import OutputValidation, Retry
+from aif_pipelines.definition import OutputValidation, Retry, RetryStage
 from support.execution_story import START_MS, Story, call, deliverable, inline, pipeline, schema_of, stage, stored
 
 SPENT = Metrics(cost_usd="0.25", tokens_used=Tokens(prompt_tokens=100, completion_tokens=50, total_tokens=150))
@@ -415,6 +415,17 @@ def test_an_attempt_that_is_handed_back_is_offered_anew_at_once_and_uses_up_no_r
     assert story.circumstances.at_ms == START_MS
     assert execution_totals(story.execution, START_MS).cost_usd == "1.75"
     assert story.attempts()[-1] == ("only", 8, "success")
+
+
+def test_an_attempt_that_is_handed_back_waits_for_none_that_ended_otherwise() -> None:
+    again = RetryStage(condition="only.quality_score < 0.5", max_retries=10)
+    story = Story(pipeline(stage("only", rules=(again,))), free=True)
+    for attempt in range(1, 11):
+        story.completes("only", attempt, quality=0.1)
+
+    story.fails("only", 11, "handed_back", retryable=False)
+
+    assert story.stage("only").status == "queued"
 
 
 def test_an_attempt_that_everybody_hands_back_waits_longer_each_time() -> None:

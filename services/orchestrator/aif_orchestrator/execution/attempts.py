@@ -318,8 +318,8 @@ def _offer_anew(draft: Draft, stage_id: str, message: str) -> None:
     Workers that give back whatever they get would go round for ever: one that comes back often waits a while.
     """
     run = draft.stages[stage_id]
-    draft.change(stage_id, ended=run.attempt)
-    times_back = run.attempt - run.failures - run.losses
+    times_back = run.handed_back + 1
+    draft.change(stage_id, ended=run.attempt, handed_back=times_back)
     delay_ms = min(2**times_back, _LONGEST_PAUSE_MS) if times_back > _BACK_AT_ONCE else 0
     draft.emit(StepRetrying(step_name=stage_id, attempt=run.attempt, code=HANDED_BACK, message=message, retry_in_ms=delay_ms))
     if not delay_ms:

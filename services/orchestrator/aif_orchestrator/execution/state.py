@@ -71,6 +71,8 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     losses: int = 0
     """Attempts that fell silent. Counted apart, so that a crash does not use up a retry, and bounded, so that an input that
     kills workers ends."""
+    handed_back: int = 0
+    """Attempts that their workers gave back. They use up no retry; many of them make the next one wait."""
     resends: int = 0
     """Packets sent again since the last sign of life, because nobody had taken them."""
     due_at: int | None = None
