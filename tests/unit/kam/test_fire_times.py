@@ -61,11 +61,25 @@ CHANGES_OF_THE_CLOCK = st.sampled_from(
         ("America/New_York", datetime(2026, 11, 1, 6, tzinfo=UTC)),
         ("America/Havana", datetime(2026, 11, 1, 5, tzinfo=UTC)),
         ("Australia/Lord_Howe", datetime(2026, 4, 4, 15, tzinfo=UTC)),
+        ("Pacific/Chatham", datetime(2026, 4, 4, 14, tzinfo=UTC)),
         ("Asia/Beirut", datetime(2026, 3, 28, 22, tzinfo=UTC)),
         ("America/Sao_Paulo", datetime(2018, 11, 4, 3, tzinfo=UTC)),
     ]
 )
 NIGHTLY = st.tuples(field(0, 59), field(0, 3)).map(lambda pair: f"{pair[0]} {pair[1]} * * *")
+
+
+def test_where_the_clock_is_put_back_in_the_middle_of_an_hour_the_next_hour_that_is_meant_is_found() -> None:
+    """On Chatham the clock goes from 03:45 back to 02:45 at 14:00 UTC, and comes to 03:00 once more at 14:15."""
+    rhythm = Rhythm(cron="*/2 3 * * *", timezone="Pacific/Chatham")
+    due = [datetime(2026, 4, 4, 13, 57, tzinfo=UTC)]
+
+    for _ in range(3):
+        following = next_due(rhythm, due[-1])
+        assert following is not None
+        due.append(following)
+
+    assert [each.strftime("%H:%M") for each in due] == ["13:57", "13:59", "14:15", "14:17"]
 
 
 @settings(max_examples=600, deadline=None)

@@ -57,12 +57,28 @@ def newest_due(rhythm: Rhythm, first: datetime, now: datetime) -> datetime:
 
 
 def _first(cron: str, after: datetime, zone: zoneinfo.ZoneInfo) -> datetime | None:
-    for local in CronSim(_once_a_day(cron), after.astimezone(zone)):
-        due = local.astimezone(UTC)
-        # In the hour that comes twice, the same wall time may lie behind us.
-        if due > after:
-            return due
-    return None
+    start = after
+    while True:
+        seen: datetime | None = None
+        for local in CronSim(_once_a_day(cron), start.astimezone(zone)):
+            due = local.astimezone(UTC)
+            # In the hour that comes twice, the same wall time may lie behind us.
+            if due > after:
+                return due
+            if seen is not None and due <= seen:
+                # Where a clock is put back in the middle of an hour, the library goes round in the hour before for ever.
+                break
+            seen = due
+        else:
+            return None
+        start = _before_next_hour(start, zone)
+
+
+def _before_next_hour(moment: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
+    """The last second of an hour of the wall clock, later than the moment."""
+    local = moment.astimezone(zone)
+    seconds = 3599 - 60 * local.minute - local.second
+    return moment.replace(microsecond=0) + timedelta(seconds=seconds or 3600)
 
 
 def _once_a_day(cron: str) -> str:
