@@ -4,7 +4,7 @@ A window is a calendar month in UTC, written `2026-11`. An execution is charged 
 """
 
 import enum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -112,11 +112,3 @@ class BudgetPage(Struct, frozen=True, kw_only=True):
     budgets: tuple[BudgetView, ...]
     next_cursor: str | None
     """None on the last page."""
-
-
-class BudgetRefusal(Struct, frozen=True, kw_only=True):
-    """Why an execution is not admitted."""
-
-    code: Literal["budget_exceeded", "budget_reserved", "insufficient_energy"]
-    message: str
-    retry_after_ms: int | None = None

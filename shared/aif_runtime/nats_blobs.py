@@ -10,7 +10,6 @@ other way round.
 """
 
 import base64
-import logging
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -61,7 +60,6 @@ _NUID = re.compile(r"[A-Za-z0-9]+")
 _KV_STREAM = bucket_stream(BUCKET_BLOBS_KV)
 _OBJECT_STREAM = object_stream(BUCKET_BLOBS)
 
-_logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 

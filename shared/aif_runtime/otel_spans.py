@@ -81,9 +81,6 @@ class OtelTracing:
                 span.fail(f"{type(error).__name__}: {error}")
                 raise
 
-    def inject(self) -> dict[str, str]:
-        return _headers_of(trace.get_current_span().get_span_context())
-
     def child(self, parent: Headers, name: str) -> Headers:
         return headers_of_child(parent, name)
 

@@ -57,10 +57,6 @@ class Tracing(Protocol):
         asyncio task, else the root of a new trace."""
         ...
 
-    def inject(self) -> dict[str, str]:
-        """Headers of the span around the caller; empty when there is none."""
-        ...
-
     def child(self, parent: Headers, name: str) -> Headers:
         """Headers for the children of a span that `record_span` will tell of when it has ended, `known_as` this name."""
         ...
@@ -99,9 +95,6 @@ class TracingOff:
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> AbstractContextManager[Span]:
         return _Passing(parent)
-
-    def inject(self) -> dict[str, str]:
-        return {}
 
     def child(self, parent: Headers, name: str) -> Headers:
         return parent

@@ -142,5 +142,4 @@ USAGE_SAMPLES = (
     ),
     budgets.ListBudgets(cursor="acme", limit=20),
     budgets.BudgetPage(budgets=(_BUDGET,), next_cursor="acme"),
-    budgets.BudgetRefusal(code="budget_reserved", message="others have reserved it", retry_after_ms=5000),
 )

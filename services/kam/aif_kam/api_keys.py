@@ -13,7 +13,6 @@ import zlib
 from aif_runtime.settings import Secret
 
 _SHAPE = re.compile(r"af_live_([0-9a-f]{16})_[0-9a-f]{64}_([0-9a-f]{8})")
-MIN_PEPPER_CHARACTERS = 32
 
 
 def mint_api_key() -> str:

@@ -41,7 +41,6 @@ from aif_runtime.redaction import Redactor
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
-MALFORMED = HTTPStatus.BAD_REQUEST
 NO_ADDRESS_CLOSE_CODE = 4000 + HTTPStatus.NOT_FOUND
 """Of a WebSocket to where there is none."""
 

@@ -20,7 +20,7 @@ from aif_kam import problems
 from aif_kam.parts import Parts
 from aif_kam.routes.calling import NAME_PATTERN, CallerRequest, PageCursor, known_id, page_cursor, require_admin
 
-_ORIGIN = "The stream that it came from: `requests`, `work`, `reports`, `usage`, `events` or `performance`"
+_ORIGIN = "The stream that it came from: `requests`, `work`, `reports`, `usage`, `events`, `performance` or `audit`"
 
 
 def dead_letter_routes(parts: Parts) -> Router:
@@ -28,9 +28,7 @@ def dead_letter_routes(parts: Parts) -> Router:
     async def list_dead_letters(
         request: CallerRequest,
         status: FromQuery[DeadLetterStatus | None] = None,
-        origin: Annotated[
-            str | None, QueryParameter(pattern=NAME_PATTERN, description="`requests`, `events`, `work` …")
-        ] = None,
+        origin: Annotated[str | None, QueryParameter(pattern=NAME_PATTERN, description=_ORIGIN)] = None,
         cursor: PageCursor = None,
         limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
     ) -> DeadLetterPage:
