@@ -311,7 +311,13 @@ async def test_a_changed_key_seals_on_and_the_old_one_still_verifies(database: D
 
 @pytest.mark.parametrize(
     "statement",
-    ["UPDATE audit_log SET actor = 'nobody'", "DELETE FROM audit_log", "TRUNCATE audit_log", "DELETE FROM audit_head"],
+    [
+        "UPDATE audit_log SET actor = 'nobody'",
+        "DELETE FROM audit_log",
+        "TRUNCATE audit_log",
+        "DELETE FROM audit_head",
+        "TRUNCATE audit_head",
+    ],
 )
 async def test_the_database_refuses_to_change_rows(rig: AuditRig, statement: str) -> None:
     await rig.write(1)
@@ -332,7 +338,13 @@ async def test_the_services_own_role_has_no_right_to_change_rows(fresh_database:
             await admin.execute(migration.statements)
 
         await admin.execute("INSERT INTO audit_log VALUES (1, 'a', 'A', 'info', 'b', NULL, NULL, now(), '', repeat('0', 64))")
-        for statement in ("UPDATE audit_log SET actor = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"):
+        for statement in (
+            "UPDATE audit_log SET actor = 'x'",
+            "DELETE FROM audit_log",
+            "TRUNCATE audit_log",
+            "DELETE FROM audit_head",
+            "TRUNCATE audit_head",
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await admin.execute(statement)
     finally:
