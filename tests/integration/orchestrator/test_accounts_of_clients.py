@@ -88,6 +88,10 @@ class Books:
         async with self.database.connection() as connection:
             return await BUDGETS.find(connection, client)
 
+    async def page(self, after: str = "", limit: int = 10) -> list[BudgetView]:
+        async with self.database.connection() as connection:
+            return await BUDGETS.list_page(connection, after, limit)
+
     async def set(self, client: str = "acme", **said: Any) -> None:
         async with self.database.transaction() as connection:
             await BUDGETS.save(connection, SetBudget(client_id=client, decided_by="ada", **said))
@@ -223,6 +227,53 @@ async def test_what_is_said_of_a_client_changes_neither_months_that_are_over_nor
         ("acme", Decimal("0.5"), "warn", 3, Decimal("0.25")),
         ("beta", Decimal("0.25"), "soft_block", 4, Decimal("0.5")),
     ]
+
+
+async def test_a_budget_of_which_one_thing_is_said_has_the_operators_default_for_the_other_in_the_running_month(
+    books: Books,
+) -> None:
+    await books.enter(*(books.admitted("0.5", client=client) for client in ("acme", "beta", "gamma")))
+
+    await books.set("acme", policy=BudgetPolicy.WARN)
+    await books.set("beta", limit_usd="0.25")
+    await books.set("gamma", energy_limit=5)
+
+    terms = "SELECT client_id, limit_usd, policy, energy_limit, excess_usd FROM budget_windows ORDER BY 1"
+    assert await books.rows(terms) == [
+        ("acme", Decimal(1), "warn", 10, Decimal(0)),
+        ("beta", Decimal("0.25"), "soft_block", 10, Decimal("0.25")),
+        ("gamma", Decimal(1), "soft_block", 5, Decimal(0)),
+    ]
+
+
+async def test_budgets_are_listed_by_client_each_once_whoever_has_a_budget_or_spends_this_month(books: Books) -> None:
+    for client in ("gamma", "beta"):
+        await books.set(client, limit_usd="2", policy=BudgetPolicy.WARN, energy_limit=None)
+    await books.enter(*(books.settled("0.5", "0.25", client=client, energy=3) for client in ("gamma", "alpha")))
+    await books.enter(books.settled("0.5", client="before", month="2020-01"))
+
+    listed = await books.page()
+
+    assert [(each.client_id, each.is_default, each.spent_usd) for each in listed] == [
+        ("alpha", True, "0.5"),
+        ("beta", False, "0"),
+        ("gamma", False, "0.5"),
+    ]
+    assert listed == [await books.view(each.client_id) for each in listed]
+    assert [await books.page("", 2), await books.page("beta", 2), await books.page("gamma")] == [listed[:2], listed[2:], []]
+
+
+async def test_a_month_that_has_begun_shows_the_terms_that_it_goes_by(books: Books) -> None:
+    """Not what is said by now of the client, nor the default of a replica that has begun with another one."""
+    await books.set("beta", limit_usd="2", policy=BudgetPolicy.HARD_BLOCK, energy_limit=5)
+    await books.enter(books.settled("0.5"), books.settled("0.5", client="beta"))
+    await books.enter(*(books.settled("7", "7", client=client, energy=7, month="2020-01") for client in ("acme", "beta")))
+
+    await books.rows("UPDATE budget_windows SET limit_usd = 3, policy = 'warn', energy_limit = NULL")
+
+    for view in (await books.view(), await books.view("beta"), *await books.page()):
+        assert (view.limit_usd, view.policy, view.energy_limit) == ("3", BudgetPolicy.WARN, None)
+        assert (view.spent_usd, view.reserved_usd, view.energy_spent, view.energy_reserved) == ("0.5", "0", 0, 0)
 
 
 async def test_of_two_batches_at_once_the_second_is_decided_by_what_the_first_has_entered(books: Books) -> None:

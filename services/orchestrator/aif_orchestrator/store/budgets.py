@@ -40,7 +40,8 @@ class BudgetStore:
             change.decided_by,
             self._default.energy_limit,
         )
-        await connection.execute(self._queries["apply_budget"], change.client_id, *self._defaults())
+        limit_usd, policy, _ = self._defaults()
+        await connection.execute(self._queries["apply_budget"], change.client_id, limit_usd, policy)
 
     async def apply_defaults(self, connection: Connection) -> None:
         """To the month that is running: the operator may have changed them since an account was opened."""

@@ -65,13 +65,12 @@ ON CONFLICT (client_id) DO UPDATE SET
 -- name: apply_budget
 -- To the month that is running; what lies above the new limit already is excess.
 UPDATE budget_windows AS account
-SET limit_usd = coalesce(budgets.limit_usd, $2), policy = coalesce(budgets.policy, $3),
-    energy_limit = CASE WHEN budgets.client_id IS NULL THEN $4::bigint ELSE budgets.energy_limit END,
+SET limit_usd = coalesce(budgets.limit_usd, $2), policy = coalesce(budgets.policy, $3), energy_limit = budgets.energy_limit,
     excess_usd = greatest(0, account.spent_usd + account.reserved_usd - coalesce(budgets.limit_usd, $2)),
     changed_at = clock_timestamp()
-FROM (SELECT $1::text AS client_id) AS asked
-LEFT JOIN budgets ON budgets.client_id = asked.client_id
-WHERE account.client_id = asked.client_id AND account.budget_window = to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM');
+FROM budgets
+WHERE budgets.client_id = $1 AND account.client_id = budgets.client_id
+  AND account.budget_window = to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM');
 
 -- name: apply_defaults
 -- The operator's, as they are now, to the running month of every client for whom nobody has said otherwise. In the order in which
