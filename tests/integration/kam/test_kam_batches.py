@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from aif_contracts.orders import Refusal
-from aif_kam.batches.dispatch import ASKED_AT_ONCE
+from aif_kam.batches.dispatch import ASKED_AT_ONCE, CLAIMED_AT_ONCE
 from aif_kam.failures import Unavailable
 from aif_kam.loops import run_batches
 from aif_runtime.failures import DatabaseUnavailable
@@ -274,6 +274,29 @@ async def test_several_gateways_share_a_batch_and_ask_once_for_each(kam: Gateway
     assert (len(kam.orchestrator.orders), kam.orchestrator.asked_to_execute) == (200, 200)
 
 
+async def test_what_nobody_has_asked_for_yet_comes_before_what_nobody_answered_for(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    await ordered(alice, topics(CLAIMED_AT_ONCE + 2))
+    await kam.rows("UPDATE client_requests SET asked_at = now() - interval '1 hour' WHERE batch_index < 2")
+
+    assert await kam.gateway.dispatch.submit_some() == CLAIMED_AT_ONCE
+
+    assert await _indexes(kam, "status = 'submitting'") == [0, 1]
+
+
+async def test_what_another_gateway_is_at_just_now_is_left_to_it(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    batch_id = await ordered(alice, topics(3))
+    async with asyncio.timeout(10), at_work_on_the_first(kam):
+        assert await kam.gateway.dispatch.submit_some() == 2
+    await dispatch_all(kam)
+    await alice.delete(f"{BATCHES}/{batch_id}")
+    async with asyncio.timeout(10), at_work_on_the_first(kam):
+        assert await kam.gateway.dispatch.cancel_some() == 2
+
+    assert await _indexes(kam, "status = 'running'") == [0]
+
+
 async def test_a_batch_waits_for_the_orchestrator(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     await alice.get("/api/kam/templates")
     kam.orchestrator.is_away = True
@@ -504,6 +527,19 @@ async def test_batches_are_listed_newest_first_in_pages(alice: httpx.AsyncClient
 
     assert sorted(each["batch_id"] for each in (*first["batches"], *second["batches"])) == sorted(made)
     assert second["next_cursor"] is None
+
+
+@asynccontextmanager
+async def at_work_on_the_first(kam: GatewayUnderTest) -> AsyncIterator[None]:
+    """Another gateway that has claimed the first request and has not committed that yet."""
+    async with kam.database.transaction() as connection:
+        await connection.execute("SELECT 1 FROM client_requests WHERE batch_index = 0 FOR UPDATE")
+        yield
+
+
+async def _indexes(kam: GatewayUnderTest, condition: str) -> list[int]:
+    query = f"SELECT batch_index FROM client_requests WHERE {condition} ORDER BY 1"  # noqa: S608 written above
+    return [row["batch_index"] for row in await kam.rows(query)]
 
 
 async def _has_counts(client: httpx.AsyncClient, batch_id: str, counts: dict[str, int]) -> bool:
