@@ -13,6 +13,7 @@ from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
 from aif_kam.payloads import SourceView
 from aif_kam.source_reader import ReadFile, SourceReader
 from aif_kam.source_store import NewSource, SourceStore, StoredDeliverable, source_folder
+from aif_kam.sources.document_builder import MAX_TITLE_CHARACTERS
 from aif_kam.sources.reading import FileToRead
 from aif_kam.sources.recording import recording_type
 from aif_kam.sources.unreadable import Unreadable
@@ -22,7 +23,6 @@ from aif_runtime.postgres import Connection, Database
 
 MAX_FILE_BYTES = 50 * 1024 * 1024
 BLOBS_AT_ONCE = 16
-MAX_TITLE_CHARACTERS = 300
 
 
 class SourceIntake:

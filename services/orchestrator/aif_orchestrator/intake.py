@@ -50,7 +50,7 @@ CALLS_AT_ONCE = 256
 REPORT_MESSAGES_AT_ONCE = 32
 """With up to 64 reports in each: what is in hand has to be applied well within the ack wait."""
 READERS = 3
-"""Batches under way at once: while one is being committed the next is read."""
+"""Batches of reports under way at once: while one is being committed the next is read."""
 WAIT_SECONDS = 5.0
 PAUSE_SECONDS = 0.5
 RETRY_SECONDS = 1.0
@@ -72,7 +72,7 @@ Take = Callable[[Delivery], Awaitable[Sequence[Poison]]]
 
 
 class Intake:
-    """Reads both streams with a few concurrent readers each, and answers what is told directly."""
+    """Reads both streams, reports with a few readers at once, and answers what is told directly."""
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from aif_contracts.pipelines import (
 from aif_orchestrator.answering import answer_questions
 from aif_orchestrator.audit.log import AuditLog
 from aif_orchestrator.engine.plan_news import PlanNews
+from aif_orchestrator.engine.plans import TOLD_VERSIONS
 from aif_orchestrator.engine.versions import version_rank
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.pages import fitting, unknown_cursor
@@ -142,12 +143,9 @@ def in_order(versions: Iterable[PipelineVersion]) -> list[PipelineVersion]:
     return sorted(newest_first, key=lambda each: (each.name, each.owner))
 
 
-_TOLD_VERSIONS = 5
-
-
 def _unknown(request: GetPipeline, versions: Sequence[PipelineVersion]) -> Refusal:
     wanted = request.name if request.version is None else f"{request.name} {request.version}"
-    there_are = f"; its newest versions are {', '.join(each.version for each in versions[:_TOLD_VERSIONS])}" if versions else ""
+    there_are = f"; its newest versions are {', '.join(each.version for each in versions[:TOLD_VERSIONS])}" if versions else ""
     return Refusal(code="unknown_pipeline", message=f"there is no pipeline {wanted}{there_are}")
 
 

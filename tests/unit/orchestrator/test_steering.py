@@ -274,7 +274,7 @@ def test_an_execution_that_goes_on_has_neither_an_end_nor_a_failure() -> None:
     story.happens(ResumeAsked())
 
     execution = story.execution
-    assert (execution.ended_at, execution.failure_code, execution.failure_message, execution.failed_stage) == (None,) * 4
+    assert (execution.ended_at, execution.failure_code, execution.failure_message) == (None,) * 3
 
 
 def test_what_a_stopped_attempt_may_still_spend_stays_reserved_when_its_execution_goes_on() -> None:

@@ -25,7 +25,8 @@ PlanKey = tuple[str, str, str]
 Load = Callable[[Sequence[int]], Awaitable[Sequence[StoredPipeline]]]
 """Reads stored pipelines without those whose ids are known; a part of them when there are many."""
 
-_TOLD_VERSIONS = 5
+TOLD_VERSIONS = 5
+"""The newest ones, where a version is asked for that there is not."""
 
 
 def plan_key(execution: Execution) -> PlanKey:
@@ -39,7 +40,7 @@ class UnknownTemplate(Exception):
         newest_first = sorted(versions, key=version_rank, reverse=True)
         self.field = "template_version" if newest_first else "template_name"
         self.mend = (
-            f"The newest versions are {', '.join(newest_first[:_TOLD_VERSIONS])}."
+            f"The newest versions are {', '.join(newest_first[:TOLD_VERSIONS])}."
             if newest_first
             else did_you_mean(name, known, "Ask for the list of templates.")
         )

@@ -147,7 +147,7 @@ class Relay:
         self._published += outbox_ids
 
     async def run(self) -> None:
-        """Publish what is handed over, in order, until cancelled."""
+        """Publish what is handed over until cancelled. What may wait for company is passed by what may not."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hear_refusals())
             group.create_task(self._store_all())

@@ -48,9 +48,7 @@ def cancel(draft: Draft, reason: str) -> None:
 def close(draft: Draft, verdict: Verdict) -> None:
     """Nothing is left to undo: the execution ends as failed or cancelled."""
     _end(draft, verdict.status)
-    draft.execution = replace(
-        draft.execution, failure_code=verdict.code, failure_message=verdict.message, failed_stage=verdict.stage_id
-    )
+    draft.execution = replace(draft.execution, failure_code=verdict.code, failure_message=verdict.message)
     totals = execution_totals(draft.finish(), draft.at)
     not_undone = saga.not_undone(draft)
     if verdict.status is ExecutionStatus.CANCELLED:

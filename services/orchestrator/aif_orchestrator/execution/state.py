@@ -198,7 +198,6 @@ class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_at: int | None = None
     failure_code: str | None = None
     failure_message: str | None = None
-    failed_stage: str | None = None
     leg: int = 1
     """One more for every time that it was resumed after it had ended."""
     start_at: int | None = None

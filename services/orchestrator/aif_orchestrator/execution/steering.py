@@ -124,7 +124,6 @@ def _begin_leg(draft: Draft) -> None:
         ended_at=None,
         failure_code=None,
         failure_message=None,
-        failed_stage=None,
         verdict=None,
         compensate_until=None,
         held_since=None,
