@@ -120,7 +120,7 @@ def test_energy_is_taken_once_by_each_stage_that_called_a_provider() -> None:
     story = energetic("standard")
 
     story.happens(CallBooked(call=call("one", story.granted("one"), 1, "0.1", tokens=TOKENS)))
-    assert story.execution.account.energy_spent == 10
+    assert (story.execution.account.energy_spent, story.execution.account.energy_held) == (10, 10)
     story.fails("one", 1, metrics=costing("0.1"))
     story.wakes()
     story.made("one", metrics=costing("0.1"))

@@ -81,6 +81,21 @@ def test_a_worker_that_says_that_it_has_spent_nothing_and_books_a_call_later_is_
     assert execution_totals(story.execution, story.circumstances.at_ms).cost_lines == CostLines(ai_generation_usd="0.75")
 
 
+@pytest.mark.parametrize(("cost", "told"), [("0.75", "0.25"), (None, None)])
+def test_what_a_late_call_costs_beyond_its_report_is_told_once_while_the_execution_goes_on(
+    cost: str | None, told: str | None
+) -> None:
+    story = Story(pipeline(stage("one"), stage("two", depends_on=("one",))))
+    attempt = story.granted("one")
+    outcome = CallOutcome.ANSWERED if cost else CallOutcome.IN_DOUBT
+    story.completes("one", attempt, metrics=costing("0.5"))
+
+    for _ in range(2):
+        story.happens(CallBooked(call=call("one", attempt, 1, cost, outcome=outcome, upper_bound_usd="0.9")))
+
+    assert told_costs(story) == ["0.5", told]
+
+
 @pytest.mark.parametrize(
     ("metrics", "charged"),
     [
