@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from aif_kam.failures import KeyInFlight, KeyReused, invalid
-from aif_runtime.postgres import Connection
+from aif_runtime.postgres import Connection, Database
 
 HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
@@ -134,3 +134,15 @@ class KeyStore:
 
     async def delete_expired(self, connection: Connection) -> None:
         await connection.execute(self._sql["delete_expired_keys"])
+
+
+async def answer_given(database: Database, keys: KeyStore, call: KeyedCall | None) -> Answer | None:
+    """What the first call with the key was answered; None without a key, and while there is no answer. Nothing is claimed.
+
+    Raises KeyReused.
+    """
+    if call is None:
+        return None
+    async with database.connection() as connection:
+        use = await keys.find(connection, call)
+    return None if use is None else checked_use(use, call).answer

@@ -9,7 +9,7 @@ from aif_contracts.blobs import BlobRef
 from aif_kam import problems
 from aif_kam.document_gate import DocumentGate
 from aif_kam.failures import NotFound, invalid
-from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
+from aif_kam.idempotency import Answer, KeyedCall, KeyStore, answer_given
 from aif_kam.payloads import SourceView
 from aif_kam.source_reader import ReadFile, SourceReader
 from aif_kam.source_store import NewSource, SourceStore, StoredDeliverable, source_folder
@@ -49,7 +49,7 @@ class SourceIntake:
 
     async def take(self, client_id: str, upload: Upload, file: FileToRead, call: KeyedCall | None) -> Answer:
         """Store an uploaded file. Raises InvalidInput naming `source`, KeyReused, Unavailable; then nothing is entered."""
-        if call is not None and (earlier := await self._earlier(call)):
+        if earlier := await answer_given(self._database, self._keys, call):
             return earlier
         async with self._uploads.admitted():
             source = await self._read_upload(client_id, upload, file)
@@ -153,11 +153,6 @@ class SourceIntake:
             sha256=blob.sha256,
             blob=blob,
         )
-
-    async def _earlier(self, call: KeyedCall) -> Answer | None:
-        async with self._database.connection() as connection:
-            use = await self._keys.find(connection, call)
-        return None if use is None else checked_use(use, call).answer
 
 
 def _recording_type(head: bytes, file: FileToRead) -> str | None:

@@ -18,7 +18,7 @@ from aif_kam.configuration.workspaces import Workspaces
 from aif_kam.cost_limits import cost_limit, require_allowed
 from aif_kam.database_time import DatabaseTime
 from aif_kam.failures import NotFound
-from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
+from aif_kam.idempotency import Answer, KeyedCall, KeyStore, answer_given
 from aif_kam.order_parameters import digest_of
 from aif_kam.request_store import ClientRequest, RequestStatus
 from aif_kam.source_intake import SourceIntake
@@ -56,7 +56,7 @@ class BatchDesk:
 
     async def order(self, client_id: str, wish: BatchWish, call: KeyedCall | None) -> Answer:
         """Raises InvalidInput, KeyReused, KeyInFlight, Unavailable; then nothing is stored."""
-        if call is not None and (earlier := await self._earlier(call)):
+        if earlier := await answer_given(self._database, self._keys, call):
             return earlier
         await self._workspaces.require(client_id, wish.workspace_id)
         start_at = await start_time(wish.start_at, self._time)
@@ -134,8 +134,3 @@ class BatchDesk:
         if batch is None:
             raise NotFound(f"there is no batch {batch_id}", code="unknown_batch")
         return batch
-
-    async def _earlier(self, call: KeyedCall) -> Answer | None:
-        async with self._database.connection() as connection:
-            use = await self._keys.find(connection, call)
-        return None if use is None else checked_use(use, call).answer

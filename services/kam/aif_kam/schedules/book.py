@@ -15,7 +15,7 @@ from aif_kam.configuration.workspaces import Workspaces
 from aif_kam.cost_limits import cost_limit, require_allowed
 from aif_kam.database_time import DatabaseTime
 from aif_kam.failures import InvalidInput, NotFound
-from aif_kam.idempotency import Answer, KeyedCall, KeyStore, checked_use
+from aif_kam.idempotency import Answer, KeyedCall, KeyStore, answer_given
 from aif_kam.order_parameters import SOURCE, SOURCE_TEXT, OrderParameters
 from aif_kam.schedules.fire_times import checked_rhythm, next_due
 from aif_kam.schedules.payloads import ScheduleWish, schedule_view
@@ -57,7 +57,7 @@ class ScheduleBook:
 
     async def create(self, client_id: str, wish: ScheduleWish, call: KeyedCall | None) -> Answer:
         """Raises InvalidInput, KeyReused, KeyInFlight, Unavailable; then nothing is stored."""
-        if call is not None and (earlier := await self._earlier(call)):
+        if earlier := await answer_given(self._database, self._keys, call):
             return earlier
         prepared = await self._prepared(client_id, wish)
         schedule_id = self._new_id("sched")
@@ -160,8 +160,3 @@ class ScheduleBook:
         if schedule is None:
             raise NotFound(f"there is no schedule {schedule_id}", code="unknown_schedule")
         return schedule
-
-    async def _earlier(self, call: KeyedCall) -> Answer | None:
-        async with self._database.connection() as connection:
-            use = await self._keys.find(connection, call)
-        return None if use is None else checked_use(use, call).answer
