@@ -10,8 +10,6 @@ from contextlib import AbstractAsyncContextManager
 import msgspec
 import pytest
 
-from aif_ai.anthropic_provider import AnthropicProvider
-from aif_ai.deepgram_provider import DeepgramProvider
 from aif_ai.failures import (
     AiFailure,
     AuthenticationFailed,
@@ -22,7 +20,7 @@ from aif_ai.failures import (
     ProviderUnreachable,
     RateLimited,
 )
-from aif_ai.openai_provider import COMPATIBLE, OPENAI, OpenAiProvider
+from aif_ai.openai_provider import COMPATIBLE, OPENAI
 from aif_ai.provider import ModelCall, Provider
 from aif_ai.requests import Answer, AudioInput, CallTrace, Capability, Finish, Message, Role
 from aif_contracts.analysis import Transcript
@@ -30,18 +28,10 @@ from aif_contracts.metering import Tokens
 from support.provider_double.faults import Fault, FaultKind
 from support.provider_double.http_server import HttpRequest, Reply, http_server
 from support.provider_double.server import ProviderDouble
+from support.provider_double.written_answers import MODELS, provider_at
 
 KEY = "exec_1.structure.1.1"
-MODELS = {OPENAI: "gpt-4o-mini", "anthropic": "claude-sonnet-5-5", "deepgram": "nova-3"}
 SILENCE_SECONDS = 0.3
-
-
-def provider_at(name: str, url: str, *, silence_seconds: float = 10.0, api_key: str = "sk-test") -> Provider:
-    if name == "deepgram":
-        return DeepgramProvider(models=("nova-3",), api_key=api_key, base_url=url, silence_seconds=silence_seconds)
-    if name == "anthropic":
-        return AnthropicProvider(models=("x",), api_key=api_key, base_url=url, silence_seconds=silence_seconds)
-    return OpenAiProvider(name=name, models=("x",), api_key=api_key, base_url=f"{url}/v1", silence_seconds=silence_seconds)
 
 
 def call_for(name: str, *, key: str = KEY, audio: AudioInput | None = None, model: str | None = None) -> ModelCall:

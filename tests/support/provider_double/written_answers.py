@@ -42,6 +42,15 @@ class Heard(Struct, kw_only=True):
     failure: AiFailure | None = None
 
 
+def provider_at(name: str, url: str, *, silence_seconds: float = 10.0, api_key: str = "sk-test") -> Provider:
+    """The adapter of that name, before a provider whose URL has no path."""
+    if name == "deepgram":
+        return DeepgramProvider(models=("nova-3",), api_key=api_key, base_url=url, silence_seconds=silence_seconds)
+    if name == "anthropic":
+        return AnthropicProvider(models=("x",), api_key=api_key, base_url=url, silence_seconds=silence_seconds)
+    return OpenAiProvider(name=name, models=("x",), api_key=api_key, base_url=f"{url}/v1", silence_seconds=silence_seconds)
+
+
 def serving(written: Written, requests: list[HttpRequest] | None = None) -> AbstractAsyncContextManager[str]:
     """A server that gives every request this answer; yields its URL without a path."""
 
@@ -76,7 +85,7 @@ async def told_by(
 
 async def asked_at(name: str, url: str, *, silence_seconds: float = 0.3, api_key: str = "sk-test") -> Heard:
     """`url` is without a path."""
-    provider = _provider(name, url, silence_seconds=silence_seconds, api_key=api_key)
+    provider = provider_at(name, url, silence_seconds=silence_seconds, api_key=api_key)
     heard = Heard(trace=CallTrace())
     try:
         async with asyncio.timeout(20):
@@ -111,14 +120,6 @@ def anthropic_events(text: str, *, stop: str = "end_turn", more: Sequence[Mappin
         {"type": "message_stop"},
     ]
     return "".join(f"event: {each['type']}\ndata: {json.dumps(each)}\n\n" for each in told).encode()
-
-
-def _provider(name: str, url: str, *, silence_seconds: float, api_key: str) -> Provider:
-    if name == "deepgram":
-        return DeepgramProvider(models=("nova-3",), api_key=api_key, base_url=url, silence_seconds=silence_seconds)
-    if name == "anthropic":
-        return AnthropicProvider(models=("x",), api_key=api_key, base_url=url, silence_seconds=silence_seconds)
-    return OpenAiProvider(name=name, models=("x",), api_key=api_key, base_url=f"{url}/v1", silence_seconds=silence_seconds)
 
 
 def _call(name: str) -> ModelCall:
