@@ -113,6 +113,24 @@ async def test_bytes_that_never_became_a_source_go_after_a_day(kam: GatewayUnder
     assert stored(kam) == {kept}
 
 
+@pytest.mark.parametrize("table", ["sources", "loose_sources"])
+async def test_what_another_gateway_is_at_just_now_is_left_to_it(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, table: str
+) -> None:
+    another_has, free = await upload(alice), await upload(alice)
+    await time_passes(kam, timedelta(days=31))
+    if table == "loose_sources":
+        await kam.gateway.collection.collect()
+        await time_passes(kam, timedelta(hours=25))
+
+    async with kam.database.transaction() as another:
+        await another.execute(f"SELECT FROM {table} WHERE source_id = $1 FOR UPDATE", another_has)
+        await kam.gateway.collection.collect()
+
+    assert [row["source_id"] for row in await kam.rows(f"SELECT source_id FROM {table}")] == [another_has]  # noqa: S608 likewise
+    assert stored(kam) == ({another_has, free} if table == "sources" else {another_has})
+
+
 async def test_a_source_whose_bytes_are_being_deleted_is_not_entered(kam: GatewayUnderTest) -> None:
     intake = kam.gateway.parts.intake
     (source,) = await intake.read_texts("alice", [BEES], ["a"], together="inputs")
