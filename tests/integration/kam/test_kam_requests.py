@@ -391,6 +391,22 @@ async def test_reconciling_goes_on_behind_an_execution_about_which_nobody_answer
     assert [row["execution_id"] for row in rows] == [second]
 
 
+async def test_reconciling_leaves_to_another_gateway_what_that_is_at_just_now(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    order = {"selected_template": "content_granulation_course"}
+    first, second = [(await alice.post("/api/kam/orders", json=order)).json()["execution_id"] for _ in range(2)]
+    for execution_id in (first, second):
+        await kam.orchestrator.complete(execution_id, await kam.store_structure(), stored_only=True)
+
+    async with kam.database.transaction() as another:
+        await another.execute("SELECT FROM client_requests WHERE execution_id = $1 FOR UPDATE", first)
+        assert await kam.gateway.parts.tracker.reconcile(unseen_seconds=0) == 1
+
+    rows = await kam.rows("SELECT execution_id FROM client_requests WHERE status = 'completed'")
+    assert [row["execution_id"] for row in rows] == [second]
+
+
 @pytest.mark.parametrize("how", ["by the sweep", "by reading it"])
 async def test_a_cost_that_becomes_known_after_the_ending_is_learned(
     kam: GatewayUnderTest, alice: httpx.AsyncClient, how: str
