@@ -578,6 +578,19 @@ async def test_a_change_is_deleted_a_month_after_it_was_told(kam: GatewayUnderTe
     assert [msgspec.json.decode(row["new_value"]) for row in kept] == ["late", "untold"]
 
 
+async def test_changes_that_another_gateway_is_deleting_hold_nobody_up(kam: GatewayUnderTest, admin: httpx.AsyncClient) -> None:
+    for value in ("first", "second"):
+        await admin.put(f"{CONFIG}/{PRIMARY}", json={"value": value})
+    await kam.rows("UPDATE configuration_changes SET told_at = now() - interval '31 days'")
+
+    async with kam.database.transaction() as another:
+        await another.execute("""SELECT FROM configuration_changes WHERE new_value = '"first"' FOR UPDATE""")
+        await kam.gateway.push.mend()
+
+    kept = await kam.rows("SELECT new_value FROM configuration_changes")
+    assert [msgspec.json.decode(row["new_value"]) for row in kept] == ["first"]
+
+
 async def _audited(kam: GatewayUnderTest) -> list[AuditEntry]:
     spec = ConsumerSpec(stream=subjects.STREAM_AUDIT, durable=subjects.CONSUMER_AUDIT, filter_subject=subjects.ALL_AUDIT)
     deliveries = await kam.bus.open_consumer(spec)
