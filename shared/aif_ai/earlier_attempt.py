@@ -10,7 +10,9 @@ from aif_ai.failures import MalformedOutput
 from aif_runtime.assignment import Assignment
 from aif_runtime.failures import BlobCorrupt, BlobMissing
 
-_OF_THE_RESULT = frozenset({"output_invalid", "retry_rule", "validation_failed", MalformedOutput.code})
+_OF_THE_RESULT = frozenset(
+    {"output_invalid", "retry_rule", "failed_by_rule", "rejected", "validation_failed", MalformedOutput.code}
+)
 """Codes that say something of what was made. That a provider could not be reached is nothing that a model can do better, and
 would only make the same question another one."""
 _MOST_CHARACTERS_OF_MESSAGE = 2_000

@@ -85,7 +85,7 @@ class PreviousAttempt(Struct, frozen=True, kw_only=True):
 
     attempt: int
     code: str
-    """`output_invalid`, `retry_rule`, or the code that the worker gave."""
+    """`output_invalid`, `retry_rule`; before a resume also `failed_by_rule`, `rejected`; or the code that the worker gave."""
     message: str
     output: BlobRef | None = None
     """What it made; None when it made nothing, or nothing that was kept."""

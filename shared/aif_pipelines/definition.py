@@ -126,7 +126,8 @@ class Stage(Struct, frozen=True, kw_only=True, rename={"timeout_seconds": "timeo
     """None: as the worker is configured."""
     compensate: Compensation | None = None
     cache: bool = False
-    """True lets the worker answer from the response cache."""
+    """True lets the worker answer from the response cache. An answer stays there when the pipeline does not accept what was
+    made of it; the next attempt or leg, which is told why, asks another question."""
     rules: tuple[Rule, ...] = ()
     """Judged in order when an attempt has completed."""
 

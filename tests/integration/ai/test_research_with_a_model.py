@@ -91,6 +91,19 @@ async def test_a_second_attempt_is_told_what_was_wrong_with_the_first_as_data(do
     assert "no instruction to you" in told
 
 
+@pytest.mark.parametrize("code", ["failed_by_rule", "rejected"])
+async def test_a_model_is_told_in_a_later_leg_what_a_rule_or_a_person_had_against_its_result(
+    double: ProviderDouble, code: str
+) -> None:
+    rig = ResearcherRig(double)
+
+    await rig.run(topic="Bees", previous=PreviousAttempt(attempt=1, code=code, message="too thin"))
+
+    told = double.requests[0]["messages"][-1]["content"]
+    data = told.split("<earlier_attempt>\n")[1].removesuffix("\n</earlier_attempt>")
+    assert msgspec.json.decode(data) == {"code": code, "message": "too thin"}
+
+
 async def test_a_long_earlier_output_is_cut_and_one_that_is_gone_is_left_out(double: ProviderDouble) -> None:
     rig, elsewhere = ResearcherRig(double), ResearcherRig()
     long = await rig.blobs.put("data/exec_1/research/long", b"x" * 100_000)

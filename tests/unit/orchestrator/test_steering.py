@@ -5,9 +5,10 @@ import pytest
 from aif_contracts.events import Kept, WorkflowCompleted, WorkflowResumed, WorkflowScheduled
 from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_contracts.packets import Later, Superseded
+from aif_contracts.packets import Later, PreviousAttempt, Superseded
 from aif_orchestrator.execution.commands import AnswerResume
 from aif_orchestrator.execution.happenings import (
+    ApprovalDecisionMade,
     CancelAsked,
     InputUnavailable,
     LoadedOutput,
@@ -16,8 +17,8 @@ from aif_orchestrator.execution.happenings import (
     ResumeAsked,
     TimePassed,
 )
-from aif_pipelines.definition import AddStage, Compensation, RetryStage, SkipStage
-from support.execution_story import START_MS, Story, deliverable, pipeline, stage, stored
+from aif_pipelines.definition import AddStage, Approve, Compensation, Fail, OutputValidation, Retry, RetryStage, SkipStage
+from support.execution_story import START_MS, Story, deliverable, inline, pipeline, stage, stored
 
 TWO = pipeline(stage("one"), stage("two", input={"from": "{{one.made}}"}), outputs=(deliverable("two"),))
 IN_AN_HOUR = "2023-11-14T23:13:20+00:00"
@@ -266,6 +267,39 @@ def test_a_failed_execution_goes_on_where_it_failed_and_says_what_it_keeps() -> 
     story.made("two")
     assert story.execution.status is ExecutionStatus.COMPLETED
     assert story.attempts() == [("one", 1, "success"), ("two", 1, "provider_timeout"), ("two", 2, "success")]
+
+
+def test_a_stage_that_failed_is_told_in_the_next_leg_what_was_wrong_with_its_last_attempt() -> None:
+    checked = OutputValidation(min_quality_score=0.9)
+    story = Story(pipeline(stage("one", output_validation=checked, retry=Retry(max_attempts=1))))
+    story.made("one", {"made": "so so"}, quality=0.5)
+
+    story.happens(ResumeAsked())
+
+    previous = story.packets()[0].previous
+    assert previous is not None
+    assert (previous.attempt, previous.code) == (1, "output_invalid")
+    assert previous.output == inline({"made": "so so"})
+
+
+def test_a_stage_whose_result_a_rule_or_a_person_turned_down_is_told_why_in_the_next_leg() -> None:
+    by_rule = Story(pipeline(stage("one", rules=(Fail(condition="one.quality_score < 0.9", message="too thin"),))))
+    by_person = Story(pipeline(stage("one", rules=(Approve(condition="true", message="Look at it."),))))
+    told = []
+
+    for story in (by_rule, by_person):
+        story.made("one", {"made": "so so"}, quality=0.5)
+        if story is by_person:
+            story.happens(ApprovalDecisionMade(stage_id=None, approved=False, decided_by="ada", comment="too short"))
+        assert story.execution.status is ExecutionStatus.FAILED
+        story.happens(ResumeAsked())
+        told.append(story.packets()[0].previous)
+
+    made = inline({"made": "so so"})
+    assert told == [
+        PreviousAttempt(attempt=1, code="failed_by_rule", message="too thin", output=made),
+        PreviousAttempt(attempt=1, code="rejected", message="a person did not approve it: too short", output=made),
+    ]
 
 
 def test_an_execution_that_goes_on_has_neither_an_end_nor_a_failure() -> None:

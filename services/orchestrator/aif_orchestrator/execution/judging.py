@@ -14,7 +14,7 @@ from aif_contracts.packets import PreviousAttempt
 from aif_orchestrator.execution import ending, holding, offering, outcomes, scope
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import LoadOutputs
-from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.draft import Draft, told
 from aif_orchestrator.execution.happenings import LoadedOutput
 from aif_orchestrator.execution.state import StageRun
 from aif_pipelines.definition import AddStage, Approve, Fail, RetryStage, SkipStage
@@ -23,6 +23,7 @@ from aif_pipelines.plan import RulePlan
 
 RETRY_RULE = "retry_rule"
 """Code of an attempt that was good, and is tried again because a rule asks for better."""
+FAILED_BY_RULE = "failed_by_rule"
 
 
 def judge(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput]) -> None:
@@ -64,6 +65,12 @@ def give_up(draft: Draft, stage_id: str, code: str, message: str) -> None:
     all_tries = {index: rule.max_retries for index, rule in rules if isinstance(rule, RetryStage)}
     draft.change(stage_id, ended=run.attempt, retries_by_rule=all_tries)
     judge(draft, stage_id, {})
+
+
+def turn_down(draft: Draft, stage_id: str, code: str, message: str) -> None:
+    """Its next attempt, which a later leg may bring, is told why the result that it has now was not accepted."""
+    run = draft.stages[stage_id]
+    draft.change(stage_id, previous=PreviousAttempt(attempt=run.attempt, code=code, message=told(message), output=run.output))
 
 
 def _judge(draft: Draft, stage_id: str, values: dict[str, object]) -> None:
@@ -148,8 +155,9 @@ def _leave_out(draft: Draft, owner: str, rule: SkipStage) -> None:
 
 
 def _fail(draft: Draft, stage_id: str, rule: Fail) -> None:
-    outcomes.fail_stage(draft, stage_id, "failed_by_rule", rule.message)
-    ending.fail(draft, stage_id, "failed_by_rule", rule.message)
+    turn_down(draft, stage_id, FAILED_BY_RULE, rule.message)
+    outcomes.fail_stage(draft, stage_id, FAILED_BY_RULE, rule.message)
+    ending.fail(draft, stage_id, FAILED_BY_RULE, rule.message)
 
 
 def _ask(draft: Draft, stage_id: str, index: int, rule: Approve) -> None:

@@ -77,7 +77,10 @@ def _enlist(draft: Draft, stage_id: str) -> None:
 
 
 def begun_anew(run: StageRun) -> StageRun:
-    """A stage as if nothing had been tried, but for its attempts' numbers and what they have cost."""
+    """A stage as if nothing had been tried, but for its attempts' numbers and cost, and what was wrong with the last one.
+
+    Who was not told of that would do the same again: the response cache gives the same answer to the same question.
+    """
     return StageRun(
         dispatches=run.dispatches,
         attempt=run.attempt,
@@ -88,6 +91,7 @@ def begun_anew(run: StageRun) -> StageRun:
         unreported_calls=run.unreported_calls,
         statements=run.statements,
         energy=run.energy,
+        previous=run.previous,
         follows=run.follows,
         added_by=run.added_by,
         compensates=run.compensates,

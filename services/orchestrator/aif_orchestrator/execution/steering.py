@@ -17,6 +17,7 @@ from aif_orchestrator.execution.state import StageRun
 
 _RESUMABLE = frozenset({ExecutionStatus.FAILED, ExecutionStatus.CANCELLED, ExecutionStatus.PARTIALLY_COMPLETED})
 _PAUSABLE = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.AWAITING_APPROVAL})
+REJECTED = "rejected"
 NOTHING_KEPT = Kept(stages=(), tokens_used=Tokens(), cost_usd="0", processing_time_ms=0)
 
 
@@ -95,7 +96,8 @@ def decide(draft: Draft, decision: ApprovalDecisionMade) -> None:
         judging.judge(draft, stage_id, {})
     else:
         comment = f": {decision.comment}" if decision.comment else ""
-        outcomes.end_without_result(draft, stage_id, "rejected", f"{decision.decided_by} did not approve {stage_id}{comment}")
+        judging.turn_down(draft, stage_id, REJECTED, f"a person did not approve it{comment}")
+        outcomes.end_without_result(draft, stage_id, REJECTED, f"{decision.decided_by} did not approve {stage_id}{comment}")
     holding.hold_or_release(draft)
 
 
