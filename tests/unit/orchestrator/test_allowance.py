@@ -154,15 +154,29 @@ def test_what_rules_may_add_and_repeat_is_part_of_what_is_reserved() -> None:
 
 @pytest.mark.parametrize("is_blocked", [False, True])
 def test_free_work_whose_worker_the_registry_does_not_know_yet_is_not_refused_for_money(is_blocked: bool) -> None:
-    story = Story(pipeline(stage("stage_1")), free=True)
-    known = story.circumstances
+    story = cheap(limit="1", stages=2)
+    story.made("stage_1", metrics=Metrics(cost_usd="1"))
+    known = replace(story.circumstances, free_actions=frozenset({("maker", "make")}))
     story.circumstances = replace(known, free_actions=frozenset(), live_workers=frozenset(), is_blocked=is_blocked)
 
-    answer = story.claim("stage_1", is_first_delivery=False)
+    answer = story.claim("stage_2")
     assert answer == Later(retry_after_ms=1000, reason="its worker is not in the registry yet")
 
     story.circumstances = known
-    assert granted_usd(story, "stage_1") == "0"
+    assert granted_usd(story, "stage_2") == "0"
+
+
+@pytest.mark.parametrize("is_blocked", [False, True])
+def test_what_was_ordered_as_free_is_done_without_money_when_its_worker_has_begun_to_cost_something(is_blocked: bool) -> None:
+    story = Story(pipeline(stage("one"), stage("two", depends_on=("one",))), free=True)
+    story.circumstances = replace(story.circumstances, free_actions=frozenset(), is_blocked=is_blocked)
+    story.made("one")
+
+    answer = story.claim("two")
+
+    assert isinstance(answer, Granted)
+    assert (answer.grant.models, answer.grant.max_cost_usd) == ((), "0")
+    assert story.execution.max_cost_usd == "0"
 
 
 def test_an_operators_limit_bounds_what_is_reserved() -> None:

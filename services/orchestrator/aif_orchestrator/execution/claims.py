@@ -63,7 +63,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         offering.park(draft, stage_id)
         draft.command(AnswerClaim(answer=Superseded()))
         return
-    is_blocked = draft.circumstances.is_blocked and not _is_free(draft, stage_id)
+    is_blocked = draft.circumstances.is_blocked and not _costs_nothing(draft, stage_id)
     grant = None if is_blocked else _affordable(draft, stage_id)
     if grant is None and worker_of(draft.plan_of(stage_id)) not in draft.circumstances.live_workers:
         # It has just begun, or was frozen: whether its action costs anything at all is not known yet.
@@ -93,7 +93,7 @@ def _until_something_is_free(draft: Draft) -> int:
 def _affordable(draft: Draft, stage_id: str) -> Grant | None:
     """What the next attempt may spend; None when nothing is left."""
     plan = draft.plan_of(stage_id)
-    if _is_free(draft, stage_id):
+    if _costs_nothing(draft, stage_id):
         return offering.FREE_GRANT
     execution = draft.execution
     remaining = draft.allowance().remaining
@@ -120,9 +120,12 @@ def _what_is_spent(draft: Draft, stage_id: str) -> str:
     return f"nothing is left of the {usd_text(limit)} USD that {stage_id} may spend"
 
 
-def _is_free(draft: Draft, stage_id: str) -> bool:
+def _costs_nothing(draft: Draft, stage_id: str) -> bool:
+    """Also where its action has begun to cost something since the execution was ordered as one that costs nothing: a model
+    that was configured meanwhile is for later orders, and what there was without it serves this one."""
     plan = draft.plan_of(stage_id)
-    return (worker_of(plan), action_of(plan)) in draft.circumstances.free_actions
+    is_free = (worker_of(plan), action_of(plan)) in draft.circumstances.free_actions
+    return is_free or draft.execution.max_cost_usd == "0"
 
 
 def _open_attempt(draft: Draft, happening: AttemptClaimed, grant: Grant) -> None:
