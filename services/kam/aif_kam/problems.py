@@ -36,7 +36,7 @@ from aif_kam.field_words import renamed
 from aif_kam.idempotency import REPLAYED_HEADER, Answer
 from aif_kam.payloads import Problem
 from aif_runtime.bounded_connections import PROBLEM_TYPE
-from aif_runtime.failures import RuntimeFailure
+from aif_runtime.failures import BlobCorrupt, BlobMissing, RuntimeFailure
 from aif_runtime.redaction import Redactor
 
 MEDIA_TYPE = "application/problem+json"
@@ -229,6 +229,8 @@ def on_kam_failure(request: Request[Any, Any, Any], failure: KamFailure) -> Resp
 
 def on_runtime_failure(request: Request[Any, Any, Any], failure: RuntimeFailure) -> Response[Problem]:
     """The broker, the database or the blob store: away for now, or broken in a way that is ours to find."""
+    if isinstance(failure, BlobMissing | BlobCorrupt):
+        return _on_lost_bytes(request, failure)
     if not failure.retryable:
         return on_bug(request, failure)
     _log.warning("request_unavailable", code=failure.code, path=request.scope["path"], reason=str(failure))
@@ -236,6 +238,14 @@ def on_runtime_failure(request: Request[Any, Any, Any], failure: RuntimeFailure)
     detail = f"{names.get(failure.code, 'the database')} does not answer; try again in a moment"
     problem = _problem(HTTPStatus.SERVICE_UNAVAILABLE, failure.code, detail, request.scope["path"])
     return _response(problem, RETRY_AFTER_SECONDS)
+
+
+def _on_lost_bytes(request: Request[Any, Any, Any], failure: BlobMissing | BlobCorrupt) -> Response[Problem]:
+    path = request.scope["path"]
+    _log.error("stored_bytes_lost", code=failure.code, path=path, reason=str(failure))
+    what = "are no longer in" if isinstance(failure, BlobMissing) else "have been changed in"
+    detail = f"the bytes of it {what} the factory's blob store: have its operator bring them back, or order it again"
+    return _response(_problem(HTTPStatus.INTERNAL_SERVER_ERROR, failure.code, detail, path), None)
 
 
 def on_http_exception(request: Request[Any, Any, Any], failure: HTTPException) -> Response[Problem]:

@@ -94,4 +94,5 @@ async def test_changed_bytes_are_told_before_any_of_them(kam: GatewayUnderTest, 
 
     answer = await alice.get(address)
 
-    assert (answer.status_code, answer.json()["type"]) == (500, "urn:aif:problem:internal_error")
+    assert (answer.status_code, answer.json()["type"]) == (500, "urn:aif:problem:blob_corrupt")
+    assert "order it again" in answer.json()["detail"]

@@ -527,7 +527,7 @@ async def test_the_api_describes_itself_with_its_errors(kam: GatewayUnderTest) -
     assert (models["type"], models["items"]["type"], models["maxItems"]) == ("array", "string", 10)
 
 
-async def test_whoever_asks_for_results_of_a_deleted_execution_hears_that_they_were_deleted(
+async def test_whoever_asks_for_results_hears_whether_they_were_lost_or_were_deleted_with_their_execution(
     kam: GatewayUnderTest, alice: httpx.AsyncClient
 ) -> None:
     order = {"selected_template": COURSE, "parameters": {"source_text": BEES}}
@@ -545,11 +545,12 @@ async def test_whoever_asks_for_results_of_a_deleted_execution_hears_that_they_w
 
     await eventually(can_be_fetched)
     kam.blobs.stored.clear()
-    lost = [(await alice.get(address)).status_code for address in addresses]
+    lost = [await alice.get(address) for address in addresses]
     del kam.orchestrator.views[execution_id]
     answers = [await alice.get(address) for address in addresses]
 
-    assert lost == [500, 500, 500]
+    assert [(answer.status_code, answer.json()["type"]) for answer in lost] == [(500, "urn:aif:problem:blob_missing")] * 3
+    assert "no longer in the factory's blob store" in lost[0].json()["detail"]
     for answer in answers:
         assert answer.status_code == 410
         assert answer.json()["type"] == "urn:aif:problem:result_deleted"
