@@ -93,9 +93,15 @@ def _with_added(plan: StagePlan, path: str) -> Iterator[tuple[str, StagePlan]]:
 def _capability_missing(plan: StagePlan, path: str, known_actions: KnownActions) -> Iterator[Mistake]:
     capability = plan.stage.capability
     offered = known_actions.get(CAPABILITY_WORKER, frozenset())
-    if capability is not None and capability not in offered:
-        mend = did_you_mean(capability, offered, "Start a worker that offers it.")
-        yield Mistake(path=f"{path}.capability", message=f"no worker offers {capability}", mend=mend)
+    if capability is None or capability in offered:
+        return
+    lacks = f"does not offer {capability}" if offered else f"is not running, so nobody offers {capability}"
+    message = f"the worker {CAPABILITY_WORKER}, which does what is asked for by a capability, {lacks}"
+    mend = did_you_mean(capability, offered, "Start it, or name a worker and its action instead.")
+    other = min((worker for worker, actions in known_actions.items() if capability in actions), default=None)
+    if other is not None:
+        mend = f"Say `worker: {other}` and `action: {capability}` instead."
+    yield Mistake(path=f"{path}.capability", message=message, mend=mend)
 
 
 def _providers_unknown(plan: StagePlan, path: str, offered: Offered) -> Iterator[Mistake]:

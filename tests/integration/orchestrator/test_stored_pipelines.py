@@ -237,7 +237,31 @@ async def test_an_action_and_a_capability_that_nobody_offers_are_mistakes_unless
         assert of_action.mistakes[0].field == "stages[0].action"
         assert "make" in of_action.mistakes[0].mend
         assert of_capability.mistakes[0].field == "stages[0].capability"
-        assert ["no worker offers tasting" in note for note in later.notes] == [True]
+        assert ["analyst, which does what is asked for by a capability, is not running" in note for note in later.notes] == [
+            True
+        ]
+
+
+async def test_a_capability_that_another_worker_says_it_has_is_told_to_be_asked_of_the_analyst_alone(rig: Rig) -> None:
+    for name, offered in ((CAPABILITY_WORKER, "tasting"), ("linguist", "translation")):
+        there = WorkerDescription(
+            worker_name=name,
+            instance_id="a",
+            version="1",
+            actions=(ActionDescription(name=offered, paid=False),),
+            capabilities=(offered,),
+        )
+        await rig.bus.put_entry(subjects.BUCKET_REGISTRY, f"{name}.a", msgspec.json.encode(there), ttl_seconds=60)
+    async with rig.orchestrator():
+        refused = await rig.acme.refused_to_save(
+            TEA.replace("    worker: maker\n    action: make\n", "    capability: translation\n")
+        )
+
+        [mistake] = refused.mistakes
+        assert mistake.message.startswith(
+            "the worker analyst, which does what is asked for by a capability, does not offer translation"
+        )
+        assert mistake.mend == "Say `worker: linguist` and `action: translation` instead."
 
 
 async def test_a_provider_that_nobody_knows_is_a_mistake_and_one_that_nobody_has_now_is_told(rig: Rig) -> None:
