@@ -10,7 +10,7 @@ import pytest
 from aif_contracts import subjects
 from aif_contracts.budgets import SetBudget
 from aif_contracts.configuration import SYSTEM, SystemValues
-from aif_contracts.metering import CallOutcome
+from aif_contracts.metering import CallOutcome, Saving
 from aif_contracts.orders import Refusal
 from aif_contracts.simulation import Grounds, SimulateExecution, Simulation
 from aif_contracts.workers import ActionDescription, WorkerDescription
@@ -41,6 +41,19 @@ class Rig:
         await client.execute(execution_id, "line", topic="bees")
         for cost in costs:
             await self.worker.does_next({"made": True}, cost_usd=cost)
+        await eventually(lambda: client.has_ended(execution_id))
+
+    async def runs_from_the_cache(self, execution_id: str, *, saved_usd: str) -> None:
+        client = Client(self.bus)
+        await client.execute(execution_id, "line", topic="bees")
+        delivery, packet = await self.worker.take()
+        attempt = await self.worker.granted(packet)
+        named = {"execution_id": execution_id, "call_key": f"{execution_id}.one.{attempt}.1"}
+        cached = {"outcome": CallOutcome.CACHED, "saving": Saving.CACHE, "saved_usd": saved_usd}
+        await self.worker.books(call("one", attempt, 1, "0", **named, **cached))
+        await self.worker.completes(packet, attempt, {"made": True}, cost_usd="0")
+        await delivery.ack()
+        await self.worker.does_next({"made": True}, cost_usd="0.002")
         await eventually(lambda: client.has_ended(execution_id))
 
     async def simulation(self, **changes: Any) -> Simulation:
@@ -118,6 +131,17 @@ async def test_what_calls_have_cost_counts_where_a_report_tells_less(rig: Rig) -
     past = await rig.past()
 
     assert {name: share.cost_usd for name, share in past.stages.items()} == {"one": Decimal("0.75"), "two": Decimal("0.002")}
+
+
+async def test_a_history_in_which_the_response_cache_answered_says_so_and_how_much_that_saved(rig: Rig) -> None:
+    for number in range(1, 3):
+        await rig.runs(f"exec_{number}", ("0.25", "0.002"))
+    for number in range(3, 9):
+        await rig.runs_from_the_cache(f"exec_{number}", saved_usd="0.25")
+
+    said = (await rig.simulation()).assumptions
+
+    assert any(words.startswith("In 6 of them the response cache answered and saved 1.5 USD in all") for words in said)
 
 
 async def test_a_cancelled_execution_teaches_nothing(rig: Rig) -> None:

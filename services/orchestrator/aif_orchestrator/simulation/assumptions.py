@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from aif_contracts.money import ZERO, usd_text
 from aif_contracts.packets import CeilingReason
 from aif_orchestrator.simulation import token_model
 from aif_orchestrator.simulation.course import Layout
@@ -27,6 +28,13 @@ OWN_LIMIT = (
 
 def of_history(likeness: Likeness, *, is_whole: bool) -> list[str]:
     said = [f"{len(likeness.alike)} of the client's own ended executions of this template, failed ones too, were taken."]
+    cached = [each.saved_usd for each in likeness.alike if each.saved_usd]
+    if cached:
+        saved = usd_text(sum(cached, ZERO))
+        said.append(
+            f"In {len(cached)} of them the response cache answered and saved {saved} USD in all: an order that asks what was "
+            "not asked of late costs more, and takes longer."
+        )
     if likeness.mattering:
         said.append(f"They are those nearest in {_listed(likeness.mattering)}, which the history shows to matter.")
     if likeness.beyond:

@@ -15,6 +15,8 @@ class StageShare(Struct, frozen=True, kw_only=True):
     worker_name: str
     action: str
     cost_usd: Decimal
+    saved_usd: Decimal = ZERO
+    """What it would have cost more without the response cache."""
     time_ms: int
     """From ready to the end of its last attempt."""
 
@@ -29,6 +31,10 @@ class PastExecution(Struct, frozen=True, kw_only=True):
     @property
     def cost_usd(self) -> Decimal:
         return sum((share.cost_usd for share in self.stages.values()), ZERO)
+
+    @property
+    def saved_usd(self) -> Decimal:
+        return sum((share.saved_usd for share in self.stages.values()), ZERO)
 
     @property
     def time_ms(self) -> int:

@@ -50,6 +50,7 @@ def _joined(wanted: Sequence[str], ordered: dict[str, tuple[str, Execution]], sh
             worker_name=row["worker_name"],
             action=row["action"],
             cost_usd=row["cost_usd"] + (before.cost_usd if before else ZERO),
+            saved_usd=row["saved_usd"] + (before.saved_usd if before else ZERO),
             time_ms=row["time_ms"] + (before.time_ms if before else 0),
         )
     return [

@@ -19,12 +19,14 @@ ORDER BY execution_id DESC;
 -- What each of their stages has used. An attempt's report tells what its worker knew, the calls what is known since: of a worker
 -- that was lost, of a call that was settled later. A call whose cost nobody knows counts with the most that it can have cost.
 WITH told AS (
-    SELECT execution_id, stage_id, attempt, sum(coalesce(cost_usd, upper_bound_usd)) AS usd
+    SELECT execution_id, stage_id, attempt, sum(coalesce(cost_usd, upper_bound_usd)) AS usd,
+           sum(saved_usd) FILTER (WHERE saving = 'cache') AS saved_usd
     FROM provider_calls
     WHERE execution_id = ANY ($1::text[])
     GROUP BY execution_id, stage_id, attempt
 )
 SELECT execution_id, stage_id, worker_name, action, sum(greatest(coalesce(cost_usd, 0), coalesce(told.usd, 0))) AS cost_usd,
+       coalesce(sum(told.saved_usd), 0) AS saved_usd,
        (extract(epoch FROM max(ended_at) - min(ended_at - (execution_time_ms + queue_time_ms) * interval '1 ms')) * 1000)::bigint
            AS time_ms
 FROM stage_attempts
