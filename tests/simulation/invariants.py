@@ -12,6 +12,7 @@ from aif_orchestrator.execution.commands import RecordAttempt
 from aif_orchestrator.execution.judging import RETRY_RULE
 from aif_orchestrator.execution.offering import packet_id
 from aif_orchestrator.execution.state import Execution, StageRun, newest_instance
+from aif_orchestrator.execution.stopping import CANCELLED
 from simulation.broker import Broker
 from simulation.legs import last_words_fit, leg_mistakes, legs_of, paid_again, started_twice, stories_of
 from simulation.orchestrators import PATIENCE, output_of
@@ -21,7 +22,7 @@ from simulation.shapes import Shapes, sources_of
 from simulation.truth import Truth
 from simulation.undoing import undoing_mistakes
 
-_NO_FAILURES = frozenset({None, WORKER_LOST, NOT_BEGUN, DECLINED, HANDED_BACK})
+_NO_FAILURES = frozenset({None, WORKER_LOST, NOT_BEGUN, DECLINED, HANDED_BACK, CANCELLED})
 _STOPPED = frozenset({ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
 
 
@@ -130,13 +131,16 @@ class _Case:
         for stage_id, run in self._execution.stages.items():
             records = self._attempts.get((self._id, stage_id), {})
             missing = sorted(set(range(1, run.attempt + 1)) - records.keys())
-            # What was open when a leg ended has no end of its own.
+            # What nobody had begun when a leg ended has no end of its own.
             self._must(len(missing) <= ends, "attempts are recorded", f"{stage_id} lacks {missing} of {run.attempt}")
             if missing and ends == 1:
                 was_stopped = missing == [run.attempt] and self._execution.status in _STOPPED
                 self._must(was_stopped, "attempts are recorded", f"{stage_id} lacks {missing} of {run.attempt}")
             codes = Counter(ended.record.failure_code for ended in records.values())
-            stopped = codes["cancelled"] + codes["superseded"]
+            last_of_leg = {ended.account.leg: number for number, ended in sorted(records.items())}
+            over = {last_of_leg.get(leg.number) for leg in self._legs if leg.is_over}
+            cut_off = sum(number in over and ended.record.failure_code == CANCELLED for number, ended in records.items())
+            stopped = codes[CANCELLED] - cut_off + codes["superseded"]
             self._must(stopped == 0, "stopped in error", f"{stage_id} lost {stopped} attempts to words that were not for them")
             told = successes[stage_id]
             self._must(codes[None] == told, "one success", f"{stage_id} told of {told} successes and had {codes[None]}")

@@ -1,53 +1,42 @@
-"""Attempts that have no row yet, read from an execution's state: those under way, and those that a cancel has cut off."""
+"""Attempts that have no row yet, read from an execution's state."""
 
 from functools import reduce
 
 from aif_contracts.history import AttemptOutcome, AttemptView
 from aif_contracts.metering import Metrics
-from aif_contracts.orders import ExecutionView, StageStatus, StageView
-from aif_orchestrator.execution.draft import is_open, rfc3339
+from aif_contracts.orders import ExecutionView, StageView
+from aif_orchestrator.execution.draft import has_open_attempt, rfc3339
 from aif_orchestrator.execution.offering import FREE_GRANT, packet_id
 from aif_orchestrator.execution.spent import NOTHING, metrics_of, plus, spent_on_call
 from aif_orchestrator.execution.state import Execution, StageRun
 
-CANCELLED = "cancelled"
-
 
 def open_attempts(execution: Execution, view: ExecutionView, at_ms: int) -> list[AttemptView]:
-    """In the order of the stages. An attempt that was cut off shows here what it had spent until then."""
+    """In the order of the stages."""
     return [
         _view(execution.execution_id, stage, run, at_ms)
         for stage in view.stages
         for run in [execution.stages[stage.stage_id]]
-        if run.attempt > run.ended and (is_open(run) or _was_cut_off(run))
+        if has_open_attempt(run)
     ]
 
 
-def _was_cut_off(run: StageRun) -> bool:
-    return run.status is StageStatus.CANCELLED and run.heard_at is not None
-
-
 def _view(execution_id: str, stage: StageView, run: StageRun, at_ms: int) -> AttemptView:
-    cut_off_at = run.finished_at if run.status is StageStatus.CANCELLED else None
     started_at = run.started_at
-    until = cut_off_at or at_ms
-    queued_until = started_at if started_at is not None else until
+    queued_until = started_at if started_at is not None else at_ms
     return AttemptView(
         stage_id=stage.stage_id,
         attempt=run.attempt,
         worker_name=stage.worker_name,
         action=stage.action,
-        outcome=AttemptOutcome.RUNNING if cut_off_at is None else AttemptOutcome.FAILED,
+        outcome=AttemptOutcome.RUNNING,
         queue_time_ms=max(0, queued_until - run.ready_at) if run.ready_at is not None else 0,
-        execution_time_ms=max(0, until - started_at) if started_at is not None else 0,
+        execution_time_ms=max(0, at_ms - started_at) if started_at is not None else 0,
         metrics=_booked(run),
         packet_id=packet_id(execution_id, stage.stage_id, run.dispatches),
         instance_id=run.holder,
         started_at=None if started_at is None else rfc3339(started_at),
-        ended_at=None if cut_off_at is None else rfc3339(cut_off_at),
         grant=run.grant or FREE_GRANT,
-        failure_code=None if cut_off_at is None else CANCELLED,
-        message="" if cut_off_at is None else run.reason,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from aif_contracts import subjects
 from aif_contracts.history import AttemptOutcome, AttemptView, ListAttempts, ListCalls
-from aif_contracts.metering import CostLines, Metrics, ResourceUsage, TimeBreakdown, Tokens
+from aif_contracts.metering import CallOutcome, CostLines, Metrics, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.reports import Completed
 from aif_orchestrator import pages
 from aif_runtime.bus import Bus
@@ -142,6 +142,40 @@ async def test_an_attempt_that_was_cut_off_by_a_cancel_stays_in_the_history(rig:
         ("one", AttemptOutcome.FAILED, "cancelled")
     ]
     assert attempts[0].ended_at is not None
+
+
+async def test_an_attempt_that_was_cut_off_stays_in_the_history_of_a_resumed_execution(rig: Rig) -> None:
+    await rig.client.execute("exec_1", "wide")
+    _, packet = await rig.worker.take()
+    await rig.worker.granted(packet)
+    await rig.client.cancel("exec_1")
+
+    await rig.client.resume("exec_1")
+
+    attempts = (await rig.asks.attempts("exec_1")).attempts
+    assert [(each.stage_id, each.attempt, each.failure_code) for each in attempts] == [("one", 1, "cancelled")]
+
+
+async def test_an_attempt_that_never_reported_is_listed_with_what_its_calls_have_cost(rig: Rig) -> None:
+    await rig.client.execute("exec_1", "wide")
+    _, packet = await rig.worker.take()
+    attempt = await rig.worker.granted(packet)
+    tokens = Tokens(prompt_tokens=8, completion_tokens=2, total_tokens=10)
+    await rig.worker.books(call("one", attempt, 1, "0.25", tokens=tokens))
+    await eventually(lambda: _call_count(rig, 1))
+
+    await rig.client.cancel("exec_1")
+
+    [known] = (await rig.asks.attempts("exec_1")).attempts
+    assert (known.metrics.cost_usd, known.metrics.cost_lines.ai_generation_usd) == ("0.25", "0.25")
+    assert (known.metrics.tokens_used, known.metrics.model) == (tokens, "gpt-4o-mini")
+
+    await rig.worker.books(call("one", attempt, 2, None, outcome=CallOutcome.STARTED, upper_bound_usd="0.5"))
+    await eventually(lambda: _call_count(rig, 2))
+
+    [in_doubt] = (await rig.asks.attempts("exec_1")).attempts
+    assert (in_doubt.metrics.cost_usd, in_doubt.metrics.cost_lines.ai_generation_usd) == (None, "0.25")
+    assert in_doubt.metrics.unanswered == {"exec_1.one.1.2": "0.5"}
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])

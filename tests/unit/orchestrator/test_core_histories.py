@@ -43,6 +43,7 @@ from aif_orchestrator.execution.happenings import (
 )
 from aif_orchestrator.execution.metering import execution_totals
 from aif_orchestrator.execution.state import Execution, StageRun, wake_at
+from aif_orchestrator.execution.stopping import CANCELLED
 from aif_pipelines.definition import AddStage, Approve, Compensation, Fail, OutputValidation, Pipeline, RetryStage, SkipStage
 from support.execution_story import Story, call, deliverable, final_events, inline, pipeline, schema_of, stage, stored
 
@@ -101,6 +102,7 @@ AMOUNTS = st.sampled_from(("0", "0.25", "0.000001"))
 MONEY_FIELDS = ("spent", "settled", "statements", "unreported_calls", "reserved")
 """What a late report may still change."""
 
+_HARMLESS = frozenset({None, HANDED_BACK, NOT_BEGUN, DECLINED, CANCELLED})
 _PAUSABLE = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.PAUSED})
 _STOPPED = frozenset({ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
 _RESUMABLE = _STOPPED | {ExecutionStatus.PAUSED, ExecutionStatus.PARTIALLY_COMPLETED}
@@ -554,7 +556,7 @@ class CoreHistories(RuleBasedStateMachine):
                     self.opened.add((packet.stage_id, packet.attempt))
                 case RecordAttempt(record=record):
                     self.ended.append((record.stage_id, record.attempt))
-                    self.harmless[record.stage_id] += record.failure_code in (None, HANDED_BACK, NOT_BEGUN, DECLINED)
+                    self.harmless[record.stage_id] += record.failure_code in _HARMLESS
                 case AnswerClaim(answer=Granted(attempt=attempt)):
                     assert any(number == attempt for _, number in self.opened)
                 case EmitEvent(event=event):

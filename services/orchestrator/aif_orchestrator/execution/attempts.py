@@ -20,7 +20,7 @@ from aif_orchestrator.execution.commands import (
     AnswerProgress,
     BuryPacket,
 )
-from aif_orchestrator.execution.draft import Draft, is_open, told
+from aif_orchestrator.execution.draft import Draft, has_open_attempt, told
 from aif_orchestrator.execution.happenings import (
     AttemptCompleted,
     AttemptFailed,
@@ -295,11 +295,6 @@ def ended_by(draft: Draft, stage_id: str) -> int:
     patience = draft.circumstances.patience
     timeout_ms = int(draft.plan_of(stage_id).stage.timeout_seconds * 1000)
     return draft.at + timeout_ms + patience.timeout_slack_ms + patience.last_word_ms
-
-
-def has_open_attempt(run: StageRun) -> bool:
-    """An attempt was opened, by a claim or together with its packet, and has not ended."""
-    return is_open(run) and run.attempt > run.ended
 
 
 def is_open_by_its_packet(run: StageRun) -> bool:

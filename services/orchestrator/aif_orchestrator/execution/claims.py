@@ -9,7 +9,7 @@ from aif_orchestrator.execution import attempts, judging, offering
 from aif_orchestrator.execution.allowance import stage_allowance
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import AnswerClaim
-from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.draft import Draft, has_open_attempt
 from aif_orchestrator.execution.envelope import stage_limit
 from aif_orchestrator.execution.happenings import AttemptClaimed
 from aif_orchestrator.execution.state import Reservation, StageRun
@@ -28,7 +28,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
     if happening.packet_id != newest:
         draft.command(AnswerClaim(answer=Superseded()))
         return
-    if happening.claim_id and happening.claim_id == run.claim_id and attempts.has_open_attempt(run):
+    if happening.claim_id and happening.claim_id == run.claim_id and has_open_attempt(run):
         # The answer was lost on its way, and its worker asks again: it has not begun.
         run = attempts.start_time_anew(draft, stage_id)
         draft.change(stage_id, heard_at=draft.at, due_at=attempts.lease_end(draft, run.times_out_at))
@@ -42,7 +42,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         # The worker could have begun without asking; that it asks says that it lives.
         _take_over(draft, happening)
         return
-    if attempts.has_open_attempt(run):
+    if has_open_attempt(run):
         # The packet came again although its attempt was opened: whoever had it is gone.
         if not attempts.lose(draft, stage_id):
             draft.command(AnswerClaim(answer=Superseded()))

@@ -239,3 +239,8 @@ def told(words: str) -> str:
 def is_open(run: StageRun) -> bool:
     """A worker may be working on the stage."""
     return run.status in _OPEN
+
+
+def has_open_attempt(run: StageRun) -> bool:
+    """An attempt was opened, by a claim or together with its packet, and has not ended."""
+    return is_open(run) and run.attempt > run.ended

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from aif_contracts.events import CompensationFailed
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.draft import Draft, has_open_attempt
 from aif_orchestrator.execution.state import StageRun, Verdict
-from aif_orchestrator.execution.stopping import reserved_to_its_last_word, stop_worker_of
+from aif_orchestrator.execution.stopping import CANCELLED, cut_off, reserved_to_its_last_word
 from aif_pipelines.plan import compensation_id
 
 
@@ -42,7 +42,8 @@ def run_out_of_time(draft: Draft) -> None:
     message = "its execution's time for compensations was over"
     for stage_id, run in list(draft.stages.items()):
         if run.compensates is not None and not run.status.is_final:
-            stop_worker_of(draft, stage_id)
+            if has_open_attempt(run):
+                cut_off(draft, stage_id, CANCELLED, message)
             draft.change(stage_id, reserved=reserved_to_its_last_word(draft, run))
             fail(draft, stage_id, "compensation_timeout", message)
 

@@ -1,11 +1,16 @@
 """Whoever works on what is over is told so, and what its last calls may cost stays reserved until they can have been told."""
 
+from aif_contracts.metering import Metrics
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import ControlAction, ControlMessage
+from aif_orchestrator.execution import charging
 from aif_orchestrator.execution.assignee import worker_of
 from aif_orchestrator.execution.commands import TellWorkers
-from aif_orchestrator.execution.draft import Draft, is_open
+from aif_orchestrator.execution.draft import Draft, has_open_attempt
 from aif_orchestrator.execution.state import Reservation, StageRun
+
+CANCELLED = "cancelled"
+"""Code of an attempt that was cut off."""
 
 
 def stop_everything(draft: Draft, reason: str) -> None:
@@ -13,9 +18,9 @@ def stop_everything(draft: Draft, reason: str) -> None:
     for stage_id, run in list(draft.stages.items()):
         if run.status.is_final:
             continue
-        if is_open(run) and run.attempt > run.ended:
+        if has_open_attempt(run):
             # By its number: the message may arrive when what it did is being undone, or after the execution was resumed.
-            stop_worker_of(draft, stage_id)
+            cut_off(draft, stage_id, CANCELLED, reason)
         draft.change(
             stage_id,
             status=StageStatus.CANCELLED,
@@ -24,6 +29,13 @@ def stop_everything(draft: Draft, reason: str) -> None:
             finished_at=draft.at,
             reserved=reserved_to_its_last_word(draft, run),
         )
+
+
+def cut_off(draft: Draft, stage_id: str, code: str, message: str) -> None:
+    """End the open attempt from our side. One that nobody was heard to have begun leaves no record."""
+    stop_worker_of(draft, stage_id)
+    if draft.stages[stage_id].heard_at is not None:
+        charging.record_attempt(draft, stage_id, Metrics(), code, message)
 
 
 def stop_worker_of(draft: Draft, stage_id: str) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import astuple, replace
 
 from aif_contracts.history import AttemptOutcome, AttemptView
 from aif_contracts.metering import Metrics, Tokens
-from aif_contracts.money import usd_text
+from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.execution.draft import rfc3339
 from aif_orchestrator.execution.offering import FREE_GRANT, packet_id
@@ -72,7 +73,7 @@ def _stored(row: Record, execution_id: str) -> StoredAttempt:
         outcome=AttemptOutcome.COMPLETED if row["success"] else AttemptOutcome.FAILED,
         queue_time_ms=row["queue_time_ms"],
         execution_time_ms=row["execution_time_ms"],
-        metrics=_metrics(row, packed),
+        metrics=_with_calls(_metrics(row, packed), row),
         packet_id=packet_id(execution_id, row["stage_id"], packed.dispatches),
         instance_id=packed.instance_id,
         started_at=None if packed.started_at is None else rfc3339(packed.started_at),
@@ -85,6 +86,39 @@ def _stored(row: Record, execution_id: str) -> StoredAttempt:
         output=packed.output,
     )
     return StoredAttempt(place=Ended(at=row["ended_at"], stage_id=view.stage_id, attempt=view.attempt), view=view)
+
+
+def _with_calls(said: Metrics, row: Record) -> Metrics:
+    """What the attempt said when it ended, or what its calls are known to have taken by now, whichever is more."""
+    if row["booked_usd"] is None:
+        return said
+    tokens, lines = said.tokens_used, said.cost_lines
+    prompt_tokens = max(tokens.prompt_tokens, row["booked_prompt_tokens"])
+    completion_tokens = max(tokens.completion_tokens, row["booked_completion_tokens"])
+    generation = max(usd(lines.ai_generation_usd), row["booked_usd"])
+    lines = replace(lines, ai_generation_usd=usd_text(generation))
+    unanswered = {
+        key: usd_text(bound) for key, bound in zip(row["unanswered_keys"] or (), row["unanswered_usd"] or (), strict=True)
+    }
+    # A cost that is unknown though no call is named for it stays so.
+    is_known = not unanswered and (said.cost_usd is not None or bool(said.unanswered))
+    of_lines = sum((usd(amount) for amount in astuple(lines)), ZERO)
+    return replace(
+        said,
+        tokens_used=Tokens(
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            total_tokens=max(tokens.total_tokens, prompt_tokens + completion_tokens),
+            cache_read_tokens=max(tokens.cache_read_tokens, row["booked_cache_read_tokens"]),
+            cache_write_tokens=max(tokens.cache_write_tokens, row["booked_cache_write_tokens"]),
+            reasoning_tokens=max(tokens.reasoning_tokens, row["booked_reasoning_tokens"]),
+        ),
+        provider=said.provider or row["booked_provider"],
+        model=said.model or row["booked_model"],
+        cost_usd=usd_text(max(usd(said.cost_usd or "0"), of_lines)) if is_known else None,
+        cost_lines=lines,
+        unanswered=unanswered,
+    )
 
 
 def _record(row: Record) -> PerformanceRecord:
