@@ -165,12 +165,46 @@ def test_an_answer_to_a_call_that_the_report_took_for_unanswered_frees_what_was_
     assert (story.execution.account.spent, story.execution.account.held) == ("0.25", "0")
 
 
+@pytest.mark.parametrize("is_decided_first", [True, False])
+def test_the_tokens_of_a_call_without_an_answer_count_once_they_are_known_and_are_corrected(is_decided_first: bool) -> None:
+    story = with_one_stage()
+    attempt = story.granted("one")
+    metrics = Metrics(tokens_used=tokens(7, 3), cost_usd=None, unanswered={KEY: "0.6"})
+    story.happens(CallBooked(call=announced(attempt, 1)))
+    if not is_decided_first:
+        story.happens(report(attempt, metrics))
+    story.happens(decided(attempt, "0.6", tokens(100, 20)))
+    if is_decided_first:
+        story.happens(report(attempt, metrics))
+    first = execution_totals(story.execution, story.circumstances.at_ms).tokens_used
+
+    story.happens(decided(attempt, "0.5", tokens(90, 20)))
+
+    assert first == tokens(107, 23)
+    assert execution_totals(story.execution, story.circumstances.at_ms).tokens_used == tokens(97, 23)
+
+
+def test_the_tokens_of_a_late_answer_count_beside_a_report_that_took_its_call_for_unanswered() -> None:
+    story = with_one_stage()
+    attempt = story.granted("one")
+    metrics = Metrics(tokens_used=tokens(7, 3), cost_usd=None, unanswered={KEY: "0.6"})
+    story.fails("one", attempt, metrics=metrics, retryable=False)
+
+    story.happens(CallBooked(call=call("one", attempt, 1, "0.25", tokens=tokens(100, 20))))
+
+    assert execution_totals(story.execution, story.circumstances.at_ms).tokens_used == tokens(107, 23)
+
+
 def with_one_stage() -> Story:
     return Story(pipeline(stage("one")))
 
 
 def costing(amount: str) -> Metrics:
     return Metrics(cost_usd=amount, cost_lines=CostLines(ai_generation_usd=amount))
+
+
+def tokens(prompt: int, completion: int) -> Tokens:
+    return Tokens(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
 
 
 def report(attempt: int, metrics: Metrics) -> AttemptCompleted:
@@ -192,8 +226,10 @@ def announced(attempt: int, number: int) -> ProviderCall:
     return replace(told, tokens=Tokens())
 
 
-def decided(attempt: int, cost: str) -> CallSettled:
-    return CallSettled(call_key=KEY, stage_id="one", attempt=attempt, cost_usd=cost, basis=Basis.ESTIMATE, note="by hand")
+def decided(attempt: int, cost: str, used: Tokens | None = None) -> CallSettled:
+    return CallSettled(
+        call_key=KEY, stage_id="one", attempt=attempt, cost_usd=cost, basis=Basis.ESTIMATE, note="by hand", tokens=used
+    )
 
 
 def spent(story: Story) -> Decimal:

@@ -194,7 +194,7 @@ def _with_decision(run: StageRun, decision: CallSettled) -> StageRun | None:
     known = statement.calls.get(key)
     if known is None or (known.cost_usd is not None and not known.is_decided):
         return None
-    known = replace(known, cost_usd=decision.cost_usd, is_decided=True)
+    known = replace(known, cost_usd=decision.cost_usd, is_decided=True, tokens=decision.tokens or known.tokens)
     return restated(run, decision.attempt, _with_call(statement, key, known), run.spent)
 
 

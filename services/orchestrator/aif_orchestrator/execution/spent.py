@@ -4,11 +4,12 @@ Sums run over it; the metrics that it is made of, and that clients see, have par
 A cost that is unknown stays unknown: the known part is a lower bound and says so.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from msgspec import Struct, field
-from msgspec.structs import astuple
+from msgspec.structs import asdict, astuple, replace
 
 from aif_contracts.metering import CostLines, Metrics, ProviderCall, ResourceUsage, TimeBreakdown, Tokens
 from aif_contracts.money import ZERO, UsdText, usd, usd_text
@@ -133,6 +134,17 @@ def spent_by_attempt(metrics: Metrics) -> Spent:
         metrics.fallback_reason if has_model else None,
         metrics.unanswered,
     )
+
+
+def with_tokens(spent: Spent, *, more: Iterable[Tokens], less: Iterable[Tokens]) -> Spent:
+    """The very same object when that changes nothing."""
+    counts = Counter[str]()
+    for tokens in more:
+        counts.update(asdict(tokens))
+    for tokens in less:
+        counts.subtract(asdict(tokens))
+    changes = {name: getattr(spent, name) + count for name, count in counts.items() if count}
+    return replace(spent, **changes) if changes else spent
 
 
 def total_of(parts: Sequence[Spent]) -> Spent:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from aif_contracts.blobs import BlobRef
-from aif_contracts.metering import ProviderCall
+from aif_contracts.metering import ProviderCall, Tokens
 from aif_contracts.money import UsdText
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import CeilingReason, Grant, PreviousAttempt, Priority, QualityTier
@@ -40,6 +40,8 @@ class BookedCall(Struct, frozen=True, array_like=True, gc=False):
     """Its end was told, and nothing replaces that. Otherwise it was announced, or named by the report alone."""
     is_decided: bool = False
     """The cost is somebody's decision, which may be corrected."""
+    tokens: Tokens | None = None
+    """Those that the report cannot have counted, because the call had no answer then."""
 
 
 class Statement(Struct, frozen=True, array_like=True):

@@ -6,7 +6,8 @@ nothing: then what the attempt cost is taken for what its calls cost.
 
 A call may be booked before the report or after it, and what it has cost may be decided at any time: charged is what the report
 says of its calls, or what those that are known have cost together, whichever is more, and what those have cost beside it of
-which the report says that it does not know. So the order makes no difference, and nothing is charged twice.
+which the report says that it does not know. So the order makes no difference, and nothing is charged twice. The tokens of a
+call that the report took for unanswered, or that somebody has decided about, are counted beside the report's, too.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,13 +15,14 @@ from decimal import Decimal
 
 from msgspec.structs import astuple, replace
 
-from aif_contracts.metering import Basis, CallOutcome, CostLines, Metrics, ProviderCall
+from aif_contracts.metering import Basis, CallOutcome, CostLines, Metrics, ProviderCall, Tokens
 from aif_contracts.money import usd, usd_text
-from aif_orchestrator.execution.spent import Spent, sum_of_lines, sum_usd
+from aif_orchestrator.execution.spent import Spent, sum_of_lines, sum_usd, with_tokens
 from aif_orchestrator.execution.state import BookedCall, StageRun, Statement
 
 NOTHING_STATED = Statement()
 _NOTHING = CostLines()
+_NO_TOKENS = Tokens()
 
 
 def most_that_is_stated(metrics: Metrics, booked: Sequence[ProviderCall]) -> tuple[Metrics, str]:
@@ -73,20 +75,23 @@ def booked_call(call: ProviderCall, known: BookedCall | None) -> BookedCall:
     elif cost_usd is None and call.outcome is CallOutcome.FAILED:
         # The provider bills nothing, unless somebody knows better.
         cost_usd, is_decided = "0", True
+    had_no_answer = is_decided or (known is not None and (known.is_beside or known.is_decided))
     return BookedCall(
         cost_usd,
         call.upper_bound_usd or "0",
         is_beside=known is not None and known.is_beside,
         has_ended=call.outcome is not CallOutcome.STARTED,
         is_decided=is_decided,
+        tokens=call.tokens if had_no_answer and call.tokens != _NO_TOKENS else None,
     )
 
 
 def restated(run: StageRun, attempt: int, statement: Statement, spent: Spent) -> StageRun:
     """The stage with another statement of one of its attempts; `spent` is what it has spent but for its calls."""
     statements = {**run.statements, attempt: statement}
-    before = charge_of(run.statements.get(attempt, NOTHING_STATED))
-    calls_usd = usd_text(usd(run.spent.ai_generation_usd) + charge_of(statement) - before)
+    before = run.statements.get(attempt, NOTHING_STATED)
+    calls_usd = usd_text(usd(run.spent.ai_generation_usd) + charge_of(statement) - charge_of(before))
+    spent = with_tokens(spent, more=_tokens_beside(statement), less=_tokens_beside(before))
     known = [call for each in statements.values() for call in each.calls.items()]
     unanswered = {key: call.bound_usd for key, call in known if call.cost_usd is None}
     spent = replace(spent, ai_generation_usd=calls_usd, unanswered=unanswered)
@@ -100,3 +105,7 @@ def charge_of(statement: Statement) -> Decimal:
     calls = [call for call in statement.calls.values() if call.cost_usd is not None]
     beside = sum_usd(call.cost_usd or "0" for call in calls if call.is_beside)
     return max(usd(statement.calls_usd), sum_usd(call.cost_usd or "0" for call in calls if not call.is_beside)) + beside
+
+
+def _tokens_beside(statement: Statement) -> list[Tokens]:
+    return [call.tokens for call in statement.calls.values() if call.tokens is not None]
