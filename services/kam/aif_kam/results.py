@@ -8,14 +8,14 @@ from msgspec import Struct
 
 from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import Metrics
-from aif_kam.failures import Conflict, Gone, Refused
+from aif_kam.deleted_executions import UNKNOWN_EXECUTION, deleted
+from aif_kam.failures import Conflict, Refused
 from aif_kam.orchestrator_client import OrchestratorClient
 from aif_kam.payloads import GeneratorUsed, ResultView, deliverable_views
 from aif_kam.request_store import ClientRequest
 from aif_runtime.blobs import StreamedBlobStore
 from aif_runtime.failures import BlobCorrupt, BlobMissing
 
-UNKNOWN_EXECUTION = "unknown_execution"
 _PLACE = msgspec.Raw(b'"<structure>"')
 
 
@@ -82,10 +82,7 @@ class Results:
             await self._orchestrator.get(execution_id, None)
         except Refused as refused:
             if refused.code == UNKNOWN_EXECUTION:
-                raise Gone(
-                    f"execution {execution_id} ended so long ago that it was deleted with all its results; order it again",
-                    code="result_deleted",
-                ) from refused
+                raise deleted(execution_id) from refused
 
     @asynccontextmanager
     async def _gone_with(self, execution_id: str) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aif_contracts.orders import DecideApproval, PauseExecution, ResumeExecution
 from aif_kam import problems
+from aif_kam.deleted_executions import gone_if_deleted
 from aif_kam.execution_payloads import Decision, ResumedExecution
 from aif_kam.failures import KamFailure, Refused
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore
@@ -19,8 +20,8 @@ from aif_runtime.postgres import Database
 
 
 class Steering:
-    """Every question raises Refused, Unavailable, Conflict while the execution is being submitted, and with a key KeyReused
-    and KeyInFlight. `instance` is the address of the call."""
+    """Every question raises Refused, Gone, Unavailable, Conflict while the execution is being submitted, and with a key
+    KeyReused and KeyInFlight. `instance` is the address of the call."""
 
     def __init__(
         self, *, database: Database, orchestrator: OrchestratorClient, tracker: RequestTracker, keys: KeyStore
@@ -34,7 +35,8 @@ class Steering:
         question = PauseExecution(execution_id=_execution(request), client_id=request.client_id, reason=reason)
 
         async def put() -> Answer:
-            view = await self._orchestrator.pause(question)
+            with gone_if_deleted(request):
+                view = await self._orchestrator.pause(question)
             await self._tracker.observe(view)
             return problems.done(view)
 
@@ -45,7 +47,8 @@ class Steering:
 
         async def put() -> Answer:
             await self._tracker.expect_resumption(request)
-            resumed = await self._orchestrator.resume(question)
+            with gone_if_deleted(request):
+                resumed = await self._orchestrator.resume(question)
             await self._tracker.observe(resumed.execution)
             return problems.done(ResumedExecution(execution=resumed.execution, kept=resumed.kept))
 
@@ -71,7 +74,8 @@ class Steering:
         )
 
         async def put() -> Answer:
-            view = await self._orchestrator.decide_approval(question)
+            with gone_if_deleted(request):
+                view = await self._orchestrator.decide_approval(question)
             await self._tracker.observe(view)
             return problems.done(view)
 

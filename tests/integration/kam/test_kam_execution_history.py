@@ -243,9 +243,9 @@ async def test_the_new_addresses_describe_their_answers(kam: GatewayUnderTest) -
     }
     everywhere = {"401", "422", "500", "503"}
     body = {"403", "404", "409", "413", "415"}
-    assert answers["post", PIPELINES + "/{execution_id}/pause"] == {"200"} | body | everywhere
-    assert answers["post", PIPELINES + "/{execution_id}/resume"] == {"200"} | body | everywhere
-    assert answers["get", PIPELINES + "/{execution_id}/history"] == {"200", "404"} | everywhere
+    assert answers["post", PIPELINES + "/{execution_id}/pause"] == {"200", "410"} | body | everywhere
+    assert answers["post", PIPELINES + "/{execution_id}/resume"] == {"200", "410"} | body | everywhere
+    assert answers["get", PIPELINES + "/{execution_id}/history"] == {"200", "404", "410"} | everywhere
     assert answers["post", "/api/kam/pipelines"] == {"200", "201"} | (body - {"404"}) | everywhere
     assert answers["post", "/api/admin/dead-letters/{dead_letter_id}/replay"] == {"200", "403", "404", "409"} | everywhere
     upload = paths["/api/kam/pipelines"]["post"]["requestBody"]["content"]

@@ -558,6 +558,25 @@ async def test_whoever_asks_for_results_hears_whether_they_were_lost_or_were_del
     assert (await alice.get(f"/api/kam/requests/{request_id}")).json()["status"] == "completed"
 
 
+async def test_whatever_is_asked_of_a_deleted_execution_it_is_gone(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    order = {"selected_template": COURSE, "parameters": {"source_text": BEES}}
+    ordered = (await alice.post("/api/kam/orders", json=order)).json()
+    execution_id = ordered["execution_id"]
+    await kam.orchestrator.complete(execution_id, await kam.store_structure())
+
+    async def has_ended() -> bool:
+        return bool((await alice.get(f"/api/kam/requests/{ordered['request_id']}")).json()["status"] == "completed")
+
+    await eventually(has_ended)
+    del kam.orchestrator.views[execution_id]
+    address = f"/api/v1/ai/pipelines/{execution_id}"
+    answers = [await alice.get(f"{address}{part}") for part in ("", "/attempts", "/calls", "/history")]
+    answers += [await alice.post(f"{address}/{verb}") for verb in ("pause", "resume", "approve", "reject")]
+
+    told = {(answer.status_code, answer.json()["type"], execution_id in answer.json()["detail"]) for answer in answers}
+    assert told == {(410, "urn:aif:problem:result_deleted", True)}
+
+
 async def test_the_api_describes_files_and_figures_as_what_they_are(kam: GatewayUnderTest) -> None:
     async with httpx.AsyncClient(base_url=kam.url) as stranger:
         paths = (await stranger.get("/schema")).json()["paths"]

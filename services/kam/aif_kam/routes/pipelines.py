@@ -8,6 +8,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from aif_contracts.orders import ExecutionStatus, ExecutionView, ListExecutions
 from aif_kam import problems
+from aif_kam.deleted_executions import gone_if_deleted
 from aif_kam.order_desk import Wish, WishedExecution
 from aif_kam.order_parameters import as_offered
 from aif_kam.parts import Parts
@@ -103,10 +104,11 @@ def pipeline_routes(parts: Parts) -> Router:
             next_cursor=page.next_cursor,
         )
 
-    @get("/{execution_id:str}", responses=problems.documented(*problems.ABSENT), summary="An execution, stage by stage")
+    @get("/{execution_id:str}", responses=problems.documented(*problems.DELETED), summary="An execution, stage by stage")
     async def read(request: CallerRequest, execution_id: FromPath[str]) -> ExecutionView:
         found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
-        return await parts.orchestrator.get(execution_id, found.client_id)
+        with gone_if_deleted(found):
+            return await parts.orchestrator.get(execution_id, found.client_id)
 
     @get(
         "/{execution_id:str}/result",

@@ -13,7 +13,7 @@ from aif_kam.execution_payloads import Decision, Pause, ResumedExecution
 from aif_kam.parts import Parts
 from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson, keyed, known_id
 
-_ANSWERS = problems.documented(*problems.BODY, *problems.ABSENT)
+_ANSWERS = problems.documented(*problems.BODY, *problems.DELETED)
 
 
 @dataclass
