@@ -667,6 +667,29 @@ def test_a_stage_that_was_to_be_bettered_keeps_its_result_when_its_input_is_gone
     assert story.stage("two").quality_score == 0.5
 
 
+def test_a_stage_that_has_begun_is_not_left_out_after_a_pause_because_of_what_it_has_spent_itself() -> None:
+    story = Story(pipeline(stage("one", when="execution.tokens < 100")))
+    story.fails("one", story.granted("one"), metrics=Metrics(tokens_used=Tokens(total_tokens=500)))
+    story.wakes()
+    paused(story)
+    story.claim("one")
+
+    story.happens(ResumeAsked())
+    story.made("one")
+
+    assert story.execution.status is ExecutionStatus.COMPLETED
+    assert story.stage("one").status is StageStatus.COMPLETED
+
+
+def test_the_condition_of_a_stage_that_begins_anew_on_another_leg_is_judged_again() -> None:
+    story = Story(pipeline(stage("one", optional=True, when="execution.tokens < 100")))
+    story.fails("one", story.granted("one"), retryable=False, metrics=Metrics(tokens_used=Tokens(total_tokens=500)))
+
+    story.happens(ResumeAsked())
+
+    assert story.stage("one").status is StageStatus.SKIPPED
+
+
 def test_a_stage_that_was_to_be_bettered_keeps_its_result_when_its_condition_no_longer_holds_after_a_pause() -> None:
     better = RetryStage(condition="one.quality_score < 0.7")
     story = Story(pipeline(stage("one", when="execution.tokens < 100", rules=(better,)), outputs=(deliverable("one"),)))

@@ -66,8 +66,8 @@ def use_outputs(draft: Draft, stage_id: str, loaded: Mapping[str, LoadedOutput])
         return
     whole = scope.whole(draft, values, plan.shared)
     try:
-        # A stage with a result, which was to be bettered when a pause came, has been judged: the figures in `when` change.
-        if plan.when is not None and draft.stages[stage_id].output is None and not plan.when.holds(whole):
+        # What had been offered when a pause came has been judged: the figures in `when` change, by its own attempts, too.
+        if plan.when is not None and draft.stages[stage_id].ready_at is None and not plan.when.holds(whole):
             outcomes.skip(draft, stage_id, f"its condition is not met: {plan.stage.when}")
             return
         content = msgspec.json.encode(plan.input.resolve(whole))

@@ -82,6 +82,7 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     times_out_at: int | None = None
     """When the open attempt has had its time."""
     ready_at: int | None = None
+    """When it was first offered on this leg, or anew after a pause; None before."""
     started_at: int | None = None
     """When the open attempt was granted or first heard of."""
     heard_at: int | None = None
