@@ -957,3 +957,15 @@ def test_a_report_that_was_long_on_its_way_does_not_make_its_attempt_begin_later
     [recorded] = [command for command in story.commands if isinstance(command, RecordAttempt)]
     assert recorded.account.started_at == START_MS + 50
     assert recorded.record.queue_time_ms == 50
+
+
+def test_an_attempt_that_fell_silent_has_worked_until_it_was_last_heard_of() -> None:
+    story = Story(pipeline(stage("one")))
+    attempt = story.granted("one")
+    story.later(2_000)
+    story.progress("one", attempt, 5)
+
+    story.falls_silent("one")
+
+    [lost] = [command.record for command in story.history if isinstance(command, RecordAttempt)]
+    assert (lost.failure_code, lost.execution_time_ms) == ("worker_lost", 2_000)

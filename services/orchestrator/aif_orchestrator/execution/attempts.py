@@ -214,7 +214,7 @@ def lose(draft: Draft, stage_id: str) -> bool:
         # Nobody begins without having said so and been answered.
         _end_unbegun(draft, stage_id, NOT_BEGUN, f"{message} before it began", retry_in_ms=0)
         return True
-    charging.record_attempt(draft, stage_id, Metrics(), WORKER_LOST, message)
+    charging.record_attempt(draft, stage_id, Metrics(), WORKER_LOST, message, last_heard_at=run.heard_at)
     reserved = reserved_to_its_last_word(draft, run)
     run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1, reserved=reserved)
     if run.losses >= draft.circumstances.patience.max_losses:

@@ -227,8 +227,11 @@ def record_attempt(
     failure_code: str | None,
     message: str,
     made: AttemptCompleted | None = None,
+    *,
+    last_heard_at: int | None = None,
 ) -> None:
-    """Keep how the open attempt has ended; `made` is its result, valid or not."""
+    """Keep how the open attempt has ended; `made` is its result, valid or not. One that fell silent has worked until it was
+    last heard of, as far as anybody knows."""
     plan = draft.plan_of(stage_id)
     run = draft.stages[stage_id]
     execution = draft.execution
@@ -243,7 +246,7 @@ def record_attempt(
         template=execution.template,
         template_version=execution.template_version,
         success=failure_code is None,
-        execution_time_ms=metrics.processing_time_ms or max(0, draft.at - started_at),
+        execution_time_ms=metrics.processing_time_ms or max(0, (last_heard_at or draft.at) - started_at),
         queue_time_ms=max(0, started_at - (run.ready_at or started_at)),
         metrics=metrics,
         timestamp=rfc3339(draft.at),
