@@ -24,7 +24,7 @@ class AttemptView(Struct, frozen=True, kw_only=True):
     action: str
     outcome: AttemptOutcome
     queue_time_ms: int
-    """From ready to granted."""
+    """From offered to granted, of this attempt alone."""
     execution_time_ms: int
     metrics: Metrics
     packet_id: str

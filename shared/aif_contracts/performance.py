@@ -29,7 +29,7 @@ class PerformanceRecord(Struct, frozen=True, kw_only=True):
     success: bool
     execution_time_ms: int
     queue_time_ms: int
-    """From ready to granted."""
+    """From offered to granted, of this attempt alone."""
     metrics: Metrics
     timestamp: str
     """When the attempt ended, RFC 3339."""

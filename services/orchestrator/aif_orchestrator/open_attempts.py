@@ -30,7 +30,7 @@ def _view(execution_id: str, stage: StageView, run: StageRun, at_ms: int) -> Att
         worker_name=stage.worker_name,
         action=stage.action,
         outcome=AttemptOutcome.RUNNING,
-        queue_time_ms=max(0, queued_until - run.ready_at) if run.ready_at is not None else 0,
+        queue_time_ms=max(0, queued_until - run.offered_at) if run.offered_at is not None else 0,
         execution_time_ms=max(0, at_ms - started_at) if started_at is not None else 0,
         metrics=_booked(run),
         packet_id=packet_id(execution_id, stage.stage_id, run.dispatches),

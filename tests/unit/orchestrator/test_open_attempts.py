@@ -1,10 +1,12 @@
 """What is told of attempts that have no row yet, because they are under way."""
 
 from aif_contracts.history import AttemptView
+from aif_orchestrator.execution.commands import RecordAttempt
 from aif_orchestrator.execution.happenings import CallBooked, CancelAsked
 from aif_orchestrator.execution.offering import FREE_GRANT
 from aif_orchestrator.execution.views import view
 from aif_orchestrator.open_attempts import open_attempts
+from aif_pipelines.definition import Backoff, Retry
 from support.execution_story import Story, call, pipeline, stage
 
 
@@ -25,6 +27,25 @@ def test_work_that_costs_nothing_is_under_way_from_its_offer_on_and_has_waited_u
     assert (offered.outcome, offered.grant, offered.started_at) == ("running", FREE_GRANT, None)
     assert (offered.queue_time_ms, offered.execution_time_ms) == (2_000, 0)
     assert (begun.queue_time_ms, begun.execution_time_ms) == (2_000, 1_000)
+
+
+def test_an_attempt_has_not_waited_while_the_one_before_it_worked_nor_while_the_stage_paused() -> None:
+    story = Story(pipeline(stage("one", retry=Retry(max_attempts=2, backoff=Backoff(initial_ms=5_000, jitter=0.0)))))
+    story.later(100)
+    first = story.granted("one")
+    story.later(30_000)
+    story.fails("one", first)
+    story.later(5_000)
+    story.wakes()
+
+    story.later(200)
+    second = story.granted("one")
+
+    [under_way] = told_of(story)
+    assert (under_way.attempt, under_way.queue_time_ms) == (2, 200)
+    story.completes("one", second)
+    records = [command.record for command in story.history if isinstance(command, RecordAttempt)]
+    assert [(each.attempt, each.queue_time_ms) for each in records] == [(1, 100), (2, 200)]
 
 
 def test_what_a_cancel_has_cut_off_is_under_way_no_more() -> None:

@@ -248,7 +248,7 @@ def hear_of(draft: Draft, stage_id: str, instance_id: str | None, *, ago_ms: int
             draft.change(stage_id, holder=instance_id)
         return
     plan = draft.plan_of(stage_id)
-    started_at = max(draft.at - ago_ms, run.ready_at or 0)
+    started_at = max(draft.at - ago_ms, run.offered_at or 0)
     times_out_at = _times_out_at(draft, plan)
     draft.put(
         stage_id,

@@ -247,7 +247,7 @@ def record_attempt(
         template_version=execution.template_version,
         success=failure_code is None,
         execution_time_ms=metrics.processing_time_ms or max(0, (last_heard_at or draft.at) - started_at),
-        queue_time_ms=max(0, started_at - (run.ready_at or started_at)),
+        queue_time_ms=max(0, started_at - (run.offered_at or started_at)),
         metrics=metrics,
         timestamp=rfc3339(draft.at),
         quality_score=made.quality_score if made else None,
@@ -272,4 +272,4 @@ def record_attempt(
 def _began_at(draft: Draft, run: StageRun, metrics: Metrics) -> int:
     """When the open attempt began: before it was first heard of, if its report says that it has worked for longer than that."""
     heard_to_begin = run.started_at if run.started_at is not None else draft.at
-    return min(heard_to_begin, max(draft.at - metrics.processing_time_ms, run.ready_at or 0))
+    return min(heard_to_begin, max(draft.at - metrics.processing_time_ms, run.offered_at or 0))

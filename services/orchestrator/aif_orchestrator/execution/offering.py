@@ -43,6 +43,7 @@ def dispatch(draft: Draft, stage_id: str, made: BlobRef | None = None, *, kept: 
             resends=0,
             input_ref=run.input_ref if made is None else kept,
             ready_at=run.ready_at if made is None else draft.at,
+            offered_anew_at=draft.at if made is None else None,
             due_at=draft.at + draft.circumstances.patience.unclaimed_ms,
             times_out_at=None,
             started_at=None,

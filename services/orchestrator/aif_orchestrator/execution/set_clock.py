@@ -51,6 +51,7 @@ def _times(draft: Draft, stage_id: str, run: StageRun) -> StageRun:
         due_at=_no_later(run.due_at, draft.at + _longest_wait_ms(draft, stage_id, run)),
         times_out_at=_no_later(run.times_out_at, draft.at + timeout_ms),
         ready_at=_no_later(run.ready_at, draft.at),
+        offered_anew_at=_no_later(run.offered_anew_at, draft.at),
         started_at=_no_later(run.started_at, draft.at),
         heard_at=_no_later(run.heard_at, draft.at),
     )

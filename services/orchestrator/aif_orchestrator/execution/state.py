@@ -83,6 +83,8 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the open attempt has had its time."""
     ready_at: int | None = None
     """When it was first offered on this leg, or anew after a pause; None before."""
+    offered_anew_at: int | None = None
+    """When the stage was offered for another attempt than the first one."""
     started_at: int | None = None
     """When the open attempt was granted or first heard of."""
     heard_at: int | None = None
@@ -137,6 +139,11 @@ class StageRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Rules before this one have been judged for the newest result, or for the one that stands if nothing better comes."""
     retries_by_rule: dict[int, int] = field(default_factory=dict)
     """How often each retry_stage rule, by its index, has had the stage tried again; all its tries once nothing better came."""
+
+    @property
+    def offered_at(self) -> int | None:
+        """Since when the newest attempt could be taken; packets that are sent again for it change nothing."""
+        return self.ready_at if self.offered_anew_at is None else self.offered_anew_at
 
     @property
     def silent(self) -> dict[int, Reservation]:
