@@ -135,9 +135,12 @@ def no_source(field: str, source_id: str) -> FieldMistake:
 
 
 def wrong_kind(template: TemplateView, blob: BlobRef, field: str) -> FieldMistake | None:
-    """A recording where documents are taken, or the other way round; None when it fits."""
+    """A recording where documents are taken, or the other way round; None when it fits.
+
+    Who declares no source, as a pipeline that is built without a schema, takes either: nothing tells which it works on.
+    """
     taken = _taken(template)
-    if blob.media_type in taken:
+    if blob.media_type in taken or SOURCE not in template.parameters.get("properties", {}):
         return None
     if _DOCUMENT in taken:
         return _mistake(field, f"is a recording, and {template.name} works on documents", "give the source_id of a document")

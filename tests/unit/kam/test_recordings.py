@@ -1,6 +1,7 @@
 """Recordings are told by their first bytes; names only contradict."""
 
 import pytest
+from msgspec.structs import replace
 
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.orders import TemplateView
@@ -8,6 +9,7 @@ from aif_kam.order_parameters import as_offered, check_wishes, wrong_kind
 from aif_kam.sources.reading import FileToRead
 from aif_kam.sources.recording import recording_type
 from aif_kam.sources.unreadable import Unreadable
+from aif_pipelines.builder import Pipeline
 from aif_pipelines.library import builtin_pipelines
 from support.sound import silence, wav
 
@@ -98,6 +100,15 @@ def test_a_template_takes_recordings_or_documents(name: str, media_type: str, me
     mistake = wrong_kind(template(name), blob(media_type), "parameters.source")
 
     assert (mistake.message if mistake else None) == message
+
+
+@pytest.mark.parametrize("media_type", ["audio/wav", "application/json"])
+def test_a_pipeline_that_declares_no_source_takes_recordings_and_documents(media_type: str) -> None:
+    built = Pipeline("calls").step("hear").capability("transcription").done().build()
+    view = replace(template("transcription"), name=built.name, parameters=dict(built.parameters))
+
+    assert wrong_kind(view, blob(media_type), "parameters.source") is None
+    assert check_wishes(view, {"source": "src_1"}, "parameters").mistakes == []
 
 
 def test_what_works_on_recordings_is_offered_without_a_source_text() -> None:
