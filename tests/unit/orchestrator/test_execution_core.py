@@ -654,6 +654,17 @@ def test_an_execution_that_outlasts_its_pipeline_fails() -> None:
     assert story.execution.failure_code == "deadline_exceeded"
 
 
+def test_an_execution_that_outlasts_its_pipeline_says_which_worker_it_waited_for_in_vain() -> None:
+    lonely = stage("lonely", worker="storage", action="keep", timeout_seconds=5.0)
+    story = Story(pipeline(stage("busy", timeout_seconds=5.0), lonely, timeout_seconds=5.0))
+
+    story.wakes()
+
+    assert story.execution.failure_message == (
+        "the execution did not end within its 5 s; lonely waited for storage, and no worker of that name is running"
+    )
+
+
 def test_cancelling_ends_everything_and_workers_are_told() -> None:
     story = Story(pipeline(stage("one"), stage("two")))
     attempt = story.granted("one")

@@ -2,7 +2,8 @@
 
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_orchestrator.execution import attempts, charging, ending, judging, offering, readiness, saga, steering
-from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.assignee import worker_of
+from aif_orchestrator.execution.draft import Draft, told
 
 
 def time_passed(draft: Draft) -> None:
@@ -44,4 +45,16 @@ def _end_after_its_time(draft: Draft) -> None:
             ending.fail(draft, None, "held_too_long", f"it was paused, or waited for a person, for {days:g} days")
     elif execution.deadline_at <= draft.at:
         limit = draft.circumstances.plan.pipeline.timeout_seconds
-        ending.fail(draft, None, "deadline_exceeded", f"the execution did not end within its {limit:g} s")
+        message = f"the execution did not end within its {limit:g} s{_missing_workers(draft)}"
+        ending.fail(draft, None, "deadline_exceeded", told(message))
+
+
+def _missing_workers(draft: Draft) -> str:
+    """Whom its stages wait for in vain: what was to be seen at each of them is gone when it has ended."""
+    queued = [stage_id for stage_id, run in draft.stages.items() if run.status is StageStatus.QUEUED]
+    missing = [
+        f"{stage_id} waited for {worker}, and no worker of that name is running"
+        for stage_id in queued
+        if (worker := worker_of(draft.plan_of(stage_id))) not in draft.circumstances.live_workers
+    ]
+    return "".join(f"; {words}" for words in missing)
