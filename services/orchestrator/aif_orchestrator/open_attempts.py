@@ -1,13 +1,10 @@
 """Attempts that have no row yet, read from an execution's state."""
 
-from functools import reduce
-
 from aif_contracts.history import AttemptOutcome, AttemptView
-from aif_contracts.metering import Metrics
 from aif_contracts.orders import ExecutionView, StageView
+from aif_orchestrator.execution.charging import booked
 from aif_orchestrator.execution.draft import has_open_attempt, rfc3339
 from aif_orchestrator.execution.offering import FREE_GRANT, packet_id
-from aif_orchestrator.execution.spent import NOTHING, metrics_of, plus, spent_on_call
 from aif_orchestrator.execution.state import Execution, StageRun
 
 
@@ -32,15 +29,9 @@ def _view(execution_id: str, stage: StageView, run: StageRun, at_ms: int) -> Att
         outcome=AttemptOutcome.RUNNING,
         queue_time_ms=max(0, queued_until - run.offered_at) if run.offered_at is not None else 0,
         execution_time_ms=max(0, at_ms - started_at) if started_at is not None else 0,
-        metrics=_booked(run),
+        metrics=booked(run),
         packet_id=packet_id(execution_id, stage.stage_id, run.dispatches),
         instance_id=run.holder,
         started_at=None if started_at is None else rfc3339(started_at),
         grant=run.grant or FREE_GRANT,
     )
-
-
-def _booked(run: StageRun) -> Metrics:
-    """What is known of an attempt that has not reported: its calls so far."""
-    calls = (spent_on_call(call) for call in run.unreported_calls if call.attempt == run.attempt)
-    return metrics_of(reduce(plus, calls, NOTHING))

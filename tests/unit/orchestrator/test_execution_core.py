@@ -475,6 +475,8 @@ def test_an_attempt_whose_report_nobody_can_use_is_tried_again_and_its_calls_sta
     assert story.stage("only").reserved[attempt].until == kept_until
     assert execution_totals(story.execution, START_MS).cost_usd == "0.25"
     assert story.attempts() == [("only", 1, "report_unusable")]
+    [record] = [command.record for command in story.history if isinstance(command, RecordAttempt)]
+    assert record.metrics.cost_usd == "0.25"
 
 
 def test_a_failure_that_no_repetition_can_mend_is_not_repeated() -> None:

@@ -1,6 +1,8 @@
-"""What is told of attempts that have no row yet, because they are under way."""
+"""What is told of attempts that are under way, and of those that did not come to report."""
 
 from aif_contracts.history import AttemptView
+from aif_contracts.metering import CallOutcome
+from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.execution.commands import RecordAttempt
 from aif_orchestrator.execution.happenings import CallBooked, CancelAsked
 from aif_orchestrator.execution.offering import FREE_GRANT
@@ -13,6 +15,10 @@ from support.execution_story import Story, call, pipeline, stage
 def told_of(story: Story) -> list[AttemptView]:
     now = story.circumstances.at_ms
     return open_attempts(story.execution, view(story.circumstances.plan, story.execution, now), now)
+
+
+def records_of(story: Story) -> list[PerformanceRecord]:
+    return [command.record for command in story.history if isinstance(command, RecordAttempt)]
 
 
 def test_work_that_costs_nothing_is_under_way_from_its_offer_on_and_has_waited_until_it_was_heard_of() -> None:
@@ -44,8 +50,7 @@ def test_an_attempt_has_not_waited_while_the_one_before_it_worked_nor_while_the_
     [under_way] = told_of(story)
     assert (under_way.attempt, under_way.queue_time_ms) == (2, 200)
     story.completes("one", second)
-    records = [command.record for command in story.history if isinstance(command, RecordAttempt)]
-    assert [(each.attempt, each.queue_time_ms) for each in records] == [(1, 100), (2, 200)]
+    assert [(each.attempt, each.queue_time_ms) for each in records_of(story)] == [(1, 100), (2, 200)]
 
 
 def test_what_a_cancel_has_cut_off_is_under_way_no_more() -> None:
@@ -55,6 +60,33 @@ def test_what_a_cancel_has_cut_off_is_under_way_no_more() -> None:
     story.happens(CancelAsked(reason="enough"))
 
     assert told_of(story) == []
+
+
+def test_an_attempt_that_a_failure_elsewhere_cuts_off_has_cost_what_its_calls_have() -> None:
+    story = Story(pipeline(stage("one"), stage("two"), stage("three", retry=Retry(max_attempts=1))))
+    answered, unanswered, failing = (story.granted(stage_id) for stage_id in ("one", "two", "three"))
+    story.happens(CallBooked(call=call("one", answered, 1, "0.25")))
+    story.happens(CallBooked(call=call("two", unanswered, 1, None, outcome=CallOutcome.STARTED, upper_bound_usd="0.5")))
+
+    story.fails("three", failing)
+
+    found = {each.stage_id: (each.failure_code, each.metrics.cost_usd) for each in records_of(story)}
+    assert found == {"one": ("cancelled", "0.25"), "two": ("cancelled", None), "three": ("provider_timeout", "0")}
+
+
+def test_an_attempt_that_was_lost_in_the_middle_of_a_call_has_not_cost_nothing() -> None:
+    story = Story(pipeline(stage("one")))
+    started = call("one", story.granted("one"), 1, None, outcome=CallOutcome.STARTED, upper_bound_usd="0.5")
+    story.happens(CallBooked(call=started))
+
+    story.falls_silent("one")
+
+    [lost] = records_of(story)
+    assert (lost.failure_code, lost.metrics.cost_usd, lost.metrics.unanswered) == (
+        "worker_lost",
+        None,
+        {started.call_key: "0.5"},
+    )
 
 
 def test_an_attempt_shows_its_own_calls_and_not_those_of_the_one_that_was_lost_before_it() -> None:

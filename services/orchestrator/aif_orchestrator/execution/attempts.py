@@ -142,11 +142,12 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
         charging.settle(draft, stage_id, happening.attempt, happening.metrics, happening.calls)
         return
     message = told(happening.message)
-    metrics = happening.metrics or Metrics()
-    hear_of(draft, stage_id, happening.instance_id, ago_ms=metrics.processing_time_ms)
-    if happening.metrics is None:
+    reported = happening.metrics
+    hear_of(draft, stage_id, happening.instance_id, ago_ms=0 if reported is None else reported.processing_time_ms)
+    if reported is None:
         draft.change(stage_id, reserved=reserved_to_its_last_word(draft, draft.stages[stage_id]))
-    metrics = charging.settle(draft, stage_id, happening.attempt, happening.metrics, happening.calls) or metrics
+    charged = charging.settle(draft, stage_id, happening.attempt, reported, happening.calls)
+    metrics = charged or reported or charging.booked(draft.stages[stage_id])
     charging.record_attempt(draft, stage_id, metrics, happening.code, message)
     if happening.code == HANDED_BACK:
         _offer_anew(draft, stage_id, message)
@@ -191,7 +192,7 @@ def fall_silent(draft: Draft, stage_id: str, run: StageRun) -> None:
         if run.heard_at is not None and run.heard_at >= run.times_out_at:
             seconds = draft.plan_of(stage_id).stage.timeout_seconds
             message = f"attempt {run.attempt} of {stage_id} did not end within its {seconds:g} s"
-            charging.record_attempt(draft, stage_id, Metrics(), "timeout", message)
+            charging.record_attempt(draft, stage_id, charging.booked(run), "timeout", message)
             draft.change(
                 stage_id,
                 previous=PreviousAttempt(attempt=run.attempt, code="timeout", message=message),
@@ -214,7 +215,7 @@ def lose(draft: Draft, stage_id: str) -> bool:
         # Nobody begins without having said so and been answered.
         _end_unbegun(draft, stage_id, NOT_BEGUN, f"{message} before it began", retry_in_ms=0)
         return True
-    charging.record_attempt(draft, stage_id, Metrics(), WORKER_LOST, message, last_heard_at=run.heard_at)
+    charging.record_attempt(draft, stage_id, charging.booked(run), WORKER_LOST, message, last_heard_at=run.heard_at)
     reserved = reserved_to_its_last_word(draft, run)
     run = draft.change(stage_id, ended=run.attempt, losses=run.losses + 1, reserved=reserved)
     if run.losses >= draft.circumstances.patience.max_losses:

@@ -1,6 +1,7 @@
 """What attempts cost: each call and each report charged once, whatever became of the attempt; and how each attempt ended."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 from msgspec.structs import replace
 
@@ -13,7 +14,7 @@ from aif_orchestrator.execution.commands import AttemptAccount, RecordAttempt, R
 from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.happenings import AttemptCompleted, CallSettled
 from aif_orchestrator.execution.metering import known_cost
-from aif_orchestrator.execution.spent import with_attempt
+from aif_orchestrator.execution.spent import NOTHING, metrics_of, plus, spent_on_call, with_attempt
 from aif_orchestrator.execution.state import BookedCall, StageRun, Statement
 from aif_orchestrator.execution.stated_costs import (
     NOTHING_STATED,
@@ -218,6 +219,12 @@ def _emit_cost(draft: Draft, stage_id: str, attempt: int, cost: str | None, prov
             model=model,
         )
     )
+
+
+def booked(run: StageRun) -> Metrics:
+    """What is known of the newest attempt while it has not reported: its calls so far."""
+    calls = (spent_on_call(call) for call in run.unreported_calls if call.attempt == run.attempt)
+    return metrics_of(reduce(plus, calls, NOTHING))
 
 
 def record_attempt(

@@ -1,6 +1,5 @@
 """Whoever works on what is over is told so, and what its last calls may cost stays reserved until they can have been told."""
 
-from aif_contracts.metering import Metrics
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import ControlAction, ControlMessage
 from aif_orchestrator.execution import charging
@@ -34,8 +33,9 @@ def stop_everything(draft: Draft, reason: str) -> None:
 def cut_off(draft: Draft, stage_id: str, code: str, message: str) -> None:
     """End the open attempt from our side. One that nobody was heard to have begun leaves no record."""
     stop_worker_of(draft, stage_id)
-    if draft.stages[stage_id].heard_at is not None:
-        charging.record_attempt(draft, stage_id, Metrics(), code, message)
+    run = draft.stages[stage_id]
+    if run.heard_at is not None:
+        charging.record_attempt(draft, stage_id, charging.booked(run), code, message)
 
 
 def stop_worker_of(draft: Draft, stage_id: str) -> None:
