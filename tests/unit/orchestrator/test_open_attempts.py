@@ -53,6 +53,17 @@ def test_an_attempt_has_not_waited_while_the_one_before_it_worked_nor_while_the_
     assert [(each.attempt, each.queue_time_ms) for each in records_of(story)] == [(1, 100), (2, 200)]
 
 
+def test_an_attempt_at_a_packet_that_came_again_has_waited_since_its_predecessor_was_found_lost() -> None:
+    story = Story(pipeline(stage("one")))
+    story.later(100)
+    story.granted("one")
+    story.later(60_000)
+
+    story.granted("one", by="worker_b")
+
+    assert [(each.attempt, each.queue_time_ms) for each in told_of(story)] == [(2, 0)]
+
+
 def test_what_a_cancel_has_cut_off_is_under_way_no_more() -> None:
     story = Story(pipeline(stage("one")), free=True)
     story.progress("one", 1, 5)

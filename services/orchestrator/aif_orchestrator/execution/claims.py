@@ -51,6 +51,7 @@ def claim(draft: Draft, happening: AttemptClaimed) -> None:
         draft.change(
             stage_id,
             status=StageStatus.QUEUED,
+            offered_anew_at=draft.at,
             due_at=draft.at + draft.circumstances.patience.unclaimed_ms,
             times_out_at=None,
             heard_at=None,
