@@ -290,6 +290,21 @@ def test_a_second_failure_undoes_again() -> None:
     assert story.stage("compensate_first").attempt == 2
 
 
+def test_what_was_wrong_before_a_stage_was_undone_is_not_said_when_it_is_undone_again() -> None:
+    story = Story(pipeline(undoable("first"), stage("last", depends_on=("first",))))
+    story.made("first")
+    story.fails("last", story.granted("last"), retryable=False)
+    story.fails("compensate_first", story.granted("compensate_first"))
+    story.wakes()
+    story.made("compensate_first")
+    story.happens(ResumeAsked())
+    story.made("first")
+
+    story.fails("last", story.granted("last"), retryable=False)
+
+    assert story.last_packet("compensate_first").previous is None
+
+
 def test_who_is_told_to_stop_is_told_which_attempt_so_that_its_undoing_is_not_stopped() -> None:
     story = Story(booking())
     story.made("first")

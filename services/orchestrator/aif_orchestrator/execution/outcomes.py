@@ -51,7 +51,13 @@ def fail_stage(draft: Draft, stage_id: str, code: str, message: str) -> None:
 def undone(draft: Draft, stage_id: str, attempt: int, summary: str) -> None:
     """A compensation has completed, and what it takes back has no effect any more."""
     run = draft.change(
-        stage_id, status=StageStatus.COMPLETED, input_ref=None, progress_percent=100, finished_at=draft.at, reason=""
+        stage_id,
+        status=StageStatus.COMPLETED,
+        input_ref=None,
+        previous=None,
+        progress_percent=100,
+        finished_at=draft.at,
+        reason="",
     )
     assert run.compensates is not None, "only a compensation undoes a stage"
     draft.change(run.compensates, is_undone=True)
