@@ -195,6 +195,25 @@ def test_the_tokens_of_a_late_answer_count_beside_a_report_that_took_its_call_fo
     assert execution_totals(story.execution, story.circumstances.at_ms).tokens_used == tokens(107, 23)
 
 
+@pytest.mark.parametrize("is_named_by_its_report", [True, False])
+def test_the_tokens_of_a_call_whose_worker_knew_no_price_count_once_also_when_its_cost_is_decided(
+    is_named_by_its_report: bool,
+) -> None:
+    story = with_one_stage()
+    attempt = story.granted("one")
+    unpriced = call("one", attempt, 1, None, tokens=tokens(100, 20), upper_bound_usd="0.6")
+    metrics = Metrics(tokens_used=tokens(100, 20), cost_usd=None, unanswered={KEY: "0.6"})
+
+    story.completes("one", attempt, metrics=metrics, calls=(unpriced,) if is_named_by_its_report else ())
+    story.happens(CallBooked(call=unpriced))
+    reported = execution_totals(story.execution, story.circumstances.at_ms)
+    story.happens(decided(attempt, "0.5", tokens(100, 20)))
+    settled = execution_totals(story.execution, story.circumstances.at_ms)
+
+    assert reported.tokens_used == settled.tokens_used == tokens(100, 20)
+    assert (settled.cost_usd, settled.cost_is_complete) == ("0.5", True)
+
+
 def with_one_stage() -> Story:
     return Story(pipeline(stage("one")))
 

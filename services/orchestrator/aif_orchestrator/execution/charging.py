@@ -195,7 +195,8 @@ def _with_decision(run: StageRun, decision: CallSettled) -> StageRun | None:
     known = statement.calls.get(key)
     if known is None or (known.cost_usd is not None and not known.is_decided):
         return None
-    known = replace(known, cost_usd=decision.cost_usd, is_decided=True, tokens=decision.tokens or known.tokens)
+    beside = None if known.is_counted else decision.tokens or known.tokens
+    known = replace(known, cost_usd=decision.cost_usd, is_decided=True, tokens=beside)
     return restated(run, decision.attempt, _with_call(statement, key, known), run.spent)
 
 

@@ -42,6 +42,8 @@ class BookedCall(Struct, frozen=True, array_like=True, gc=False):
     """The cost is somebody's decision, which may be corrected."""
     tokens: Tokens | None = None
     """Those that the report cannot have counted, because the call had no answer then."""
+    is_counted: bool = False
+    """Its end told its tokens without its cost: the report, which knows no more of the cost, has counted them."""
 
 
 class Statement(Struct, frozen=True, array_like=True):

@@ -7,7 +7,8 @@ nothing: then what the attempt cost is taken for what its calls cost.
 A call may be booked before the report or after it, and what it has cost may be decided at any time: charged is what the report
 says of its calls, or what those that are known have cost together, whichever is more, and what those have cost beside it of
 which the report says that it does not know. So the order makes no difference, and nothing is charged twice. The tokens of a
-call that the report took for unanswered, or that somebody has decided about, are counted beside the report's, too.
+call that the report took for unanswered, or that somebody has decided about, are counted beside the report's, too, unless its
+end has told them: then the report has counted them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -75,6 +76,8 @@ def booked_call(call: ProviderCall, known: BookedCall | None) -> BookedCall:
     elif cost_usd is None and call.outcome is CallOutcome.FAILED:
         # The provider bills nothing, unless somebody knows better.
         cost_usd, is_decided = "0", True
+    told_tokens = call.tokens != _NO_TOKENS
+    is_counted = told_tokens and call.cost_usd is None
     had_no_answer = is_decided or (known is not None and (known.is_beside or known.is_decided))
     return BookedCall(
         cost_usd,
@@ -82,7 +85,8 @@ def booked_call(call: ProviderCall, known: BookedCall | None) -> BookedCall:
         is_beside=known is not None and known.is_beside,
         has_ended=call.outcome is not CallOutcome.STARTED,
         is_decided=is_decided,
-        tokens=call.tokens if had_no_answer and call.tokens != _NO_TOKENS else None,
+        tokens=call.tokens if had_no_answer and told_tokens and not is_counted else None,
+        is_counted=is_counted,
     )
 
 
