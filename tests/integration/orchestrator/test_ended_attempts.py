@@ -1,7 +1,8 @@
 """Ended attempts, from the commit to whoever reads them: all that was reported comes back, to people and to the classifier."""
 
+import json
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -310,6 +311,26 @@ async def test_attempts_that_ended_together_are_listed_by_stage_and_number_on_wh
             after = page[-1].place
 
     assert listed == [("z", 1), ("a", 1), ("a", 2), ("b", 1)]
+
+
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+async def test_the_calls_of_an_execution_are_added_up_once_for_a_page_of_its_attempts(database: Database, plan: str) -> None:
+    records = [replace(NOTHING_SPENT.record, execution_id="exec_1", attempt=attempt) for attempt in range(1, 51)]
+    await _commit(database, [replace(NOTHING_SPENT, record=record) for record in records])
+    async with database.transaction() as connection:
+        await connection.execute(f"SET LOCAL plan_cache_mode = {plan}")
+        await connection.execute(f"PREPARE listed (text, timestamptz, text, int, bigint) AS {QUERIES['list_attempts']}")
+        explained = await connection.fetchval("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE listed ('exec_1', NULL, NULL, NULL, 100)")
+        await connection.execute("DEALLOCATE listed")
+
+    sums = [node for node in _nodes(json.loads(explained)[0]["Plan"]) if node["Node Type"] == "Aggregate"]
+    assert [node["Actual Loops"] for node in sums] == [1]
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from _nodes(child)
 
 
 def _view(ended: RecordAttempt) -> AttemptView:

@@ -10,7 +10,7 @@ WITH page AS MATERIALIZED (
     ORDER BY ended_at, stage_id, attempt
     LIMIT $5
 ),
-booked AS (
+booked AS MATERIALIZED (
     SELECT stage_id, attempt,
            sum(prompt_tokens)::bigint AS booked_prompt_tokens, sum(completion_tokens)::bigint AS booked_completion_tokens,
            sum(cache_read_tokens)::bigint AS booked_cache_read_tokens,
