@@ -152,19 +152,29 @@ class RequestTracker:
             return await self._requests.apply_observation(connection, observation_of(view))
 
     async def expect_resumption(self, request: ClientRequest) -> None:
-        """Look at an ended request again, whatever comes of a resume."""
+        """Look at an ended request again, whatever comes of a resume.
+
+        Raises Refused when the orchestrator has deleted the execution, of which the request alone knows now, and Unavailable.
+        """
         if request.status.is_final and request.execution_id is not None:
-            async with self._database.connection() as connection:
-                await self._requests.mark_unsettled(connection, request.execution_id)
+            await self._orchestrator.get(request.execution_id, None)
+            await self._mark_unsettled(request.execution_id)
 
     async def expect_correction(self, execution_id: str) -> None:
         """A call of the execution has cost something else than was known: look at its request again, now or with the sweep."""
+        try:
+            view = await self._orchestrator.get(execution_id, None)
+            await self._mark_unsettled(execution_id)
+            await self.observe(view)
+        except Refused as deleted:
+            _log.warning("correction_of_unknown_execution", execution_id=execution_id, reason=str(deleted))
+        except Unavailable as failure:
+            await self._mark_unsettled(execution_id)
+            _log.warning("correction_not_looked_at", execution_id=execution_id, reason=str(failure))
+
+    async def _mark_unsettled(self, execution_id: str) -> None:
         async with self._database.connection() as connection:
             await self._requests.mark_unsettled(connection, execution_id)
-        try:
-            await self._observe(execution_id)
-        except (Unavailable, Refused) as failure:
-            _log.warning("correction_not_looked_at", execution_id=execution_id, reason=str(failure))
 
     async def _fresh(self, request: ClientRequest) -> ClientRequest:
         """With the orchestrator's newest word, where there is something to learn and the orchestrator answers."""

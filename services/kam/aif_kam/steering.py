@@ -46,8 +46,8 @@ class Steering:
         question = ResumeExecution(execution_id=_execution(request), client_id=request.client_id)
 
         async def put() -> Answer:
-            await self._tracker.expect_resumption(request)
             with gone_if_deleted(request):
+                await self._tracker.expect_resumption(request)
                 resumed = await self._orchestrator.resume(question)
             await self._tracker.observe(resumed.execution)
             return problems.done(ResumedExecution(execution=resumed.execution, kept=resumed.kept))

@@ -113,6 +113,7 @@ class OrchestratorStandIn:
         self.loses_answers = False
         """It accepts, and its answers do not arrive."""
         self.loses_answers_to_execute = False
+        self.loses_answers_to_resume = False
         self.never_answers: set[str] = set()
         """Executions about which every question comes to nothing."""
         self.loses_events = False
@@ -245,7 +246,8 @@ class OrchestratorStandIn:
             if any(execution_id.encode() in question.payload for execution_id in self.never_answers):
                 raise ConnectionError("no answer to this one")
             reply = await answer(question.payload)
-            if self.loses_answers or (self.loses_answers_to_execute and question.subject == subjects.EXECUTE):
+            lost = {subjects.EXECUTE: self.loses_answers_to_execute, subjects.RESUME: self.loses_answers_to_resume}
+            if self.loses_answers or lost.get(question.subject, False):
                 raise ConnectionError("the answer is lost")
             return msgspec.json.encode(reply)
 

@@ -166,6 +166,29 @@ async def test_what_a_settlement_corrects_is_learned_at_once_or_with_the_next_sw
     assert row["total_cost_usd"] == Decimal(TOTALS.cost_usd)
 
 
+async def test_what_is_known_of_a_deleted_execution_is_kept_when_a_call_of_it_is_settled(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    execution_id = (await alice.post("/api/kam/orders", json={"selected_template": "content_granulation_course"})).json()[
+        "execution_id"
+    ]
+    await kam.orchestrator.complete(execution_id, await kam.store_structure(), stored_only=True)
+    await kam.gateway.parts.tracker.reconcile(unseen_seconds=0)
+    [known] = await kam.rows("SELECT detailed_metrics FROM client_requests")
+
+    async def settled(question: Question) -> bytes:
+        return msgspec.json.encode(replace(BOOKED, call=replace(BOOKED.call, execution_id=execution_id)))
+
+    await kam.bus.answer(subjects.SETTLE_CALL, subjects.ORCHESTRATOR_GROUP, settled)
+    del kam.orchestrator.views[execution_id]
+    async with kam.client("admin") as admin:
+        answer = await admin.post(f"{CALLS}/{BOOKED.call.call_key}/settle", json={"billed": False, "note": "not on the bill"})
+
+    assert answer.status_code == 200
+    assert known["detailed_metrics"] is not None
+    assert await kam.rows("SELECT detailed_metrics FROM client_requests") == [known]
+
+
 async def test_a_settlement_with_wrong_fields_is_refused_by_their_names(kam: GatewayUnderTest, asked: Asked) -> None:
     async with kam.client("admin") as admin:
         answer = await admin.post(f"{CALLS}/exec_1.outline.1.1/settle", json={"billed": "yes", "cost_usd": 0.25})

@@ -577,6 +577,29 @@ async def test_whatever_is_asked_of_a_deleted_execution_it_is_gone(kam: GatewayU
     assert told == {(410, "urn:aif:problem:result_deleted", True)}
 
 
+async def test_what_is_known_of_a_deleted_execution_is_kept_when_somebody_wants_it_resumed(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    order = {"selected_template": COURSE, "parameters": {"source_text": BEES}}
+    ordered = (await alice.post("/api/kam/orders", json=order)).json()
+    address, execution_id = f"/api/kam/requests/{ordered['request_id']}", ordered["execution_id"]
+    await kam.orchestrator.complete(execution_id, await kam.store_structure())
+
+    async def details() -> Any:
+        return (await alice.get(address)).json()["detailed_metrics"]
+
+    async def are_told() -> bool:
+        return await details() is not None
+
+    await eventually(are_told)
+    known = await details()
+    del kam.orchestrator.views[execution_id]
+
+    assert (await alice.post(f"/api/v1/ai/pipelines/{execution_id}/resume")).status_code == 410
+
+    assert await details() == known
+
+
 async def test_the_api_describes_files_and_figures_as_what_they_are(kam: GatewayUnderTest) -> None:
     async with httpx.AsyncClient(base_url=kam.url) as stranger:
         paths = (await stranger.get("/schema")).json()["paths"]

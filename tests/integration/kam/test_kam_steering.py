@@ -73,11 +73,11 @@ async def test_a_resume_whose_answer_was_lost_is_seen_at_the_next_look(kam: Gate
     await kam.orchestrator.fail(execution_id, "output_invalid", "no modules")
     assert await request_of(alice, request_id) == ("failed", "failed")
     kam.orchestrator.loses_events = True
-    kam.orchestrator.loses_answers = True
+    kam.orchestrator.loses_answers_to_resume = True
 
     assert (await alice.post(steer(execution_id, "resume"))).status_code == 503
 
-    kam.orchestrator.loses_answers = False
+    kam.orchestrator.loses_answers_to_resume = False
     assert await request_of(alice, request_id) == ("running", "running")
 
 
