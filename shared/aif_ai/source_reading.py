@@ -11,6 +11,9 @@ from aif_runtime.cpu_meter import run_in_thread
 
 async def read_source(ref: BlobRef, assignment: Assignment, clock: Clock) -> SourceDocument:
     """Raises WorkFailure `invalid_source` for a blob that is no source document, or one whose blocks leave its text."""
+    if ref.media_type.startswith("audio/"):
+        message = f"source is a recording ({ref.media_type}), and this stage works on documents: order it with one"
+        raise WorkFailure("invalid_source", message, retryable=False)
     began = clock.monotonic()
     content = await assignment.blobs.get(ref)
     assignment.spent_on("storage", clock.monotonic() - began)

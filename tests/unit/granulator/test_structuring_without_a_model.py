@@ -172,6 +172,16 @@ async def test_a_blob_that_is_no_source_document_is_refused() -> None:
     assert refused.value.code == "invalid_source"
 
 
+async def test_a_recording_is_refused_as_one() -> None:
+    rig = GranulatorRig()
+    ref = await rig.blobs.put("sources/client_1/s1", b"RIFF\x24\x00\x00\x00WAVEfmt ", media_type="audio/wav")
+
+    with pytest.raises(WorkFailure, match=r"source is a recording \(audio/wav\), and this stage works on documents") as refused:
+        await rig.run("structure_course", source=msgspec.to_builtins(ref))
+
+    assert refused.value.code == "invalid_source"
+
+
 async def test_blocks_that_leave_the_text_are_refused() -> None:
     rig = GranulatorRig()
     block = Block(kind=BlockKind.PARAGRAPH, start=0, end=99)
