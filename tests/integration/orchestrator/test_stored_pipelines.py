@@ -434,3 +434,20 @@ async def _all_ended(rig: Rig, client_id: str, count: int) -> bool:
 async def _every_replica_offers(questions: Questions, name: str) -> bool:
     """They answer by turns."""
     return all([name in await questions.templates() for _ in range(4)])
+
+
+async def test_what_a_replica_does_not_know_is_found_without_comparing_each_pipeline_with_each_that_it_knows(rig: Rig) -> None:
+    for number in range(3):
+        await rig.stores_unheard(DOCUMENT.format(version=f"1.0.{number}"), "acme")
+
+    async with rig.database.connection() as connection:
+        store = PipelineStore(load_queries("aif_orchestrator.store"))
+        first, *_, last = [each.pipeline_id for each in await store.list_unknown(connection, [])]
+        unknown = [each.pipeline_id for each in await store.list_unknown(connection, [last])]
+        query = load_queries("aif_orchestrator.store")["list_unknown_pipelines"]
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {query}", [first, last], 500))
+
+    assert first in unknown
+    assert last not in unknown
+    assert "SetOp" in plan
+    assert "Filter" not in plan

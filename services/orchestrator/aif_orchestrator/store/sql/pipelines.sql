@@ -14,8 +14,10 @@ SELECT EXISTS (SELECT 1 FROM pipelines WHERE owner = '' AND name = $1)
     AND NOT EXISTS (SELECT 1 FROM pipelines WHERE owner = $2 AND name = $1);
 
 -- name: list_unknown_pipelines
--- What a replica does not know yet. By ids and not by the highest one: a lower id may be committed after a higher one.
-SELECT pipeline_id, owner, digest, definition, created_at FROM pipelines WHERE pipeline_id <> ALL ($1::bigint[])
+-- What a replica does not know yet. By ids and not by the highest one: a lower id may be committed after a higher one. The two
+-- sets are sorted or hashed; to compare each row with each of the known ids would grow with the square of what is stored.
+SELECT pipeline_id, owner, digest, definition, created_at FROM pipelines
+WHERE pipeline_id IN (SELECT pipeline_id FROM pipelines EXCEPT SELECT unnest($1::bigint[]))
 ORDER BY pipeline_id
 LIMIT $2;
 
