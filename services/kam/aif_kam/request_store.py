@@ -179,6 +179,8 @@ class RequestStore:
     async def list_page(
         self, connection: Connection, *, client_id: str | None, status: RequestStatus | None, before: str | None, limit: int
     ) -> list[ClientRequest]:
+        """Newest first, those older than the id `before`. Needs a transaction."""
+        await connection.execute(self._sql["plan_lists_by_their_values"])
         rows = await connection.fetch(self._sql["list_requests"], client_id, status, before, limit)
         return [request_of_row(row) for row in rows]
 

@@ -82,7 +82,7 @@ class RequestTracker:
     async def list_page(
         self, client_id: str | None, status: RequestStatus | None, before: str | None, limit: int
     ) -> list[ClientRequest]:
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             return await self._requests.list_page(connection, client_id=client_id, status=status, before=before, limit=limit)
 
     async def cancel(self, request: ClientRequest) -> ClientRequest:

@@ -20,6 +20,10 @@ SELECT * FROM client_requests WHERE request_id = $1 AND ($2::text IS NULL OR cli
 -- Executions are ordered through requests only, so this is also the check whose an execution is.
 SELECT * FROM client_requests WHERE execution_id = $1 AND ($2::text IS NULL OR client_id = $2);
 
+-- name: plan_lists_by_their_values
+-- A filter that is not given must cost nothing, which a plan made for all values cannot see. For one transaction.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
 -- name: list_requests
 -- Newest first; ids are minted in order of time, so the last id of a page is the cursor of the next.
 SELECT * FROM client_requests
