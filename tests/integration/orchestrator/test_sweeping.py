@@ -32,6 +32,10 @@ FROM generate_series(1, $2::int) AS n
 """The last of them so many seconds from now, each a second after the one before."""
 
 
+SWEEPER = "sweeper"
+"""By which the server knows its connection."""
+
+
 class WatchedBus(MemoryBus):
     """Counts how often it was asked whether the broker is there: once in each round."""
 
@@ -94,6 +98,15 @@ class SweptCore:
             now = await connection.fetchval("SELECT now()")
         self.database_clock.seen(int(now.timestamp() + seconds) * 1000, self.clock.monotonic())
 
+    async def loses_its_connection(self) -> None:
+        async with self.database.connection() as connection:
+            cut = await connection.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = $1",
+                SWEEPER,
+            )
+        assert cut == 1
+
     async def rounds(self, how_many: int = 2) -> None:
         """With two of them a whole one has passed."""
         seen = self.bus.rounds
@@ -118,7 +131,7 @@ class SweptCore:
 @asynccontextmanager
 async def sweeping(database_url: str, *, every_seconds: float, hearing_seconds: float) -> AsyncIterator[SweptCore]:
     swept_database = await Database.open(
-        database_url, application_name="test", schema="orchestrator", max_size=1, acquire_seconds=0.5
+        database_url, application_name=SWEEPER, schema="orchestrator", max_size=1, acquire_seconds=0.5
     )
     async with orchestrator_database(database_url) as database:
         swept = SweptCore(database, swept_database, every_seconds, hearing_seconds)
@@ -155,10 +168,23 @@ async def test_while_the_broker_is_away_nobody_is_woken_and_then_workers_have_ti
 async def test_after_the_database_was_away_workers_have_time_to_be_heard_again(swept: SweptCore) -> None:
     await swept.hears()
 
-    async with swept.swept_database.connection():
-        await swept.rounds()
+    await swept.loses_its_connection()
+    await swept.rounds()
 
     await swept.wakes_after_five_more_seconds()
+
+
+async def test_many_who_wait_for_a_connection_do_not_keep_what_is_due_from_being_woken(swept: SweptCore) -> None:
+    await swept.hears()
+    await swept.due()
+    await eventually(lambda: swept.woken == ["exec_1"], what="it is woken")
+
+    with pytest.raises(DatabaseUnavailable):
+        async with swept.swept_database.connection():
+            pass
+
+    await swept.due(2)
+    await eventually(lambda: swept.woken == ["exec_1", "exec_1", "exec_2"], what="both are woken")
 
 
 async def test_after_the_core_could_not_reach_the_database_workers_have_time_to_be_heard_again(swept: SweptCore) -> None:

@@ -5,6 +5,8 @@ Several replicas may wake the same execution; the second finds nothing due.
 Silence counts only while we could hear. After a start, and after the broker or the database was away, living workers get the
 time of a heartbeat to be heard before anybody is taken for lost; otherwise every outage would be paid for by repeated calls.
 
+The sweeper keeps a connection of its own: many questions at once, which wait for the others, do not hold up what is due.
+
 When the database's clock was set back, whatever sleeps is told so: it would sleep for as long as the clock was ahead.
 """
 
@@ -42,7 +44,7 @@ class Sweeper:
         hearing_seconds: float,
     ) -> None:
         """`hearing_seconds` is how long everything has to be there before silence means something; above a heartbeat."""
-        self._database = database
+        self._connection = database.held()
         self._bus = bus
         self._executions = executions
         self._engine = engine
@@ -56,20 +58,23 @@ class Sweeper:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            woken = 0
-            try:
-                if self._hears():
-                    woken = await self.sweep()
-            except DatabaseUnavailable as failure:
-                log.warning("sweep_failed", reason=str(failure))
-                self._hears_since = None
-            if woken < AT_ONCE:
-                await asyncio.sleep(self._every_seconds)
+        try:
+            while True:
+                woken = 0
+                try:
+                    if self._hears():
+                        woken = await self.sweep()
+                except DatabaseUnavailable as failure:
+                    log.warning("sweep_failed", reason=str(failure))
+                    self._hears_since = None
+                if woken < AT_ONCE:
+                    await asyncio.sleep(self._every_seconds)
+        finally:
+            await self._connection.close()
 
     async def sweep(self) -> int:
         """Wake what is due, once; returns how many executions that were."""
-        async with self._database.connection() as connection:
+        async with self._connection.connection() as connection:
             asked_at = self._database_clock.asks()
             due = await self._executions.list_due(connection, AT_ONCE)
         self._database_clock.seen(due.at_ms, asked_at)
@@ -84,7 +89,7 @@ class Sweeper:
         log.warning("database_clock_set_back")
         told = ""
         while True:
-            async with self._database.connection() as connection:
+            async with self._connection.connection() as connection:
                 sleeping = await self._executions.list_sleeping(connection, after=told, limit=AT_ONCE)
             if not sleeping:
                 break
