@@ -200,6 +200,8 @@ class StepRetrying(Struct, frozen=True, kw_only=True, tag="STEP_RETRYING", tag_f
 
 
 class ProgressUpdate(Struct, frozen=True, kw_only=True, tag="PROGRESS_UPDATE", tag_field="event_type"):
+    """What a stage that runs says of its work, or, once, that a stage waits for a worker that nobody runs."""
+
     progress_percent: int
     """Of the execution, as in the envelope."""
     message: str

@@ -161,3 +161,49 @@ def test_a_stage_that_runs_does_not_say_any_more_why_it_waited() -> None:
     story.granted("one")
 
     assert story.stage("one").reason == ""
+
+
+def without_workers() -> Story:
+    """A story whose second stage is offered while nobody runs its worker."""
+    story = Story(pipeline(stage("one"), stage("two", depends_on=("one",))))
+    attempt = story.granted("one")
+    story.circumstances = replace(story.circumstances, live_workers=frozenset())
+    story.completes("one", attempt)
+    return story
+
+
+def told_of_waiting(story: Story) -> list[str]:
+    return [data.message for data in story.events() if isinstance(data, ProgressUpdate)]
+
+
+def test_that_a_stage_waits_for_a_worker_that_nobody_runs_is_told_once_after_five_seconds() -> None:
+    story = without_workers()
+    offered_at = story.circumstances.at_ms
+
+    story.wakes()
+
+    assert told_of_waiting(story) == ["no worker named maker is running; the stage waits until one is"]
+    assert (story.circumstances.at_ms - offered_at, story.packets()) == (5_000, [])
+    for _ in range(3):
+        story.wakes()
+    assert (len(told_of_waiting(story)), story.circumstances.at_ms - offered_at) == (1, 420_000)
+
+
+def test_nothing_is_told_of_a_worker_that_was_away_for_a_moment() -> None:
+    story = without_workers()
+    story.later(1_000)
+    story.circumstances = replace(story.circumstances, live_workers=frozenset({"maker"}))
+
+    story.wakes()
+
+    assert (told_of_waiting(story), story.stage("two").reason, story.packets()) == ([], "", [])
+
+
+def test_a_worker_that_goes_while_a_stage_waits_for_it_is_told_of_when_the_packet_is_due() -> None:
+    story = Story(pipeline(stage("one")))
+    story.circumstances = replace(story.circumstances, live_workers=frozenset())
+
+    story.wakes()
+    story.wakes()
+
+    assert told_of_waiting(story) == ["no worker named maker is running; the stage waits until one is"]

@@ -4,6 +4,7 @@ import msgspec
 from msgspec.structs import replace
 
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
+from aif_contracts.events import ProgressUpdate
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import Context, Control, ControlAction, Grant, WorkPacket
 from aif_orchestrator.execution import scope
@@ -17,6 +18,8 @@ FREE_GRANT = Grant(models=(), max_cost_usd="0")
 """Lets an attempt use local providers, which cost nothing."""
 LONGEST_PATIENCE_MS = 3_600_000
 """A packet that nobody takes is offered again after this time at the latest."""
+TOLD_AFTER_MS = 5_000
+"""That a stage waits for a worker that is not running is told after this time: one that is started anew is back by then."""
 
 
 def dispatch(draft: Draft, stage_id: str, made: BlobRef | None = None, *, kept: BlobRef | None = None) -> None:
@@ -33,6 +36,8 @@ def dispatch(draft: Draft, stage_id: str, made: BlobRef | None = None, *, kept: 
     worker = worker_of(plan)
     is_suspect = run.losses >= draft.circumstances.patience.suspect_losses
     opens_attempt = (worker, action_of(plan)) in draft.circumstances.free_actions and not is_suspect
+    waits_for = _waiting_reason(draft, worker)
+    unclaimed_ms = draft.circumstances.patience.unclaimed_ms
     run = draft.put(
         stage_id,
         replace(
@@ -44,7 +49,7 @@ def dispatch(draft: Draft, stage_id: str, made: BlobRef | None = None, *, kept: 
             input_ref=run.input_ref if made is None else kept,
             ready_at=run.ready_at if made is None else draft.at,
             offered_anew_at=draft.at if made is None else None,
-            due_at=draft.at + draft.circumstances.patience.unclaimed_ms,
+            due_at=draft.at + (min(unclaimed_ms, TOLD_AFTER_MS) if waits_for else unclaimed_ms),
             times_out_at=None,
             started_at=None,
             heard_at=None,
@@ -53,7 +58,7 @@ def dispatch(draft: Draft, stage_id: str, made: BlobRef | None = None, *, kept: 
             is_waiting=False,
             grant=None,
             progress_percent=0,
-            reason=_waiting_reason(draft, worker),
+            reason=waits_for,
         ),
     )
     draft.command(DispatchPacket(packet=packet_of(draft, stage_id, run, FREE_GRANT if opens_attempt else None, made)))
@@ -62,6 +67,25 @@ def dispatch(draft: Draft, stage_id: str, made: BlobRef | None = None, *, kept: 
 def park(draft: Draft, stage_id: str) -> None:
     """Offer the stage after the pause; its input is put together again then."""
     draft.change(stage_id, status=StageStatus.WAITING, due_at=None, progress_percent=0, reason="the execution is paused")
+
+
+def attend(draft: Draft, stage_id: str) -> None:
+    """The time of a stage that was offered is up: its packet is sent again, or what it waits for is told first.
+
+    That no such worker is running is told once, after a short time; when one has come, the stage's start says so. A packet for
+    a worker that is not there is not lost, so telling does not send it again.
+    """
+    run = draft.stages[stage_id]
+    worker = worker_of(draft.plan_of(stage_id))
+    waits_for = _waiting_reason(draft, worker)
+    unclaimed_until = (run.offered_at or 0) + draft.circumstances.patience.unclaimed_ms
+    is_first_look = run.reason == _nobody_is(worker) and run.due_at is not None and run.due_at < unclaimed_until
+    if waits_for and (is_first_look or run.reason != waits_for):
+        draft.emit(ProgressUpdate(progress_percent=draft.progress(), message=waits_for, step_name=stage_id))
+    if is_first_look:
+        draft.change(stage_id, due_at=max(unclaimed_until, draft.at), reason=waits_for)
+    else:
+        resend(draft, stage_id)
 
 
 def resend(draft: Draft, stage_id: str) -> None:
@@ -141,8 +165,10 @@ def packet_of(draft: Draft, stage_id: str, run: StageRun, grant: Grant | None, m
 
 
 def _waiting_reason(draft: Draft, worker: str) -> str:
-    if worker in draft.circumstances.live_workers:
-        return ""
+    return "" if worker in draft.circumstances.live_workers else _nobody_is(worker)
+
+
+def _nobody_is(worker: str) -> str:
     return f"no worker named {worker} is running; the stage waits until one is"
 
 

@@ -24,7 +24,7 @@ def time_passed(draft: Draft) -> None:
         if run.status is StageStatus.RUNNING:
             attempts.fall_silent(draft, stage_id, run)
         elif run.status is StageStatus.QUEUED and execution.status is not ExecutionStatus.PAUSED:
-            offering.resend(draft, stage_id)
+            offering.attend(draft, stage_id)
         elif run.status is StageStatus.RETRYING:
             offering.dispatch(draft, stage_id)
         elif run.status is StageStatus.PREPARING:
