@@ -13,6 +13,7 @@ ConsoleFailure
 │   ├── ServerIsRunning       asked for something that needs it stopped
 │   └── AdminPasswordLost     the cluster is there, its password is not
 ├── FactoryIsRunning          a factory runs over this data folder already
+├── NatsUnusable              an address at which no NATS server listens
 ├── PostgresUnusable          an administrator's URL by which no role and no database can be made
 ├── UnusableName              a role, schema or database name that would need quoting
 ├── KeysNotMade               the first API keys of this factory could not be made up
@@ -186,6 +187,15 @@ class FactoryIsRunning(ConsoleFailure):
         super().__init__(f"a factory runs over {folder} already{by}: use it, stop it, or choose another folder with --data")
         self.folder = folder
         self.pid = pid
+
+
+class NatsUnusable(ConsoleFailure):
+    """`reason` names the address without a password."""
+
+    code = "nats_unusable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no NATS server can be used ({reason}): name one that runs, as in nats://host:4222")
 
 
 class PostgresUnusable(ConsoleFailure):

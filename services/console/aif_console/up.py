@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from aif_console.exit_codes import DONE, FAILED, INTERRUPTED
+from aif_console.factory.external_nats import look_for_nats
 from aif_console.factory.factory import Factory
 from aif_console.factory.plan import DataFolder, FactoryPlan, read_by_nobody
 from aif_console.reading.plain_text import short_path
@@ -46,6 +47,8 @@ async def run_up(wishes: UpWishes, environ: Mapping[str, str], console: Console)
 
     Raises ConsoleFailure when it cannot start, SettingsInvalid for wrong settings of all services.
     """
+    if wishes.nats_url is not None:
+        await look_for_nats(wishes.nats_url)
     factory = Factory(
         FactoryPlan(
             data_dir=wishes.folder.path,
