@@ -316,6 +316,9 @@ class NatsBus:
         except MalformedMessage as mistake:
             self._complain("question_malformed", message, str(mistake))
             await self._refuse(message, "400", str(mistake))
+        except BusUnavailable as away:
+            self._complain("answer_lost", message, str(away))
+            await self._refuse(message, "503", "the broker was away")
         except Exception:
             # The outermost loop of an answer: whatever it was, the bus goes on and the asker learns that there is none.
             _logger.exception("answer_failed", extra={"subject": message.subject})
@@ -324,8 +327,8 @@ class NatsBus:
     async def _refuse(self, message: Arrived, code: str, words: str) -> None:
         try:
             await self._connection.send(message.reply, headers={SERVICE_ERROR: words, SERVICE_ERROR_CODE: code})
-        except BusUnavailable:
-            _logger.warning("answer_lost", extra={"subject": message.subject})
+        except BusUnavailable as away:
+            self._complain("answer_lost", message, str(away))
 
     def _complain(self, event: str, message: Arrived, reason: str) -> None:
         times = self._complaints.times(event)

@@ -18,7 +18,7 @@ from aif_console.embedded.nats_server import EmbeddedNats, find_nats_server
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_runtime.bus import Deliveries, Question
-from aif_runtime.failures import BlobMissing, BlobStoreUnavailable, BusUnavailable
+from aif_runtime.failures import BlobMissing, BlobStoreUnavailable, BusUnavailable, NoAnswer
 from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
 from aif_runtime.nats_connection import FLUSH_LIMIT_SECONDS
@@ -223,6 +223,23 @@ async def test_who_waits_for_an_answer_hears_at_once_that_the_broker_is_lost(fra
 
     with pytest.raises(BusUnavailable, match="lost before the reply came"):
         await asyncio.wait_for(waiting, 30)
+
+
+async def test_an_answer_that_finds_no_connection_any_more_is_one_line_of_the_log(
+    nats_rig: NatsRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking, answering = await nats_rig.connect("asking"), await nats_rig.connect("answering")
+
+    async def answers_after_the_loss(question: Question) -> bytes:
+        await answering.connection.close()
+        return b"too late"
+
+    await answering.answer(subjects.GET, subjects.ORCHESTRATOR_GROUP, answers_after_the_loss)
+    with pytest.raises(NoAnswer):
+        await asking.ask(subjects.GET, b"", wait_seconds=1.0)
+    await eventually(lambda: "answer_lost" in caplog.messages)
+
+    assert [record.exc_info for record in caplog.records if record.message.startswith("answer_")] == [None]
 
 
 async def test_no_broker_is_said_within_the_limit_and_where_it_was_looked_for() -> None:
