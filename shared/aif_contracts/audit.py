@@ -51,7 +51,7 @@ class AuditHead(Struct, frozen=True, kw_only=True):
 
     sequence: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     """0 for the empty log."""
-    hash: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+    hash: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="64 hexadecimal digits in lower case")]
 
 
 class AuditRow(Struct, frozen=True, kw_only=True):

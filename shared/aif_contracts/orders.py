@@ -12,12 +12,23 @@ from aif_contracts.packets import CeilingReason, Priority, QualityTier
 
 LARGEST_PARAMETERS_BYTES = 64 * 1024
 """Of an execution's parameters as JSON. A long text is a source, and goes by reference."""
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$(?!\n)")]
-ClientId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)")]
+Name = Annotated[
+    str,
+    Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$(?!\n)", description="Lower-case letters, digits and _, a letter first, 64 at most"),
+]
+ClientId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)",
+        description="Letters, digits, _ and -, a letter or digit first, 64 at most",
+    ),
+]
 ExecutionId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$(?!\n)")]
 """A token of subjects, a part of blob keys."""
 Version = Annotated[str, Meta(max_length=64, description="The newest when left out")]
-IdempotencyKey = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,200}$(?!\n)")]
+IdempotencyKey = Annotated[
+    str, Meta(pattern=r"^[\x21-\x7e]{1,200}$(?!\n)", description="Characters of ASCII without spaces, 200 at most")
+]
 
 
 class SubmittedOrder(Struct, frozen=True, kw_only=True):

@@ -23,8 +23,7 @@ _MAX_SHOWN = 60
 MAX_DEPTH = 64
 _ITEM = re.compile(r"\[[0-9]+\]")
 _SEE_SCHEMA = "see /schema for what it may be"
-_NO_LAST_NEWLINE = r"(?!\n)"
-"""Every pattern ends with it; it tells a person nothing."""
+_OF_A_PATTERN = re.compile(r"expected `str` matching regex .*", re.IGNORECASE | re.DOTALL)
 
 
 def read_body(content: bytes, body_type: type[Body]) -> Body:
@@ -117,16 +116,13 @@ def wanted(kind: msgspec.inspect.Type) -> str:
         case msgspec.inspect.UnionType(types=types):
             return wanted(next(each for each in types if not isinstance(each, msgspec.inspect.NoneType)))
         case msgspec.inspect.Metadata(type=inner, extra_json_schema=extra):
-            examples = (extra or {}).get("examples")
-            return f"send a text such as {json.dumps(examples[0])}" if examples else wanted(inner)
+            return _by_its_pattern(extra or {}) if _has_pattern(inner) else wanted(inner)
         case msgspec.inspect.EnumType(cls=cls):
             return "send one of: " + ", ".join(str(member.value) for member in cls)
         case msgspec.inspect.LiteralType(values=values):
             return "send " + " or ".join(str(value) for value in values)
-        case msgspec.inspect.StrType(max_length=max_length, pattern=pattern):
-            limits = [f"of {max_length} characters at most"] if max_length is not None else []
-            limits += [f"that matches {pattern.removesuffix(_NO_LAST_NEWLINE)}"] if pattern is not None else []
-            return " ".join(["send a text", *limits])
+        case msgspec.inspect.StrType(max_length=max_length, pattern=None):
+            return "send a text" + (f" of {max_length} characters at most" if max_length is not None else "")
         case msgspec.inspect.BoolType():
             return "send true or false"
         case msgspec.inspect.IntType(ge=low, le=high) if low is not None:
@@ -142,6 +138,23 @@ def wanted(kind: msgspec.inspect.Type) -> str:
             return "send an object"
         case _:
             return _SEE_SCHEMA
+
+
+def without_pattern(complaint: str) -> str:
+    """What msgspec says of a value, without a pattern: what it means stands in the mend."""
+    return _OF_A_PATTERN.sub("does not have the form that is asked for", complaint)
+
+
+def _has_pattern(kind: msgspec.inspect.Type) -> bool:
+    return isinstance(kind, msgspec.inspect.StrType) and kind.pattern is not None
+
+
+def _by_its_pattern(schema: dict[str, Any]) -> str:
+    """The field's own example or description, because people do not read patterns."""
+    if examples := schema.get("examples"):
+        return f"send a text such as {json.dumps(examples[0])}"
+    words = str(schema.get("description", ""))
+    return f"send a text of this kind: {words[:1].lower()}{words[1:]}" if words else _SEE_SCHEMA
 
 
 def _nul(value: Any, path: str, *, depth: int) -> list[FieldMistake]:
@@ -170,7 +183,7 @@ def _mistake(place: str, info: msgspec.structs.FieldInfo, message: str, value: A
     """msgspec says `Expected …, got … - at `$[1]``; where inside becomes part of the field's name."""
     text, _, found = message.partition(" - at ")
     inside = found.strip("`").removeprefix("$")
-    said = f"{text[:1].lower()}{text[1:]}"
+    said = without_pattern(f"{text[:1].lower()}{text[1:]}")
     kind = msgspec.inspect.type_info(info.type)
     if inside:
         mend = _SEE_SCHEMA

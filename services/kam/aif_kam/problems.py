@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from aif_contracts.orders import FieldMistake
-from aif_kam.body_fields import wanted
+from aif_kam.body_fields import wanted, without_pattern
 from aif_kam.failures import (
     BodyTooLarge,
     Conflict,
@@ -318,7 +318,7 @@ def _mistakes(failure: ValidationException, parameters: type[Struct]) -> tuple[F
     return tuple(
         FieldMistake(
             field=str(item.get("key", "")),
-            message=str(item.get("message", "")),
+            message=without_pattern(str(item.get("message", ""))),
             mend=wanted(msgspec.inspect.type_info(kinds.get(str(item.get("key")), Any))),
         )
         for item in _said_of_parameters(failure)

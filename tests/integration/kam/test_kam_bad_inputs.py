@@ -35,9 +35,9 @@ BODIES = [
     (REQUESTS, b'{"message": 5}', 422, "invalid_input", "message", "4000 characters"),
     (REQUESTS, b'{"urgency_level": "now"}', 422, "invalid_input", "urgency_level", "low, normal, high, critical"),
     (REQUESTS, b'{"request_type": "dance"}', 422, "invalid_input", "request_type", "send pipeline_execution"),
-    (REQUESTS, b'{"client_id": "../x"}', 422, "invalid_input", "client_id", "that matches"),
+    (REQUESTS, b'{"client_id": "../x"}', 422, "invalid_input", "client_id", "letters, digits, _ and -"),
     (REQUESTS, b'{"status": "completed"}', 422, "invalid_input", "status", "leave it out"),
-    (REQUESTS, b'{"workspace_id": "' + b"w" * 65 + b'"}', 422, "invalid_input", "workspace_id", "that matches"),
+    (REQUESTS, b'{"workspace_id": "' + b"w" * 65 + b'"}', 422, "invalid_input", "workspace_id", "64 at most"),
     (ORDERS, b"{}", 422, "invalid_input", "selected_template", "add selected_template"),
     (
         ORDERS,
@@ -409,3 +409,16 @@ async def test_parameters_that_nobody_would_admit_are_refused_before_anything_is
         assert "source document" in refused.json()["errors"][0]["mend"]
     for things in ("requests", "batches", "schedules"):
         assert (await alice.get(f"/api/kam/{things}")).json()[things] == []
+
+
+async def test_a_name_in_an_address_is_refused_by_what_a_name_is_and_not_by_a_pattern(kam: GatewayUnderTest) -> None:
+    async with kam.client() as alice:
+        answer = await alice.get("/api/kam/pipelines", params={"name": "Bad Name"})
+
+    assert answer.json()["errors"] == [
+        {
+            "field": "name",
+            "message": "does not have the form that is asked for",
+            "mend": "send a text of this kind: name of the pipeline: lower-case letters, digits and _, a letter first",
+        }
+    ]

@@ -282,7 +282,9 @@ async def test_an_id_that_ends_with_a_newline_is_none_and_keeps_no_configuration
         await eventually_shown(kam, "client.alice.workspace.summer", summer)
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == "workspace_id"
-    assert refused.json()["errors"][0]["mend"] == "send a text that matches ^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+    assert refused.json()["errors"][0]["mend"] == (
+        "send a text of this kind: letters, digits, _ and -, a letter or digit first, 64 at most"
+    )
 
 
 async def test_of_two_who_make_the_same_workspace_at_once_the_second_hears_that_it_exists(

@@ -426,7 +426,7 @@ async def test_a_wrong_parameter_of_an_address_is_told_with_what_it_may_be(alice
         "limit": "send a whole number from 1 to 100",
         "status": "send one of: scheduled, running, awaiting_approval, paused, compensating, completed, partially_completed, "
         "failed, cancelled",
-        "template": "send a text that matches ^[a-z][a-z0-9_]{0,63}$",
+        "template": "send a text of this kind: name of the template: lower-case letters, digits and _, a letter first",
         "text": "send a text of 100 characters at most",
     }
 

@@ -62,6 +62,34 @@ def test_a_mistake_inside_a_list_is_told_of_its_item_and_not_of_the_list() -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "mend"),
+    [
+        (
+            {"selected_template": "A B", "parameters": {}},
+            PlaceOrder,
+            "send a text of this kind: lower-case letters, digits and _, a letter first, 64 at most",
+        ),
+        (
+            {"selected_template": "a", "parameters": {}, "workspace_id": "a b"},
+            PlaceOrder,
+            "send a text of this kind: letters, digits, _ and -, a letter or digit first, 64 at most",
+        ),
+        ({"selected_template": "a", "parameters": {}, "max_cost_usd": "1e5"}, PlaceOrder, 'send a text such as "0.50"'),
+        ({"name": "x", "url": "ftp://x"}, ProductWish, "send a text of this kind: https://… or empty"),
+    ],
+)
+def test_what_a_text_may_be_is_said_in_words_and_not_by_a_pattern(
+    body: dict[str, object], kind: type[msgspec.Struct], mend: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read_body(json.dumps(body).encode(), kind)
+
+    (mistake,) = refused.value.mistakes
+    sent = body[mistake.field]
+    assert (mistake.message, mistake.mend) == (f"is {sent!r}: does not have the form that is asked for", mend)
+
+
 def test_an_object_inside_a_body_is_read_as_strictly_as_the_body() -> None:
     with pytest.raises(InvalidInput) as refused:
         read_body(b'{"billed": true, "note": "bill", "tokens": {"promt_tokens": 5, "total_tokens": -1}}', Settlement)

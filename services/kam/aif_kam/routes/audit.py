@@ -29,7 +29,9 @@ def audit_routes(parts: Parts) -> Router:
     @get("/", responses=problems.documented(*problems.OPERATOR), summary="The audit log, newest first")
     async def list_audit(
         request: CallerRequest,
-        action: Annotated[str | None, QueryParameter(pattern=r"^[A-Z][A-Z0-9_]{0,63}$(?!\n)")] = None,
+        action: Annotated[
+            str | None, QueryParameter(pattern=r"^[A-Z][A-Z0-9_]{0,63}$(?!\n)", description="Capital letters, digits and _")
+        ] = None,
         severity: FromQuery[Severity | None] = None,
         actor: Annotated[str | None, QueryParameter(max_length=_LONGEST, description="`api_key:…`, `worker:…`")] = None,
         client_id: ListOfClient = None,

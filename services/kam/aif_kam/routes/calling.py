@@ -26,6 +26,7 @@ from aif_runtime.clock import rfc3339
 
 API_KEY_HEADER = "X-API-Key"
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$(?!\n)"
+FORM_OF_A_NAME = "lower-case letters, digits and _, a letter first"
 _CLIENT_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 CallerRequest = Request[None, Caller, State]
 IdempotencyHeader = Annotated[

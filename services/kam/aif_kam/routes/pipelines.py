@@ -15,6 +15,7 @@ from aif_kam.parts import Parts
 from aif_kam.payloads import ExecutePipeline, ExecutionStarted, PipelinesAndExecutions, RequestView, ResultView, request_view
 from aif_kam.request_store import Origin
 from aif_kam.routes.calling import (
+    FORM_OF_A_NAME,
     NAME_PATTERN,
     CallerRequest,
     IdempotencyHeader,
@@ -75,7 +76,9 @@ def pipeline_routes(parts: Parts) -> Router:
     async def list_pipelines(
         request: CallerRequest,
         status: FromQuery[ExecutionStatus | None] = None,
-        template: Annotated[str | None, QueryParameter(pattern=NAME_PATTERN, description="Name of the template")] = None,
+        template: Annotated[
+            str | None, QueryParameter(pattern=NAME_PATTERN, description=f"Name of the template: {FORM_OF_A_NAME}")
+        ] = None,
         request_id: Annotated[str | None, QueryParameter(max_length=80)] = None,
         created_after: Annotated[str | None, QueryParameter(description="This time and later, RFC 3339 with an offset")] = None,
         created_before: Annotated[str | None, QueryParameter(description="Before this time, RFC 3339 with an offset")] = None,

@@ -16,6 +16,7 @@ from aif_kam.failures import NotFound, Unavailable
 from aif_kam.parts import Parts
 from aif_kam.pipeline_documents import JSON_TYPES, YAML_TYPES, document_text
 from aif_kam.routes.calling import (
+    FORM_OF_A_NAME,
     NAME_PATTERN,
     CallerRequest,
     OfClient,
@@ -30,6 +31,7 @@ DryRun = Annotated[bool, QueryParameter(description="Check only")]
 RequireWorkers = Annotated[
     bool, QueryParameter(description="Refuse what no live worker offers; false for workers that will be started later")
 ]
+_BY_NAME = f"Name of the pipeline: {FORM_OF_A_NAME}"
 Version = Annotated[str | None, QueryParameter(max_length=64, description="The newest when left out")]
 
 
@@ -77,7 +79,7 @@ def stored_pipeline_routes(parts: Parts) -> Router:
     )
     async def list_pipelines(
         request: CallerRequest,
-        name: Annotated[str | None, QueryParameter(pattern=NAME_PATTERN)] = None,
+        name: Annotated[str | None, QueryParameter(pattern=NAME_PATTERN, description=_BY_NAME)] = None,
         client_id: OfClient = None,
         cursor: PageCursor = None,
         limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
