@@ -6,6 +6,7 @@ RuntimeFailure
 ├── BlobMissing           a reference names bytes that are not there
 ├── BlobCorrupt           the bytes are not those that the reference names
 ├── BlobStoreUnavailable
+│   └── BlobStoreRefuses  it answers, and does not let us
 ├── DatabaseUnavailable
 ├── AlreadyStored         a row that may be there only once is there already
 ├── SettingsInvalid       every mistake in the environment at once
@@ -58,6 +59,12 @@ class BlobCorrupt(RuntimeFailure):
 class BlobStoreUnavailable(RuntimeFailure):
     code = "blob_store_unavailable"
     retryable = True
+
+
+class BlobStoreRefuses(BlobStoreUnavailable):
+    """It answers, and does not let us: its operator has to look. Tried again all the same, for that may be done any moment."""
+
+    code = "blob_store_refuses"
 
 
 class DatabaseUnavailable(RuntimeFailure):

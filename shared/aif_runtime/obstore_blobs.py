@@ -22,12 +22,13 @@ from aif_runtime.blob_keys import (
     verified,
     verified_pieces,
 )
-from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable
+from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreRefuses, BlobStoreUnavailable
 
 BENEATH_A_FILE = f"(os error {errno.ENOTDIR})"
 """What a folder's store says of a key whose beginning names a blob. There is nothing, and never will be."""
 DELETED_AT_ONCE = 1000
 """In one request to S3."""
+_REFUSED = (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError, PermissionError)
 PIECE_BYTES = 256 * 1024
 
 
@@ -67,7 +68,7 @@ class ObstoreBlobStore:
         try:
             await self._put_new(key, content)
         except (obstore.exceptions.BaseError, OSError) as failed:
-            raise BlobStoreUnavailable(f"{key} was not stored: {_in_words(failed)}") from failed
+            raise _unavailable(f"{key} was not stored", failed) from failed
         return BlobRef(
             storage_type=StorageType.OBJECT, storage_key=key, size_bytes=len(content), sha256=digest, media_type=media_type
         )
@@ -100,7 +101,7 @@ class ObstoreBlobStore:
         try:
             return sum([await self._delete_folder(folder) for folder in folders])
         except (obstore.exceptions.BaseError, OSError) as failed:
-            raise BlobStoreUnavailable(f"blobs were not deleted: {_in_words(failed)}") from failed
+            raise _unavailable("blobs were not deleted", failed) from failed
 
     async def delete_fragments(self, older_than_seconds: float) -> int:
         """None: a blob that is not written whole is not there."""
@@ -142,7 +143,12 @@ def _translated(ref: BlobRef) -> Iterator[None]:
     except (obstore.exceptions.BaseError, OSError) as failed:
         if BENEATH_A_FILE in str(failed):
             raise BlobMissing(ref.storage_key) from failed
-        raise BlobStoreUnavailable(f"{ref.storage_key} was not read: {_in_words(failed)}") from failed
+        raise _unavailable(f"{ref.storage_key} was not read", failed) from failed
+
+
+def _unavailable(what: str, failed: Exception) -> BlobStoreUnavailable:
+    kind = BlobStoreRefuses if isinstance(failed, _REFUSED) else BlobStoreUnavailable
+    return kind(f"{what}: {_in_words(failed)}")
 
 
 def _in_words(failed: Exception) -> str:

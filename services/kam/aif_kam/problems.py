@@ -36,7 +36,7 @@ from aif_kam.field_words import renamed
 from aif_kam.idempotency import REPLAYED_HEADER, Answer
 from aif_kam.payloads import Problem
 from aif_runtime.bounded_connections import PROBLEM_TYPE
-from aif_runtime.failures import BlobCorrupt, BlobMissing, RuntimeFailure
+from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreRefuses, RuntimeFailure
 from aif_runtime.redaction import Redactor
 
 MEDIA_TYPE = "application/problem+json"
@@ -212,6 +212,7 @@ BODY = (
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 )
 """Answers of an operation with a body."""
+_AWAY = {"bus_unavailable": "the message broker", "no_answer": "a service", "blob_store_unavailable": "the blob store"}
 ADMISSION = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.TOO_MANY_REQUESTS)
 """Answers of an operation that begins an execution."""
 OF_CLIENT = (HTTPStatus.FORBIDDEN,)
@@ -234,8 +235,10 @@ def on_runtime_failure(request: Request[Any, Any, Any], failure: RuntimeFailure)
     if not failure.retryable:
         return on_bug(request, failure)
     _log.warning("request_unavailable", code=failure.code, path=request.scope["path"], reason=str(failure))
-    names = {"bus_unavailable": "the message broker", "no_answer": "a service", "blob_store_unavailable": "the blob store"}
-    detail = f"{names.get(failure.code, 'the database')} does not answer; try again in a moment"
+    if isinstance(failure, BlobStoreRefuses):
+        detail = "the blob store refuses the factory: its operator has to look at the credentials and rights for it"
+    else:
+        detail = f"{_AWAY.get(failure.code, 'the database')} does not answer; try again in a moment"
     problem = _problem(HTTPStatus.SERVICE_UNAVAILABLE, failure.code, detail, request.scope["path"])
     return _response(problem, RETRY_AFTER_SECONDS)
 

@@ -15,6 +15,7 @@ from aif_kam.body_room import BodyRoom
 from aif_kam.document_gate import DocumentGate
 from aif_kam.loops import run_events, run_orders
 from aif_kam.wiring import Gateway, Resources, assemble, prepare_database
+from aif_runtime.blobs import WholeBlobStore
 from aif_runtime.bounded_websockets import BoundedWebSocket
 from aif_runtime.clock import Clock, SystemClock
 from aif_runtime.health import Health
@@ -77,7 +78,9 @@ async def open_gateway(
     upload_gate: DocumentGate | None = None,
     bodies: BodyRoom | None = None,
     clock: Clock | None = None,
+    blob_store: WholeBlobStore | None = None,
 ) -> AsyncIterator[GatewayUnderTest]:
+    """`blob_store` is asked in place of the one in memory."""
     database = await Database.open(database_url, application_name="kam", schema="kam")
     await prepare_database(database)
     broker, blobs, stop = MemoryBroker(), MemoryBlobStore(), asyncio.Event()
@@ -89,7 +92,7 @@ async def open_gateway(
     gateway = assemble(
         Resources(
             bus=kam_bus,
-            blobs=blobs,
+            blobs=blob_store or blobs,
             database=database,
             key_pepper=Secret("pepper for the tests, long enough"),
             clock=clock or SystemClock(),
