@@ -20,6 +20,10 @@ FARTHEST_START = timedelta(days=367)
 """A day more than the gateway allows, whose clock may be ahead of this one."""
 
 
+_HEARING = frozenset({"transcription", "transcription_diarization"})
+_ADDRESS = "audio_url"
+
+
 class Admitted(Struct, frozen=True, kw_only=True):
     order: Execute
     owner: str
@@ -60,7 +64,12 @@ class Admission:
         if checked.mistakes:
             mistakes = tuple(FieldMistake(field=each.path, message=each.message, mend=each.mend) for each in checked.mistakes)
             return Refusal(code="invalid_parameters", message=_in_words(mistakes), mistakes=mistakes)
-        refusal = self._refused_start(order) or self._refused_limit(order) or self._refused_by_template(plan, checked.values)
+        refusal = (
+            self._refused_start(order)
+            or self._refused_limit(order)
+            or _refused_address(plan, checked.values)
+            or self._refused_by_template(plan, checked.values)
+        )
         if refusal is not None:
             return refusal
         fixed = replace(order, parameters=checked.values, template_version=plan.pipeline.version)
@@ -108,6 +117,17 @@ class Admission:
                 )
                 return Refusal(code="order_refused", message=rule.refusal.message, mistakes=(mistake,))
         return None
+
+
+def _refused_address(plan: Plan, parameters: dict[str, object]) -> Refusal | None:
+    """A recording that is to be fetched by the stage that hears it. What a stage before that one has made is its own affair."""
+    hears_first = any(stage.stage.capability in _HEARING and not stage.depends_on for stage in plan.stages.values())
+    if not hears_first or parameters.get(_ADDRESS) is None or parameters.get("source") is not None:
+        return None
+    message = f"{_ADDRESS} is an address, and no recording is fetched from one"
+    mend = f"Upload the recording to /api/kam/sources and name its source_id as source, in place of {_ADDRESS}."
+    mistake = FieldMistake(field=f"parameters.{_ADDRESS}", message=message, mend=mend)
+    return Refusal(code="address_not_fetched", message=message, mistakes=(mistake,))
 
 
 def _undecidable(plan: Plan, rule: RefusalPlan, failure: ExpressionFailed) -> Refusal:

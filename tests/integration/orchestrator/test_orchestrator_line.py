@@ -20,6 +20,7 @@ from aif_orchestrator.retention import Retention
 from aif_orchestrator.store.batches import BatchStore, Committed, Decided
 from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import packed_row
+from aif_pipelines.builder import Pipeline
 from aif_pipelines.definition import Refusal as TemplateRefusal
 from aif_runtime.broker_rules import MAX_PAYLOAD_BYTES
 from aif_runtime.bus import Broadcasts, ConsumerSpec, Outgoing
@@ -55,7 +56,22 @@ DOUBTFUL = pipeline(
     parameters={"type": "object", "properties": {"level": {"type": "integer"}}},
     refusals=(TemplateRefusal(condition="params.level > 3", field="level", message="Too high."),),
 )
-PIPELINES = (ONE, THREE, PICKY, DOUBTFUL)
+_ANYTHING = {"type": "object", "additionalProperties": True}
+HEARING = Pipeline("hearing").step("listen").capability("transcription").done().parameters(_ANYTHING).build()
+FETCHING = (
+    Pipeline("fetching")
+    .step("fetch")
+    .worker("maker", "make")
+    .output_as("source")
+    .done()
+    .step("listen")
+    .capability("transcription")
+    .input_from("source")
+    .done()
+    .parameters(_ANYTHING)
+    .build()
+)
+PIPELINES = (ONE, THREE, PICKY, DOUBTFUL, HEARING, FETCHING)
 
 
 class Rig:
@@ -313,6 +329,25 @@ async def test_an_order_that_its_template_cannot_judge_is_refused_with_the_condi
     assert "'params.level > 3'" in refused.mistakes[0].message
     assert "params.level is missing (null)" in refused.mistakes[0].message
     assert "coalesce(params.level, 0)" in refused.mistakes[0].mend
+
+
+async def test_a_recording_that_would_have_to_be_fetched_is_refused_at_the_order_with_the_mend(rig: Rig) -> None:
+    async with rig.orchestrator():
+        refused = await rig.client.execute("exec_1", "hearing", audio_url="http://127.0.0.1/call.wav")
+        by_a_worker_of_their_own = await rig.client.execute("exec_2", "fetching", audio_url="http://127.0.0.1/call.wav")
+
+    assert isinstance(refused, Refusal)
+    assert (refused.code, refused.message) == (
+        "address_not_fetched",
+        "audio_url is an address, and no recording is fetched from one",
+    )
+    assert [(each.field, each.mend) for each in refused.mistakes] == [
+        (
+            "parameters.audio_url",
+            "Upload the recording to /api/kam/sources and name its source_id as source, in place of audio_url.",
+        )
+    ]
+    assert isinstance(by_a_worker_of_their_own, Accepted)
 
 
 async def test_a_row_of_which_nothing_is_left_to_do_is_deleted_along_with_later_work(
