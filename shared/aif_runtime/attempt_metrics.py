@@ -62,7 +62,7 @@ def metrics_of(attempt: Attempt, rates: CostRates, outcome: Outcome | None, memo
             model=outcome.model if outcome else None,
             cost_usd=total,
             cost_lines=lines,
-            processing_time_ms=round(attempt.elapsed_seconds() * 1000),
+            processing_time_ms=_worked_ms(attempt),
             breakdown=_breakdown(attempt),
             resource_usage=usage,
         )
@@ -79,10 +79,16 @@ def metrics_of(attempt: Attempt, rates: CostRates, outcome: Outcome | None, memo
         cost_lines=lines,
         unanswered=_unanswered(calls),
         saved_usd=_text(sum((usd(call.saved_usd) for call in calls if call.saved_usd is not None), ZERO)),
-        processing_time_ms=round(attempt.elapsed_seconds() * 1000),
+        processing_time_ms=_worked_ms(attempt),
         breakdown=_breakdown(attempt),
         resource_usage=usage,
     )
+
+
+def _worked_ms(attempt: Attempt) -> int:
+    """At least 1 of one that has begun: 0 says that nothing was measured, and the time on the way would pass for work."""
+    seconds = attempt.elapsed_seconds()
+    return max(round(seconds * 1000), int(seconds > 0))
 
 
 def _breakdown(attempt: Attempt) -> TimeBreakdown:

@@ -65,6 +65,21 @@ async def test_the_output_is_stored_and_the_report_names_it() -> None:
     assert (report.metrics.provider, report.metrics.model) == ("local", "m1")
 
 
+async def test_an_attempt_that_fails_at_once_has_worked_for_a_millisecond_and_not_for_none() -> None:
+    async def refuse(assignment: Assignment) -> Outcome:
+        rig.clock.advance(0.0003)
+        raise WorkFailure("invalid_input", "no", retryable=False)
+
+    rig = WorkerRig(refuse)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        [report] = await rig.reports()
+
+    assert isinstance(report, Failed)
+    assert report.metrics.processing_time_ms == 1
+
+
 async def test_an_output_above_the_packets_inline_limit_is_stored_as_a_blob() -> None:
     rig = WorkerRig()
 
