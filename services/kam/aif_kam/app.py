@@ -13,6 +13,7 @@ from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from aif_kam import problems
 from aif_kam.access import Access
+from aif_kam.described_structs import DescribedStructs
 from aif_kam.described_tuples import BoundedTuples
 from aif_kam.failures import KamFailure
 from aif_kam.parts import Parts
@@ -85,7 +86,7 @@ def create_app(parts: Parts) -> AsgiApp:
                 Exception: problems.on_bug,
             },
             openapi_config=_description(parts.version),
-            plugins=[BoundedTuples()],
+            plugins=[BoundedTuples(), DescribedStructs()],
             request_max_body_size=MAX_JSON_BYTES,
             debug=False,
         )

@@ -684,3 +684,18 @@ async def test_head_is_answered_as_get_is_without_the_body(kam: GatewayUnderTest
     assert (await alice.head(events)).headers["content-type"].startswith("text/event-stream")
     assert (await alice.head("/api/kam/orders")).status_code == 405
     assert (await alice.head("/api/kam/requests/req_unknown")).status_code == 404
+
+
+async def test_the_description_of_the_api_says_what_its_objects_are_and_every_lower_bound(kam: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=kam.url) as stranger:
+        schemas = (await stranger.get("/schema")).json()["components"]["schemas"]
+
+    assert schemas["Kept"]["description"] == "What a resumed execution does not pay for again."
+    assert schemas["Totals"]["description"] == "The sums of an execution so far, failed attempts included."
+    bounds = {
+        name: schemas[name]["properties"][field] for name, field in [("AccountWish", "coins"), ("BudgetWish", "energy_limit")]
+    }
+    assert {name: (each["minimum"], each["maximum"]) for name, each in bounds.items()} == {
+        "AccountWish": (0, 10**12),
+        "BudgetWish": (0, 10**12),
+    }
