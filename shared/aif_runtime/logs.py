@@ -59,8 +59,9 @@ def configure_logging(
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
-    root.addHandler(_LibraryRecords(writer))
-    root.setLevel(threshold if level is LogLevel.DEBUG else max(threshold, _LIBRARIES_AT_LEAST))
+    libraries_at_least = threshold if level is LogLevel.DEBUG else max(threshold, _LIBRARIES_AT_LEAST)
+    root.addHandler(_LibraryRecords(writer, libraries_at_least))
+    root.setLevel(threshold)
     logging.captureWarnings(True)
     return redactor
 
@@ -112,12 +113,15 @@ class _LineWriter:
 class _LibraryRecords(logging.Handler):
     """Brings records of the standard library's loggers (uvicorn, nats, asyncpg, asyncio …) to the same writer.
 
-    Some parts of ours log there, too: their message is the event, and what they name as `extra` are its fields.
+    Some parts of ours log there, too: their message is the event, and what they name as `extra` are its fields. The level of
+    the process holds for them as for the rest of ours. What a library only warns of, as of a server that is away, it survives:
+    its error is told in words, without the way through the library's code.
     """
 
-    def __init__(self, writer: _LineWriter) -> None:
+    def __init__(self, writer: _LineWriter, libraries_at_least: int) -> None:
         super().__init__()
         self._writer = writer
+        self._libraries_at_least = libraries_at_least
 
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname.lower()
@@ -126,7 +130,12 @@ class _LibraryRecords(logging.Handler):
             extra = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
             self._writer.write(level, record.getMessage(), {"logger": record.name, **extra}, error)
             return
-        self._writer.write(level, "library_message", {"logger": record.name, "message": record.getMessage()}, error)
+        if record.levelno < self._libraries_at_least:
+            return
+        fields = {"logger": record.name, "message": record.getMessage()}
+        if error is not None and record.levelno < logging.ERROR:
+            fields["error"], error = f"{type(error).__name__}: {error}", None
+        self._writer.write(level, "library_message", fields, error)
 
 
 def _exception_of(exc_info: Any) -> BaseException | None:

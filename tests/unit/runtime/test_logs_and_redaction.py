@@ -104,6 +104,27 @@ def test_what_our_own_parts_log_by_the_standard_library_is_an_event_with_its_fie
     ]
 
 
+def test_what_our_own_parts_log_by_the_standard_library_is_heard_from_the_level_of_the_process_on(log_lines: Lines) -> None:
+    logging.getLogger("aif_runtime.nats_connection").debug("nats_pinged")
+    logging.getLogger("aif_runtime.nats_connection").info("nats_reconnected", extra={"connection": "kam"})
+
+    assert [(line["level"], line["event"], line["connection"]) for line in log_lines()] == [("info", "nats_reconnected", "kam")]
+
+
+def test_an_error_that_a_library_only_warns_of_is_told_in_words(log_lines: Lines) -> None:
+    try:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, f"Connection refused by {SECRET}")
+    except ConnectionRefusedError:
+        logging.getLogger("asyncpg.pool").warning("Failed to restore the pool", exc_info=True)
+        logging.getLogger("asyncio").exception("Task exception was never retrieved")
+
+    warning, error = log_lines()
+    assert warning["error"] == "ConnectionRefusedError: [Errno 111] Connection refused by ***"
+    assert "traceback" not in warning
+    assert error["error_type"] == "ConnectionRefusedError"
+    assert "Connection refused by ***" in error["traceback"]
+
+
 @pytest.mark.usefixtures("log_lines")
 def test_a_line_that_cannot_be_written_is_lost_and_nothing_else() -> None:
     with FullDisk() as full:
