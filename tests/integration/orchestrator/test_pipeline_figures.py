@@ -1,8 +1,11 @@
 """The figures that dashboards read, under exactly the names that they know; and the alerts that a line raises by itself."""
 
+import asyncio
 from typing import Any
 
 import msgspec
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from aif_contracts import subjects
 from aif_contracts.budgets import BudgetAlert, BudgetView, GetBudget
@@ -11,11 +14,13 @@ from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.metrics import metrics_page, new_registry
+from aif_runtime.otel_spans import OtelTracing
 from support.execution_story import call, pipeline, stage
 from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
 from support.waiting import eventually
 
 LINE = pipeline(stage("only"), name="tea_line")
+TWO = pipeline(stage("first"), stage("second", input={"from": "{{first.text}}"}), name="two_pots")
 
 
 async def budget(bus: MemoryBus) -> BudgetView:
@@ -78,6 +83,47 @@ async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_na
         'aif_contradicting_costs_total{worker="maker"} 1.0',
     ):
         assert line in page
+
+
+async def test_what_a_resumed_execution_took_before_is_neither_counted_nor_drawn_again(
+    fresh_orchestrator_database: str,
+) -> None:
+    registry = new_registry(service="orchestrator", version="test")
+    exporter = InMemorySpanExporter()
+    tracing = OtelTracing(service="orchestrator", version="test", endpoint="", redact=str, exporter=exporter)
+    async with orchestrator_database(fresh_orchestrator_database) as database:
+        bus = MemoryBus(MemoryBroker())
+        worker = HandWorker(bus)
+        await worker.register()
+        async with running_orchestrator(bus, MemoryBlobStore(), database, (TWO,), registry=registry, tracing=tracing):
+            client = Client(bus)
+            await client.execute("exec_1", "two_pots")
+            await worker.does_next({"text": "tea"}, cost_usd="0.25")
+            await worker.fails_next("broken")
+            await eventually(lambda: client.has_ended("exec_1"))
+            await client.resume("exec_1")
+            await worker.does_next({"text": "more tea"}, cost_usd="0.125")
+            await eventually(lambda: client.has_ended("exec_1"))
+            total = (await client.get("exec_1")).totals
+            completed = b'ai_pipeline_executions_total{pipeline="two_pots",status="completed"} 1.0'
+            await eventually(lambda: completed in metrics_page(registry), what="the second end is counted")
+        page = metrics_page(registry).decode()
+        await bus.close()
+    await asyncio.to_thread(tracing.close, 5)
+
+    first, second = sorted(_ends(exporter), key=lambda span: span.end_time or 0)
+    assert total.cost_usd == "0.375"
+    assert 'ai_pipeline_cost_usd_count{pipeline="two_pots"} 2.0' in page
+    assert 'ai_pipeline_cost_usd_sum{pipeline="two_pots"} 0.375' in page
+    [seconds] = [float(line.split()[1]) for line in page.splitlines() if line.startswith("ai_pipeline_duration_seconds_sum")]
+    assert seconds <= total.wall_time_ms / 1000
+    assert first.end_time is not None
+    assert second.start_time is not None
+    assert first.end_time <= second.start_time
+
+
+def _ends(exporter: InMemorySpanExporter) -> list[ReadableSpan]:
+    return [span for span in exporter.get_finished_spans() if span.name == "execution"]
 
 
 async def test_attempts_that_are_handed_out_anew_after_a_silent_worker_are_counted(fresh_orchestrator_database: str) -> None:

@@ -3,14 +3,18 @@
 import asyncio
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from aif_contracts.budgets import BUDGET_EXCEEDED, BUDGET_RESERVED, ENERGY_EXCEEDED
 from aif_contracts.events import StepRetrying, Totals, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
+from aif_contracts.money import usd
 from aif_contracts.orders import ExecutionStatus
 from aif_orchestrator.engine.batch import Worked
 from aif_orchestrator.execution.attempts import NOT_BEGUN, WORKER_LOST
+from aif_orchestrator.execution.state import Execution
 
 COUNT_SECONDS = 0.05
 
@@ -28,13 +32,17 @@ class Figures:
         )
         self._duration = Histogram(
             "ai_pipeline_duration_seconds",
-            "Wall time of executions",
+            "Wall time of executions, of one that was resumed since then",
             ["pipeline"],
             buckets=_DURATION_BUCKETS,
             registry=registry,
         )
         self._cost = Histogram(
-            "ai_pipeline_cost_usd", "Known cost of executions", ["pipeline"], buckets=_COST_BUCKETS, registry=registry
+            "ai_pipeline_cost_usd",
+            "Known cost of executions, of one that was resumed since then",
+            ["pipeline"],
+            buckets=_COST_BUCKETS,
+            registry=registry,
         )
         self._steps = Counter(
             "ai_step_executions", "Attempts that have ended", ["worker", "action", "status"], registry=registry
@@ -112,25 +120,42 @@ class Figures:
                 self._handed_out_anew.labels(*silent).inc(times)
         for worker, times in Tally(told.worker_name for each in worked for told in each.contradictions).items():
             self._contradictions.labels(worker).inc(times)
-        ended: dict[str, list[tuple[ExecutionStatus, Totals]]] = {}
+        ended: dict[str, list[_Ended]] = {}
         for each in worked:
             if each.execution is None or not each.execution.is_final:
                 continue
             for emitted in each.events:
                 data = emitted.event.data
                 if isinstance(data, WorkflowCompleted | WorkflowFailed | WorkflowCancelled):
-                    ended.setdefault(each.execution.template, []).append((each.execution.status, data.totals))
+                    ended.setdefault(each.execution.template, []).append(_ended(each.execution, data.totals))
         for template, ends in ended.items():
             self._count_ended(template, ends)
 
-    def _count_ended(self, template: str, ends: Sequence[tuple[ExecutionStatus, Totals]]) -> None:
-        for status, times in Tally(status for status, _ in ends).items():
+    def _count_ended(self, template: str, ends: Sequence["_Ended"]) -> None:
+        for status, times in Tally(end.status for end in ends).items():
             self._executions.labels(template, status).inc(times)
         duration, cost = self._duration.labels(template), self._cost.labels(template)
-        for _, totals in ends:
-            duration.observe(totals.wall_time_ms / 1000)
+        for end in ends:
+            duration.observe(end.seconds)
             # A histogram is for looking at, not for accounting: the ledger keeps the exact amount.
-            cost.observe(float(totals.cost_usd))
+            cost.observe(float(end.cost_usd))
+
+
+class _Ended(NamedTuple):
+    """Of the leg that has ended: what an execution took before it was resumed was counted at the end before."""
+
+    status: ExecutionStatus
+    seconds: float
+    cost_usd: Decimal
+
+
+def _ended(execution: Execution, totals: Totals) -> _Ended:
+    before_ms = 0 if execution.leg_began_at is None else execution.leg_began_at - execution.created_at
+    return _Ended(
+        status=execution.status,
+        seconds=max(0, totals.wall_time_ms - before_ms) / 1000,
+        cost_usd=usd(totals.cost_usd) - usd(execution.spent_before_leg),
+    )
 
 
 def _fallen_silent(worked: Worked) -> Iterator[tuple[str, str]]:

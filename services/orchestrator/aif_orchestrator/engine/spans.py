@@ -60,7 +60,7 @@ class ExecutionSpans:
     def _record_execution(self, execution: Execution, ended_at: int) -> None:
         self._tracing.record_span(
             "execution",
-            start_ns=execution.created_at * _NS_OF_MS,
+            start_ns=(execution.leg_began_at or execution.created_at) * _NS_OF_MS,
             end_ns=ended_at * _NS_OF_MS,
             parent=execution.trace,
             attributes={

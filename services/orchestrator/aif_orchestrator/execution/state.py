@@ -212,6 +212,10 @@ class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     failure_message: str | None = None
     leg: int = 1
     """One more for every time that it was resumed after it had ended."""
+    leg_began_at: int | None = None
+    """None on the first leg, which begins with the execution."""
+    spent_before_leg: UsdText = "0"
+    """What is known of the cost of the legs before."""
     start_at: int | None = None
     """When a delayed execution starts."""
     held_since: int | None = None

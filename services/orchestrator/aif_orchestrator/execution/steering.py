@@ -123,6 +123,8 @@ def _begin_leg(draft: Draft) -> None:
         draft.execution,
         status=ExecutionStatus.RUNNING,
         leg=draft.execution.leg + 1,
+        leg_began_at=draft.at,
+        spent_before_leg=usd_text(known_cost_of_all([spent_by_stage(run) for run in draft.stages.values()])),
         ended_at=None,
         failure_code=None,
         failure_message=None,
