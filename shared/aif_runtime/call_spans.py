@@ -8,13 +8,16 @@ from aif_contracts.metering import CallOutcome, ProviderCall
 from aif_runtime.telemetry import Headers, SpanKind, Tracing
 
 _CHAT = "chat"
-_OPERATIONS = {"": _CHAT, "llm_generation": _CHAT, "structuring": _CHAT, "research": _CHAT}
+_HEARING = frozenset({"transcription", "transcription_diarization"})
 _WELL = frozenset({CallOutcome.ANSWERED, CallOutcome.CACHED})
 
 
 def operation_of(call: ProviderCall) -> str:
-    """`chat` for whatever a language model is asked; for other capabilities their own name."""
-    return _OPERATIONS.get(call.capability, call.capability)
+    """`chat` for whatever a language model is asked; else the capability's name.
+
+    A model is paid by the token whatever it is asked for. What is counted in characters was done by rules.
+    """
+    return call.capability if call.characters or call.capability in _HEARING else _CHAT
 
 
 def error_of(call: ProviderCall) -> str | None:

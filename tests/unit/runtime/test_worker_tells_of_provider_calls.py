@@ -161,3 +161,18 @@ def test_tokens_are_counted_by_kind(told: Told) -> None:
     assert f'gen_ai_client_token_usage_sum{{{chat},gen_ai_token_type="input"}} 1200.0' in told.page
     assert f'gen_ai_client_token_usage_sum{{{chat},gen_ai_token_type="output"}} 300.0' in told.page
     assert 'gen_ai_client_token_usage_count{gen_ai_operation_name="transcription"' not in told.page
+
+
+async def test_a_model_chats_whatever_it_is_asked_for_and_rules_do_not() -> None:
+    async def summarize_twice(assignment: Assignment) -> Outcome:
+        tokens = Tokens(prompt_tokens=700, completion_tokens=60, total_tokens=760)
+        by_model = call(assignment, CallOutcome.ANSWERED, capability="summarization", tokens=tokens, cost_usd="0.0003")
+        await assignment.record_call(by_model)
+        by_rules = {"provider": "local_summary", "model": "textrank-1", "capability": "summarization", "characters": 2800}
+        await assignment.record_call(call(assignment, CallOutcome.ANSWERED, cost_usd="0", **by_rules))
+        return Outcome(output={})
+
+    told = await told_of(summarize_twice)
+
+    assert {span.name for span in told.spans} == {"attempt", "chat gpt-5-mini", "summarization textrank-1"}
+    assert 'gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-5-mini"' in told.page
