@@ -11,6 +11,7 @@ _SECONDS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 # As the conventions advise.
 _CALL_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864)
+_ENDS = ("buried", "declined", "dropped", "put_off", "unconfirmed")
 _MODEL_LABELS = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
 
@@ -27,7 +28,8 @@ class WorkerFigures:
         self._packets = Counter(
             "aif_packets_set_aside", "Packets without an attempt's confirmed report, by their end", ["end"], registry=registry
         )
-
+        for end in _ENDS:
+            self._packets.labels(end)
         self._call_seconds = Histogram(
             "gen_ai_client_operation_duration_seconds",
             "Time from a provider call to the end of its answer",
@@ -65,5 +67,5 @@ class WorkerFigures:
         seconds.observe(attempt.elapsed_seconds(), exemplar)
 
     def packet(self, end: str) -> None:
-        """`buried`, `declined`, `dropped`, `put_off` or `unconfirmed`."""
+        """One of `_ENDS`."""
         self._packets.labels(end).inc()

@@ -28,7 +28,10 @@ _CAREFUL = {
 
 
 class Access:
-    """An ASGI app around the app. Routes are counted by their pattern, so that ids make no new time series."""
+    """An ASGI app around the app. Routes are counted by their pattern, so that ids make no new time series.
+
+    Mistakes of ours are counted from 0: of a counter that appears with its first 1, no reader sees that it has grown.
+    """
 
     def __init__(
         self, app: AsgiApp, *, methods: Mapping[str, Collection[str]], tracing: Tracing, registry: CollectorRegistry
@@ -38,6 +41,9 @@ class Access:
         self._allowed = {route: _allow(those) for route, those in methods.items()}
         self._tracing = tracing
         self._requests = Counter("aif_http_requests", "HTTP requests", ("method", "route", "status"), registry=registry)
+        for route, named in methods.items():
+            for method in _METHODS.intersection(named):
+                self._requests.labels(method, route, "500")
         self._seconds = Histogram(
             "aif_http_request_seconds",
             "Time to the end of the answer",

@@ -446,6 +446,7 @@ async def test_insights_templates_health_metrics_and_the_landing_page_answer(
         assert "<h1>AI Factory" in (await stranger.get("/", headers={"Accept": "text/html"})).text
         metrics = (await stranger.get("/metrics")).text
     assert 'aif_http_requests_total{method="GET",route="/api/kam/templates/{name}",status="200"} 1.0' in metrics
+    assert 'aif_http_requests_total{method="POST",route="/api/kam/orders",status="500"} 0.0' in metrics
 
 
 async def test_health_is_also_told_where_executions_are(kam: GatewayUnderTest) -> None:

@@ -113,6 +113,7 @@ async def test_what_a_resumed_execution_took_before_is_neither_counted_nor_drawn
 
     first, second = sorted(_ends(exporter), key=lambda span: span.end_time or 0)
     assert total.cost_usd == "0.375"
+    assert 'aif_contradicting_costs_total{worker="maker"} 0.0' in page
     assert 'ai_pipeline_cost_usd_count{pipeline="two_pots"} 2.0' in page
     assert 'ai_pipeline_cost_usd_sum{pipeline="two_pots"} 0.375' in page
     [seconds] = [float(line.split()[1]) for line in page.splitlines() if line.startswith("ai_pipeline_duration_seconds_sum")]

@@ -176,3 +176,8 @@ async def test_a_model_chats_whatever_it_is_asked_for_and_rules_do_not() -> None
 
     assert {span.name for span in told.spans} == {"attempt", "chat gpt-5-mini", "summarization textrank-1"}
     assert 'gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-5-mini"' in told.page
+
+
+@pytest.mark.parametrize("end", ["buried", "declined", "dropped", "put_off", "unconfirmed"])
+def test_packets_that_are_set_aside_are_counted_from_0(told: Told, end: str) -> None:
+    assert f'aif_packets_set_aside_total{{end="{end}"}} 0.0' in told.page

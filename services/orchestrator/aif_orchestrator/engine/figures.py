@@ -115,6 +115,8 @@ class Figures:
         )
         for labels, times in steps.items():
             self._steps.labels(*labels).inc(times)
+        for worker in {worker for worker, _, _ in steps}:
+            self._contradictions.labels(worker)
         if any(outcome in _SILENT for _, _, outcome in steps):
             for silent, times in Tally(silent for each in worked for silent in _fallen_silent(each)).items():
                 self._handed_out_anew.labels(*silent).inc(times)
