@@ -16,6 +16,7 @@ from aif_runtime.telemetry import SpanKind, Tracing
 from aif_runtime.trace_headers import TRACEPARENT, TRACESTATE
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_LEAST_FAILURE = 500
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 _CAREFUL = {
     b"x-content-type-options": b"nosniff",
@@ -88,6 +89,9 @@ class Access:
                 span.set("http.request.method", method)
                 span.set("http.route", route)
                 span.set("http.response.status_code", status)
+                if status >= _LEAST_FAILURE:
+                    span.set("error.type", str(status))
+                    span.fail(f"answered {status}")
                 self._requests.labels(method, route, str(status)).inc()
                 self._seconds.labels(method, route).observe(time.perf_counter() - began)
 
