@@ -17,6 +17,9 @@ from aif_orchestrator.execution.attempts import NOT_BEGUN, WORKER_LOST
 from aif_orchestrator.execution.state import Execution
 
 COUNT_SECONDS = 0.05
+MOST_PIPELINES = 200
+"""Told by name. Clients name their own, and each name is some thirty series for as long as the process lives."""
+OTHER_PIPELINES = "other"
 
 OFFER_UNANSWERED = "offer_unanswered"
 _SILENT = (WORKER_LOST, NOT_BEGUN)
@@ -79,6 +82,7 @@ class Figures:
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
             registry=registry,
         )
+        self._named: set[str] = set()
         self._uncounted: list[Sequence[Worked]] = []
 
     def count_denied(self, code: str) -> None:
@@ -129,14 +133,19 @@ class Figures:
             for emitted in each.events:
                 data = emitted.event.data
                 if isinstance(data, WorkflowCompleted | WorkflowFailed | WorkflowCancelled):
-                    ended.setdefault(each.execution.template, []).append(_ended(each.execution, data.totals))
-        for template, ends in ended.items():
-            self._count_ended(template, ends)
+                    ended.setdefault(self._name_of(each.execution), []).append(_ended(each.execution, data.totals))
+        for name, ends in ended.items():
+            self._count_ended(name, ends)
 
-    def _count_ended(self, template: str, ends: Sequence["_Ended"]) -> None:
+    def _name_of(self, execution: Execution) -> str:
+        if len(self._named) < MOST_PIPELINES:
+            self._named.add(execution.template)
+        return execution.template if execution.template in self._named else OTHER_PIPELINES
+
+    def _count_ended(self, name: str, ends: Sequence["_Ended"]) -> None:
         for status, times in Tally(end.status for end in ends).items():
-            self._executions.labels(template, status).inc(times)
-        duration, cost = self._duration.labels(template), self._cost.labels(template)
+            self._executions.labels(name, status).inc(times)
+        duration, cost = self._duration.labels(name), self._cost.labels(name)
         for end in ends:
             duration.observe(end.seconds)
             # A histogram is for looking at, not for accounting: the ledger keeps the exact amount.
