@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import re
 from typing import Any
 
 import httpx
@@ -383,7 +384,9 @@ async def test_a_caller_that_leaves_in_the_middle_of_a_body_is_no_mistake_of_our
         return f'method="POST",route="{REQUESTS}",status="400"' in (await alice.get("/metrics")).text
 
     await eventually(counted)
-    assert 'status="500"' not in (await alice.get("/metrics")).text
+    failed = re.findall(r'^aif_http_requests_total\{.*status="500"\} (.*)$', (await alice.get("/metrics")).text, re.MULTILINE)
+    assert failed
+    assert set(failed) == {"0.0"}
 
 
 async def test_parameters_that_nobody_would_admit_are_refused_before_anything_is_stored(

@@ -4,6 +4,7 @@ Services wait for a broker that is away. Whoever starts a factory by hand is tol
 """
 
 import asyncio
+from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
 from aif_console.failures import NatsUnusable
@@ -46,5 +47,7 @@ async def _why_not_reached(host: str, port: int) -> str | None:
         return f"{host}:{port} does not answer within {_LIMIT_SECONDS:g} s"
     except (OSError, UnicodeError) as failed:
         return f"{host}:{port} is not reached: {failed}"
-    writer.transport.abort()
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
     return None
