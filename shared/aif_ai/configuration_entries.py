@@ -125,7 +125,8 @@ class ConfigurationEntries:
                 payload = await self._bus.entry(subjects.BUCKET_CONFIG, name)
                 is_lost = payload is None and slot.is_known and await self._is_incomplete()
         except (BusUnavailable, TimeoutError) as away:
-            _logger.warning("configuration_unread", extra={"entry": name, "reason": str(away)})
+            reason = str(away) or f"no answer within {READ_SECONDS:g} s"
+            _logger.warning("configuration_unread", extra={"entry": name, "reason": reason})
             slot.fresh_until = self._monotonic() + RETRY_SECONDS
             return
         if is_lost:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from aif_ai import configuration_entries
 from aif_ai.configuration import Configurations
 from aif_ai.configuration_complaints import Complaints
 from aif_ai.configuration_entries import ConfigurationEntries
@@ -269,6 +270,21 @@ async def test_while_the_broker_is_away_what_was_known_holds(rig: Rig) -> None:
 
     assert away == ("Acme", "")
     assert await rig.company_name() == "New"
+
+
+async def test_the_log_says_that_a_frozen_broker_did_not_answer(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(configuration_entries, "READ_SECONDS", 0.01)
+
+    async def never(_key: str) -> None:
+        await asyncio.Event().wait()
+
+    rig.bus.before_answer = never
+    await rig.configurations.of("acme")
+
+    reasons = {vars(record)["reason"] for record in caplog.records if record.message == "configuration_unread"}
+    assert reasons == {"no answer within 0.01 s"}
 
 
 async def test_a_bucket_that_lost_its_entries_does_not_unset_them(rig: Rig) -> None:
