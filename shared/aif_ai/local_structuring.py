@@ -1,5 +1,7 @@
 """The extractive provider behind the port: courses, quizzes and research from a source text, without a model."""
 
+import asyncio
+
 from aif_ai.extractive.provider import MODEL, NAME, ExtractiveProvider
 from aif_ai.failures import InvalidRequest
 from aif_ai.provider import Listener, ModelCall, Offer
@@ -21,7 +23,12 @@ class LocalStructuring:
     async def answer(self, call: ModelCall, trace: CallTrace, heard: Listener) -> Answer:
         if not isinstance(call.input, StructuringTask):
             raise InvalidRequest(f"{self.name} works on a structuring task, not on {type(call.input).__name__}")
-        made = await self._extractive.structure(call.input)
+        loop = asyncio.get_running_loop()
+
+        def tell(share: float, doing: str) -> None:
+            asyncio.run_coroutine_threadsafe(heard.comes_on(share, doing), loop)
+
+        made = await self._extractive.structure(call.input, tell)
         return Answer(text=made.decode(), finished=True)
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from aif_ai.booking import Why, answered_row, broken_row, started_row
 from aif_ai.call_costs import bound_of, largest_size
 from aif_ai.choice import tuned_number
 from aif_ai.failures import AiFailure, GrantExceeded, NoTimeLeft, PriceUnknown, ProviderTimeout
-from aif_ai.provider import Listener, ModelCall
+from aif_ai.provider import ModelCall
 from aif_ai.provider_gate import ProviderGate
 from aif_ai.registry import Candidate
 from aif_ai.requests import Answer, CallTrace, Capability, GenerationRequest, Message
@@ -112,7 +112,7 @@ class Caller:
         began = self._clock.monotonic()
 
         limit: asyncio.Timeout | None = None
-        heard = _telling(subject, call, trace, audience, heard_from)
+        heard = _Listening(subject, call, trace, audience, heard_from)
         try:
             if not candidate.is_free:
                 await ledger.announce(row)
@@ -156,20 +156,28 @@ def _nobody() -> None:
     """A local provider has no gate."""
 
 
-def _telling(
-    subject: Subject, call: ModelCall, trace: CallTrace, audience: Audience, heard_from: Callable[[], None]
-) -> Listener:
-    """Passes each piece on to all who want to know that it came."""
+class _Listening:
+    """Passes what it hears on to all who want to know of it."""
 
-    async def heard(piece: str) -> None:
-        heard_from()
-        await audience.piece(piece)
-        # An answer has about four characters for each token of its limit; mostly it ends well before.
-        share = min(1.0, trace.characters / (call.max_output_tokens * 2 or 1))
-        percent = _FIRST_PERCENT + int((_LAST_PERCENT - _FIRST_PERCENT) * share)
-        await subject.ledger.port.progress(percent, f"{call.model} has written {trace.characters} characters")
+    def __init__(
+        self, subject: Subject, call: ModelCall, trace: CallTrace, audience: Audience, heard_from: Callable[[], None]
+    ) -> None:
+        self._port = subject.ledger.port
+        self._call = call
+        self._trace = trace
+        self._audience = audience
+        self._heard_from = heard_from
 
-    return heard
+    async def __call__(self, piece: str) -> None:
+        self._heard_from()
+        await self._audience.piece(piece)
+        if self._call.max_output_tokens:
+            # An answer has about four characters for each token of its limit; mostly it ends well before.
+            share = self._trace.characters / (self._call.max_output_tokens * 2)
+            await self.comes_on(share, f"{self._call.model} has written {self._trace.characters} characters")
+
+    async def comes_on(self, share: float, doing: str) -> None:
+        await self._port.progress(_FIRST_PERCENT + int((_LAST_PERCENT - _FIRST_PERCENT) * min(1.0, share)), doing)
 
 
 def planned_call(subject: Subject, messages: tuple[Message, ...], *, keeps_schema: bool = True) -> ModelCall:

@@ -3,7 +3,6 @@
 One adapter file for each implements it. A provider says what it offers; the door chooses, bounds, books and judges.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -11,8 +10,17 @@ from msgspec import Struct
 from aif_ai.requests import Answer, CallTrace, Capability, CapabilityInput, Message
 from aif_contracts.packets import QualityTier
 
-Listener = Callable[[str], Awaitable[None]]
-"""Told each piece of the answer's text as it arrives. An exception of a listener ends the call."""
+
+class Listener(Protocol):
+    """Hears of a call while it is made. An exception of a listener ends the call."""
+
+    async def __call__(self, piece: str) -> None:
+        """The next piece of the answer's text has come."""
+        ...
+
+    async def comes_on(self, share: float, doing: str) -> None:
+        """What works by itself is so far, 0 to 1, and does this. The text of a model tells as much by its length."""
+        ...
 
 
 class Offer(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ event is left out: those objects take more time of the processor than all the re
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -18,7 +18,7 @@ import msgspec
 from aif_ai.answer_size import longest_answer
 from aif_ai.event_stream import EventStreamDecoder
 from aif_ai.failures import MalformedOutput, ProviderTimeout, ProviderUnreachable
-from aif_ai.provider import Listener, ModelCall
+from aif_ai.provider import ModelCall
 from aif_ai.requests import CallTrace
 from aif_ai.transport_failures import failure_in_place_of_answer, failure_of_connection, failure_of_status
 
@@ -114,7 +114,9 @@ async def sdk_events(
         raise MalformedOutput(f"{provider} sent a piece of its answer that its API does not have", maybe_billed=True) from error
 
 
-async def pass_on(text: str, call: ModelCall, trace: CallTrace, heard: Listener, *, provider: str) -> None:
+async def pass_on(
+    text: str, call: ModelCall, trace: CallTrace, heard: Callable[[str], Awaitable[None]], *, provider: str
+) -> None:
     """What an answer has grown by, to who listens. Raises MalformedOutput when it is far longer than was asked for."""
     trace.characters += len(text)
     if trace.characters > longest_answer(call.max_output_tokens):

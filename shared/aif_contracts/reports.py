@@ -23,6 +23,9 @@ MOST_BYTES_TOGETHER = 256 * 1024
 MOST_CALLS_NAMED = 64
 """Calls that a report names, the newest ones: the messages of older ones have long arrived."""
 
+MOST_POINTS = 16
+"""Of progress that a report names."""
+
 LONGEST_TEXT = 2000
 """Characters that are kept of a message or a summary: it is told in events, in the packet of the next attempt and in every
 view of the execution, and each of those has to fit into a message."""
@@ -41,6 +44,19 @@ class _OfAttempt(Struct, frozen=True, kw_only=True):
     instance_id: str
 
 
+class ProgressPoint(Struct, frozen=True, kw_only=True):
+    """How far an attempt was before it told of itself for the first time, by a sign of life or by its report."""
+
+    percent: Annotated[int, Meta(ge=0, le=100)]
+    message: str
+    ago_ms: Count
+    """Before it is told."""
+
+
+ProgressPoints = Annotated[tuple[ProgressPoint, ...], Meta(max_length=MOST_POINTS)]
+"""In order of time."""
+
+
 class Accepted(_OfAttempt, frozen=True, kw_only=True, tag="accepted"):
     """The attempt has begun. Sent for a packet that carried its grant, once the work outlasts a moment."""
 
@@ -53,6 +69,7 @@ class Progress(_OfAttempt, frozen=True, kw_only=True, tag="progress"):
     message: str = ""
     is_waiting: bool = False
     """True while an attempt that is to be alone waits for the others in its process to end: its time has not begun."""
+    points: ProgressPoints = ()
 
 
 class Completed(_OfAttempt, frozen=True, kw_only=True, tag="completed"):
@@ -63,6 +80,7 @@ class Completed(_OfAttempt, frozen=True, kw_only=True, tag="completed"):
     here it is told to the client before the attempt's end, and not after it or, if the execution ends with it, not at all."""
     quality_score: QualityScore | None = None
     element_count: ElementCount | None = None
+    points: ProgressPoints = ()
     output_summary: str = ""
     """One line for people: what was made."""
 
@@ -77,6 +95,7 @@ class Failed(_OfAttempt, frozen=True, kw_only=True, tag="failed"):
     metrics: Metrics = field(default_factory=Metrics)
     calls: tuple[ProviderCall, ...] = ()
     """As those of a completed attempt."""
+    points: ProgressPoints = ()
 
 
 class Declined(_OfAttempt, frozen=True, kw_only=True, tag="declined"):

@@ -22,6 +22,7 @@ from aif_runtime.interruption import Interruption
 from aif_runtime.patient_blobs import PatientBlobStore
 from aif_runtime.time_limit import TimeLimit
 from aif_runtime.trace_headers import read_trace_headers
+from aif_runtime.untold_points import UntoldPoints
 
 _PARTS = ("ai_generation", "validation", "storage")
 _MESSAGE_CHARACTERS = 500
@@ -83,6 +84,7 @@ class Attempt:
         self.has_news = False
         self.percent = 0
         self.message = ""
+        self.untold = UntoldPoints(monotonic)
         self.stop_reason: StopReason | None = None
         self.trace_headers = trace_headers
         self.trace = read_trace_headers(trace_headers) if trace_headers else None
@@ -134,11 +136,13 @@ class Attempt:
         return self._limit.seconds_left()
 
     async def progress(self, percent: int, message: str) -> None:
-        """Only notes it: the worker's pulse sends the newest note a few times a second."""
+        """Only notes it: the worker's pulse sends the newest note a few times a second, or the report what came before."""
         # Whole, although authors divide: nobody could read 12.5, and the attempt would pass for silent.
         self.percent = int(max(self.percent, min(percent, 100)))
         self.message = message[:_MESSAGE_CHARACTERS]
         self.has_news = True
+        if self.told_at is None:
+            self.untold.pass_by(self.percent, self.message)
 
     async def announce_call(self, call: ProviderCall) -> None:
         """Also waits until the attempt is known to be ours still: a process that was frozen must not pay for what another one

@@ -84,6 +84,7 @@ class AttemptWork:
             output=ref,
             metrics=metrics_of(attempt, self._rates, outcome, self._memory),
             calls=tuple(attempt.calls[-MOST_CALLS_NAMED:]),
+            points=attempt.untold.taken(self._sendable),
             quality_score=outcome.quality_score,
             element_count=outcome.element_count,
             output_summary=self._sendable(outcome.summary)[:LONGEST_TEXT],
@@ -133,6 +134,7 @@ class AttemptWork:
             retry_after_ms=retry_after_ms,
             metrics=metrics_of(attempt, self._rates, None, self._memory),
             calls=tuple(attempt.calls[-MOST_CALLS_NAMED:]),
+            points=attempt.untold.taken(self._sendable),
         )
 
 

@@ -150,6 +150,10 @@ class Pulse:
     def _sign_of(self, attempt: Attempt, *, is_waiting: bool) -> _Sign:
         attempt.told_at = self._monotonic()
         attempt.has_news = False
+        message = _WAITS if is_waiting else self._sendable(attempt.message)
+        points = attempt.untold.taken(self._sendable)
+        if points and (points[-1].percent, points[-1].message) == (attempt.percent, message):
+            points = points[:-1]
         progress = Progress(
             packet_id=attempt.packet.packet_id,
             execution_id=attempt.execution_id,
@@ -158,8 +162,9 @@ class Pulse:
             worker_name=attempt.worker_name,
             instance_id=self._instance_id,
             percent=attempt.percent,
-            message=_WAITS if is_waiting else self._sendable(attempt.message),
+            message=message,
             is_waiting=is_waiting,
+            points=points,
         )
         return attempt, _encoder.encode(progress)
 

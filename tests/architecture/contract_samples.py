@@ -314,6 +314,7 @@ WORKER_DESCRIPTION = WorkerDescription(
     providers=(PROVIDER_DESCRIPTION,),
     slots=8,
 )
+PROGRESS_POINT = reports.ProgressPoint(percent=40, message="lesson 3 of 12: The hive", ago_ms=25)
 PROVIDER_CALL = ProviderCall(
     call_key="exec_1.outline.2.1",
     execution_id="exec_1",
@@ -631,7 +632,7 @@ SAMPLES: tuple[Struct, ...] = (
     ),
     InsightsQuery(worker_name="content_granulator", analysis_period="24h"),
     reports.Accepted(**OF_ATTEMPT),
-    reports.Progress(**OF_ATTEMPT, percent=60, message="structuring", is_waiting=True),
+    reports.Progress(**OF_ATTEMPT, percent=60, message="structuring", is_waiting=True, points=(PROGRESS_POINT,)),
     reports.Completed(
         **OF_ATTEMPT,
         output=STORED_BLOB,
@@ -640,7 +641,9 @@ SAMPLES: tuple[Struct, ...] = (
         element_count=14,
         output_summary="1 module, 1 lesson",
         calls=(PROVIDER_CALL,),
+        points=(PROGRESS_POINT,),
     ),
+    PROGRESS_POINT,
     reports.Failed(
         **OF_ATTEMPT,
         code="timeout",
@@ -649,6 +652,7 @@ SAMPLES: tuple[Struct, ...] = (
         retry_after_ms=1500,
         metrics=METRICS,
         calls=(PROVIDER_CALL,),
+        points=(PROGRESS_POINT,),
     ),
     reports.Declined(**OF_ATTEMPT, code="unknown_action", message="granulate is not among my actions"),
     KEY_POINT,

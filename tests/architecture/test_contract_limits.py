@@ -76,7 +76,7 @@ LIMITS: dict[str, Limit] = {
             "metering.TimeBreakdown.ai_generation_ms metering.TimeBreakdown.validation_ms metering.TimeBreakdown.storage_ms "
             "metering.Tokens.prompt_tokens metering.Tokens.completion_tokens metering.Tokens.total_tokens "
             "metering.Tokens.cache_read_tokens metering.Tokens.cache_write_tokens metering.Tokens.reasoning_tokens "
-            "budgets.SetBudget.energy_limit reports.Failed.retry_after_ms",
+            "budgets.SetBudget.energy_limit reports.Failed.retry_after_ms reports.ProgressPoint.ago_ms",
         ),
         (
             numbers(0),
@@ -95,7 +95,8 @@ LIMITS: dict[str, Limit] = {
         (numbers(1), "structures.Course.estimated_minutes structures.Lesson.estimated_minutes"),
         (
             numbers(0, 100),
-            "reports.Progress.percent simulation.Simulation.over_limit_percent simulation.StageSimulation.runs_percent",
+            "reports.Progress.percent reports.ProgressPoint.percent simulation.Simulation.over_limit_percent "
+            "simulation.StageSimulation.runs_percent",
         ),
         (numbers(1, 5), "structures.Course.granularity_level"),
         (numbers(0, 5), "structures.Question.answer_index"),
@@ -196,6 +197,7 @@ COUNTS: dict[str, Limit] = {
         (Limit((1, 50), (0, 51)), "workflows.GeneratedWorkflow.pilot_steps"),
         (Limit((0, 10), (11,)), "configuration.AiSettings.preferred_models"),
         (Limit((0, 20), (21,)), "configuration.Product.tags"),
+        (Limit((0, 16), (17,)), "reports.Completed.points reports.Failed.points reports.Progress.points"),
     )
     for place in places.split()
 }

@@ -199,6 +199,20 @@ async def test_a_reader_sees_how_far_a_model_is_at_25_points_and_more(factory_di
     assert points[-1] == 100
 
 
+async def test_without_a_model_the_history_tells_how_each_stage_came_on_however_quick_it_was(factory: Factory) -> None:
+    async with client_of(factory) as client:
+        source = await client.upload(SAMPLES / "beekeeping.md")
+        accepted = await client.order(PIPELINE, {"source": source})
+        events = await client.events(accepted["request_id"])
+
+    updates = of_type(events, "PROGRESS_UPDATE")
+    assert {update["step_name"] for update in updates} == {"research", "course", "quiz"}
+    # One that takes longer than 200 ms on a busy machine tells less from then on.
+    assert len(updates) >= 9
+    points = [event["progresspercent"] for _, event in events]
+    assert points == sorted(points)
+
+
 async def granulator_models(factory: Factory, client: FactoryClient) -> set[str] | None:
     """Of everybody's attempts, once there are some of two models."""
     headers = {"X-API-Key": factory.keys.admin_key}

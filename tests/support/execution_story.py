@@ -9,6 +9,7 @@ from aif_contracts.events import EventData
 from aif_contracts.metering import CallOutcome, Metrics, ProviderCall, Purpose
 from aif_contracts.orders import Execute
 from aif_contracts.packets import Granted, Later, WorkPacket
+from aif_contracts.reports import ProgressPoint
 from aif_orchestrator.execution.assignee import worker_of
 from aif_orchestrator.execution.commands import (
     AnswerClaim,
@@ -206,11 +207,25 @@ class Story:
         return answer.attempt
 
     def progress(
-        self, stage_id: str, attempt: int, percent: int, message: str = "", *, by: str = "worker_a", is_waiting: bool = False
+        self,
+        stage_id: str,
+        attempt: int,
+        percent: int,
+        message: str = "",
+        *,
+        by: str = "worker_a",
+        is_waiting: bool = False,
+        points: tuple[ProgressPoint, ...] = (),
     ) -> Any:
         self.happens(
             AttemptProgressed(
-                stage_id=stage_id, attempt=attempt, instance_id=by, percent=percent, message=message, is_waiting=is_waiting
+                stage_id=stage_id,
+                attempt=attempt,
+                instance_id=by,
+                percent=percent,
+                message=message,
+                is_waiting=is_waiting,
+                points=points,
             )
         )
         [answer] = [command.answer for command in self.commands if isinstance(command, AnswerProgress)]
@@ -229,6 +244,7 @@ class Story:
         worker: str | None = None,
         summary: str = "",
         calls: tuple[ProviderCall, ...] = (),
+        points: tuple[ProgressPoint, ...] = (),
     ) -> list[Command]:
         value = {"made": stage_id} if value is None else value
         return self.happens(
@@ -243,6 +259,7 @@ class Story:
                 element_count=elements,
                 summary=summary,
                 calls=calls,
+                points=points,
             )
         )
 
@@ -271,6 +288,7 @@ class Story:
         message: str = "it did not work",
         worker: str | None = None,
         calls: tuple[ProviderCall, ...] = (),
+        points: tuple[ProgressPoint, ...] = (),
     ) -> list[Command]:
         return self.happens(
             AttemptFailed(
@@ -283,6 +301,7 @@ class Story:
                 retry_after_ms=retry_after_ms,
                 metrics=metrics or Metrics(),
                 calls=calls,
+                points=points,
             )
         )
 

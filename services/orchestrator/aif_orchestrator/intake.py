@@ -17,7 +17,7 @@ import structlog
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.metering import Metrics, ProviderCall
-from aif_contracts.reports import APPLIED, Accepted, Completed, Declined, Failed, Progress, Report
+from aif_contracts.reports import APPLIED, Accepted, Completed, Declined, Failed, Progress, ProgressPoint, Report
 from aif_orchestrator.engine.arrivals import Applied, NotApplied, NotItsAttempt
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.relay import Relay
@@ -257,6 +257,7 @@ class Intake:
                     metrics=report.metrics,
                     instance_id=report.instance_id,
                     calls=report.calls,
+                    points=report.points,
                 )
             case Declined():
                 return PacketDeclined(
@@ -266,9 +267,9 @@ class Intake:
                     message=report.message,
                 )
             case Accepted():
-                return _alive(report, 0, "")
+                return _alive(report)
             case Progress():
-                return _alive(report, report.percent, report.message)
+                return _alive(report, report.percent, report.message, report.points)
 
     async def _completed(self, report: Completed) -> Happening:
         """A result counts only if its bytes are there and are the right ones."""
@@ -294,6 +295,7 @@ class Intake:
             summary=report.output_summary,
             instance_id=report.instance_id,
             calls=report.calls,
+            points=report.points,
         )
 
     async def _read_output(self, output: BlobRef) -> Any:
@@ -306,13 +308,16 @@ def _is_stored_elsewhere(report: Report) -> bool:
     return isinstance(report, Completed) and report.output.storage_type is not StorageType.INLINE
 
 
-def _alive(report: Accepted | Progress, percent: int, message: str) -> AttemptProgressed:
+def _alive(
+    report: Accepted | Progress, percent: int = 0, message: str = "", points: tuple[ProgressPoint, ...] = ()
+) -> AttemptProgressed:
     return AttemptProgressed(
         stage_id=report.stage_id,
         attempt=report.attempt,
         instance_id=report.instance_id,
         percent=percent,
         message=message,
+        points=points,
     )
 
 
@@ -329,4 +334,5 @@ def _unusable(report: Completed, code: str, message: str) -> AttemptFailed:
         metrics=metrics,
         instance_id=report.instance_id,
         calls=report.calls,
+        points=report.points,
     )

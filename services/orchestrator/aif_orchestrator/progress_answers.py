@@ -59,6 +59,7 @@ class ProgressAnswers:
             percent=told.percent,
             message=told.message,
             is_waiting=told.is_waiting,
+            points=told.points,
         )
         return self._engine.submit(told.execution_id, happening)
 

@@ -23,11 +23,14 @@ from aif_ai.extractive.facts import definitions_in
 from aif_ai.extractive.objectives import objectives_for
 from aif_ai.extractive.outline import outline_of, says_something
 from aif_ai.extractive.sentences import Sentence
+from aif_ai.extractive.telling import Tell, tell_nobody
 from aif_ai.extractive.words import STUDY_WORDS_PER_MINUTE, is_english, study_minutes
 from aif_ai.failures import SourceTooThin
 from aif_contracts.documents import SourceDocument, Span
 from aif_contracts.structures import Course, KeyPoint, Lesson, Module
 
+_OUTLINED = 0.2
+"""The share of the work that is done when the lessons begin."""
 _MOST_TERMS = 8
 _SHORT_TEXT = 500
 _CLOSING = "\"'”’»)]"
@@ -49,18 +52,35 @@ _LEVELS = {
 }
 
 
-def make_course(document: SourceDocument, *, level: int, audience: str, made_by: str, checkpoint: Callable[[], None]) -> Course:
+def make_course(
+    document: SourceDocument,
+    *,
+    level: int,
+    audience: str,
+    made_by: str,
+    checkpoint: Callable[[], None],
+    tell: Tell = tell_nobody,
+) -> Course:
     """Raises SourceTooThin when the document has no sentence. `checkpoint` is called often and may raise to stop the work."""
+    tell(0.0, "outlining the source")
     root = outline_of(document, checkpoint)
     if not says_something(root):
         raise SourceTooThin("the source has no sentences to teach from, only headings or nothing at all")
     chapters, introduction = chapters_of(root)
     english = is_english(document.text)
     grain = _LEVELS[level]
+    plan = [(chapter, with_distinct_titles(_lessons_of(chapter, grain))) for chapter in chapters]
+    wanted = sum(len(stretches) for _, stretches in plan)
     modules: list[Module] = []
-    for chapter in chapters:
-        checkpoint()
-        modules.append(_module(document.text, chapter, grain, english, checkpoint))
+    made = 0
+    for chapter, stretches in plan:
+        lessons: list[Lesson] = []
+        for stretch in stretches:
+            checkpoint()
+            tell(_OUTLINED + (1 - _OUTLINED) * made / wanted, f"lesson {made + 1} of {wanted}: {stretch.title}")
+            lessons.append(_lesson(document.text, stretch, grain, english, grain.section_words))
+            made += 1
+        modules.append(_module(document.text, chapter, lessons))
     minutes = sum(lesson.estimated_minutes for module in modules for lesson in module.lessons)
     opening = lead(document.text, introduction or chapters[0].sentences)
     if english:
@@ -77,11 +97,7 @@ def make_course(document: SourceDocument, *, level: int, audience: str, made_by:
     )
 
 
-def _module(text: str, chapter: Stretch, grain: _Level, english: bool, checkpoint: Callable[[], None]) -> Module:
-    lessons: list[Lesson] = []
-    for stretch in with_distinct_titles(_lessons_of(chapter, grain)):
-        checkpoint()
-        lessons.append(_lesson(text, stretch, grain, english, grain.section_words))
+def _module(text: str, chapter: Stretch, lessons: Sequence[Lesson]) -> Module:
     return Module(
         title=chapter.title,
         summary=digest(text, chapter.sentences, key_points=1, title=chapter.title).summary,

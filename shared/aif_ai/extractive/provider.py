@@ -8,6 +8,7 @@ import msgspec
 from aif_ai.extractive.course import make_course
 from aif_ai.extractive.quiz import make_quiz
 from aif_ai.extractive.research import make_research
+from aif_ai.extractive.telling import Tell, tell_nobody
 from aif_ai.failures import ProviderNotConfigured, SourceTooThin
 from aif_ai.requests import StructureKind, StructuringTask
 from aif_runtime.cpu_meter import run_in_thread
@@ -28,20 +29,20 @@ class ExtractiveProvider:
     name = NAME
     model = MODEL
 
-    async def structure(self, task: StructuringTask) -> bytes:
-        """The structure as JSON. Works in a thread, which stops soon after a cancellation.
+    async def structure(self, task: StructuringTask, tell: Tell = tell_nobody) -> bytes:
+        """The structure as JSON. Works in a thread, which calls `tell` and stops soon after a cancellation.
 
         Raises ProviderNotConfigured for what only a language model can do, SourceTooThin for too little text.
         """
         stop = threading.Event()
         try:
-            return await run_in_thread(structure, task, stop)
+            return await run_in_thread(structure, task, stop, tell)
         except asyncio.CancelledError:
             stop.set()
             raise
 
 
-def structure(task: StructuringTask, stop: threading.Event) -> bytes:
+def structure(task: StructuringTask, stop: threading.Event, tell: Tell = tell_nobody) -> bytes:
     """The structure as JSON, in the calling thread."""
     source = task.source
     if source is None:
@@ -60,7 +61,12 @@ def structure(task: StructuringTask, stop: threading.Event) -> bytes:
             case StructureKind.COURSE:
                 return msgspec.json.encode(
                     make_course(
-                        source, level=task.granularity_level, audience=task.target_audience, made_by=NAME, checkpoint=checkpoint
+                        source,
+                        level=task.granularity_level,
+                        audience=task.target_audience,
+                        made_by=NAME,
+                        checkpoint=checkpoint,
+                        tell=tell,
                     )
                 )
             case StructureKind.QUIZ:
@@ -72,9 +78,12 @@ def structure(task: StructuringTask, stop: threading.Event) -> bytes:
                         made_by=NAME,
                         called=task.source_is,
                         checkpoint=checkpoint,
+                        tell=tell,
                     )
                 )
             case StructureKind.RESEARCH:
-                return msgspec.json.encode(make_research(source, topic=task.topic, made_by=NAME, checkpoint=checkpoint))
+                return msgspec.json.encode(
+                    make_research(source, topic=task.topic, made_by=NAME, checkpoint=checkpoint, tell=tell)
+                )
     except SourceTooThin as failure:
         raise SourceTooThin(f"{failure.message}; give a longer text or {WHAT_TO_CONFIGURE}") from failure

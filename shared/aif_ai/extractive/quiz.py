@@ -25,6 +25,7 @@ from aif_ai.extractive.facts import Definition, Figure, definitions_in, figures_
 from aif_ai.extractive.outline import outline_of
 from aif_ai.extractive.ranking import rank
 from aif_ai.extractive.sentences import Sentence
+from aif_ai.extractive.telling import Tell, tell_nobody
 from aif_ai.extractive.words import STOPWORDS, folded, is_english, meaningful, plain, tokens
 from aif_ai.failures import SourceTooThin
 from aif_contracts.documents import SourceDocument, Span
@@ -64,15 +65,18 @@ def make_quiz(
     made_by: str,
     checkpoint: Callable[[], None],
     called: str = "source",
+    tell: Tell = tell_nobody,
 ) -> Quiz:
     """At most `question_count` questions, spread over the document; the description says so when they are fewer.
 
     `called` is the reader's word for the document. Raises SourceTooThin when no question can be proved by the text.
     """
+    tell(0.0, "outlining the source")
     root = outline_of(document, checkpoint)
     sentences = list(root.sentences())
     english = is_english(document.text)
-    candidates = _with_one_right_option(_candidates(sentences, english, question_count, checkpoint), sentences)
+    candidates = _with_one_right_option(_candidates(sentences, english, question_count, checkpoint, tell), sentences)
+    tell(0.9, f"choosing {question_count} of {len(candidates)} questions")
     chosen = _spread(candidates, question_count)
     if not chosen:
         raise SourceTooThin(
@@ -97,20 +101,24 @@ def _description(made: int, wanted: int, called: str) -> str:
     return description
 
 
-def _candidates(sentences: Sequence[Sentence], english: bool, wanted: int, checkpoint: Callable[[], None]) -> list[_Candidate]:
+def _candidates(
+    sentences: Sequence[Sentence], english: bool, wanted: int, checkpoint: Callable[[], None], tell: Tell
+) -> list[_Candidate]:
+    tell(0.2, f"weighing {len(sentences)} sentences")
     weights: list[float] = []
     for first in range(0, len(sentences), _RANKED_TOGETHER):
         checkpoint()
         weights.extend(rank(sentences[first : first + _RANKED_TOGETHER]))
     weight_of = {s.start: weight for s, weight in zip(sentences, weights, strict=True)}
     definitions = definitions_in(sentences) if english else []
-    found = [
-        *_about_definitions(definitions, weight_of, checkpoint),
-        *_about_figures([s for s in sentences if _may_have_a_gap(s)], weight_of, checkpoint),
-    ]
+    tell(0.4, f"asking about {len(definitions)} definitions")
+    found = _about_definitions(definitions, weight_of, checkpoint)
+    tell(0.5, "asking about figures")
+    found += _about_figures([s for s in sentences if _may_have_a_gap(s)], weight_of, checkpoint)
     taken = {candidate.sentence.start for candidate in found}
     if len({c.key_names for c in found}) >= _PLENTY * wanted:
         return found
+    tell(0.7, "asking about words")
     rest = [s for s in sentences if _may_have_a_gap(s) and s.start not in taken]
     return [*found, *_about_words(rest, sentences, weight_of, checkpoint)]
 

@@ -13,12 +13,15 @@ from aif_ai.extractive.digest import digest
 from aif_ai.extractive.outline import outline_of
 from aif_ai.extractive.ranking import rank
 from aif_ai.extractive.sentences import Sentence
+from aif_ai.extractive.telling import Tell, tell_nobody
 from aif_ai.extractive.words import meaningful, plain
 from aif_ai.failures import SourceTooThin
 from aif_contracts.documents import SourceDocument, Span
 from aif_contracts.research import Origin, OriginKind, Research, Subtopic
 from aif_contracts.structures import KeyPoint
 
+_OUTLINED, _WEIGHED = 0.2, 0.5
+"""Shares of the work that are done by then."""
 _POINTS_OF_A_SUBTOPIC = 4
 _WORDS_FOR_A_POINT = 150
 _FEWEST_POINTS, _MOST_POINTS = 6, 30
@@ -36,18 +39,28 @@ class _Finding(Struct, frozen=True, kw_only=True):
     subtopic: int
 
 
-def make_research(document: SourceDocument, *, topic: str | None, made_by: str, checkpoint: Callable[[], None]) -> Research:
+def make_research(
+    document: SourceDocument,
+    *,
+    topic: str | None,
+    made_by: str,
+    checkpoint: Callable[[], None],
+    tell: Tell = tell_nobody,
+) -> Research:
     """Raises SourceTooThin when the document has no sentence. `checkpoint` is called often and may raise to stop the work."""
+    tell(0.0, "outlining the source")
     root = outline_of(document, checkpoint)
     sentences = list(root.sentences())
     if not sentences:
         raise SourceTooThin("the source has no sentences to learn from, only headings or nothing at all")
+    tell(_OUTLINED, f"weighing {len(sentences)} sentences")
     weights = _weights(sentences, topic, checkpoint)
     chapters, _ = chapters_of(root)
     subtopics: list[Subtopic] = []
     findings: list[_Finding] = []
     for number, chapter in enumerate(chapters):
         checkpoint()
+        tell(_WEIGHED + (1 - _WEIGHED) * number / len(chapters), f"subtopic {number + 1} of {len(chapters)}: {chapter.title}")
         essence = digest(
             document.text, chapter.sentences, key_points=_POINTS_OF_A_SUBTOPIC + chapter.words // 400, title=chapter.title
         )

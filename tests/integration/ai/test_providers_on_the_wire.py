@@ -25,6 +25,7 @@ from aif_ai.provider import ModelCall, Provider
 from aif_ai.requests import Answer, AudioInput, CallTrace, Capability, Finish, Message, Role
 from aif_contracts.analysis import Transcript
 from aif_contracts.metering import Tokens
+from support.listeners import Unheard
 from support.provider_double.faults import Fault, FaultKind
 from support.provider_double.http_server import HttpRequest, Reply, http_server
 from support.provider_double.server import ProviderDouble
@@ -70,10 +71,7 @@ async def asked(provider: Provider, call: ModelCall, trace: CallTrace) -> Answer
 
 
 async def answer_of(provider: Provider, call: ModelCall, trace: CallTrace | None = None) -> Answer:
-    async def heard(_: str) -> None:
-        pass
-
-    return await provider.answer(call, trace or CallTrace(), heard)
+    return await provider.answer(call, trace or CallTrace(), Unheard())
 
 
 @pytest.fixture(params=[OPENAI, "anthropic", "deepgram"])

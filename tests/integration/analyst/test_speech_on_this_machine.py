@@ -14,7 +14,7 @@ import pytest
 from aif_ai.failures import AudioUnreadable, ProviderNotConfigured
 from aif_ai.local.speech.audio import Recording
 from aif_ai.local.speech.provider import LocalSpeech, SpeechLimits
-from aif_ai.local.speech.speech_process import SpeechTask
+from aif_ai.local.speech.speech_process import Heard, SpeechTask
 from aif_ai.local.speech.speech_runner import SpeechRunner
 from aif_ai.provider import ModelCall
 from aif_ai.requests import AudioInput, CallTrace, Capability
@@ -22,6 +22,7 @@ from aif_contracts.analysis import Transcript
 from aif_runtime.assignment import WorkFailure
 from aif_runtime.cpu_meter import CpuMeter
 from support.analyst_rig import AnalystRig
+from support.listeners import Notes, Unheard
 from support.sound import RATE, silence, voice, wav
 
 CALL = wav(silence(0.5) + voice(1.5) + silence(2.5), silence(2.5) + voice(1.5, pitch=210) + silence(0.5))
@@ -53,12 +54,12 @@ async def heard(
         capability=Capability.TRANSCRIPTION,
         input=AudioInput(data=content, media_type=media_type, diarize=diarize, language=language),
     )
-    answer = await provider.answer(call, CallTrace(), _ignored)
+    answer = await provider.answer(call, CallTrace(), Unheard())
     assert answer.finished
     return msgspec.json.decode(answer.text, type=Transcript)
 
 
-async def _ignored(text: str) -> None:
+async def _ignored(said: Heard) -> None:
     """Nobody reads along."""
 
 
@@ -111,6 +112,19 @@ async def test_on_one_channel_nobody_is_told_apart_and_the_transcript_says_so() 
     assert "they were not told apart" in transcript.note
 
 
+async def test_whoever_waits_is_told_how_much_of_the_recording_was_listened_to() -> None:
+    notes = Notes()
+    provider = LocalSpeech(SpeechRunner(), whisper_model_dir=None, limits=SpeechLimits())
+    content = wav(voice(1) + silence(1) + voice(1) + silence(1))
+    audio = AudioInput(data=content, media_type="audio/wav")
+    call = ModelCall(call_key="k", model="pocketsphinx-5", capability=Capability.TRANSCRIPTION, input=audio)
+
+    await provider.answer(call, CallTrace(), notes)
+
+    first, second = notes.shares
+    assert 0.2 < first < 0.5 < second < 1
+
+
 async def test_silence_is_a_transcript_without_turns() -> None:
     transcript = await heard(wav(silence(1)))
 
@@ -151,7 +165,7 @@ async def test_a_whisper_model_that_is_not_there_is_told_before_anything_is_deco
     call = ModelCall(call_key="k", model=f"whisper-{WHISPER}", input=AudioInput(data=b"", media_type="audio/wav"))
 
     with pytest.raises(ProviderNotConfigured, match=r"faster-whisper|no model\.bin"):
-        await provider.answer(call, CallTrace(), _ignored)
+        await provider.answer(call, CallTrace(), Unheard())
 
 
 async def test_a_recording_that_takes_too_much_processor_time_is_refused() -> None:
@@ -168,7 +182,7 @@ async def test_a_cancellation_ends_the_process_of_the_recording_at_once() -> Non
     task = SpeechTask(size_bytes=len(long), media_type="audio/wav", transcribe=True, cpu_seconds=120, memory_bytes=3 * 1024**3)
     before, spoken = _children(), asyncio.Event()
 
-    async def note(text: str) -> None:
+    async def note(said: Heard) -> None:
         spoken.set()
 
     work = asyncio.create_task(SpeechRunner().transcribe(task, long, note))

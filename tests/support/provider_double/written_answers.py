@@ -14,6 +14,7 @@ from aif_ai.failures import AiFailure
 from aif_ai.openai_provider import OpenAiProvider
 from aif_ai.provider import ModelCall, Provider
 from aif_ai.requests import Answer, AudioInput, CallTrace, Capability, Message, Role
+from support.listeners import Unheard
 from support.provider_double.http_server import HttpRequest, Reply, http_server
 
 MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-sonnet-5-5", "deepgram": "nova-3"}
@@ -89,7 +90,7 @@ async def asked_at(name: str, url: str, *, silence_seconds: float = 0.3, api_key
     heard = Heard(trace=CallTrace())
     try:
         async with asyncio.timeout(20):
-            heard.answer = await provider.answer(_call(name), heard.trace, _listener)
+            heard.answer = await provider.answer(_call(name), heard.trace, Unheard())
     except AiFailure as failure:
         heard.failure = failure
     finally:
@@ -132,7 +133,3 @@ def _call(name: str) -> ModelCall:
         messages=(Message(role=Role.USER, text="List what a beginner has to know about keeping honey bees."),),
         max_output_tokens=2_000,
     )
-
-
-async def _listener(_: str) -> None:
-    pass

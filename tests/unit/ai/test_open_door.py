@@ -16,6 +16,7 @@ from aif_contracts.packets import QualityTier
 from aif_contracts.workers import ModelDescription, ProviderDescription
 from aif_runtime.clock import SystemClock
 from support.door_rig import DoorRig, ScriptedProvider, ask
+from support.listeners import Unheard
 from support.provider_double.http_server import HttpRequest
 from support.provider_double.written_answers import Written, serving
 
@@ -145,14 +146,10 @@ async def test_an_address_in_a_variable_of_an_sdk_gets_no_key_of_ours(variable: 
         ):
             call = ModelCall(call_key="call_1", model="x", messages=(Message(role=Role.USER, text="Hi"),), max_output_tokens=9)
             with pytest.raises(ProviderUnreachable):
-                await provider.answer(call, CallTrace(), _unheard)
+                await provider.answer(call, CallTrace(), Unheard())
             await provider.close()
 
     assert requests == []
-
-
-async def _unheard(_: str) -> None:
-    pass
 
 
 async def test_a_client_that_cannot_be_made_does_not_keep_the_door_from_opening() -> None:

@@ -108,11 +108,12 @@ async def test_progress_rises_and_the_time_is_broken_down() -> None:
 
     await rig.run("structure_course", source=await rig.stored(beekeeping()))
 
-    assert [message for _, message in rig.assignment.messages] == [
-        "reading the source",
-        "structuring the course",
-        "checking the structure",
-    ]
+    percents, messages = zip(*rig.assignment.messages, strict=True)
+    assert list(percents) == sorted(percents)
+    assert messages[:3] == ("reading the source", "structuring the course", "outlining the source")
+    assert messages[-1] == "checking the structure"
+    assert messages[3].startswith("lesson 1 of ")
+    assert (percents[2], percents[-1]) == (15, 88)
     assert set(rig.assignment.seconds) == {"storage", "ai_generation", "validation"}
     assert len(rig.assignment.calls) == 1
 

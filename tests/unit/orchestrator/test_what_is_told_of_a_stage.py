@@ -1,5 +1,7 @@
 """What people see of a stage: its events, what its next attempt is told, and what is kept of its attempts."""
 
+from collections.abc import Callable
+
 import pytest
 from msgspec.structs import replace
 
@@ -7,6 +9,7 @@ from aif_contracts.events import ProgressUpdate, StepCompleted, StepRetrying, St
 from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.packets import PreviousAttempt
 from aif_contracts.performance import PerformanceRecord
+from aif_contracts.reports import LONGEST_TEXT, ProgressPoint
 from aif_orchestrator.execution.commands import EmitEvent, RecordAttempt
 from aif_orchestrator.execution.happenings import PacketDeclined, PauseAsked, TimePassed
 from aif_pipelines.definition import RetryStage
@@ -98,6 +101,47 @@ def test_progress_is_told_when_it_has_grown_or_says_something() -> None:
         ProgressUpdate(progress_percent=20, message="", step_name="one", step_percent=40),
         ProgressUpdate(progress_percent=20, message="nearly there", step_name="one", step_percent=40),
     ]
+
+
+@pytest.mark.parametrize("ends", [Story.completes, Story.fails])
+def test_what_an_attempt_passed_before_it_could_tell_is_told_with_its_end_and_at_its_time(ends: Callable[..., object]) -> None:
+    story = Story(pipeline(stage("one"), stage("two")), free=True)
+    story.later(5_000)
+    points = (
+        ProgressPoint(percent=20, message="half read", ago_ms=60_000),
+        ProgressPoint(percent=60, message="read", ago_ms=500),
+        ProgressPoint(percent=50, message="x" * 3_000, ago_ms=0),
+    )
+
+    ends(story, "one", 1, metrics=Metrics(processing_time_ms=2_000), points=points)
+
+    events = [command.event for command in story.history if isinstance(command, EmitEvent)]
+    told = [(event.time[17:], event.data) for event in events if isinstance(event.data, ProgressUpdate)]
+    assert [(time, data.progress_percent, data.step_percent, data.message[:9]) for time, data in told] == [
+        ("23.000Z", 10, 20, "half read"),
+        ("24.500Z", 30, 60, "read"),
+        ("25.000Z", 30, 60, "xxxxxxxxx"),
+    ]
+    assert len(told[-1][1].message) == LONGEST_TEXT
+
+
+def test_the_first_sign_of_life_tells_of_what_came_before_it() -> None:
+    story = Story(pipeline(stage("one")), free=True)
+
+    story.progress("one", 1, 50, "reading", points=(ProgressPoint(percent=20, message="begun", ago_ms=100),))
+
+    told = [event for event in story.events() if isinstance(event, ProgressUpdate)]
+    assert [(data.step_percent, data.message) for data in told] == [(20, "begun"), (50, "reading")]
+
+
+def test_an_attempt_that_is_not_the_current_one_tells_of_no_progress() -> None:
+    story = Story(pipeline(stage("one")), free=True)
+    story.fails("one", 1)
+    before = len(story.events())
+
+    story.completes("one", 1, points=(ProgressPoint(percent=20, message="half read", ago_ms=1),))
+
+    assert len(story.events()) == before
 
 
 def test_a_stage_that_is_tried_again_has_made_no_progress() -> None:

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -8,11 +9,13 @@ import pytest
 
 from aif_contracts import subjects
 from aif_contracts.packets import Cancelled, ControlAction, ControlMessage, Proceed, ProgressAnswer, Superseded
-from aif_contracts.reports import Completed, Failed, Progress
-from aif_runtime.assignment import Assignment, Outcome
+from aif_contracts.reports import MOST_POINTS, Completed, Failed, Progress
+from aif_runtime.assignment import Assignment, Outcome, WorkFailure
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.memory_bus import MemoryBroadcasts, MemoryBus
+from aif_runtime.untold_points import UntoldPoints
 from aif_runtime.worker_times import WorkerTimes
+from support.manual_clock import ManualClock
 from support.waiting import eventually
 from support.worker_rig import WorkerRig, provider_call
 
@@ -62,6 +65,59 @@ async def test_work_that_is_done_at_once_tells_no_progress() -> None:
         await rig.settles()
 
     assert rig.told == []
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+async def test_what_work_passes_before_it_is_told_of_is_named_in_its_report(ends_well: bool) -> None:
+    async def soon_done(assignment: Assignment) -> Outcome:
+        for percent, message in ((10, "a"), (10, "a"), (10, "sk-REDACTED"), (50, "b")):
+            await assignment.progress(percent, message)
+        if not ends_well:
+            raise WorkFailure("too_thin", "say more", retryable=False)
+        return Outcome(output={})
+
+    rig = WorkerRig(soon_done)
+
+    async with rig.running():
+        await rig.offer(await rig.packet())
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed if ends_well else Failed)
+    assert [(point.percent, point.message) for point in report.points] == [(10, "a"), (10, "***"), (50, "b")]
+
+
+async def test_the_first_sign_of_life_names_what_came_before_and_nothing_is_named_twice() -> None:
+    action = Gated((10, "begun"), (20, "read"), (30, "read and understood"))
+    rig = WorkerRig(action)
+
+    async with rig.running():
+        told = await action.first_told(rig)
+        action.gate.set()
+        [report] = await rig.reports()
+
+    assert (told.percent, told.message) == (30, "read and understood")
+    assert [(point.percent, point.message, point.ago_ms) for point in told.points] == [(10, "begun", 300), (20, "read", 300)]
+    assert isinstance(report, Completed)
+    assert report.points == ()
+
+
+@pytest.mark.parametrize("count", [1, 16, 17, 31, 32, 33, 100, 10_000])
+async def test_of_many_points_a_report_names_some_evenly(count: int) -> None:
+    clock = ManualClock()
+    untold = UntoldPoints(clock.monotonic)
+    for number in range(count):
+        clock.advance(0.001)
+        untold.pass_by(number * 100 // count, f"{number}")
+
+    points = untold.taken(str)
+
+    numbers = [int(point.message) for point in points]
+    apart = {later - earlier for earlier, later in pairwise(numbers)}
+    assert numbers[0] == 0
+    assert len(apart) <= 1
+    assert min(count, MOST_POINTS // 2) <= len(points) <= MOST_POINTS
+    assert [point.ago_ms for point in points] == [count - 1 - number for number in numbers]
+    assert untold.taken(str) == ()
 
 
 async def test_work_that_lasts_tells_that_it_has_begun() -> None:

@@ -1,5 +1,6 @@
 """One stage's attempts after their claim: alive, ended, silent. Every end is recorded, whatever was spent is charged once."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from aif_contracts.events import (
 from aif_contracts.metering import Metrics, ProviderCall
 from aif_contracts.orders import StageStatus
 from aif_contracts.packets import PreviousAttempt, Proceed, Superseded
-from aif_contracts.reports import HANDED_BACK
+from aif_contracts.reports import HANDED_BACK, ProgressPoint
 from aif_orchestrator.execution import charging, judging, offering, outcomes
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import (
@@ -49,6 +50,7 @@ def progress(draft: Draft, happening: AttemptProgressed) -> None:
         draft.command(AnswerProgress(answer=Superseded()))
         return
     hear_of(draft, stage_id, happening.instance_id)
+    _tell_of_points(draft, stage_id, happening.points)
     run = draft.stages[stage_id]
     news = happening.percent > run.progress_percent or bool(happening.message)
     if run.is_waiting:
@@ -61,15 +63,24 @@ def progress(draft: Draft, happening: AttemptProgressed) -> None:
         progress_percent=max(run.progress_percent, happening.percent),
     )
     if news:
-        draft.emit(
-            ProgressUpdate(
-                progress_percent=draft.progress(),
-                message=told(happening.message),
-                step_name=stage_id,
-                step_percent=run.progress_percent,
-            )
-        )
+        _tell_progress(draft, stage_id, run, happening.message)
     draft.command(AnswerProgress(answer=Proceed()))
+
+
+def _tell_progress(draft: Draft, stage_id: str, run: StageRun, message: str, *, happened_at: int | None = None) -> None:
+    update = ProgressUpdate(
+        progress_percent=draft.progress(), message=told(message), step_name=stage_id, step_percent=run.progress_percent
+    )
+    draft.emit(update, happened_at=happened_at)
+
+
+def _tell_of_points(draft: Draft, stage_id: str, points: Sequence[ProgressPoint]) -> None:
+    """What an attempt passed too fast to tell of it. It costs no message and no commit of its own."""
+    for point in points:
+        run = draft.stages[stage_id]
+        run = draft.change(stage_id, progress_percent=max(run.progress_percent, point.percent))
+        passed_at = max(run.started_at or 0, draft.at - point.ago_ms)
+        _tell_progress(draft, stage_id, run, point.message, happened_at=passed_at)
 
 
 def book_call(draft: Draft, call: ProviderCall) -> None:
@@ -87,6 +98,7 @@ def complete(draft: Draft, happening: AttemptCompleted) -> None:
         charging.settle(draft, stage_id, happening.attempt, happening.metrics, happening.calls)
         return
     hear_of(draft, stage_id, happening.instance_id, ago_ms=happening.metrics.processing_time_ms)
+    _tell_of_points(draft, stage_id, happening.points)
     metrics = charging.settle(draft, stage_id, happening.attempt, happening.metrics, happening.calls) or happening.metrics
     plan = draft.plan_of(stage_id)
     check = plan.output_check
@@ -144,6 +156,7 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
     message = told(happening.message)
     reported = happening.metrics
     hear_of(draft, stage_id, happening.instance_id, ago_ms=0 if reported is None else reported.processing_time_ms)
+    _tell_of_points(draft, stage_id, happening.points)
     if reported is None:
         draft.change(stage_id, reserved=reserved_to_its_last_word(draft, draft.stages[stage_id]))
     charged = charging.settle(draft, stage_id, happening.attempt, reported, happening.calls)

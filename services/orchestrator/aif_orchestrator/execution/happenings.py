@@ -8,6 +8,7 @@ from msgspec import Struct
 from aif_contracts.blobs import BlobRef
 from aif_contracts.metering import Basis, Metrics, ProviderCall, Tokens
 from aif_contracts.money import UsdText
+from aif_contracts.reports import ProgressPoint
 from aif_orchestrator.execution.state import MOST_HELD_MS
 from aif_pipelines.plan import Plan
 
@@ -32,6 +33,8 @@ class AttemptProgressed(Struct, frozen=True, kw_only=True):
     message: str
     is_waiting: bool = False
     """It is to be alone in its process, and has not begun because others are under way there."""
+    points: tuple[ProgressPoint, ...] = ()
+    """That it passed before it told of itself."""
 
 
 class AttemptCompleted(Struct, frozen=True, kw_only=True):
@@ -50,6 +53,8 @@ class AttemptCompleted(Struct, frozen=True, kw_only=True):
     """Who reports; an attempt that came with its packet has not told before."""
     calls: tuple[ProviderCall, ...] = ()
     """The attempt's calls that the report names."""
+    points: tuple[ProgressPoint, ...] = ()
+    """That it passed, if it had not told of itself before."""
 
 
 class AttemptFailed(Struct, frozen=True, kw_only=True):
@@ -65,6 +70,8 @@ class AttemptFailed(Struct, frozen=True, kw_only=True):
     instance_id: str | None = None
     calls: tuple[ProviderCall, ...] = ()
     """The attempt's calls that the report names."""
+    points: tuple[ProgressPoint, ...] = ()
+    """That it passed, if it had not told of itself before."""
 
 
 class PacketDeclined(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from aif_ai.failures import InvalidRequest, ProviderNotConfigured
 from aif_ai.local.speech import pocketsphinx_recogniser
-from aif_ai.local.speech.speech_process import SpeechTask
+from aif_ai.local.speech.speech_process import Heard, SpeechTask
 from aif_ai.local.speech.speech_runner import SpeechRunner
 from aif_ai.provider import Listener, ModelCall, Offer
 from aif_ai.requests import Answer, AudioInput, CallTrace, Capability
@@ -67,9 +67,10 @@ class LocalSpeech:
             memory_bytes=_WHISPER_MEMORY_BYTES if self._model_dir else _MEMORY_BYTES,
         )
 
-        async def told(text: str) -> None:
-            trace.characters += len(text)
-            await heard(text)
+        async def told(said: Heard) -> None:
+            trace.characters += len(said.text)
+            await heard(said.text)
+            await heard.comes_on(said.share, f"has listened to {said.share:.0%} of the recording")
 
         transcript = await self._runner.transcribe(task, audio.data, told)
         trace.audio_ms = transcript.duration_ms

@@ -41,6 +41,8 @@ class SpeechTask(Struct, frozen=True, kw_only=True):
 
 class Heard(Struct, frozen=True, kw_only=True, tag="heard"):
     text: str
+    share: float
+    """Of the recording on all channels, 0 to 1, that has been listened to."""
 
 
 class Examined(Struct, frozen=True, kw_only=True, tag="examined"):
@@ -92,9 +94,11 @@ def _answers(task: SpeechTask, content: bytes) -> Iterator[SpeechAnswer]:
         else pocketsphinx_recogniser.recognise(content, task.media_type, channels=channels)
     )
     pieces: list[Piece] = []
+    listened_ms: dict[str | None, int] = {}
     for piece in found:
         pieces.append(piece)
-        yield Heard(text=piece.text)
+        listened_ms[piece.voice] = piece.end_ms
+        yield Heard(text=piece.text, share=min(1.0, sum(listened_ms.values()) / max(1, channels * recording.duration_ms)))
     notes = [
         _ONE_CHANNEL_NOTE if task.diarize and channels == 1 else "",
         "" if pieces else _SILENCE_NOTE,

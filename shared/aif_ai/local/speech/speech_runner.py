@@ -36,13 +36,13 @@ class SpeechRunner:
         assert isinstance(answer, Examined)
         return answer.recording
 
-    async def transcribe(self, task: SpeechTask, content: bytes, heard: Callable[[str], Awaitable[None]]) -> Transcript:
+    async def transcribe(self, task: SpeechTask, content: bytes, heard: Callable[[Heard], Awaitable[None]]) -> Transcript:
         """Raises AudioUnreadable, also when the limits of the task do not suffice. A cancellation kills the process."""
         answer = await self._run(task, content, heard)
         assert isinstance(answer, Transcribed)
         return answer.transcript
 
-    async def _run(self, task: SpeechTask, content: bytes, heard: Callable[[str], Awaitable[None]]) -> Examined | Transcribed:
+    async def _run(self, task: SpeechTask, content: bytes, heard: Callable[[Heard], Awaitable[None]]) -> Examined | Transcribed:
         async with self._slots:
             child = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "aif_ai.local.speech.speech_process"),
@@ -67,7 +67,7 @@ class SpeechRunner:
 
 
 async def _conversation(
-    child: asyncio.subprocess.Process, task: SpeechTask, content: bytes, heard: Callable[[str], Awaitable[None]]
+    child: asyncio.subprocess.Process, task: SpeechTask, content: bytes, heard: Callable[[Heard], Awaitable[None]]
 ) -> Examined | Transcribed:
     assert child.stdin is not None
     assert child.stdout is not None
@@ -82,7 +82,7 @@ async def _conversation(
     while line := await child.stdout.readline():
         answer = _ANSWER.decode(line)
         if isinstance(answer, Heard):
-            await heard(answer.text)
+            await heard(answer)
             continue
         count_cpu(answer.cpu_seconds)
         if isinstance(answer, Unreadable):
@@ -94,5 +94,5 @@ async def _conversation(
     )
 
 
-async def _nobody(text: str) -> None:
+async def _nobody(said: Heard) -> None:
     """Examining hears nothing."""
