@@ -90,7 +90,7 @@ class Door:
     def providers(self) -> tuple[ProviderDescription, ...]:
         """What each can do, with which models, and whether it is asked at present; local ones included, no key told."""
         prices, today = self._switches.prices() or self._prices, self._clock.now().date()
-        circuits = {each.provider: each.circuit for each in self.health()}
+        health = {each.provider: each for each in self.health()}
         offers = [each for capability in Capability for each in self._registry.candidates(capability, prices, today)]
         return tuple(
             ProviderDescription(
@@ -98,7 +98,8 @@ class Door:
                 is_local=all(offer.local for offer in provider.offers),
                 capabilities=tuple(offer.capability.value for offer in provider.offers),
                 models=_described({each.model: each.quality for each in offers if each.provider is provider}),
-                circuit=circuits.get(provider.name, CircuitState.CLOSED),
+                circuit=health[provider.name].circuit if provider.name in health else CircuitState.CLOSED,
+                refusals=tuple(told.refusal for told in health[provider.name].refusals) if provider.name in health else (),
             )
             for provider in self._providers
         )

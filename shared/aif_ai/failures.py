@@ -21,6 +21,8 @@ AiFailure
 └── AudioUnreadable       the bytes are no audio that can be decoded, or more of it than is taken
 """
 
+from aif_contracts.workers import RefusalKind
+
 
 class AiFailure(Exception):
     """Root of this package's failures. `code` is stable, `retryable` says whether another try can help."""
@@ -35,6 +37,7 @@ class AiFailure(Exception):
         retry_after_ms: int | None = None,
         maybe_billed: bool = False,
         retryable: bool | None = None,
+        refusal: RefusalKind | None = None,
     ) -> None:
         """`retryable` where one failure differs from others of its kind; None for what holds for the kind."""
         super().__init__(message)
@@ -45,6 +48,8 @@ class AiFailure(Exception):
         """What the provider asked us to wait."""
         self.maybe_billed = maybe_billed
         """True when the request reached the provider and no answer tells what it cost."""
+        self.refusal = refusal
+        """What the operator has to mend; None for all that passes, or is the request's."""
 
 
 class RateLimited(AiFailure):

@@ -12,6 +12,7 @@ from aif_ai.configuration_assembly import open_configuration
 from aif_ai.door import Door
 from aif_ai.model_settings import ModelSettings
 from aif_ai.provider import Provider
+from aif_ai.provider_reports import report_on_providers
 from aif_runtime.connections import Connections, open_connections
 from aif_runtime.process import Part, Surroundings
 
@@ -47,6 +48,7 @@ async def open_equipment(
         )
         try:
             await door.open()
+            report_on_providers(door, surroundings.health, surroundings.registry, redact=surroundings.redactor.sendable)
             yield Equipment(
                 connections=connections,
                 door=door,

@@ -82,7 +82,8 @@ class Caller:
         if subject.candidate.offer.local:
             return await self._made(subject, messages, why, audience, keeps_schema, ends_at, heard_from=_nobody)
         patience = ends_at - self._clock.monotonic()
-        async with self._gates[subject.candidate.provider.name].passing(patience) as passage:
+        candidate = subject.candidate
+        async with self._gates[candidate.provider.name].passing(patience, model=candidate.model) as passage:
 
             def heard_from() -> None:
                 passage.has_spoken = True

@@ -20,6 +20,7 @@ from aif_ai.failures import (
     RateLimited,
 )
 from aif_ai.pace import Pace
+from aif_ai.provider_refusals import ProviderRefusals, ToldRefusal
 from aif_contracts.workers import CircuitState
 from aif_runtime.clock import Clock
 
@@ -45,12 +46,14 @@ class ProviderHealth(Struct, frozen=True, kw_only=True):
     failures_in_a_row: int
     last_failure: str | None
     """Code."""
+    refusals: tuple[ToldRefusal, ...] = ()
 
 
 class Passage(Struct, kw_only=True):
     """One call on its way."""
 
     call: AdmittedCall
+    model: str
     has_spoken: bool = False
     """Something of an answer has arrived: whoever speaks slowly is not ill."""
 
@@ -82,10 +85,11 @@ class ProviderGate:
         self._failed = 0
         self._rate_limits_in_a_row = 0
         self._last_failure: str | None = None
+        self._refusals = ProviderRefusals(provider, clock)
 
     @asynccontextmanager
-    async def passing(self, patience_seconds: float) -> AsyncIterator[Passage]:
-        """Around one call: wait for a place, then learn from how the call ends.
+    async def passing(self, patience_seconds: float, *, model: str) -> AsyncIterator[Passage]:
+        """Around one call of a model: wait for a place, then learn from how the call ends.
 
         Raises CircuitOpen, and RateLimited when the wait would be longer than the patience. In both cases nothing was sent.
         """
@@ -93,7 +97,7 @@ class ProviderGate:
         call = self._circuit.admit(self._clock.monotonic())
         if call is None:
             raise self._left_alone()
-        passage = Passage(call=call)
+        passage = Passage(call=call, model=model)
         try:
             yield passage
         except AiFailure as failure:
@@ -101,6 +105,7 @@ class ProviderGate:
             raise
         else:
             self._well()
+            self._refusals.answered(model)
         finally:
             self._circuit.give_up(call)
 
@@ -115,6 +120,7 @@ class ProviderGate:
             failed=self._failed,
             failures_in_a_row=self._circuit.failures_in_a_row,
             last_failure=self._last_failure,
+            refusals=self._refusals.told,
         )
 
     async def _wait_for_place(self, patience_seconds: float) -> None:
@@ -148,6 +154,7 @@ class ProviderGate:
 
     def _learn(self, failure: AiFailure, passage: Passage) -> None:
         now = self._clock.monotonic()
+        self._refusals.note(failure, passage.model)
         if isinstance(failure, RateLimited):
             self._failed += 1
             self._last_failure = failure.code

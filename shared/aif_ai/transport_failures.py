@@ -15,12 +15,15 @@ from aif_ai.failures import (
     ProviderUnreachable,
     RateLimited,
 )
+from aif_contracts.workers import RefusalKind
 
 _LONGEST_MESSAGE = 300
 _LONGEST_WAIT_SECONDS = 3_600.0
 _GAVE_UP_WAITING = frozenset({408, 499, 504, 524})
 """Said by whoever stands between us and the model, which may go on working and bill it."""
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_error", "billing_hard_limit_reached"})
+_NO_CREDIT_IN_WORDS = "credit balance is too low"
+"""Anthropic says it with status 400, of which most are the request's fault."""
 _STATUS_OF_ERROR = {
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
@@ -61,16 +64,21 @@ def failure_of_status(
     wait_ms = retry_after_ms(headers)
     if status in _GAVE_UP_WAITING:
         return ProviderTimeout(said, retry_after_ms=wait_ms, maybe_billed=True)
-    if status == 402 or code in _NO_CREDIT:
-        return AuthenticationFailed(f"{said}. The account has no credit left; pay in, or use another provider")
+    if status == 402 or code in _NO_CREDIT or (status == 400 and _NO_CREDIT_IN_WORDS in message):
+        return AuthenticationFailed(
+            f"{said}. The account has no credit left; pay in, or use another provider", refusal=RefusalKind.CREDIT
+        )
     if status == 429:
         return RateLimited(said, retry_after_ms=wait_ms)
     if status in (401, 403):
-        return AuthenticationFailed(f"{said}. Check the key and what it is allowed to use")
+        refusal = RefusalKind.KEY if status == 401 else RefusalKind.PERMISSION
+        return AuthenticationFailed(f"{said}. Check the key and what it is allowed to use", refusal=refusal)
     if status >= 500:
         return ProviderOverloaded(said, retry_after_ms=wait_ms)
     if status == 404:
-        return InvalidRequest(f"{said}. Check the model's name, and the base URL where one is set")
+        return InvalidRequest(
+            f"{said}. Check the model's name, and the base URL where one is set", refusal=RefusalKind.UNKNOWN_MODEL
+        )
     return InvalidRequest(said)
 
 

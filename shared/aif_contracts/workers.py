@@ -22,6 +22,31 @@ class CircuitState(enum.StrEnum):
     """One call tries whether it is well again."""
 
 
+class RefusalKind(enum.StrEnum):
+    """What a provider holds against how it is configured. Only the operator can mend it."""
+
+    KEY = "key"
+    """It does not know the key."""
+    PERMISSION = "permission"
+    """The key may not use the model."""
+    CREDIT = "credit"
+    """The account has no money left."""
+    UNKNOWN_MODEL = "unknown_model"
+    """It has no such model, or the base URL is wrong."""
+
+
+class ProviderRefusal(Struct, frozen=True, kw_only=True):
+    """It holds until the provider answers a call again. What the provider said is not here: every client may see this."""
+
+    kind: RefusalKind
+    model: str
+    """That was asked for last."""
+    since: str
+    """RFC 3339."""
+    last_at: str
+    """RFC 3339; of the newest call that met it."""
+
+
 class ModelDescription(Struct, frozen=True, kw_only=True):
     name: str
     quality: QualityTier
@@ -37,6 +62,7 @@ class ProviderDescription(Struct, frozen=True, kw_only=True):
     models: tuple[ModelDescription, ...]
     """The preferred one first."""
     circuit: CircuitState = CircuitState.CLOSED
+    refusals: tuple[ProviderRefusal, ...] = ()
 
 
 class WorkerDescription(Struct, frozen=True, kw_only=True):

@@ -20,6 +20,9 @@ Check = Callable[[], Awaitable[str | None]]
 """Returns None when well, else what is wrong in a few words. May raise RuntimeFailure or OSError, and may hang: it is
 given a time limit."""
 
+Warn = Callable[[], str | None]
+"""The same of what a process can work with all the same. Must neither raise nor wait."""
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -28,7 +31,7 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 class CheckResult(Struct, frozen=True, kw_only=True):
     status: str
-    """`ok` or `failing`."""
+    """`ok`, `failing`, or `warning`: the operator has to look at it, and the process works all the same."""
     detail: str = ""
 
 
@@ -48,11 +51,16 @@ class Health:
         self._service = service
         self._version = version
         self._checks: dict[str, Check] = {}
+        self._warnings: dict[str, Warn] = {}
         self._is_ready = False
         self._is_draining = False
 
     def add(self, name: str, check: Check) -> None:
         self._checks[name] = check
+
+    def warn(self, name: str, warning: Warn) -> None:
+        """Tell of what makes nobody unready."""
+        self._warnings[name] = warning
 
     def ready(self) -> None:
         self._is_ready = True
@@ -64,6 +72,7 @@ class Health:
         """Runs all checks, at once and for two seconds at most."""
         results = await asyncio.gather(*(_result(check) for check in self._checks.values()))
         checks = dict(zip(self._checks, results, strict=True))
+        checks |= {name: _warned(warning()) for name, warning in self._warnings.items()}
         return HealthReport(
             service=self._service,
             version=self._version,
@@ -77,7 +86,7 @@ class Health:
             return "draining"
         if not self._is_ready:
             return "starting"
-        return "ok" if all(check.status == "ok" for check in checks.values()) else "failing"
+        return "ok" if all(check.status != "failing" for check in checks.values()) else "failing"
 
 
 async def _result(check: Check) -> CheckResult:
@@ -89,6 +98,10 @@ async def _result(check: Check) -> CheckResult:
     except (RuntimeFailure, OSError) as failure:
         wrong = str(failure) or type(failure).__name__
     return CheckResult(status="failing", detail=wrong) if wrong else CheckResult(status="ok")
+
+
+def _warned(words: str | None) -> CheckResult:
+    return CheckResult(status="warning", detail=words) if words else CheckResult(status="ok")
 
 
 def health_app(health: Health, registry: CollectorRegistry) -> AsgiApp:

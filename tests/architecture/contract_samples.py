@@ -62,6 +62,8 @@ from aif_contracts.workers import (
     ListWorkers,
     ModelDescription,
     ProviderDescription,
+    ProviderRefusal,
+    RefusalKind,
     WorkerDescription,
     WorkerList,
 )
@@ -301,8 +303,16 @@ ORIGIN = Origin(kind=OriginKind.DOCUMENT, title="Bees", note="word for word", fi
 BLOCK = Block(kind=BlockKind.HEADING, start=0, end=4, level=1)
 ACTION = ActionDescription(name="granulate", paid=True)
 MODEL_DESCRIPTION = ModelDescription(name="gpt-5-mini", quality=QualityTier.ECONOMY)
+PROVIDER_REFUSAL = ProviderRefusal(
+    kind=RefusalKind.UNKNOWN_MODEL, model="gpt-5-mini", since="2026-11-21T06:55:36.205Z", last_at="2026-11-21T07:10:02.118Z"
+)
 PROVIDER_DESCRIPTION = ProviderDescription(
-    name="openai", is_local=False, capabilities=("llm_generation",), models=(MODEL_DESCRIPTION,), circuit=CircuitState.HALF_OPEN
+    name="openai",
+    is_local=False,
+    capabilities=("llm_generation",),
+    models=(MODEL_DESCRIPTION,),
+    circuit=CircuitState.HALF_OPEN,
+    refusals=(PROVIDER_REFUSAL,),
 )
 WORKER_DESCRIPTION = WorkerDescription(
     worker_name="content_granulator",
@@ -758,6 +768,7 @@ SAMPLES: tuple[Struct, ...] = (
     ),
     ACTION,
     MODEL_DESCRIPTION,
+    PROVIDER_REFUSAL,
     PROVIDER_DESCRIPTION,
     WORKER_DESCRIPTION,
     ListWorkers(),

@@ -25,6 +25,7 @@ from aif_console.gateway.trouble import words_of
 from aif_console.memory import memory_of_tree
 from aif_console.reading.plain_text import plain, short_path
 from aif_console.up import NO_MODEL, models_in
+from aif_contracts.workers import ProviderRefusal
 from aif_runtime.health import HealthReport
 from aif_runtime.ready_file import Ready
 
@@ -32,6 +33,10 @@ LEAST_PYTHON = (3, 11)
 LEAST_FREE_BYTES = 1024**3
 HEALTH_SECONDS = 5.0
 MEBIBYTE = 1024 * 1024
+_STATES = {
+    "left_alone": "left alone, since it has only failed lately",
+    "partly_available": "left alone by some processes, since it has only failed lately",
+}
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -43,6 +48,8 @@ class Finding(Struct, frozen=True, kw_only=True):
 class LiveProvider(Struct, frozen=True, kw_only=True):
     name: str
     is_local: bool
+    state: str = "available"
+    refusals: tuple[ProviderRefusal, ...] = ()
 
 
 class LiveProviders(Struct, frozen=True, kw_only=True):
@@ -113,8 +120,17 @@ async def _models_of(running: RunningFactory, folder: DataFolder) -> Finding:
             found = await gateway.ask("GET", "/api/v1/ai/pipelines/providers", LiveProviders)
     except ConsoleFailure as failure:
         return Finding(what="models", is_well=True, words=f"not known: {failure}")
-    named = [each.name for each in found.providers if not each.is_local]
-    return Finding(what="models", is_well=True, words=" and ".join(named) or NO_MODEL)
+    paid = [each for each in found.providers if not each.is_local]
+    troubled = {each.name: words for each in paid if (words := _trouble_of(each)) is not None}
+    named = [f"{each.name} ({troubled[each.name]})" if each.name in troubled else each.name for each in paid]
+    return Finding(what="models", is_well=not troubled, words=" and ".join(named) or NO_MODEL)
+
+
+def _trouble_of(provider: LiveProvider) -> str | None:
+    if provider.refusals:
+        told = (f"{each.kind} of {each.model}, since {each.since}, last at {each.last_at}" for each in provider.refusals)
+        return f"refuses our calls: {'; '.join(told)}"
+    return _STATES.get(provider.state)
 
 
 async def _health(folder: DataFolder, service: str) -> Finding:
@@ -129,8 +145,9 @@ async def _health(folder: DataFolder, service: str) -> Finding:
             what=service, is_well=False, words=f"does not answer ({words_of(failure)}); its log: {folder.logs / service}.log"
         )
     wrong = "; ".join(f"{name}: {check.detail}" for name, check in report.checks.items() if check.status != "ok")
-    words = f"{report.status}, process {ready.pid}, port {ready.port}" + (f"; {wrong}" if wrong else "")
-    return Finding(what=service, is_well=report.status == "ok", words=words)
+    status = "works" if report.status == "ok" and wrong else report.status
+    words = f"{status}, process {ready.pid}, port {ready.port}" + (f"; {wrong}" if wrong else "")
+    return Finding(what=service, is_well=report.status == "ok" and not wrong, words=words)
 
 
 def _memory(pid: int) -> Finding:

@@ -9,7 +9,7 @@ from aif_contracts.events import ExecutionEvent, Kept
 from aif_contracts.history import AttemptView
 from aif_contracts.metering import ProviderCall
 from aif_contracts.orders import ExecutionView
-from aif_contracts.workers import ModelDescription
+from aif_contracts.workers import ModelDescription, ProviderRefusal
 
 
 class Pause(Struct, frozen=True, kw_only=True):
@@ -71,6 +71,8 @@ class ProviderState(enum.StrEnum):
     """Some processes leave it alone because it has only failed lately."""
     LEFT_ALONE = "left_alone"
     """All processes do."""
+    REFUSES = "refuses"
+    """It refuses the calls of a process, or of one of its models, until the operator mends it."""
 
 
 class OfferedProvider(Struct, frozen=True, kw_only=True):
@@ -83,6 +85,8 @@ class OfferedProvider(Struct, frozen=True, kw_only=True):
     """Each with its quality tier; a client of the free tier may use those of the tier `economy`."""
     workers: tuple[str, ...]
     """Workers that have it configured."""
+    refusals: tuple[ProviderRefusal, ...] = ()
+    """Why it refuses, of all processes together."""
 
 
 class Providers(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from aif_contracts.workers import CircuitState, ProviderDescription, WorkerDescription
+from msgspec.structs import replace
+
+from aif_contracts.workers import CircuitState, ProviderDescription, ProviderRefusal, RefusalKind, WorkerDescription
 from aif_kam.execution_payloads import (
     Capabilities,
     OfferedAction,
@@ -42,16 +44,29 @@ def providers_of(instances: Sequence[WorkerDescription]) -> Providers:
 
 def _provider(name: str, seen: Sequence[tuple[str, ProviderDescription]]) -> OfferedProvider:
     open_in = sum(provider.circuit is CircuitState.OPEN for _, provider in seen)
+    refusals = _together([refusal for _, provider in seen for refusal in provider.refusals])
     some = ProviderState.LEFT_ALONE if open_in == len(seen) else ProviderState.PARTLY
     models = {model.name: model for _, provider in seen for model in provider.models}
     return OfferedProvider(
         name=name,
-        state=some if open_in else ProviderState.AVAILABLE,
+        state=ProviderState.REFUSES if refusals else some if open_in else ProviderState.AVAILABLE,
         is_local=all(provider.is_local for _, provider in seen),
         capabilities=tuple(sorted({capability for _, provider in seen for capability in provider.capabilities})),
         models=tuple(models.values()),
         workers=tuple(sorted({worker for worker, _ in seen})),
+        refusals=refusals,
     )
+
+
+def _together(refusals: Sequence[ProviderRefusal]) -> tuple[ProviderRefusal, ...]:
+    """Of what several processes have met the whole time."""
+    found: dict[tuple[RefusalKind, str], ProviderRefusal] = {}
+    for each in refusals:
+        known = found.get((each.kind, each.model), each)
+        found[each.kind, each.model] = replace(
+            each, since=min(each.since, known.since), last_at=max(each.last_at, known.last_at)
+        )
+    return tuple(found[key] for key in sorted(found))
 
 
 def _offer(name: str, instances: Sequence[WorkerDescription]) -> OfferedWorker:

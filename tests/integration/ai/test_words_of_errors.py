@@ -1,5 +1,6 @@
 """What is told of an error, and what it is taken for, whatever form a server gives it."""
 
+import msgspec
 import pytest
 
 from aif_ai.failures import AiFailure, AuthenticationFailed, InvalidRequest, MalformedOutput, ProviderOverloaded, RateLimited
@@ -26,6 +27,31 @@ async def test_what_a_server_says_of_what_it_does_not_have_is_told_with_the_mend
     assert isinstance(failure, InvalidRequest)
     assert told in failure.message
     assert failure.message.endswith("Check the model's name, and the base URL where one is set")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "error", "refusal"),
+    [
+        ("openai", 401, {"message": "Incorrect API key provided", "code": "invalid_api_key"}, "key"),
+        ("anthropic", 401, {"message": "invalid x-api-key", "type": "authentication_error"}, "key"),
+        ("openai", 403, {"message": "no access to the model", "code": "model_not_found"}, "permission"),
+        ("openai", 429, {"message": "You exceeded your current quota", "code": "insufficient_quota"}, "credit"),
+        ("anthropic", 402, {"message": "no money", "type": "billing_error"}, "credit"),
+        ("anthropic", 400, {"message": "Your credit balance is too low", "type": "invalid_request_error"}, "credit"),
+        ("openai", 404, {"message": "The model does not exist", "code": "model_not_found"}, "unknown_model"),
+        ("openai", 429, {"message": "Rate limit reached", "code": "rate_limit_exceeded"}, None),
+        ("anthropic", 400, {"message": "prompt is too long", "type": "invalid_request_error"}, None),
+    ],
+)
+async def test_what_only_the_operator_can_mend_is_told_apart_from_what_passes_and_from_bad_requests(
+    name: str, status: int, error: dict[str, str], refusal: str | None
+) -> None:
+    written = Written(status=status, body=msgspec.json.encode({"error": error}), media_type="application/json")
+
+    failure = (await told_by(name, written)).failure
+
+    assert failure is not None
+    assert failure.refusal == refusal
 
 
 @pytest.mark.parametrize(

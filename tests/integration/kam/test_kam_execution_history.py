@@ -8,7 +8,15 @@ from aif_contracts.events import ProgressUpdate
 from aif_contracts.history import AttemptOutcome, AttemptView
 from aif_contracts.metering import CallOutcome, Metrics, ProviderCall, Purpose, Tokens
 from aif_contracts.packets import Grant, QualityTier
-from aif_contracts.workers import ActionDescription, CircuitState, ModelDescription, ProviderDescription, WorkerDescription
+from aif_contracts.workers import (
+    ActionDescription,
+    CircuitState,
+    ModelDescription,
+    ProviderDescription,
+    ProviderRefusal,
+    RefusalKind,
+    WorkerDescription,
+)
 from aif_kam import execution_history
 from integration.kam.gateway_under_test import GatewayUnderTest
 
@@ -229,6 +237,35 @@ async def test_the_providers_of_all_live_workers_are_told_with_their_state_model
     ]
     assert told[1]["capabilities"] == ["llm_generation"]
     assert told[1]["models"] == [{"name": "gpt-4o-mini", "quality": "economy"}]
+
+
+async def test_a_provider_that_refuses_us_is_told_with_what_the_operator_has_to_mend(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    def worker(name: str, *refusals: ProviderRefusal) -> WorkerDescription:
+        openai = ProviderDescription(name="openai", is_local=False, capabilities=(), models=(), refusals=refusals)
+        return WorkerDescription(worker_name=name, instance_id=f"{name}-1", version="1.0.0", actions=(), providers=(openai,))
+
+    def refused(kind: RefusalKind, since: str, last_at: str) -> ProviderRefusal:
+        return ProviderRefusal(kind=kind, model="gpt-4o-mini", since=f"2026-11-21T{since}:00.000Z", last_at=last_at)
+
+    kam.orchestrator.library.workers = [
+        worker("analyst"),
+        worker("researcher", refused(RefusalKind.KEY, "07:00", "2026-11-21T07:30:00.000Z")),
+        worker(
+            "writer",
+            refused(RefusalKind.UNKNOWN_MODEL, "06:00", "2026-11-21T06:00:00.000Z"),
+            refused(RefusalKind.KEY, "06:30", "2026-11-21T07:10:00.000Z"),
+        ),
+    ]
+
+    (told,) = (await alice.get(f"{PIPELINES}/providers")).json()["providers"]
+
+    assert told["state"] == "refuses"
+    assert [(each["kind"], each["since"], each["last_at"]) for each in told["refusals"]] == [
+        ("key", "2026-11-21T06:30:00.000Z", "2026-11-21T07:30:00.000Z"),
+        ("unknown_model", "2026-11-21T06:00:00.000Z", "2026-11-21T06:00:00.000Z"),
+    ]
 
 
 async def test_the_new_addresses_describe_their_answers(kam: GatewayUnderTest) -> None:

@@ -156,10 +156,10 @@ async def test_a_call_given_up_by_its_attempt_lets_no_second_one_in_beside_the_t
         chance=lambda: 0.5,
         requests_per_minute=lambda: None,
     )
-    older, trial = gate.passing(5.0), gate.passing(5.0)
+    older, trial = gate.passing(5.0, model="gpt-5"), gate.passing(5.0, model="gpt-5")
     await older.__aenter__()
     with pytest.raises(ProviderOverloaded):
-        async with gate.passing(5.0):
+        async with gate.passing(5.0, model="gpt-5"):
             raise ProviderOverloaded("503")
     clock.advance(10.0)
     await trial.__aenter__()
@@ -167,7 +167,7 @@ async def test_a_call_given_up_by_its_attempt_lets_no_second_one_in_beside_the_t
     await older.__aexit__(asyncio.CancelledError, asyncio.CancelledError(), None)
 
     with pytest.raises(CircuitOpen):
-        await gate.passing(5.0).__aenter__()
+        await gate.passing(5.0, model="gpt-5").__aenter__()
 
 
 class _PausedGate:
@@ -187,7 +187,7 @@ class _PausedGate:
         )
 
     async def call(self, failure: RateLimited | None = None) -> None:
-        async with self._gate.passing(60.0):
+        async with self._gate.passing(60.0, model="gpt-5"):
             if failure is not None:
                 raise failure
 
