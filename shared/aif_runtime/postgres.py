@@ -122,7 +122,7 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection without a transaction around it. Raises DatabaseUnavailable, at once or in the middle."""
         with _translated():
-            connection = await self._pool.acquire(timeout=self._acquire_seconds)
+            connection = await _acquired(self._pool, self._acquire_seconds)
         try:
             with _translated(lambda: _is_cut(connection), self._full_disk):
                 yield connection
@@ -176,7 +176,7 @@ class HeldConnection:
         if connection is None or _is_cut(connection):
             await self.close()
             with _translated():
-                connection = self._connection = await self._pool.acquire(timeout=self._acquire_seconds)
+                connection = self._connection = await _acquired(self._pool, self._acquire_seconds)
         try:
             with _translated(lambda: _is_cut(connection), self._full_disk):
                 yield connection
@@ -191,6 +191,16 @@ class HeldConnection:
         if connection is not None:
             with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
                 await self._pool.release(connection, timeout=self._acquire_seconds)
+
+
+async def _acquired(pool: Pool, within_seconds: float) -> Connection:
+    try:
+        return await pool.acquire(timeout=within_seconds)
+    except TimeoutError as late:
+        if pool.get_idle_size() or pool.get_size() < pool.get_max_size():
+            raise
+        in_use = f"all {pool.get_max_size()} connections of this process to Postgres were in use for {within_seconds:g} s"
+        raise DatabaseUnavailable(in_use) from late
 
 
 @contextlib.contextmanager
@@ -235,6 +245,11 @@ def _in_words(failure: BaseException) -> str:
     if isinstance(failure, FileNotFoundError) and failure.filename is None:
         # All that the kernel says of a Unix socket; of a file it would have said which.
         return "there is no Unix socket where the database URL says, so it does not run or has its socket elsewhere"
+    if isinstance(failure, BlockingIOError):
+        # The kernel's own words tell of a resource.
+        return "it takes no more connections at its Unix socket, so it hangs, or too many wait there"
+    if isinstance(failure, TimeoutError):
+        return "no answer in time"
     return str(failure) or type(failure).__name__
 
 
