@@ -12,6 +12,7 @@ through them. Connecting, reconnecting and what cannot go out yet stay the libra
 import asyncio
 import functools
 import logging
+import time
 from collections.abc import Callable
 
 import nats.errors
@@ -33,6 +34,8 @@ class ShortWayClient(Client):
         super().__init__()
         self._unsent: list[bytes] = []
         """Commands that go out with the next turn of the event loop."""
+        self.pong_at = 0.0
+        """When the server last answered a ping, by the monotonic clock."""
 
     async def write(self, commands: bytes) -> None:
         """Send what `nats_wire.written` has made, of one message or of many. Raises the library's errors."""
@@ -70,6 +73,7 @@ class ShortWayClient(Client):
     async def _process_pong(self) -> None:
         """The answer may be to a ping that nobody waits for any more. The library would end its reading over it: it would flush
         without asking, answer no ping of the server, and give the connection up when its own remain unanswered as well."""
+        self.pong_at = time.monotonic()
         if self._pongs and self._pongs[0].done():
             self._pongs[0] = asyncio.get_running_loop().create_future()
         await super()._process_pong()

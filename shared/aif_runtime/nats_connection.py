@@ -273,6 +273,21 @@ class NatsConnection:
             raise JetStreamRefusal(refusal)
         return msgspec.json.decode(message.data, type=answer_type)
 
+    @property
+    def pong_at(self) -> float:
+        """When the broker last answered a ping, by the monotonic clock; it is asked every five seconds."""
+        return self._client.pong_at
+
+    async def is_answering(self, within_seconds: float) -> bool:
+        """Whether the broker answers a ping at once. One that hangs keeps its connections up for a while."""
+        pinging = asyncio.ensure_future(self._client.flush(within_seconds))  # type: ignore[arg-type]
+        pinging.add_done_callback(_heeded)
+        try:
+            await asyncio.shield(pinging)
+        except (nats.errors.Error, OSError):
+            return False
+        return True
+
     async def flush(self) -> None:
         """Return when the broker has read all that was sent. Raises BusUnavailable.
 

@@ -31,6 +31,7 @@ STREAM_FULL = 10077
 MESSAGE_TOO_LARGE = 10054
 SILENCE_SECONDS = 30.0
 """For so long a stream that did not confirm is told of, unless it confirms again."""
+PING_LIMIT_SECONDS = 0.5
 HOPELESS = frozenset({STREAM_FULL, MESSAGE_TOO_LARGE, 10047, 10167})
 """Sending again soon does not help: the stream's or the account's storage is full, the message too large."""
 
@@ -53,6 +54,14 @@ class Unconfirmed(Struct, frozen=True, kw_only=True):
     """None when no answer came."""
     is_unheard: bool = False
     """True when no stream takes the subject."""
+
+
+class _Silence(Struct, kw_only=True):
+    """Nothing was confirmed although the connection was up."""
+
+    at: float
+    broker_hangs: bool = False
+    """It did not answer a ping either."""
 
 
 class _Window:
@@ -123,15 +132,21 @@ class Publisher:
         self._gatherings = {family: Gathering(self.store) for family in self._batched}
         self._own_ids = connection.new_inbox().rpartition(".")[2]
         self._published = 0
-        self._silent: dict[str, float] = {}
-        """Beginnings of subjects of which the broker confirmed nothing although it was there, and when that was."""
+        self._silent: dict[str, _Silence] = {}
+        """By the beginnings of subjects."""
 
     @property
     def trouble(self) -> str | None:
-        """What was not stored of late by a broker that answers otherwise."""
+        """What was not stored of late over a connection that is up. That the broker hung is over once it answers again."""
         since = time.monotonic() - SILENCE_SECONDS
-        silent = [family for family, at in self._silent.items() if at > since]
-        return f"nothing is stored under {', '.join(silent)}: the broker's disk may be full" if silent else None
+        silent = {family: each for family, each in self._silent.items() if each.at > since}
+        hung = [family for family, each in silent.items() if each.broker_hangs and each.at > self._connection.pong_at]
+        if hung:
+            return f"the broker does not answer: nothing is stored under {', '.join(hung)}"
+        refused = [family for family, each in silent.items() if not each.broker_hangs]
+        if refused:
+            return f"nothing is stored under {', '.join(refused)}, though the broker answers: its disk may be full"
+        return None
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """Raises BusUnavailable when one is not confirmed in time."""
@@ -181,15 +196,22 @@ class Publisher:
             is_hopeless = first.error is not None and first.error.err_code in HOPELESS
             # An attempt that cannot be answered in time would only blur the reason.
             if is_hopeless or time.monotonic() + 2 * pause_seconds >= ends_at:
-                if first.error is None and not first.is_unheard and self._connection.is_up:
-                    self._silent[_family(first.message.subject)] = time.monotonic()
-                raise NotConfirmed(self._reason(unconfirmed), [one.message for one in unconfirmed])
+                hangs = first.error is None and not first.is_unheard and await self._hangs(first.message)
+                raise NotConfirmed(self._reason(unconfirmed, hangs=hangs), [one.message for one in unconfirmed])
             if first.is_unheard:
                 await self._mend(sent_at)
             if self._connection.is_up:
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             messages = [one.message for one in unconfirmed]
+
+    async def _hangs(self, unconfirmed: Prepared) -> bool:
+        """Note that nothing was confirmed although there is a connection. Whether the broker does not even answer a ping."""
+        if not self._connection.is_up:
+            return False
+        noted = self._silent[_family(unconfirmed.subject)] = _Silence(at=time.monotonic())
+        noted.broker_hangs = not await self._connection.is_answering(PING_LIMIT_SECONDS)
+        return noted.broker_hangs
 
     async def _send_one_by_one(self, messages: Sequence[Prepared], limit_seconds: float) -> list[Unconfirmed]:
         return await _Window(self._connection).send(messages, limit_seconds)
@@ -253,15 +275,16 @@ class Publisher:
             headers={**message.headers, MESSAGE_ID: message_id},
         )
 
-    def _reason(self, unconfirmed: list[Unconfirmed]) -> str:
+    def _reason(self, unconfirmed: list[Unconfirmed], *, hangs: bool) -> str:
         first = unconfirmed[0]
         count = f"{len(unconfirmed)} message(s), the first to {first.message.subject},"
         if first.error is not None:
             return f"{count} were refused: {first.error.description} ({first.error.err_code})"
         if first.is_unheard:
             return f"{count} were not stored: no stream takes the subject"
+        trouble = self._connection.trouble or ("the broker does not answer" if hangs else None)
         return f"{count} were not confirmed within {self._limit_seconds:g} s and may be stored" + (
-            f": {self._connection.trouble}" if self._connection.trouble else ""
+            f": {trouble}" if trouble else ""
         )
 
 

@@ -129,10 +129,23 @@ async def test_a_broker_that_is_there_and_stores_nothing_is_a_trouble_until_it_s
     await client.flush()
     await bus.publish(work(b"stored"))
 
-    assert trouble == "nothing is stored under aif.work: the broker's disk may be full"
+    assert trouble == "nothing is stored under aif.work, though the broker answers: its disk may be full"
     assert is_connected
     assert bus.trouble is None
     await bus.close()
+
+
+async def test_a_frozen_broker_is_said_not_to_answer_until_it_does(fragile_nats_rig: FragileNatsRig) -> None:
+    bus = await fragile_nats_rig.connect("bus")
+    await fragile_nats_rig.stop_confirming()
+
+    with pytest.raises(BusUnavailable, match="were not confirmed within 1 s and may be stored: the broker does not answer"):
+        await bus.publish(work(b"late"))
+    trouble = bus.trouble
+    await fragile_nats_rig.come_back()
+
+    await eventually(lambda: bus.trouble is None)
+    assert trouble == "the broker does not answer: nothing is stored under aif.work"
 
 
 async def test_a_missing_stream_is_made_by_the_first_who_publishes_to_it(fresh_nats: str) -> None:
