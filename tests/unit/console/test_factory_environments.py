@@ -128,6 +128,20 @@ def test_what_nobody_reads_nobody_gets() -> None:
         assert not settings.keys() & environment(service.name, settings).keys()
 
 
+def test_how_traces_are_sampled_and_sent_reaches_every_service() -> None:
+    settings = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.1",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=staging",
+        "OTEL_SDK_DISABLED": "true",
+    }
+
+    for service in SERVICES:
+        assert settings.items() <= environment(service.name, settings).items()
+
+
 def test_what_nobody_reads_is_known() -> None:
     settings = {
         "AIF_ORCHESTATOR_KEEP_DAYS": "30",

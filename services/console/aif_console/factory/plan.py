@@ -25,7 +25,12 @@ class ServiceKind(Struct, frozen=True, kw_only=True):
     """Patterns of the operator's variables that are its own. What no service reads, none gets."""
 
 
-EVERY_SERVICE_READS = ("AIF_LOG_LEVEL*", "AIF_DRAIN_SECONDS*", "AIF_BLOBS_URL*", "AIF_HEALTH_HOST*", "OTEL_EXPORTER_*")
+EVERY_SERVICE_READS = (
+    *("AIF_LOG_LEVEL*", "AIF_DRAIN_SECONDS*", "AIF_BLOBS_URL*", "AIF_HEALTH_HOST*"),
+    # What the OpenTelemetry SDK reads of traces. One OTEL_SERVICE_NAME would be that of all services.
+    *("OTEL_EXPORTER_*", "OTEL_TRACES_*", "OTEL_BSP_*", "OTEL_SPAN_*", "OTEL_ATTRIBUTE_*", "OTEL_RESOURCE_ATTRIBUTES"),
+    "OTEL_SDK_DISABLED",
+)
 BUCKET = ("AWS_*",)
 WAY_OUT = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
