@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.environment_variables import OTEL_BSP_SCHEDULE_DELAY
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
@@ -16,6 +17,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.util.types import AttributeValue
 
+from aif_runtime.otel_delivery import ToldDelivery
 from aif_runtime.telemetry import Attributes, Headers, Span, SpanKind
 from aif_runtime.trace_headers import TraceParent, headers_of_child, read_trace_headers, write_trace_headers
 
@@ -52,7 +54,7 @@ class OtelTracing:
         self._ids = _Ids()
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=self._ids)
         sender = exporter or OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces", timeout=_EXPORT_SECONDS)
-        self._batches = BatchSpanProcessor(sender, schedule_delay_millis=_BATCH_DELAY_MS)
+        self._batches = BatchSpanProcessor(ToldDelivery(sender, endpoint=endpoint), schedule_delay_millis=_batch_delay_ms())
         self._provider.add_span_processor(self._batches)
         self._tracer = self._provider.get_tracer("aif_runtime", version)
         self._redact = redact
@@ -150,6 +152,11 @@ class _OtelSpan:
 
     def fail(self, description: str) -> None:
         self._span.set_status(Status(StatusCode.ERROR, self._redact(description)))
+
+
+def _batch_delay_ms() -> float | None:
+    """None where the operator has set one, which the SDK reads as it reads the sampler; its own default is five seconds."""
+    return None if os.environ.get(OTEL_BSP_SCHEDULE_DELAY) else _BATCH_DELAY_MS
 
 
 def _context(parent: Headers | None) -> Context | None:

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 import pytest_asyncio
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from structlog.testing import capture_logs
 
 from aif_contracts.reports import Completed
 from aif_runtime.health import Receive, Scope, Send
@@ -16,6 +18,7 @@ from aif_runtime.open_tracing import open_tracing
 from aif_runtime.redaction import Redactor
 from aif_runtime.telemetry import SpanKind, Tracing
 from aif_runtime.web_server import WebServer
+from support.waiting import eventually
 from support.worker_rig import WorkerRig
 
 ROOT = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
@@ -29,6 +32,11 @@ class Receiver:
         self.services: set[str] = set()
         self.answers = asyncio.Event()
         self.answers.set()
+        self.is_well = True
+        self.refused = 0
+
+    def has_refused(self, times: int) -> bool:
+        return self.refused == times
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["path"] == "/v1/traces"
@@ -37,6 +45,11 @@ class Receiver:
             message = await receive()
             body, more = body + message["body"], message["more_body"]
         await self.answers.wait()
+        if not self.is_well:
+            self.refused += 1
+            await send({"type": "http.response.start", "status": 400, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
         request = ExportTraceServiceRequest.FromString(_plain(scope, body))
         for resource in request.resource_spans:
             attributes = {item.key: item.value.string_value for item in resource.resource.attributes}
@@ -160,6 +173,37 @@ async def test_an_attempt_is_one_span_of_the_trace_that_its_packet_brings(
         "aif.worker": "echo",
         "aif.action": "say",
     }
+
+
+async def test_a_receiver_that_takes_no_spans_is_told_of_once_and_once_when_it_takes_them_again(
+    receiver: tuple[Receiver, str], secrets: Redactor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, url = receiver
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
+    keeper.is_well = False
+    tracing = tracing_to(url, secrets)
+
+    with capture_logs() as lines:
+        for times in (1, 2, 3):
+            with tracing.span("lost"):
+                pass
+            await eventually(partial(keeper.has_refused, times))
+        keeper.is_well = True
+        with tracing.span("taken"):
+            pass
+        await eventually(lambda: "taken" in keeper.spans)
+        await asyncio.to_thread(tracing.close, 5.0)
+
+    assert lines == [
+        {
+            "event": "traces_not_taken",
+            "log_level": "warning",
+            "endpoint": url,
+            "reason": "Failed to export spans batch code: 400, reason: Bad Request",
+        },
+        {"event": "traces_taken_again", "log_level": "info", "endpoint": url, "lost_spans": 3},
+    ]
+    assert caplog.records == []
 
 
 async def test_closing_is_bounded_when_the_receiver_does_not_answer(receiver: tuple[Receiver, str], secrets: Redactor) -> None:
