@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
+from aif_runtime.blob_folder import folder_check
 from aif_runtime.blobs import WholeBlobStore
 from aif_runtime.failures import SettingsInvalid
 from aif_runtime.nats_bus import NatsBus
@@ -38,9 +39,10 @@ async def open_connections(surroundings: Surroundings[S]) -> AsyncIterator[Conne
             return bus.trouble
 
         async def check_blobs() -> str | None:
-            return blobs.trouble
+            return blobs.trouble or (await look() if look is not None else None)
 
         blobs = WatchedBlobStore(_blob_store(settings.blobs_url, bus))
+        look = folder_check(settings.blobs_url)
         surroundings.health.add("nats", check)
         surroundings.health.add("blobs", check_blobs)
         yield Connections(bus=bus, blobs=blobs)
