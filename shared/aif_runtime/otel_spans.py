@@ -66,12 +66,15 @@ class OtelTracing:
         *,
         attributes: Attributes | None = None,
         parent: Headers | None = None,
+        link: Headers | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> Iterator[Span]:
+        linked = _span_context(link)
         with self._tracer.start_as_current_span(
             name,
             context=_context(parent),
             kind=_KINDS[kind],
+            links=None if linked is None else [trace.Link(linked)],
             attributes=self._clean(attributes),
             record_exception=False,
             set_status_on_exception=False,
@@ -82,6 +85,9 @@ class OtelTracing:
             except BaseException as error:
                 span.fail(f"{type(error).__name__}: {error}")
                 raise
+
+    def here(self) -> dict[str, str]:
+        return _headers_of(trace.get_current_span().get_span_context())
 
     def child(self, parent: Headers, name: str) -> Headers:
         return headers_of_child(parent, name)
@@ -161,17 +167,23 @@ def _batch_delay_ms() -> float | None:
 
 def _context(parent: Headers | None) -> Context | None:
     """None leaves the choice to the span around the caller."""
-    read = read_trace_headers(parent)
-    if read is None:
+    remote = _span_context(parent)
+    if remote is None:
         return Context() if parent is not None else None
-    remote = SpanContext(
+    return trace.set_span_in_context(trace.NonRecordingSpan(remote), Context())
+
+
+def _span_context(headers: Headers | None) -> SpanContext | None:
+    read = read_trace_headers(headers)
+    if read is None:
+        return None
+    return SpanContext(
         trace_id=int(read.trace_id, 16),
         span_id=int(read.span_id, 16),
         is_remote=True,
         trace_flags=TraceFlags(TraceFlags.SAMPLED if read.sampled else TraceFlags.DEFAULT),
         trace_state=TraceState.from_header([read.tracestate]) if read.tracestate else None,
     )
-    return trace.set_span_in_context(trace.NonRecordingSpan(remote), Context())
 
 
 def _headers_of(context: SpanContext) -> dict[str, str]:

@@ -51,10 +51,15 @@ class Tracing(Protocol):
         *,
         attributes: Attributes | None = None,
         parent: Headers | None = None,
+        link: Headers | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> AbstractContextManager[Span]:
         """A span around a block, in plain and in async code. Without `parent` it is a child of the span around it in this
-        asyncio task, else the root of a new trace."""
+        asyncio task, else the root of a new trace. `link` names a span that has caused it and is not its parent."""
+        ...
+
+    def here(self) -> dict[str, str]:
+        """Headers of the span around the caller in this asyncio task, to go on from it later; empty without one."""
         ...
 
     def child(self, parent: Headers, name: str) -> Headers:
@@ -92,9 +97,13 @@ class TracingOff:
         *,
         attributes: Attributes | None = None,
         parent: Headers | None = None,
+        link: Headers | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> AbstractContextManager[Span]:
         return _Passing(parent)
+
+    def here(self) -> dict[str, str]:
+        return {}
 
     def child(self, parent: Headers, name: str) -> Headers:
         return parent

@@ -46,7 +46,7 @@ from aif_kam.failures import Refused, Unavailable
 from aif_runtime.bus import Bus
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, NoAnswer
-from aif_runtime.telemetry import SpanKind, Tracing
+from aif_runtime.telemetry import Headers, SpanKind, Tracing
 
 ANSWER_SECONDS = 1.8
 """A caller of ours hears of an orchestrator that is away within two seconds."""
@@ -103,9 +103,18 @@ class OrchestratorClient:
         self._tracing = tracing
         self._answer_seconds = answer_seconds
 
-    async def execute(self, order: Execute) -> Accepted | Refusal:
-        """After Unavailable the outcome is unknown: ask again under the same execution id."""
-        return await self._ask(subjects.EXECUTE, order, _ACCEPTED)
+    async def execute(
+        self, order: Execute, *, ordered_by: Headers | None = None, is_one_of_many: bool = False
+    ) -> Accepted | Refusal:
+        """`ordered_by` is the span that stored the order, for when whoever made it does not wait any more: the execution stays
+        in its trace. One of many has a trace of its own, with a link to that span.
+
+        After Unavailable the outcome is unknown: ask again under the same execution id."""
+        if not ordered_by or self._tracing.here():
+            return await self._ask(subjects.EXECUTE, order, _ACCEPTED)
+        if is_one_of_many:
+            return await self._ask(subjects.EXECUTE, order, _ACCEPTED, link=ordered_by)
+        return await self._ask(subjects.EXECUTE, order, _ACCEPTED, parent=ordered_by)
 
     async def get(self, execution_id: str, client_id: str | None) -> ExecutionView:
         return await self._view(subjects.GET, GetExecution(execution_id=execution_id, client_id=client_id), _EXECUTION)
@@ -208,10 +217,19 @@ class OrchestratorClient:
         return answer
 
     async def _ask(
-        self, subject: str, question: Struct, decoder: msgspec.json.Decoder[View], *, wait_seconds: float | None = None
+        self,
+        subject: str,
+        question: Struct,
+        decoder: msgspec.json.Decoder[View],
+        *,
+        wait_seconds: float | None = None,
+        parent: Headers | None = None,
+        link: Headers | None = None,
     ) -> View | Refusal:
         attributes: dict[str, Any] = {"messaging.system": "nats", "messaging.destination.name": subject}
-        with self._tracing.span(f"ask {subject}", attributes=attributes, kind=SpanKind.CLIENT) as span:
+        with self._tracing.span(
+            f"ask {subject}", attributes=attributes, parent=parent, link=link, kind=SpanKind.CLIENT
+        ) as span:
             payload = msgspec.json.encode(question)
             patience = self._answer_seconds if wait_seconds is None else wait_seconds
             try:

@@ -27,6 +27,7 @@ from aif_kam.start_times import start_time
 from aif_kam.submissions import Submissions, stored_problem
 from aif_kam.template_catalogue import TemplateCatalogue
 from aif_runtime.postgres import Connection, Database
+from aif_runtime.telemetry import Tracing
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -88,6 +89,7 @@ class OrderDesk:
         submissions: Submissions,
         workspaces: Workspaces,
         time: DatabaseTime,
+        tracing: Tracing,
         new_id: Callable[[str], str],
     ) -> None:
         self._database = database
@@ -99,6 +101,7 @@ class OrderDesk:
         self._submissions = submissions
         self._workspaces = workspaces
         self._time = time
+        self._tracing = tracing
         self._new_id = new_id
 
     async def create(self, wish: Wish, call: KeyedCall | None) -> Answer:
@@ -263,6 +266,7 @@ class OrderDesk:
             start_at=begins.start_at,
             max_cost_usd=begins.max_cost_usd,
             template_version=begins.template_version,
+            trace_context=self._tracing.here(),
         )
         if submitting is None or submitting.execution_id is None:
             raise _already_executed(request_id)

@@ -80,6 +80,8 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
     batch_id: str | None
     batch_index: int | None
     """Place in the batch, from 0."""
+    trace_context: dict[str, str] | None
+    """Headers of the span that stored the order; None where nobody traces."""
     execution_id: str | None
     execution_status: ExecutionStatus | None
     """None while nothing has been heard of an execution."""
@@ -202,6 +204,7 @@ class RequestStore:
         start_at: datetime | None,
         max_cost_usd: Decimal | None,
         template_version: str | None,
+        trace_context: Mapping[str, str],
     ) -> ClientRequest | None:
         """None when the request was executed before. Without a version it is the newest, known with the answer."""
         row = await connection.fetchrow(
@@ -214,6 +217,7 @@ class RequestStore:
             start_at,
             max_cost_usd,
             template_version,
+            _json_or_none(trace_context or None),
         )
         return _request_or_none(row)
 
@@ -332,6 +336,7 @@ def _request_or_none(row: Record | None) -> ClientRequest | None:
 
 _DECODERS: Mapping[str, msgspec.json.Decoder[Any]] = {
     "parameters": msgspec.json.Decoder(dict[str, Any]),
+    "trace_context": msgspec.json.Decoder(dict[str, str]),
     "totals": msgspec.json.Decoder(Totals),
     "detailed_metrics": msgspec.json.Decoder(dict[str, Any]),
     "deliverables": msgspec.json.Decoder(tuple[Deliverable, ...]),

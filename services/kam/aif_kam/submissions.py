@@ -50,7 +50,9 @@ class Submissions:
         """Ask for a request in `submitting` that is ours to ask for. Raises Unavailable when the outcome stays unknown."""
         assert request.execution_id is not None
         try:
-            reply = await self._orchestrator.execute(await self._question(request))
+            question = await self._question(request)
+            of_many = request.origin is Origin.BATCH
+            reply = await self._orchestrator.execute(question, ordered_by=request.trace_context, is_one_of_many=of_many)
         except Unavailable:
             async with self._database.connection() as connection:
                 await self._requests.release_submission(connection, request.execution_id)

@@ -150,6 +150,7 @@ def assemble(on: Resources) -> Gateway:
         submissions=submissions,
         workspaces=workspaces,
         time=time,
+        tracing=on.tracing,
         new_id=on.new_id,
     )
     tracker = RequestTracker(
@@ -189,6 +190,7 @@ def assemble(on: Resources) -> Gateway:
             workspaces=workspaces,
             work=batch_work,
             time=time,
+            tracing=on.tracing,
             new_id=on.new_id,
         ),
         steering=Steering(database=on.database, orchestrator=orchestrator, tracker=tracker, keys=keys),
@@ -209,7 +211,14 @@ def assemble(on: Resources) -> Gateway:
         version=on.version,
     )
     orders = BusOrders(bus=on.bus, database=on.database, desk=desk, identity=identity, tracing=on.tracing, redactor=on.redactor)
-    firings = Firings(database=on.database, schedules=schedules, desk=desk, tracker=tracker, orchestrator=orchestrator)
+    firings = Firings(
+        database=on.database,
+        schedules=schedules,
+        desk=desk,
+        tracker=tracker,
+        orchestrator=orchestrator,
+        tracing=on.tracing,
+    )
     dispatch = BatchDispatch(
         database=on.database, batches=batches, submissions=submissions, tracker=tracker, orchestrator=orchestrator
     )

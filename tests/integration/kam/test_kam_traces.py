@@ -3,7 +3,7 @@
 import asyncio
 
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanContext, StatusCode
 
 from aif_contracts import subjects
 from aif_contracts.orders import Refusal
@@ -48,3 +48,66 @@ async def test_the_span_of_a_request_that_could_not_be_answered_has_failed_and_t
     told = [((span.attributes or {})["http.response.status_code"], span.status.status_code) for span in posts]
     assert told == [(503, StatusCode.ERROR), (422, StatusCode.UNSET)]
     assert (posts[0].attributes or {})["error.type"] == "503"
+
+
+async def test_the_orders_of_a_batch_have_traces_of_their_own_that_lead_to_the_one_of_the_batch(
+    fresh_kam_database: str,
+) -> None:
+    exporter = InMemorySpanExporter()
+    tracing = OtelTracing(service="kam", version="test", endpoint="", redact=str, exporter=exporter)
+    async with open_gateway(fresh_kam_database, tracing=tracing) as kam, kam.client() as alice:
+        batch = {"selected_template": "content_granulation_course", "inputs": [{"topic": "bees"}, {"topic": "wax"}]}
+        ordered = await alice.post("/api/kam/batches", json=batch)
+        while await kam.gateway.dispatch.submit_some():
+            pass
+    await asyncio.to_thread(tracing.close, 5)
+
+    assert ordered.status_code == 202
+    spans = exporter.get_finished_spans()
+    (post,) = [span for span in spans if span.name == "HTTP POST"]
+    asked = [span for span in spans if span.name == f"ask {subjects.EXECUTE}"]
+    assert [span.parent for span in asked] == [None, None]
+    assert [_ids(link.context) for span in asked for link in span.links] == [_ids(post.context)] * 2
+    assert len({_ids(span.context)[0] for span in (post, *asked)}) == 3
+
+
+async def test_an_order_that_is_asked_for_again_when_nobody_waits_stays_in_its_trace(fresh_kam_database: str) -> None:
+    exporter = InMemorySpanExporter()
+    tracing = OtelTracing(service="kam", version="test", endpoint="", redact=str, exporter=exporter)
+    async with open_gateway(fresh_kam_database, tracing=tracing) as kam, kam.client() as alice:
+        kam.orchestrator.refusal = Refusal(code="database_unavailable", message="it is away", retry_after_ms=1_000)
+        unanswered = await alice.post("/api/kam/orders", json={"selected_template": "content_granulation_course"})
+        kam.orchestrator.refusal = None
+        settled = await kam.gateway.submissions.sweep()
+    await asyncio.to_thread(tracing.close, 5)
+
+    assert (unanswered.status_code, settled) == (503, 1)
+    spans = exporter.get_finished_spans()
+    (post,) = [span for span in spans if span.name == "HTTP POST"]
+    first, again = [span for span in spans if span.name == f"ask {subjects.EXECUTE}"]
+    assert first.parent == post.context
+    assert _ids(again.parent) == _ids(post.context)
+
+
+async def test_all_that_a_due_time_of_a_schedule_asks_is_one_trace_that_names_the_schedule(fresh_kam_database: str) -> None:
+    exporter = InMemorySpanExporter()
+    tracing = OtelTracing(service="kam", version="test", endpoint="", redact=str, exporter=exporter)
+    async with open_gateway(fresh_kam_database, tracing=tracing) as kam, kam.client() as alice:
+        schedule = {"name": "Bees", "selected_template": "content_granulation_course", "cron": "0 6 1 1 *"}
+        made = await alice.post("/api/kam/schedules", json={**schedule, "parameters": {"topic": "bees"}})
+        await kam.rows("UPDATE schedules SET next_at = '2026-01-01T06:00Z', look_at = '2026-01-01T06:00Z' RETURNING 1")
+        for firing in await kam.gateway.firings.take():
+            await kam.gateway.firings.fire(firing)
+    await asyncio.to_thread(tracing.close, 5)
+
+    spans = exporter.get_finished_spans()
+    (due,) = [span for span in spans if span.name == "schedule"]
+    (asked,) = [span for span in spans if span.name == f"ask {subjects.EXECUTE}"]
+    assert (due.attributes or {})["aif.schedule_id"] == made.json()["schedule_id"]
+    assert (due.attributes or {})["aif.due_at"] == "2026-01-01T06:00:00.000Z"
+    assert asked.parent == due.context
+
+
+def _ids(context: SpanContext | None) -> tuple[int, int]:
+    assert context is not None
+    return context.trace_id, context.span_id

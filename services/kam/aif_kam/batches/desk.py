@@ -25,6 +25,7 @@ from aif_kam.source_intake import SourceIntake
 from aif_kam.start_times import start_time
 from aif_kam.template_catalogue import TemplateCatalogue
 from aif_runtime.postgres import Connection, Database
+from aif_runtime.telemetry import Tracing
 
 
 class BatchDesk:
@@ -40,6 +41,7 @@ class BatchDesk:
         workspaces: Workspaces,
         work: asyncio.Event,
         time: DatabaseTime,
+        tracing: Tracing,
         new_id: Callable[[str], str],
     ) -> None:
         """`work` is set when there is something to dispatch."""
@@ -52,6 +54,7 @@ class BatchDesk:
         self._workspaces = workspaces
         self._work = work
         self._time = time
+        self._tracing = tracing
         self._new_id = new_id
 
     async def order(self, client_id: str, wish: BatchWish, call: KeyedCall | None) -> Answer:
@@ -82,7 +85,7 @@ class BatchDesk:
             if earlier := await self._keys.earlier_answer(connection, call):
                 return earlier
             await self._intake.enter_all(connection, prepared.new_sources)
-            await self._batches.insert(connection, new, items)
+            await self._batches.insert(connection, new, items, trace_context=self._tracing.here())
             answer = problems.accepted(batch_view(await self._found(connection, new.batch_id, client_id)))
             if call is not None:
                 await self._keys.answer(connection, call, answer)

@@ -67,7 +67,9 @@ class BatchStore:
     def __init__(self, queries: Mapping[str, str]) -> None:
         self._sql = queries
 
-    async def insert(self, connection: Connection, new: NewBatch, items: Sequence[NewItem]) -> None:
+    async def insert(
+        self, connection: Connection, new: NewBatch, items: Sequence[NewItem], *, trace_context: Mapping[str, str]
+    ) -> None:
         await connection.execute(
             self._sql["insert_batch"],
             new.batch_id,
@@ -88,6 +90,7 @@ class BatchStore:
             [item.execution_id for item in items],
             [item.parameters for item in items],
             [item.digest for item in items],
+            msgspec.json.encode(trace_context) if trace_context else None,
         )
 
     async def find(self, connection: Connection, batch_id: str, client_id: str | None) -> Batch | None:

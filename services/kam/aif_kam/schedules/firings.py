@@ -33,6 +33,7 @@ from aif_kam.submissions import stored_problem
 from aif_runtime.clock import rfc3339
 from aif_runtime.failures import RuntimeFailure
 from aif_runtime.postgres import Connection, Database
+from aif_runtime.telemetry import Tracing
 
 AT_ONCE = 16
 LEASE_SECONDS = 30.0
@@ -60,12 +61,14 @@ class Firings:
         desk: OrderDesk,
         tracker: RequestTracker,
         orchestrator: OrchestratorClient,
+        tracing: Tracing,
     ) -> None:
         self._database = database
         self._schedules = schedules
         self._desk = desk
         self._tracker = tracker
         self._orchestrator = orchestrator
+        self._tracing = tracing
 
     async def take(self) -> list[Firing]:
         """What is due and nobody is at, a few at most."""
@@ -80,6 +83,11 @@ class Firings:
 
     async def fire(self, firing: Firing) -> None:
         """Order, skip, or note why not. Raises DatabaseUnavailable; then it is tried again."""
+        attributes = {"aif.schedule_id": firing.schedule_id, "aif.due_at": rfc3339(firing.due_at)}
+        with self._tracing.span("schedule", attributes=attributes):
+            await self._fire(firing)
+
+    async def _fire(self, firing: Firing) -> None:
         try:
             await self._orchestrator.be_there()
             if firing.order.overlap is Overlap.SKIP and await self._is_under_way(firing):

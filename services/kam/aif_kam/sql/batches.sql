@@ -8,10 +8,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 -- All in one statement, with the ids that their executions will have. `asked_at` is NULL until somebody first asks for them.
 INSERT INTO client_requests (request_id, execution_id, parameters, parameters_digest, batch_index, client_id, origin, request_type,
                              message, urgency_level, workspace_id, status, selected_template, template_version, start_at,
-                             max_cost_usd, batch_id)
+                             max_cost_usd, batch_id, trace_context)
 SELECT item.request_id, item.execution_id, item.parameters, item.digest, item.ordinality - 1, b.client_id, 'batch',
        'pipeline_execution', b.message, b.urgency_level, b.workspace_id, 'submitting', b.selected_template,
-       b.template_version, b.start_at, b.max_cost_usd, b.batch_id
+       b.template_version, b.start_at, b.max_cost_usd, b.batch_id, $6
 FROM batches b, unnest($2::text[], $3::text[], $4::json[], $5::text[]) WITH ORDINALITY
      AS item(request_id, execution_id, parameters, digest, ordinality)
 WHERE b.batch_id = $1;

@@ -41,7 +41,7 @@ RETURNING *;
 -- The execution's id is stored before anybody asks for it, so a lost answer is asked for again under the same id.
 UPDATE client_requests
 SET status = 'submitting', selected_template = $2, execution_id = $3, parameters = $4, parameters_digest = $5, start_at = $6,
-    max_cost_usd = $7, template_version = $8, problem = NULL, asked_at = now(), updated_at = now()
+    max_cost_usd = $7, template_version = $8, trace_context = $9, problem = NULL, asked_at = now(), updated_at = now()
 WHERE request_id = $1 AND status IN ('created', 'template_selected')
 RETURNING *;
 
