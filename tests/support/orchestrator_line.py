@@ -156,9 +156,8 @@ class Client:
     async def has_ended(self, execution_id: str) -> bool:
         return (await self.get(execution_id)).status.is_final
 
-    async def cancel(self, execution_id: str) -> ExecutionView:
-        request = CancelExecution(execution_id=execution_id, client_id=self._client_id)
-        return msgspec.json.decode(await self._ask(subjects.CANCEL, request), type=ExecutionView)
+    async def cancel(self, execution_id: str) -> ExecutionView | Refusal:
+        return await self._steer(subjects.CANCEL, CancelExecution(execution_id=execution_id, client_id=self._client_id))
 
     async def events(self, execution_id: str, after: int = 0, limit: int = 500) -> EventPage:
         request = ListEvents(execution_id=execution_id, client_id=self._client_id, after=after, limit=limit)

@@ -77,6 +77,7 @@ _STATUS_OF_REFUSAL: Mapping[str, HTTPStatus] = {
     "not_pausable": HTTPStatus.CONFLICT,
     "not_resumable": HTTPStatus.CONFLICT,
     "nothing_to_approve": HTTPStatus.CONFLICT,
+    "already_ended": HTTPStatus.CONFLICT,
     "ambiguous_approval": HTTPStatus.CONFLICT,
     "pipeline_name_taken": HTTPStatus.CONFLICT,
     "pipeline_version_taken": HTTPStatus.CONFLICT,

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from aif_contracts import subjects
 from aif_contracts.dead_letters import DeadLetter
-from aif_contracts.orders import Accepted, Execute, Refusal
+from aif_contracts.orders import Accepted, Execute, ExecutionView, Refusal
 from aif_contracts.packets import Cancelled, NotNoted, Proceed, Superseded
 from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.engine import relay
@@ -654,6 +654,7 @@ async def test_cancelling_tells_the_workers(rig: Rig) -> None:
 
         view = await rig.client.cancel("exec_1")
 
+        assert isinstance(view, ExecutionView)
         assert view.status == "cancelled"
         message = await heard.next(5)
         assert message is not None

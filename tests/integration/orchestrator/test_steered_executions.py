@@ -223,10 +223,20 @@ async def test_what_cannot_be_done_now_is_refused_by_name(client: Client, worker
     running = [await client.resume("exec_1"), await client.decide("exec_1", approved=True)]
     await worker.does_next({"made": "it"})
     await ended(client, "exec_1")
-    over = [await client.pause("exec_1"), await client.resume("exec_1"), await client.resume("exec_2")]
+    over = [
+        await client.pause("exec_1"),
+        await client.resume("exec_1"),
+        await client.cancel("exec_1"),
+        await client.resume("exec_2"),
+    ]
 
     assert [each.code for each in running if isinstance(each, Refusal)] == ["not_resumable", "nothing_to_approve"]
-    assert [each.code for each in over if isinstance(each, Refusal)] == ["not_pausable", "not_resumable", "unknown_execution"]
+    assert [each.code for each in over if isinstance(each, Refusal)] == [
+        "not_pausable",
+        "not_resumable",
+        "already_ended",
+        "unknown_execution",
+    ]
 
 
 async def test_another_client_steers_nothing(client: Client, worker: HandWorker, broker: MemoryBroker) -> None:

@@ -9,6 +9,7 @@ from aif_kam.failures import Refused
 CONFLICTS = [
     "not_pausable",
     "not_resumable",
+    "already_ended",
     "nothing_to_approve",
     "ambiguous_approval",
     "pipeline_name_taken",

@@ -10,7 +10,7 @@ from aif_contracts.events import (
 from aif_contracts.metering import Metrics
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import ControlAction, Granted, Later
-from aif_orchestrator.execution.commands import TellWorkers
+from aif_orchestrator.execution.commands import Refuse, TellWorkers
 from aif_orchestrator.execution.ending import deliverables
 from aif_orchestrator.execution.happenings import CancelAsked, ResumeAsked, TimePassed
 from aif_pipelines.definition import AddStage, Compensation, Fail, Pipeline, RetryStage, Stage
@@ -115,13 +115,33 @@ def test_a_cancelled_execution_is_undone_too_and_ends_as_cancelled() -> None:
     assert isinstance(story.events()[-1], WorkflowCancelled)
 
 
-def test_cancelling_what_is_being_undone_changes_nothing() -> None:
+def test_what_has_failed_and_is_being_undone_cannot_be_cancelled_and_who_tries_hears_how_and_when_it_ends() -> None:
     story = broken(Story(booking()))
     before = story.execution
 
     story.happens(CancelAsked(reason="now"))
 
     assert story.execution is before
+    assert story.commands == [
+        Refuse(
+            code="already_ended",
+            message="exec_1: it has failed (sold_out: it did not work) and ends so when what it had done is undone, "
+            "at 2023-11-14T23:13:20.010Z at the latest",
+        )
+    ]
+
+
+def test_cancelling_twice_is_harmless_also_while_the_first_is_undoing() -> None:
+    story = Story(booking())
+    story.made("first")
+    story.happens(CancelAsked(reason="changed my mind"))
+
+    again = story.happens(CancelAsked(reason="now"))
+    story.made("compensate_first")
+    after_its_end = story.happens(CancelAsked(reason="now"))
+
+    assert (again, after_its_end) == ([], [])
+    assert story.execution.status is ExecutionStatus.CANCELLED
 
 
 def test_each_instance_of_an_added_stage_is_undone() -> None:

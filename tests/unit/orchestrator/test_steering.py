@@ -215,6 +215,17 @@ def test_what_does_not_run_cannot_be_paused(ended: bool) -> None:
     assert story.refusal() == "not_pausable"
 
 
+@pytest.mark.parametrize("how", [ExecutionStatus.COMPLETED, ExecutionStatus.FAILED])
+def test_what_has_ended_otherwise_cannot_be_cancelled(how: ExecutionStatus) -> None:
+    story = failed(Story(TWO)) if how is ExecutionStatus.FAILED else Story(pipeline(stage("one")))
+    if how is ExecutionStatus.COMPLETED:
+        story.made("one")
+
+    story.happens(CancelAsked(reason="too late"))
+
+    assert (story.execution.status, story.refusal()) == (how, "already_ended")
+
+
 def test_a_paused_execution_can_be_cancelled() -> None:
     story = paused(Story(TWO))
 

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from aif_contracts.events import Deliverable, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_orchestrator.execution import saga
-from aif_orchestrator.execution.draft import Draft
+from aif_orchestrator.execution.commands import Refuse
+from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.metering import execution_totals
 from aif_orchestrator.execution.state import Execution, Verdict, newest_instance
 from aif_orchestrator.execution.stopping import stop_everything
@@ -38,8 +39,10 @@ def fail(draft: Draft, stage_id: str | None, code: str, message: str) -> None:
 
 
 def cancel(draft: Draft, reason: str) -> None:
-    """Stop everything, undo what can be undone, and end as cancelled. What has ended, or is about to, stays as it is."""
-    if draft.execution.is_final or draft.execution.status is ExecutionStatus.COMPENSATING:
+    """Stop everything, undo what can be undone, and end as cancelled. What has ended otherwise, or is about to, is refused."""
+    if (decided := _decided_end(draft.execution)) is not None:
+        if decided is not ExecutionStatus.CANCELLED:
+            _refuse_to_cancel(draft)
         return
     stop_everything(draft, reason)
     _undo(draft, Verdict(status=ExecutionStatus.CANCELLED, code="cancelled", message=reason))
@@ -79,6 +82,26 @@ def deliverables(plan: Plan, execution: Execution) -> tuple[Deliverable, ...]:
         for output in plan.pipeline.outputs
         if (run := newest_instance(execution.stages, output.stage)) is not None and run.has_result and run.output is not None
     )
+
+
+def _decided_end(execution: Execution) -> ExecutionStatus | None:
+    """As what it has ended, or is going to end when all is undone; None while that is open."""
+    if execution.verdict is not None:
+        return execution.verdict.status
+    return execution.status if execution.is_final else None
+
+
+def _refuse_to_cancel(draft: Draft) -> None:
+    execution = draft.execution
+    verdict, until = execution.verdict, execution.compensate_until
+    if verdict is None or until is None:
+        message = f"it has ended as {execution.status}"
+    else:
+        message = (
+            f"it has failed ({verdict.code}: {verdict.message}) and ends so when what it had done is undone,"
+            f" at {rfc3339(until)} at the latest"
+        )
+    draft.command(Refuse(code="already_ended", message=f"{execution.execution_id}: {message}"))
 
 
 def _undo(draft: Draft, verdict: Verdict) -> None:
