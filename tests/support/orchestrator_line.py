@@ -32,7 +32,7 @@ from aif_contracts.workers import ActionDescription, WorkerDescription
 from aif_orchestrator.settings import OrchestratorSettings
 from aif_orchestrator.wiring import assemble
 from aif_pipelines.definition import Pipeline
-from aif_runtime.blobs import DeletingBlobStore
+from aif_runtime.blobs import WholeBlobStore
 from aif_runtime.bus import Bus, ConsumerSpec, Delivery, Outgoing
 from aif_runtime.clock import SystemClock
 from aif_runtime.health import Health
@@ -64,7 +64,7 @@ async def orchestrator_database(admin_url: str) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def running_orchestrator(
     bus: Bus,
-    blobs: DeletingBlobStore,
+    blobs: WholeBlobStore,
     database: Database,
     pipelines: Sequence[Pipeline],
     *,

@@ -40,6 +40,7 @@ from aif_orchestrator.execution.happenings import (
     ResumeAsked,
 )
 from aif_orchestrator.execution.terms import EnergyPrices, on_less_energy, terms_of
+from aif_orchestrator.kept_results import KeptResults
 from aif_orchestrator.listing import wanted_executions
 from aif_orchestrator.pages import fitting
 from aif_orchestrator.refused_budgets import RefusedBudgets
@@ -63,6 +64,7 @@ class Answers:
         plans: Plans,
         admission: Admission,
         budgets: RefusedBudgets,
+        kept_results: KeptResults,
         energy_prices: EnergyPrices,
         figures: Figures,
         tracing: Tracing,
@@ -75,6 +77,7 @@ class Answers:
         self._plans = plans
         self._admission = admission
         self._budgets = budgets
+        self._kept_results = kept_results
         self._energy_prices = energy_prices
         self._figures = figures
         self._tracing = tracing
@@ -137,9 +140,11 @@ class Answers:
         return await self._steer(request.execution_id, request.client_id, PauseAsked(reason=request.reason))
 
     async def _resume(self, request: ResumeExecution, question: Question) -> Resumed | Refusal:
-        if await self._find(request.execution_id, request.client_id) is None:
+        seen = await self._find(request.execution_id, request.client_id)
+        if seen is None:
             return unknown_execution(request.execution_id)
-        applied = await self._engine.apply(request.execution_id, ResumeAsked())
+        lost = await self._kept_results.lost(seen.execution) if seen.execution.is_final else frozenset()
+        applied = await self._engine.apply(request.execution_id, ResumeAsked(lost=lost))
         if applied.denied is not None:
             return await self._denial(applied)
         if applied.refusal is not None:

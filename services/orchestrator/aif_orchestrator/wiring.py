@@ -35,6 +35,7 @@ from aif_orchestrator.execution.happenings import Patience
 from aif_orchestrator.execution.terms import EnergyPrices
 from aif_orchestrator.history_answers import HistoryAnswers
 from aif_orchestrator.intake import Intake
+from aif_orchestrator.kept_results import KeptResults
 from aif_orchestrator.line import Line
 from aif_orchestrator.pipeline_answers import PipelineAnswers
 from aif_orchestrator.progress_answers import ProgressAnswers
@@ -56,7 +57,7 @@ from aif_orchestrator.usage.answers import UsageAnswers
 from aif_orchestrator.usage.store import UsageStore
 from aif_pipelines.definition import Pipeline
 from aif_pipelines.library import builtin_pipelines
-from aif_runtime.blobs import DeletingBlobStore
+from aif_runtime.blobs import WholeBlobStore
 from aif_runtime.bus import Bus
 from aif_runtime.connections import open_connections
 from aif_runtime.failures import SettingsInvalid
@@ -85,7 +86,7 @@ async def wire(surroundings: Surroundings[OrchestratorSettings]) -> AsyncIterato
 async def assemble(
     surroundings: Surroundings[OrchestratorSettings],
     bus: Bus,
-    blobs: DeletingBlobStore,
+    blobs: WholeBlobStore,
     database: Database,
     pipelines: Sequence[Pipeline],
 ) -> Line:
@@ -161,6 +162,7 @@ async def assemble(
         plans=plans,
         admission=admission,
         budgets=RefusedBudgets(database=database, budgets=budgets),
+        kept_results=KeptResults(blobs),
         energy_prices=energy_prices,
         figures=figures,
         tracing=surroundings.tracing,

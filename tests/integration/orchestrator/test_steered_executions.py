@@ -48,11 +48,16 @@ async def database(fresh_orchestrator_database: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def broker(database: Database) -> AsyncIterator[MemoryBroker]:
+def blobs() -> MemoryBlobStore:
+    return MemoryBlobStore()
+
+
+@pytest.fixture
+async def broker(database: Database, blobs: MemoryBlobStore) -> AsyncIterator[MemoryBroker]:
     """With one replica running over it."""
     broker = MemoryBroker()
     bus = MemoryBus(broker)
-    async with running_orchestrator(bus, MemoryBlobStore(), database, PIPELINES):
+    async with running_orchestrator(bus, blobs, database, PIPELINES):
         yield broker
     await bus.close()
 
@@ -138,6 +143,26 @@ async def test_what_a_resumed_execution_keeps_is_not_done_again(client: Client, 
     events = await client.events("exec_1")
     assert [event.sequence for event in events.events] == list(range(1, len(events.events) + 1))
     assert events.is_final
+
+
+@pytest.mark.parametrize("size", [10_000, 600_000])
+async def test_a_kept_result_that_the_blob_store_has_lost_is_made_again(
+    client: Client, worker: HandWorker, blobs: MemoryBlobStore, size: int
+) -> None:
+    await client.execute("exec_1", "two")
+    large = await blobs.put("data/exec_1/first/output", msgspec.json.encode({"made": "x" * size}))
+    await worker.does_next(None, output=large)
+    await worker.fails_next("broken")
+    await ended(client, "exec_1")
+    blobs.stored.clear()
+
+    resumed = await client.resume("exec_1")
+    again = await worker.does_next({"made": "anew"})
+    await worker.does_next({"made": "rest"})
+    view = await ended(client, "exec_1")
+
+    assert isinstance(resumed, Resumed)
+    assert (resumed.kept.stages, again.stage_id, view.status) == ((), "first", "completed")
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])

@@ -2,11 +2,12 @@
 
 import pytest
 
-from aif_contracts.events import Kept, WorkflowCompleted, WorkflowResumed, WorkflowScheduled
+from aif_contracts.events import Kept, ProgressUpdate, WorkflowCompleted, WorkflowResumed, WorkflowScheduled
 from aif_contracts.metering import Metrics, Tokens
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import Later, PreviousAttempt, Superseded
 from aif_orchestrator.execution.commands import AnswerResume
+from aif_orchestrator.execution.draft import Draft
 from aif_orchestrator.execution.happenings import (
     ApprovalDecisionMade,
     CancelAsked,
@@ -17,6 +18,7 @@ from aif_orchestrator.execution.happenings import (
     ResumeAsked,
     TimePassed,
 )
+from aif_orchestrator.execution.machine import step
 from aif_pipelines.definition import AddStage, Approve, Compensation, Fail, OutputValidation, Retry, RetryStage, SkipStage
 from support.execution_story import START_MS, Story, deliverable, inline, pipeline, stage, stored
 
@@ -278,6 +280,68 @@ def test_a_failed_execution_goes_on_where_it_failed_and_says_what_it_keeps() -> 
     story.made("two")
     assert story.execution.status is ExecutionStatus.COMPLETED
     assert story.attempts() == [("one", 1, "success"), ("two", 1, "provider_timeout"), ("two", 2, "success")]
+
+
+def test_a_kept_result_that_is_lost_is_made_again_and_the_leg_says_so() -> None:
+    story = Story(TWO)
+    story.made("one", output=stored("data/one"))
+    story.loads("two", one={"made": "it"})
+    story.fails("two", story.granted("two"), retryable=False)
+
+    story.happens(ResumeAsked(lost=frozenset({"data/one"})))
+
+    assert [packet.stage_id for packet in story.packets()] == ["one"]
+    assert [command.kept.stages for command in story.commands if isinstance(command, AnswerResume)] == [()]
+    [told] = [event for event in story.events() if isinstance(event, ProgressUpdate)]
+    assert (told.step_name, told.message) == ("one", "the result of one is no longer in the blob store: it is made again")
+
+
+def test_a_lost_result_that_nobody_needs_any_more_is_not_made_again() -> None:
+    story = Story(pipeline(stage("one"), stage("two", input="{{one}}"), stage("three", input="{{two}}")))
+    story.made("one", output=stored("data/one"))
+    story.loads("two", one={"made": "it"})
+    story.made("two")
+    story.fails("three", story.granted("three"), retryable=False)
+
+    story.happens(ResumeAsked(lost=frozenset({"data/one"})))
+
+    assert [packet.stage_id for packet in story.packets()] == ["three"]
+    assert [command.kept.stages for command in story.commands if isinstance(command, AnswerResume)] == [("one", "two")]
+
+
+def test_what_a_lost_deliverable_was_made_from_is_made_again_only_where_that_is_lost_too() -> None:
+    line = pipeline(stage("one"), stage("two", input="{{one}}"), stage("three"), outputs=(deliverable("two"),))
+    story = Story(line)
+    story.made("one", output=stored("data/one"))
+    story.loads("two", one={"made": "it"})
+    story.made("two", output=stored("data/two"))
+    story.fails("three", story.granted("three"), retryable=False)
+    kept: list[tuple[str, ...]] = []
+
+    for lost in ({"data/two"}, {"data/one", "data/two"}):
+        again = Draft(story.execution, story.circumstances)
+        step(again, ResumeAsked(lost=frozenset(lost)))
+        kept += [command.kept.stages for command in again.commands if isinstance(command, AnswerResume)]
+
+    assert kept == [("one",), ()]
+
+
+def test_a_lost_result_with_an_effect_that_nobody_has_undone_is_not_made_twice_and_the_leg_says_so() -> None:
+    undo = Compensation(worker="maker", action="make", input={})
+    story = Story(pipeline(stage("one", compensate=undo), stage("two", input="{{one}}")))
+    story.made("one", output=stored("data/one"))
+    story.loads("two", one={"made": "it"})
+    story.fails("two", story.granted("two"), retryable=False)
+    story.fails("compensate_one", story.granted("compensate_one"), retryable=False)
+
+    story.happens(ResumeAsked(lost=frozenset({"data/one"})))
+
+    assert story.packets() == []
+    [told] = [event for event in story.events() if isinstance(event, ProgressUpdate)]
+    assert told.message == (
+        "the result of one is no longer in the blob store: it is not made again, because nobody has taken back what it did; "
+        "order anew"
+    )
 
 
 def test_a_stage_that_failed_is_told_in_the_next_leg_what_was_wrong_with_its_last_attempt() -> None:

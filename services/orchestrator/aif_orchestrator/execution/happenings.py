@@ -150,6 +150,9 @@ class PauseAsked(Struct, frozen=True, kw_only=True):
 class ResumeAsked(Struct, frozen=True, kw_only=True):
     """Go on after a pause, or on a new leg after the end."""
 
+    lost: frozenset[str] = frozenset()
+    """Storage keys of outputs that cannot be read any more."""
+
 
 class ApprovalDecisionMade(Struct, frozen=True, kw_only=True):
     """A person agrees, or does not, with what a stage has made."""

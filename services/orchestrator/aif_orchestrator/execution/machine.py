@@ -190,7 +190,7 @@ def step(draft: Draft, happening: Happening) -> list[Command]:
         case PauseAsked():
             steering.pause(draft, happening.reason)
         case ResumeAsked():
-            steering.resume(draft)
+            steering.resume(draft, happening.lost)
         case ApprovalDecisionMade():
             steering.decide(draft, happening)
         case _:

@@ -1,8 +1,18 @@
 """What people do to an execution: start it later, pause it, go on, decide what it waits for, try again what has ended."""
 
+from collections.abc import Sequence, Set
+
 from msgspec.structs import replace
 
-from aif_contracts.events import ApprovalDecided, Kept, WorkflowPaused, WorkflowResumed, WorkflowScheduled, WorkflowStarted
+from aif_contracts.events import (
+    ApprovalDecided,
+    Kept,
+    ProgressUpdate,
+    WorkflowPaused,
+    WorkflowResumed,
+    WorkflowScheduled,
+    WorkflowStarted,
+)
 from aif_contracts.metering import Tokens
 from aif_contracts.money import usd_text
 from aif_contracts.orders import ExecutionStatus, StageStatus
@@ -51,10 +61,10 @@ def pause(draft: Draft, reason: str) -> None:
     draft.emit(WorkflowPaused(reason=reason))
 
 
-def resume(draft: Draft) -> None:
+def resume(draft: Draft, lost: Set[str] = frozenset()) -> None:
     """Go on after a pause; or begin a new leg that keeps what has completed.
 
-    One that was cancelled before its time waits for that again.
+    One that was cancelled before its time waits for that again. `lost` are the storage keys of outputs that cannot be read.
     """
     status = draft.execution.status
     if status is ExecutionStatus.PAUSED:
@@ -62,8 +72,11 @@ def resume(draft: Draft) -> None:
         holding.hold_or_release(draft)
         _say_resumed(draft, NOTHING_KEPT)
     elif status in _RESUMABLE:
-        _begin_leg(draft)
+        unreadable = [stage_id for stage_id, run in draft.stages.items() if _is_lost(run, lost)]
+        again = _to_be_made_anew(draft, unreadable)
+        _begin_leg(draft, again)
         _say_resumed(draft, _kept(draft))
+        _say_lost(draft, unreadable, again)
         start_at = draft.execution.start_at
         if start_at is not None and draft.at < start_at:
             draft.execution = replace(draft.execution, status=ExecutionStatus.SCHEDULED)
@@ -101,15 +114,11 @@ def decide(draft: Draft, decision: ApprovalDecisionMade) -> None:
     holding.hold_or_release(draft)
 
 
-def _begin_leg(draft: Draft) -> None:
-    """Everything that has not completed, and what was made from it, begins anew; the rest is kept."""
-    again: set[str] = set()
+def _begin_leg(draft: Draft, again: Set[str]) -> None:
+    """These stages begin anew; the rest is kept."""
     for stage_id, run in list(draft.stages.items()):
-        if run.compensates is not None:
+        if stage_id not in again:
             continue
-        if _is_kept(draft, stage_id, run, again):
-            continue
-        again.add(stage_id)
         anew = begun_anew(run)
         if run.added_by is not None and (run.withdrawn or run.added_by in again):
             # The stage that added it judges anew whether it is needed.
@@ -137,17 +146,42 @@ def _begin_leg(draft: Draft) -> None:
     books.reopen_account(draft)
 
 
-def _is_kept(draft: Draft, stage_id: str, run: StageRun, again: set[str]) -> bool:
+def _to_be_made_anew(draft: Draft, unreadable: Sequence[str]) -> set[str]:
+    """Everything that has not completed, what was made from it, and what cannot be read although it is needed."""
+    missed: set[str] = set()
+    while True:
+        again: set[str] = set()
+        for stage_id, run in draft.stages.items():
+            if run.compensates is None and not _is_kept(draft, stage_id, run, again, missed):
+                again.add(stage_id)
+        more = {each for each in unreadable if each not in missed and _is_needed(draft, each, again)}
+        if not more:
+            return again
+        missed |= more
+
+
+def _is_kept(draft: Draft, stage_id: str, run: StageRun, again: Set[str], missed: Set[str]) -> bool:
     waits_for_nothing_new = not readiness.awaited(draft, stage_id) & again
     if run.status is StageStatus.SKIPPED:
         # Nothing that it was judged by has changed, but for figures: what was made without it is not made again.
         return waits_for_nothing_new
     if not run.has_result:
         return False
-    if waits_for_nothing_new:
+    if waits_for_nothing_new and stage_id not in missed:
         return True
-    # Made from something that is made anew. Only what has an effect that nobody has taken back is not done twice.
+    # Made from something that is made anew, or lost. Only what has an effect that nobody has taken back is not done twice.
     return draft.plan_of(stage_id).compensation is not None
+
+
+def _is_lost(run: StageRun, lost: Set[str]) -> bool:
+    return run.has_result and run.output is not None and run.output.storage_key in lost
+
+
+def _is_needed(draft: Draft, stage_id: str, again: Set[str]) -> bool:
+    """Whether the output is delivered, or read by what is made anew."""
+    name = draft.stages[stage_id].follows or stage_id
+    plans = [draft.plan_of(each) for each in again]
+    return bool(draft.plan_of(stage_id).output_names) or any(name in plan.needs | plan.judged_with for plan in plans)
 
 
 def _kept(draft: Draft) -> Kept:
@@ -165,6 +199,18 @@ def _kept(draft: Draft) -> Kept:
 def _say_resumed(draft: Draft, kept: Kept) -> None:
     draft.emit(WorkflowResumed(leg=draft.execution.leg, kept=kept))
     draft.command(AnswerResume(kept=kept))
+
+
+def _say_lost(draft: Draft, unreadable: Sequence[str], again: Set[str]) -> None:
+    for stage_id in unreadable:
+        if stage_id in again:
+            what_follows = "it is made again"
+        elif _is_needed(draft, stage_id, again):
+            what_follows = "it is not made again, because nobody has taken back what it did; order anew"
+        else:
+            continue
+        message = f"the result of {stage_id} is no longer in the blob store: {what_follows}"
+        draft.emit(ProgressUpdate(progress_percent=draft.progress(), message=message, step_name=stage_id))
 
 
 def _refuse(draft: Draft, code: str, message: str) -> None:
