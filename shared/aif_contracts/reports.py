@@ -13,6 +13,8 @@ from aif_contracts.metering import AttemptNumber, Count, Metrics, ProviderCall
 
 HANDED_BACK = "handed_back"
 """Code of a failed attempt whose worker process ended before the work did: no fault of the work, which is offered anew."""
+UNKNOWN_ACTION = "unknown_action"
+"""Code of a packet that was declined because its process does not know the action."""
 APPLIED = b"applied"
 """A replica's answer to reports that were told to it directly: they are committed. Any other answer means: store them."""
 MOST_TOGETHER = 64

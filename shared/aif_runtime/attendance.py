@@ -25,7 +25,7 @@ from aif_contracts.packets import (
     Superseded,
     WorkPacket,
 )
-from aif_contracts.reports import Completed, Declined, Failed, Report
+from aif_contracts.reports import UNKNOWN_ACTION, Completed, Declined, Failed, Report
 from aif_runtime.assignment import ActionSpec, WorkerSpec
 from aif_runtime.attempt import Attempt, Permission
 from aif_runtime.attempt_work import AttemptWork
@@ -134,7 +134,7 @@ class Attendance:
         elif action is None or packet.worker_name != self._spec.worker_name:
             known = ", ".join(sorted(self._spec.actions))
             message = f"{self._spec.worker_name} has no action {packet.worker_name}.{packet.action}; it has {known}"
-            await self._decline(lease, packet, "unknown_action", message)
+            await self._decline(lease, packet, UNKNOWN_ACTION, message)
         elif packet.grant is not None and packet.attempt > 0 and num_delivered == 1:
             if self._in_hand.is_unsettled(packet.packet_id, packet.attempt):
                 # It was offered to us, and stored as well by somebody who did not know that we have it.

@@ -17,7 +17,17 @@ import structlog
 from aif_contracts import subjects
 from aif_contracts.blobs import BlobRef, StorageType
 from aif_contracts.metering import Metrics, ProviderCall
-from aif_contracts.reports import APPLIED, Accepted, Completed, Declined, Failed, Progress, ProgressPoint, Report
+from aif_contracts.reports import (
+    APPLIED,
+    UNKNOWN_ACTION,
+    Accepted,
+    Completed,
+    Declined,
+    Failed,
+    Progress,
+    ProgressPoint,
+    Report,
+)
 from aif_orchestrator.engine.arrivals import Applied, NotApplied, NotItsAttempt
 from aif_orchestrator.engine.engine import Engine
 from aif_orchestrator.engine.relay import Relay
@@ -265,6 +275,7 @@ class Intake:
                     packet_id=report.packet_id,
                     worker_name=report.worker_name,
                     message=report.message,
+                    is_action_unknown=report.code == UNKNOWN_ACTION,
                 )
             case Accepted():
                 return _alive(report)

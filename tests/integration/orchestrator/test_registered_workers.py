@@ -71,6 +71,7 @@ async def test_a_worker_offers_what_any_process_of_it_offers() -> None:
         await workforce.refresh()
 
         assert workforce.present().actions() == {"analyst": {"make", "sum_up"}, "planner": {"plan"}}
+        assert workforce.present().known_actions == {("analyst", "make"), ("analyst", "sum_up"), ("planner", "plan")}
         assert workforce.present().providers_of("analyst") == {"local", "cloud"}
 
 

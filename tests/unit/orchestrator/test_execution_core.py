@@ -4,6 +4,7 @@ from typing import get_args
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from aif_contracts.events import CostIncurred, StepSkipped, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
 from aif_contracts.metering import CostLines, Metrics, ProviderCall, Tokens
@@ -292,18 +293,43 @@ def test_a_packet_that_nobody_takes_is_sent_again_with_doubling_patience() -> No
     assert story.stage("only").attempt == 0
 
 
+def waited_after_a_refusal(story: Story, *, is_action_unknown: bool = False) -> int:
+    """Milliseconds from a worker's declining the newest packet until it is to be offered again, which then happens."""
+    declined = PacketDeclined(
+        stage_id="only",
+        packet_id=story.last_packet("only").packet_id,
+        worker_name="maker",
+        message="not mine",
+        is_action_unknown=is_action_unknown,
+    )
+    story.happens(declined)
+    due_at = story.stage("only").due_at
+    assert due_at is not None
+    waits_ms = due_at - story.circumstances.at_ms
+    story.wakes()
+    assert story.last_packet("only").packet_id != declined.packet_id
+    return waits_ms
+
+
 def test_a_packet_that_a_worker_declines_is_offered_again_soon_and_later_each_time() -> None:
     story = Story(pipeline(stage("only")))
-    waits: list[int] = []
-    for _ in range(4):
-        packet_id = story.last_packet("only").packet_id
-        story.happens(PacketDeclined(stage_id="only", packet_id=packet_id, worker_name="maker", message="not mine"))
-        before = story.circumstances.at_ms
-        story.wakes()
-        waits.append(story.circumstances.at_ms - before)
 
-    assert waits == [1000, 2000, 4000, 8000]
+    waits = [waited_after_a_refusal(story) for _ in range(7)]
+
+    longest = [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
+    assert all(most / 2 <= waited <= most for waited, most in zip(waits, longest, strict=True)), waits
+    assert waits[-2] != waits[-1]
     assert story.stage("only").status == "queued"
+
+
+def test_a_packet_that_came_to_the_one_of_two_processes_that_does_not_know_its_action_is_soon_offered_again_each_time() -> None:
+    story = Story(pipeline(stage("only")))
+    story.circumstances = replace(story.circumstances, known_actions=frozenset({("maker", "make")}))
+
+    waits = [waited_after_a_refusal(story, is_action_unknown=True) for _ in range(6)]
+
+    assert all(500 <= waited <= 1000 for waited in waits), waits
+    assert len(set(waits)) > 3, "what keeps step with another one comes to the same process each time"
 
 
 def test_a_free_packet_that_a_worker_declines_goes_to_another_one_and_nobody_was_lost() -> None:

@@ -321,6 +321,7 @@ class Engine:
                     at_ms=at_ms,
                     plan=self._plans.of_execution(owner, name, version),
                     free_actions=workforce.free_actions,
+                    known_actions=workforce.known_actions,
                     live_workers=workforce.live_workers,
                     max_attempt_cost_usd=self._max_attempt_cost_usd,
                     max_execution_cost_usd=self._max_execution_cost_usd,

@@ -20,6 +20,8 @@ _DESCRIPTION = msgspec.json.Decoder(WorkerDescription)
 
 class Present(Struct, frozen=True, kw_only=True):
     live_workers: frozenset[str] = frozenset()
+    known_actions: frozenset[tuple[str, str]] = frozenset()
+    """Worker and action pairs that some live process offers."""
     free_actions: frozenset[tuple[str, str]] = frozenset()
     """Worker and action pairs that every live instance offers without cost."""
     capabilities: frozenset[str] = frozenset()
@@ -84,6 +86,7 @@ def _read(descriptions: list[WorkerDescription]) -> Present:
     paid = {(each.worker_name, action.name) for each in descriptions for action in each.actions if action.paid}
     return Present(
         live_workers=frozenset(each.worker_name for each in descriptions),
+        known_actions=frozenset(offered),
         free_actions=frozenset(offered - paid),
         capabilities=frozenset(capability for each in descriptions for capability in each.capabilities),
         workers=tuple(sorted(descriptions, key=lambda each: (each.worker_name, each.instance_id))),

@@ -179,6 +179,8 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
 def decline(draft: Draft, happening: PacketDeclined) -> None:
     """Offer the stage again soon, and later each time: another worker may know the action, or have room by then.
 
+    Where a live process knows the action it is a matter of who takes the packet, and no time makes that likelier.
+
     An attempt that the declined packet has opened ends with it: nobody has begun it, so whoever takes the next packet finds no
     worker that was lost.
     """
@@ -186,7 +188,10 @@ def decline(draft: Draft, happening: PacketDeclined) -> None:
     run = draft.stages[stage_id]
     reason = f"a worker declined it: {told(happening.message)}"
     if happening.packet_id == offering.packet_id(draft.execution.execution_id, stage_id, run.dispatches):
-        again_at = draft.at + min(_DECLINED_PAUSE_MS * 2**run.resends, offering.LONGEST_PATIENCE_MS)
+        plan = draft.plan_of(stage_id)
+        is_known = (worker_of(plan), action_of(plan)) in draft.circumstances.known_actions
+        doublings = 0 if happening.is_action_unknown and is_known else run.resends
+        again_at = draft.at + _declined_pause_ms(happening.packet_id, doublings)
         run = draft.change(stage_id, due_at=again_at, reason=reason)
     opened_by = offering.packet_id(draft.execution.execution_id, stage_id, run.dispatches - run.resends)
     if happening.packet_id == opened_by and has_open_attempt(run):
@@ -369,6 +374,15 @@ def _fail_attempt(draft: Draft, stage_id: str, code: str, message: str, *, retry
 def longest_pause_ms(backoff: Backoff) -> int:
     """Before a retry of which nobody has said when to come again."""
     return max(_LONGEST_PAUSE_MS, int(backoff.max_ms * (1 + backoff.jitter)))
+
+
+def _declined_pause_ms(packet_id: str, doublings: int) -> int:
+    """From half of the pause to all of it, by the packet.
+
+    The broker serves workers in turn: packets that kept step with each other would come to the same ones each time.
+    """
+    longest = min(_DECLINED_PAUSE_MS << doublings, _LONGEST_PAUSE_MS)
+    return longest // 2 + longest // 2 * sha256(packet_id.encode()).digest()[0] // 255
 
 
 def _backoff_ms(draft: Draft, stage_id: str, failures: int) -> int:

@@ -81,6 +81,8 @@ class PacketDeclined(Struct, frozen=True, kw_only=True):
     packet_id: str
     worker_name: str
     message: str
+    is_action_unknown: bool = False
+    """To this process; another one of the worker may know it."""
 
 
 class PacketUntold(Struct, frozen=True, kw_only=True):
@@ -221,6 +223,8 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     plan: Plan
     free_actions: frozenset[tuple[str, str]] = frozenset()
     """Worker and action pairs that never cost money; their packets carry a grant and need no claim."""
+    known_actions: frozenset[tuple[str, str]] = frozenset()
+    """Worker and action pairs that some live process offers."""
     live_workers: frozenset[str] = frozenset()
     max_attempt_cost_usd: UsdText = "1"
     """What one attempt may spend at providers at most."""
