@@ -6,18 +6,22 @@ Postgres the pool replaces its dead connections as they are asked for; whoever h
 A network that loses what is sent, and says nothing, is noticed by both sides within about 10 s: by the system's probes on an
 idle connection, else by the time that a statement takes. Neither side keeps a connection, its locks and its place among
 `max_connections` for one who cannot be reached.
+
+Those who only read have a part of the connections, however many they are: the others are there for what changes something.
 """
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
 from aif_runtime.failures import AlreadyStored, DatabaseUnavailable, SettingsInvalid
+from aif_runtime.places import Places
 from aif_runtime.recent_trouble import RecentTrouble
 
 if TYPE_CHECKING:
@@ -39,6 +43,9 @@ IDLE_IN_TRANSACTION_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 2.0
 CLOSE_SECONDS = 5.0
+MOST_CONNECTIONS = 10
+READERS_CONNECTIONS = 4
+"""Of these."""
 PROBE_AFTER_SECONDS, PROBE_EACH_SECONDS, UNANSWERED_PROBES = 4, 2, 3
 """Of an idle TCP connection, by either side. The systems' own defaults take hours."""
 UNHEARD_MILLISECONDS = 10_000
@@ -64,6 +71,19 @@ _BUSY = (
 )
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
+_is_reading = ContextVar("is_reading", default=False)
+
+
+@contextlib.contextmanager
+def reading(is_reading: bool = True) -> Iterator[None]:
+    """What is asked for in the block, by the code that it calls as well, is asked for by a reader; or by none, for what others
+    wait for, too."""
+    before = _is_reading.set(is_reading)
+    try:
+        yield
+    finally:
+        _is_reading.reset(before)
+
 
 class Database:
     """`json` and `jsonb` columns are bytes in both directions: encode and decode them with the struct you mean.
@@ -74,6 +94,7 @@ class Database:
     def __init__(self, pool: Pool, *, acquire_seconds: float = ACQUIRE_SECONDS) -> None:
         self._pool = pool
         self._acquire_seconds = acquire_seconds
+        self._for_readers = Places(READERS_CONNECTIONS, within_seconds=acquire_seconds, full="too many read at once")
         self._full_disk = RecentTrouble()
         """A server without room goes on reading, and answers whoever only asks."""
 
@@ -85,7 +106,7 @@ class Database:
         application_name: str,
         schema: str | None = None,
         min_size: int = 1,
-        max_size: int = 10,
+        max_size: int = MOST_CONNECTIONS,
         acquire_seconds: float = ACQUIRE_SECONDS,
     ) -> Self:
         """Connect. `schema` becomes the search path; None leaves the role's own.
@@ -121,6 +142,15 @@ class Database:
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection without a transaction around it. Raises DatabaseUnavailable, at once or in the middle."""
+        if not _is_reading.get():
+            async with self._any_connection() as connection:
+                yield connection
+            return
+        async with self._for_readers.place(), self._any_connection() as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def _any_connection(self) -> AsyncIterator[Connection]:
         with _translated():
             connection = await _acquired(self._pool, self._acquire_seconds)
         try:
@@ -146,8 +176,8 @@ class Database:
         return HeldConnection(self._pool, self._acquire_seconds, self._full_disk)
 
     async def check(self) -> str | None:
-        """For the health page."""
-        async with self.connection() as connection:
+        """For the health page, whoever asks."""
+        async with self._any_connection() as connection:
             await connection.fetchval("SELECT 1")
         return self._full_disk.words
 

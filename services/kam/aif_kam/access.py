@@ -1,4 +1,5 @@
-"""Around every HTTP request: a span of its trace, its figures, and headers that keep browsers careful.
+"""Around every HTTP request: a span of its trace, its figures, its place in front of Postgres, and headers that keep browsers
+careful.
 
 HEAD is answered wherever GET is, with the same headers and no body. `Allow` names all methods of an address: what the framework
 says of them forgets those of some handlers, and HEAD. A WebSocket that is refused before it was accepted is accepted and then
@@ -12,10 +13,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from aif_kam import problems
 from aif_runtime.health import AsgiApp, Receive, Scope, Send
+from aif_runtime.postgres import reading
 from aif_runtime.telemetry import SpanKind, Tracing
 from aif_runtime.trace_headers import TRACEPARENT, TRACESTATE
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_READING = frozenset({"GET", "HEAD"})
 _LEAST_FAILURE = 500
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 _CAREFUL = {
@@ -55,7 +58,8 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await self._app(scope, receive, _accepting(scope, send))
+            with reading():
+                await self._app(scope, receive, _accepting(scope, send))
             return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -83,7 +87,8 @@ class Access:
 
         with self._tracing.span(f"HTTP {method}", parent=_trace_headers(scope), kind=SpanKind.SERVER) as span:
             try:
-                await self._app(scope, receive, send_carefully)
+                with reading(method in _READING):
+                    await self._app(scope, receive, send_carefully)
             finally:
                 route = str(scope.get("path_template") or "unmatched")
                 span.set("http.request.method", method)

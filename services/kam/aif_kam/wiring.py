@@ -76,7 +76,6 @@ from aif_runtime.sql_files import load_queries
 from aif_runtime.telemetry import Tracing
 
 SCHEMA = "kam"
-CONNECTIONS = 10
 
 
 class Resources(Struct, frozen=True, kw_only=True):
@@ -261,9 +260,7 @@ async def keep_first_keys(identity: Identity, settings: KamSettings) -> None:
 async def wire(surroundings: Surroundings[KamSettings]) -> AsyncIterator[Assembled]:
     settings = surroundings.settings
     async with open_connections(surroundings) as connections:
-        database = await Database.open(
-            settings.kam_database_url.reveal(), application_name="kam", schema=SCHEMA, max_size=CONNECTIONS
-        )
+        database = await Database.open(settings.kam_database_url.reveal(), application_name="kam", schema=SCHEMA)
         try:
             await prepare_database(database)
             yield await _assembled(surroundings, database, connections)

@@ -12,19 +12,26 @@ from aif_orchestrator.engine.arrivals import NotApplied
 from aif_runtime.bus import Bus, Question
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, DatabaseUnavailable, MalformedMessage
+from aif_runtime.postgres import reading
 
 AWAY_RETRY_MS = 1_000
 
 Q = TypeVar("Q", bound=Struct)
 
 
-async def answer_questions(bus: Bus, subject: str, kind: type[Q], verb: Callable[[Q, Question], Awaitable[Struct]]) -> None:
-    """Answer every question on the subject, shared with the other replicas, until the bus closes."""
+async def answer_questions(
+    bus: Bus, subject: str, kind: type[Q], verb: Callable[[Q, Question], Awaitable[Struct]], *, reads: bool = False
+) -> None:
+    """Answer every question on the subject, shared with the other replicas, until the bus closes.
+
+    Who only `reads` takes no connection to Postgres from those who keep the executions going.
+    """
     decoder = msgspec.json.Decoder(kind)
 
     async def answerer(question: Question) -> bytes:
         try:
-            answer = await verb(decode(decoder, question.payload), question)
+            with reading(reads):
+                answer = await verb(decode(decoder, question.payload), question)
         except MalformedMessage as mistake:
             answer = Refusal(code=mistake.code, message=str(mistake))
         except (DatabaseUnavailable, BusUnavailable) as failure:

@@ -90,10 +90,10 @@ class Answers:
         await answer_questions(self._bus, subjects.PAUSE, PauseExecution, self._pause)
         await answer_questions(self._bus, subjects.RESUME, ResumeExecution, self._resume)
         await answer_questions(self._bus, subjects.DECIDE_APPROVAL, DecideApproval, self._decide_approval)
-        await answer_questions(self._bus, subjects.GET, GetExecution, self._get)
-        await answer_questions(self._bus, subjects.LIST, ListExecutions, self._list)
-        await answer_questions(self._bus, subjects.EVENTS, ListEvents, self._events)
-        await answer_questions(self._bus, subjects.TEMPLATES, ListTemplates, self._templates)
+        await answer_questions(self._bus, subjects.GET, GetExecution, self._get, reads=True)
+        await answer_questions(self._bus, subjects.LIST, ListExecutions, self._list, reads=True)
+        await answer_questions(self._bus, subjects.EVENTS, ListEvents, self._events, reads=True)
+        await answer_questions(self._bus, subjects.TEMPLATES, ListTemplates, self._templates, reads=True)
         await self._bus.answer(subjects.CLAIM, subjects.ORCHESTRATOR_GROUP, self._claim)
 
     async def _execute(self, asked: Execute, question: Question) -> Accepted | Refusal:

@@ -40,9 +40,9 @@ class BudgetAnswers:
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
-        await answer_questions(self._bus, subjects.GET_BUDGET, GetBudget, self._get)
+        await answer_questions(self._bus, subjects.GET_BUDGET, GetBudget, self._get, reads=True)
         await answer_questions(self._bus, subjects.SET_BUDGET, SetBudget, self._set)
-        await answer_questions(self._bus, subjects.LIST_BUDGETS, ListBudgets, self._list)
+        await answer_questions(self._bus, subjects.LIST_BUDGETS, ListBudgets, self._list, reads=True)
 
     async def _get(self, request: GetBudget, question: Question) -> BudgetView:
         async with self._database.connection() as connection:

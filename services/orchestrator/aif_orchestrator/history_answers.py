@@ -53,9 +53,9 @@ class HistoryAnswers:
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
-        await answer_questions(self._bus, subjects.ATTEMPTS, ListAttempts, self._list_attempts)
-        await answer_questions(self._bus, subjects.CALLS, ListCalls, self._list_calls)
-        await answer_questions(self._bus, subjects.WORKERS, ListWorkers, self._list_workers)
+        await answer_questions(self._bus, subjects.ATTEMPTS, ListAttempts, self._list_attempts, reads=True)
+        await answer_questions(self._bus, subjects.CALLS, ListCalls, self._list_calls, reads=True)
+        await answer_questions(self._bus, subjects.WORKERS, ListWorkers, self._list_workers, reads=True)
 
     async def _list_attempts(self, request: ListAttempts, question: Question) -> AttemptPage | Refusal:
         place = _place(request.cursor)

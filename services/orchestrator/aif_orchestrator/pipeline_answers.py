@@ -65,8 +65,8 @@ class PipelineAnswers:
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
         await answer_questions(self._bus, subjects.SAVE_PIPELINE, SavePipeline, self._save)
-        await answer_questions(self._bus, subjects.LIST_PIPELINES, ListPipelines, self._list)
-        await answer_questions(self._bus, subjects.GET_PIPELINE, GetPipeline, self._get)
+        await answer_questions(self._bus, subjects.LIST_PIPELINES, ListPipelines, self._list, reads=True)
+        await answer_questions(self._bus, subjects.GET_PIPELINE, GetPipeline, self._get, reads=True)
 
     async def _save(self, request: SavePipeline, question: Question) -> PipelineSaved | Refusal:
         offered = offered_by(self._workforce.present(), self._price_files)

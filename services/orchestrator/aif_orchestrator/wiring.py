@@ -62,7 +62,7 @@ from aif_runtime.bus import Bus
 from aif_runtime.connections import open_connections
 from aif_runtime.failures import SettingsInvalid
 from aif_runtime.migrations import load_migrations, migrate
-from aif_runtime.postgres import Database
+from aif_runtime.postgres import Database, reading
 from aif_runtime.process import Assembled, Part, Surroundings
 from aif_runtime.sql_files import load_queries
 
@@ -268,8 +268,10 @@ async def _stored_plans(database: Database, store: PipelineStore, pipelines: Seq
     """All that is stored, the given ones among it as the factory's."""
 
     async def load(known_ids: Sequence[int]) -> list[StoredPipeline]:
-        async with database.connection() as connection:
-            return await store.list_unknown(connection, known_ids)
+        # Executions wait for what a reader has come to ask for.
+        with reading(False):
+            async with database.connection() as connection:
+                return await store.list_unknown(connection, known_ids)
 
     async with database.transaction() as connection:
         for pipeline in pipelines:

@@ -1,6 +1,8 @@
 """Executions that people steer, and that rules and failures change, with real Postgres: what is told survives the replica."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +17,7 @@ from aif_runtime.bus import ConsumerSpec, Delivery
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
-from aif_runtime.postgres import Database
+from aif_runtime.postgres import READERS_CONNECTIONS, Database, reading
 from support.execution_story import deliverable, pipeline, stage
 from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
 from support.waiting import eventually
@@ -100,6 +102,29 @@ async def test_rules_better_a_result_add_a_stage_and_ask_a_person(client: Client
     assert [(each.stage_id, each.added_by) for each in view.stages] == [("draft", None), ("polish", "draft")]
     assert [each.name for each in view.deliverables] == ["thing", "polished"]
     assert {"STEP_RETRYING", "STEP_ADDED", "APPROVAL_REQUESTED", "APPROVAL_DECIDED"} <= set(await told(client, "exec_1"))
+
+
+async def test_while_readers_have_all_the_connections_that_they_may_have_executions_are_steered(
+    client: Client, worker: HandWorker, database: Database
+) -> None:
+    await client.execute("exec_1", "judged")
+    await worker.does_next({"made": "long"}, quality_score=0.9, element_count=101)
+    await eventually(lambda: _is(client, "awaiting_approval"))
+
+    async with AsyncExitStack() as held:
+        with reading():
+            for _ in range(READERS_CONNECTIONS):
+                await held.enter_async_context(database.connection())
+        read = asyncio.create_task(client.get_or_refusal("exec_1"))
+        decided = await client.decide("exec_1", approved=True)
+        polish = await worker.does_next({"made": "short"})
+        refusal = await read
+
+    assert isinstance(decided, ExecutionView)
+    assert polish.stage_id == "polish"
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.retry_after_ms) == ("database_unavailable", 1000)
+    assert (await ended(client, "exec_1")).status == "completed"
 
 
 async def test_a_failed_execution_is_undone_and_then_resumed_on_a_second_leg(

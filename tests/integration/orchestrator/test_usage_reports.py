@@ -1,5 +1,6 @@
 """Usage, summed by a real database and asked for over the bus."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,13 +20,14 @@ from aif_contracts.usage import (
     UsageQuery,
     UsageReport,
 )
-from aif_orchestrator.usage.answers import UsageAnswers
+from aif_orchestrator.usage.answers import REPORTS_AT_ONCE, UsageAnswers
 from aif_orchestrator.usage.store import UsageStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
-from aif_runtime.postgres import Database
+from aif_runtime.postgres import Database, reading
 from aif_runtime.sql_files import load_queries
 from support.orchestrator_line import orchestrator_database
+from support.waiting import eventually
 
 Answer = TypeVar("Answer", bound=msgspec.Struct)
 
@@ -142,6 +144,11 @@ class Books:
         async with self.database.connection() as connection:
             return [dict(row) for row in await connection.fetch(f"SELECT {columns} FROM {view}")]  # noqa: S608 names of ours
 
+    async def are_locked_out(self) -> bool:
+        """As many as may report at once."""
+        waiting = await self.rows("pg_locks", "count(*) FILTER (WHERE NOT granted) AS waiting")
+        return waiting == [{"waiting": REPORTS_AT_ONCE}]
+
     async def _answer(self, subject: str, query: msgspec.Struct, kind: type[Answer]) -> Answer:
         payload = await self._bus.ask(subject, msgspec.json.encode(query), wait_seconds=5)
         if kind is not Refusal and b'"reply":"refusal"' in payload:
@@ -161,13 +168,31 @@ class Books:
 async def books(fresh_orchestrator_database: str) -> AsyncIterator[Books]:
     async with orchestrator_database(fresh_orchestrator_database) as database:
         bus = MemoryBus(MemoryBroker())
-        await UsageAnswers(bus=bus, database=database, usage=UsageStore(load_queries("aif_orchestrator.usage"))).open()
+        usage = UsageStore(load_queries("aif_orchestrator.usage"))
+        await UsageAnswers(bus=bus, database=database, usage=usage, place_seconds=0.3).open()
         yield Books(database, bus)
         await bus.close()
 
 
 def by_key(report: UsageReport) -> dict[tuple[str | None, ...], tuple[int, str]]:
     return {row.keys: (row.figures.calls, row.figures.cost_usd) for row in report.rows}
+
+
+async def test_long_reports_leave_connections_to_other_readers(books: Books) -> None:
+    async with books.database.transaction() as connection:
+        await connection.execute("LOCK TABLE provider_calls IN ACCESS EXCLUSIVE MODE")
+        async with asyncio.TaskGroup() as group:
+            for _ in range(REPORTS_AT_ONCE):
+                group.create_task(books.refused(D.CLIENT))
+            await eventually(books.are_locked_out)
+            refusal = await books.refused(D.CLIENT)
+            with reading():
+                seen = await books.rows("budgets")
+
+    assert (refusal.code, refusal.retry_after_ms) == ("database_unavailable", 1000)
+    assert "being summed up" in refusal.message
+    assert seen == []
+    assert (await books.report(D.CLIENT)).rows == ()
 
 
 async def test_each_end_of_a_call_is_told_apart(books: Books) -> None:

@@ -12,7 +12,7 @@ import uvloop
 
 from aif_console.embedded.postgres_server import EmbeddedPostgres
 from aif_runtime.failures import DatabaseUnavailable, SettingsInvalid
-from aif_runtime.postgres import CLOSE_SECONDS, Database
+from aif_runtime.postgres import CLOSE_SECONDS, READERS_CONNECTIONS, Database, reading
 from support.harmed_link import harmed_link
 
 
@@ -77,6 +77,30 @@ async def test_every_session_has_its_time_limits_and_search_path(fresh_database:
 
     assert limits == ["5s", "2s", "10s", "kam", "UTC"]
     await database.close()
+
+
+async def test_many_readers_leave_connections_to_those_who_do_not_only_read(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test", acquire_seconds=0.5)
+    async with contextlib.AsyncExitStack() as held:
+        with reading():
+            for _ in range(READERS_CONNECTIONS):
+                await held.enter_async_context(database.connection())
+
+            with pytest.raises(DatabaseUnavailable, match="too many read at once"):
+                await _one(database)
+            with reading(False):
+                assert await _one(database) == 1
+            assert await database.check() is None
+        assert await _one(database) == 1
+
+    with reading():
+        assert await _one(database) == 1
+    await database.close()
+
+
+async def _one(database: Database) -> object:
+    async with database.transaction() as connection:
+        return await connection.fetchval("SELECT 1")
 
 
 async def test_a_lock_that_is_not_given_in_time_is_a_retryable_failure(fresh_database: str) -> None:

@@ -28,8 +28,8 @@ class AuditAnswers:
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
-        await answer_questions(self._bus, subjects.LIST_AUDIT, ListAudit, self._list)
-        await answer_questions(self._bus, subjects.VERIFY_AUDIT, VerifyAudit, self._verify)
+        await answer_questions(self._bus, subjects.LIST_AUDIT, ListAudit, self._list, reads=True)
+        await answer_questions(self._bus, subjects.VERIFY_AUDIT, VerifyAudit, self._verify, reads=True)
 
     async def _list(self, request: ListAudit, question: Question) -> AuditPage | Refusal:
         wanted = _wanted(request)

@@ -33,7 +33,7 @@ class CallAnswers:
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
-        await answer_questions(self._bus, subjects.SEARCH_CALLS, SearchCalls, self._search)
+        await answer_questions(self._bus, subjects.SEARCH_CALLS, SearchCalls, self._search, reads=True)
         await answer_questions(self._bus, subjects.SETTLE_CALL, SettleCall, self._settle)
 
     async def _search(self, request: SearchCalls, question: Question) -> BookedCallPage | Refusal:

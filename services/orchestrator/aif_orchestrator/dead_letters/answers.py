@@ -40,8 +40,8 @@ class DeadLetterAnswers:
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
-        await answer_questions(self._bus, subjects.LIST_DEAD_LETTERS, ListDeadLetters, self._list)
-        await answer_questions(self._bus, subjects.GET_DEAD_LETTER, GetDeadLetter, self._get)
+        await answer_questions(self._bus, subjects.LIST_DEAD_LETTERS, ListDeadLetters, self._list, reads=True)
+        await answer_questions(self._bus, subjects.GET_DEAD_LETTER, GetDeadLetter, self._get, reads=True)
         await answer_questions(self._bus, subjects.REPLAY_DEAD_LETTER, ReplayDeadLetter, self._replay)
         await answer_questions(self._bus, subjects.DISMISS_DEAD_LETTER, DismissDeadLetter, self._dismiss)
 

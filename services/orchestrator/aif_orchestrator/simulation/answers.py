@@ -70,7 +70,7 @@ class SimulationAnswers:
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
-        await answer_questions(self._bus, subjects.SIMULATE, SimulateExecution, self._simulate)
+        await answer_questions(self._bus, subjects.SIMULATE, SimulateExecution, self._simulate, reads=True)
 
     async def _simulate(self, question: SimulateExecution, _asked: Question) -> Simulation | Refusal:
         admitted = await self._admission.admit(_as_order(question))

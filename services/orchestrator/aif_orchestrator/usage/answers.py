@@ -14,22 +14,30 @@ from aif_orchestrator.usage.month import monthly_usage
 from aif_orchestrator.usage.store import Grouping, Span, UsageStore
 from aif_runtime.bus import Bus, Question
 from aif_runtime.clock import rfc3339
+from aif_runtime.places import Places
 from aif_runtime.postgres import Database
 
 LONGEST_DAYS = 400
+REPORTS_AT_ONCE = 2
+"""Each may take many seconds, and other readers wait for the same connections."""
+PLACE_SECONDS = 4.0
+"""With the longest report after it still within what its asker waits."""
 _CURSOR = re.compile(r"row/(?P<offset>[0-9]{1,9})")
 
 
 class UsageAnswers:
-    def __init__(self, *, bus: Bus, database: Database, usage: UsageStore) -> None:
+    def __init__(self, *, bus: Bus, database: Database, usage: UsageStore, place_seconds: float = PLACE_SECONDS) -> None:
         self._bus = bus
         self._database = database
         self._usage = usage
+        self._places = Places(
+            REPORTS_AT_ONCE, within_seconds=place_seconds, full="other figures of usage are being summed up; ask for them again"
+        )
 
     async def open(self) -> None:
         """Begin to answer; ends when the bus closes."""
-        await answer_questions(self._bus, subjects.REPORT_USAGE, UsageQuery, self._report)
-        await answer_questions(self._bus, subjects.REPORT_MONTH, MonthlyUsageQuery, self._month)
+        await answer_questions(self._bus, subjects.REPORT_USAGE, UsageQuery, self._report, reads=True)
+        await answer_questions(self._bus, subjects.REPORT_MONTH, MonthlyUsageQuery, self._month, reads=True)
 
     async def _report(self, query: UsageQuery, question: Question) -> UsageReport | Refusal:
         offset = _offset(query.cursor)
@@ -41,7 +49,7 @@ class UsageAnswers:
         if len(set(query.group_by)) < len(query.group_by):
             return _wrong("group_by", "names a dimension twice", "name each dimension once")
         grouping = Grouping(dimensions=query.group_by, order=query.order, offset=offset, limit=query.limit + 1)
-        async with self._database.transaction() as connection:
+        async with self._places.place(), self._database.transaction() as connection:
             await self._usage.plan_by_values(connection)
             found = await self._usage.report(connection, span, query.client_id, query.where, grouping)
         width = len(query.group_by)
@@ -60,7 +68,7 @@ class UsageAnswers:
         )
 
     async def _month(self, query: MonthlyUsageQuery, question: Question) -> MonthlyUsage:
-        async with self._database.transaction() as connection:
+        async with self._places.place(), self._database.transaction() as connection:
             await self._usage.plan_by_values(connection)
             return await monthly_usage(self._usage, connection, query)
 

@@ -1,0 +1,28 @@
+"""Those who only read hold up nobody who changes something."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import httpx
+
+from aif_runtime.postgres import READERS_CONNECTIONS, reading
+from integration.kam.gateway_under_test import GatewayUnderTest
+
+WISH = {"request_type": "pipeline_execution", "urgency_level": "normal", "message": "a course"}
+
+
+async def test_while_readers_have_all_the_connections_that_they_may_have_requests_are_made(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    async with AsyncExitStack() as held:
+        with reading():
+            for _ in range(READERS_CONNECTIONS):
+                await held.enter_async_context(kam.database.connection())
+
+        listed, made, health = await asyncio.gather(
+            alice.get("/api/kam/requests"), alice.post("/api/kam/requests", json=WISH), alice.get("/health")
+        )
+
+    assert (listed.status_code, made.status_code, health.status_code) == (503, 201, 200)
+    assert listed.headers["Retry-After"]
+    assert len((await alice.get("/api/kam/requests")).json()["requests"]) == 1
