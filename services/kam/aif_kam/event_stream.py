@@ -23,6 +23,8 @@ from aif_runtime.decoding import decode
 from aif_runtime.failures import MalformedMessage
 
 SILENCE_SECONDS = 15.0
+AGAIN_SECONDS = 1.0
+"""After a question that came to nothing, and twice as long after each further one, up to the time of a silence."""
 LOOK_SECONDS = 0.5
 """How soon an idle stream notices that the process wants to end."""
 _EVENTS = msgspec.json.Decoder(list[ExecutionEvent])
@@ -57,6 +59,7 @@ class EventStream:
     ) -> AsyncGenerator[ExecutionEvent | Heartbeat | Draining, None]:
         """Events with a number above `after`, ending with the final one. Begins with a heartbeat when there are none yet."""
         last, has_ended = after, False
+        again_seconds = AGAIN_SECONDS
         async with self._bus.listen(subjects.events_of_execution(client_id, execution_id)) as live:
             while True:
                 page = await self._stored(execution_id, client_id, last)
@@ -69,7 +72,9 @@ class EventStream:
                 if page is not None and page.events:
                     continue
                 yield Heartbeat()
-                async with aclosing(self._live(live)) as happening:
+                patience = self._silence_seconds if page is not None else min(again_seconds, self._silence_seconds)
+                again_seconds = AGAIN_SECONDS if page is not None else 2 * patience
+                async with aclosing(self._live(live, patience)) as happening:
                     async for event in happening:
                         if event.sequence <= last:
                             continue
@@ -92,11 +97,11 @@ class EventStream:
             _log.info("events_not_available", execution_id=execution_id, code=failure.code)
             return None
 
-    async def _live(self, live: Broadcasts) -> AsyncGenerator[ExecutionEvent, None]:
-        """Published events until there is silence or the process is to end."""
+    async def _live(self, live: Broadcasts, patience: float) -> AsyncGenerator[ExecutionEvent, None]:
+        """Published events until there is silence for so many seconds or the process is to end."""
         quiet_seconds = 0.0
-        while quiet_seconds < self._silence_seconds and not self._drain.is_set():
-            look = min(LOOK_SECONDS, self._silence_seconds - quiet_seconds)
+        while quiet_seconds < patience and not self._drain.is_set():
+            look = min(LOOK_SECONDS, patience - quiet_seconds)
             message = await live.next(look)
             if message is None:
                 quiet_seconds += look

@@ -154,6 +154,23 @@ async def test_after_a_silence_lost_events_are_fetched_and_a_heartbeat_is_sent(f
         assert [line for line in lines if line.startswith("id: ")] == ["id: 1", "id: 2"]
 
 
+async def test_a_question_for_events_that_came_to_nothing_is_asked_again_before_a_silence_is_over(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    order = await started(alice)
+    await kam.orchestrator.complete(order["execution_id"], await kam.store_structure(), stored_only=True)
+    kam.orchestrator.never_answers.add(order["execution_id"])
+
+    seen = []
+    async with asyncio.timeout(30), alice.stream("GET", order["links"]["events"]) as response:  # type: ignore[index]
+        async for line in response.aiter_lines():
+            if line == ": heartbeat":
+                kam.orchestrator.never_answers.clear()
+            seen += [line] if line.startswith("event: ") else []
+
+    assert seen == ["event: WORKFLOW_STARTED", "event: WORKFLOW_COMPLETED"]
+
+
 async def test_a_stream_ends_when_the_process_drains(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     order = await started(alice)
 
