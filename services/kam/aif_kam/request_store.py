@@ -96,6 +96,8 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
+    execution_deleted_at: datetime | None
+    """When the orchestrator was found to have deleted its execution."""
 
 
 class NewRequest(Struct, frozen=True, kw_only=True):
@@ -302,6 +304,10 @@ class RequestStore:
 
     async def mark_unsettled(self, connection: Connection, execution_id: str) -> None:
         await connection.execute(self._sql["mark_unsettled"], execution_id)
+
+    async def mark_execution_deleted(self, connection: Connection, execution_id: str) -> None:
+        """Nothing more is to be learned of an ended request's execution."""
+        await connection.execute(self._sql["mark_execution_deleted"], execution_id)
 
     async def list_unsettled(self, connection: Connection, *, unseen_seconds: float, limit: int) -> list[str]:
         rows = await connection.fetch(self._sql["list_unsettled"], unseen_seconds, limit)

@@ -28,6 +28,7 @@ from aif_contracts.events import (
     WorkflowStarted,
 )
 from aif_contracts.orders import ExecutionStatus, ExecutionView
+from aif_kam.deleted_executions import UNKNOWN_EXECUTION
 from aif_kam.failures import Conflict, NotFound, Refused, Unavailable
 from aif_kam.orchestrator_client import OrchestratorClient
 from aif_kam.request_store import ClientRequest, Ending, News, Observation, RequestStatus, RequestStore, StoredProblem
@@ -113,6 +114,7 @@ class RequestTracker:
                 await self._observe(execution_id)
             except Refused as refused:
                 _log.warning("execution_unknown_to_orchestrator", execution_id=execution_id, code=refused.code)
+                await self._note_refusal(execution_id, refused)
             except Unavailable as failure:
                 _log.warning("observation_unanswered", execution_id=execution_id, code=failure.code)
                 await self._orchestrator.be_there()
@@ -179,13 +181,23 @@ class RequestTracker:
     async def _fresh(self, request: ClientRequest) -> ClientRequest:
         """With the orchestrator's newest word, where there is something to learn and the orchestrator answers."""
         is_told = request.detailed_metrics is not None and (request.totals is None or request.totals.cost_is_complete)
-        settled = request.status.is_final and (is_told or request.status is RequestStatus.REFUSED)
+        is_deleted = request.execution_deleted_at is not None
+        settled = request.status.is_final and (is_told or is_deleted or request.status is RequestStatus.REFUSED)
         if request.execution_id is None or settled:
             return request
         try:
             return await self._observe(request.execution_id) or request
-        except (Unavailable, Refused):
+        except Refused as refused:
+            await self._note_refusal(request.execution_id, refused)
             return request
+        except Unavailable:
+            return request
+
+    async def _note_refusal(self, execution_id: str, refused: Refused) -> None:
+        """An ended request whose execution was deleted is not asked about again."""
+        if refused.code == UNKNOWN_EXECUTION:
+            async with self._database.connection() as connection:
+                await self._requests.mark_execution_deleted(connection, execution_id)
 
     async def _observe(self, execution_id: str) -> ClientRequest | None:
         return await self.observe(await self._orchestrator.get(execution_id, None))

@@ -425,6 +425,40 @@ async def test_a_cost_that_becomes_known_after_the_ending_is_learned(
     assert (row["total_cost_usd"], msgspec.json.decode(row["totals"])["cost_is_complete"]) == (Decimal(TOTALS.cost_usd), True)
 
 
+@pytest.mark.parametrize("how", ["by the sweep", "by reading it"])
+@pytest.mark.parametrize("unknown", ["its details", "a part of its cost"])
+async def test_what_a_deleted_execution_never_told_is_asked_for_once(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, how: str, unknown: str
+) -> None:
+    started = (await alice.post("/api/kam/orders", json={"selected_template": "content_granulation_course"})).json()
+    await kam.orchestrator.complete(started["execution_id"], await kam.store_structure(), stored_only=True)
+    await kam.gateway.parts.tracker.reconcile(unseen_seconds=0)
+    if unknown == "its details":
+        await kam.rows("UPDATE client_requests SET detailed_metrics = NULL")
+    else:
+        await kam.rows("UPDATE client_requests SET totals = totals || '{\"cost_is_complete\": false}'")
+    del kam.orchestrator.views[started["execution_id"]]
+
+    async def looks() -> str:
+        if how == "by the sweep":
+            return f"asked for {await kam.gateway.parts.tracker.reconcile(unseen_seconds=0)}"
+        kam.orchestrator.headers.clear()
+        answer = await alice.get(f"/api/kam/requests/{started['request_id']}")
+        assert answer.json()["status"] == "completed"
+        return f"asked for {len(kam.orchestrator.headers)}"
+
+    assert [await looks(), await looks()] == ["asked for 1", "asked for 0"]
+
+
+async def test_a_running_execution_that_the_orchestrator_does_not_know_is_asked_for_again(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    started = (await alice.post("/api/kam/orders", json={"selected_template": "content_granulation_course"})).json()
+    del kam.orchestrator.views[started["execution_id"]]
+
+    assert [await kam.gateway.parts.tracker.reconcile(unseen_seconds=0) for _ in range(2)] == [1, 1]
+
+
 async def test_insights_templates_health_metrics_and_the_landing_page_answer(
     kam: GatewayUnderTest, alice: httpx.AsyncClient
 ) -> None:

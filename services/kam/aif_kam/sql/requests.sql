@@ -137,19 +137,27 @@ RETURNING *;
 
 -- name: mark_unsettled
 -- Before a resume is asked for: should its answer and its events be lost, the next look at the request learns of it.
-UPDATE client_requests SET detailed_metrics = NULL, checked_at = NULL WHERE execution_id = $1;
+UPDATE client_requests SET detailed_metrics = NULL, checked_at = NULL, execution_deleted_at = NULL WHERE execution_id = $1;
+
+-- name: mark_execution_deleted
+-- Of an ended request alone: while it runs, an orchestrator that does not know its execution is a fault, and is asked again.
+UPDATE client_requests SET execution_deleted_at = now()
+WHERE execution_id = $1 AND status IN ('completed', 'partially_completed', 'failed', 'cancelled');
 
 -- name: list_unsettled
 -- Running ones that have been silent for a while (an hour while their start is still to come), before ended ones whose details are
--- still to be fetched, and, now and then, those whose cost is not known completely: no event tells of it after the ending.
+-- still to be fetched, and, now and then, those whose cost is not known completely: no event tells of it after the ending. Of what the
+-- orchestrator has deleted nothing more is to be learned.
 SELECT execution_id FROM client_requests
 WHERE (status = 'running' AND (
            greatest(updated_at, coalesce(checked_at, updated_at))
                < now() - CASE WHEN start_at > now() THEN interval '1 hour' ELSE make_interval(secs => $1) END
            OR greatest(updated_at, coalesce(checked_at, updated_at)) > now() + interval '1 minute'))
    OR (status IN ('completed', 'partially_completed', 'failed', 'cancelled') AND detailed_metrics IS NULL AND execution_id IS NOT NULL
+       AND execution_deleted_at IS NULL
        AND (checked_at IS NULL OR checked_at NOT BETWEEN now() - make_interval(secs => $1) AND now() + interval '1 minute'))
    OR (status IN ('completed', 'partially_completed', 'failed', 'cancelled') AND totals ->> 'cost_is_complete' = 'false'
+       AND execution_deleted_at IS NULL
        AND checked_at NOT BETWEEN now() - make_interval(secs => $1 * 20) AND now() + interval '1 minute')
 ORDER BY status <> 'running', updated_at LIMIT $2
 FOR UPDATE SKIP LOCKED;
