@@ -153,16 +153,16 @@ async def test_late_signs_of_life_do_not_keep_the_message_from_being_delivered_a
 
 async def test_still_working_starts_ack_wait_anew(rig: BusRig) -> None:
     bus = await rig.connect("one")
-    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=1.5))
+    deliveries = await bus.open_consumer(work_consumer(ack_wait_seconds=2.5))
     await bus.publish(work(b"long work"))
     delivery = await fetch_one(deliveries)
 
-    assert await deliveries.fetch(1, 0.8) == []
+    assert await deliveries.fetch(1, 1.3) == []
     await delivery.still_working()
-    assert await deliveries.fetch(1, 0.8) == []
+    assert await deliveries.fetch(1, 1.3) == []
     await delivery.ack()
 
-    assert await deliveries.fetch(1, 1.7) == []
+    assert await deliveries.fetch(1, 2.7) == []
 
 
 async def test_a_message_to_retry_later_comes_again_not_before_the_delay(rig: BusRig) -> None:

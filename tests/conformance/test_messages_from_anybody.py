@@ -15,6 +15,7 @@ from aif_runtime.bus import ConsumerSpec, Outgoing, Question
 from aif_runtime.failures import MalformedMessage
 from aif_runtime.nats_bus import NatsBus
 from conformance.bus_rigs import NatsRig, fetch_payloads
+from support.other_nats_client import all_is_read
 
 REPORTS = ConsumerSpec(
     stream=subjects.STREAM_REPORTS,
@@ -56,7 +57,7 @@ async def test_a_question_whose_inbox_is_no_utf_8_ends_nobodys_connection(nats_r
 
     await _say(nats_rig.url, b"PUB aif.orchestrator.get _INBOX.\xff 3\r\nwho\r\n")
 
-    assert await bus.ask(subjects.GET, b"well?", wait_seconds=2) == b"an answer"
+    assert await bus.ask(subjects.GET, b"well?", wait_seconds=10) == b"an answer"
     assert asked == [b"who", b"well?"]
 
 
@@ -89,10 +90,10 @@ async def test_answers_go_to_inboxes_alone(bus: NatsBus, client: nats.aio.client
     await client.subscribe(subjects.ALL_EVENTS, cb=hear)
     await client.publish(subjects.GET, b"a deputy?", reply=subjects.event("acme", "exec_1", "WORKFLOW_COMPLETED"))
     await client.publish(subjects.GET, b"nobody?")
-    await client.flush()
+    await all_is_read(client)
 
-    assert await bus.ask(subjects.GET, b"well?", wait_seconds=2) == b"an answer"
-    await client.flush()
+    assert await bus.ask(subjects.GET, b"well?", wait_seconds=10) == b"an answer"
+    await all_is_read(client)
     assert asked == [b"well?"]
     assert said == []
     assert bus.is_connected

@@ -27,6 +27,7 @@ from aif_runtime.open_blob_store import open_blob_store
 from aif_runtime.prepared_message import Prepared
 from aif_runtime.topology import StoreLimits, factory_topology
 from conformance.bus_rigs import WORK, FragileNatsRig, NatsRig, fetch_one, fetch_payloads, work, work_consumer
+from support.other_nats_client import all_is_read
 from support.waiting import eventually
 
 MIB = 1024 * 1024
@@ -120,13 +121,13 @@ async def test_a_broker_that_is_there_and_stores_nothing_is_a_trouble_until_it_s
     await bus.declare_topology()
     await client.jetstream().delete_stream("AIF_WORK")
     mute = await client.subscribe("aif.work.>")
-    await client.flush()
+    await all_is_read(client)
 
     with pytest.raises(BusUnavailable, match="were not confirmed"):
         await bus.publish(work(b"lost"))
     trouble, is_connected = bus.trouble, bus.is_connected
     await mute.unsubscribe()
-    await client.flush()
+    await all_is_read(client)
     await bus.publish(work(b"stored"))
 
     assert trouble == "nothing is stored under aif.work, though the broker answers: its disk may be full"
@@ -170,7 +171,7 @@ async def test_a_waiting_fetch_goes_on_when_somebody_deletes_what_it_reads(
     bus = await nats_rig.connect("one")
     deliveries = await bus.open_consumer(work_consumer())
     fetching = asyncio.create_task(_next_payloads(deliveries))
-    await bus.connection.flush()
+    await eventually(lambda: _is_asked(client, "AIF_WORK", "granulator_normal"), what="the fetch waits at the broker")
 
     if lost == "consumer":
         await client.jetstream().delete_consumer("AIF_WORK", "granulator_normal")
@@ -187,6 +188,13 @@ async def _next_payloads(deliveries: Deliveries) -> list[bytes]:
         while not (fetched := await deliveries.fetch(5, 5.0)):
             pass
     return [delivery.payload for delivery in fetched]
+
+
+async def _is_asked(client: nats.aio.client.Client, stream: str, consumer: str) -> bool:
+    try:
+        return bool((await client.jetstream().consumer_info(stream, consumer)).num_waiting)
+    except nats.js.errors.NotFoundError:
+        return False
 
 
 async def test_what_arrived_after_a_cancelled_fetch_goes_back_when_the_consumer_closes(nats_rig: NatsRig) -> None:

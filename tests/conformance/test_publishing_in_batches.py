@@ -14,6 +14,7 @@ from aif_runtime.bus import Outgoing
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.nats_bus import NatsBus
 from conformance.bus_rigs import FragileNatsRig, NatsRig, fetch_payloads, work_consumer
+from support.other_nats_client import all_is_read
 from support.waiting import eventually
 
 WORK = subjects.work("granulator", "normal")
@@ -47,11 +48,12 @@ async def test_a_batch_is_stored_in_order_and_told_by_two_answers(nats_rig: Nats
         answers.append(message.data)
 
     await client.subscribe("_INBOX.>", cb=note)
-    await client.flush()
+    await all_is_read(client)
     await bus.publish(numbered(400))
 
     deliveries = await bus.open_consumer(work_consumer())
     assert await fetch_payloads(deliveries, 400) == [b"%d" % number for number in range(400)]
+    await all_is_read(client)
     batch = [answer for answer in answers if b'"batch"' in answer]
     assert [msgspec.json.decode(answer)["count"] for answer in batch] == [400]
     assert len([answer for answer in answers if b'"stream":"AIF_WORK"' in answer]) == 1
@@ -66,7 +68,7 @@ async def test_single_messages_of_many_tasks_are_told_by_few_answers(nats_rig: N
         answers.append(message.data)
 
     await client.subscribe("_INBOX.>", cb=note)
-    await client.flush()
+    await all_is_read(client)
     await asyncio.gather(*(bus.publish([message]) for message in numbered(200)))
 
     assert await count_of(client, "AIF_WORK") == 200

@@ -90,8 +90,12 @@ class HarmedLink:
         assert task is not None
         self._carrying.add(task)
         task.add_done_callback(self._carrying.discard)
-        await self._delivers.wait()
-        far_reader, far = await asyncio.open_connection(*self._target)
+        try:
+            await self._delivers.wait()
+            far_reader, far = await asyncio.open_connection(*self._target)
+        except BaseException:
+            near.transport.abort()
+            raise
         pair = _Pair(near, far)
         pair.delivers.set()
         self._pairs.add(pair)

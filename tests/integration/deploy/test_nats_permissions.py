@@ -27,6 +27,7 @@ from aif_runtime.nats_blobs import NatsBlobStore
 from aif_runtime.nats_bus import NatsBus
 from aif_runtime.ready_file import Ready
 from support.classifier_processes import classifier_processes
+from support.other_nats_client import all_is_read
 from support.waiting import eventually
 
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nats.conf"
@@ -254,7 +255,7 @@ async def test_every_service_may_declare_the_streams_again(broker_url: str, serv
 )
 async def test_whoever_reads_a_work_queue_may_keep_its_ballast(broker_url: str, user: str, stream: str) -> None:
     async with _client(broker_url, user) as (client, violations):
-        kept = await client.jetstream().publish(subjects.ballast(stream), b"", timeout=2)
+        kept = await client.jetstream().publish(subjects.ballast(stream), b"", timeout=10)
 
         assert (kept.stream, violations) == (stream, [])
 
@@ -273,12 +274,12 @@ async def test_an_order_of_another_system_reaches_the_gateway(broker_url: str) -
 async def test_another_system_hears_the_events_of_its_client_alone(broker_url: str) -> None:
     async with _client(broker_url, "client_acme") as (client, violations), _bus(broker_url, "orchestrator") as orchestrator:
         heard = await client.subscribe("aif.event.acme.>")
-        await client.flush()
+        await all_is_read(client)
         for client_id in ("globex", "acme"):
             subject = subjects.event(client_id, "exec_1", "STEP_COMPLETED")
             await orchestrator.publish([Outgoing(subject=subject, payload=client_id.encode())])
 
-        first = await heard.next_msg(2)
+        first = await heard.next_msg(10)
 
         assert (first.subject, first.data) == ("aif.event.acme.exec_1.step_completed", b"acme")
         assert violations == []
@@ -288,12 +289,12 @@ async def test_the_brokers_answer_to_another_system_says_nothing_inside_the_fact
     forged = subjects.event("globex", "exec_1", "WORKFLOW_COMPLETED")
     async with _client(broker_url, "client_acme") as (client, _), _client(broker_url, "operator") as (operator, _):
         heard = await operator.subscribe("aif.event.>")
-        await operator.flush()
+        await all_is_read(operator)
         await client.publish(subjects.submit("acme"), b"{}", reply=forged)
         await client.jetstream().publish(subjects.submit("acme"), b"{}")
         await operator.publish(subjects.event("acme", "exec_2", "STEP_COMPLETED"), b"last")
 
-        assert (await heard.next_msg(2)).data == b"last"
+        assert (await heard.next_msg(10)).data == b"last"
         await operator.jetstream().purge_stream(subjects.STREAM_REQUESTS)
 
 
@@ -355,7 +356,7 @@ async def test_an_offer_is_taken_or_refused_and_the_direct_report_is_answered(br
         assert taken == [b"welcome", b"unwanted"]
         assert refusal is not None
         assert subjects.refused_packet(refusal.subject) == "unwanted"
-        assert await process.ask(subjects.direct_report("replica_1", worker), b"report", wait_seconds=2) == b"re: report"
+        assert await process.ask(subjects.direct_report("replica_1", worker), b"report", wait_seconds=10) == b"re: report"
 
 
 async def test_the_process_of_the_classifier_works_as_its_user(broker_url: str, fresh_database: str, tmp_path: Path) -> None:
@@ -432,7 +433,7 @@ async def test_a_question_gets_its_answer(broker_url: str, asker: str, subject: 
     async with _bus(broker_url, asker) as asking, _bus(broker_url, answerer) as answering:
         await answering.answer(subject, "group", answer)
 
-        assert await asking.ask(subject, b"how?", wait_seconds=2) == b"re: how?"
+        assert await asking.ask(subject, b"how?", wait_seconds=10) == b"re: how?"
 
 
 async def test_the_gateway_hears_events_live_and_stored(broker_url: str) -> None:

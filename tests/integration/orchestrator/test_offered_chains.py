@@ -28,6 +28,7 @@ from aif_runtime.worker_loop import run_worker
 from aif_runtime.worker_settings import WorkerSettings
 from support.execution_story import deliverable, pipeline, stage
 from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
+from support.other_nats_client import all_is_read
 from support.waiting import eventually
 
 CHAIN = pipeline(
@@ -118,7 +119,7 @@ class Rig:
             await offers.put(msgspec.json.decode(message.data, type=WorkPacket))
 
         subscription = await self._own.subscribe(subjects.offers("maker"), queue="maker", cb=take)
-        await self._own.flush()
+        await all_is_read(self._own)
         yield offers
         await subscription.unsubscribe()
 
@@ -140,10 +141,10 @@ class Rig:
         """From now on what enters them is seen."""
         for subject, seen in ((subjects.ALL_WORK, self._packets), (subjects.ALL_REPORTS, self._reports)):
             await self._own.subscribe(subject, cb=partial(_note, seen))
-        await self._own.flush()
+        await all_is_read(self._own)
 
     async def has_stored(self, *, packets: int, reports: int) -> bool:
-        await self._own.flush()
+        await all_is_read(self._own)
         return (len(self._packets), len(self._reports)) == (packets, reports)
 
     async def is_a_packet_out(self) -> bool:
