@@ -6,7 +6,6 @@ The workers do next to nothing and bill it on paper. Times are short, so that wh
 import asyncio
 import itertools
 import os
-import random
 import shutil
 import signal
 import tempfile
@@ -18,7 +17,6 @@ import msgspec
 
 from aif_console.embedded.credentials import Credentials
 from aif_console.embedded.nats_server import EmbeddedNats
-from aif_console.embedded.ports import FIRST_PORT, LAST_PORT
 from aif_console.embedded.postgres_server import EmbeddedPostgres
 from aif_console.embedded.service_roles import ensure_role_and_schema
 from aif_console.factory.factory import next_free_port
@@ -34,6 +32,7 @@ from aif_runtime.ready_file import Ready
 from aif_runtime.sql_files import load_queries
 from faults.billed_worker import WORKER, BillLine
 from support.factory import SHORT_TIMES
+from support.own_ports import gateway_port
 from support.waiting import PATIENCE_SECONDS, eventually
 
 HERE = Path(__file__).parent
@@ -56,7 +55,7 @@ class PaperFactory:
         self.keys: FactoryKeys
         self.leaves_folder = False
         """Its folder, with all logs, is left for a person to look at."""
-        self.kam_port = next_free_port(random.SystemRandom().randint(FIRST_PORT, LAST_PORT))
+        self.kam_port = next_free_port(gateway_port())
         self._settings = settings
         self._numbers = itertools.count(1)
         self._urls: dict[str, str] = {}

@@ -4,7 +4,6 @@
 settings, other services, or a folder that outlives it.
 """
 
-import random
 import shutil
 import sys
 import tempfile
@@ -16,9 +15,9 @@ import pytest
 import pytest_asyncio
 
 from aif_console.embedded.child_process import log_tail
-from aif_console.embedded.ports import FIRST_PORT, LAST_PORT
 from aif_console.factory.factory import Factory
 from aif_console.factory.plan import SERVICES, FactoryPlan, RestartPauses, ServiceKind
+from support.own_ports import gateway_port
 
 SHORT_TIMES = {
     "AIF_ORCHESTRATOR_SWEEP_SECONDS": "0.1",
@@ -61,7 +60,7 @@ def plan_for_tests(
     return FactoryPlan(
         data_dir=data_dir,
         settings={**SHORT_TIMES, **(settings or {})},
-        kam_port=random.SystemRandom().randint(FIRST_PORT, LAST_PORT),
+        kam_port=gateway_port(),
         services=services,
         durable=False,
         restart_pauses=RestartPauses(first_seconds=first_pause_seconds, longest_seconds=1.0),

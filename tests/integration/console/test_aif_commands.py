@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import re
 import signal
 import stat
@@ -17,9 +16,9 @@ import httpx
 import pytest
 from msgspec import Struct
 
-from aif_console.embedded.ports import FIRST_PORT, LAST_PORT
 from aif_console.factory.plan import SERVICES
 from support.kernel_view import is_alive
+from support.own_ports import gateway_port
 
 REPOSITORY = Path(__file__).parents[3]
 SAMPLE = REPOSITORY / "samples" / "sourdough.html"
@@ -49,7 +48,7 @@ def environ(**settings: str) -> dict[str, str]:
 
 @contextmanager
 def running_up(data_dir: Path, *options: str, **settings: str) -> Iterator[Running]:
-    port = random.SystemRandom().randint(FIRST_PORT, LAST_PORT)
+    port = gateway_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "aif_console", "up", "--data", str(data_dir), "--port", str(port), *options],
         stdout=subprocess.PIPE,
