@@ -117,6 +117,16 @@ def work(*payloads: bytes) -> list[Outgoing]:
     return [Outgoing(subject=WORK, payload=payload) for payload in payloads]
 
 
+async def fetch_deliveries(deliveries: Deliveries, count: int, wait_seconds: float = 5.0) -> list[Delivery]:
+    """Fetch until there are so many: what is there comes in parts where the broker has no turn of the processor meanwhile."""
+    came: list[Delivery] = []
+    while len(came) < count:
+        fetched = await deliveries.fetch(count - len(came), wait_seconds)
+        assert fetched, f"only {[delivery.payload for delivery in came]} came"
+        came += fetched
+    return came
+
+
 async def fetch_payloads(deliveries: Deliveries, count: int, wait_seconds: float = 5.0) -> list[bytes]:
     """Fetch and acknowledge until there are so many."""
     payloads: list[bytes] = []

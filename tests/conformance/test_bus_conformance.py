@@ -10,7 +10,7 @@ from aif_contracts import subjects
 from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Delivery, Outgoing, Question, watched_key
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, NoAnswer
-from conformance.bus_rigs import WORK, BusRig, FragileRig, fetch_one, fetch_payloads, work, work_consumer
+from conformance.bus_rigs import WORK, BusRig, FragileRig, fetch_deliveries, fetch_one, fetch_payloads, work, work_consumer
 from support.waiting import eventually
 
 
@@ -27,13 +27,18 @@ async def test_what_was_stored_before_the_consumer_opened_is_delivered_in_order(
 async def test_a_fetch_brings_all_that_is_there_up_to_its_limit(rig: BusRig) -> None:
     bus = await rig.connect("one")
     deliveries = await bus.open_consumer(work_consumer())
-    await bus.publish(work(b"1", b"2", b"3", b"4", b"5"))
 
-    first = await deliveries.fetch(3, 5.0)
-    second = await deliveries.fetch(3, 5.0)
+    async def brings_it() -> bool:
+        """Unless the broker has no turn of the processor meanwhile."""
+        await bus.publish(work(b"1", b"2", b"3", b"4", b"5"))
+        first, second = await deliveries.fetch(3, 5.0), await deliveries.fetch(3, 5.0)
+        rest = await fetch_deliveries(deliveries, 5 - len(first) - len(second))
+        for delivery in (*first, *second, *rest):
+            await delivery.ack()
+        brought = [[delivery.payload for delivery in fetched] for fetched in (first, second)]
+        return brought == [[b"1", b"2", b"3"], [b"4", b"5"]]
 
-    assert [delivery.payload for delivery in first] == [b"1", b"2", b"3"]
-    assert [delivery.payload for delivery in second] == [b"4", b"5"]
+    await eventually(brings_it)
 
 
 async def test_a_waiting_fetch_returns_as_soon_as_there_is_one(rig: BusRig) -> None:
@@ -83,7 +88,7 @@ async def test_a_delivery_shows_subject_headers_sequence_and_its_number(rig: Bus
 
     await bus.publish(work(b"before"))
     await bus.publish([Outgoing(subject=WORK, payload=b"with headers", headers={"traceparent": "00-abc", "x-word": "größer"})])
-    _, delivery = await deliveries.fetch(2, 5.0)
+    _, delivery = await fetch_deliveries(deliveries, 2)
 
     assert delivery.subject == WORK
     assert delivery.payload == b"with headers"
@@ -203,7 +208,9 @@ async def test_no_more_than_max_ack_pending_are_out_at_once(rig: BusRig) -> None
     deliveries = await bus.open_consumer(work_consumer(max_ack_pending=2))
     await bus.publish(work(b"1", b"2", b"3"))
 
-    out = await deliveries.fetch(10, 5.0)
+    out: list[Delivery] = []
+    while len(out) < 2:
+        out += await deliveries.fetch(10, 5.0)
     none_left = await deliveries.fetch(10, 0.2)
     await out[0].ack()
     after_one_ack = await deliveries.fetch(10, 5.0)
@@ -293,7 +300,7 @@ async def test_opening_a_consumer_again_changes_its_limits(rig: BusRig) -> None:
 
     await bus.publish(work(b"1", b"2"))
 
-    assert [delivery.payload for delivery in await deliveries.fetch(5, 5.0)] == [b"1", b"2"]
+    assert [delivery.payload for delivery in await fetch_deliveries(deliveries, 2)] == [b"1", b"2"]
 
 
 async def test_nothing_is_published_when_there_is_nothing_to_publish(rig: BusRig) -> None:
@@ -473,7 +480,7 @@ async def test_a_listener_sees_the_first_message_after_it_began(rig: BusRig) -> 
     for number in range(100):
         async with listening.listen(subjects.control("granulator")) as broadcasts:
             await speaking.broadcast(subjects.control("granulator"), b"%d" % number)
-            first = await broadcasts.next(2.0)
+            first = await broadcasts.next(10.0)
 
         assert first is not None
         assert first.payload == b"%d" % number

@@ -351,7 +351,7 @@ async def test_an_offer_is_taken_or_refused_and_the_direct_report_is_answered(br
     ):
         await orchestrator.answer(subjects.direct_reports("replica_1"), "replica_1", confirm)
         await orchestrator.offer([_offer(worker, payload) for payload in (b"welcome", b"unwanted")])
-        refusal = await refused.next(2)
+        refusal = await refused.next(10)
 
         assert taken == [b"welcome", b"unwanted"]
         assert refusal is not None
@@ -441,12 +441,16 @@ async def test_the_gateway_hears_events_live_and_stored(broker_url: str) -> None
     pattern = subjects.events_of_execution("acme", "exec_1")
     async with _bus(broker_url, "orchestrator") as orchestrator, _bus(broker_url, "kam") as kam, kam.listen(pattern) as heard:
         await orchestrator.publish([event])
-        live = await heard.next(2)
-        stored = await _fetch_and_ack(kam, subjects.STREAM_EVENTS, subjects.CONSUMER_KAM_EVENTS, subjects.ALL_EVENTS)
+        live = await heard.next(10)
+        # Behind the events of other tests, and not always in the same batch.
+        async with asyncio.timeout(10):
+            while b"event" not in await _fetch_and_ack(
+                kam, subjects.STREAM_EVENTS, subjects.CONSUMER_KAM_EVENTS, subjects.ALL_EVENTS
+            ):
+                pass
 
     assert live is not None
     assert live.payload == b"event"
-    assert stored[-1] == b"event"
 
 
 @pytest.mark.parametrize(("user", "worker"), WORKERS)
@@ -458,7 +462,7 @@ async def test_a_cancel_reaches_the_workers_of_its_kind(broker_url: str, user: s
         process.listen(subject) as heard,
     ):
         await sender.broadcast(subject, b"cancel")
-        cancel = await heard.next(2)
+        cancel = await heard.next(10)
 
     assert cancel is not None
     assert cancel.payload == b"cancel"
@@ -492,7 +496,7 @@ async def test_what_is_configured_reaches_the_workers(broker_url: str, user: str
         worker.watch(subjects.BUCKET_CONFIG) as changes,
     ):
         await kam.put_entry(subjects.BUCKET_CONFIG, "system", b"{}")
-        change = await changes.next(2)
+        change = await changes.next(10)
 
         assert change is not None
         assert (watched_key(change), change.payload) == ("system", b"{}")
@@ -595,7 +599,7 @@ async def test_an_orchestrator_tells_the_others_and_the_gateways_of_changed_pipe
     ):
         await one.broadcast(subjects.PIPELINES_CHANGED, b"")
 
-        assert await heard.next(2) is not None
+        assert await heard.next(10) is not None
         assert one.trouble is None
 
 

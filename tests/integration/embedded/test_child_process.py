@@ -35,7 +35,7 @@ async def test_a_process_that_ends_politely_is_not_killed(log_path: Path) -> Non
     child = await start_shell("trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done", log_path)
     await until_it_says("ready", log_path)
 
-    await child.stop([(signal.SIGTERM, 5.0)])
+    await child.stop([(signal.SIGTERM, 30.0)])
 
     assert await child.wait() == 7
     assert "bye" in log_tail(log_path)
@@ -55,7 +55,7 @@ async def test_stopping_what_has_ended_does_nothing(log_path: Path) -> None:
     child = await start_shell("exit 3", log_path)
     await child.wait()
 
-    await child.stop([(signal.SIGTERM, 5.0)])
+    await child.stop([(signal.SIGTERM, 30.0)])
 
     assert await child.wait() == 3
 
@@ -81,7 +81,7 @@ async def test_a_program_that_takes_too_long_is_gone_afterwards(log_path: Path) 
 async def test_a_long_log_is_set_aside_at_the_next_start(log_path: Path) -> None:
     fill(log_path, LOG_KEPT_BYTES + 1)
 
-    code = await run_to_end(["/bin/sh", "-c", "echo new"], identity=ourselves(), log_path=log_path, limit_seconds=5)
+    code = await run_to_end(["/bin/sh", "-c", "echo new"], identity=ourselves(), log_path=log_path, limit_seconds=30)
 
     assert code == 0
     assert log_tail(log_path) == "new\n"
