@@ -60,6 +60,13 @@ class ShortWayClient(Client):
         """Tell the server that nothing more is wanted; what it has sent by then is still taken. Raises the library's errors."""
         await self.write(b"UNSUB %d\r\n" % subscription._id)
 
+    def abort(self) -> None:
+        """Close the socket now, whatever is unsent, after a close that did not come to it."""
+        if isinstance(self._transport, ShortWayTransport):
+            self._transport.abort()
+        elif self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+
     async def _connect_to_server(self, s: Srv) -> None:
         if self._transport is None and s.uri.scheme in ("nats", "tls"):
             self._transport = ShortWayTransport(self._take)

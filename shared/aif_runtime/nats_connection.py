@@ -132,6 +132,10 @@ class NatsConnection:
             reason = self._last_error or str(failed) or "no answer"
             where = ", ".join(_address(each) for each in url.split(","))
             raise BusUnavailable(f"no connection to NATS at {where} within {connect_limit_seconds:g} s: {reason}") from failed
+        except BaseException:
+            self._closing = True
+            await client.close()
+            raise
         self._inbox = client.new_inbox()
         self._up.set()
         await self.subscribe(f"{self._inbox}.*", self._on_reply)
@@ -339,6 +343,7 @@ class NatsConnection:
             # A frozen broker reads nothing, and the socket waits for it to take the rest; a lost one refuses it. Asyncio of
             # Python 3.12 and 3.13 answers the rest with a TypeError where the socket was closed before.
             _logger.warning("nats_close_unfinished", extra={"connection": self._name, "error": repr(failed)})
+            self._client.abort()
         self._tell_all_lost()
 
     def _on_reply(self, message: Arrived) -> None:

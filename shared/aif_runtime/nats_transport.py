@@ -105,12 +105,15 @@ class ShortWayTransport(TcpTransport):
         except TimeoutError:
             self._io_writer.transport.abort()
 
+    def abort(self) -> None:
+        if self._io_writer is not None:
+            self._io_writer.transport.abort()
+
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
         assert uri.hostname is not None, "the library has checked it"
         assert uri.port is not None, "the library puts its own where none is given"
-        if self._io_writer is not None:
-            # The library connects again without closing what a server has refused in the handshake.
-            self._io_writer.transport.abort()
+        # The library connects again without closing what a server has refused in the handshake.
+        self.abort()
         loop = asyncio.get_running_loop()
         reader = MessageReader(self._taker, buffer_size)
         protocol = asyncio.StreamReaderProtocol(reader)
