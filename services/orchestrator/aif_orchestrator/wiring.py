@@ -74,9 +74,14 @@ LAST_WORD_SECONDS = 5.0
 async def wire(surroundings: Surroundings[OrchestratorSettings]) -> AsyncIterator[Assembled]:
     """Open what one replica needs, and close it again."""
     async with open_connections(surroundings) as connections:
-        database = await _open_database(surroundings)
-        surroundings.health.add("postgres", database.check)
+        database = await Database.open(
+            surroundings.settings.orchestrator_database_url.reveal(),
+            application_name=surroundings.instance_id,
+            schema=SERVICE,
+        )
         try:
+            await migrate(database, schema=SERVICE, migrations=load_migrations("aif_orchestrator"))
+            surroundings.health.add("postgres", database.check)
             line = await assemble(surroundings, connections.bus, connections.blobs, database, builtin_pipelines())
             yield Assembled(parts=(Part(name="line", run=line.run),))
         finally:
@@ -252,16 +257,6 @@ async def assemble(
             registry=surroundings.registry,
         ),
     )
-
-
-async def _open_database(surroundings: Surroundings[OrchestratorSettings]) -> Database:
-    database = await Database.open(
-        surroundings.settings.orchestrator_database_url.reveal(),
-        application_name=surroundings.instance_id,
-        schema=SERVICE,
-    )
-    await migrate(database, schema=SERVICE, migrations=load_migrations("aif_orchestrator"))
-    return database
 
 
 async def _stored_plans(database: Database, store: PipelineStore, pipelines: Sequence[Pipeline]) -> Plans:
