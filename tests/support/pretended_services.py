@@ -22,7 +22,7 @@ def drain(number, frame):
     note("drains")
     if behaviour == "asking":
         host, _, port = os.environ["AIF_NATS_URL"].removeprefix("nats://").partition(":")
-        with socket.create_connection((host, int(port)), 2) as nats:
+        with socket.create_connection((host, int(port)), 10) as nats:
             note("hears " + nats.recv(4).decode())
     time.sleep(float(os.environ.get("PRETENDED_DRAIN_SECONDS", "0")))
     note("drained")

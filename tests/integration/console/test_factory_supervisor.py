@@ -174,7 +174,8 @@ async def test_services_that_are_not_ready_for_long_are_told_of_and_waited_for(d
     factory = Factory(plan, tell=lambda name, words: told.append(f"{name} {words}"))
 
     starting = asyncio.create_task(factory.start())
-    await eventually(lambda: all(sum(words.startswith(name) for words in told) > 1 for name in ("sleepy", "mute")))
+    await eventually(lambda: sum(words.startswith("mute") for words in told) > 1, what="it is told of again")
+    await eventually(lambda: any("it said last" in words for words in told), what="it is told what one has said")
     pids = factory.pids
     starting.cancel()
     await asyncio.wait([starting])
@@ -200,7 +201,7 @@ async def test_a_service_that_takes_its_time_is_ready_in_the_end(data_dir: Path)
 
 
 async def test_services_drain_before_they_end(data_dir: Path) -> None:
-    settings = {"PRETENDED_DRAIN_SECONDS": "0.2", "AIF_DRAIN_SECONDS": "5"}
+    settings = {"PRETENDED_DRAIN_SECONDS": "1", "AIF_DRAIN_SECONDS": "30"}
     plan = plan_of(data_dir, pretended("one"), pretended("two"), settings=settings)
     factory = Factory(plan)
     await factory.start()
@@ -213,7 +214,7 @@ async def test_services_drain_before_they_end(data_dir: Path) -> None:
 
 
 async def test_the_servers_still_run_while_the_services_drain(data_dir: Path) -> None:
-    plan = replace(plan_of(data_dir, pretended("kam", "asking")), nats_url=None)
+    plan = replace(plan_of(data_dir, pretended("kam", "asking"), settings={"AIF_DRAIN_SECONDS": "30"}), nats_url=None)
     factory = Factory(plan)
     await factory.start()
     broker = factory.pids["nats"]
@@ -258,7 +259,7 @@ async def test_a_broker_that_is_killed_runs_again_where_it_was(data_dir: Path) -
 
 async def test_a_service_that_does_not_end_is_killed_in_the_end(data_dir: Path) -> None:
     plan = plan_of(data_dir, pretended("deaf", "deaf"))
-    factory = Factory(replace(plan, beyond_drain_seconds=0.2))
+    factory = Factory(replace(plan, beyond_drain_seconds=1.5))
     await factory.start()
     pid = factory.pids["deaf"]
 
