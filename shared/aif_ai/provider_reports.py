@@ -34,11 +34,12 @@ def _troubles(door: Door) -> list[str]:
     words = []
     for each in door.health():
         words += [words_of(each.provider, told) for told in each.refusals]
-        if each.circuit is CircuitState.OPEN:
-            words.append(
-                f"{each.provider} is left alone for another {each.open_for_seconds:.0f} s after {each.failures_in_a_row} "
-                f"failures in a row ({each.last_failure})"
+        if each.circuit is not CircuitState.CLOSED:
+            until = (
+                f"for another {each.open_for_seconds:.0f} s" if each.circuit is CircuitState.OPEN else "until it is asked again"
             )
+            in_a_row = f"it has failed {each.failures_in_a_row} times in a row, last with {each.last_failure}"
+            words.append(f"{each.provider} is left alone {until}: {in_a_row}")
     return words
 
 

@@ -90,13 +90,19 @@ async def test_a_model_that_a_provider_does_not_know_stays_told_while_its_other_
     assert (refusal.kind, refusal.model) == ("unknown_model", MINI)
 
 
-async def test_a_provider_that_is_left_alone_is_told_on_the_health_page() -> None:
+async def test_a_provider_that_only_fails_is_told_on_the_health_page_until_it_answers() -> None:
     provider = ScriptedProvider("openai", MINI, steps=(ProviderOverloaded("503"),))
     rig = DoorRig(provider, policy=CallPolicy(most_tries=1, max_fallbacks=0, failures_to_open=1, open_seconds=30.0))
     operator = _Operator(rig)
 
     await _fails(rig)
-
     status, told = await operator.page()
+    rig.clock.advance(31.0)
+    _, told_later = await operator.page()
+    await rig.door.generate(ask(), rig.ledger)
+
+    failed = "it has failed 1 times in a row, last with provider_overloaded"
     assert (status, told.status) == ("ok", "warning")
-    assert told.detail == "openai is left alone for another 30 s after 1 failures in a row (provider_overloaded)"
+    assert told.detail == f"openai is left alone for another 30 s: {failed}"
+    assert told_later.detail == f"openai is left alone until it is asked again: {failed}"
+    assert await operator.page() == ("ok", CheckResult(status="ok"))
