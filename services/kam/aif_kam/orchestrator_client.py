@@ -3,6 +3,7 @@
 from typing import Any, TypeVar
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from aif_contracts import subjects
@@ -47,6 +48,7 @@ from aif_runtime.bus import Bus
 from aif_runtime.decoding import decode
 from aif_runtime.failures import BusUnavailable, NoAnswer
 from aif_runtime.telemetry import Headers, SpanKind, Tracing
+from aif_runtime.told_sparingly import ToldSparingly
 
 ANSWER_SECONDS = 1.8
 """A caller of ours hears of an orchestrator that is away within two seconds."""
@@ -60,6 +62,8 @@ NO_ANSWERS = frozenset({"bus_unavailable", "database_unavailable", "internal_err
 """Refusals that say nothing about the question: it may have been done all the same."""
 
 View = TypeVar("View", bound=Struct)
+
+_log = structlog.get_logger()
 
 
 class _Head(Struct, frozen=True):
@@ -102,6 +106,7 @@ class OrchestratorClient:
         self._bus = bus
         self._tracing = tracing
         self._answer_seconds = answer_seconds
+        self._unanswered = ToldSparingly()
 
     async def execute(
         self, order: Execute, *, ordered_by: Headers | None = None, is_one_of_many: bool = False
@@ -235,20 +240,23 @@ class OrchestratorClient:
             try:
                 reply = await self._bus.ask(subject, payload, wait_seconds=patience, headers=span.headers)
             except (NoAnswer, BusUnavailable) as failure:
-                raise _unavailable(subject) from failure
+                raise self._unavailable(subject, str(failure)) from failure
         answer = _decoded(reply, decoder)
         if isinstance(answer, Refusal) and answer.code in NO_ANSWERS:
-            raise _unavailable(subject)
+            raise self._unavailable(subject, answer.message)
         return answer
 
-
-def _unavailable(subject: str) -> Unavailable:
-    service = subject.split(".")[1]
-    return Unavailable(
-        f"the {service} does not answer; try again in a moment",
-        code=f"{service}_unavailable",
-        retry_after_seconds=RETRY_AFTER_SECONDS,
-    )
+    def _unavailable(self, subject: str, reason: str) -> Unavailable:
+        """The caller is told who does not answer; why, for the operator, who may have to look elsewhere."""
+        times = self._unanswered.times(subject)
+        if times:
+            _log.warning("question_unanswered", subject=subject, reason=reason, times=times)
+        service = subject.split(".")[1]
+        return Unavailable(
+            f"the {service} does not answer; try again in a moment",
+            code=f"{service}_unavailable",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        )
 
 
 def _decoded(payload: bytes, decoder: msgspec.json.Decoder[View]) -> View | Refusal:

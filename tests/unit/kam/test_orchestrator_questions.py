@@ -1,9 +1,10 @@
-"""How long the gateway waits for what it asks the orchestrator."""
+"""How long the gateway waits for what it asks the orchestrator, and what it says of questions without an answer."""
 
 import asyncio
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from aif_contracts import subjects
 from aif_contracts.orders import Refusal
@@ -35,3 +36,32 @@ async def test_a_document_that_takes_long_to_check_is_waited_for_as_nothing_else
 
     with pytest.raises(Refused):
         await saving
+
+
+async def test_the_log_says_why_a_question_has_no_answer_and_does_not_repeat_it_at_each() -> None:
+    bus = MemoryBus(MemoryBroker())
+
+    async def has_no_database(question: Question) -> bytes:
+        return msgspec.json.encode(
+            Refusal(code="database_unavailable", message="Postgres cannot be reached: no answer in time")
+        )
+
+    await bus.answer(subjects.SAVE_PIPELINE, subjects.ORCHESTRATOR_GROUP, has_no_database)
+    client = OrchestratorClient(bus=bus, tracing=TracingOff())
+
+    with capture_logs() as lines:
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await client.get_pipeline(GetPipeline(client_id="acme", name="tea"))
+            with pytest.raises(Unavailable):
+                await client.save_pipeline(SavePipeline(client_id="acme", document="{}"))
+
+    assert [(line["event"], line["log_level"], line["subject"], line["reason"]) for line in lines] == [
+        ("question_unanswered", "warning", "aif.orchestrator.get_pipeline", "nobody listens on aif.orchestrator.get_pipeline"),
+        (
+            "question_unanswered",
+            "warning",
+            "aif.orchestrator.save_pipeline",
+            "Postgres cannot be reached: no answer in time",
+        ),
+    ]
