@@ -188,14 +188,14 @@ class Answers:
 
     async def _events(self, request: ListEvents, question: Question) -> EventPage | Refusal:
         async with self._database.connection() as connection:
-            seen = await self._executions.find(connection, request.execution_id, request.client_id)
-            if seen is None:
+            # Before the events: what comes in between is told, and the page is not taken for the last one.
+            end = await self._executions.find_end_of_events(connection, request.execution_id, request.client_id)
+            if end is None:
                 return unknown_execution(request.execution_id)
             stored = await self._executions.list_events(connection, request.execution_id, request.after, request.limit)
         events = fitting(stored)
         last = events[-1].sequence if events else request.after
-        is_final = seen.execution.is_final and last >= seen.execution.sequence
-        return EventPage(events=events, is_final=is_final)
+        return EventPage(events=events, is_final=end.has_ended and last >= end.last_sequence)
 
     async def _templates(self, request: ListTemplates, question: Question) -> TemplateList:
         await self._plans.caught_up()

@@ -104,6 +104,22 @@ async def test_rules_better_a_result_add_a_stage_and_ask_a_person(client: Client
     assert {"STEP_RETRYING", "STEP_ADDED", "APPROVAL_REQUESTED", "APPROVAL_DECIDED"} <= set(await told(client, "exec_1"))
 
 
+async def test_a_page_of_events_is_read_without_the_state_of_its_execution(
+    client: Client, worker: HandWorker, database: Database
+) -> None:
+    await client.execute("exec_1", "plain")
+    await worker.does_next({"made": "one"})
+    await ended(client, "exec_1")
+    async with database.connection() as connection:
+        await connection.execute("UPDATE execution_journal SET change = 'unreadable'")
+
+    first, last, nothing = [await client.events("exec_1", after, limit=2) for after in (0, 2, 1000)]
+
+    assert [event.sequence for event in first.events] == [1, 2]
+    assert [event.sequence for event in last.events] == [3, 4]
+    assert [page.is_final for page in (first, last, nothing)] == [False, True, True]
+
+
 async def test_while_readers_have_all_the_connections_that_they_may_have_executions_are_steered(
     client: Client, worker: HandWorker, database: Database
 ) -> None:

@@ -36,6 +36,13 @@ class Seen(Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+class EndOfEvents(Struct, frozen=True, kw_only=True):
+    has_ended: bool
+    """The execution; it goes on when it is resumed."""
+    last_sequence: int
+    """0 before the first event."""
+
+
 class Wanted(Struct, frozen=True, kw_only=True):
     """Which executions a list is to show; None for any."""
 
@@ -113,6 +120,11 @@ class ExecutionStore:
     async def forget_deleted(self, connection: Connection, execution_ids: Sequence[str]) -> None:
         """Their blobs are gone."""
         await connection.execute(self._queries["forget_deleted_executions"], list(execution_ids))
+
+    async def find_end_of_events(self, connection: Connection, execution_id: str, client_id: str | None) -> EndOfEvents | None:
+        """None when there is no such execution."""
+        row = await connection.fetchrow(self._queries["find_end_of_events"], execution_id, client_id)
+        return None if row is None else EndOfEvents(**row)
 
     async def list_events(self, connection: Connection, execution_id: str, after: int, limit: int) -> list[ExecutionEvent]:
         rows = await connection.fetch(self._queries["list_events"], execution_id, after, limit)
