@@ -24,7 +24,7 @@ from aif_orchestrator.engine.plan_news import PlanNews
 from aif_orchestrator.engine.plans import TOLD_VERSIONS
 from aif_orchestrator.engine.versions import version_rank
 from aif_orchestrator.engine.workforce import Workforce
-from aif_orchestrator.pages import fitting, unknown_cursor
+from aif_orchestrator.pages import fitting, number_in, unknown_cursor
 from aif_orchestrator.pipeline_checks import as_field_mistake, mistakes_in, notes_on, offered_by, sendable
 from aif_orchestrator.store.pipelines import (
     FACTORY,
@@ -40,7 +40,7 @@ from aif_pipelines.loading import dump_pipeline, load_pipeline, pipeline_digest
 from aif_prices.listing import shipped_prices
 from aif_runtime.bus import Bus, Question
 from aif_runtime.clock import rfc3339
-from aif_runtime.postgres import Database
+from aif_runtime.postgres import Connection, Database
 
 
 class PipelineAnswers:
@@ -112,17 +112,31 @@ class PipelineAnswers:
             return is_new
 
     async def _list(self, request: ListPipelines, question: Question) -> PipelinePage | Refusal:
+        after = number_in(request.cursor)
+        if isinstance(after, Refusal):
+            return after
         async with self._database.connection() as connection:
-            versions = in_order(await self._pipelines.list_versions(connection, request.client_id, request.name))
-            ids = [version.pipeline_id for version in versions]
-            begin = _place_after(request.cursor, ids)
-            if begin is None:
+            ids = [version.pipeline_id for version in in_order(await self._listed(connection, request, after))]
+            if after is not None and after not in ids:
                 return unknown_cursor()
+            begin = 0 if after is None else ids.index(after) + 1
             wanted = ids[begin : begin + request.limit]
             stored = await self._pipelines.read(connection, wanted)
         page = fitting([_view(stored[pipeline_id]) for pipeline_id in wanted])
         end = begin + len(page)
         return PipelinePage(pipelines=page, next_cursor=str(ids[end - 1]) if end < len(ids) else None)
+
+    async def _listed(self, connection: Connection, request: ListPipelines, after: int | None) -> list[PipelineVersion]:
+        """What is asked for, from the name of the page's cursor on: more than a page shows, and all versions of each name."""
+        if request.name is not None:
+            return await self._pipelines.list_versions(connection, request.client_id, request.name)
+        if after is None:
+            return await self._pipelines.list_behind(connection, request.client_id, "", request.limit + 1)
+        name = await self._pipelines.find_name(connection, after)
+        if name is None:
+            return []
+        begun = await self._pipelines.list_versions(connection, request.client_id, name)
+        return begun + await self._pipelines.list_behind(connection, request.client_id, name, request.limit + 1)
 
     async def _get(self, request: GetPipeline, question: Question) -> PipelineDocument | Refusal:
         async with self._database.connection() as connection:
@@ -156,14 +170,6 @@ def _chosen(versions: list[PipelineVersion], client_id: str, version: str | None
             if each.owner == owner and version in (None, each.version):
                 return each
     return None
-
-
-def _place_after(cursor: str | None, ids: list[int]) -> int | None:
-    """Where the page begins; None for a cursor that no page gave."""
-    if cursor is None:
-        return 0
-    known = {str(pipeline_id): place for place, pipeline_id in enumerate(ids)}
-    return known[cursor] + 1 if cursor in known else None
 
 
 def _view(stored: StoredPipeline) -> PipelineView:

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
@@ -41,6 +42,15 @@ output:
   - {{name: tea, stage: brew}}
 """
 TEA = DOCUMENT.format(version="1.0.0")
+MANY_PIPELINES = """
+INSERT INTO pipelines (owner, name, version, digest, definition)
+SELECT owners.owner, 'line_' || named.name, '1.' || n || '.0', 'none',
+       replace(replace(convert_from(definition, 'UTF8'), 'tea_line', 'line_' || named.name), '0.9.0', '1.' || n || '.0')::bytea
+FROM pipelines, unnest(ARRAY['a_', 'a1', 'b0']) AS named (name), unnest(ARRAY['acme', 'rival']) AS owners (owner),
+     generate_series(1, 10) AS n
+WHERE pipelines.name = 'tea_line'
+"""
+"""Three names, of which two have another order in most languages than byte by byte, with ten versions of two owners each."""
 
 
 class Rig:
@@ -355,6 +365,58 @@ async def test_lists_show_ones_own_and_the_factorys_newest_version_first(rig: Ri
         foreign = ListPipelines(client_id="acme", cursor="99999")
         refusal = await rig.acme.refused(subjects.LIST_PIPELINES, foreign)
         assert refusal.mistakes[0].field == "cursor"
+
+
+@pytest.mark.parametrize("limit", [1, 7, 50])
+async def test_pages_of_pipelines_miss_nothing_and_repeat_nothing(rig: Rig, limit: int) -> None:
+    async with rig.orchestrator():
+        await rig.acme.saves(DOCUMENT.format(version="0.9.0"))
+        async with rig.database.connection() as connection:
+            await connection.execute(MANY_PIPELINES)
+
+        shown = {"acme": await _paged(rig.acme, limit), "operator": await _paged(rig.operator, limit)}
+
+    own = [(f"line_{name}", f"1.{10 - n}.0", "acme") for name in ("a1", "a_", "b0") for n in range(10)]
+    rivals = [(f"line_{name}", f"1.{10 - n}.0", "rival") for name in ("a1", "a_", "b0") for n in range(10)]
+    house, tea = ("house_line", "1.0.0", None), ("tea_line", "0.9.0", "acme")
+    assert shown["acme"] == [house, *own, tea]
+    assert shown["operator"] == [house, *sorted(own + rivals, key=lambda each: (each[0], each[2])), tea]
+
+
+async def _paged(questions: Questions, limit: int) -> list[tuple[str, str, str | None]]:
+    shown, cursor = [], None
+    while True:
+        page = await questions.pipelines(limit=limit, cursor=cursor)
+        shown += [(each.name, each.version, each.owner) for each in page.pipelines]
+        if (cursor := page.next_cursor) is None:
+            return shown
+
+
+@pytest.mark.parametrize(
+    ("query", "values", "index"),
+    [
+        ("list_pipelines_behind", ("acme", "line_a", 51), "pipelines_of_owner_by_name"),
+        ("list_everybodys_pipelines_behind", ("line_a", 51), "pipelines_by_name"),
+        ("list_pipeline_versions", (False, "acme", "line_a1"), "pipelines_by_name"),
+    ],
+)
+async def test_among_many_pipelines_a_page_is_found_by_an_index(
+    rig: Rig, query: str, values: tuple[Any, ...], index: str
+) -> None:
+    await rig.stores_unheard(DOCUMENT.format(version="1.0.0"), "acme")
+    async with rig.database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO pipelines (owner, name, version, digest, definition)"
+            " SELECT 'client_' || n % 20, 'line_' || n, '1.0.0', digest, ''"
+            " FROM pipelines, generate_series(1, 20000) AS n WHERE name = 'tea_line'"
+        )
+        await connection.execute("ANALYZE pipelines")
+        text = load_queries("aif_orchestrator.store")[query]
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {text}", *values))
+
+    assert f"using {index} on" in plan or f"on {index} " in plan
+    assert "Seq Scan" not in plan
+    assert "Sort" not in plan
 
 
 async def test_templates_that_no_message_can_hold_come_in_pages(rig: Rig) -> None:

@@ -76,10 +76,23 @@ class PipelineStore:
         rows = await connection.fetch(self._queries["list_unknown_pipelines"], known_ids, limit)
         return [_stored(row) for row in rows]
 
-    async def list_versions(self, connection: Connection, client_id: str | None, name: str | None) -> list[PipelineVersion]:
-        """A client's own and the factory's, everybody's for no client; in no order."""
+    async def list_versions(self, connection: Connection, client_id: str | None, name: str) -> list[PipelineVersion]:
+        """Those of a name: a client's own and the factory's, everybody's for no client; in no order."""
         rows = await connection.fetch(self._queries["list_pipeline_versions"], client_id is None, client_id or FACTORY, name)
         return [PipelineVersion(**row) for row in rows]
+
+    async def list_behind(self, connection: Connection, client_id: str | None, name: str, limit: int) -> list[PipelineVersion]:
+        """The next ones behind a name, so many at least if there are: a client's own and the factory's, everybody's for no
+        client; in no order, but all versions of the names that are in it."""
+        if client_id is None:
+            rows = await connection.fetch(self._queries["list_everybodys_pipelines_behind"], name, limit)
+        else:
+            rows = await connection.fetch(self._queries["list_pipelines_behind"], client_id, name, limit)
+        return [PipelineVersion(**row) for row in rows]
+
+    async def find_name(self, connection: Connection, pipeline_id: int) -> str | None:
+        name: str | None = await connection.fetchval(self._queries["find_pipeline_name"], pipeline_id)
+        return name
 
     async def read(self, connection: Connection, pipeline_ids: Sequence[int]) -> dict[int, StoredPipeline]:
         """By id."""

@@ -22,9 +22,33 @@ ORDER BY pipeline_id
 LIMIT $2;
 
 -- name: list_pipeline_versions
--- Names and versions that somebody may see: for $1 all of them, else a client's and the factory's.
+-- Of a name, those that somebody may see: for $1 everybody's, else a client's and the factory's.
+SELECT pipeline_id, owner, name, version FROM pipelines WHERE ($1 OR owner IN ($2, '')) AND name COLLATE "C" = $3;
+
+-- name: list_pipelines_behind
+-- A client's and the factory's whose names come behind a name, so many of each and all further ones of the last name: the order of
+-- versions is none that the database knows.
+(
+    SELECT pipeline_id, owner, name, version FROM pipelines
+    WHERE owner = $1 AND name COLLATE "C" > $2
+    ORDER BY name COLLATE "C" FETCH FIRST ($3::int) ROWS WITH TIES
+)
+UNION ALL
+(
+    SELECT pipeline_id, owner, name, version FROM pipelines
+    WHERE owner = '' AND $1 <> '' AND name COLLATE "C" > $2
+    ORDER BY name COLLATE "C" FETCH FIRST ($3::int) ROWS WITH TIES
+);
+
+-- name: list_everybodys_pipelines_behind
+-- The same of all owners.
 SELECT pipeline_id, owner, name, version FROM pipelines
-WHERE ($1 OR owner IN ($2, '')) AND ($3::text IS NULL OR name = $3);
+WHERE name COLLATE "C" > $1
+ORDER BY name COLLATE "C" FETCH FIRST ($2::int) ROWS WITH TIES;
+
+-- name: find_pipeline_name
+-- Of the last one of the page before.
+SELECT name FROM pipelines WHERE pipeline_id = $1;
 
 -- name: read_pipelines
 -- By ids, for one page.
