@@ -70,6 +70,7 @@ class AttemptsInHand(Protocol):
     def settle(self, packet_id: str, attempt: int, /) -> None: ...
     def is_unsettled(self, packet_id: str, attempt: int, /) -> bool: ...
     def has_of(self, packet_id: str, /) -> bool: ...
+    def is_named_by_a_cancel(self, execution_id: str, stage_id: str, attempt: int, /) -> bool: ...
     def add(self, attempt: Attempt, /) -> None: ...
     def discard(self, attempt: Attempt, /) -> None: ...
 
@@ -135,7 +136,7 @@ class Attendance:
             known = ", ".join(sorted(self._spec.actions))
             message = f"{self._spec.worker_name} has no action {packet.worker_name}.{packet.action}; it has {known}"
             await self._decline(lease, packet, UNKNOWN_ACTION, message)
-        elif packet.grant is not None and packet.attempt > 0 and num_delivered == 1:
+        elif packet.grant is not None and packet.attempt > 0 and num_delivered == 1 and not self._is_named_by_a_cancel(packet):
             if self._in_hand.is_unsettled(packet.packet_id, packet.attempt):
                 # It was offered to us, and stored as well by somebody who did not know that we have it.
                 await lease.ack()
@@ -154,6 +155,10 @@ class Attendance:
         else:
             return await self._claim_and_make(lease, packet, action, worked)
         return None
+
+    def _is_named_by_a_cancel(self, packet: WorkPacket) -> bool:
+        """It waited in the queue while its execution was cancelled, or failed; the orchestrator says whether it is over."""
+        return self._in_hand.is_named_by_a_cancel(packet.execution_id, packet.stage_id, packet.attempt)
 
     async def hand_back(self, lease: Lease, seconds: float) -> None:
         """Leave to others what has no room here: they get it after so many seconds, or soon.

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from aif_contracts import subjects
-from aif_contracts.packets import Cancelled, NotNoted, Proceed, ProgressAnswer, Superseded
+from aif_contracts.packets import Cancelled, ControlMessage, NotNoted, Proceed, ProgressAnswer, Superseded
 from aif_contracts.reports import MOST_BYTES_TOGETHER, MOST_TOGETHER, Progress
 from aif_runtime.attempt import Attempt, StopReason
 from aif_runtime.bundles import in_bundles, joined
@@ -23,6 +23,8 @@ from aif_runtime.lease import Lease
 from aif_runtime.worker_times import WorkerTimes
 
 _ANSWER_SECONDS = 5.0
+CANCELS_REMEMBERED = 10_000
+"""By execution. Whoever is forgotten is begun, and told with its first sign of life."""
 _WAITS = "waits until nothing else is under way in its worker"
 
 _answers = msgspec.json.Decoder(list[ProgressAnswer])
@@ -31,6 +33,11 @@ _log = structlog.get_logger()
 
 _Sign = tuple[Attempt, bytes]
 """Of life: an attempt, and what is told of it."""
+
+
+def names(message: ControlMessage, execution_id: str, stage_id: str, attempt: int) -> bool:
+    """Whether the message is about this attempt."""
+    return message.execution_id == execution_id and message.stage_id in (None, stage_id) and message.attempt in (None, attempt)
 
 
 class InHand:
@@ -45,6 +52,17 @@ class InHand:
         self.works = asyncio.Event()
         """Set while there is an attempt."""
         self._unsettled: set[tuple[str, int]] = set()
+        self._cancels: dict[str, list[ControlMessage]] = {}
+        """By execution, the newest last."""
+
+    def note_cancel(self, message: ControlMessage) -> None:
+        """What it names and is not here yet may still come: a packet that carries its grant is older than the message."""
+        self._cancels[message.execution_id] = [*self._cancels.pop(message.execution_id, []), message]
+        if len(self._cancels) > CANCELS_REMEMBERED:
+            del self._cancels[next(iter(self._cancels))]
+
+    def is_named_by_a_cancel(self, execution_id: str, stage_id: str, attempt: int) -> bool:
+        return any(names(message, execution_id, stage_id, attempt) for message in self._cancels.get(execution_id, ()))
 
     def take(self, lease: Lease) -> None:
         self.leases.add(lease)

@@ -18,7 +18,7 @@ from aif_contracts import subjects
 from aif_contracts.packets import ControlAction, ControlMessage, Priority
 from aif_contracts.workers import WorkerDescription
 from aif_runtime.assignment import WorkerSpec
-from aif_runtime.attempt import Attempt, StopReason
+from aif_runtime.attempt import StopReason
 from aif_runtime.attempt_work import AttemptWork
 from aif_runtime.attendance import Attendance
 from aif_runtime.blobs import BlobStore
@@ -31,7 +31,7 @@ from aif_runtime.ids import id_mint
 from aif_runtime.lease import Lease
 from aif_runtime.offered_delivery import OfferedDelivery
 from aif_runtime.process import version
-from aif_runtime.pulse import InHand, Pulse
+from aif_runtime.pulse import InHand, Pulse, names
 from aif_runtime.redaction import Redactor
 from aif_runtime.registry import describe, stay_registered
 from aif_runtime.report_post import ReportPost
@@ -154,18 +154,10 @@ def _heed(payload: bytes, in_hand: InHand) -> None:
         _log.warning("control_message_malformed", reason=str(malformed))
         return
     if message.action is ControlAction.CANCEL:
-        for attempt in _meant(message, in_hand):
-            attempt.stop(StopReason.CANCELLED)
-
-
-def _meant(message: ControlMessage, in_hand: InHand) -> list[Attempt]:
-    return [
-        attempt
-        for attempt in in_hand.attempts
-        if attempt.execution_id == message.execution_id
-        and message.stage_id in (None, attempt.stage_id)
-        and message.attempt in (None, attempt.attempt)
-    ]
+        in_hand.note_cancel(message)
+        for attempt in list(in_hand.attempts):
+            if names(message, attempt.execution_id, attempt.stage_id, attempt.attempt):
+                attempt.stop(StopReason.CANCELLED)
 
 
 class _Intake:

@@ -13,6 +13,7 @@ from aif_contracts.reports import MOST_POINTS, Completed, Failed, Progress
 from aif_runtime.assignment import Assignment, Outcome, WorkFailure
 from aif_runtime.failures import BusUnavailable
 from aif_runtime.memory_bus import MemoryBroadcasts, MemoryBus
+from aif_runtime.pulse import CANCELS_REMEMBERED, InHand
 from aif_runtime.untold_points import UntoldPoints
 from aif_runtime.worker_times import WorkerTimes
 from support.manual_clock import ManualClock
@@ -281,6 +282,52 @@ async def test_a_control_message_cancels_the_attempts_of_its_execution_and_no_ot
     assert isinstance(report, Failed)
     assert (report.execution_id, report.code) == ("exec_2", "cancelled")
     assert reports_left == 0
+
+
+async def test_a_packet_that_waited_in_the_queue_while_its_execution_was_cancelled_is_asked_about_and_not_begun() -> None:
+    begun: list[str] = []
+
+    async def wait(assignment: Assignment) -> Outcome:
+        begun.append(assignment.execution_id)
+        return await wait_for_ever(assignment)
+
+    rig = WorkerRig(wait, drain_seconds=0)
+    rig.answer_claim = lambda asked: Cancelled()
+
+    async with rig.running():
+        await rig.offer(await rig.packet(1))
+        await eventually(lambda: begun == ["exec_1"])
+        for execution_id in ("exec_2", "exec_1"):
+            await rig.control(ControlMessage(execution_id=execution_id, action=ControlAction.CANCEL, attempt=1))
+        await rig.reports()
+        await rig.offer(await rig.packet(2))
+        await rig.nothing_is_left()
+
+    assert [each.execution_id for each in rig.claims] == ["exec_2"]
+    assert begun == ["exec_1"]
+
+
+async def test_the_attempt_after_the_one_that_was_cancelled_is_begun_without_asking() -> None:
+    rig = WorkerRig()
+
+    async with rig.running():
+        await rig.control(ControlMessage(execution_id="exec_1", action=ControlAction.CANCEL, attempt=1))
+        await rig.settles()
+        await rig.offer(await rig.packet(1, attempt=2))
+        [report] = await rig.reports()
+
+    assert isinstance(report, Completed)
+    assert rig.claims == []
+
+
+async def test_of_very_many_cancels_a_worker_remembers_the_newest() -> None:
+    in_hand = InHand()
+    for number in range(CANCELS_REMEMBERED + 1):
+        in_hand.note_cancel(ControlMessage(execution_id=f"exec_{number}", action=ControlAction.CANCEL))
+
+    named = [in_hand.is_named_by_a_cancel(f"exec_{number}", "a", 1) for number in (0, 1, CANCELS_REMEMBERED)]
+
+    assert named == [False, True, True]
 
 
 class LateBus(MemoryBus):
