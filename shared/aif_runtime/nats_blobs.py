@@ -39,6 +39,7 @@ from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreUnavailable,
 from aif_runtime.nats_bus import NatsBus
 from aif_runtime.nats_connection import JetStreamRefusal
 from aif_runtime.nats_direct import SEQUENCE, StreamMissing, latest, read_batch
+from aif_runtime.nats_expiry import STORED_AT
 from aif_runtime.nats_publishing import EXPECT_UNUSED, SubjectTaken
 from aif_runtime.nats_topology import bucket_stream, object_stream
 from aif_runtime.prepared_message import Prepared
@@ -53,8 +54,6 @@ ROLLUP = {"Nats-Rollup": "sub"}
 """The latest message of the subject replaces those before it."""
 DIGEST_PREFIX = "SHA-256="
 STREAM_NOT_FOUND = 10059
-STORED_AT = "Nats-Time-Stamp"
-"""Header of a stored message, by the broker's clock."""
 _NUID = re.compile(r"[A-Za-z0-9]+")
 
 _KV_STREAM = bucket_stream(BUCKET_BLOBS_KV)

@@ -17,6 +17,7 @@ from aif_runtime.nats_ballast import Ballast
 from aif_runtime.nats_connection import NO_RESPONDERS, NatsConnection
 from aif_runtime.nats_consumer import NatsDeliveries
 from aif_runtime.nats_direct import StreamMissing, latest, latest_of_each
+from aif_runtime.nats_expiry import TIME_TO_LIVE, without_overdue
 from aif_runtime.nats_offers import make_offers, taking_offers
 from aif_runtime.nats_publishing import Publisher
 from aif_runtime.nats_topology import bucket_stream, declare
@@ -249,7 +250,7 @@ class NatsBus:
         self._check_open()
         headers = {}
         if ttl_seconds is not None:
-            headers["Nats-TTL"] = f"{int(max(ttl_seconds, SHORTEST_TTL_SECONDS) * 1000)}ms"
+            headers[TIME_TO_LIVE] = f"{int(max(ttl_seconds, SHORTEST_TTL_SECONDS) * 1000)}ms"
         await self.store([Prepared(subject=subject, payload=value, headers=headers)])
 
     async def delete_entry(self, bucket: str, key: str) -> None:
@@ -257,7 +258,7 @@ class NatsBus:
         check_sendable(subject, b"")
         self._check_open()
         # The mark takes the entry's place, for those who watch as for those who read, and goes by itself.
-        headers = {ENTRY_OPERATION: "DEL", "Nats-TTL": f"{int(DELETION_MARK_SECONDS * 1000)}ms"}
+        headers = {ENTRY_OPERATION: "DEL", TIME_TO_LIVE: f"{int(DELETION_MARK_SECONDS * 1000)}ms"}
         await self.store([Prepared(subject=subject, payload=b"", headers=headers)])
 
     async def entry(self, bucket: str, key: str) -> bytes | None:
@@ -279,7 +280,8 @@ class NatsBus:
         except StreamMissing:
             await self.heal(time.monotonic())
             found = []
-        return {entry.subject.removeprefix(prefix): entry.payload for entry in found if not _says_gone(entry.headers)}
+        live = without_overdue(found)
+        return {entry.subject.removeprefix(prefix): entry.payload for entry in live if not _says_gone(entry.headers)}
 
     def watch(self, bucket: str) -> AbstractAsyncContextManager[NatsBroadcasts]:
         return self.listen(entry_subject(bucket, ">"))

@@ -149,6 +149,30 @@ async def test_a_frozen_broker_is_said_not_to_answer_until_it_does(fragile_nats_
     assert trouble == "the broker does not answer: nothing is stored under aif.work"
 
 
+async def test_entries_whose_time_was_over_do_not_come_back_with_a_broker_that_was_killed(servers_dir: Path) -> None:
+    server = EmbeddedNats(servers_dir / "killed")
+    await server.start()
+    async with await NatsBus.connect(server.url, name="before") as bus:
+        await bus.declare_topology()
+        for _ in range(3):
+            await bus.put_entry(subjects.BUCKET_REGISTRY, "granulator.alive", b"1")
+            await bus.put_entry(subjects.BUCKET_REGISTRY, "granulator.dead", b"1", ttl_seconds=1)
+            await bus.put_entry(subjects.BUCKET_REGISTRY, "planner.dead", b"1", ttl_seconds=1)
+        await eventually(lambda: _beats_alone(bus), what="the broker drops the dead ones")
+    await server.kill()
+    await server.start()
+
+    async with await NatsBus.connect(server.url, name="after") as bus:
+        await bus.put_entry(subjects.BUCKET_REGISTRY, "granulator.alive", b"3")
+        assert dict(await bus.entries(subjects.BUCKET_REGISTRY)) == {"granulator.alive": b"3"}
+    await server.stop()
+
+
+async def _beats_alone(bus: NatsBus) -> bool:
+    await bus.put_entry(subjects.BUCKET_REGISTRY, "granulator.alive", b"2")
+    return list(await bus.entries(subjects.BUCKET_REGISTRY)) == ["granulator.alive"]
+
+
 async def test_a_missing_stream_is_made_by_the_first_who_publishes_to_it(fresh_nats: str) -> None:
     async with await NatsBus.connect(fresh_nats, name="one") as bus:
         await bus.publish(work(b"first"))
