@@ -119,7 +119,9 @@ async def _models_of(running: RunningFactory, folder: DataFolder) -> Finding:
         async with Gateway(reach.url, reach.key) as gateway:
             found = await gateway.ask("GET", "/api/v1/ai/pipelines/providers", LiveProviders)
     except ConsoleFailure as failure:
-        return Finding(what="models", is_well=True, words=f"not known: {failure}")
+        # Its mend is to start a factory, and one runs.
+        why = str(failure).partition("\n")[0]
+        return Finding(what="models", is_well=True, words=f"not known: {why}")
     paid = [each for each in found.providers if not each.is_local]
     troubled = {each.name: words for each in paid if (words := _trouble_of(each)) is not None}
     named = [f"{each.name} ({troubled[each.name]})" if each.name in troubled else each.name for each in paid]
