@@ -39,6 +39,7 @@ from aif_runtime.redaction import Redactor
 from aif_runtime.settings import Secret
 from aif_runtime.sql_files import load_queries
 from aif_runtime.telemetry import TracingOff
+from support.manual_clock import ManualClock
 from support.performance_samples import record
 from support.waiting import eventually
 
@@ -73,35 +74,38 @@ async def test_poison_goes_to_the_dead_letters_and_its_neighbours_are_stored(dat
         assert await _rows(database) == ["exec_1", "exec_3"]
 
 
-async def test_a_replica_killed_between_the_commit_and_the_acknowledgement_leaves_one_row(
-    database: Database, broker: MemoryBroker
-) -> None:
-    bus = MemoryBus(broker)
+async def test_a_replica_killed_between_the_commit_and_the_acknowledgement_leaves_one_row(database: Database) -> None:
+    clock = ManualClock()
+    bus = MemoryBus(MemoryBroker(clock=clock.monotonic))
     await _publish(bus, [record(1)])
     await _publish(bus, [record(2)])
-    first = await bus.open_consumer(replace(CONSUMER, ack_wait_seconds=0.05))
+    first = await bus.open_consumer(CONSUMER)
     doomed = await first.fetch(10, 1.0)
     await _intake(bus, database).take([_Unacknowledged(delivery) for delivery in doomed])
     assert await _rows(database) == ["exec_1", "exec_2"]
 
-    again = await first.fetch(10, 2.0)
+    clock.advance(CONSUMER.ack_wait_seconds)
+    again = await first.fetch(10, 1.0)
     await _intake(bus, database).take(again)
+    clock.advance(CONSUMER.ack_wait_seconds)
 
     assert [delivery.num_delivered for delivery in again] == [2, 2]
     assert await _rows(database) == ["exec_1", "exec_2"]
-    assert await first.fetch(10, 0.2) == []
+    assert await first.fetch(10, 0.0) == []
 
 
-async def test_a_replica_killed_before_the_commit_loses_nothing(database: Database, broker: MemoryBroker) -> None:
-    bus = MemoryBus(broker)
+async def test_a_replica_killed_before_the_commit_loses_nothing(database: Database) -> None:
+    clock = ManualClock()
+    bus = MemoryBus(MemoryBroker(clock=clock.monotonic))
     await _publish(bus, [record(1)])
-    deliveries = await bus.open_consumer(replace(CONSUMER, ack_wait_seconds=0.05))
+    deliveries = await bus.open_consumer(CONSUMER)
     doomed = await deliveries.fetch(10, 1.0)
     with pytest.raises(asyncio.CancelledError):
         await _intake(bus, database, store=_KilledBeforeCommit(load_queries("aif_classifier"))).take(doomed)
     assert await _rows(database) == []
 
-    await _intake(bus, database).take(await deliveries.fetch(10, 2.0))
+    clock.advance(CONSUMER.ack_wait_seconds)
+    await _intake(bus, database).take(await deliveries.fetch(10, 1.0))
 
     assert await _rows(database) == ["exec_1"]
 
