@@ -29,6 +29,7 @@ from aif_runtime.settings import Secret
 from aif_runtime.telemetry import Tracing, TracingOff
 from aif_runtime.web_server import WebServer
 from integration.kam.orchestrator_stand_in import OrchestratorStandIn
+from support.waiting import eventually
 
 BEES = "# Bees\n\nBees live in hives.\n\n## The queen\n\nShe lays all eggs.\n"
 STRUCTURE = {"title": "Bees", "modules": [{"title": "The queen"}]}
@@ -63,6 +64,19 @@ class GatewayUnderTest:
 
     async def store_structure(self) -> BlobRef:
         return await self.blobs.put("deliverables/course", msgspec.json.encode(STRUCTURE), inline_limit_bytes=0)
+
+    async def takes_in_what_it_was_told(self) -> None:
+        """The beginnings of all executions. Meanwhile it holds their rows, which reconciling passes over."""
+
+        async def all_have_begun() -> bool:
+            return not await self.rows("SELECT 1 FROM client_requests WHERE execution_id IS NOT NULL AND last_sequence = 0")
+
+        await eventually(all_have_begun)
+
+    async def reconcile(self) -> int:
+        """As the gateway's sweep does, with all that was not looked at this moment."""
+        await self.takes_in_what_it_was_told()
+        return await self.gateway.parts.tracker.reconcile(unseen_seconds=0)
 
     async def rows(self, query: str, *arguments: Any) -> list[Any]:
         async with self.database.connection() as connection:

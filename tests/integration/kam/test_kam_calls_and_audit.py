@@ -147,7 +147,7 @@ async def test_what_a_settlement_corrects_is_learned_at_once_or_with_the_next_sw
     order = {"selected_template": "content_granulation_course"}
     execution_id = (await alice.post("/api/kam/orders", json=order)).json()["execution_id"]
     await kam.orchestrator.complete(execution_id, await kam.store_structure(), stored_only=True)
-    await tracker.reconcile(unseen_seconds=0)
+    await kam.reconcile()
     await kam.rows("UPDATE client_requests SET total_cost_usd = 7")
 
     async def settled(question: Question) -> bytes:
@@ -173,7 +173,7 @@ async def test_what_is_known_of_a_deleted_execution_is_kept_when_a_call_of_it_is
         "execution_id"
     ]
     await kam.orchestrator.complete(execution_id, await kam.store_structure(), stored_only=True)
-    await kam.gateway.parts.tracker.reconcile(unseen_seconds=0)
+    await kam.reconcile()
     [known] = await kam.rows("SELECT detailed_metrics FROM client_requests")
 
     async def settled(question: Question) -> bytes:

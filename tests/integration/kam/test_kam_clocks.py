@@ -86,6 +86,7 @@ async def test_what_a_batch_wants_cancelled_is_cancelled(kam: GatewayUnderTest, 
 async def test_an_ending_that_was_not_heard_of_is_learned(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
     placed = (await alice.post("/api/kam/orders", json=ORDER)).json()
     await kam.orchestrator.complete(placed["execution_id"], await kam.store_structure(), stored_only=True)
+    await kam.takes_in_what_it_was_told()
     await kam.rows("UPDATE client_requests SET updated_at = now() + interval '1 day'")
 
     await kam.gateway.parts.tracker.reconcile()

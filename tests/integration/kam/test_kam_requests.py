@@ -369,7 +369,7 @@ async def test_a_lost_final_event_is_made_up_for_by_reconciling(kam: GatewayUnde
     started = (await alice.post("/api/kam/orders", json={"selected_template": "content_granulation_course"})).json()
     await kam.orchestrator.complete(started["execution_id"], await kam.store_structure(), stored_only=True)
 
-    await kam.gateway.parts.tracker.reconcile(unseen_seconds=0)
+    await kam.reconcile()
 
     rows = await kam.rows("SELECT status, total_tokens_used, detailed_metrics FROM client_requests")
     assert (rows[0]["status"], rows[0]["total_tokens_used"]) == ("completed", 1000)
@@ -385,7 +385,7 @@ async def test_reconciling_goes_on_behind_an_execution_about_which_nobody_answer
         await kam.orchestrator.complete(execution_id, await kam.store_structure(), stored_only=True)
     kam.orchestrator.never_answers = {first}
 
-    await kam.gateway.parts.tracker.reconcile(unseen_seconds=0)
+    await kam.reconcile()
 
     rows = await kam.rows("SELECT execution_id FROM client_requests WHERE status = 'completed'")
     assert [row["execution_id"] for row in rows] == [second]
@@ -399,9 +399,10 @@ async def test_reconciling_leaves_to_another_gateway_what_that_is_at_just_now(
     for execution_id in (first, second):
         await kam.orchestrator.complete(execution_id, await kam.store_structure(), stored_only=True)
 
+    await kam.takes_in_what_it_was_told()
     async with kam.database.transaction() as another:
         await another.execute("SELECT FROM client_requests WHERE execution_id = $1 FOR UPDATE", first)
-        assert await kam.gateway.parts.tracker.reconcile(unseen_seconds=0) == 1
+        assert await kam.reconcile() == 1
 
     rows = await kam.rows("SELECT execution_id FROM client_requests WHERE status = 'completed'")
     assert [row["execution_id"] for row in rows] == [second]
@@ -413,11 +414,11 @@ async def test_a_cost_that_becomes_known_after_the_ending_is_learned(
 ) -> None:
     started = (await alice.post("/api/kam/orders", json={"selected_template": "content_granulation_course"})).json()
     await kam.orchestrator.complete(started["execution_id"], await kam.store_structure(), stored_only=True)
-    await kam.gateway.parts.tracker.reconcile(unseen_seconds=0)
+    await kam.reconcile()
     await kam.rows("UPDATE client_requests SET total_cost_usd = 0.001, totals = totals || '{\"cost_is_complete\": false}'")
 
     if how == "by the sweep":
-        await kam.gateway.parts.tracker.reconcile(unseen_seconds=0)
+        await kam.reconcile()
     else:
         await alice.get(f"/api/kam/requests/{started['request_id']}")
 
