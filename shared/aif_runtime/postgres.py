@@ -91,10 +91,13 @@ class Database:
     A connection given back keeps what `SET` changed in its session: use `SET LOCAL`.
     """
 
-    def __init__(self, pool: Pool, *, acquire_seconds: float = ACQUIRE_SECONDS) -> None:
+    def __init__(
+        self, pool: Pool, *, acquire_seconds: float = ACQUIRE_SECONDS, readers_seconds: float = ACQUIRE_SECONDS
+    ) -> None:
         self._pool = pool
         self._acquire_seconds = acquire_seconds
-        self._for_readers = Places(READERS_CONNECTIONS, within_seconds=acquire_seconds, full="too many read at once")
+        within_seconds = min(acquire_seconds, readers_seconds)
+        self._for_readers = Places(READERS_CONNECTIONS, within_seconds=within_seconds, full="too many read at once")
         self._full_disk = RecentTrouble()
         """A server without room goes on reading, and answers whoever only asks."""
 
@@ -108,8 +111,10 @@ class Database:
         min_size: int = 1,
         max_size: int = MOST_CONNECTIONS,
         acquire_seconds: float = ACQUIRE_SECONDS,
+        readers_seconds: float = ACQUIRE_SECONDS,
     ) -> Self:
-        """Connect. `schema` becomes the search path; None leaves the role's own.
+        """Connect. `schema` becomes the search path; None leaves the role's own. A reader is refused when so many seconds have
+        brought none of the readers' connections.
 
         Raises DatabaseUnavailable, SettingsInvalid."""
         limits = {
@@ -137,7 +142,7 @@ class Database:
                 init=_prepare_connection,
                 reset=_keep_session,
             )
-        return cls(pool, acquire_seconds=acquire_seconds)
+        return cls(pool, acquire_seconds=acquire_seconds, readers_seconds=readers_seconds)
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

@@ -68,6 +68,9 @@ from aif_runtime.sql_files import load_queries
 
 SERVICE = "orchestrator"
 LAST_WORD_SECONDS = 5.0
+READERS_SECONDS = 1.0
+"""When too many read, all wait for as long as they may: that has to leave time to answer before the gateway has given up, or
+all would be answered in vain."""
 
 
 @asynccontextmanager
@@ -78,6 +81,7 @@ async def wire(surroundings: Surroundings[OrchestratorSettings]) -> AsyncIterato
             surroundings.settings.orchestrator_database_url.reveal(),
             application_name=surroundings.instance_id,
             schema=SERVICE,
+            readers_seconds=READERS_SECONDS,
         )
         try:
             await migrate(database, schema=SERVICE, migrations=load_migrations("aif_orchestrator"))
