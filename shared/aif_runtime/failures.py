@@ -8,6 +8,7 @@ RuntimeFailure
 ├── BlobStoreUnavailable
 │   └── BlobStoreRefuses  it answers, and does not let us
 ├── DatabaseUnavailable
+│   └── TooManyRead       it answers, and those who only read ask more of it than they may
 ├── AlreadyStored         a row that may be there only once is there already
 ├── SettingsInvalid       every mistake in the environment at once
 ├── MalformedMessage      bytes that are no message of ours
@@ -70,6 +71,10 @@ class BlobStoreRefuses(BlobStoreUnavailable):
 class DatabaseUnavailable(RuntimeFailure):
     code = "database_unavailable"
     retryable = True
+
+
+class TooManyRead(DatabaseUnavailable):
+    """Whoever changes something is answered as ever."""
 
 
 class AlreadyStored(RuntimeFailure):

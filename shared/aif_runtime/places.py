@@ -1,10 +1,10 @@
-"""Places of which there are few, for those who would take more than they may: who finds none waits, and not for long."""
+"""Places of which there are few, for readers who would take more than they may: who finds none waits, and not for long."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from aif_runtime.failures import DatabaseUnavailable
+from aif_runtime.failures import TooManyRead
 
 
 class Places:
@@ -18,12 +18,12 @@ class Places:
 
     @contextlib.asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Raises DatabaseUnavailable when none gets free in time."""
+        """Raises TooManyRead when none gets free in time."""
         try:
             async with asyncio.timeout(self._within_seconds):
                 await self._free.acquire()
         except TimeoutError:
-            raise DatabaseUnavailable(self._full) from None
+            raise TooManyRead(self._full) from None
         try:
             yield
         finally:

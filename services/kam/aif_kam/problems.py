@@ -36,7 +36,7 @@ from aif_kam.field_words import renamed
 from aif_kam.idempotency import REPLAYED_HEADER, Answer
 from aif_kam.payloads import Problem
 from aif_runtime.bounded_connections import PROBLEM_TYPE
-from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreRefuses, RuntimeFailure
+from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreRefuses, RuntimeFailure, TooManyRead
 from aif_runtime.redaction import Redactor
 
 MEDIA_TYPE = "application/problem+json"
@@ -230,7 +230,7 @@ def on_kam_failure(request: Request[Any, Any, Any], failure: KamFailure) -> Resp
 
 
 def on_runtime_failure(request: Request[Any, Any, Any], failure: RuntimeFailure) -> Response[Problem]:
-    """The broker, the database or the blob store: away for now, or broken in a way that is ours to find."""
+    """The broker, the database or the blob store: away or asked too much for now, or broken in a way that is ours to find."""
     if isinstance(failure, BlobMissing | BlobCorrupt):
         return _on_lost_bytes(request, failure)
     if not failure.retryable:
@@ -238,6 +238,8 @@ def on_runtime_failure(request: Request[Any, Any, Any], failure: RuntimeFailure)
     _log.warning("request_unavailable", code=failure.code, path=request.scope["path"], reason=str(failure))
     if isinstance(failure, BlobStoreRefuses):
         detail = "the blob store refuses the factory: its operator has to look at the credentials and rights for it"
+    elif isinstance(failure, TooManyRead):
+        detail = "too many read at once; try again in a moment"
     else:
         detail = f"{_AWAY.get(failure.code, 'the database')} does not answer; try again in a moment"
     problem = _problem(HTTPStatus.SERVICE_UNAVAILABLE, failure.code, detail, request.scope["path"])

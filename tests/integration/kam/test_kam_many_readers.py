@@ -25,4 +25,5 @@ async def test_while_readers_have_all_the_connections_that_they_may_have_request
 
     assert (listed.status_code, made.status_code, health.status_code) == (503, 201, 200)
     assert listed.headers["Retry-After"]
+    assert listed.json()["detail"] == "too many read at once; try again in a moment"
     assert len((await alice.get("/api/kam/requests")).json()["requests"]) == 1

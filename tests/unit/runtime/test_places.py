@@ -6,7 +6,7 @@ import pytest
 
 from aif_kam.orchestrator_client import ANSWER_SECONDS
 from aif_orchestrator.wiring import READERS_SECONDS
-from aif_runtime.failures import DatabaseUnavailable
+from aif_runtime.failures import TooManyRead
 from aif_runtime.places import Places
 
 
@@ -26,7 +26,7 @@ async def test_who_finds_no_place_waits_for_one_and_is_refused_when_none_gets_fr
         await taken.acquire()
         await taken.acquire()
 
-        with pytest.raises(DatabaseUnavailable, match="too many"):
+        with pytest.raises(TooManyRead, match="too many"):
             async with places.place():
                 pass
 
