@@ -177,7 +177,15 @@ async def test_what_is_offered_to_members_that_come_and_go_is_taken_or_refused(r
             await asyncio.sleep(0)
         return made
 
+    returned: list[int] = []
+
+    async def hear_of_refusals(refusals: Broadcasts) -> None:
+        """While they come: on a busy machine more are refused than a listener keeps for later."""
+        while True:
+            returned.extend(await refused(refusals, 1))
+
     async with offering.listen(REFUSALS) as refusals:
+        hearing = asyncio.create_task(hear_of_refusals(refusals))
         offered = asyncio.create_task(offer_on_and_on())
         for _ in range(20):
             async with taking.take_offers(TAKEN, GROUP, member):
@@ -185,7 +193,9 @@ async def test_what_is_offered_to_members_that_come_and_go_is_taken_or_refused(r
             await asyncio.sleep(0)
         is_over.set()
         made = await offered
-        returned = await refused(refusals, made - len(member.seen))
+        await eventually(lambda: len(returned) + len(member.seen) >= made)
+        hearing.cancel()
+        await asyncio.wait([hearing])
 
     assert returned
     assert sorted(member.numbers + returned) == list(range(made))
