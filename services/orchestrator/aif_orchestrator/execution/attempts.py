@@ -306,7 +306,8 @@ def _times_out_at(draft: Draft, plan: StagePlan) -> int:
 def lease_end(draft: Draft, times_out_at: int | None) -> int:
     patience = draft.circumstances.patience
     lease_end = draft.at + patience.lease_ms
-    return lease_end if times_out_at is None else min(lease_end, times_out_at + patience.timeout_slack_ms)
+    # One that shows itself when its time is over already is due now.
+    return lease_end if times_out_at is None else max(draft.at, min(lease_end, times_out_at + patience.timeout_slack_ms))
 
 
 def ended_by(draft: Draft, stage_id: str) -> int:
