@@ -4,15 +4,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aif_contracts.events import CompensationCompleted, ExecutionEvent, StepCompleted, StepRetrying
+from aif_contracts.events import (
+    CompensationCompleted,
+    ExecutionEvent,
+    StepCompleted,
+    StepRetrying,
+    WorkflowCancelled,
+    WorkflowFailed,
+)
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_contracts.reports import HANDED_BACK
+from aif_contracts.reports import HANDED_BACK, Completed
 from aif_orchestrator.execution.attempts import DECLINED, NOT_BEGUN, WORKER_LOST
 from aif_orchestrator.execution.commands import RecordAttempt
 from aif_orchestrator.execution.judging import RETRY_RULE
 from aif_orchestrator.execution.offering import packet_id
 from aif_orchestrator.execution.state import Execution, StageRun, newest_instance
 from aif_orchestrator.execution.stopping import CANCELLED
+from aif_pipelines.plan import compensation_id
 from simulation.broker import Broker
 from simulation.legs import last_words_fit, leg_mistakes, legs_of, paid_again, started_twice, stories_of
 from simulation.orchestrators import PATIENCE, output_of
@@ -79,6 +87,7 @@ class _Case:
         self._ends_each_stage_once()
         self._accounts_for_each_attempt()
         self._passes_on_what_was_made()
+        self._undoes_or_names_what_was_cut_off()
         broken = [
             *leg_mistakes(self._execution, self._legs, int(self._plan.pipeline.timeout_seconds * 1000)),
             *undoing_mistakes(self._execution, self._plan, self._legs),
@@ -118,8 +127,11 @@ class _Case:
                 self._must(last_words_fit(run.status, told), "one end per stage", f"{stage_id} is {run.status} and told {told}")
             if run.compensates is None and run.output is not None:
                 made_by = output_of(run.output, self._blobs)["attempt"]
-                said = completed[stage_id].attempt
-                self._must(made_by == said, "fencing", f"{stage_id} ended by attempt {said} has the output of {made_by}")
+                said = completed[stage_id].attempt if stage_id in completed else 0
+                # The result of an attempt that was cut off is kept to be undone.
+                was_cut_off = run.status is StageStatus.CANCELLED and made_by == run.attempt
+                fits = made_by == said or was_cut_off
+                self._must(fits, "fencing", f"{stage_id} ended by attempt {said} has the output of {made_by}")
 
     def _accounts_for_each_attempt(self) -> None:
         successes = Counter(
@@ -185,6 +197,21 @@ class _Case:
                 if (source := self._first_of(names, run)) is not None and source.output is not None
             }
             self._must(given == wanted, "hand-over", f"{stage_id} was given {given} and not {wanted}")
+
+    def _undoes_or_names_what_was_cut_off(self) -> None:
+        """An attempt that was under way when its execution failed or was cancelled, and did its work all the same.
+
+        Of one that two workers had, because its packet came to both, the first word counts.
+        """
+        last = self._events[-1].data
+        if not isinstance(last, WorkflowFailed | WorkflowCancelled):
+            return
+        for stage_id, run in self._execution.stages.items():
+            is_undoable = run.compensates is None and compensation_id(run.follows or stage_id) in self._plan.extra
+            was_cut_off = run.status is StageStatus.CANCELLED and run.attempt > run.ended
+            if is_undoable and was_cut_off and self._truth.said.get((self._id, stage_id, run.attempt)) == {Completed}:
+                is_known = run.is_undone or stage_id in last.not_undone
+                self._must(is_known, "undone or named", f"attempt {run.attempt} of {stage_id} did its work and was cut off")
 
     def _first_of(self, names: Sequence[str], reader: StageRun) -> StageRun | None:
         """The first of these stages that has a result; its own name means the one it stands on, not the newest."""

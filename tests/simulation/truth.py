@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from aif_contracts.metering import Basis, CallOutcome, ProviderCall
 from aif_contracts.money import ZERO, usd
+from aif_contracts.reports import Report
 from aif_orchestrator.execution.happenings import CallSettled
 from simulation.timeline import Timeline
 
@@ -61,6 +62,8 @@ class Truth:
         """Orders by the code of why they were refused; one that is asked for again counts again."""
         self.made: dict[str, dict[str, Any]] = {}
         """Every result that was ever reported, as rules see it, by its storage key."""
+        self.said: dict[AttemptKey, set[type[Report]]] = {}
+        """How the workers that had an attempt said that it ended, whoever heard of it; more than one may have had it."""
         self.packets: dict[AttemptKey, str] = {}
         """The packet for which each attempt was granted."""
         self.offered_at: dict[str, int] = {}

@@ -1,4 +1,7 @@
-"""What must be so of compensations: each thing that was made is undone once, the newest first, or named as not undone."""
+"""What must be so of compensations: each thing that was made is undone once, the newest first, or named as not undone.
+
+What an attempt made that was cut off counts as the newest; whether it made something, its worker says, or nobody knows.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +14,7 @@ from aif_contracts.events import (
     WorkflowFailed,
     WorkflowResumed,
 )
+from aif_orchestrator.execution.saga import EFFECT_UNKNOWN
 from aif_orchestrator.execution.state import Execution
 from aif_pipelines.plan import Plan, compensation_id
 from simulation.legs import Leg
@@ -29,6 +33,7 @@ def undoing_mistakes(execution: Execution, plan: Plan, legs: Sequence[Leg]) -> I
         begun: list[str] = []
         undone: list[str] = []
         failed: list[str] = []
+        unknown: list[str] = []
         for event in leg.events:
             match event.data:
                 case StepCompleted(step_name=stage_id):
@@ -37,8 +42,10 @@ def undoing_mistakes(execution: Execution, plan: Plan, legs: Sequence[Leg]) -> I
                     begun.append(stage_id)
                 case CompensationCompleted(step_name=stage_id):
                     undone.append(stage_id)
-                case CompensationFailed(step_name=stage_id):
+                case CompensationFailed(step_name=stage_id, code=code):
                     failed.append(stage_id)
+                    if code == EFFECT_UNKNOWN:
+                        unknown.append(stage_id)
                 case _:
                     pass
         last = leg.events[-1].data
@@ -51,9 +58,12 @@ def undoing_mistakes(execution: Execution, plan: Plan, legs: Sequence[Leg]) -> I
             for stage_id in sorted(made, key=lambda name: made[name], reverse=True)
             if compensation_id(execution.stages[stage_id].follows or stage_id) in plan.extra
         ]
-        if begun != wanted[: len(begun)]:
+        cut_off = [stage_id for stage_id in begun if stage_id not in made]
+        if begun != (cut_off + wanted)[: len(begun)]:
             yield "compensation order", f"leg {leg.number} undid {begun}, and made {wanted[::-1]}"
-        if sorted(undone + failed) != sorted(wanted):
+        if set(unknown) & {*begun, *made}:
+            yield "compensation", f"leg {leg.number} undid {begun}, made {wanted}, and knows nothing of {unknown}"
+        if sorted(undone + failed) != sorted(wanted + cut_off + unknown):
             yield "compensation", f"leg {leg.number} made {wanted}, undid {undone}, failed to undo {failed}"
         remain = (remain - set(undone)) | set(failed)
         if set(last.not_undone) != remain or len(last.not_undone) != len(remain):

@@ -417,6 +417,8 @@ class Worker:
         if hand.stopped_by is None and timeline.happens(shop.weather.hand_back):
             hand.stopped_by = HANDED_BACK
         report = shop.report(hand, self.instance_id, self._now)
+        key = (hand.packet.execution_id, hand.packet.stage_id, hand.attempt)
+        shop.truth.said.setdefault(key, set()).add(type(report))
         timeline.note(f"{self.instance_id} reports {type(report).__name__} of {report.execution_id}.{report.stage_id}")
         hand.told = ReportTold(report=report, calls=tuple(hand.calls))
         self._send_soon(hand)

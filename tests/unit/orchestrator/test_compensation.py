@@ -107,12 +107,105 @@ def test_a_cancelled_execution_is_undone_too_and_ends_as_cancelled() -> None:
 
     story.happens(CancelAsked(reason="changed my mind"))
     told = [command.message.action for command in story.commands if isinstance(command, TellWorkers)]
+    story.fails("second", 1, "cancelled", retryable=False)
     story.made("compensate_first")
 
     assert told == [ControlAction.CANCEL]
     assert story.execution.status is ExecutionStatus.CANCELLED
     assert story.execution.failure_message == "changed my mind"
     assert isinstance(story.events()[-1], WorkflowCancelled)
+
+
+def cut_off(story: Story) -> Story:
+    """The first stage has completed, and an attempt at the second one is under way when the execution is cancelled."""
+    story.made("first", {"made": "room"})
+    story.granted("second")
+    story.happens(CancelAsked(reason="changed my mind"))
+    return story
+
+
+def undoings(story: Story) -> list[CompensationStarted | CompensationCompleted | CompensationFailed]:
+    return [
+        data for data in story.events() if isinstance(data, CompensationStarted | CompensationCompleted | CompensationFailed)
+    ]
+
+
+def test_what_an_attempt_had_done_that_was_cut_off_is_undone_first() -> None:
+    story = cut_off(Story(booking()))
+    assert story.packets() == []
+
+    story.completes("second", 1, {"made": "seat"})
+    packet = story.packets()[0]
+    story.made("compensate_second")
+    story.made("compensate_first")
+
+    assert (packet.stage_id, packet.data_ref.inline) == ("compensate_second", b'{"what":"seat"}')
+    assert story.execution.status is ExecutionStatus.CANCELLED
+    assert story.stage("second").is_undone
+    assert deliverables(story.circumstances.plan, story.execution) == ()
+    ending = story.events()[-1]
+    assert isinstance(ending, WorkflowCancelled)
+    assert ending.not_undone == ()
+
+
+def test_an_attempt_that_was_cut_off_and_says_that_it_failed_leaves_nothing_to_undo() -> None:
+    story = cut_off(Story(booking()))
+
+    story.fails("second", 1, "cancelled", retryable=False)
+    assert story.packets()[0].stage_id == "compensate_first"
+    story.made("compensate_first")
+
+    assert story.execution.status is ExecutionStatus.CANCELLED
+    assert story.stage("compensate_second").status is StageStatus.SKIPPED
+    assert [data.step_name for data in undoings(story)] == ["first", "first"]
+
+
+def test_what_nobody_has_heard_of_an_attempt_that_was_cut_off_is_named_as_not_undone() -> None:
+    story = cut_off(Story(booking()))
+
+    story.wakes()
+    story.made("compensate_first")
+
+    ending = story.events()[-1]
+    assert isinstance(ending, WorkflowCancelled)
+    assert ending.not_undone == ("second",)
+    message = "attempt 1 of second was cut off, and its worker has not said whether it had done its work by then"
+    assert undoings(story)[0] == CompensationFailed(step_name="second", code="effect_unknown", message=message)
+    assert "compensate_second" not in [packet.stage_id for packet in story.packets()]
+
+
+def test_only_the_attempt_that_was_cut_off_has_the_last_word_on_it() -> None:
+    story = Story(booking())
+    story.made("first")
+    story.fails("second", story.granted("second"))
+    story.wakes()
+    story.granted("second")
+    story.happens(CancelAsked(reason="changed my mind"))
+
+    story.completes("second", 1, {"made": "seat"})
+
+    assert story.packets() == []
+    assert story.stage("compensate_second").status is StageStatus.WAITING
+
+
+def test_without_anything_else_to_undo_the_end_waits_for_the_last_word_too() -> None:
+    story = Story(pipeline(undoable("only")))
+    story.granted("only")
+
+    story.happens(CancelAsked(reason="changed my mind"))
+    waits = story.execution.status
+    story.fails("only", 1, "cancelled", retryable=False)
+
+    assert waits is ExecutionStatus.COMPENSATING
+    assert story.execution.status is ExecutionStatus.CANCELLED
+
+
+def test_a_stage_that_nobody_has_begun_has_done_nothing_that_is_to_be_undone() -> None:
+    story = Story(pipeline(undoable("only")))
+
+    story.happens(CancelAsked(reason="changed my mind"))
+
+    assert story.execution.status is ExecutionStatus.CANCELLED
 
 
 def test_what_has_failed_and_is_being_undone_cannot_be_cancelled_and_who_tries_hears_how_and_when_it_ends() -> None:

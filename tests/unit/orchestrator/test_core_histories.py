@@ -208,7 +208,7 @@ class CoreHistories(RuleBasedStateMachine):
     )
     def complete(self, stage_id: str, which: str, cost: str, quality: float, is_empty: bool, large: bool) -> None:
         stage_id = self._stage(stage_id)
-        attempt, before, is_open = self._attempt(stage_id, which)
+        attempt, before, _ = self._attempt(stage_id, which)
         value = {} if is_empty else {"made": f"{stage_id} by {attempt}"}
         output = stored(f"{stage_id}/{attempt}") if large else inline(value)
         report = AttemptCompleted(
@@ -223,9 +223,7 @@ class CoreHistories(RuleBasedStateMachine):
             summary="",
         )
 
-        self._tell(report)
-
-        self._only_money_changed_unless(is_open, stage_id, before)
+        self._tell_as_it_is(report, before)
         self._read_news()
 
     @rule(
@@ -238,7 +236,7 @@ class CoreHistories(RuleBasedStateMachine):
     )
     def fail(self, stage_id: str, which: str, cost: str, code: str, retryable: bool, wait: int | None) -> None:
         stage_id = self._stage(stage_id)
-        attempt, before, is_open = self._attempt(stage_id, which)
+        attempt, before, _ = self._attempt(stage_id, which)
         report = AttemptFailed(
             stage_id=stage_id,
             attempt=attempt,
@@ -250,9 +248,7 @@ class CoreHistories(RuleBasedStateMachine):
             metrics=self._reports(stage_id, attempt, cost),
         )
 
-        self._tell(report)
-
-        self._only_money_changed_unless(is_open, stage_id, before)
+        self._tell_as_it_is(report, before)
         self._read_news()
 
     @precondition(lambda self: self.told)
@@ -261,11 +257,7 @@ class CoreHistories(RuleBasedStateMachine):
         """The broker delivers a report once more, perhaps long after the first time."""
         report = self.told[max(0, len(self.told) - 1 - ago)]
         before = self._run(report.stage_id)
-        is_open = self._is_open(report.stage_id, report.attempt)
-
-        self._tell(report)
-
-        self._only_money_changed_unless(is_open, report.stage_id, before)
+        self._tell_as_it_is(report, before)
         self._read_news()
 
     @rule(stage_id=STAGES, which=WHICH, number=st.integers(1, 2), cost=AMOUNTS)
@@ -453,6 +445,9 @@ class CoreHistories(RuleBasedStateMachine):
                 continue
             if stage_id in self.final_stages:
                 assert run.status is self.final_stages[stage_id]
+                if run.status is StageStatus.CANCELLED and self.outputs[stage_id] is None:
+                    # It was cut off, and has done its work all the same.
+                    self.outputs[stage_id] = run.output
                 assert run.output == self.outputs[stage_id]
             elif run.status.is_final:
                 self.final_stages[stage_id] = run.status
@@ -525,6 +520,12 @@ class CoreHistories(RuleBasedStateMachine):
         run = self._run(stage_id)
         return key in self.opened and key not in self.ended and attempt > run.ended and not run.status.is_final
 
+    def _is_listened_to(self, stage_id: str, attempt: int) -> bool:
+        """It is open; or was cut off, and its execution waits to hear whether something is to be undone."""
+        undo = self.story.execution.stages.get(f"compensate_{stage_id}")
+        awaits_word = undo is not None and undo.status is StageStatus.WAITING and self._run(stage_id).output is None
+        return self._is_open(stage_id, attempt) or (awaits_word and attempt == self._run(stage_id).attempt)
+
     def _tell(self, report: AttemptCompleted | AttemptFailed) -> None:
         """Of an attempt's reports the first one is charged."""
         if (report.stage_id, report.attempt) in self.opened:
@@ -538,10 +539,15 @@ class CoreHistories(RuleBasedStateMachine):
         amount = booked + usd(cost)
         return Metrics(cost_usd=usd_text(amount), cost_lines=CostLines(ai_generation_usd=usd_text(amount)))
 
-    def _only_money_changed_unless(self, is_open: bool, stage_id: str, before: StageRun) -> None:
-        if not is_open:
+    def _tell_as_it_is(self, report: AttemptCompleted | AttemptFailed, before: StageRun) -> None:
+        """Of one that nobody waits for only its money counts."""
+        is_listened_to = self._is_listened_to(report.stage_id, report.attempt)
+
+        self._tell(report)
+
+        if not is_listened_to:
             unchanged = {name: getattr(before, name) for name in MONEY_FIELDS}
-            assert msgspec.structs.replace(self._run(stage_id), **unchanged) == before
+            assert msgspec.structs.replace(self._run(report.stage_id), **unchanged) == before
 
     def _read_news(self) -> None:
         """What the last step said about attempts that it opened and ended."""

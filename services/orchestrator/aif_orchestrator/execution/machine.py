@@ -37,6 +37,7 @@ from aif_orchestrator.execution import (
     offering,
     outcomes,
     readiness,
+    saga,
     set_clock,
     steering,
     waking,
@@ -259,8 +260,14 @@ def _turn_away(draft: Draft, happening: StageHappening) -> None:
             draft.command(AnswerClaim(answer=_refusal(draft)))
         case AttemptProgressed():
             draft.command(AnswerProgress(answer=_refusal(draft)))
-        case AttemptCompleted() | AttemptFailed():
+        case AttemptCompleted():
             charging.settle(draft, happening.stage_id, happening.attempt, happening.metrics, happening.calls)
+            saga.hear(draft, happening.stage_id, happening.attempt, happening.output)
+        case AttemptFailed():
+            charging.settle(draft, happening.stage_id, happening.attempt, happening.metrics, happening.calls)
+            if happening.metrics is not None:
+                # A report that could not be used says nothing of what was done.
+                saga.hear(draft, happening.stage_id, happening.attempt, None)
         case _:
             pass
 

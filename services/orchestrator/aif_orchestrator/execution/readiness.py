@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from aif_contracts.blobs import INLINE_LIMIT_BYTES, BlobRef, StorageType
 from aif_contracts.events import CompensationStarted
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_orchestrator.execution import ending, judging, offering, outcomes, scope
+from aif_orchestrator.execution import ending, judging, offering, outcomes, saga, scope
 from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.commands import LoadOutputs, StoreInput
 from aif_orchestrator.execution.draft import Draft
@@ -114,7 +114,7 @@ def _undo_next(draft: Draft) -> None:
     undoing = next(
         ((stage_id, run) for stage_id, run in draft.stages.items() if run.compensates and not run.status.is_final), None
     )
-    if undoing is None or undoing[1].status is not _WAITING:
+    if undoing is None or undoing[1].status is not _WAITING or saga.awaits_word(draft, undoing[1]):
         return
     stage_id, run = undoing
     assert run.compensates is not None, "it was chosen for that"

@@ -2,10 +2,14 @@
 
 A compensation is offered to workers as a stage of its own, `compensate_<stage>`, one after the other, with retries like any
 work. One that fails does not stop the others: the execution then ends saying what was not undone.
+
+An attempt that was cut off may have done its work all the same. Its worker says so soon, or that it has not; until then the
+undoing waits, since what was made last is undone first, and what nobody has heard of in time is named as not undone.
 """
 
 from msgspec.structs import replace
 
+from aif_contracts.blobs import BlobRef
 from aif_contracts.events import CompensationFailed
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_orchestrator.execution.draft import Draft, has_open_attempt
@@ -13,10 +17,13 @@ from aif_orchestrator.execution.state import StageRun, Verdict
 from aif_orchestrator.execution.stopping import CANCELLED, cut_off, reserved_to_its_last_word
 from aif_pipelines.plan import compensation_id
 
+EFFECT_UNKNOWN = "effect_unknown"
+
 
 def begin(draft: Draft, verdict: Verdict) -> bool:
     """Have undone what can be undone, for the execution to end as the verdict says; False when nothing can."""
-    to_undo = _to_undo(draft)
+    unheard = _unheard(draft)
+    to_undo = [*unheard, *_to_undo(draft)]
     if not to_undo:
         return False
     draft.execution = replace(
@@ -28,7 +35,44 @@ def begin(draft: Draft, verdict: Verdict) -> bool:
     )
     for stage_id in to_undo:
         _enlist(draft, stage_id)
+    patience = draft.circumstances.patience
+    for stage_id in unheard:
+        until = draft.at + patience.lease_ms + patience.last_word_ms
+        draft.change(compensation_id(stage_id), due_at=until, reason="its worker has not said yet what the attempt has done")
     return True
+
+
+def awaits_word(draft: Draft, run: StageRun) -> bool:
+    """Whether it is not known yet that there is something for this compensation to undo."""
+    return run.status is StageStatus.WAITING and run.compensates is not None and draft.stages[run.compensates].output is None
+
+
+def hear(draft: Draft, stage_id: str, attempt: int, output: BlobRef | None) -> None:
+    """How the attempt at a stage ended that was cut off: with an output, which is undone and not delivered, or without."""
+    undo_id = compensation_id(stage_id)
+    undo = draft.stages.get(undo_id)
+    if undo is None or not awaits_word(draft, undo) or attempt != draft.stages[stage_id].attempt:
+        return
+    if output is None:
+        draft.change(
+            undo_id,
+            status=StageStatus.SKIPPED,
+            due_at=None,
+            finished_at=draft.at,
+            reason="the attempt has ended without a result",
+        )
+    else:
+        draft.change(stage_id, output=output, made_at=draft.next_made_at())
+        draft.change(undo_id, due_at=None, reason="")
+    draft.start_anew()
+
+
+def give_up_hearing(draft: Draft, undo_id: str) -> None:
+    """Nobody will say any more what the attempt that was cut off has done."""
+    stage_id = draft.stages[undo_id].compensates or undo_id
+    attempt = draft.stages[stage_id].attempt
+    message = f"attempt {attempt} of {stage_id} was cut off, and its worker has not said whether it had done its work by then"
+    fail(draft, undo_id, EFFECT_UNKNOWN, message)
 
 
 def fail(draft: Draft, stage_id: str, code: str, message: str) -> None:
@@ -66,6 +110,25 @@ def _to_undo(draft: Draft) -> list[str]:
         if run.output is not None and run.compensates is None and compensation_id(run.follows or stage_id) in extra
     ]
     return [stage_id for _, _, stage_id in sorted(made, reverse=True)]
+
+
+def _unheard(draft: Draft) -> list[str]:
+    """Stages that know how to undo what they make, and whose attempt was cut off: what it has made, nobody has said yet.
+
+    Without those of which something is not undone already: they are named as such, whatever is heard.
+    """
+    extra, named = draft.circumstances.plan.extra, not_undone(draft)
+    return [
+        stage_id
+        for stage_id, run in draft.stages.items()
+        if run.status is StageStatus.CANCELLED
+        and run.attempt > run.ended
+        and not run.is_waiting
+        and run.output is None
+        and run.compensates is None
+        and compensation_id(run.follows or stage_id) in extra
+        and stage_id not in named
+    ]
 
 
 def _enlist(draft: Draft, stage_id: str) -> None:

@@ -67,6 +67,8 @@ def _longest_wait_ms(draft: Draft, stage_id: str, run: StageRun) -> int:
             return offering.longest_patience_ms(patience, run.resends)
         case StageStatus.RETRYING:
             return attempts.longest_pause_ms(draft.plan_of(stage_id).stage.retry.backoff)
+        case StageStatus.WAITING:
+            return patience.lease_ms + patience.last_word_ms
         case _:
             return patience.preparing_ms
 

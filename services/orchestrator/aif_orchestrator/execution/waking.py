@@ -31,6 +31,8 @@ def time_passed(draft: Draft) -> None:
             readiness.prepare(draft, stage_id)
         elif run.status is StageStatus.JUDGING:
             judging.judge(draft, stage_id, {})
+        elif saga.awaits_word(draft, run):
+            saga.give_up_hearing(draft, stage_id)
 
 
 def _end_after_its_time(draft: Draft) -> None:
