@@ -32,10 +32,6 @@ FROM generate_series(1, $2::int) AS n
 """The last of them so many seconds from now, each a second after the one before."""
 
 
-SWEEPER = "sweeper"
-"""By which the server knows its connection."""
-
-
 class WatchedBus(MemoryBus):
     """Counts how often it was asked whether the broker is there: once in each round."""
 
@@ -99,13 +95,17 @@ class SweptCore:
         self.database_clock.seen(int(now.timestamp() + seconds) * 1000, self.clock.monotonic())
 
     async def loses_its_connection(self) -> None:
-        async with self.database.connection() as connection:
-            cut = await connection.fetchval(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND application_name = $1",
-                SWEEPER,
+        """In the middle of a question: one that is lost between two of them is replaced, and nobody has noticed."""
+
+        async def cut() -> bool:
+            count: int = await connection.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE NOT granted AND relation = 'executions'::regclass"
             )
-        assert cut == 1
+            return count == 1
+
+        async with self.database.transaction() as connection:
+            await connection.execute("LOCK TABLE executions")
+            await eventually(cut, what="the sweeper waits for an answer")
 
     async def rounds(self, how_many: int = 2) -> None:
         """With two of them a whole one has passed."""
@@ -131,7 +131,7 @@ class SweptCore:
 @asynccontextmanager
 async def sweeping(database_url: str, *, every_seconds: float, hearing_seconds: float) -> AsyncIterator[SweptCore]:
     swept_database = await Database.open(
-        database_url, application_name=SWEEPER, schema="orchestrator", max_size=1, acquire_seconds=0.5
+        database_url, application_name="sweeper", schema="orchestrator", max_size=1, acquire_seconds=0.5
     )
     async with orchestrator_database(database_url) as database:
         swept = SweptCore(database, swept_database, every_seconds, hearing_seconds)
