@@ -91,6 +91,8 @@ LIST_AUDIT = "aif.orchestrator.list_audit"
 VERIFY_AUDIT = "aif.orchestrator.verify_audit"
 CLAIM = "aif.orchestrator.claim"
 PROGRESS = "aif.orchestrator.progress"
+FOR_A_CHANGE = "Aif-For-A-Change"
+"""Header, of any value, of a question to the orchestrator that only reads, but that an order or another change waits for."""
 
 PIPELINES_CHANGED = "aif.orchestrator.pipelines_changed"
 """Told to every replica of the orchestrator and of the gateway when a pipeline was stored: PipelinesChanged."""

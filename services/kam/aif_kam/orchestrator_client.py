@@ -121,8 +121,10 @@ class OrchestratorClient:
             return await self._ask(subjects.EXECUTE, order, _ACCEPTED, link=ordered_by)
         return await self._ask(subjects.EXECUTE, order, _ACCEPTED, parent=ordered_by)
 
-    async def get(self, execution_id: str, client_id: str | None) -> ExecutionView:
-        return await self._view(subjects.GET, GetExecution(execution_id=execution_id, client_id=client_id), _EXECUTION)
+    async def get(self, execution_id: str, client_id: str | None, *, for_a_change: bool = False) -> ExecutionView:
+        """`for_a_change` when one waits for the answer: then it does not wait for those who only read."""
+        question = GetExecution(execution_id=execution_id, client_id=client_id)
+        return await self._view(subjects.GET, question, _EXECUTION, for_a_change=for_a_change)
 
     async def cancel(self, execution_id: str, client_id: str | None) -> ExecutionView:
         return await self._view(subjects.CANCEL, CancelExecution(execution_id=execution_id, client_id=client_id), _EXECUTION)
@@ -131,8 +133,8 @@ class OrchestratorClient:
         return await self._view(subjects.LIST, query, _EXECUTIONS)
 
     async def be_there(self) -> None:
-        """Ask for next to nothing: whether an orchestrator and its database answer."""
-        await self.list_executions(ListExecutions(client_id=None, limit=1))
+        """Ask for next to nothing: whether an orchestrator and its database answer. Orders wait for it."""
+        await self._view(subjects.LIST, ListExecutions(client_id=None, limit=1), _EXECUTIONS, for_a_change=True)
 
     async def events(self, execution_id: str, client_id: str | None, after: int) -> EventPage:
         query = ListEvents(execution_id=execution_id, client_id=client_id, after=after)
@@ -168,8 +170,9 @@ class OrchestratorClient:
     async def list_pipelines(self, query: ListPipelines) -> PipelinePage:
         return await self._view(subjects.LIST_PIPELINES, query, _PIPELINES)
 
-    async def get_pipeline(self, query: GetPipeline) -> PipelineDocument:
-        return await self._view(subjects.GET_PIPELINE, query, _PIPELINE)
+    async def get_pipeline(self, query: GetPipeline, *, for_a_change: bool = False) -> PipelineDocument:
+        """As `get`."""
+        return await self._view(subjects.GET_PIPELINE, query, _PIPELINE, for_a_change=for_a_change)
 
     async def list_dead_letters(self, query: ListDeadLetters) -> DeadLetterPage:
         return await self._view(subjects.LIST_DEAD_LETTERS, query, _DEAD_LETTERS)
@@ -214,9 +217,15 @@ class OrchestratorClient:
         return await self._view(subjects.REPORT_MONTH, query, _MONTH, wait_seconds=USAGE_SECONDS)
 
     async def _view(
-        self, subject: str, question: Struct, decoder: msgspec.json.Decoder[View], *, wait_seconds: float | None = None
+        self,
+        subject: str,
+        question: Struct,
+        decoder: msgspec.json.Decoder[View],
+        *,
+        wait_seconds: float | None = None,
+        for_a_change: bool = False,
     ) -> View:
-        answer = await self._ask(subject, question, decoder, wait_seconds=wait_seconds)
+        answer = await self._ask(subject, question, decoder, wait_seconds=wait_seconds, for_a_change=for_a_change)
         if isinstance(answer, Refusal):
             raise Refused(answer)
         return answer
@@ -228,6 +237,7 @@ class OrchestratorClient:
         decoder: msgspec.json.Decoder[View],
         *,
         wait_seconds: float | None = None,
+        for_a_change: bool = False,
         parent: Headers | None = None,
         link: Headers | None = None,
     ) -> View | Refusal:
@@ -236,9 +246,10 @@ class OrchestratorClient:
             f"ask {subject}", attributes=attributes, parent=parent, link=link, kind=SpanKind.CLIENT
         ) as span:
             payload = msgspec.json.encode(question)
+            headers = {**span.headers, subjects.FOR_A_CHANGE: "yes"} if for_a_change else span.headers
             patience = self._answer_seconds if wait_seconds is None else wait_seconds
             try:
-                reply = await self._bus.ask(subject, payload, wait_seconds=patience, headers=span.headers)
+                reply = await self._bus.ask(subject, payload, wait_seconds=patience, headers=headers)
             except (NoAnswer, BusUnavailable) as failure:
                 raise self._unavailable(subject, str(failure)) from failure
         answer = _decoded(reply, decoder)

@@ -159,7 +159,7 @@ class RequestTracker:
         Raises Refused when the orchestrator has deleted the execution, of which the request alone knows now, and Unavailable.
         """
         if request.status.is_final and request.execution_id is not None:
-            await self._orchestrator.get(request.execution_id, None)
+            await self._orchestrator.get(request.execution_id, None, for_a_change=True)
             await self._mark_unsettled(request.execution_id)
 
     async def expect_correction(self, execution_id: str) -> None:

@@ -86,7 +86,8 @@ class TemplateCatalogue:
 
     async def _older(self, newest: TemplateView, client_id: str, version: str, field: str) -> TemplateView:
         try:
-            found = await self._orchestrator.get_pipeline(GetPipeline(client_id=client_id, name=newest.name, version=version))
+            query = GetPipeline(client_id=client_id, name=newest.name, version=version)
+            found = await self._orchestrator.get_pipeline(query, for_a_change=True)
         except Refused as refused:
             message = f"there is no version {version[:64]!r} of {newest.name}"
             mend = f"leave it out for {newest.version}, or see /api/kam/pipelines?name={newest.name} for the others"

@@ -24,13 +24,13 @@ async def answer_questions(
 ) -> None:
     """Answer every question on the subject, shared with the other replicas, until the bus closes.
 
-    Who only `reads` takes no connection to Postgres from those who keep the executions going.
+    Who only `reads`, and no change waits for it, takes no connection to Postgres from those who keep the executions going.
     """
     decoder = msgspec.json.Decoder(kind)
 
     async def answerer(question: Question) -> bytes:
         try:
-            with reading(reads):
+            with reading(reads and subjects.FOR_A_CHANGE not in question.headers):
                 answer = await verb(decode(decoder, question.payload), question)
         except MalformedMessage as mistake:
             answer = Refusal(code=mistake.code, message=str(mistake))

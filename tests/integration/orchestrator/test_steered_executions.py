@@ -12,12 +12,16 @@ import pytest
 from aif_contracts import subjects
 from aif_contracts.orders import Accepted, Execute, ExecutionView, Refusal, Resumed
 from aif_contracts.packets import ControlAction, WorkPacket
+from aif_contracts.pipelines import GetPipeline
+from aif_kam.failures import Unavailable
+from aif_kam.orchestrator_client import OrchestratorClient
 from aif_pipelines.definition import AddStage, Approve, Compensation, RetryStage
 from aif_runtime.bus import ConsumerSpec, Delivery
 from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.postgres import READERS_CONNECTIONS, Database, reading
+from aif_runtime.telemetry import TracingOff
 from support.execution_story import deliverable, pipeline, stage
 from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
 from support.waiting import eventually
@@ -141,6 +145,25 @@ async def test_while_readers_have_all_the_connections_that_they_may_have_executi
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.retry_after_ms) == ("database_unavailable", 1000)
     assert (await ended(client, "exec_1")).status == "completed"
+
+
+async def test_what_an_order_or_a_resumption_waits_for_does_not_wait_for_those_who_only_read(
+    broker: MemoryBroker, client: Client, database: Database
+) -> None:
+    await client.execute("exec_1", "plain")
+    gateway = OrchestratorClient(bus=MemoryBus(broker), tracing=TracingOff())
+
+    async with AsyncExitStack() as held:
+        with reading():
+            for _ in range(READERS_CONNECTIONS):
+                await held.enter_async_context(database.connection())
+        await gateway.be_there()
+        execution = await gateway.get("exec_1", "acme", for_a_change=True)
+        document = await gateway.get_pipeline(GetPipeline(client_id="acme", name="plain"), for_a_change=True)
+        with pytest.raises(Unavailable):
+            await gateway.get("exec_1", "acme")
+
+    assert (execution.execution_id, document.pipeline.name) == ("exec_1", "plain")
 
 
 async def test_a_failed_execution_is_undone_and_then_resumed_on_a_second_leg(
