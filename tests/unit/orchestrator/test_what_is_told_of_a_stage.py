@@ -125,13 +125,25 @@ def test_what_an_attempt_passed_before_it_could_tell_is_told_with_its_end_and_at
     assert len(told[-1][1].message) == LONGEST_TEXT
 
 
-def test_the_first_sign_of_life_tells_of_what_came_before_it() -> None:
+def test_the_first_sign_of_life_tells_of_what_came_before_it_and_when_that_was() -> None:
     story = Story(pipeline(stage("one")), free=True)
 
-    story.progress("one", 1, 50, "reading", points=(ProgressPoint(percent=20, message="begun", ago_ms=100),))
+    story.later(5_000)
+    points = (
+        ProgressPoint(percent=20, message="begun", ago_ms=150),
+        ProgressPoint(percent=30, message="going on", ago_ms=100),
+    )
 
-    told = [event for event in story.events() if isinstance(event, ProgressUpdate)]
-    assert [(data.step_percent, data.message) for data in told] == [(20, "begun"), (50, "reading")]
+    story.progress("one", 1, 50, "reading", points=points)
+
+    events = [command.event for command in story.history if isinstance(command, EmitEvent)]
+    told = [(event.time[17:], event.data) for event in events if isinstance(event.data, StepStarted | ProgressUpdate)]
+    assert [time for time, _ in told] == ["24.850Z", "24.850Z", "24.900Z", "25.000Z"]
+    assert [(data.step_percent, data.message) for _, data in told if isinstance(data, ProgressUpdate)] == [
+        (20, "begun"),
+        (30, "going on"),
+        (50, "reading"),
+    ]
 
 
 def test_an_attempt_that_is_not_the_current_one_tells_of_no_progress() -> None:

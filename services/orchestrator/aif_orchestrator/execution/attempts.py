@@ -49,7 +49,8 @@ def progress(draft: Draft, happening: AttemptProgressed) -> None:
     if not _is_current(draft.stages[stage_id], happening.attempt):
         draft.command(AnswerProgress(answer=Superseded()))
         return
-    hear_of(draft, stage_id, happening.instance_id)
+    began_ago_ms = max((point.ago_ms for point in happening.points), default=0)
+    hear_of(draft, stage_id, happening.instance_id, ago_ms=began_ago_ms)
     _tell_of_points(draft, stage_id, happening.points)
     run = draft.stages[stage_id]
     news = happening.percent > run.progress_percent or bool(happening.message)
