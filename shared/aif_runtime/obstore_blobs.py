@@ -3,6 +3,7 @@
 import errno
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -35,8 +36,10 @@ PIECE_BYTES = 256 * 1024
 class ObstoreBlobStore:
     """All that is not inline has storage type OBJECT."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, *, folder: Path | None = None) -> None:
+        """`folder` is where the store keeps them, if it is one: while that is gone, no blob is known to be lost."""
         self._store = store
+        self._folder = folder
 
     @classmethod
     def from_url(cls, url: str) -> "ObstoreBlobStore":
@@ -46,7 +49,8 @@ class ObstoreBlobStore:
         """
         parts = urlsplit(url)
         if parts.scheme == "file" and not parts.netloc and parts.path not in ("", "/"):
-            return cls(LocalStore(unquote(parts.path), mkdir=True, automatic_cleanup=True))
+            folder = Path(unquote(parts.path))
+            return cls(LocalStore(folder, mkdir=True, automatic_cleanup=True), folder=folder)
         if parts.scheme == "s3" and parts.netloc:
             return cls(S3Store.from_url(url))
         if parts.scheme == "memory":
@@ -77,7 +81,7 @@ class ObstoreBlobStore:
         if ref.storage_type is StorageType.INLINE:
             return inline_content(ref)
         check_readable(ref)
-        with _translated(ref):
+        with self._translated(ref):
             found = await obstore.get_async(self._store, ref.storage_key)
             _check_size(ref, found.meta["size"])
             content = bytes(await found.bytes_async())
@@ -88,7 +92,7 @@ class ObstoreBlobStore:
             yield (await self.get(ref))[start:stop]
             return
         check_readable(ref)
-        with _translated(ref):
+        with self._translated(ref):
             found = await obstore.get_async(self._store, ref.storage_key, options={"range": (start, stop)})
             _check_size(ref, found.meta["size"])
             pieces = (bytes(piece) async for piece in found.stream(min_chunk_size=PIECE_BYTES))
@@ -122,6 +126,19 @@ class ObstoreBlobStore:
                 deleted += len(keys)
         return deleted
 
+    @contextmanager
+    def _translated(self, ref: BlobRef) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as missing:
+            if self._folder is not None and not self._folder.is_dir():
+                raise BlobStoreUnavailable(f"{ref.storage_key} was not read: there is no folder {self._folder}") from missing
+            raise BlobMissing(ref.storage_key) from missing
+        except (obstore.exceptions.BaseError, OSError) as failed:
+            if BENEATH_A_FILE in str(failed):
+                raise BlobMissing(ref.storage_key) from failed
+            raise _unavailable(f"{ref.storage_key} was not read", failed) from failed
+
     async def _put_new(self, key: str, content: bytes) -> None:
         try:
             # In one piece, because a multipart upload cannot promise to be the first.
@@ -132,18 +149,6 @@ class ObstoreBlobStore:
                 return
             check_replaceable(key, sha256_hex(bytes(existing)))
             await obstore.put_async(self._store, key, content, mode="overwrite", use_multipart=False)
-
-
-@contextmanager
-def _translated(ref: BlobRef) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as missing:
-        raise BlobMissing(ref.storage_key) from missing
-    except (obstore.exceptions.BaseError, OSError) as failed:
-        if BENEATH_A_FILE in str(failed):
-            raise BlobMissing(ref.storage_key) from failed
-        raise _unavailable(f"{ref.storage_key} was not read", failed) from failed
 
 
 def _unavailable(what: str, failed: Exception) -> BlobStoreUnavailable:

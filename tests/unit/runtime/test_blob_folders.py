@@ -1,10 +1,15 @@
-"""A folder of blobs that is gone or full is told of before anybody needs it."""
+"""A folder of blobs that is gone or full is told of before anybody needs it, and what lies in it is not taken for lost."""
 
 import asyncio
 import threading
 from pathlib import Path
 
+import pytest
+from msgspec.structs import replace
+
 from aif_runtime.blob_folder import LEAST_FREE_BYTES, folder_check
+from aif_runtime.failures import BlobMissing, BlobStoreUnavailable
+from aif_runtime.obstore_blobs import ObstoreBlobStore
 
 
 async def test_a_folder_that_is_there_and_has_room_is_well(tmp_path: Path) -> None:
@@ -24,6 +29,23 @@ async def test_a_folder_that_has_vanished_is_told_until_it_is_there_again(tmp_pa
 
     assert gone == f"the folder of blobs, {folder}, cannot be read: No such file or directory"
     assert await check() is None
+
+
+async def test_while_the_folder_is_away_no_blob_is_taken_for_lost(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "blobs", tmp_path / "unmounted"
+    blobs = ObstoreBlobStore.from_url(folder.as_uri())
+    stored = await blobs.put("data/exec_1/outline/output", b"x" * 10_000)
+    lost = replace(stored, storage_key=f"data/exec_1/course/output-{stored.sha256[:16]}")
+
+    folder.rename(elsewhere)
+    for ref in (stored, lost):
+        with pytest.raises(BlobStoreUnavailable, match="there is no folder"):
+            await blobs.get(ref)
+    elsewhere.rename(folder)
+
+    assert await blobs.get(stored) == b"x" * 10_000
+    with pytest.raises(BlobMissing):
+        await blobs.get(lost)
 
 
 async def test_a_full_disk_is_told(tmp_path: Path) -> None:
