@@ -8,6 +8,7 @@ from typing import Protocol
 from aif_console.embedded.nats_server import EmbeddedNats
 from aif_contracts import subjects
 from aif_runtime.bus import Bus, ConsumerSpec, Deliveries, Delivery, Outgoing
+from aif_runtime.failures import BusUnavailable
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.nats_bus import NatsBus
@@ -66,8 +67,17 @@ class NatsRig:
     async def connect(self, name: str) -> NatsBus:
         bus = await NatsBus.connect(self.url, name=name, publish_limit_seconds=1.0)
         await self._stack.enter_async_context(bus)
-        await bus.declare_topology()
+        await eventually(lambda: _is_declared(bus), what="the streams are made")
         return bus
+
+
+async def _is_declared(bus: NatsBus) -> bool:
+    """A broker that is still removing the streams of the test before may refuse to make them anew."""
+    try:
+        await bus.declare_topology()
+    except BusUnavailable:
+        return False
+    return True
 
 
 class FragileNatsRig(NatsRig):

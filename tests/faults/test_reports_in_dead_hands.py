@@ -16,7 +16,9 @@ async def test_a_report_in_the_hands_of_a_killed_orchestrator_is_not_paid_for_ag
         await running.orders.place()
         await eventually(lambda: _has_begun(running), 20, what="the first attempt has begun")
         orchestrator, *_ = running.factory.of_kind("orchestrator")
-        with running.factory.frozen(orchestrator):
+        async with running.database.transaction() as writer:
+            # It gets the report, and cannot commit what follows from it.
+            await writer.execute("LOCK TABLE executions IN SHARE ROW EXCLUSIVE MODE")
             await eventually(lambda: _reports_in_hand(running), 20, what="the orchestrator holds the report")
             running.factory.kill(orchestrator)
 
