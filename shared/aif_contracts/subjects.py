@@ -214,6 +214,11 @@ def dead(origin: str) -> str:
     return f"aif.dead.{origin}"
 
 
+def registry_entry(worker: str, instance: str) -> str:
+    """Where a worker process writes its description: the subject of that key in the registry bucket."""
+    return f"$KV.{BUCKET_REGISTRY}.{worker}.{instance}"
+
+
 def last_token(subject: str) -> str:
     """The last token of a subject: the client of an order, the worker of a report."""
     return subject.rsplit(".", 1)[1]

@@ -1,12 +1,14 @@
-"""Structs as the API's description tells them: with their docstrings, and with every bound of what may be left out."""
+"""Structs as the API's description tells them: with what is written below them and their fields, and with every bound."""
 
 from typing import Any
 
 import msgspec
-from litestar.openapi.spec import Schema
+from litestar.openapi.spec import Reference, Schema
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 from msgspec import Struct
+
+from aif_contracts.field_docs import field_docs
 
 
 class DescribedStructs(OpenAPISchemaPlugin):
@@ -24,8 +26,13 @@ class DescribedStructs(OpenAPISchemaPlugin):
         assert isinstance(struct, msgspec.inspect.StructType)
         if words := struct.cls.__dict__.get("__doc__"):
             schema.description = " ".join(words.split())
+        docs = field_docs(struct.cls)
         for field in struct.fields:
             described = (schema.properties or {}).get(field.encode_name)
+            if isinstance(described, Schema | Reference):
+                # What the field is comes before what all of its kind are, as `US dollars as decimal text`.
+                said = (docs.get(field.name), described.description)
+                described.description = " ".join(words for words in said if words) or None
             if isinstance(described, Schema) and described.minimum is None:
                 described.minimum = _least(field.type)
         return schema

@@ -19,12 +19,14 @@ PLACES = {
     "metrics": "/metrics",
     "api": "/schema",
     "api_page": "/docs",
+    "channels": "/schema/asyncapi.json",
 }
 
 _OPEN = (
     ("/health", "Is the gateway well, and what it stands on"),
     ("/docs", "Every route, its fields and its problems, to read"),
     ("/schema", "The same for programs (OpenAPI 3.1, JSON)"),
+    ("/schema/asyncapi.json", "What travels over NATS, for other systems and for workers in any language (AsyncAPI 3.0)"),
     ("/metrics", "Figures for Prometheus"),
 )
 _KEYED = (

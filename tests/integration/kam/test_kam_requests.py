@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from aif_contracts import subjects
 from aif_contracts.orders import FieldMistake, Refusal
 from integration.kam.gateway_under_test import BEES, STRUCTURE, GatewayUnderTest
 from integration.kam.orchestrator_stand_in import COURSE as COURSE_VIEW
@@ -735,3 +736,32 @@ async def test_the_description_of_the_api_says_what_its_objects_are_and_every_lo
         "AccountWish": (0, 10**12),
         "BudgetWish": (0, 10**12),
     }
+
+
+async def test_the_description_of_the_api_says_what_its_fields_are(kam: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=kam.url) as stranger:
+        schemas = (await stranger.get("/schema")).json()["components"]["schemas"]
+        page = (await stranger.get("/docs")).text
+
+    wall_time, kept = "From acceptance to now or to the end.", "Of the legs before; nothing after a pause."
+    assert schemas["Totals"]["properties"]["wall_time_ms"]["description"] == wall_time
+    assert schemas["WorkflowResumed"]["properties"]["kept"] == {"$ref": "#/components/schemas/Kept", "description": kept}
+    assert schemas["Totals"]["properties"]["in_doubt_usd"]["description"] == (
+        "What calls without an answer can have cost at most, beside `cost_usd`. "
+        'US dollars as decimal text, for example "0.0001875"'
+    )
+    assert f"<td>{wall_time}</td>" in page
+
+
+async def test_what_travels_over_nats_is_described_for_programs(kam: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=kam.url) as stranger:
+        answer = await stranger.get("/schema/asyncapi.json")
+        first = (await stranger.get("/")).json()
+        page = (await stranger.get("/", headers={"accept": "text/html"})).text
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json()["asyncapi"] == "3.0.0"
+    assert answer.json()["info"]["version"] == first["version"]
+    assert answer.json()["channels"]["orders"]["address"] == subjects.submit("{client_id}")
+    assert first["places"]["channels"] == "/schema/asyncapi.json"
+    assert 'href="/schema/asyncapi.json"' in page

@@ -8,6 +8,7 @@ from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.params import QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
+from aif_contracts.asyncapi import asyncapi_document
 from aif_contracts.performance import InsightsQuery, WorkerInsights
 from aif_kam import problems
 from aif_kam.api_page import CONTENT_SECURITY_POLICY as API_POLICY
@@ -27,6 +28,10 @@ def open_routes(parts: Parts) -> Router:
     def page_of(app: Litestar) -> str:
         return api_page(app.openapi_schema.to_schema())
 
+    @cache
+    def channels() -> bytes:
+        return msgspec.json.encode(asyncapi_document(parts.version))
+
     @get("/", include_in_schema=False)
     async def landing(request: Request[Any, Any, Any]) -> Response[Any]:
         if "text/html" in request.headers.get("accept", ""):
@@ -40,6 +45,10 @@ def open_routes(parts: Parts) -> Router:
     async def docs(request: Request[Any, Any, Any]) -> Response[str]:
         headers = {"content-security-policy": API_POLICY}
         return Response(page_of(request.app), media_type=MediaType.HTML, headers=headers)
+
+    @get("/schema/asyncapi.json", include_in_schema=False)
+    async def what_travels_over_nats() -> Response[bytes]:
+        return Response(channels(), media_type=MediaType.JSON)
 
     @get(
         ["/health", "/api/v1/ai/pipelines/health"],
@@ -60,7 +69,7 @@ def open_routes(parts: Parts) -> Router:
     async def metrics() -> Response[bytes]:
         return Response(metrics_page(parts.registry), media_type=METRICS_MEDIA_TYPE)
 
-    return Router("/", route_handlers=[landing, docs, health, metrics], tags=["operations"])
+    return Router("/", route_handlers=[landing, docs, what_travels_over_nats, health, metrics], tags=["operations"])
 
 
 def insight_routes(parts: Parts) -> Router:
