@@ -167,6 +167,28 @@ def test_the_sample_over_nats_hears_the_end_of_its_order(up: Running, tmp_path: 
     assert "WORKFLOW_COMPLETED" in ordered.stdout
 
 
+def test_the_sample_of_a_worker_that_imports_nothing_of_ours_does_the_stage_of_its_pipeline(up: Running) -> None:
+    program = [sys.executable, str(REPOSITORY / "samples" / "worker_over_nats.py"), str(up.data_dir)]
+    long_text = "word " * 2_000
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as worker:
+        try:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "word_counter works\n"
+            saved = aif("pipelines", "save", str(REPOSITORY / "samples" / "counted_words.yaml"), data_dir=up.data_dir)
+            short = aif(
+                "order", "--pipeline", "counted_words", "--param", "text=How many words?", "--json", data_dir=up.data_dir
+            )
+            long = aif("order", "--pipeline", "counted_words", "--param", f"text={long_text}", "--json", data_dir=up.data_dir)
+            live = aif("workers", data_dir=up.data_dir)
+        finally:
+            worker.terminate()
+
+    assert (saved.returncode, saved.stderr) == (0, "")
+    assert json.loads(short.stdout)["structure"] == {"words": 3}
+    assert json.loads(long.stdout)["structure"] == {"words": 2_000}
+    assert re.search(r"^word_counter .* count$", live.stdout, re.MULTILINE)
+
+
 def test_the_sample_over_nats_hears_that_its_order_was_refused_and_the_operator_has_a_dead_letter(
     up: Running, tmp_path: Path
 ) -> None:
