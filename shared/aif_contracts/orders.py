@@ -234,6 +234,17 @@ class DecideApproval(Struct, frozen=True, kw_only=True):
     comment: Annotated[str, Meta(max_length=1000)] = ""
 
 
+class SkipCompensation(Struct, frozen=True, kw_only=True):
+    """Give up undoing a stage: what it has done remains, and the rest is undone. Answered with ExecutionView or Refusal."""
+
+    execution_id: str
+    client_id: str | None
+    decided_by: Annotated[str, Meta(min_length=1, max_length=200)]
+    stage_id: str | None = None
+    """The stage that is undone, or its compensation; None when only one is left to undo."""
+    comment: Annotated[str, Meta(max_length=1000)] = ""
+
+
 class Resumed(Struct, frozen=True, kw_only=True, tag="resumed", tag_field="reply"):
     execution: ExecutionView
     kept: Kept

@@ -555,6 +555,9 @@ SAMPLES: tuple[Struct, ...] = (
     orders.DecideApproval(
         execution_id="exec_1", client_id="acme", approved=False, decided_by="key_1", stage_id="outline", comment="too long"
     ),
+    orders.SkipCompensation(
+        execution_id="exec_1", client_id="acme", decided_by="key_1", stage_id="publish", comment="the publisher is gone"
+    ),
     orders.ListExecutions(
         client_id="acme",
         status=ExecutionStatus.RUNNING,

@@ -110,7 +110,8 @@ LIMITS: dict[str, Limit] = {
             text(1, 200),
             "audit.AuditEntry.audit_id audit.AuditEntry.actor budgets.SetBudget.decided_by "
             "dead_letters.ReplayDeadLetter.decided_by dead_letters.DismissDeadLetter.decided_by "
-            "orders.DecideApproval.decided_by reconciliation.SettleCall.decided_by configuration.Product.name "
+            "orders.DecideApproval.decided_by orders.SkipCompensation.decided_by "
+            "reconciliation.SettleCall.decided_by configuration.Product.name "
             "usage.UsageFilter.workspace_id usage.UsageFilter.worker_name usage.UsageFilter.action usage.UsageFilter.model "
             "usage.UsageFilter.provider usage.UsageFilter.stage_id usage.UsageFilter.template usage.UsageFilter.purpose "
             "usage.UsageFilter.outcome usage.UsageFilter.execution_id",
@@ -147,7 +148,7 @@ LIMITS: dict[str, Limit] = {
             "orders.Execute.template_version orders.SubmittedOrder.template_version configuration.Profile.timezone",
         ),
         (text(0, 500), "orders.CancelExecution.reason orders.PauseExecution.reason"),
-        (text(0, 1000), "orders.DecideApproval.comment"),
+        (text(0, 1000), "orders.DecideApproval.comment orders.SkipCompensation.comment"),
         (text(0, 254), "configuration.Profile.contact_email"),
         (text(1, 400), "reconciliation.SettleCall.call_key"),
         (text(1, 512), "blobs.BlobRef.storage_key"),

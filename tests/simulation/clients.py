@@ -18,7 +18,14 @@ from aif_contracts.money import usd
 from aif_contracts.orders import Execute
 from aif_orchestrator.engine.arrivals import Applied, ExecutionOrdered
 from aif_orchestrator.execution.draft import rfc3339
-from aif_orchestrator.execution.happenings import ApprovalDecisionMade, CancelAsked, Happening, PauseAsked, ResumeAsked
+from aif_orchestrator.execution.happenings import (
+    ApprovalDecisionMade,
+    CancelAsked,
+    CompensationSkipAsked,
+    Happening,
+    PauseAsked,
+    ResumeAsked,
+)
 from simulation.orchestrators import Cluster
 from simulation.shapes import Shapes, parameters_of
 from simulation.timeline import Timeline
@@ -112,6 +119,8 @@ class Clients:
         match event.data:
             case WorkflowPaused():
                 self._end_the_pause(execution_id)
+            case CompensationStarted(step_name=stage_id):
+                self._perhaps_give_up_undoing(execution_id, stage_id)
             case ApprovalRequested(step_name=stage_id):
                 self._decide_on(execution_id, stage_id)
             case WorkflowFailed() | WorkflowCancelled():
@@ -152,6 +161,16 @@ class Clients:
             late = timeline.happens(0.05)
             timeline.after(timeline.between(100, 200_000 if late else 10_000), self._ask, execution_id, decision)
 
+    def _perhaps_give_up_undoing(self, execution_id: str, stage_id: str | None) -> None:
+        """One person, or two at once, who name the stage or whatever is left."""
+        timeline = self._timeline
+        if not self._weather.cancels or not timeline.happens(0.3):
+            return
+        for person in PEOPLE[: 2 if timeline.happens(0.3) else 1]:
+            named = stage_id if timeline.happens(0.7) else None
+            asked = CompensationSkipAsked(stage_id=named, decided_by=person, comment="")
+            timeline.after(timeline.between(0, 60_000), self._ask, execution_id, asked)
+
     def _perhaps_try_again(self, execution_id: str, leg: int) -> None:
         timeline = self._timeline
         if leg >= MOST_LEGS or not timeline.happens(self._weather.resumes):
@@ -163,6 +182,8 @@ class Clients:
     def _cancel(self, execution_id: str) -> None:
         if execution_id in self._truth.accepted:
             self._ask(execution_id, CancelAsked(reason="changed my mind"))
+            # Also while what was cut off has not had its last word.
+            self._perhaps_give_up_undoing(execution_id, None)
 
     def _ask(self, execution_id: str, happening: Happening) -> None:
         """Until there is an answer, be it a refusal."""

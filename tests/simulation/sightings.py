@@ -18,6 +18,7 @@ from aif_contracts.events import (
 )
 from aif_orchestrator.execution.claims import BUDGET_EXCEEDED
 from aif_orchestrator.execution.judging import RETRY_RULE
+from aif_orchestrator.execution.saga import COMPENSATION_SKIPPED
 from aif_orchestrator.execution.steering import NOTHING_KEPT
 
 RARE = (
@@ -27,6 +28,7 @@ RARE = (
     "scheduled",
     "compensated",
     "not compensated",
+    "given up",
     "approved",
     "rejected",
     "held too long",
@@ -60,8 +62,8 @@ def rare(event: ExecutionEvent) -> Iterator[str]:
             yield "scheduled"
         case CompensationCompleted():
             yield "compensated"
-        case CompensationFailed():
-            yield "not compensated"
+        case CompensationFailed(code=code):
+            yield "given up" if code == COMPENSATION_SKIPPED else "not compensated"
         case ApprovalDecided(approved=approved):
             yield "approved" if approved else "rejected"
         case WorkflowFailed(code="held_too_long"):

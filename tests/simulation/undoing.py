@@ -1,4 +1,5 @@
-"""What must be so of compensations: each thing that was made is undone once, the newest first, or named as not undone.
+"""What must be so of compensations: each thing that was made is undone once, the newest first, or named as not undone,
+as what a person gives up.
 
 What an attempt made that was cut off counts as the newest; whether it made something, its worker says, or nobody knows.
 """
@@ -14,7 +15,7 @@ from aif_contracts.events import (
     WorkflowFailed,
     WorkflowResumed,
 )
-from aif_orchestrator.execution.saga import EFFECT_UNKNOWN
+from aif_orchestrator.execution.saga import COMPENSATION_SKIPPED, EFFECT_UNKNOWN
 from aif_orchestrator.execution.state import Execution
 from aif_pipelines.plan import Plan, compensation_id
 from simulation.legs import Leg
@@ -34,6 +35,8 @@ def undoing_mistakes(execution: Execution, plan: Plan, legs: Sequence[Leg]) -> I
         undone: list[str] = []
         failed: list[str] = []
         unknown: list[str] = []
+        before_their_turn: list[str] = []
+        """Given up by a person."""
         for event in leg.events:
             match event.data:
                 case StepCompleted(step_name=stage_id):
@@ -46,6 +49,8 @@ def undoing_mistakes(execution: Execution, plan: Plan, legs: Sequence[Leg]) -> I
                     failed.append(stage_id)
                     if code == EFFECT_UNKNOWN:
                         unknown.append(stage_id)
+                    if code == COMPENSATION_SKIPPED and stage_id not in begun:
+                        before_their_turn.append(stage_id)
                 case _:
                     pass
         last = leg.events[-1].data
@@ -59,11 +64,13 @@ def undoing_mistakes(execution: Execution, plan: Plan, legs: Sequence[Leg]) -> I
             if compensation_id(execution.stages[stage_id].follows or stage_id) in plan.extra
         ]
         cut_off = [stage_id for stage_id in begun if stage_id not in made]
-        if begun != (cut_off + wanted)[: len(begun)]:
+        to_begin = [stage_id for stage_id in cut_off + wanted if stage_id not in before_their_turn]
+        if begun != to_begin[: len(begun)]:
             yield "compensation order", f"leg {leg.number} undid {begun}, and made {wanted[::-1]}"
         if set(unknown) & {*begun, *made}:
             yield "compensation", f"leg {leg.number} undid {begun}, made {wanted}, and knows nothing of {unknown}"
-        if sorted(undone + failed) != sorted(wanted + cut_off + unknown):
+        unheard = [stage_id for stage_id in before_their_turn if stage_id not in made]
+        if sorted(undone + failed) != sorted(wanted + cut_off + unknown + unheard):
             yield "compensation", f"leg {leg.number} made {wanted}, undid {undone}, failed to undo {failed}"
         remain = (remain - set(undone)) | set(failed)
         if set(last.not_undone) != remain or len(last.not_undone) != len(remain):

@@ -42,7 +42,7 @@ class Weather(Struct, frozen=True, kw_only=True):
     failure: float = 0.0
     """An attempt fails, or makes something that breaks its validation."""
     cancels: bool = False
-    """Clients change their minds, at any time."""
+    """Clients change their minds, at any time, and give up now and then what is being undone."""
     pauses: float = 0.0
     """An order is paused, once for certain and then perhaps again."""
     resumes: float = 0.0

@@ -25,6 +25,7 @@ from aif_contracts.orders import (
     Refusal,
     Resumed,
     ResumeExecution,
+    SkipCompensation,
 )
 from aif_contracts.packets import ClaimAnswer, ClaimRequest, Granted, Later, ProgressAnswer, WorkPacket
 from aif_contracts.reports import Completed, Failed, Progress
@@ -129,6 +130,12 @@ class Client:
             execution_id=execution_id, client_id=self._client_id, approved=approved, decided_by="ada", comment=""
         )
         return await self._steer(subjects.DECIDE_APPROVAL, decision)
+
+    async def skip_compensation(self, execution_id: str, stage_id: str | None = None) -> ExecutionView | Refusal:
+        skip = SkipCompensation(
+            execution_id=execution_id, client_id=self._client_id, decided_by="ada", stage_id=stage_id, comment="by hand"
+        )
+        return await self._steer(subjects.SKIP_COMPENSATION, skip)
 
     async def _steer(self, subject: str, request: msgspec.Struct) -> ExecutionView | Refusal:
         answer = await self._ask(subject, request)

@@ -39,6 +39,7 @@ COMMANDS: tuple[click.Command, ...] = (
     executions.approve,
     executions.reject,
     executions.cancel,
+    executions.skip_compensation,
     prices.simulate,
     prices.prices,
     prices.reprice,

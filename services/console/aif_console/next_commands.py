@@ -1,6 +1,6 @@
 """Which commands an execution waits for."""
 
-from aif_contracts.orders import ExecutionStatus, ExecutionView, StageStatus
+from aif_contracts.orders import ExecutionStatus, ExecutionView, StageStatus, StageView
 
 
 def next_commands(execution: ExecutionView) -> list[str]:
@@ -9,10 +9,18 @@ def next_commands(execution: ExecutionView) -> list[str]:
     match execution.status:
         case ExecutionStatus.PAUSED | ExecutionStatus.FAILED | ExecutionStatus.CANCELLED | ExecutionStatus.PARTIALLY_COMPLETED:
             return [f"aif resume {some_id}"]
-        case ExecutionStatus.COMPLETED | ExecutionStatus.COMPENSATING | ExecutionStatus.SCHEDULED:
+        case ExecutionStatus.COMPENSATING:
+            hangs = [stage.compensates for stage in execution.stages if stage.compensates and _hangs(stage)]
+            return [f"aif skip-compensation {some_id} --stage {stage_id}" for stage_id in hangs]
+        case ExecutionStatus.COMPLETED | ExecutionStatus.SCHEDULED:
             return []
     waiting = [stage.stage_id for stage in execution.stages if stage.status is StageStatus.AWAITING_APPROVAL]
     return [f"aif approve {some_id} --stage {stage}" for stage in waiting]
+
+
+def _hangs(compensation: StageView) -> bool:
+    """It says why it does not go on."""
+    return not compensation.status.is_final and bool(compensation.reason)
 
 
 def next_words(execution: ExecutionView) -> list[str]:
@@ -25,6 +33,8 @@ def next_words(execution: ExecutionView) -> list[str]:
             purpose = "to go on"
         case _ if execution.status.is_final:
             purpose = "to try again"
+        case ExecutionStatus.COMPENSATING if commands:
+            purpose = "if it cannot be undone"
         case _ if commands:
             purpose = "to agree"
         case _:

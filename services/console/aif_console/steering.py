@@ -1,4 +1,4 @@
-"""`aif pause`, `aif resume`, `aif approve`, `aif reject`, `aif cancel`: changing the course of an execution."""
+"""`aif pause`, `resume`, `approve`, `reject`, `cancel`, `skip-compensation`: changing the course of an execution."""
 
 from rich.console import Console
 from rich.text import Text
@@ -59,6 +59,21 @@ async def run_decide(
         print_json(console, execution)
         return DONE
     _say(f"{stage_id or 'the stage that waited'} is {'approved' if approved else 'rejected'}; {_state(execution)}", console)
+    _say_next(execution, console)
+    return DONE
+
+
+async def run_skip_compensation(
+    some_id: str, reach: Reach, console: Console, *, stage_id: str | None, comment: str | None, as_json: bool
+) -> int:
+    """Leave what a stage has done as it is, and go on."""
+    async with Gateway(reach.url, reach.key) as gateway:
+        execution_id = await gateway.execution_id_of(some_id)
+        execution = await executions.skip_compensation(gateway, execution_id, stage_id=stage_id, comment=comment)
+    if as_json:
+        print_json(console, execution)
+        return DONE
+    _say(f"{stage_id or 'the stage that was left'} is not undone, and somebody has to look; {_state(execution)}", console)
     _say_next(execution, console)
     return DONE
 

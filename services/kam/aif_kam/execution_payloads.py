@@ -23,6 +23,12 @@ class Decision(Struct, frozen=True, kw_only=True):
     comment: Annotated[str, Meta(max_length=1000)] = ""
 
 
+class SkippedCompensation(Struct, frozen=True, kw_only=True):
+    stage_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    """The stage that is not undone; may be left out while only one is left to undo."""
+    comment: Annotated[str, Meta(max_length=1000)] = ""
+
+
 class ResumedExecution(Struct, frozen=True, kw_only=True):
     execution: ExecutionView
     kept: Kept

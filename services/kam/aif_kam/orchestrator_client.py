@@ -35,6 +35,7 @@ from aif_contracts.orders import (
     Refusal,
     Resumed,
     ResumeExecution,
+    SkipCompensation,
     TemplateList,
 )
 from aif_contracts.performance import InsightsQuery, WorkerInsights
@@ -148,6 +149,9 @@ class OrchestratorClient:
 
     async def decide_approval(self, question: DecideApproval) -> ExecutionView:
         return await self._view(subjects.DECIDE_APPROVAL, question, _EXECUTION)
+
+    async def skip_compensation(self, question: SkipCompensation) -> ExecutionView:
+        return await self._view(subjects.SKIP_COMPENSATION, question, _EXECUTION)
 
     async def attempts(self, query: ListAttempts) -> AttemptPage:
         return await self._view(subjects.ATTEMPTS, query, _ATTEMPTS)

@@ -1,4 +1,4 @@
-"""Executions steered by people: paused, resumed, approved, rejected.
+"""Executions steered by people: paused, resumed, approved, rejected, let go on without undoing what cannot be undone.
 
 The orchestrator decides what is possible. A second pause is harmless; a second resume or decision is refused, because the
 first was heard. With an Idempotency-Key a repeated call gets the first one's answer in place of that refusal.
@@ -6,10 +6,10 @@ first was heard. With an Idempotency-Key a repeated call gets the first one's an
 
 from collections.abc import Awaitable, Callable
 
-from aif_contracts.orders import DecideApproval, PauseExecution, ResumeExecution
+from aif_contracts.orders import DecideApproval, PauseExecution, ResumeExecution, SkipCompensation
 from aif_kam import problems
 from aif_kam.deleted_executions import gone_if_deleted
-from aif_kam.execution_payloads import Decision, ResumedExecution
+from aif_kam.execution_payloads import Decision, ResumedExecution, SkippedCompensation
 from aif_kam.failures import KamFailure, Refused
 from aif_kam.idempotency import Answer, KeyedCall, KeyStore
 from aif_kam.orchestrator_client import OrchestratorClient
@@ -76,6 +76,25 @@ class Steering:
         async def put() -> Answer:
             with gone_if_deleted(request):
                 view = await self._orchestrator.decide_approval(question)
+            await self._tracker.observe(view)
+            return problems.done(view)
+
+        return await self._once(put, call, instance)
+
+    async def skip_compensation(
+        self, request: ClientRequest, skipped: SkippedCompensation, call: KeyedCall | None, instance: str, *, decided_by: str
+    ) -> Answer:
+        question = SkipCompensation(
+            execution_id=_execution(request),
+            client_id=request.client_id,
+            decided_by=decided_by,
+            stage_id=skipped.stage_id,
+            comment=skipped.comment,
+        )
+
+        async def put() -> Answer:
+            with gone_if_deleted(request):
+                view = await self._orchestrator.skip_compensation(question)
             await self._tracker.observe(view)
             return problems.done(view)
 

@@ -21,6 +21,7 @@ from aif_contracts.orders import (
     Refusal,
     Resumed,
     ResumeExecution,
+    SkipCompensation,
     TemplateList,
 )
 from aif_contracts.packets import ClaimAnswer, ClaimRequest, Later, Superseded
@@ -35,6 +36,7 @@ from aif_orchestrator.execution.happenings import (
     ApprovalDecisionMade,
     AttemptClaimed,
     CancelAsked,
+    CompensationSkipAsked,
     Happening,
     PauseAsked,
     ResumeAsked,
@@ -90,6 +92,7 @@ class Answers:
         await answer_questions(self._bus, subjects.PAUSE, PauseExecution, self._pause)
         await answer_questions(self._bus, subjects.RESUME, ResumeExecution, self._resume)
         await answer_questions(self._bus, subjects.DECIDE_APPROVAL, DecideApproval, self._decide_approval)
+        await answer_questions(self._bus, subjects.SKIP_COMPENSATION, SkipCompensation, self._skip_compensation)
         await answer_questions(self._bus, subjects.GET, GetExecution, self._get, reads=True)
         await answer_questions(self._bus, subjects.LIST, ListExecutions, self._list, reads=True)
         await answer_questions(self._bus, subjects.EVENTS, ListEvents, self._events, reads=True)
@@ -162,6 +165,10 @@ class Answers:
             comment=request.comment,
         )
         return await self._steer(request.execution_id, request.client_id, decision)
+
+    async def _skip_compensation(self, request: SkipCompensation, question: Question) -> ExecutionView | Refusal:
+        asked = CompensationSkipAsked(stage_id=request.stage_id, decided_by=request.decided_by, comment=request.comment)
+        return await self._steer(request.execution_id, request.client_id, asked)
 
     async def _steer(self, execution_id: str, client_id: str | None, happening: Happening) -> ExecutionView | Refusal:
         """Apply what a person asks for, and show the execution as it is then."""

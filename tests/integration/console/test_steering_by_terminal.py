@@ -470,6 +470,28 @@ def test_a_decision_is_sent_with_stage_and_comment(
     assert aif.gateway.last(f"POST {PIPELINES}/{EXECUTION}/{verb}").json == sent
 
 
+def test_undoing_that_hangs_is_shown_with_the_command_that_gives_it_up(aif: Terminal) -> None:
+    hangs = stage("compensate_seat", StageStatus.QUEUED, compensates="seat", reason="no worker named cleaner is running")
+    waits = stage("compensate_room", StageStatus.WAITING, compensates="room")
+    found = execution(ExecutionStatus.COMPENSATING, stages=(hangs, waits))
+    aif.gateway.answers_with(f"GET {PIPELINES}/{EXECUTION}/history", history(execution=found))
+    aif.gateway.answers_with(f"GET /api/kam/requests/{REQUEST}", ASKED_FOR)
+    after = execution(ExecutionStatus.COMPENSATING, stages=(waits,))
+    aif.gateway.answers_with(f"POST {PIPELINES}/{EXECUTION}/skip-compensation", after)
+
+    shown = aif("show", EXECUTION)
+    said = aif("skip-compensation", EXECUTION, "--stage", "seat", "--comment", "by hand")
+
+    assert f"aif skip-compensation {EXECUTION} --stage seat\n" in shown.out
+    assert "--stage room" not in shown.out
+    assert said.out == (
+        f"seat is not undone, and somebody has to look; {EXECUTION} is compensating, 60 %\nwatch it: aif watch {EXECUTION}\n"
+    )
+    asked = aif.gateway.last(f"POST {PIPELINES}/{EXECUTION}/skip-compensation")
+    assert asked.json == {"stage_id": "seat", "comment": "by hand"}
+    assert asked.headers["Idempotency-Key"]
+
+
 def test_watch_tells_in_words_what_happens_and_who_is_wanted(aif: Terminal) -> None:
     request = {
         "request_id": REQUEST,

@@ -11,6 +11,7 @@ from aif_contracts.blobs import BlobRef
 from aif_contracts.events import (
     ApprovalDecided,
     ApprovalRequested,
+    CompensationFailed,
     Deliverable,
     EventData,
     ExecutionEvent,
@@ -42,6 +43,7 @@ from aif_contracts.orders import (
     Refusal,
     Resumed,
     ResumeExecution,
+    SkipCompensation,
     StageStatus,
     StageView,
     TemplateView,
@@ -92,6 +94,9 @@ class OrchestratorStandIn:
         self.waiting: dict[str, list[str]] = {}
         """Stages that wait for a person, by execution."""
         self.decisions: list[DecideApproval] = []
+        self.left_to_undo: dict[str, list[str]] = {}
+        """Stages whose compensation has not ended, by execution."""
+        self.skips: list[SkipCompensation] = []
         self.steered: list[PauseExecution | ResumeExecution] = []
         self.listed: list[ListExecutions] = []
         self.attempts: dict[str, list[AttemptView]] = {}
@@ -130,6 +135,7 @@ class OrchestratorStandIn:
             subjects.PAUSE: self._pause,
             subjects.RESUME: self._resume,
             subjects.DECIDE_APPROVAL: self._decide_approval,
+            subjects.SKIP_COMPENSATION: self._skip_compensation,
             subjects.ATTEMPTS: self._attempts,
             subjects.CALLS: self._calls,
             subjects.TEMPLATES: self.library.list_templates,
@@ -210,6 +216,11 @@ class OrchestratorStandIn:
         )
         await self.emit(execution_id, WorkflowResumed(leg=leg, kept=kept))
         return Resumed(execution=self.views[execution_id], kept=kept)
+
+    def undo(self, execution_id: str, *stages: str) -> None:
+        """It has failed, and is undoing these."""
+        self.left_to_undo[execution_id] = list(stages)
+        self._change(execution_id, status=ExecutionStatus.COMPENSATING)
 
     async def ask_for_approval(self, execution_id: str, stage: str) -> None:
         self.waiting.setdefault(execution_id, []).append(stage)
@@ -345,6 +356,26 @@ class OrchestratorStandIn:
             step_name=chosen[0], approved=question.approved, decided_by=question.decided_by, comment=question.comment
         )
         await self.emit(question.execution_id, decided)
+        return self.views[question.execution_id]
+
+    async def _skip_compensation(self, payload: bytes) -> ExecutionView | Refusal:
+        question = msgspec.json.decode(payload, type=SkipCompensation)
+        found = self._visible(question.execution_id, question.client_id)
+        if isinstance(found, Refusal):
+            return found
+        if found.status is not ExecutionStatus.COMPENSATING:
+            return Refusal(code="not_compensating", message=f"it is {found.status}; nothing is being undone")
+        left = self.left_to_undo[question.execution_id]
+        if question.stage_id is None and len(left) > 1:
+            return Refusal(code="ambiguous_compensation", message=f"several stages are left to undo: {', '.join(left)}")
+        stage_id = question.stage_id or left[0]
+        if stage_id not in left:
+            return Refusal(code="nothing_to_skip", message=f"{stage_id} is not among the stages that are left to undo")
+        left.remove(stage_id)
+        self.skips.append(question)
+        await self.emit(question.execution_id, CompensationFailed(step_name=stage_id, code="compensation_skipped", message=""))
+        if not left:
+            await self.fail(question.execution_id, "sold_out", "no seats")
         return self.views[question.execution_id]
 
     async def _attempts(self, payload: bytes) -> AttemptPage | Refusal:

@@ -12,7 +12,7 @@ from integration.kam.gateway_under_test import GatewayUnderTest
 from support.waiting import eventually
 
 ORDER = {"selected_template": "content_granulation_course", "parameters": {"topic": "bees"}}
-VERBS = ("pause", "resume", "approve", "reject")
+VERBS = ("pause", "resume", "approve", "reject", "skip-compensation")
 
 
 async def started(client: httpx.AsyncClient) -> tuple[str, str]:
@@ -134,6 +134,7 @@ async def test_two_stages_that_wait_have_to_be_named(kam: GatewayUnderTest, alic
         ("resume", "not_resumable"),
         ("approve", "nothing_to_approve"),
         ("reject", "nothing_to_approve"),
+        ("skip-compensation", "not_compensating"),
     ],
 )
 async def test_what_is_not_possible_now_is_a_conflict(
@@ -146,6 +147,41 @@ async def test_what_is_not_possible_now_is_a_conflict(
 
     assert (refused.status_code, refused.json()["type"]) == (409, f"urn:aif:problem:{code}")
     assert refused.json()["instance"] == steer(execution_id, verb)
+
+
+async def test_undoing_that_hangs_is_given_up_stage_by_stage_and_the_key_is_on_record(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient
+) -> None:
+    request_id, execution_id = await started(alice)
+    kam.orchestrator.undo(execution_id, "publish", "draft")
+
+    unnamed = await alice.post(steer(execution_id, "skip-compensation"))
+    named = await alice.post(steer(execution_id, "skip-compensation"), json={"stage_id": "publish", "comment": "by hand"})
+    again = await alice.post(steer(execution_id, "skip-compensation"), json={"stage_id": "publish"})
+    async with kam.client("admin") as admin:
+        last = await admin.post(steer(execution_id, "skip-compensation"))
+
+    assert (unnamed.status_code, unnamed.json()["type"]) == (409, "urn:aif:problem:ambiguous_compensation")
+    assert (named.status_code, named.json()["status"]) == (200, "compensating")
+    assert (again.status_code, again.json()["type"]) == (409, "urn:aif:problem:nothing_to_skip")
+    assert (last.status_code, last.json()["status"]) == (200, "failed")
+    by_alice, by_admin = kam.orchestrator.skips
+    assert (by_alice.client_id, by_alice.stage_id, by_alice.comment) == ("alice", "publish", "by hand")
+    assert by_alice.decided_by == f"key_{kam.keys['alice'].split('_')[2]} of alice"
+    assert (by_admin.client_id, by_admin.stage_id) == ("alice", None)
+    assert by_admin.decided_by == f"key_{kam.keys['admin'].split('_')[2]} of the operator"
+    assert await request_of(alice, request_id) == ("failed", "failed")
+
+
+async def test_undoing_that_is_given_up_under_a_key_is_given_up_once(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
+    _, execution_id = await started(alice)
+    kam.orchestrator.undo(execution_id, "publish", "draft")
+    body, headers = {"stage_id": "publish"}, {"Idempotency-Key": "skip-1"}
+
+    answers = [await alice.post(steer(execution_id, "skip-compensation"), json=body, headers=headers) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert len(kam.orchestrator.skips) == 1
 
 
 async def test_a_second_pause_changes_nothing(kam: GatewayUnderTest, alice: httpx.AsyncClient) -> None:
@@ -294,6 +330,8 @@ async def test_another_clients_execution_is_unknown(
         ("approve", {"stage_id": 5}, "stage_id"),
         ("approve", {"comment": "x" * 1001}, "comment"),
         ("reject", {"approved": True}, "approved"),
+        ("skip-compensation", {"stage": "publish"}, "stage"),
+        ("skip-compensation", {"comment": "x" * 1001}, "comment"),
         ("reject", {"comment": "a\x00b"}, "comment"),
     ],
 )

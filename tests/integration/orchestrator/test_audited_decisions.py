@@ -1,5 +1,6 @@
 """What operators and clients decide is in the audit log, with who did it, in the same transaction."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +11,10 @@ from aif_contracts import subjects
 from aif_contracts.audit import AuditEntry, AuditPage, AuditVerdict, ListAudit, VerifyAudit
 from aif_contracts.budgets import BudgetPolicy, SetBudget
 from aif_contracts.dead_letters import DeadLetterPage, DismissDeadLetter, ListDeadLetters
+from aif_contracts.events import WorkflowFailed
+from aif_contracts.orders import Refusal
 from aif_contracts.pipelines import SavePipeline
+from aif_pipelines.definition import Compensation
 from aif_pipelines.loading import dump_pipeline
 from aif_runtime.bus import Outgoing
 from aif_runtime.memory_blobs import MemoryBlobStore
@@ -18,10 +22,12 @@ from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.settings import Secret
 from support.execution_story import pipeline, stage
-from support.orchestrator_line import HandWorker, orchestrator_database, running_orchestrator
+from support.orchestrator_line import Client, HandWorker, orchestrator_database, running_orchestrator
 from support.waiting import eventually
 
 LINE = pipeline(stage("one"), name="line")
+UNDO = Compensation(worker="cleaner", action="remove", input={})
+BOOKED = pipeline(stage("one", compensate=UNDO), stage("two", depends_on=("one",)), name="booked")
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ async def bus(fresh_orchestrator_database: str) -> AsyncIterator[MemoryBus]:
     async with orchestrator_database(fresh_orchestrator_database) as database, MemoryBus(MemoryBroker()) as bus:
         await HandWorker(bus).register()
         keys = Secret("an audit key of the operator")
-        async with running_orchestrator(bus, MemoryBlobStore(), database, (LINE,), orchestrator_audit_keys=keys):
+        async with running_orchestrator(bus, MemoryBlobStore(), database, (LINE, BOOKED), orchestrator_audit_keys=keys):
             yield bus
 
 
@@ -72,6 +78,31 @@ async def test_a_decision_about_a_dead_letter_is_told(bus: MemoryBus) -> None:
     assert dismissed.details["dead_letter_id"] == letter_id
 
 
+async def test_who_gives_up_undoing_a_stage_is_told_once_however_often_it_is_asked_for(bus: MemoryBus) -> None:
+    client, worker = Client(bus), HandWorker(bus)
+    await client.execute("exec_1", "booked")
+    await worker.does_next({"made": "room"})
+    await worker.fails_next("sold_out")
+    await eventually(lambda: _is(client, "exec_1", "compensating"))
+
+    given_up = await asyncio.gather(*(client.skip_compensation("exec_1", "one") for _ in range(4)))
+
+    assert [each.code for each in given_up if isinstance(each, Refusal)] == ["not_compensating"] * 3
+    ending = (await client.events("exec_1")).events[-1].data
+    assert isinstance(ending, WorkflowFailed)
+    assert (ending.code, ending.not_undone) == ("sold_out", ("one",))
+    await eventually(lambda: _told(bus))
+    [skipped] = await _told(bus)
+    assert (skipped.action, skipped.actor, skipped.execution_id) == ("COMPENSATION_SKIPPED", "ada", "exec_1")
+    assert skipped.details == {
+        "stage_id": "one",
+        "status": "queued",
+        "attempts": 0,
+        "reason": "no worker named cleaner is running; the stage waits until one is",
+        "comment": "by hand",
+    }
+
+
 async def test_what_was_told_verifies_with_the_operators_key(bus: MemoryBus) -> None:
     for number in range(3):
         await _ask(bus, subjects.SET_BUDGET, SetBudget(client_id=f"c{number}", decided_by="ada", limit_usd="1"))
@@ -94,3 +125,7 @@ async def _told(bus: MemoryBus) -> list[AuditEntry]:
 
 async def _ask(bus: MemoryBus, subject: str, question: Any) -> bytes:
     return await bus.ask(subject, msgspec.json.encode(question), wait_seconds=5)
+
+
+async def _is(client: Client, execution_id: str, status: str) -> bool:
+    return await client.status(execution_id) == status

@@ -10,9 +10,9 @@ from aif_contracts.events import (
 from aif_contracts.metering import Metrics
 from aif_contracts.orders import ExecutionStatus, StageStatus
 from aif_contracts.packets import ControlAction, Granted, Later
-from aif_orchestrator.execution.commands import Refuse, TellWorkers
+from aif_orchestrator.execution.commands import Refuse, TellAudit, TellWorkers
 from aif_orchestrator.execution.ending import deliverables
-from aif_orchestrator.execution.happenings import CancelAsked, ResumeAsked, TimePassed
+from aif_orchestrator.execution.happenings import CancelAsked, CompensationSkipAsked, ResumeAsked, TimePassed
 from aif_pipelines.definition import AddStage, Compensation, Fail, Pipeline, RetryStage, Stage
 from support.execution_story import Story, deliverable, pipeline, stage
 
@@ -219,7 +219,7 @@ def test_what_has_failed_and_is_being_undone_cannot_be_cancelled_and_who_tries_h
         Refuse(
             code="already_ended",
             message="exec_1: it has failed (sold_out: it did not work) and ends so when what it had done is undone, "
-            "at 2023-11-14T23:13:20.010Z at the latest",
+            "at 2023-11-14T23:13:20.010Z at the latest; what cannot be undone can be skipped (skip-compensation)",
         )
     ]
 
@@ -324,6 +324,126 @@ def test_a_compensation_under_way_when_the_time_is_over_is_stopped_and_its_money
     told = [command.message.stage_id for command in story.commands if isinstance(command, TellWorkers)]
     assert "compensate_second" in told
     assert story.wakes_at() == story.circumstances.at_ms + 20_000 + 5_000
+
+
+def skips(story: Story, stage_id: str | None = None, *, comment: str = "") -> None:
+    story.happens(CompensationSkipAsked(stage_id=stage_id, decided_by="ada", comment=comment))
+
+
+def test_undoing_that_a_person_gives_up_has_failed_and_the_rest_is_undone() -> None:
+    story = broken(Story(booking()))
+
+    skips(story, "second", comment="the cleaner is gone")
+    message = story.stage("compensate_second").reason
+    next_packet = story.packets()[0]
+    story.made("compensate_first")
+
+    assert message == "ada gave it up: the cleaner is gone"
+    assert next_packet.stage_id == "compensate_first"
+    assert CompensationFailed(step_name="second", code="compensation_skipped", message=message) in story.events()
+    ending = story.events()[-1]
+    assert isinstance(ending, WorkflowFailed)
+    assert (ending.code, ending.not_undone) == ("sold_out", ("second",))
+
+
+def test_whoever_gives_up_undoing_a_stage_is_told_to_the_audit_log_with_why_it_hung() -> None:
+    story = broken(Story(booking()))
+    story.fails("compensate_second", story.granted("compensate_second"), "no_access")
+
+    skips(story, "second", comment="by hand")
+
+    [entry] = [command.entry for command in story.history if isinstance(command, TellAudit)]
+    assert (entry.audit_id, entry.action, entry.actor) == ("skipped.exec_1.1.second", "COMPENSATION_SKIPPED", "ada")
+    assert (entry.client_id, entry.execution_id) == ("acme", "exec_1")
+    assert entry.details == {
+        "stage_id": "second",
+        "status": "retrying",
+        "attempts": 1,
+        "reason": "attempt 1 failed (no_access): it did not work",
+        "comment": "by hand",
+    }
+
+
+def test_undoing_is_given_up_once() -> None:
+    story = broken(Story(booking()))
+    skips(story, "second")
+    after = story.execution
+
+    skips(story, "second")
+    code = story.refusal()
+    same = story.execution
+    skips(story)
+    ended = story.execution
+    skips(story)
+
+    assert (code, same) == ("nothing_to_skip", after)
+    assert ended.status is ExecutionStatus.FAILED
+    assert (story.refusal(), story.execution) == ("not_compensating", ended)
+    assert [data.step_name for data in story.events() if isinstance(data, CompensationFailed)] == ["second", "first"]
+
+
+def test_who_does_not_say_which_of_several_stages_is_not_to_be_undone_is_asked() -> None:
+    story = broken(Story(booking()))
+
+    skips(story)
+
+    assert story.commands == [
+        Refuse(
+            code="ambiguous_compensation",
+            message="exec_1: several stages are left to undo: second, first; name one as stage_id",
+        )
+    ]
+
+
+def test_a_stage_is_left_as_it_is_before_its_turn_to_be_undone_too_and_under_the_name_of_its_compensation() -> None:
+    story = broken(Story(booking()))
+
+    skips(story, "compensate_first")
+    story.made("compensate_second")
+
+    assert story.execution.status is ExecutionStatus.FAILED
+    assert [data.step_name for data in undoings(story) if isinstance(data, CompensationStarted)] == ["second"]
+    assert story.stage("second").is_undone
+    ending = story.events()[-1]
+    assert isinstance(ending, WorkflowFailed)
+    assert ending.not_undone == ("first",)
+
+
+def test_a_worker_that_undoes_what_is_given_up_is_stopped_and_what_it_reports_changes_nothing_but_the_bill() -> None:
+    story = broken(Story(booking()))
+    attempt = story.granted("compensate_second")
+
+    skips(story, "second")
+    told = [command.message.stage_id for command in story.commands if isinstance(command, TellWorkers)]
+    story.completes("compensate_second", attempt, {}, metrics=Metrics(cost_usd="0.25"))
+    story.made("compensate_first")
+
+    assert told == ["compensate_second"]
+    assert story.stage("compensate_second").spent.cost_usd == "0.25"
+    ending = story.events()[-1]
+    assert isinstance(ending, WorkflowFailed)
+    assert ending.not_undone == ("second",)
+
+
+def test_nobody_has_to_wait_for_the_last_word_of_an_attempt_that_was_cut_off() -> None:
+    story = cut_off(Story(booking()))
+
+    skips(story, "second")
+    story.completes("second", 1, {"made": "seat"})
+    story.made("compensate_first")
+
+    ending = story.events()[-1]
+    assert isinstance(ending, WorkflowCancelled)
+    assert ending.not_undone == ("second",)
+    assert [data.step_name for data in undoings(story) if isinstance(data, CompensationStarted)] == ["first"]
+
+
+def test_where_nothing_is_undone_there_is_nothing_to_give_up() -> None:
+    story = Story(booking())
+
+    skips(story, "first")
+
+    assert story.refusal() == "not_compensating"
 
 
 def test_what_is_undone_a_second_time_is_undone_one_after_the_other_too() -> None:

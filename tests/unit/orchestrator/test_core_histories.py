@@ -33,6 +33,7 @@ from aif_orchestrator.execution.happenings import (
     AttemptFailed,
     CallBooked,
     CancelAsked,
+    CompensationSkipAsked,
     InputStored,
     InputUnavailable,
     PacketDeclined,
@@ -370,6 +371,18 @@ class CoreHistories(RuleBasedStateMachine):
         self.story.happens(ApprovalDecisionMade(stage_id=stage_id, approved=approved, decided_by="ada", comment=""))
 
         assert (self.story.refusal() is None) == waits
+        self._read_news()
+
+    @rule(stage_id=STAGES)
+    def skip_compensation(self, stage_id: str) -> None:
+        stage_id = self._stage(stage_id)
+        run = self.story.execution.stages.get(stage_id)
+        is_left = run is not None and run.compensates is not None and not run.status.is_final
+
+        self.story.happens(CompensationSkipAsked(stage_id=stage_id, decided_by="ada", comment=""))
+
+        if run is not None and run.compensates is not None:
+            assert (self.story.refusal() is None) == is_left
         self._read_news()
 
     @invariant()

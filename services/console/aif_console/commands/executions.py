@@ -1,4 +1,5 @@
-"""What concerns executions: `aif show`, `list`, `requests`, `pause`, `resume`, `approve`, `reject`, `cancel`."""
+"""What concerns executions: `aif show`, `list`, `requests`, `pause`, `resume`, `approve`, `reject`, `cancel`,
+`skip-compensation`."""
 
 import rich_click as click
 
@@ -124,6 +125,23 @@ def _decide(some_id: str, where: Where, *, approved: bool, stage: str | None, co
     from aif_console.steering import run_decide
 
     finish(run_decide(some_id, where.reach(), on_stdout(), approved=approved, stage_id=stage, comment=comment, as_json=as_json))
+
+
+@click.command(name="skip-compensation")
+@_ID
+@click.option(
+    "--stage", metavar="STAGE", help="The stage that is not to be undone; needed only while several are left to undo."
+)
+@click.option("--comment", "--reason", "comment", help="Why it is given up, for whoever looks at it later.")
+@asks_a_factory
+def skip_compensation(some_id: str, stage: str | None, comment: str | None, as_json: bool, where: Where) -> None:
+    """Give up undoing a stage, whose effects remain then.
+
+    The rest is undone, and the execution ends and names what was not.
+    """
+    from aif_console.steering import run_skip_compensation
+
+    finish(run_skip_compensation(some_id, where.reach(), on_stdout(), stage_id=stage, comment=comment, as_json=as_json))
 
 
 @click.command()

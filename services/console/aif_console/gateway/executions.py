@@ -75,6 +75,13 @@ async def resume(gateway: Gateway, execution_id: str) -> ResumeAnswer:
     return await gateway.ask("POST", f"{EXECUTIONS}/{execution_id}/resume", ResumeAnswer, headers=once(), json={})
 
 
+async def skip_compensation(gateway: Gateway, execution_id: str, *, stage_id: str | None, comment: str | None) -> ExecutionView:
+    """Give up undoing a stage; without a stage, the only one that is left to undo."""
+    body = without_none(stage_id=stage_id, comment=comment)
+    path = f"{EXECUTIONS}/{execution_id}/skip-compensation"
+    return await gateway.ask("POST", path, ExecutionView, headers=once(), json=body)
+
+
 async def decide(
     gateway: Gateway, execution_id: str, *, approved: bool, stage_id: str | None, comment: str | None
 ) -> ExecutionView:

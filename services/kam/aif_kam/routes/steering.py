@@ -1,4 +1,4 @@
-"""`/api/v1/ai/pipelines/{execution_id}/…`: pause, resume, approve, reject."""
+"""`/api/v1/ai/pipelines/{execution_id}/…`: pause, resume, approve, reject, skip-compensation."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ from litestar.status_codes import HTTP_200_OK
 
 from aif_contracts.orders import ExecutionView
 from aif_kam import problems
-from aif_kam.execution_payloads import Decision, Pause, ResumedExecution
+from aif_kam.execution_payloads import Decision, Pause, ResumedExecution, SkippedCompensation
 from aif_kam.parts import Parts
 from aif_kam.routes.calling import CallerRequest, IdempotencyHeader, StrictJson, keyed, known_id
 
@@ -103,4 +103,27 @@ def steering_routes(parts: Parts) -> Router:
         )
         return problems.response_of(answer)
 
-    return Router("/api/v1/ai/pipelines", route_handlers=[pause, resume, approve, reject], tags=["pipelines"])
+    @post(
+        "/{execution_id:str}/skip-compensation",
+        status_code=HTTP_200_OK,
+        operation_class=OptionalBody,
+        dto=StrictJson[SkippedCompensation],
+        return_dto=None,
+        responses=_ANSWERS | problems.described_as(ExecutionView, HTTP_200_OK),
+        summary="Give up undoing a stage; the rest is undone, and the execution ends and names what was not",
+    )
+    async def skip_compensation(
+        request: CallerRequest,
+        execution_id: FromPath[str],
+        data: JSONBody[SkippedCompensation | None] = None,
+        idempotency_key: IdempotencyHeader = None,
+    ) -> Response[bytes]:
+        found = await parts.tracker.find_of_execution(known_id(execution_id), request.auth.sees)
+        call = keyed(request, found.client_id, idempotency_key, await request.body())
+        answer = await parts.steering.skip_compensation(
+            found, data or SkippedCompensation(), call, request.scope["path"], decided_by=request.auth.signature
+        )
+        return problems.response_of(answer)
+
+    handlers = [pause, resume, approve, reject, skip_compensation]
+    return Router("/api/v1/ai/pipelines", route_handlers=handlers, tags=["pipelines"])

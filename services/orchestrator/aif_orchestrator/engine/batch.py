@@ -6,6 +6,7 @@ from typing import assert_never
 import msgspec
 
 from aif_contracts import subjects
+from aif_contracts.audit import AuditEntry
 from aif_contracts.dead_letters import DeadLetter
 from aif_contracts.events import Kept
 from aif_contracts.metering import ProviderCall
@@ -28,6 +29,7 @@ from aif_orchestrator.execution.commands import (
     Refuse,
     SettleCall,
     StoreInput,
+    TellAudit,
     TellContradiction,
     TellWorkers,
 )
@@ -61,6 +63,7 @@ class Worked:
     __slots__ = (
         "applied",
         "attempts",
+        "audited",
         "before",
         "burials",
         "calls",
@@ -88,6 +91,7 @@ class Worked:
         """Those among them that nobody can have yet."""
         self.burials: list[BuryPacket] = []
         self.contradictions: list[TellContradiction] = []
+        self.audited: list[AuditEntry] = []
         self.events: list[EmitEvent] = []
         self.attempts: list[RecordAttempt] = []
         self.calls: list[ProviderCall] = []
@@ -131,6 +135,8 @@ class Worked:
                     self.burials.append(command)
                 case TellContradiction():
                     self.contradictions.append(command)
+                case TellAudit():
+                    self.audited.append(command.entry)
                 case Refuse():
                     refusal = command
                 case AnswerResume():
@@ -237,6 +243,7 @@ def messages_of(worked: Sequence[Worked], entries: Iterable[Entry], headers_of: 
         for entry in entries_by_execution.get(each.execution_id, ()):
             others += event_messages(entry.told, trace)
         others += [_dead_letter_of(burial.packet, burial.reason, trace) for burial in each.burials]
+        others += [_audit_message(entry, trace) for entry in each.audited]
     return packets + others + performance_messages([each.record for each in attempts_of(worked)])
 
 
@@ -292,6 +299,15 @@ def _offer(packet: WorkPacket, headers: Mapping[str, str]) -> Outgoing:
         payload=_encoder.encode(packet),
         message_id=packet.packet_id,
         headers=headers,
+    )
+
+
+def _audit_message(entry: AuditEntry, trace: Mapping[str, str]) -> Outgoing:
+    return Outgoing(
+        subject=subjects.audit(FOUND_BY),
+        payload=_encoder.encode(entry),
+        message_id=f"audit.{entry.audit_id}",
+        headers=trace,
     )
 
 

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from aif_contracts.audit import AuditEntry
 from aif_contracts.blobs import BlobRef
 from aif_contracts.events import ExecutionEvent, Kept
 from aif_contracts.metering import Basis, ProviderCall, Tokens
@@ -81,6 +82,12 @@ class TellContradiction(Struct, frozen=True, kw_only=True):
     message: str
 
 
+class TellAudit(Struct, frozen=True, kw_only=True):
+    """Somebody has decided what has to be provable later."""
+
+    entry: AuditEntry
+
+
 class MoveAccount(Struct, frozen=True, kw_only=True):
     """What the execution has spent, and what it holds of its client's budget, has changed by so much."""
 
@@ -138,6 +145,7 @@ Command = (
     DispatchPacket
     | BuryPacket
     | TellContradiction
+    | TellAudit
     | EmitEvent
     | RecordAttempt
     | RecordCall

@@ -99,7 +99,7 @@ def _refuse_to_cancel(draft: Draft) -> None:
     else:
         message = (
             f"it has failed ({verdict.code}: {verdict.message}) and ends so when what it had done is undone,"
-            f" at {rfc3339(until)} at the latest"
+            f" at {rfc3339(until)} at the latest; what cannot be undone can be skipped (skip-compensation)"
         )
     draft.command(Refuse(code="already_ended", message=f"{execution.execution_id}: {message}"))
 

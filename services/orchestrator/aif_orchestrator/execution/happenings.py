@@ -166,6 +166,15 @@ class ApprovalDecisionMade(Struct, frozen=True, kw_only=True):
     comment: str
 
 
+class CompensationSkipAsked(Struct, frozen=True, kw_only=True):
+    """A person gives up undoing a stage."""
+
+    stage_id: str | None
+    """The stage, or its compensation; None when only one is left to undo."""
+    decided_by: str
+    comment: str
+
+
 class TimePassed(Struct, frozen=True, kw_only=True):
     """The time at which the execution wanted attention has come."""
 
@@ -190,6 +199,7 @@ Happening = (
     | PauseAsked
     | ResumeAsked
     | ApprovalDecisionMade
+    | CompensationSkipAsked
     | TimePassed
     | ClockSetBack
 )

@@ -57,6 +57,7 @@ from aif_orchestrator.execution.happenings import (
     CancelAsked,
     Circumstances,
     ClockSetBack,
+    CompensationSkipAsked,
     Happening,
     InputStored,
     InputUnavailable,
@@ -194,6 +195,8 @@ def step(draft: Draft, happening: Happening) -> list[Command]:
             steering.resume(draft, happening.lost)
         case ApprovalDecisionMade():
             steering.decide(draft, happening)
+        case CompensationSkipAsked():
+            steering.skip_compensation(draft, happening)
         case _:
             assert_never(happening)
     _go_on(draft)

@@ -1,7 +1,8 @@
 """Undoing what had completed when an execution fails or is cancelled: each stage's compensation, in the reverse order.
 
 A compensation is offered to workers as a stage of its own, `compensate_<stage>`, one after the other, with retries like any
-work. One that fails does not stop the others: the execution then ends saying what was not undone.
+work. One that fails does not stop the others: the execution then ends saying what was not undone. So it is with one that a
+person gives up, because its worker is gone for good or can do nothing about it.
 
 An attempt that was cut off may have done its work all the same. Its worker says so soon, or that it has not; until then the
 undoing waits, since what was made last is undone first, and what nobody has heard of in time is named as not undone.
@@ -9,15 +10,19 @@ undoing waits, since what was made last is undone first, and what nobody has hea
 
 from msgspec.structs import replace
 
+from aif_contracts.audit import COMPENSATION_SKIPPED as AUDITED_AS_SKIPPED
+from aif_contracts.audit import SOC2, AuditEntry, Severity
 from aif_contracts.blobs import BlobRef
 from aif_contracts.events import CompensationFailed
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_orchestrator.execution.draft import Draft, has_open_attempt
+from aif_orchestrator.execution.commands import TellAudit
+from aif_orchestrator.execution.draft import Draft, has_open_attempt, rfc3339
 from aif_orchestrator.execution.state import StageRun, Verdict
 from aif_orchestrator.execution.stopping import CANCELLED, cut_off, reserved_to_its_last_word
 from aif_pipelines.plan import compensation_id
 
 EFFECT_UNKNOWN = "effect_unknown"
+COMPENSATION_SKIPPED = "compensation_skipped"
 
 
 def begin(draft: Draft, verdict: Verdict) -> bool:
@@ -81,15 +86,38 @@ def fail(draft: Draft, stage_id: str, code: str, message: str) -> None:
     draft.emit(CompensationFailed(step_name=run.compensates or stage_id, code=code, message=message))
 
 
+def left_to_undo(draft: Draft) -> list[str]:
+    """Stages whose compensation has not ended, in the order in which they are undone."""
+    return [run.compensates for run in draft.stages.values() if run.compensates is not None and not run.status.is_final]
+
+
+def skip(draft: Draft, stage_id: str, decided_by: str, comment: str) -> None:
+    """Stop undoing a stage that is left to undo, whether a worker is at it, nobody takes it or it has not had its turn."""
+    undo_id = compensation_id(stage_id)
+    run = draft.stages[undo_id]
+    details = {"stage_id": stage_id, "status": run.status, "attempts": run.attempt, "reason": run.reason, "comment": comment}
+    _stop(draft, undo_id, COMPENSATION_SKIPPED, f"{decided_by} gave it up{f': {comment}' if comment else ''}")
+    execution = draft.execution
+    entry = AuditEntry(
+        audit_id=f"skipped.{execution.execution_id}.{execution.leg}.{stage_id}",
+        action=AUDITED_AS_SKIPPED,
+        severity=Severity.WARNING,
+        actor=decided_by,
+        occurred_at=rfc3339(draft.at),
+        details=details,
+        compliance=(SOC2,),
+        client_id=execution.client_id,
+        execution_id=execution.execution_id,
+    )
+    draft.command(TellAudit(entry=entry))
+
+
 def run_out_of_time(draft: Draft) -> None:
     """What is not undone by now stays."""
     message = "its execution's time for compensations was over"
     for stage_id, run in list(draft.stages.items()):
         if run.compensates is not None and not run.status.is_final:
-            if has_open_attempt(run):
-                cut_off(draft, stage_id, CANCELLED, message)
-            draft.change(stage_id, reserved=reserved_to_its_last_word(draft, run))
-            fail(draft, stage_id, "compensation_timeout", message)
+            _stop(draft, stage_id, "compensation_timeout", message)
 
 
 def not_undone(draft: Draft) -> tuple[str, ...]:
@@ -99,6 +127,15 @@ def not_undone(draft: Draft) -> tuple[str, ...]:
         for run in draft.stages.values()
         if run.compensates is not None and run.status is StageStatus.FAILED and not draft.stages[run.compensates].is_undone
     )
+
+
+def _stop(draft: Draft, undo_id: str, code: str, message: str) -> None:
+    """End a compensation that has not ended by itself."""
+    run = draft.stages[undo_id]
+    if has_open_attempt(run):
+        cut_off(draft, undo_id, CANCELLED, message)
+    draft.change(undo_id, reserved=reserved_to_its_last_word(draft, run))
+    fail(draft, undo_id, code, message)
 
 
 def _to_undo(draft: Draft) -> list[str]:

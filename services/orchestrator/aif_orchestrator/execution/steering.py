@@ -1,4 +1,5 @@
-"""What people do to an execution: start it later, pause it, go on, decide what it waits for, try again what has ended."""
+"""What people do to an execution: start it later, pause it, go on, decide what it waits for, give up undoing,
+try again what has ended."""
 
 from collections.abc import Sequence, Set
 
@@ -16,12 +17,11 @@ from aif_contracts.events import (
 from aif_contracts.metering import Tokens
 from aif_contracts.money import usd_text
 from aif_contracts.orders import ExecutionStatus, StageStatus
-from aif_orchestrator.execution import books, holding, judging, outcomes, readiness
+from aif_orchestrator.execution import books, holding, judging, outcomes, readiness, saga
 from aif_orchestrator.execution.commands import AnswerResume, Refuse
 from aif_orchestrator.execution.draft import Draft, rfc3339
-from aif_orchestrator.execution.happenings import ApprovalDecisionMade
+from aif_orchestrator.execution.happenings import ApprovalDecisionMade, CompensationSkipAsked
 from aif_orchestrator.execution.metering import spent_by_stage
-from aif_orchestrator.execution.saga import begun_anew
 from aif_orchestrator.execution.spent import known_cost_of_all, tokens_of, total_of
 from aif_orchestrator.execution.state import StageRun
 
@@ -114,12 +114,35 @@ def decide(draft: Draft, decision: ApprovalDecisionMade) -> None:
     holding.hold_or_release(draft)
 
 
+def skip_compensation(draft: Draft, asked: CompensationSkipAsked) -> None:
+    """Leave what a stage has done as it is; the rest is undone, and the execution ends."""
+    status = draft.execution.status
+    if status is not ExecutionStatus.COMPENSATING:
+        _refuse(draft, "not_compensating", f"it is {status}; nothing is being undone")
+        return
+    left = saga.left_to_undo(draft)
+    if asked.stage_id is None and len(left) > 1:
+        _refuse(draft, "ambiguous_compensation", f"several stages are left to undo: {', '.join(left)}; name one as stage_id")
+        return
+    stage_id = left[0] if asked.stage_id is None else _undone_stage(draft, asked.stage_id)
+    if stage_id not in left:
+        _refuse(draft, "nothing_to_skip", f"{stage_id} is not among the stages that are left to undo: {', '.join(left)}")
+        return
+    saga.skip(draft, stage_id, asked.decided_by, asked.comment)
+
+
+def _undone_stage(draft: Draft, stage_id: str) -> str:
+    """People see both ids, of the stage and of its compensation."""
+    named = draft.stages.get(stage_id)
+    return stage_id if named is None or named.compensates is None else named.compensates
+
+
 def _begin_leg(draft: Draft, again: Set[str]) -> None:
     """These stages begin anew; the rest is kept."""
     for stage_id, run in list(draft.stages.items()):
         if stage_id not in again:
             continue
-        anew = begun_anew(run)
+        anew = saga.begun_anew(run)
         if run.added_by is not None and (run.withdrawn or run.added_by in again):
             # The stage that added it judges anew whether it is needed.
             anew = replace(anew, status=StageStatus.SKIPPED, withdrawn=True, reason=f"{run.added_by} runs again")
