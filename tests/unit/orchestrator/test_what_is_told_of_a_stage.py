@@ -11,7 +11,7 @@ from aif_contracts.packets import PreviousAttempt
 from aif_contracts.performance import PerformanceRecord
 from aif_contracts.reports import LONGEST_TEXT, ProgressPoint
 from aif_orchestrator.execution.commands import EmitEvent, RecordAttempt
-from aif_orchestrator.execution.happenings import PacketDeclined, PauseAsked, TimePassed
+from aif_orchestrator.execution.happenings import PacketDeclined, Patience, PauseAsked, TimePassed
 from aif_pipelines.definition import RetryStage
 from support.execution_story import Story, pipeline, stage
 
@@ -243,6 +243,39 @@ def test_that_a_stage_waits_for_a_worker_that_nobody_runs_is_told_once_after_fiv
     for _ in range(3):
         story.wakes()
     assert (len(told_of_waiting(story)), story.circumstances.at_ms - offered_at) == (1, 420_000)
+
+
+@pytest.mark.parametrize(("unclaimed_seconds", "told_after_seconds"), [(1, 7), (2, 6), (3, 9), (4, 12), (5, 5), (6, 5)])
+def test_that_nobody_runs_a_worker_is_told_once_however_soon_packets_are_sent_again(
+    unclaimed_seconds: int, told_after_seconds: int
+) -> None:
+    story = Story(pipeline(stage("one"), stage("two", depends_on=("one",))))
+    attempt = story.granted("one")
+    patience = Patience(unclaimed_ms=unclaimed_seconds * 1_000)
+    story.circumstances = replace(story.circumstances, live_workers=frozenset(), patience=patience)
+    story.completes("one", attempt)
+    offered_at = story.circumstances.at_ms
+
+    while not told_of_waiting(story):
+        story.wakes()
+    told_at = story.circumstances.at_ms
+    for _ in range(3):
+        story.wakes()
+
+    assert told_at - offered_at == told_after_seconds * 1_000
+    assert told_of_waiting(story) == ["no worker named maker is running; the stage waits until one is"]
+
+
+def test_a_worker_that_goes_soon_after_a_stage_is_offered_is_told_of_once_too() -> None:
+    story = Story(pipeline(stage("one"), stage("two", depends_on=("one",))))
+    story.circumstances = replace(story.circumstances, patience=Patience(unclaimed_ms=2_000))
+    story.made("one")
+    story.circumstances = replace(story.circumstances, live_workers=frozenset())
+
+    for _ in range(4):
+        story.wakes()
+
+    assert told_of_waiting(story) == ["no worker named maker is running; the stage waits until one is"]
 
 
 def test_nothing_is_told_of_a_worker_that_was_away_for_a_moment() -> None:

@@ -80,12 +80,25 @@ def attend(draft: Draft, stage_id: str) -> None:
     waits_for = _waiting_reason(draft, worker)
     unclaimed_until = (run.offered_at or 0) + draft.circumstances.patience.unclaimed_ms
     is_first_look = run.reason == _nobody_is(worker) and run.due_at is not None and run.due_at < unclaimed_until
-    if waits_for and (is_first_look or run.reason != waits_for):
+    if waits_for and (is_first_look or _is_news(draft, run, waits_for)):
         draft.emit(ProgressUpdate(progress_percent=draft.progress(), message=waits_for, step_name=stage_id))
     if is_first_look:
         draft.change(stage_id, due_at=max(unclaimed_until, draft.at), reason=waits_for)
     else:
         resend(draft, stage_id)
+
+
+def _is_news(draft: Draft, run: StageRun, waits_for: str) -> bool:
+    """Of a stage whose packet is sent again now, which happens before it is time to tell where the patience is short."""
+    offered_at = run.offered_at or 0
+    told_from = offered_at + TOLD_AFTER_MS
+    if draft.at < told_from:
+        return False
+    patience = draft.circumstances.patience
+    if run.reason != waits_for or patience.unclaimed_ms > TOLD_AFTER_MS:
+        return run.reason != waits_for
+    sent_at = offered_at if run.resends == 0 else (run.due_at or 0) - longest_patience_ms(patience, run.resends)
+    return sent_at < told_from
 
 
 def resend(draft: Draft, stage_id: str) -> None:
