@@ -76,6 +76,8 @@ class DatabaseUnavailable(RuntimeFailure):
 class TooManyRead(DatabaseUnavailable):
     """Whoever changes something is answered as ever."""
 
+    code = "too_many_readers"
+
 
 class AlreadyStored(RuntimeFailure):
     """A row that a unique constraint allows only once is there already; the whole statement stored nothing."""

@@ -46,6 +46,7 @@ CLOSE_SECONDS = 5.0
 MOST_CONNECTIONS = 10
 READERS_CONNECTIONS = 4
 """Of these."""
+TOO_MANY_READ = "too many read at once; try again in a moment"
 PROBE_AFTER_SECONDS, PROBE_EACH_SECONDS, UNANSWERED_PROBES = 4, 2, 3
 """Of an idle TCP connection, by either side. The systems' own defaults take hours."""
 UNHEARD_MILLISECONDS = 10_000
@@ -97,7 +98,7 @@ class Database:
         self._pool = pool
         self._acquire_seconds = acquire_seconds
         within_seconds = min(acquire_seconds, readers_seconds)
-        self._for_readers = Places(READERS_CONNECTIONS, within_seconds=within_seconds, full="too many read at once")
+        self._for_readers = Places(READERS_CONNECTIONS, within_seconds=within_seconds, full=TOO_MANY_READ)
         self._full_disk = RecentTrouble()
         """A server without room goes on reading, and answers whoever only asks."""
 

@@ -31,7 +31,7 @@ from aif_contracts.packets import ClaimAnswer, ClaimRequest, Granted, Later, Pro
 from aif_contracts.reports import Completed, Failed, Progress
 from aif_contracts.workers import ActionDescription, WorkerDescription
 from aif_orchestrator.settings import OrchestratorSettings
-from aif_orchestrator.wiring import assemble
+from aif_orchestrator.wiring import READERS_SECONDS, assemble
 from aif_pipelines.definition import Pipeline
 from aif_runtime.blobs import WholeBlobStore
 from aif_runtime.bus import Bus, ConsumerSpec, Delivery, Outgoing
@@ -54,7 +54,9 @@ _PROGRESS_ANSWERS = msgspec.json.Decoder(list[ProgressAnswer])
 
 @asynccontextmanager
 async def orchestrator_database(admin_url: str) -> AsyncIterator[Database]:
-    database = await Database.open(admin_url, application_name="orchestrator-test", schema="orchestrator")
+    database = await Database.open(
+        admin_url, application_name="orchestrator-test", schema="orchestrator", readers_seconds=READERS_SECONDS
+    )
     try:
         await migrate(database, schema="orchestrator", migrations=load_migrations("aif_orchestrator"))
         yield database

@@ -47,7 +47,7 @@ from aif_contracts.workers import ListWorkers, WorkerList
 from aif_kam.failures import Refused, Unavailable
 from aif_runtime.bus import Bus
 from aif_runtime.decoding import decode
-from aif_runtime.failures import BusUnavailable, NoAnswer
+from aif_runtime.failures import BusUnavailable, NoAnswer, TooManyRead
 from aif_runtime.telemetry import Headers, SpanKind, Tracing
 from aif_runtime.told_sparingly import ToldSparingly
 
@@ -259,19 +259,25 @@ class OrchestratorClient:
         answer = _decoded(reply, decoder)
         if isinstance(answer, Refusal) and answer.code in NO_ANSWERS:
             raise self._unavailable(subject, answer.message)
+        if isinstance(answer, Refusal) and answer.code == TooManyRead.code:
+            self._tell_unanswered(subject, answer.message)
+            raise Unavailable(answer.message, code=answer.code, retry_after_seconds=Refused(answer).retry_after_seconds)
         return answer
 
     def _unavailable(self, subject: str, reason: str) -> Unavailable:
         """The caller is told who does not answer; why, for the operator, who may have to look elsewhere."""
-        times = self._unanswered.times(subject)
-        if times:
-            _log.warning("question_unanswered", subject=subject, reason=reason, times=times)
+        self._tell_unanswered(subject, reason)
         service = subject.split(".")[1]
         return Unavailable(
             f"the {service} does not answer; try again in a moment",
             code=f"{service}_unavailable",
             retry_after_seconds=RETRY_AFTER_SECONDS,
         )
+
+    def _tell_unanswered(self, subject: str, reason: str) -> None:
+        times = self._unanswered.times(subject)
+        if times:
+            _log.warning("question_unanswered", subject=subject, reason=reason, times=times)
 
 
 def _decoded(payload: bytes, decoder: msgspec.json.Decoder[View]) -> View | Refusal:

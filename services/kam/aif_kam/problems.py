@@ -242,7 +242,7 @@ def on_runtime_failure(request: Request[Any, Any, Any], failure: RuntimeFailure)
     if isinstance(failure, BlobStoreRefuses):
         detail = "the blob store refuses the factory: its operator has to look at the credentials and rights for it"
     elif isinstance(failure, TooManyRead):
-        detail = "too many read at once; try again in a moment"
+        detail = str(failure)
     else:
         detail = f"{_AWAY.get(failure.code, 'the database')} does not answer; try again in a moment"
     problem = _problem(HTTPStatus.SERVICE_UNAVAILABLE, failure.code, detail, request.scope["path"])

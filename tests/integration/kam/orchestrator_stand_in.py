@@ -124,6 +124,8 @@ class OrchestratorStandIn:
         self.loses_events = False
         """The broker does."""
         self.refusal: Refusal | None = None
+        self.refusal_to_readers: Refusal | None = None
+        """Of those who list executions."""
 
     async def start(self) -> None:
         answers = {
@@ -290,8 +292,10 @@ class OrchestratorStandIn:
             return self.views[question.execution_id]
         return found
 
-    async def _list(self, payload: bytes) -> ExecutionPage:
+    async def _list(self, payload: bytes) -> ExecutionPage | Refusal:
         query = msgspec.json.decode(payload, type=ListExecutions)
+        if self.refusal_to_readers is not None and subjects.FOR_A_CHANGE not in self.headers[subjects.LIST]:
+            return self.refusal_to_readers
         self.listed.append(query)
         found = [view for view in self.views.values() if query.client_id in (None, view.client_id)]
         return ExecutionPage(executions=tuple(found[: query.limit]), next_cursor=None)

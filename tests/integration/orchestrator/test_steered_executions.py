@@ -143,7 +143,7 @@ async def test_while_readers_have_all_the_connections_that_they_may_have_executi
     assert isinstance(decided, ExecutionView)
     assert polish.stage_id == "polish"
     assert isinstance(refusal, Refusal)
-    assert (refusal.code, refusal.retry_after_ms) == ("database_unavailable", 1000)
+    assert (refusal.code, refusal.retry_after_ms) == ("too_many_readers", 1000)
     assert (await ended(client, "exec_1")).status == "completed"
 
 
@@ -160,10 +160,12 @@ async def test_what_an_order_or_a_resumption_waits_for_does_not_wait_for_those_w
         await gateway.be_there()
         execution = await gateway.get("exec_1", "acme", for_a_change=True)
         document = await gateway.get_pipeline(GetPipeline(client_id="acme", name="plain"), for_a_change=True)
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable) as told:
             await gateway.get("exec_1", "acme")
 
     assert (execution.execution_id, document.pipeline.name) == ("exec_1", "plain")
+    assert (told.value.code, told.value.retry_after_seconds) == ("too_many_readers", 1)
+    assert told.value.message == "too many read at once; try again in a moment"
 
 
 async def test_a_failed_execution_is_undone_and_then_resumed_on_a_second_leg(
