@@ -81,6 +81,7 @@ async def test_executions_attempts_costs_and_refusals_are_exposed_under_their_na
         'aif_budget_alerts_total{kind="spent",threshold_percent="80"} 1.0',
         # Its report says less than its call.
         'aif_contradicting_costs_total{worker="maker"} 1.0',
+        'aif_costs_beyond_grant_total{worker="maker"} 0.0',
     ):
         assert line in page
 

@@ -6,8 +6,8 @@ import pytest
 
 from aif_contracts.events import CostIncurred, StepCompleted
 from aif_contracts.metering import Basis, CostLines, Metrics
-from aif_orchestrator.execution.commands import RecordAttempt, TellContradiction
-from aif_orchestrator.execution.happenings import CallBooked, CallSettled
+from aif_orchestrator.execution.commands import RecordAttempt, TellAudit, TellBeyondGrant, TellContradiction
+from aif_orchestrator.execution.happenings import CallBooked, CallSettled, TimePassed
 from aif_orchestrator.execution.metering import execution_totals
 from support.execution_story import Story, call, pipeline, stage
 
@@ -142,3 +142,76 @@ def test_a_booked_call_that_the_report_knows_no_cost_of_is_charged_once() -> Non
     story.completes("one", 1, metrics=Metrics(cost_usd=None, unanswered={"exec_1.one.1.1": "0.6"}))
 
     assert cost(story) == "0.25"
+
+
+def beyond_grants(story: Story) -> list[tuple[int, str, str]]:
+    """Attempts, with what they are charged and were granted."""
+    told = [command for command in story.history if isinstance(command, TellBeyondGrant)]
+    return [(each.attempt, each.charged_usd, each.granted_usd) for each in told]
+
+
+def test_a_cost_beyond_what_was_granted_is_charged_and_told_with_both_amounts() -> None:
+    story = Story(pipeline(stage("one")))
+    story.granted("one")
+
+    story.completes("one", 1, metrics=of_calls("99999999"))
+    story.completes("one", 1, metrics=of_calls("99999999"))
+
+    assert cost(story) == "99999999"
+    assert contradictions(story) == []
+    assert beyond_grants(story) == [(1, "99999999", "1")]
+    [entry] = [command.entry for command in story.history if isinstance(command, TellAudit)]
+    assert (entry.audit_id, entry.action, entry.severity) == ("beyond.exec_1.one.1", "COST_BEYOND_GRANT", "critical")
+    assert (entry.actor, entry.client_id, entry.execution_id) == ("worker:maker", "acme", "exec_1")
+    assert entry.details == {
+        "stage_id": "one",
+        "attempt": 1,
+        "charged_usd": "99999999",
+        "granted_usd": "1",
+        "provider": None,
+        "model": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        (of_calls("1"), []),
+        (of_calls("1.000001"), [(1, "1.000001", "1")]),
+        (Metrics(cost_usd="1.5"), [(1, "1.5", "1")]),
+        (Metrics(cost_usd="5", cost_lines=CostLines(ai_generation_usd="1", compute_usd="4")), []),
+    ],
+    ids=["all of it", "a little more", "without lines", "at the operator's own rates"],
+)
+def test_only_what_calls_cost_is_held_against_the_grant(metrics: Metrics, told: list[tuple[int, str, str]]) -> None:
+    story = Story(pipeline(stage("one")))
+    story.granted("one")
+
+    story.fails("one", 1, metrics=metrics)
+
+    assert beyond_grants(story) == told
+
+
+def test_an_attempt_that_was_granted_no_money_and_says_that_its_calls_cost_some_is_told() -> None:
+    story = Story(pipeline(stage("one")), free=True)
+
+    story.completes("one", 1, metrics=of_calls("0.25"))
+
+    assert beyond_grants(story) == [(1, "0.25", "0")]
+
+
+def test_a_late_report_is_held_against_what_was_reserved_or_any_attempt_may_cost() -> None:
+    story = Story(pipeline(stage("one"), timeout_seconds=10_000.0))
+    story.granted("one")
+    story.falls_silent("one")
+    story.later(3_600_000)
+    story.happens(TimePassed())
+
+    story.fails("one", 1, metrics=of_calls("0.75"))
+    kept = beyond_grants(story)
+    story.granted("one", by="worker_b")
+    story.falls_silent("one")
+    story.fails("one", 2, metrics=of_calls("1.25"))
+
+    assert story.stage("one").settled == (1, 2)
+    assert (kept, beyond_grants(story)) == ([], [(2, "1.25", "1")])

@@ -30,6 +30,7 @@ from aif_orchestrator.execution.commands import (
     SettleCall,
     StoreInput,
     TellAudit,
+    TellBeyondGrant,
     TellContradiction,
     TellWorkers,
 )
@@ -65,6 +66,7 @@ class Worked:
         "attempts",
         "audited",
         "before",
+        "beyond_grants",
         "burials",
         "calls",
         "commands",
@@ -91,6 +93,7 @@ class Worked:
         """Those among them that nobody can have yet."""
         self.burials: list[BuryPacket] = []
         self.contradictions: list[TellContradiction] = []
+        self.beyond_grants: list[TellBeyondGrant] = []
         self.audited: list[AuditEntry] = []
         self.events: list[EmitEvent] = []
         self.attempts: list[RecordAttempt] = []
@@ -135,6 +138,8 @@ class Worked:
                     self.burials.append(command)
                 case TellContradiction():
                     self.contradictions.append(command)
+                case TellBeyondGrant():
+                    self.beyond_grants.append(command)
                 case TellAudit():
                     self.audited.append(command.entry)
                 case Refuse():

@@ -237,7 +237,7 @@ class Engine:
         self._figures.count(stored.worked)
         for each in stored.worked:
             self._spans.record(each)
-            _tell_contradictions(each)
+            _tell_doubtful_costs(each)
 
     async def _store(self, lane: HeldConnection, batch: list[Arrival], published: list[int]) -> _Stored:
         """Work the batch out and commit it, again and again while other replicas are quicker.
@@ -347,7 +347,7 @@ class Engine:
         arrival.fail(NotApplied(f"{happening} cannot be applied: {type(failure).__name__}"))
 
 
-def _tell_contradictions(worked: Worked) -> None:
+def _tell_doubtful_costs(worked: Worked) -> None:
     for told in worked.contradictions:
         log.warning(
             "costs_contradict",
@@ -356,6 +356,16 @@ def _tell_contradictions(worked: Worked) -> None:
             attempt=told.attempt,
             worker=told.worker_name,
             reason=told.message,
+        )
+    for beyond in worked.beyond_grants:
+        log.error(
+            "cost_beyond_grant",
+            execution_id=worked.execution_id,
+            stage_id=beyond.stage_id,
+            attempt=beyond.attempt,
+            worker=beyond.worker_name,
+            charged_usd=beyond.charged_usd,
+            granted_usd=beyond.granted_usd,
         )
 
 

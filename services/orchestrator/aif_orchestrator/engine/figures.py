@@ -68,6 +68,12 @@ class Figures:
             ["worker"],
             registry=registry,
         )
+        self._beyond_grants = Counter(
+            "aif_costs_beyond_grant",
+            "Reports of attempts whose calls cost more than they were granted",
+            ["worker"],
+            registry=registry,
+        )
         self._exceeded = Counter(
             "ai_budget_exceeded",
             "Executions refused because of a budget, by the refusal's code",
@@ -121,11 +127,14 @@ class Figures:
             self._steps.labels(*labels).inc(times)
         for worker in {worker for worker, _, _ in steps}:
             self._contradictions.labels(worker)
+            self._beyond_grants.labels(worker)
         if any(outcome in _SILENT for _, _, outcome in steps):
             for silent, times in Tally(silent for each in worked for silent in _fallen_silent(each)).items():
                 self._handed_out_anew.labels(*silent).inc(times)
         for worker, times in Tally(told.worker_name for each in worked for told in each.contradictions).items():
             self._contradictions.labels(worker).inc(times)
+        for worker, times in Tally(told.worker_name for each in worked for told in each.beyond_grants).items():
+            self._beyond_grants.labels(worker).inc(times)
         ended: dict[str, list[_Ended]] = {}
         for each in worked:
             if each.execution is None or not each.execution.is_final:

@@ -1,16 +1,26 @@
 """What attempts cost: each call and each report charged once, whatever became of the attempt; and how each attempt ended."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import reduce
 
 from msgspec.structs import replace
 
+from aif_contracts.audit import COST_BEYOND_GRANT, AuditEntry, Severity
 from aif_contracts.events import AiGenerationCompleted, CostIncurred
 from aif_contracts.metering import Basis, CallOutcome, Metrics, ProviderCall
 from aif_contracts.money import ZERO, usd, usd_text
 from aif_contracts.performance import PerformanceRecord
 from aif_orchestrator.execution.assignee import action_of, worker_of
-from aif_orchestrator.execution.commands import AttemptAccount, RecordAttempt, RecordCall, SettleCall, TellContradiction
+from aif_orchestrator.execution.commands import (
+    AttemptAccount,
+    RecordAttempt,
+    RecordCall,
+    SettleCall,
+    TellAudit,
+    TellBeyondGrant,
+    TellContradiction,
+)
 from aif_orchestrator.execution.draft import Draft, rfc3339
 from aif_orchestrator.execution.happenings import AttemptCompleted, CallSettled
 from aif_orchestrator.execution.metering import known_cost
@@ -130,6 +140,7 @@ def settle(
     if contradiction:
         worker = worker_of(draft.plan_of(stage_id))
         draft.command(TellContradiction(stage_id=stage_id, attempt=attempt, worker_name=worker, message=contradiction))
+    _tell_if_beyond_grant(draft, stage_id, attempt, metrics)
     before = known_cost(run)
     statement = statement_of(metrics, booked)
     spent = with_attempt(run.spent, metrics)
@@ -154,6 +165,54 @@ def settle(
     if difference != ZERO:
         _emit_cost(draft, stage_id, attempt, usd_text(difference), metrics.provider, metrics.model)
     return metrics
+
+
+def _tell_if_beyond_grant(draft: Draft, stage_id: str, attempt: int, metrics: Metrics) -> None:
+    """What is reported is charged, whatever was granted: a provider may have billed it. No worker should have let it come so
+    far, and what its client may spend is gone, so a person has to look."""
+    of_calls = usd(metrics.cost_lines.ai_generation_usd)
+    granted = _most_granted(draft, stage_id, attempt)
+    if of_calls <= granted:
+        return
+    execution = draft.execution
+    worker = worker_of(draft.plan_of(stage_id))
+    told = TellBeyondGrant(
+        stage_id=stage_id,
+        attempt=attempt,
+        worker_name=worker,
+        charged_usd=usd_text(of_calls),
+        granted_usd=usd_text(granted),
+    )
+    draft.command(told)
+    entry = AuditEntry(
+        audit_id=f"beyond.{execution.execution_id}.{stage_id}.{attempt}",
+        action=COST_BEYOND_GRANT,
+        severity=Severity.CRITICAL,
+        actor=f"worker:{worker}",
+        occurred_at=rfc3339(draft.at),
+        details={
+            "stage_id": stage_id,
+            "attempt": attempt,
+            "charged_usd": told.charged_usd,
+            "granted_usd": told.granted_usd,
+            "provider": metrics.provider,
+            "model": metrics.model,
+        },
+        client_id=execution.client_id,
+        execution_id=execution.execution_id,
+    )
+    draft.command(TellAudit(entry=entry))
+
+
+def _most_granted(draft: Draft, stage_id: str, attempt: int) -> Decimal:
+    """Of an attempt that is over, and whose reservation has been given back, the most that any is granted."""
+    run = draft.stages[stage_id]
+    reservation = run.reserved.get(attempt)
+    if reservation is not None:
+        return usd(reservation.amount)
+    if attempt <= run.ended:
+        return usd(draft.circumstances.max_attempt_cost_usd)
+    return ZERO if run.grant is None else usd(run.grant.max_cost_usd)
 
 
 def settle_call(draft: Draft, decision: CallSettled) -> None:

@@ -82,6 +82,16 @@ class TellContradiction(Struct, frozen=True, kw_only=True):
     message: str
 
 
+class TellBeyondGrant(Struct, frozen=True, kw_only=True):
+    """A worker has reported that an attempt's calls cost more than it was granted."""
+
+    stage_id: str
+    attempt: int
+    worker_name: str
+    charged_usd: UsdText
+    granted_usd: UsdText
+
+
 class TellAudit(Struct, frozen=True, kw_only=True):
     """Somebody has decided what has to be provable later."""
 
@@ -145,6 +155,7 @@ Command = (
     DispatchPacket
     | BuryPacket
     | TellContradiction
+    | TellBeyondGrant
     | TellAudit
     | EmitEvent
     | RecordAttempt
