@@ -86,6 +86,8 @@ async def multiply(admin_url: str, schema: str, real: RealRows, count: int) -> s
                 await connection.copy_records_to_table(f"real_{table}", records=real.rows[table])
             await connection.execute(EMPTY)
             await _insert(connection, count)
+            # In life they would have been added to the totals of usage on the way.
+            await connection.execute("UPDATE usage_mark SET rolled_until = now()")
         # What autovacuum would have done on the way; and what is to be measured is not the disk catching up.
         await connection.execute("VACUUM (ANALYZE)")
         await connection.execute("CHECKPOINT")

@@ -19,6 +19,7 @@ from aif_orchestrator.engine.sweeper import Sweeper
 from aif_orchestrator.engine.workforce import Workforce
 from aif_orchestrator.intake import Intake
 from aif_orchestrator.retention import Retention
+from aif_orchestrator.usage.rolling import UsageRolling
 from aif_runtime.bus import Bus
 from aif_runtime.failures import DatabaseUnavailable
 
@@ -45,6 +46,7 @@ class Line:
         news: PlanNews,
         retention: Retention,
         blob_collection: BlobCollection,
+        usage_rolling: UsageRolling,
     ) -> None:
         self._bus = bus
         self._intake = intake
@@ -61,6 +63,7 @@ class Line:
         self._news = news
         self._retention = retention
         self._blob_collection = blob_collection
+        self._usage_rolling = usage_rolling
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set and what had been taken in is committed and published, as far as time allows."""
@@ -76,6 +79,7 @@ class Line:
             self._news.run,
             self._retention.run,
             self._blob_collection.run,
+            self._usage_rolling.run,
         )
         works_off = (self._engine.run, self._relay.run, partial(self._relay.tidy, self._engine.apply))
         async with asyncio.TaskGroup() as group:

@@ -54,6 +54,7 @@ from aif_orchestrator.store.executions import ExecutionStore
 from aif_orchestrator.store.outbox import OutboxStore
 from aif_orchestrator.store.pipelines import PipelineStore, StoredPipeline
 from aif_orchestrator.usage.answers import UsageAnswers
+from aif_orchestrator.usage.rolling import UsageRolling
 from aif_orchestrator.usage.store import UsageStore
 from aif_pipelines.definition import Pipeline
 from aif_pipelines.library import builtin_pipelines
@@ -193,7 +194,8 @@ async def assemble(
         max_execution_cost_usd=settings.orchestrator_max_execution_cost_usd,
     ).open()
     await BudgetAnswers(bus=bus, database=database, budgets=budgets, blocked=blocked, audit=audit, alerts=alerts).open()
-    await UsageAnswers(bus=bus, database=database, usage=UsageStore(load_queries("aif_orchestrator.usage"))).open()
+    usage = UsageStore(load_queries("aif_orchestrator.usage"))
+    await UsageAnswers(bus=bus, database=database, usage=usage).open()
     await PipelineAnswers(
         bus=bus, database=database, pipelines=stored_pipelines, workforce=workforce, news=news, audit=audit
     ).open()
@@ -253,6 +255,7 @@ async def assemble(
         follow_ups=follow_ups,
         news=news,
         retention=Retention(database=database, executions=executions, keep_days=settings.orchestrator_keep_days),
+        usage_rolling=UsageRolling(database=database, usage=usage),
         blob_collection=BlobCollection(
             database=database,
             executions=executions,

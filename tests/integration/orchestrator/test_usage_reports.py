@@ -21,6 +21,7 @@ from aif_contracts.usage import (
     UsageReport,
 )
 from aif_orchestrator.usage.answers import REPORTS_AT_ONCE, UsageAnswers
+from aif_orchestrator.usage.rolling import Pace, UsageRolling
 from aif_orchestrator.usage.store import UsageStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
@@ -36,11 +37,12 @@ NOVEMBER = {"since": "2026-11-01T00:00:00Z", "until": "2026-12-01T00:00:00Z"}
 
 
 class Books:
-    """Fills the tables and asks about them."""
+    """Fills the tables and asks about them. When it rolls, what is asked about is among the totals by then."""
 
-    def __init__(self, database: Database, bus: MemoryBus) -> None:
+    def __init__(self, database: Database, bus: MemoryBus, rolling: UsageRolling | None) -> None:
         self.database = database
         self._bus = bus
+        self._rolling = rolling
         self._written = 0
 
     async def call(self, **told: Any) -> None:
@@ -130,6 +132,7 @@ class Books:
         await self._insert("stage_attempts", row)
 
     async def report(self, *group_by: UsageDimension, client_id: str | None = "acme", **how: Any) -> UsageReport:
+        await self._roll()
         query = UsageQuery(client_id=client_id, group_by=group_by, **{**NOVEMBER, **how})
         return await self._answer(subjects.REPORT_USAGE, query, UsageReport)
 
@@ -138,6 +141,7 @@ class Books:
         return await self._answer(subjects.REPORT_USAGE, query, Refusal)
 
     async def month(self, month: str, client_id: str | None = "acme") -> MonthlyUsage:
+        await self._roll()
         return await self._answer(subjects.REPORT_MONTH, MonthlyUsageQuery(client_id=client_id, month=month), MonthlyUsage)
 
     async def rows(self, view: str, columns: str = "*") -> list[dict[str, Any]]:
@@ -148,6 +152,10 @@ class Books:
         """As many as may report at once."""
         waiting = await self.rows("pg_locks", "count(*) FILTER (WHERE NOT granted) AS waiting")
         return waiting == [{"waiting": REPORTS_AT_ONCE}]
+
+    async def _roll(self) -> None:
+        if self._rolling:
+            await self._rolling.roll()
 
     async def _answer(self, subject: str, query: msgspec.Struct, kind: type[Answer]) -> Answer:
         payload = await self._bus.ask(subject, msgspec.json.encode(query), wait_seconds=5)
@@ -164,13 +172,15 @@ class Books:
             )
 
 
-@pytest.fixture
-async def books(fresh_orchestrator_database: str) -> AsyncIterator[Books]:
+@pytest.fixture(params=[False, True], ids=["as it stands", "rolled up"])
+async def books(fresh_orchestrator_database: str, request: pytest.FixtureRequest) -> AsyncIterator[Books]:
     async with orchestrator_database(fresh_orchestrator_database) as database:
         bus = MemoryBus(MemoryBroker())
         usage = UsageStore(load_queries("aif_orchestrator.usage"))
+        pace = Pace(least_age_seconds=0)
+        rolling = UsageRolling(database=database, usage=usage, pace=pace) if request.param else None
         await UsageAnswers(bus=bus, database=database, usage=usage, place_seconds=0.3).open()
-        yield Books(database, bus)
+        yield Books(database, bus, rolling)
         await bus.close()
 
 

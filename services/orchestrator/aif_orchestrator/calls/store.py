@@ -92,8 +92,9 @@ class BookedCallStore:
         return [_found(row) for row in rows]
 
     async def settle(self, connection: Connection, settlement: Settlement) -> None:
-        """Write it into the row; nothing when an answer has come meanwhile."""
+        """Write it into the row; nothing when an answer has come meanwhile. Needs a transaction."""
         tokens = settlement.tokens
+        await connection.execute(self._queries["unroll_usage_of_call"], settlement.call_key)
         await connection.execute(
             self._queries["settle_booked_call"],
             settlement.call_key,

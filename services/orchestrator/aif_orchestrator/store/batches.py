@@ -68,10 +68,13 @@ class BatchStore:
 
     async def commit(self, connection: Connection, decided: Decided) -> Committed:
         """Raises DatabaseUnavailable: whether anything was stored is then unknown, and the batch may be worked out again."""
-        if not decided.calls and not decided.settlements and not decided.moves:
+        amended = _amended(decided)
+        if not decided.calls and not decided.settlements and not decided.moves and not amended:
             return await self._commit(connection, decided)
         try:
             async with connection.transaction():
+                if amended:
+                    await connection.execute(self._queries["unroll_usage"], amended)
                 committed = await self._commit(connection, decided)
                 if committed.stale:
                     return committed
@@ -102,6 +105,17 @@ class BatchStore:
         )
         assert row is not None, "the function always gives one row"
         return Committed(stale=frozenset(row["stale"] or ()), denied={}, outbox_id=row["outbox_row"], at_ms=row["at_ms"])
+
+
+def _amended(decided: Decided) -> list[str]:
+    """Executions whose usage may be among the totals: those that had ended, and those that calls alone are stored of."""
+    amended = {
+        each.after.execution.execution_id for each in decided.revisions if each.before and each.before.execution.is_final
+    }
+    if decided.calls:
+        living = {each.after.execution.execution_id for each in decided.revisions} - amended
+        amended |= {call.execution_id for call in decided.calls} - living
+    return sorted(amended)
 
 
 class _Bytes:

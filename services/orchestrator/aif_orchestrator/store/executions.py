@@ -103,10 +103,14 @@ class ExecutionStore:
     async def delete_old(self, connection: Connection, *, ended_before_days: float, limit: int) -> int:
         """Delete executions that ended so many days ago, with their events and attempts; returns how many those were.
 
-        Provider calls stay: they are the bill. Blobs stay until they are collected.
+        Provider calls stay: they are the bill. Blobs stay until they are collected. Needs a transaction.
         """
-        deleted: int = await connection.fetchval(self._queries["delete_old_executions"], ended_before_days * 86_400, limit)
-        return deleted
+        rows = await connection.fetch(self._queries["lock_old_executions"], ended_before_days * 86_400, limit)
+        execution_ids = [row["execution_id"] for row in rows]
+        if execution_ids:
+            await connection.execute(self._queries["unroll_usage"], execution_ids)
+            await connection.execute(self._queries["delete_executions"], execution_ids)
+        return len(execution_ids)
 
     async def take_deleted(
         self, connection: Connection, *, deleted_before_seconds: float, taken_for_seconds: float, limit: int

@@ -50,8 +50,8 @@ class UsageAnswers:
             return _wrong("group_by", "names a dimension twice", "name each dimension once")
         grouping = Grouping(dimensions=query.group_by, order=query.order, offset=offset, limit=query.limit + 1)
         async with self._places.place(), self._database.transaction() as connection:
-            await self._usage.plan_by_values(connection)
-            found = await self._usage.report(connection, span, query.client_id, query.where, grouping)
+            mark = await self._usage.begin_reading(connection)
+            found = await self._usage.report(connection, mark, span, query.client_id, query.where, grouping)
         width = len(query.group_by)
         rows = [
             UsageRow(keys=tuple(row[f"key_{place}"] for place in range(1, width + 1)), figures=figures_of(row))
@@ -69,7 +69,6 @@ class UsageAnswers:
 
     async def _month(self, query: MonthlyUsageQuery, question: Question) -> MonthlyUsage:
         async with self._places.place(), self._database.transaction() as connection:
-            await self._usage.plan_by_values(connection)
             return await monthly_usage(self._usage, connection, query)
 
 

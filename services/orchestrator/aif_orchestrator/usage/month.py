@@ -23,34 +23,39 @@ def span_of_month(month: str) -> Span:
 
 
 async def monthly_usage(usage: UsageStore, connection: Connection, query: MonthlyUsageQuery) -> MonthlyUsage:
+    """In a transaction that has only begun."""
     span, client_id = span_of_month(query.month), query.client_id
     by_model = Grouping(
         dimensions=(UsageDimension.PROVIDER, UsageDimension.MODEL), order=UsageOrder.CALLS, offset=0, limit=_MOST_MODELS
     )
-    bill = await usage.report(connection, span, client_id, UsageFilter(), by_model)
-    statuses = await usage.month_executions(connection, span, client_id)
-    ends = await usage.month_ends(connection, span, client_id)
-    workers = await usage.month_attempts(connection, span, client_id)
+    mark = await usage.begin_reading(connection)
+    bill = await usage.report(connection, mark, span, client_id, UsageFilter(), by_model)
+    statuses = await usage.month_executions(connection, mark, span, client_id)
+    workers = await usage.month_attempts(connection, mark, span, client_id)
     calls = figures_of(bill.totals)
     generation = bill.totals["cost_usd"] or ZERO
-    cost = generation + ends["api_calls_usd"] + ends["storage_usd"] + ends["compute_usd"]
+    api_calls, storage, compute = (
+        sum((row[line] for row in statuses), ZERO) for line in ("api_calls_usd", "storage_usd", "compute_usd")
+    )
+    cost = generation + api_calls + storage + compute
+    deliverables = sum(row["deliverables"] for row in statuses)
     requests = sum(row["executions"] for row in statuses)
     ended = sum(row["ended"] for row in statuses)
     wall_time_ms = sum(row["wall_time_ms"] for row in statuses)
-    per_deliverable = share_of(cost, ends["deliverables"])
+    per_deliverable = share_of(cost, deliverables)
     return MonthlyUsage(
         month=query.month,
         client_id=client_id,
         requests=requests,
         by_status={row["status"]: row["executions"] for row in statuses},
-        deliverables=ends["deliverables"],
+        deliverables=deliverables,
         monthly_tokens=calls.tokens.total_tokens,
         cost_usd=usd_text(cost),
         cost_lines=CostLines(
             ai_generation_usd=usd_text(generation),
-            api_calls_usd=usd_text(ends["api_calls_usd"]),
-            storage_usd=usd_text(ends["storage_usd"]),
-            compute_usd=usd_text(ends["compute_usd"]),
+            api_calls_usd=usd_text(api_calls),
+            storage_usd=usd_text(storage),
+            compute_usd=usd_text(compute),
         ),
         wall_time_ms=wall_time_ms,
         busy_time_ms=sum(row["busy_time_ms"] for row in workers),

@@ -1,7 +1,7 @@
-"""The bill, the attempts and the executions, summed. Nothing is written here."""
+"""Usage, summed: what is rolled up from its totals, the rest from the bill, the attempts and the executions."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
@@ -36,17 +36,29 @@ class UsageStore:
         self._queries = queries
         self._within_seconds = within_seconds
 
-    async def plan_by_values(self, connection: Connection) -> None:
-        """Have the rest of the transaction planned for the values it is given, and let a statement take long."""
+    async def begin_reading(self, connection: Connection) -> datetime:
+        """Have the rest of the transaction, which has only begun, see everything as it is now, planned for the values it is
+        given, and let a statement take long. Returns the mark, which the sums are asked for with."""
+        await connection.execute(self._queries["read_all_at_one_time"])
         await connection.execute(self._queries["plan_by_values"], str(int(self._within_seconds * 1000)))
+        mark: datetime = await connection.fetchval(self._queries["find_rolled_until"])
+        return mark
 
     async def report(
-        self, connection: Connection, span: Span, client_id: str | None, where: UsageFilter, grouping: Grouping
+        self,
+        connection: Connection,
+        mark: datetime,
+        span: Span,
+        client_id: str | None,
+        where: UsageFilter,
+        grouping: Grouping,
     ) -> Reported:
         """Rows of one page, and the sums of all rows."""
         keys = [*grouping.dimensions, None, None][:3]
+        tells_executions = UsageDimension.EXECUTION in grouping.dimensions or where.execution_id is not None
+        source = (where.execution_id,) if tells_executions else (*_whole_days(span), mark)
         rows = await connection.fetch(
-            self._queries["report_usage"],
+            self._queries["report_usage_of_calls" if tells_executions else "report_usage"],
             *keys,
             span.since,
             span.until,
@@ -60,30 +72,49 @@ class UsageStore:
             where.template,
             where.purpose,
             where.outcome,
-            where.execution_id,
             grouping.order,
             grouping.offset,
             grouping.limit,
+            *source,
             timeout=self._within_seconds,
         )
         totals = next(row for row in rows if row["is_total"])
         return Reported(rows=[row for row in rows if not row["is_total"]], totals=totals)
 
-    async def month_executions(self, connection: Connection, span: Span, client_id: str | None) -> list[Record]:
+    async def month_executions(self, connection: Connection, mark: datetime, span: Span, client_id: str | None) -> list[Record]:
         """One row for each status."""
         return await connection.fetch(
-            self._queries["count_month_executions"], span.since, span.until, client_id, timeout=self._within_seconds
+            self._queries["sum_month_executions"], span.since, span.until, client_id, mark, timeout=self._within_seconds
         )
 
-    async def month_ends(self, connection: Connection, span: Span, client_id: str | None) -> Record:
-        row = await connection.fetchrow(
-            self._queries["sum_month_ends"], span.since, span.until, client_id, timeout=self._within_seconds
-        )
-        assert row is not None, "sums of nothing are a row, too"
-        return row
-
-    async def month_attempts(self, connection: Connection, span: Span, client_id: str | None) -> list[Record]:
+    async def month_attempts(self, connection: Connection, mark: datetime, span: Span, client_id: str | None) -> list[Record]:
         """One row for each worker."""
         return await connection.fetch(
-            self._queries["sum_month_attempts"], span.since, span.until, client_id, timeout=self._within_seconds
+            self._queries["sum_month_attempts"], span.since, span.until, client_id, mark, timeout=self._within_seconds
         )
+
+    async def roll_on(self, connection: Connection, *, least_age_seconds: float, most: int) -> bool:
+        """Move the mark on; whether there may be more. In a transaction of its own."""
+        more: bool = await connection.fetchval(self._queries["roll_usage_on"], least_age_seconds, most)
+        return more
+
+    async def roll_again(self, connection: Connection, *, least_age_seconds: float, most: int) -> bool:
+        """Add those to the totals that were taken out or left; whether there may be more. In a transaction of its own."""
+        more: bool = await connection.fetchval(self._queries["roll_usage_again"], least_age_seconds, most)
+        return more
+
+    async def bring_together(self, connection: Connection) -> None:
+        """Leave one row of each kind for a day."""
+        await connection.execute(self._queries["bring_execution_usage_together"])
+        await connection.execute(self._queries["bring_attempt_usage_together"])
+        await connection.execute(self._queries["bring_call_usage_together"])
+
+
+def _whole_days(span: Span) -> tuple[datetime, datetime]:
+    """From one midnight of UTC until before another; both the same moment when the span has no whole day."""
+    since, until = _day_of(span.since + timedelta(days=1, microseconds=-1)), _day_of(span.until)
+    return (since, until) if since < until else (span.until, span.until)
+
+
+def _day_of(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

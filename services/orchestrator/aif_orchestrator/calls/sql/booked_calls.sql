@@ -37,6 +37,10 @@ WHERE cost_usd IS NULL AND upper_bound_usd IS NOT NULL AND booked_at < clock_tim
 ORDER BY booked_at, call_key
 LIMIT $4;
 
+-- name: unroll_usage_of_call
+-- Before it is changed; see the function.
+SELECT unroll_usage(ARRAY(SELECT execution_id FROM provider_calls WHERE call_key = $1));
+
 -- name: settle_booked_call
 -- The row alone, for a call that no execution knows of any more. An answer that has come meanwhile stays.
 UPDATE provider_calls

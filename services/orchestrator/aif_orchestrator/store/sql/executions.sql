@@ -27,6 +27,10 @@ SELECT execution_id FROM executions
 WHERE wake_at > now() AND status <> 'scheduled' AND execution_id > $1
 ORDER BY execution_id LIMIT $2;
 
+-- name: unroll_usage
+-- See the function.
+SELECT unroll_usage($1::text[]);
+
 -- name: find_execution
 -- A client sees its own; the operator, who gives no client, sees all.
 SELECT newest.changes, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at_ms
@@ -59,16 +63,20 @@ FROM (
 CROSS JOIN LATERAL newest_changes(page.execution_id) AS newest
 ORDER BY page.execution_id DESC;
 
--- name: delete_old_executions
--- Ended long enough ago, with what happened to them; the oldest first, a chunk at a time. Whatever ended before a time was
--- created before it, and that has an index. Another replica's chunk is skipped.
+-- name: lock_old_executions
+-- Ended long enough ago; the oldest first, a chunk at a time. Whatever ended before a time was created before it, and that has an
+-- index. Another replica's chunk is skipped.
+SELECT execution_id FROM executions
+WHERE created_at < now() - make_interval(secs => $1)
+  AND ended_at < now() - make_interval(secs => $1)
+ORDER BY created_at
+LIMIT $2
+FOR UPDATE SKIP LOCKED;
+
+-- name: delete_executions
+-- With what happened to them.
 WITH old AS (
-    SELECT execution_id FROM executions
-    WHERE created_at < now() - make_interval(secs => $1)
-      AND ended_at < now() - make_interval(secs => $1)
-    ORDER BY created_at
-    LIMIT $2
-    FOR UPDATE SKIP LOCKED
+    SELECT unnest($1::text[]) AS execution_id
 ),
 deleted_entries AS (
     DELETE FROM execution_journal USING old WHERE execution_journal.execution_id = old.execution_id
@@ -88,12 +96,15 @@ deleted_attempts AS (
 deleted AS (
     DELETE FROM executions USING old WHERE executions.execution_id = old.execution_id RETURNING executions.execution_id
 ),
--- Their blobs go later, and nothing but this says that they may.
-remembered AS (
-    INSERT INTO deleted_executions (execution_id) SELECT execution_id FROM deleted
-    ON CONFLICT (execution_id) DO UPDATE SET deleted_at = now(), taken_at = NULL
+-- Of most there are no calls that could be added to the totals of usage again.
+forgotten AS (
+    DELETE FROM unrolled_executions USING old
+    WHERE unrolled_executions.execution_id = old.execution_id
+      AND NOT EXISTS (SELECT FROM provider_calls WHERE provider_calls.execution_id = old.execution_id)
 )
-SELECT count(*) FROM deleted;
+-- Their blobs go later, and nothing but this says that they may.
+INSERT INTO deleted_executions (execution_id) SELECT execution_id FROM deleted
+ON CONFLICT (execution_id) DO UPDATE SET deleted_at = now(), taken_at = NULL;
 
 -- name: take_deleted_executions
 -- Those deleted so many seconds ago, for one replica for so many seconds: a replica that dies over them leaves them to the others.
