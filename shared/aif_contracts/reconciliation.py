@@ -22,7 +22,11 @@ class BookedCall(Struct, frozen=True, kw_only=True):
 
 
 class SearchCalls(Struct, frozen=True, kw_only=True):
-    """Calls of every client, by the time at which they were booked, oldest first. Answered with BookedCallPage or Refusal."""
+    """Calls of every client, by the time at which they were booked, oldest first. Answered with BookedCallPage or Refusal.
+
+    A search by provider, model, outcome or basis looks at some 50,000 calls at a time: its page may hold fewer than were asked
+    for, or none, and is the last one when it has no cursor.
+    """
 
     provider: str | None = None
     model: str | None = None

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.text import Text
 
 from aif_console.exit_codes import DONE
-from aif_console.gateway.calls import search_calls, settle_call
+from aif_console.gateway.calls import first_calls, settle_call
 from aif_console.gateway.gateway import Gateway
 from aif_console.gateway.reach import Reach
 from aif_console.moments import local_time
@@ -31,7 +31,7 @@ async def run_list_calls(
     """Oldest first."""
     wanted = {"provider": provider, "model": model, "client_id": client_id, "from": booked_from}
     async with Gateway(reach.url, reach.key) as gateway:
-        page = await search_calls(gateway, limit=limit, in_doubt=in_doubt, **wanted)
+        page = await first_calls(gateway, limit=limit, in_doubt=in_doubt, **wanted)
     if as_json:
         print_json(console, page)
         return DONE

@@ -68,6 +68,21 @@ def test_no_call_in_doubt_is_said_so(aif: Terminal) -> None:
     assert aif("calls", "--in-doubt").out == "no call is in doubt\n"
 
 
+def test_what_is_rare_is_looked_for_behind_pages_without_a_call(aif: Terminal) -> None:
+    empty, second = {"calls": [], "next_cursor": "7/"}, {"calls": [DOUBTED], "next_cursor": "8/"}
+    aif.gateway.answers_with(CALLS, empty, second, {"calls": [DOUBTED], "next_cursor": "9/"})
+
+    said = aif("calls", "--model", "gpt-5-mini", "--limit", "2")
+
+    assert said.out.count("exec_1.outline.1.1") == 2
+    assert "these are the first 2" in said.out
+    assert [(asked.query["limit"], asked.query.get("cursor")) for asked in aif.gateway.asked] == [
+        ("2", None),
+        ("2", "7/"),
+        ("1", "8/"),
+    ]
+
+
 def test_a_call_is_settled_by_what_the_operator_knows(aif: Terminal) -> None:
     settled = {**DOUBTED, "call": {**DOUBTED["call"], "cost_usd": "0.25", "basis": "statement"}}
     aif.gateway.answers_with("POST /api/admin/calls/exec_1.outline.1.1/settle", settled)

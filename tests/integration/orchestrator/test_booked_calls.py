@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -15,6 +15,8 @@ from aif_contracts.metering import Basis, CallOutcome, Metrics, ProviderCall, To
 from aif_contracts.orders import Refusal
 from aif_contracts.reconciliation import BookedCall, BookedCallPage, SearchCalls, SettleCall
 from aif_contracts.reports import Failed
+from aif_orchestrator.calls.answers import CallAnswers
+from aif_orchestrator.calls.settling import Settling
 from aif_orchestrator.calls.store import BookedCallStore, CallFilter, FoundCall, Position, Settlement
 from aif_orchestrator.execution.commands import SettleCall as SettleCallCommand
 from aif_orchestrator.retention import Retention
@@ -311,6 +313,42 @@ async def test_calls_are_searched_by_what_is_known_of_them_page_for_page(rig: Ca
         assert sorted(found) == [f"exec_1.one.1.{number}" for number in range(1, 8)]
 
 
+async def test_a_search_for_what_is_rare_looks_at_so_many_calls_and_goes_on_where_it_ended(rig: CallsRig) -> None:
+    rare = {number: {"outcome": CallOutcome.TRUNCATED} for number in (3, 20, 21)}
+    await _keep(rig, [call("one", 1, number, "0.25", **rare.get(number, {})) for number in range(1, 31)])
+    await _book_at(rig, {f"exec_1.one.1.{number}": 100 - number // 2 for number in range(1, 31)})
+    store = BookedCallStore(load_queries("aif_orchestrator.calls"), most_looked_at=10)
+    pages: list[list[str]] = []
+    after: Position | None = None
+
+    while after or not pages:
+        async with rig.database.transaction() as connection:
+            found = await store.search(connection, CallFilter(outcome=CallOutcome.TRUNCATED), after, 10)
+        pages.append([each.booked.call.call_key for each in found.calls])
+        after = found.searched_until
+
+    async with rig.database.transaction() as connection:
+        enough = await store.search(connection, CallFilter(outcome=CallOutcome.TRUNCATED), None, 1)
+        all_of_a_client = await store.search(connection, CallFilter(client_id="acme"), None, 100)
+    assert pages == [["exec_1.one.1.3"], ["exec_1.one.1.20", "exec_1.one.1.21"], []]
+    assert (len(enough.calls), enough.searched_until) == (1, None)
+    assert (len(all_of_a_client.calls), all_of_a_client.searched_until) == (30, None)
+
+
+async def test_a_page_without_a_call_tells_where_to_go_on(rig: CallsRig) -> None:
+    await _keep(rig, [call("one", 1, number, "0.25") for number in range(1, 5)])
+    await _book_at(rig, {f"exec_1.one.1.{number}": 10 - number for number in range(1, 5)})
+    store = BookedCallStore(load_queries("aif_orchestrator.calls"), most_looked_at=2)
+    nobody_settles = cast(Settling, None)
+    await CallAnswers(bus=rig.bus, database=rig.database, store=store, settling=nobody_settles).open()
+
+    pages = [await rig.search(outcome="truncated")]
+    while pages[-1].next_cursor is not None:
+        pages.append(await rig.search(outcome="truncated", cursor=pages[-1].next_cursor))
+
+    assert [page.calls for page in pages] == [(), ()]
+
+
 @pytest.mark.parametrize("question", [b'{"cursor":"x"}', b'{"cursor":"1"}', b'{"booked_from":"today"}'])
 async def test_a_wrong_question_is_refused(rig: CallsRig, question: bytes) -> None:
     async with rig.orchestrator():
@@ -425,7 +463,7 @@ async def test_a_search_gives_calls_oldest_first_and_those_of_one_moment_each_on
 
     async def found(after: Position | None = None, limit: int = 2, **wanted: Any) -> list[FoundCall]:
         async with rig.database.transaction() as connection:
-            return await store.search(connection, CallFilter(**wanted), after, limit)
+            return (await store.search(connection, CallFilter(**wanted), after, limit)).calls
 
     pages, after = [], None
     while page := await found(after):
@@ -511,7 +549,7 @@ async def _kept(rig: CallsRig) -> dict[str, tuple[str | None, Tokens, str | None
         found = await store.search(connection, CallFilter(), None, 10)
     return {
         each.booked.call.call_key: (each.booked.call.cost_usd, each.booked.call.tokens, each.booked.settled_note)
-        for each in found
+        for each in found.calls
     }
 
 

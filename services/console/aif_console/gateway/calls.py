@@ -21,6 +21,16 @@ async def search_calls(
     return await gateway.ask("GET", CALLS, BookedCallPage, params=query)
 
 
+async def first_calls(gateway: Gateway, *, limit: int, in_doubt: bool, **wanted: str | None) -> BookedCallPage:
+    """So many, if there are: what is rare may stand behind pages without a call."""
+    page = await search_calls(gateway, limit=limit, in_doubt=in_doubt, **wanted)
+    while len(page.calls) < limit and page.next_cursor is not None:
+        more = limit - len(page.calls)
+        rest = await search_calls(gateway, limit=more, in_doubt=in_doubt, cursor=page.next_cursor, **wanted)
+        page = BookedCallPage(calls=page.calls + rest.calls, next_cursor=rest.next_cursor)
+    return page
+
+
 async def all_calls(gateway: Gateway, **wanted: str | None) -> AsyncIterator[BookedCall]:
     """Page after page."""
     cursor: str | None = None

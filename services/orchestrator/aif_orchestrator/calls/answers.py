@@ -18,7 +18,7 @@ from aif_runtime.bus import Bus, Question
 from aif_runtime.postgres import Database
 
 MICROSECONDS = 1_000_000
-_CURSOR = re.compile(r"(?P<at>[0-9]{1,17})/(?P<key>.{1,400})")
+_CURSOR = re.compile(r"(?P<at>[0-9]{1,17})/(?P<key>.{0,400})")
 """So few digits are always a time that Python and Postgres know."""
 
 log = structlog.get_logger()
@@ -45,10 +45,10 @@ class CallAnswers:
             return after
         async with self._database.transaction() as connection:
             found = await self._store.search(connection, wanted, after, request.limit + 1)
-        page = fitting([each.booked for each in found[: request.limit]])
-        return BookedCallPage(
-            calls=page, next_cursor=_cursor(found[len(page) - 1].position) if len(found) > len(page) else None
-        )
+        page = fitting([each.booked for each in found.calls[: request.limit]])
+        is_cut = len(found.calls) > len(page)
+        goes_on_after = found.calls[len(page) - 1].position if is_cut else found.searched_until
+        return BookedCallPage(calls=page, next_cursor=None if goes_on_after is None else _cursor(goes_on_after))
 
     async def _settle(self, request: SettleCall, question: Question) -> BookedCall | Refusal:
         settlement = _settlement(request)

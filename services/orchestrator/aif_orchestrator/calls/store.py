@@ -1,6 +1,6 @@
 """The ledger's calls as the operator searches them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -12,12 +12,16 @@ from aif_runtime.clock import rfc3339
 from aif_runtime.postgres import Connection, Record
 from aif_runtime.sql_files import Queries
 
+MOST_LOOKED_AT = 50_000
+"""Calls, by one search for what has no index."""
+
 
 class Position(Struct, frozen=True, kw_only=True):
     """A place among the calls, which are ordered by time and key."""
 
     booked_at: datetime
     call_key: str
+    """Empty for the place before all calls of that time."""
 
 
 class FoundCall(Struct, frozen=True, kw_only=True):
@@ -41,6 +45,17 @@ class CallFilter(Struct, frozen=True, kw_only=True):
     booked_from: datetime | None = None
     booked_to: datetime | None = None
 
+    @property
+    def picks(self) -> bool:
+        """Whether calls have to be looked at one by one."""
+        return not (self.provider is None and self.model is None and self.outcome is None and self.basis is None)
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    calls: list[FoundCall]
+    searched_until: Position | None
+    """Where the search ended with calls left to look at; None when it has looked at all, or found as many as were wanted."""
+
 
 class Settlement(Struct, frozen=True, kw_only=True):
     call_key: str
@@ -51,12 +66,14 @@ class Settlement(Struct, frozen=True, kw_only=True):
 
 
 class BookedCallStore:
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, queries: Queries, *, most_looked_at: int = MOST_LOOKED_AT) -> None:
         self._queries = queries
+        self._most_looked_at = most_looked_at
 
-    async def search(self, connection: Connection, wanted: CallFilter, after: Position | None, limit: int) -> list[FoundCall]:
+    async def search(self, connection: Connection, wanted: CallFilter, after: Position | None, limit: int) -> Found:
         """Oldest first, those behind the place `after`. Only inside of a transaction."""
         await connection.execute(self._queries["plan_call_search_anew"])
+        end = await self._end_of_search(connection, wanted, after) if wanted.picks else None
         rows = await connection.fetch(
             self._queries["search_booked_calls"],
             wanted.provider,
@@ -70,9 +87,27 @@ class BookedCallStore:
             wanted.booked_to,
             None if after is None else after.booked_at,
             None if after is None else after.call_key,
+            end,
             limit,
         )
-        return [_found(row) for row in rows]
+        searched_until = None
+        if end is not None and len(rows) < limit:
+            searched_until = Position(booked_at=end + timedelta(microseconds=1), call_key="")
+        return Found(calls=[_found(row) for row in rows], searched_until=searched_until)
+
+    async def _end_of_search(self, connection: Connection, wanted: CallFilter, after: Position | None) -> datetime | None:
+        """None when there are not so many that anybody would wait for it."""
+        end: datetime | None = await connection.fetchval(
+            self._queries["find_end_of_call_search"],
+            wanted.client_id,
+            wanted.execution_id,
+            wanted.in_doubt,
+            wanted.booked_from,
+            wanted.booked_to,
+            None if after is None else after.booked_at,
+            self._most_looked_at,
+        )
+        return end
 
     async def find(self, connection: Connection, call_key: str) -> FoundCall | None:
         row = await connection.fetchrow(self._queries["find_booked_call"], call_key)

@@ -2,6 +2,16 @@
 -- A plan made once for all filters would use no index for any.
 SET LOCAL plan_cache_mode = force_custom_plan;
 
+-- name: find_end_of_call_search
+-- By these conditions calls are found one behind the other; by the others of a search they are picked out. So that what is rare is
+-- not looked for in everything at once, a search ends at this time.
+SELECT booked_at FROM provider_calls
+WHERE ($1::text IS NULL OR client_id = $1) AND ($2::text IS NULL OR execution_id = $2) AND (NOT $3::boolean OR cost_usd IS NULL)
+    AND ($4::timestamptz IS NULL OR booked_at >= $4) AND ($5::timestamptz IS NULL OR booked_at < $5)
+    AND ($6::timestamptz IS NULL OR booked_at >= $6)
+ORDER BY booked_at
+OFFSET $7 LIMIT 1;
+
 -- name: search_booked_calls
 -- Of all clients, by time. The cursor is time and key of the last one of the page before.
 SELECT call_key, execution_id, client_id, workspace_id, stage_id, attempt, worker_name, action, capability, provider,
@@ -14,8 +24,9 @@ WHERE ($1::text IS NULL OR provider = $1) AND ($2::text IS NULL OR model = $2) A
     AND (NOT $7::boolean OR cost_usd IS NULL)
     AND ($8::timestamptz IS NULL OR booked_at >= $8) AND ($9::timestamptz IS NULL OR booked_at < $9)
     AND ($10::timestamptz IS NULL OR (booked_at, call_key) > ($10, $11))
+    AND ($12::timestamptz IS NULL OR booked_at <= $12)
 ORDER BY booked_at, call_key
-LIMIT $12;
+LIMIT $13;
 
 -- name: find_booked_call
 -- One by its key.
