@@ -385,3 +385,9 @@ async def test_the_ledger_cannot_be_changed_afterwards(rig: Rig) -> None:
     async with rig.database.connection() as connection:
         with pytest.raises(Exception, match="append-only"):
             await connection.execute("UPDATE ledger_entries SET spent_usd = 0")
+
+
+async def test_the_ledger_costs_an_execution_nothing_for_searches_that_no_program_makes(rig: Rig) -> None:
+    indexes = "SELECT count(*) FROM pg_indexes WHERE schemaname = 'orchestrator' AND tablename = 'ledger_entries'"
+
+    assert await _count(rig, indexes) == 1
