@@ -8,7 +8,8 @@ RuntimeFailure
 ├── BlobStoreUnavailable
 │   └── BlobStoreRefuses  it answers, and does not let us
 ├── DatabaseUnavailable
-│   └── TooManyRead       it answers, and those who only read ask more of it than they may
+│   ├── TooManyRead       it answers, and those who only read ask more of it than they may
+│   └── TooManyWait       it answers, and more are in front than it can answer in time
 ├── AlreadyStored         a row that may be there only once is there already
 ├── SettingsInvalid       every mistake in the environment at once
 ├── MalformedMessage      bytes that are no message of ours
@@ -77,6 +78,10 @@ class TooManyRead(DatabaseUnavailable):
     """Whoever changes something is answered as ever."""
 
     code = "too_many_readers"
+
+
+class TooManyWait(DatabaseUnavailable):
+    """Those in front are answered, one after the other."""
 
 
 class AlreadyStored(RuntimeFailure):

@@ -8,6 +8,7 @@ idle connection, else by the time that a statement takes. Neither side keeps a c
 `max_connections` for one who cannot be reached.
 
 Those who only read have a part of the connections, however many they are: the others are there for what changes something.
+Where all are in use, who came first goes first.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
+from aif_runtime.connection_line import ConnectionLine
 from aif_runtime.failures import AlreadyStored, DatabaseUnavailable, SettingsInvalid
 from aif_runtime.places import Places
 from aif_runtime.recent_trouble import RecentTrouble
@@ -93,10 +95,18 @@ class Database:
     """
 
     def __init__(
-        self, pool: Pool, *, acquire_seconds: float = ACQUIRE_SECONDS, readers_seconds: float = ACQUIRE_SECONDS
+        self,
+        pool: Pool,
+        *,
+        acquire_seconds: float = ACQUIRE_SECONDS,
+        readers_seconds: float = ACQUIRE_SECONDS,
+        patience_seconds: float = ACQUIRE_SECONDS,
     ) -> None:
         self._pool = pool
         self._acquire_seconds = acquire_seconds
+        self._line = ConnectionLine(
+            pool.get_max_size(), standing_seconds=acquire_seconds, patience_seconds=max(acquire_seconds, patience_seconds)
+        )
         within_seconds = min(acquire_seconds, readers_seconds)
         self._for_readers = Places(READERS_CONNECTIONS, within_seconds=within_seconds, full=TOO_MANY_READ)
         self._full_disk = RecentTrouble()
@@ -113,9 +123,10 @@ class Database:
         max_size: int = MOST_CONNECTIONS,
         acquire_seconds: float = ACQUIRE_SECONDS,
         readers_seconds: float = ACQUIRE_SECONDS,
+        patience_seconds: float = ACQUIRE_SECONDS,
     ) -> Self:
         """Connect. `schema` becomes the search path; None leaves the role's own. A reader is refused when so many seconds have
-        brought none of the readers' connections.
+        brought none of the readers' connections. Who waits for one is patient for so many while others get theirs.
 
         Raises DatabaseUnavailable, SettingsInvalid."""
         limits = {
@@ -143,7 +154,7 @@ class Database:
                 init=_prepare_connection,
                 reset=_keep_session,
             )
-        return cls(pool, acquire_seconds=acquire_seconds, readers_seconds=readers_seconds)
+        return cls(pool, acquire_seconds=acquire_seconds, readers_seconds=readers_seconds, patience_seconds=patience_seconds)
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -157,14 +168,15 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def _any_connection(self) -> AsyncIterator[Connection]:
-        with _translated():
-            connection = await _acquired(self._pool, self._acquire_seconds)
-        try:
-            with _translated(lambda: _is_cut(connection), self._full_disk):
-                yield connection
-        finally:
-            with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
-                await self._pool.release(connection, timeout=self._acquire_seconds)
+        async with self._line.place():
+            with _translated():
+                connection = await self._pool.acquire(timeout=self._acquire_seconds)
+            try:
+                with _translated(lambda: _is_cut(connection), self._full_disk):
+                    yield connection
+            finally:
+                with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
+                    await self._pool.release(connection, timeout=self._acquire_seconds)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -179,7 +191,7 @@ class Database:
     def held(self) -> "HeldConnection":
         """For a task that uses a connection again and again: to fetch one from the pool each time costs as much as a small
         statement."""
-        return HeldConnection(self._pool, self._acquire_seconds, self._full_disk)
+        return HeldConnection(self._pool, self._line, self._acquire_seconds, self._full_disk)
 
     async def check(self) -> str | None:
         """For the health page, whoever asks."""
@@ -199,8 +211,9 @@ class Database:
 class HeldConnection:
     """One connection for one task at a time, fetched when it is first used and replaced when it is gone."""
 
-    def __init__(self, pool: Pool, acquire_seconds: float, full_disk: RecentTrouble) -> None:
+    def __init__(self, pool: Pool, line: ConnectionLine, acquire_seconds: float, full_disk: RecentTrouble) -> None:
         self._pool = pool
+        self._line = line
         self._acquire_seconds = acquire_seconds
         self._full_disk = full_disk
         self._connection: Connection | None = None
@@ -211,8 +224,7 @@ class HeldConnection:
         connection = self._connection
         if connection is None or _is_cut(connection):
             await self.close()
-            with _translated():
-                connection = self._connection = await _acquired(self._pool, self._acquire_seconds)
+            connection = self._connection = await self._fetched()
         try:
             with _translated(lambda: _is_cut(connection), self._full_disk):
                 yield connection
@@ -224,19 +236,22 @@ class HeldConnection:
     async def close(self) -> None:
         """Give it back to the pool; it is fetched anew when it is used again."""
         connection, self._connection = self._connection, None
-        if connection is not None:
+        if connection is None:
+            return
+        try:
             with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
                 await self._pool.release(connection, timeout=self._acquire_seconds)
+        finally:
+            self._line.leave()
 
-
-async def _acquired(pool: Pool, within_seconds: float) -> Connection:
-    try:
-        return await pool.acquire(timeout=within_seconds)
-    except TimeoutError as late:
-        if pool.get_idle_size() or pool.get_size() < pool.get_max_size():
+    async def _fetched(self) -> Connection:
+        await self._line.enter()
+        try:
+            with _translated():
+                return await self._pool.acquire(timeout=self._acquire_seconds)
+        except BaseException:
+            self._line.leave()
             raise
-        in_use = f"all {pool.get_max_size()} connections of this process to Postgres were in use for {within_seconds:g} s"
-        raise DatabaseUnavailable(in_use) from late
 
 
 @contextlib.contextmanager

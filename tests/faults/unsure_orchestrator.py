@@ -18,6 +18,7 @@ from aif_orchestrator.settings import OrchestratorSettings
 from aif_orchestrator.wiring import SERVICE, assemble
 from aif_pipelines.library import builtin_pipelines
 from aif_runtime.bus import Outgoing
+from aif_runtime.connection_line import ConnectionLine
 from aif_runtime.failures import BusUnavailable, DatabaseUnavailable
 from aif_runtime.nats_bus import NatsBus
 from aif_runtime.open_blob_store import open_blob_store
@@ -64,8 +65,10 @@ def _is_done() -> DatabaseUnavailable:
 class UnsureConnection(HeldConnection):
     """Of the engine: everything asked within one use of it, the commit included, is done before it says that it is gone."""
 
-    def __init__(self, pool: Pool, acquire_seconds: float, full_disk: RecentTrouble, doubt: Doubt) -> None:
-        super().__init__(pool, acquire_seconds, full_disk)
+    def __init__(
+        self, pool: Pool, line: ConnectionLine, acquire_seconds: float, full_disk: RecentTrouble, doubt: Doubt
+    ) -> None:
+        super().__init__(pool, line, acquire_seconds, full_disk)
         self._doubt = doubt
 
     @asynccontextmanager
@@ -90,7 +93,7 @@ class UnsureDatabase(Database):
             raise _is_done()
 
     def held(self) -> HeldConnection:
-        return UnsureConnection(self._pool, self._acquire_seconds, self._full_disk, self.doubt)
+        return UnsureConnection(self._pool, self._line, self._acquire_seconds, self._full_disk, self.doubt)
 
 
 class UnsureBus(NatsBus):

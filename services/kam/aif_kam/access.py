@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from aif_kam import problems
+from aif_runtime.connection_line import arriving
 from aif_runtime.health import AsgiApp, Receive, Scope, Send
 from aif_runtime.postgres import reading
 from aif_runtime.telemetry import SpanKind, Tracing
@@ -58,7 +59,7 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            with reading():
+            with reading(), arriving():
                 await self._app(scope, receive, _accepting(scope, send))
             return
         if scope["type"] != "http":
@@ -87,7 +88,7 @@ class Access:
 
         with self._tracing.span(f"HTTP {method}", parent=_trace_headers(scope), kind=SpanKind.SERVER) as span:
             try:
-                with reading(method in _READING):
+                with reading(method in _READING), arriving():
                     await self._app(scope, receive, send_carefully)
             finally:
                 route = str(scope.get("path_template") or "unmatched")

@@ -36,7 +36,7 @@ from aif_kam.field_words import renamed
 from aif_kam.idempotency import REPLAYED_HEADER, Answer
 from aif_kam.payloads import Problem
 from aif_runtime.bounded_connections import PROBLEM_TYPE
-from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreRefuses, RuntimeFailure, TooManyRead
+from aif_runtime.failures import BlobCorrupt, BlobMissing, BlobStoreRefuses, RuntimeFailure, TooManyRead, TooManyWait
 from aif_runtime.redaction import Redactor
 
 MEDIA_TYPE = "application/problem+json"
@@ -243,6 +243,8 @@ def on_runtime_failure(request: Request[Any, Any, Any], failure: RuntimeFailure)
         detail = "the blob store refuses the factory: its operator has to look at the credentials and rights for it"
     elif isinstance(failure, TooManyRead):
         detail = str(failure)
+    elif isinstance(failure, TooManyWait):
+        detail = "more is asked at once than can be answered in time; try again in a moment"
     else:
         detail = f"{_AWAY.get(failure.code, 'the database')} does not answer; try again in a moment"
     problem = _problem(HTTPStatus.SERVICE_UNAVAILABLE, failure.code, detail, request.scope["path"])

@@ -76,6 +76,8 @@ from aif_runtime.sql_files import load_queries
 from aif_runtime.telemetry import Tracing
 
 SCHEMA = "kam"
+PATIENCE_SECONDS = 15.0
+"""A caller waits so long for others who came before. It is half of what our own clients wait for an answer."""
 
 
 class Resources(Struct, frozen=True, kw_only=True):
@@ -260,7 +262,9 @@ async def keep_first_keys(identity: Identity, settings: KamSettings) -> None:
 async def wire(surroundings: Surroundings[KamSettings]) -> AsyncIterator[Assembled]:
     settings = surroundings.settings
     async with open_connections(surroundings) as connections:
-        database = await Database.open(settings.kam_database_url.reveal(), application_name="kam", schema=SCHEMA)
+        database = await Database.open(
+            settings.kam_database_url.reveal(), application_name="kam", schema=SCHEMA, patience_seconds=PATIENCE_SECONDS
+        )
         try:
             await prepare_database(database)
             yield await _assembled(surroundings, database, connections)

@@ -24,7 +24,7 @@ from aif_runtime.memory_blobs import MemoryBlobStore
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
 from aif_runtime.metrics import new_registry
-from aif_runtime.postgres import Database
+from aif_runtime.postgres import ACQUIRE_SECONDS, Database
 from aif_runtime.settings import Secret
 from aif_runtime.telemetry import Tracing, TracingOff
 from aif_runtime.web_server import WebServer
@@ -93,9 +93,10 @@ async def open_gateway(
     bodies: BodyRoom | None = None,
     clock: Clock | None = None,
     blob_store: WholeBlobStore | None = None,
+    acquire_seconds: float = ACQUIRE_SECONDS,
 ) -> AsyncIterator[GatewayUnderTest]:
     """`blob_store` is asked in place of the one in memory."""
-    database = await Database.open(database_url, application_name="kam", schema="kam")
+    database = await Database.open(database_url, application_name="kam", schema="kam", acquire_seconds=acquire_seconds)
     await prepare_database(database)
     broker, blobs, stop = MemoryBroker(), MemoryBlobStore(), asyncio.Event()
     kam_bus, orchestrator_bus = MemoryBus(broker), MemoryBus(broker)

@@ -11,7 +11,8 @@ import pytest
 import uvloop
 
 from aif_console.embedded.postgres_server import EmbeddedPostgres
-from aif_runtime.failures import DatabaseUnavailable, SettingsInvalid
+from aif_runtime.connection_line import arriving
+from aif_runtime.failures import DatabaseUnavailable, SettingsInvalid, TooManyWait
 from aif_runtime.postgres import CLOSE_SECONDS, READERS_CONNECTIONS, Database, reading
 from support.harmed_link import harmed_link
 
@@ -95,6 +96,67 @@ async def test_many_readers_leave_connections_to_those_who_do_not_only_read(fres
 
     with reading():
         assert await _one(database) == 1
+    await database.close()
+
+
+async def test_who_came_first_goes_first_at_each_of_its_questions(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test", max_size=1)
+    answered: list[str] = []
+
+    async def ask(who: str, questions: int) -> None:
+        with arriving():
+            for _ in range(questions):
+                await _one(database)
+                answered.append(who)
+
+    async with database.connection():
+        callers = [asyncio.create_task(ask(who, 3)) for who in ("first", "second", "third")]
+        await asyncio.sleep(0)
+    await asyncio.gather(*callers)
+
+    # Who has just been answered is not there yet when the next turn comes, so two are under way.
+    assert answered == ["first", "second"] * 3 + ["third"] * 3
+    await database.close()
+
+
+async def test_a_line_that_moves_is_waited_in_for_longer_than_one_that_stands(fresh_database: str) -> None:
+    database = await Database.open(
+        fresh_database, application_name="test", max_size=1, acquire_seconds=0.1, patience_seconds=0.5
+    )
+    loop = asyncio.get_running_loop()
+
+    async def ask_until(time: float) -> None:
+        """For those who came before; of two of them one always waits."""
+        while loop.time() < time:
+            await _one(database)
+
+    async def ask_beside(others_seconds: float) -> object:
+        until = loop.time() + others_seconds
+        others = [asyncio.create_task(ask_until(until)) for _ in range(2)]
+        await asyncio.sleep(0)
+        try:
+            with arriving():
+                return await _one(database)
+        finally:
+            await asyncio.gather(*others)
+
+    assert await ask_beside(0.3) == 1
+    with pytest.raises(TooManyWait, match=r"all 1 connections of this process to Postgres were in use by others for 0\.5 s"):
+        await ask_beside(0.7)
+    assert await _one(database) == 1
+    await database.close()
+
+
+async def test_who_gives_up_waiting_for_a_connection_leaves_it_to_the_next(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test", max_size=1)
+    async with database.connection():
+        gone, next_one = (asyncio.create_task(_one(database)) for _ in range(2))
+        await asyncio.sleep(0)
+    # Its turn has come, and it does not know yet.
+    gone.cancel()
+
+    assert await next_one == 1
+    assert gone.cancelled()
     await database.close()
 
 
