@@ -14,14 +14,28 @@ from contextvars import ContextVar
 
 from aif_runtime.failures import DatabaseUnavailable, TooManyWait
 
-_arrived = ContextVar("arrived", default=0)
+_BEFORE_ALL = 0
+_arrived = ContextVar("arrived", default=_BEFORE_ALL)
 _arrivals = itertools.count(1)
 
 
 @contextlib.contextmanager
 def arriving() -> Iterator[None]:
     """A caller has come: what is asked for in the block is asked for after all who came before."""
-    before = _arrived.set(next(_arrivals))
+    with _in_place(next(_arrivals)):
+        yield
+
+
+@contextlib.contextmanager
+def before_all() -> Iterator[None]:
+    """What is asked for in the block waits behind no caller, whoever asks."""
+    with _in_place(_BEFORE_ALL):
+        yield
+
+
+@contextlib.contextmanager
+def _in_place(number: int) -> Iterator[None]:
+    before = _arrived.set(number)
     try:
         yield
     finally:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
-from aif_runtime.connection_line import ConnectionLine
+from aif_runtime.connection_line import ConnectionLine, before_all
 from aif_runtime.failures import AlreadyStored, DatabaseUnavailable, SettingsInvalid
 from aif_runtime.places import Places
 from aif_runtime.recent_trouble import RecentTrouble
@@ -194,9 +194,10 @@ class Database:
         return HeldConnection(self._pool, self._line, self._acquire_seconds, self._full_disk)
 
     async def check(self) -> str | None:
-        """For the health page, whoever asks."""
-        async with self._any_connection() as connection:
-            await connection.fetchval("SELECT 1")
+        """For the health page, whoever asks: a process that many want something of is not ill."""
+        with before_all():
+            async with self._any_connection() as connection:
+                await connection.fetchval("SELECT 1")
         return self._full_disk.words
 
     async def close(self, within_seconds: float = CLOSE_SECONDS) -> None:

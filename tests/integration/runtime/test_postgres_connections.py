@@ -119,6 +119,31 @@ async def test_who_came_first_goes_first_at_each_of_its_questions(fresh_database
     await database.close()
 
 
+async def test_the_health_page_asks_before_all_who_wait_for_a_connection(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test", max_size=1)
+    done: list[str] = []
+
+    async def ask() -> None:
+        await _one(database)
+        done.append("caller")
+
+    async def look() -> None:
+        assert await database.check() is None
+        done.append("health")
+
+    async with database.connection():
+        with arriving():
+            callers = [asyncio.create_task(ask()) for _ in range(3)]
+            await asyncio.sleep(0)
+        with arriving():
+            looking = asyncio.create_task(look())
+            await asyncio.sleep(0)
+    await asyncio.gather(*callers, looking)
+
+    assert done == ["health", *["caller"] * 3]
+    await database.close()
+
+
 async def test_a_line_that_moves_is_waited_in_for_longer_than_one_that_stands(fresh_database: str) -> None:
     database = await Database.open(
         fresh_database, application_name="test", max_size=1, acquire_seconds=0.1, patience_seconds=0.5
