@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 
-from aif_runtime.failures import DatabaseUnavailable, TooManyWait
+from aif_runtime.failures import DatabaseUnavailable
 
 _BEFORE_ALL = 0
 _arrived = ContextVar("arrived", default=_BEFORE_ALL)
@@ -43,9 +43,17 @@ def _in_place(number: int) -> Iterator[None]:
 
 
 class ConnectionLine:
-    def __init__(self, count: int, *, standing_seconds: float, patience_seconds: float) -> None:
-        """One that has not moved for `standing_seconds` is left, and any after `patience_seconds`."""
-        self._count = count
+    def __init__(
+        self,
+        count: int,
+        *,
+        standing_seconds: float,
+        patience_seconds: float,
+        refusal: Callable[[bool], DatabaseUnavailable],
+    ) -> None:
+        """One that has not moved for `standing_seconds` is left, and any after `patience_seconds`; `refusal` is told whether it
+        has moved."""
+        self._refusal = refusal
         self._free = count
         self._standing_seconds = standing_seconds
         self._patience_seconds = patience_seconds
@@ -97,7 +105,4 @@ class ConnectionLine:
             if now < left_at:
                 await asyncio.wait([turn], timeout=left_at - now)
                 continue
-            in_use = f"all {self._count} connections of this process to Postgres were in use"
-            if self._moved_at > began:
-                raise TooManyWait(f"{in_use} by others for {self._patience_seconds:g} s")
-            raise DatabaseUnavailable(f"{in_use} for {self._standing_seconds:g} s")
+            raise self._refusal(self._moved_at > began)

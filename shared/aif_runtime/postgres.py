@@ -8,7 +8,7 @@ idle connection, else by the time that a statement takes. Neither side keeps a c
 `max_connections` for one who cannot be reached.
 
 Those who only read have a part of the connections, however many they are: the others are there for what changes something.
-Where all are in use, who came first goes first.
+Where all are in use, or all of the readers', who came first goes first.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
 from aif_runtime.connection_line import ConnectionLine, before_all
-from aif_runtime.failures import AlreadyStored, DatabaseUnavailable, SettingsInvalid
-from aif_runtime.places import Places
+from aif_runtime.failures import AlreadyStored, DatabaseUnavailable, SettingsInvalid, TooManyRead, TooManyWait
 from aif_runtime.recent_trouble import RecentTrouble
 
 if TYPE_CHECKING:
@@ -99,16 +99,25 @@ class Database:
         pool: Pool,
         *,
         acquire_seconds: float = ACQUIRE_SECONDS,
-        readers_seconds: float = ACQUIRE_SECONDS,
         patience_seconds: float = ACQUIRE_SECONDS,
+        readers_seconds: float | None = None,
     ) -> None:
         self._pool = pool
         self._acquire_seconds = acquire_seconds
+        patience_seconds = max(acquire_seconds, patience_seconds)
+        count = pool.get_max_size()
         self._line = ConnectionLine(
-            pool.get_max_size(), standing_seconds=acquire_seconds, patience_seconds=max(acquire_seconds, patience_seconds)
+            count,
+            standing_seconds=acquire_seconds,
+            patience_seconds=patience_seconds,
+            refusal=partial(_refusal, count, acquire_seconds, patience_seconds),
         )
-        within_seconds = min(acquire_seconds, readers_seconds)
-        self._for_readers = Places(READERS_CONNECTIONS, within_seconds=within_seconds, full=TOO_MANY_READ)
+        self._for_readers = ConnectionLine(
+            READERS_CONNECTIONS,
+            standing_seconds=acquire_seconds,
+            patience_seconds=patience_seconds if readers_seconds is None else readers_seconds,
+            refusal=lambda _: TooManyRead(TOO_MANY_READ),
+        )
         self._full_disk = RecentTrouble()
         """A server without room goes on reading, and answers whoever only asks."""
 
@@ -122,11 +131,11 @@ class Database:
         min_size: int = 1,
         max_size: int = MOST_CONNECTIONS,
         acquire_seconds: float = ACQUIRE_SECONDS,
-        readers_seconds: float = ACQUIRE_SECONDS,
         patience_seconds: float = ACQUIRE_SECONDS,
+        readers_seconds: float | None = None,
     ) -> Self:
-        """Connect. `schema` becomes the search path; None leaves the role's own. A reader is refused when so many seconds have
-        brought none of the readers' connections. Who waits for one is patient for so many while others get theirs.
+        """Connect. `schema` becomes the search path; None leaves the role's own. Who waits for a connection does so for
+        `patience_seconds` while others get theirs, who only reads for `readers_seconds`, if that is given.
 
         Raises DatabaseUnavailable, SettingsInvalid."""
         limits = {
@@ -253,6 +262,13 @@ class HeldConnection:
         except BaseException:
             self._line.leave()
             raise
+
+
+def _refusal(count: int, standing_seconds: float, patience_seconds: float, is_moving: bool) -> DatabaseUnavailable:
+    in_use = f"all {count} connections of this process to Postgres were in use"
+    if is_moving:
+        return TooManyWait(f"{in_use} by others for {patience_seconds:g} s")
+    return DatabaseUnavailable(f"{in_use} for {standing_seconds:g} s")
 
 
 @contextlib.contextmanager

@@ -119,6 +119,26 @@ async def test_who_came_first_goes_first_at_each_of_its_questions(fresh_database
     await database.close()
 
 
+async def test_readers_too_wait_while_others_of_them_are_answered(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test", acquire_seconds=0.1, patience_seconds=5)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + 0.4
+
+    async def keep_reading() -> None:
+        with reading():
+            while loop.time() < until:
+                await _one(database)
+
+    others = [asyncio.create_task(keep_reading()) for _ in range(2 * READERS_CONNECTIONS)]
+    await asyncio.sleep(0)
+
+    with reading(), arriving():
+        assert await _one(database) == 1
+    assert loop.time() >= until
+    await asyncio.gather(*others)
+    await database.close()
+
+
 async def test_the_health_page_asks_before_all_who_wait_for_a_connection(fresh_database: str) -> None:
     database = await Database.open(fresh_database, application_name="test", max_size=1)
     done: list[str] = []
