@@ -12,11 +12,12 @@ import zlib
 
 from aif_runtime.settings import Secret
 
-_SHAPE = re.compile(r"af_live_([0-9a-f]{16})_[0-9a-f]{64}_([0-9a-f]{8})")
+KEY_PREFIX = "af_live_"
+_SHAPE = re.compile(rf"{KEY_PREFIX}([0-9a-f]{{16}})_[0-9a-f]{{64}}_([0-9a-f]{{8}})")
 
 
 def mint_api_key() -> str:
-    body = f"af_live_{secrets.token_hex(8)}_{secrets.token_hex(32)}"
+    body = f"{KEY_PREFIX}{secrets.token_hex(8)}_{secrets.token_hex(32)}"
     return f"{body}_{_checksum(body)}"
 
 

@@ -25,11 +25,13 @@ from aif_kam.routes.budgets import admin_budget_routes, budget_routes
 from aif_kam.routes.calling import API_KEY_HEADER, key_guard
 from aif_kam.routes.calls import call_routes
 from aif_kam.routes.client_configuration import client_configuration_routes
+from aif_kam.routes.clients import client_routes
 from aif_kam.routes.configuration import configuration_routes
 from aif_kam.routes.dead_letters import dead_letter_routes
 from aif_kam.routes.documents import document_routes
 from aif_kam.routes.events import event_routes, event_socket
 from aif_kam.routes.history import history_routes
+from aif_kam.routes.keys import key_routes
 from aif_kam.routes.operations import insight_routes, open_routes
 from aif_kam.routes.pipelines import pipeline_routes
 from aif_kam.routes.requests import request_routes
@@ -72,6 +74,8 @@ def create_app(parts: Parts) -> AsgiApp:
             budget_routes(parts),
             admin_budget_routes(parts),
             account_routes(parts),
+            client_routes(parts),
+            key_routes(parts),
         ],
         guards=[key_guard(parts.identity)],
         before_request=refuse_unknown_parameters,

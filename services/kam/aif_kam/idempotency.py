@@ -23,6 +23,8 @@ MAX_KEY_CHARACTERS = 200
 KEY_PATTERN = f"^[!-~]{{1,{MAX_KEY_CHARACTERS}}}$"
 """As the API's description tells it."""
 
+OPERATOR = "*"
+"""In place of a client's id, for the operator's calls that are no client's: no client can be called so."""
 
 _KEY = re.compile(KEY_PATTERN)
 

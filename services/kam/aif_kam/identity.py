@@ -2,18 +2,33 @@
 
 import enum
 from collections.abc import Mapping
+from contextlib import suppress
 
 from msgspec import Struct
 
 from aif_contracts.orders import FieldMistake
 from aif_kam.api_keys import KeyDigest, key_id_of
 from aif_kam.failures import NotAllowed, NotAuthenticated, NotFound, invalid
+from aif_runtime.failures import DatabaseUnavailable
 from aif_runtime.postgres import Connection, Database
 
 
 class Scope(enum.StrEnum):
-    CLIENT = "client"
+    """What a key may do; each may do what those before it may."""
+
+    READ = "read"
+    """See what its client has, and change nothing."""
+    ORDER = "order"
+    """Everything of its client but to change its keys."""
+    MANAGE = "manage"
+    """Everything of its client."""
     ADMIN = "admin"
+    """The operator's: everything of everybody."""
+
+    def covers(self, other: "Scope") -> bool:
+        """Whether a key of this scope may do all that one of the other may."""
+        order = tuple(Scope)
+        return order.index(self) >= order.index(other)
 
 
 class Client(Struct, frozen=True, kw_only=True):
@@ -78,7 +93,15 @@ class Identity:
             row = await connection.fetchrow(self._sql["find_key"], key_id)
         if not self._digest.matches(key, row["digest"] if row is not None else None) or row is None:
             raise _unknown()
+        if row["use_is_unnoted"]:
+            # Reading goes on where nothing can be written.
+            with suppress(DatabaseUnavailable):
+                await self._note_use(key_id)
         return Caller(key_id=key_id, scope=Scope(row["scope"]), client_id=row["client_id"])
+
+    async def _note_use(self, key_id: str) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(self._sql["note_key_use"], key_id)
 
     async def find_client(self, connection: Connection, client_id: str) -> Client | None:
         row = await connection.fetchrow(self._sql["find_client"], client_id)
@@ -133,8 +156,8 @@ class Identity:
     async def keep_client(self, client_id: str, key: str) -> None:
         """Make sure that the client exists and that the key is its. Raises ValueError for a malformed key."""
         async with self._database.transaction() as connection:
-            await connection.execute(self._sql["insert_client"], client_id)
-            await self._keep_key(connection, key, client_id, Scope.CLIENT)
+            await connection.execute(self._sql["keep_client"], client_id)
+            await self._keep_key(connection, key, client_id, Scope.ORDER)
 
     async def keep_admin_key(self, key: str) -> None:
         """Make sure that the key is an operator's. Raises ValueError for a malformed key."""
@@ -149,4 +172,6 @@ class Identity:
 
 
 def _unknown() -> NotAuthenticated:
-    return NotAuthenticated("the API key is missing, malformed, unknown or revoked: send a valid one in the header X-API-Key")
+    return NotAuthenticated(
+        "the API key is missing, malformed, unknown, expired or revoked: send a valid one in the header X-API-Key"
+    )

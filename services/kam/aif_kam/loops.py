@@ -9,6 +9,7 @@ import structlog
 
 from aif_contracts import subjects
 from aif_contracts.pipelines import PipelinesChanged
+from aif_kam.audit_outbox import AuditOutbox
 from aif_kam.batches.dispatch import BatchDispatch
 from aif_kam.bus_orders import REQUESTS_CONSUMER, BusOrders
 from aif_kam.configuration.push import ConfigurationPush
@@ -30,7 +31,7 @@ SWEEP_SECONDS = 2.0
 DUE_SECONDS = 1.0
 """Schedules are due on whole minutes, and ordered so much later at most."""
 LOOK_SECONDS = 1.0
-"""How long configuration that another gateway left unpushed, or that the broker lost, waits at most."""
+"""How long what another gateway left unpushed or untold, or the broker lost of the configuration, waits at most."""
 PAUSE_SECONDS = 1.0
 """After a failure; what failed comes again."""
 COLLECT_SECONDS = 3600.0
@@ -130,6 +131,17 @@ async def run_configuration(
         work.clear()
         await _guarded("configuration", push.follow)
         await _guarded("configuration_mending", push.mend)
+        await _pause(stop, look_seconds, work)
+
+
+async def run_audit(
+    stop: asyncio.Event, *, outbox: AuditOutbox, work: asyncio.Event, look_seconds: float = LOOK_SECONDS
+) -> None:
+    """What was done to the audit log: at once when `work` is set, and what a dead gateway left, soon."""
+    while not stop.is_set():
+        work.clear()
+        await _guarded("audit", outbox.tell)
+        await _guarded("audit_tidying", outbox.tidy)
         await _pause(stop, look_seconds, work)
 
 

@@ -3,6 +3,8 @@
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
+from aif_kam.accounts.client_book import ClientBook
+from aif_kam.accounts.key_book import ApiKeyBook
 from aif_kam.batches.desk import BatchDesk
 from aif_kam.body_room import BodyRoom
 from aif_kam.configuration.client_desk import ClientDesk
@@ -26,6 +28,8 @@ from aif_runtime.telemetry import Tracing
 
 class Parts(Struct, frozen=True, kw_only=True):
     identity: Identity
+    clients: ClientBook
+    api_keys: ApiKeyBook
     desk: OrderDesk
     tracker: RequestTracker
     steering: Steering

@@ -9,8 +9,13 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
+from aif_kam.accounts.client_book import ClientBook
+from aif_kam.accounts.client_store import ClientStore
+from aif_kam.accounts.key_book import ApiKeyBook
+from aif_kam.accounts.key_store import ApiKeyStore
 from aif_kam.api_keys import KeyDigest
 from aif_kam.app import create_app
+from aif_kam.audit_outbox import AuditOutbox
 from aif_kam.batches.desk import BatchDesk
 from aif_kam.batches.dispatch import BatchDispatch
 from aif_kam.batches.inputs import BatchInputs
@@ -30,6 +35,7 @@ from aif_kam.execution_history import HistoryReader
 from aif_kam.idempotency import KeyStore
 from aif_kam.identity import Identity
 from aif_kam.loops import (
+    run_audit,
     run_batches,
     run_collection,
     run_configuration,
@@ -116,6 +122,9 @@ class Gateway(Struct, frozen=True, kw_only=True):
     push: ConfigurationPush
     push_work: asyncio.Event
     """Set when there is configuration to push."""
+    audit: AuditOutbox
+    audit_work: asyncio.Event
+    """Set when there is something to tell."""
     collection: SourceCollection
 
 
@@ -124,7 +133,8 @@ def assemble(on: Resources) -> Gateway:
     queries = load_queries("aif_kam")
     time = DatabaseTime(on.database, queries)
     requests, keys, sources = RequestStore(queries), KeyStore(queries), SourceStore(queries)
-    identity = Identity(database=on.database, digest=KeyDigest(on.key_pepper), queries=queries)
+    digest = KeyDigest(on.key_pepper)
+    identity = Identity(database=on.database, digest=digest, queries=queries)
     orchestrator = OrchestratorClient(bus=on.bus, tracing=on.tracing, answer_seconds=on.answer_seconds)
     catalogue = TemplateCatalogue(orchestrator=orchestrator, clock=on.clock)
     intake = SourceIntake(
@@ -166,8 +176,15 @@ def assemble(on: Resources) -> Gateway:
         clock=on.clock,
         new_id=on.new_id,
     )
+    audit_work = asyncio.Event()
+    audit = AuditOutbox(database=on.database, queries=queries, bus=on.bus, work=audit_work, clock=on.clock, new_id=on.new_id)
+    client_desk = ClientDesk(database=on.database, book=book, keys=keys, new_id=on.new_id)
     parts = Parts(
         identity=identity,
+        clients=ClientBook(database=on.database, clients=ClientStore(queries), desk=client_desk, keys=keys, audit=audit),
+        api_keys=ApiKeyBook(
+            database=on.database, api_keys=ApiKeyStore(queries), digest=digest, keys=keys, time=time, audit=audit
+        ),
         desk=desk,
         tracker=tracker,
         schedules=ScheduleBook(
@@ -197,7 +214,7 @@ def assemble(on: Resources) -> Gateway:
         steering=Steering(database=on.database, orchestrator=orchestrator, tracker=tracker, keys=keys),
         history=HistoryReader(orchestrator),
         system_configuration=SystemDesk(book),
-        client_configuration=ClientDesk(database=on.database, book=book, keys=keys, new_id=on.new_id),
+        client_configuration=client_desk,
         bodies=on.bodies,
         uploads=on.uploads,
         intake=intake,
@@ -232,6 +249,8 @@ def assemble(on: Resources) -> Gateway:
         batch_work=batch_work,
         push=ConfigurationPush(database=on.database, store=configuration, bus=on.bus, clock=on.clock),
         push_work=push_work,
+        audit=audit,
+        audit_work=audit_work,
         collection=SourceCollection(
             database=on.database,
             sources=sources,
@@ -298,6 +317,7 @@ async def _assembled(surroundings: Surroundings[KamSettings], database: Database
             Part(name="schedules", run=partial(run_schedules, firings=gateway.firings)),
             Part(name="batches", run=partial(run_batches, dispatch=gateway.dispatch, work=gateway.batch_work)),
             Part(name="configuration", run=partial(run_configuration, push=gateway.push, work=gateway.push_work)),
+            Part(name="audit", run=partial(run_audit, outbox=gateway.audit, work=gateway.audit_work)),
             Part(name="collection", run=partial(run_collection, collection=gateway.collection)),
             Part(
                 name="templates",

@@ -4,7 +4,13 @@ from support.refused_rows import Impossible, Values, checks_of, refusals
 
 GOOD: dict[str, Values] = {
     "clients": {"client_id": "repeat('a', 64)", "coins": "0"},
-    "api_keys": {"key_id": "'key_1'", "client_id": "'acme'", "scope": "'client'", "digest": "decode(repeat('00', 32), 'hex')"},
+    "api_keys": {
+        "key_id": "'key_1'",
+        "client_id": "'acme'",
+        "scope": "'manage'",
+        "digest": "decode(repeat('00', 32), 'hex')",
+        "name": "repeat('ä', 100)",
+    },
     "client_requests": {
         "request_id": "'req_1'",
         "client_id": "'acme'",
@@ -62,6 +68,9 @@ IMPOSSIBLE = (
     Impossible("clients", "clients_client_id_check", {"client_id": "repeat('a', 65)"}),
     Impossible("clients", "clients_coins_check", {"coins": "-1"}),
     Impossible("api_keys", "api_keys_scope_check", {"scope": "'reader'"}),
+    Impossible("api_keys", "api_keys_scope_check", {"scope": "'client'"}),
+    Impossible("api_keys", "api_keys_name_check", {"name": "''"}),
+    Impossible("api_keys", "api_keys_name_check", {"name": "repeat('a', 101)"}),
     Impossible("api_keys", "api_keys_digest_check", {"digest": "decode(repeat('00', 31), 'hex')"}),
     Impossible("api_keys", "api_keys_check", {"scope": "'admin'"}),
     Impossible("api_keys", "api_keys_check", {"client_id": "NULL"}),

@@ -121,6 +121,14 @@ class ConfigurationBook:
         await self._record(connection, place, _value_of(before), after.value, revision, by)
         return after
 
+    async def change_within(
+        self, connection: Connection, place: Place, change: Callable[[Any], Any], *, by: str
+    ) -> StoredValue:
+        """Put what `change` makes of the value, which is None where there is none, inside the caller's transaction."""
+        await self._store.begin_change(connection, place.entry)
+        before = await self._store.find(connection, place)
+        return await self.put_within(connection, place, change(_value_of(before)), version=None, by=by)
+
     async def remove(self, place: Place, *, version: int | None, by: str) -> StoredValue:
         """What it was last. Raises NotFound, Conflict."""
         async with self._database.transaction() as connection:

@@ -79,9 +79,21 @@ class ClientDesk:
         """Raises NotFound, InvalidInput, Conflict."""
         _check_timezone(wish.timezone)
         await self._book.account(client_id)
-        kept = {name: getattr(wish, name) for name in ("display_name", "contact_email", "timezone")}
+        kept = _kept_of_profile(wish)
         stored = await self._book.put(_alone(client_id, profile_entry), kept, version=wish.version, by=by)
         return await self._profile_view(client_id, stored)
+
+    async def give_name(self, connection: Connection, client_id: str, display_name: str, by: str) -> None:
+        """In its profile, whose other facts stay, inside the caller's transaction."""
+
+        def named(value: Any) -> dict[str, Any]:
+            return {**_kept_of_profile(Profile()), **(value or {}), "display_name": display_name}
+
+        await self._book.change_within(connection, _alone(client_id, profile_entry), named, by=by)
+
+    def pushed_soon(self) -> None:
+        """After a commit: there is something to push."""
+        self._book.pushed_soon()
 
     async def company(self, client_id: str) -> CompanyView:
         stored = await self._book.find(_alone(client_id, company_entry))
@@ -216,6 +228,11 @@ def _account_view(account: Account) -> AccountView:
 
 def _alone(client_id: str, entry_of: Callable[[str], str]) -> Place:
     return Place(entry=entry_of(client_id), client_id=client_id)
+
+
+def _kept_of_profile(profile: Profile | ProfileWish) -> dict[str, Any]:
+    """Tier and coins are facts of the account."""
+    return {name: getattr(profile, name) for name in ("display_name", "contact_email", "timezone")}
 
 
 def _product_place(client_id: str, product_id: str) -> Place:

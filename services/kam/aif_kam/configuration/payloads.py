@@ -59,10 +59,13 @@ class ProfileView(Profile, frozen=True, kw_only=True):
     updated_by: str | None
 
 
+Tier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$(?!\n)", examples=["free", "standard"])]
+
+
 class AccountWish(Struct, frozen=True, kw_only=True):
     """What is left out stays as it is."""
 
-    tier: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$(?!\n)", examples=["free", "standard"])] | None = None
+    tier: Tier | None = None
     """`free` has cheap models only, whatever an order wishes; every other tier has all."""
     coins: Annotated[int, Meta(ge=0, le=1_000_000_000_000)] | None = None
     """Shown in the profile. What AI work may take is the budget's energy."""

@@ -25,9 +25,11 @@ from aif_kam.start_times import moment_of
 from aif_runtime.clock import rfc3339
 
 API_KEY_HEADER = "X-API-Key"
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$(?!\n)"
 FORM_OF_A_NAME = "lower-case letters, digits and _, a letter first"
 _CLIENT_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
 CallerRequest = Request[None, Caller, State]
 IdempotencyHeader = Annotated[
     str | None,
@@ -106,10 +108,13 @@ def plain_body(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
 
 
 def key_guard(identity: Identity) -> Guard:
-    """Lets in who has a valid API key, before the body is read."""
+    """Lets in who has a valid API key, before the body is read, and who may only read nowhere but where something is read."""
 
     async def require_key(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-        connection.scope["auth"] = await identity.caller(connection.headers.get(API_KEY_HEADER))
+        caller = await identity.caller(connection.headers.get(API_KEY_HEADER))
+        if caller.scope is Scope.READ and connection.scope.get("method") not in _READING:
+            raise NotAllowed("this key may only read: use one of the scope order")
+        connection.scope["auth"] = caller
 
     return require_key
 
@@ -119,6 +124,13 @@ async def require_admin(connection: ASGIConnection[Any, Any, Any, Any], _handler
     caller: Caller = connection.scope["auth"]
     if caller.scope is not Scope.ADMIN:
         raise NotAllowed("this is for the operator: use an admin key")
+
+
+async def require_manager(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """A guard behind the key's: lets in who may change keys."""
+    caller: Caller = connection.scope["auth"]
+    if not caller.scope.covers(Scope.MANAGE):
+        raise NotAllowed("keys are changed with a key of the scope manage, or by the operator")
 
 
 def known_id(text: str) -> str:
@@ -156,6 +168,27 @@ def named_workspace(text: str) -> str:
     return text
 
 
+def known_key_id(text: str) -> str:
+    """A key's id out of an address. Raises NotFound for what can be none."""
+    if _KEY_ID.fullmatch(text) is None:
+        raise NotFound(f"{text[:80]!r} is no id of a key", code="unknown_key")
+    return text
+
+
+def key_cursor(text: str | None) -> str | None:
+    """The key after which a page begins. Raises InvalidInput."""
+    if text is not None and _KEY_ID.fullmatch(text) is None:
+        raise invalid("cursor", "is no cursor", "use next_cursor of the page before, as it is")
+    return text
+
+
+def client_cursor(text: str | None) -> str | None:
+    """The client after which a page begins. Raises InvalidInput."""
+    if text is not None and _CLIENT_ID.fullmatch(text) is None:
+        raise invalid("cursor", "is no cursor", "use next_cursor of the page before, as it is")
+    return text
+
+
 def without_nul(text: str | None, *, field: str) -> str | None:
     """A text out of a query. Raises InvalidInput: Postgres has no NUL character."""
     if text is not None and "\x00" in text:
@@ -176,6 +209,7 @@ def page_cursor(text: str | None) -> str | None:
 
 
 def keyed(request: CallerRequest, client_id: str, key: str | None, body: bytes) -> KeyedCall | None:
+    """`client_id` is OPERATOR for what concerns no client's things."""
     return keyed_call(client_id=client_id, key=key, target=f"{request.method} {request.scope['path']}", body=body)
 
 

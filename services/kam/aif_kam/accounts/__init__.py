@@ -1,0 +1,1 @@
+"""Who may use the factory: clients, and the API keys that they and the operator call with."""
