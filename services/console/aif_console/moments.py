@@ -18,17 +18,27 @@ def past_moment(text: str | None, option: str, now: datetime, zone: tzinfo | Non
     return None if text is None else rfc3339(_read(text, option, now, zone, direction=-1))
 
 
-def coming_moment(text: str | None, option: str, now: datetime, zone: tzinfo | None = None) -> str | None:
+def coming_moment(
+    text: str | None, option: str, now: datetime, zone: tzinfo | None = None, *, left_out: str = "begin at once"
+) -> str | None:
     """A time as the wire wants it; `2h` is in two hours, `09:00` today or, when that is over, tomorrow. Raises BadInput, for a
-    time that is over, too: what was meant to wait would begin at once."""
+    time that is over, too, and says what comes of it when it is `left_out`."""
     if text is None:
         return None
     moment = _read(text, option, now, zone, direction=1)
     if _TIME_OF_DAY.fullmatch(text.strip()) and moment < now:
         moment = _local(moment.astimezone(zone).replace(tzinfo=None) + timedelta(days=1), zone)
     if moment < now:
-        raise BadInput(option, f"{text!r} is over", "name a time to come, or leave it out to begin at once")
+        raise BadInput(option, f"{text!r} is over", f"name a time to come, or leave it out to {left_out}")
     return rfc3339(moment)
+
+
+def span_seconds(text: str, option: str) -> int:
+    """`30m` as seconds; 0 needs no unit. Raises BadInput."""
+    span = _SPAN.fullmatch(text.strip())
+    if span is None and text.strip() != "0":
+        raise BadInput(option, f"{text!r} is no span of time", "write it as 30m, 12h or 7d, or 0")
+    return 0 if span is None else int(timedelta(**{_UNITS[span.group(2)]: int(span.group(1))}).total_seconds())
 
 
 def local_time(text: str | None, zone: tzinfo | None = None) -> str:
