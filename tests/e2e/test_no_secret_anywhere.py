@@ -51,6 +51,7 @@ async def test_no_secret_leaves_by_any_way(factory_dir: Path) -> None:
         async with running_factory(factory_dir, settings) as factory:
             secrets = _secrets_of(factory)
             told = Told()
+            secrets |= await _minted_keys(factory, told)
             await _go_wrong(factory, told)
             told.take("database", await _database_dump(factory))
             await eventually(lambda: receiver.spans, 10.0, what="spans arrive")
@@ -123,6 +124,21 @@ async def _go_wrong(factory: Factory, told: Told) -> None:
         assert verdict["fault"] is None
         told.take("answers", (await admin.get("/health")).content + (await admin.get("/metrics")).content)
         told.take("answers", (await admin.get("/api/admin/calls")).content)
+
+
+async def _minted_keys(factory: Factory, told: Told) -> dict[str, str]:
+    """A key that was made, was used, was rotated, and that nobody can get by calling again."""
+    path, once = "/api/kam/keys", {"Idempotency-Key": "mint"}
+    wish = {"client_id": factory.keys.client_id, "name": "canary", "scope": "manage"}
+    async with httpx.AsyncClient(base_url=factory.kam_url, headers={"X-API-Key": factory.keys.admin_key}) as admin:
+        made = (await admin.post(path, json=wish, headers=once)).json()
+        told.take("answers", (await admin.post(path, json=wish, headers=once)).content)
+        async with httpx.AsyncClient(base_url=factory.kam_url, headers={"X-API-Key": made["key"]}) as client:
+            rotated = await client.post(f"{path}/{made['key_id']}/rotate", json={"grace_seconds": 60})
+            told.take("answers", (await client.get(path)).content)
+            told.take("answers", (await client.post(path, json={"name": made["key"], "scope": made["key"]})).content)
+            told.take("answers", (await client.get(f"{path}/{made['key']}")).content)
+    return {"minted key": made["key"], "rotated key": rotated.json()["key"]}
 
 
 async def _bury(factory: Factory) -> None:

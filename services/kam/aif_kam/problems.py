@@ -346,7 +346,7 @@ def _problem(status: HTTPStatus, code: str, detail: str, instance: str, errors: 
         title=_TITLES.get(status, status.phrase),
         status=int(status),
         detail=_SHAPES.text(detail),
-        instance=instance,
+        instance=_SHAPES.text(instance),
         errors=tuple(
             FieldMistake(field=_SHAPES.text(each.field), message=_SHAPES.text(each.message), mend=each.mend) for each in errors
         ),
