@@ -13,6 +13,7 @@ PLACES = {
     "templates": "/api/kam/templates",
     "pipelines": "/api/v1/ai/pipelines",
     "stored_pipelines": "/api/kam/pipelines",
+    "keys": "/api/kam/keys",
     "workers": "/api/kam/workers",
     "worker_insights": "/worker-insights",
     "health": "/health",
@@ -43,6 +44,7 @@ _KEYED = (
     ("GET /api/v1/ai/pipelines/budget/status", "What may still be spent"),
     ("GET /api/v1/ai/pipelines/{execution_id}/history", "All that is known of an execution"),
     ("POST /api/kam/pipelines", "Save a pipeline of your own"),
+    ("GET /api/kam/keys", "The keys that your programs call with"),
     ("GET /api/kam/workers", "Who works here at this moment"),
     ("GET /worker-insights", "For operators: what the workers measured, and what could be better"),
 )

@@ -14,6 +14,7 @@ from aif_kam.accounts.client_book import MOST_CLIENTS
 from aif_runtime.bus import ConsumerSpec
 from aif_runtime.failures import BusUnavailable
 from integration.kam.gateway_under_test import BEES, GatewayUnderTest
+from support.waiting import eventually
 
 CLIENTS = "/api/admin/clients"
 ORDER = {"selected_template": "content_granulation_course", "parameters": {"source_text": BEES}}
@@ -218,7 +219,15 @@ async def test_there_are_no_more_clients_than_may_be(kam: GatewayUnderTest, admi
     missing = MOST_CLIENTS - 2 - 1
     await kam.rows("INSERT INTO clients (client_id) SELECT 'c' || n FROM generate_series(1, $1) n RETURNING 1", missing)
 
-    last, one_more = [await admin.post(CLIENTS, json={"client_id": client_id}) for client_id in ("last", "one-more")]
+    async with kam.database.transaction() as holder:
+        await holder.execute("SELECT pg_advisory_xact_lock(hashtextextended('making clients', 0))")
+        making = [asyncio.create_task(admin.post(CLIENTS, json={"client_id": client_id})) for client_id in ("last", "one-more")]
 
-    assert last.status_code == 201
-    assert (one_more.status_code, one_more.json()["type"]) == (422, "urn:aif:problem:too_many_clients")
+        async def both_wait() -> bool:
+            return len(await kam.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")) == 2
+
+        await eventually(both_wait)
+    made, refused = sorted(await asyncio.gather(*making), key=lambda answer: answer.status_code)
+
+    assert made.status_code == 201
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:aif:problem:too_many_clients")

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from aif_contracts import subjects
 from aif_kam.api_keys import mint_api_key
-from aif_runtime.bus import Outgoing
+from aif_runtime.bus import ConsumerSpec, Outgoing
 from aif_runtime.nats_bus import NatsBus
 from integration.kam.gateway_under_test import BEES
 from integration.kam.orchestrator_stand_in import OrchestratorStandIn
@@ -100,6 +100,46 @@ async def test_it_starts_takes_orders_by_http_and_by_bus_and_ends_when_told(kam_
     assert code == 0
     assert KEY not in log
     assert '"event":"stopped"' in log.replace(" ", "")
+
+
+async def test_a_client_that_was_made_orders_by_http_and_by_bus_until_it_is_disabled_and_the_audit_log_hears_of_it(
+    kam_process: KamProcess, bus: NatsBus
+) -> None:
+    orchestrator = OrchestratorStandIn(bus)
+    await orchestrator.start()
+    await kam_process.start()
+    operator = {"X-API-Key": ADMIN_KEY}
+    body = {"selected_template": "content_granulation_course", "parameters": {"topic": "bees"}}
+    order = {"template": "content_granulation_course", "parameters": {"topic": "wasps"}}
+    by_bus = Outgoing(subject=subjects.submit("newcomer"), payload=json.dumps(order).encode())
+    async with await kam_process.client() as client:
+        await client.post("/api/admin/clients", json={"client_id": "newcomer"}, headers=operator)
+        made = await client.post("/api/kam/keys", json={"client_id": "newcomer", "name": "shop"}, headers=operator)
+        newcomer = {"X-API-Key": made.json()["key"]}
+        accepted = await client.post("/api/kam/orders", json=body, headers=newcomer)
+        await bus.publish([by_bus])
+        await eventually(lambda: len(orchestrator.orders) == 2)
+        await client.post("/api/admin/clients/newcomer/disable", headers=operator)
+        await kam_process.end(signal.SIGKILL)
+
+    await kam_process.start()
+
+    async with await kam_process.client() as client:
+        refused = await client.post("/api/kam/orders", json=body, headers=newcomer)
+        await bus.publish([by_bus])
+        dead = await bus.open_consumer(
+            ConsumerSpec(stream=subjects.STREAM_DEAD, durable="test", filter_subject=subjects.dead("requests"))
+        )
+        letters = await dead.fetch(1, 30.0)
+        audit = await bus.open_consumer(
+            ConsumerSpec(stream=subjects.STREAM_AUDIT, durable="test", filter_subject=subjects.ALL_AUDIT)
+        )
+        told = [json.loads(delivery.payload) for _ in range(3) for delivery in await audit.fetch(1, 30.0)]
+        _, log = await kam_process.end()
+    assert (accepted.status_code, refused.status_code, len(orchestrator.orders)) == (202, 401, 2)
+    assert "client_disabled" in letters[0].payload.decode()
+    assert [entry["action"] for entry in told] == ["CLIENT_CREATED", "API_KEY_CREATED", "CLIENT_DISABLED"]
+    assert newcomer["X-API-Key"] not in log
 
 
 async def test_killed_between_storing_and_asking_it_finishes_the_order_after_the_restart(

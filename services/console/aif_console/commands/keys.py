@@ -9,7 +9,6 @@ _OF_CLIENT = click.option("--client", "client_id", metavar="CLIENT", help="Anoth
 _AS_OPERATOR = click.option(
     "--operator", "as_operator", is_flag=True, help="With the operator's key: anybody's, the operator's too."
 )
-_EXPIRES = click.option("--expires", metavar="TIME", help="When it ends: 2027-05-01, or 90d for in ninety days.")
 
 
 @click.group(cls=ListsByDefault)
@@ -61,7 +60,7 @@ def show(key_id: str, as_operator: bool, as_json: bool, where: Where) -> None:
     show_default=True,
     help="read changes nothing, order does everything but change keys, manage that, too; admin is the operator's.",
 )
-@_EXPIRES
+@click.option("--expires", metavar="TIME", help="When it ends: 2027-05-01, or 90d for in ninety days; never when left out.")
 @asks_a_factory
 def add(name: str, client_id: str | None, scope: str, expires: str | None, as_json: bool, where: Where) -> None:
     """Make a key. NAME says who or what calls with it."""
@@ -78,7 +77,9 @@ def add(name: str, client_id: str | None, scope: str, expires: str | None, as_js
 @click.option(
     "--grace", metavar="SPAN", required=True, help="How long the old key goes on: 30m, 12h, 7d at most; 0 for not at all."
 )
-@_EXPIRES
+@click.option(
+    "--expires", metavar="TIME", help="When the new one ends, such as 90d; when the old one would have when left out."
+)
 @_AS_OPERATOR
 @asks_a_factory
 def rotate(key_id: str, grace: str, expires: str | None, as_operator: bool, as_json: bool, where: Where) -> None:

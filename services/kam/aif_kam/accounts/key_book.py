@@ -94,10 +94,11 @@ class ApiKeyBook:
     async def revoke(self, caller: Caller, key_id: str) -> ApiKey:
         """At once and for good; a second time changes nothing.
 
-        Raises NotFound, and Conflict where the operator would be left without a key.
+        Raises NotFound, NotAuthenticated, and Conflict where the operator would be left without a key.
         """
         async with self._database.transaction() as connection:
             key = await self._locked(connection, key_id, caller.sees)
+            await self._own(connection, caller)
             if key.revoked_at is not None:
                 return key
             if key.scope is Scope.ADMIN and await self._api_keys.count_lasting_operator_keys(connection, besides=key_id) == 0:
@@ -162,9 +163,7 @@ class ApiKeyBook:
 
         Raises InvalidInput, NotAuthenticated.
         """
-        own = await self._api_keys.find(connection, caller.key_id, caller.sees)
-        if own is None or not own.status.is_good:
-            raise NotAuthenticated("the API key has been revoked meanwhile, or has expired")
+        own = await self._own(connection, caller)
         latest = own.expires_at if caller.client_id is not None else None
         if wished is None:
             return min((end for end in (otherwise, latest) if end is not None), default=None)
@@ -175,6 +174,13 @@ class ApiKeyBook:
             message = f"{wished!r} is later than the end of the key that asks"
             raise invalid("expires_at", message, f"name {rfc3339(latest)} at the latest")
         return end
+
+    async def _own(self, connection: Connection, caller: Caller) -> ApiKey:
+        """The key that asks, as it is now. Raises NotAuthenticated."""
+        own = await self._api_keys.find(connection, caller.key_id, caller.sees)
+        if own is None or not own.status.is_good:
+            raise NotAuthenticated("the API key has been revoked meanwhile, or has expired")
+        return own
 
     async def _answered(self, connection: Connection, call: KeyedCall | None, minted: MintedKey) -> Answer:
         """The answer with the key; kept for a repeated call without it."""
