@@ -32,6 +32,7 @@ from integration.kam.orchestrator_stand_in import OrchestratorStandIn
 from support.waiting import eventually
 
 BEES = "# Bees\n\nBees live in hives.\n\n## The queen\n\nShe lays all eggs.\n"
+PEPPER = "pepper for the tests, long enough"
 STRUCTURE = {"title": "Bees", "modules": [{"title": "The queen"}]}
 
 
@@ -109,7 +110,7 @@ async def open_gateway(
             bus=kam_bus,
             blobs=blob_store or blobs,
             database=database,
-            key_pepper=Secret("pepper for the tests, long enough"),
+            key_pepper=Secret(PEPPER),
             clock=clock or SystemClock(),
             new_id=id_mint(),
             tracing=tracing or TracingOff(),
