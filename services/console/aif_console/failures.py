@@ -268,15 +268,23 @@ class RequestRefused(ConsoleFailure):
     code = "request_refused"
     exit_code = REFUSED
 
-    def __init__(self, title: str, detail: str, mistakes: Sequence[FieldMistake]) -> None:
+    def __init__(
+        self, title: str, detail: str, mistakes: Sequence[FieldMistake], *, status: int | None = None, mend: str = ""
+    ) -> None:
+        """`mend` is what the terminal knows to do about it."""
         # With mistakes at hand the detail only says them again.
         lines = [title if title and mistakes else f"{title}: {detail}" if title and detail else title or detail]
         for mistake in mistakes:
             lines.append(f"  {mistake.field}: {mistake.message}")
             if mistake.mend:
                 lines.append(f"  -> {mistake.mend}")
+        if mend:
+            lines.append(f"  -> {mend}")
         super().__init__("\n".join(lines))
+        self.title = title
+        self.detail = detail
         self.mistakes = tuple(mistakes)
+        self.status = status
 
 
 class ReportUnavailable(ConsoleFailure):

@@ -1,6 +1,9 @@
 """`aif keys`: what a client, or the operator, calls with."""
 
+import contextlib
 import re
+from collections.abc import Iterator
+from http import HTTPStatus
 
 from msgspec import Struct
 from rich.console import Console
@@ -8,7 +11,7 @@ from rich.text import Text
 
 from aif_console.budget import checked_client
 from aif_console.exit_codes import DONE
-from aif_console.failures import BadInput
+from aif_console.failures import BadInput, RequestRefused
 from aif_console.gateway.gateway import Gateway
 from aif_console.gateway.keys import KeyAnswer, MintedAnswer, add_key, list_keys, read_key, revoke_key, rotate_key
 from aif_console.gateway.reach import Reach
@@ -73,7 +76,8 @@ async def run_add_key(wish: KeyWish, reach: Reach, console: Console, clock: Cloc
     owner = None if wish.client_id is None else checked_client(wish.client_id)
     expires_at = _end(wish.expires, clock)
     async with Gateway(reach.url, reach.key) as gateway:
-        minted = await add_key(gateway, name=wish.name, scope=wish.scope, client_id=owner, expires_at=expires_at)
+        with _or_as_operator("name the client with --client"):
+            minted = await add_key(gateway, name=wish.name, scope=wish.scope, client_id=owner, expires_at=expires_at)
     _reveal(minted, console, as_json=as_json)
     return DONE
 
@@ -84,7 +88,8 @@ async def run_rotate_key(
     """The new one is shown this once."""
     grace_seconds, expires_at = span_seconds(grace, "--grace"), _end(expires, clock)
     async with Gateway(reach.url, reach.key) as gateway:
-        minted = await rotate_key(gateway, checked_key_id(key_id), grace_seconds=grace_seconds, expires_at=expires_at)
+        with _or_as_operator("add --operator"):
+            minted = await rotate_key(gateway, checked_key_id(key_id), grace_seconds=grace_seconds, expires_at=expires_at)
     _reveal(minted, console, as_json=as_json)
     if minted.replaces is not None and not as_json:
         _warn_if_in_hand(minted.replaces, reach, console)
@@ -94,7 +99,8 @@ async def run_rotate_key(
 async def run_revoke_key(key_id: str, reach: Reach, console: Console, *, as_json: bool) -> int:
     """At once and for good."""
     async with Gateway(reach.url, reach.key) as gateway:
-        key = await revoke_key(gateway, checked_key_id(key_id))
+        with _or_as_operator("add --operator"):
+            key = await revoke_key(gateway, checked_key_id(key_id))
     if as_json:
         print_json(console, key)
         return DONE
@@ -110,6 +116,18 @@ def checked_key_id(text: str) -> str:
         mend = "give the 16 characters that `aif keys` shows, which follow af_live_ in the key"
         raise BadInput("ID", "what is given is no key's id", mend)
     return found.group(1)
+
+
+@contextlib.contextmanager
+def _or_as_operator(how: str) -> Iterator[None]:
+    """Whoever may not change keys is told how the operator does it."""
+    try:
+        yield
+    except RequestRefused as refused:
+        if refused.status != HTTPStatus.FORBIDDEN:
+            raise
+        mend = f"with the operator's key, which the factory's own machine has, {how}"
+        raise RequestRefused(refused.title, refused.detail, refused.mistakes, status=refused.status, mend=mend) from refused
 
 
 def _end(text: str | None, clock: Clock) -> str | None:

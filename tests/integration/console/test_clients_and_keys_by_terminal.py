@@ -245,3 +245,28 @@ def test_with_json_there_is_one_document_and_nothing_else(aif: Terminal) -> None
     assert said.out.lstrip().startswith("{")
     assert said.out.count(SECRET) == 1
     assert "went" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "call", "mend"),
+    [
+        (("add", "laptop"), f"POST {KEYS}", "name the client with --client"),
+        (("rotate", OLD, "--grace", "0"), f"POST {KEYS}/{OLD}/rotate", "add --operator"),
+        (("revoke", OLD), f"DELETE {KEYS}/{OLD}", "add --operator"),
+    ],
+)
+def test_who_may_not_change_keys_is_told_how_the_operator_does_it(
+    aif: Terminal, words: tuple[str, ...], call: str, mend: str
+) -> None:
+    aif.gateway.refuses(call, 403, "keys are changed with a key of the scope manage")
+
+    said = aif("keys", *words)
+
+    assert said.code == 2
+    assert said.err.splitlines()[1:] == [f"  -> with the operator's key, which the factory's own machine has, {mend}"]
+
+
+def test_another_refusal_of_a_change_of_keys_is_told_as_it_is(aif: Terminal) -> None:
+    aif.gateway.refuses(f"DELETE {KEYS}/{OLD}", 409, "it is the last one")
+
+    assert aif("keys", "revoke", OLD).err == "aif: Not possible: it is the last one\n"

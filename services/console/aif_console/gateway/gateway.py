@@ -259,7 +259,7 @@ class Gateway:
             return self._unreachable(None, f"it answers with status {response.status_code} and without a reason")
         if response.status_code in _AWAY:
             return self._unreachable(None, problem.detail or problem.title)
-        return RequestRefused(problem.title, problem.detail, problem.errors)
+        return RequestRefused(problem.title, problem.detail, problem.errors, status=response.status_code)
 
     def _no_factory(self, cause: Exception) -> FactoryUnreachable:
         return self._unreachable(cause, "it answers like something else than a factory")
