@@ -187,6 +187,8 @@ class ExecutionView(Struct, frozen=True, kw_only=True):
     energy_reserved: int = 0
     breakdown: Breakdown | None = None
     """None from a writer that does not tell."""
+    not_undone: tuple[str, ...] = ()
+    """Stages whose compensation failed or was given up: their effects remain, and somebody has to look."""
 
 
 class GetExecution(Struct, frozen=True, kw_only=True):

@@ -202,6 +202,7 @@ EXECUTION_VIEW = orders.ExecutionView(
     energy_spent=2,
     energy_reserved=1,
     breakdown=BREAKDOWN_OF_EXECUTION,
+    not_undone=("publish",),
 )
 TEMPLATE_VIEW = orders.TemplateView(
     name="course",

@@ -80,6 +80,7 @@ def _print_head(history: History, limit: UsdText | None, console: Console) -> No
                 ("Starts", local_time(execution.start_at)),
                 ("Limit", "" if limit is None else limit_words(limit, execution, history.attempts)),
                 ("Ended", local_time(execution.completed_at)),
+                ("Not undone", ", ".join(execution.not_undone)),
                 ("Gave", ", ".join(f"{item.title} ({item.deliverable_id})" for item in execution.deliverables)),
                 ("Next", "; ".join(next_commands(execution))),
             )

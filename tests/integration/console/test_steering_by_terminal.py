@@ -473,7 +473,7 @@ def test_a_decision_is_sent_with_stage_and_comment(
 def test_undoing_that_hangs_is_shown_with_the_command_that_gives_it_up(aif: Terminal) -> None:
     hangs = stage("compensate_seat", StageStatus.QUEUED, compensates="seat", reason="no worker named cleaner is running")
     waits = stage("compensate_room", StageStatus.WAITING, compensates="room")
-    found = execution(ExecutionStatus.COMPENSATING, stages=(hangs, waits))
+    found = execution(ExecutionStatus.COMPENSATING, stages=(hangs, waits), not_undone=("hotel",))
     aif.gateway.answers_with(f"GET {PIPELINES}/{EXECUTION}/history", history(execution=found))
     aif.gateway.answers_with(f"GET /api/kam/requests/{REQUEST}", ASKED_FOR)
     after = execution(ExecutionStatus.COMPENSATING, stages=(waits,))
@@ -484,6 +484,7 @@ def test_undoing_that_hangs_is_shown_with_the_command_that_gives_it_up(aif: Term
 
     assert f"aif skip-compensation {EXECUTION} --stage seat\n" in shown.out
     assert "--stage room" not in shown.out
+    assert "Not undone  hotel\n" in shown.out
     assert said.out == (
         f"seat is not undone, and somebody has to look; {EXECUTION} is compensating, 60 %\nwatch it: aif watch {EXECUTION}\n"
     )

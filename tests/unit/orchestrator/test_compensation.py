@@ -13,6 +13,7 @@ from aif_contracts.packets import ControlAction, Granted, Later
 from aif_orchestrator.execution.commands import Refuse, TellAudit, TellWorkers
 from aif_orchestrator.execution.ending import deliverables
 from aif_orchestrator.execution.happenings import CancelAsked, CompensationSkipAsked, ResumeAsked, TimePassed
+from aif_orchestrator.execution.views import view
 from aif_pipelines.definition import AddStage, Compensation, Fail, Pipeline, RetryStage, Stage
 from support.execution_story import Story, deliverable, pipeline, stage
 
@@ -276,6 +277,17 @@ def test_a_compensation_that_fails_does_not_stop_the_others_and_is_named_at_the_
     assert isinstance(ending, WorkflowFailed)
     assert ending.not_undone == ("second",)
     assert CompensationFailed(step_name="second", code="refused", message="it did not work") in story.events()
+
+
+def test_who_looks_at_an_execution_sees_what_was_not_undone() -> None:
+    story = broken(Story(booking()))
+    before = view(story.circumstances.plan, story.execution, story.circumstances.at_ms).not_undone
+
+    story.fails("compensate_second", story.granted("compensate_second"), "refused", retryable=False)
+    story.made("compensate_first")
+
+    assert before == ()
+    assert view(story.circumstances.plan, story.execution, story.circumstances.at_ms).not_undone == ("second",)
 
 
 def test_what_could_not_be_undone_is_named_when_somebody_has_cancelled() -> None:

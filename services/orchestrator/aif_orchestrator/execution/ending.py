@@ -53,7 +53,7 @@ def close(draft: Draft, verdict: Verdict) -> None:
     _end(draft, verdict.status)
     draft.execution = replace(draft.execution, failure_code=verdict.code, failure_message=verdict.message)
     totals = execution_totals(draft.finish(), draft.at)
-    not_undone = saga.not_undone(draft)
+    not_undone = saga.not_undone(draft.stages)
     if verdict.status is ExecutionStatus.CANCELLED:
         draft.number_event(WorkflowCancelled(reason=verdict.message, totals=totals, not_undone=not_undone))
         return

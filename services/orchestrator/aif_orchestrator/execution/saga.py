@@ -8,6 +8,8 @@ An attempt that was cut off may have done its work all the same. Its worker says
 undoing waits, since what was made last is undone first, and what nobody has heard of in time is named as not undone.
 """
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from aif_contracts.audit import COMPENSATION_SKIPPED as AUDITED_AS_SKIPPED
@@ -120,12 +122,12 @@ def run_out_of_time(draft: Draft) -> None:
             _stop(draft, stage_id, "compensation_timeout", message)
 
 
-def not_undone(draft: Draft) -> tuple[str, ...]:
+def not_undone(stages: Mapping[str, StageRun]) -> tuple[str, ...]:
     """Stages whose compensation has failed."""
     return tuple(
         run.compensates
-        for run in draft.stages.values()
-        if run.compensates is not None and run.status is StageStatus.FAILED and not draft.stages[run.compensates].is_undone
+        for run in stages.values()
+        if run.compensates is not None and run.status is StageStatus.FAILED and not stages[run.compensates].is_undone
     )
 
 
@@ -154,7 +156,7 @@ def _unheard(draft: Draft) -> list[str]:
 
     Without those of which something is not undone already: they are named as such, whatever is heard.
     """
-    extra, named = draft.circumstances.plan.extra, not_undone(draft)
+    extra, named = draft.circumstances.plan.extra, not_undone(draft.stages)
     return [
         stage_id
         for stage_id, run in draft.stages.items()

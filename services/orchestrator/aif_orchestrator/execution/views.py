@@ -7,6 +7,7 @@ from aif_orchestrator.execution.assignee import action_of, worker_of
 from aif_orchestrator.execution.draft import rfc3339
 from aif_orchestrator.execution.ending import deliverables
 from aif_orchestrator.execution.metering import breakdown_of, execution_totals, spent_by_stage
+from aif_orchestrator.execution.saga import not_undone
 from aif_orchestrator.execution.spent import metrics_of
 from aif_orchestrator.execution.state import Execution
 from aif_pipelines.plan import Plan
@@ -56,5 +57,6 @@ def view(plan: Plan, execution: Execution, at_ms: int) -> ExecutionView:
         energy_spent=execution.account.energy_spent,
         energy_reserved=execution.account.energy_held,
         breakdown=breakdown_of(execution, lambda stage_id, run: worker_of(plan.stage_plan(run.follows or stage_id))),
+        not_undone=not_undone(execution.stages),
         start_at=rfc3339(execution.start_at) if execution.start_at is not None else None,
     )
