@@ -14,6 +14,8 @@ from aif_orchestrator.alerts.store import AlertStore
 from aif_orchestrator.engine.figures import Figures
 from aif_orchestrator.engine.relay import Relay
 from aif_orchestrator.store.outbox import OutboxStore
+from aif_orchestrator.usage.rolling import Pace, UsageRolling
+from aif_orchestrator.usage.store import UsageStore
 from aif_runtime.bus import Bus, Outgoing
 from aif_runtime.memory_broker import MemoryBroker
 from aif_runtime.memory_bus import MemoryBus
@@ -227,6 +229,20 @@ async def test_what_a_week_has_cost_is_said_whichever_months_it_is_charged_to(da
     await call(database, "c1", "acme", "60")
 
     assert said(await lookout(database, mark="50").look()) == [("acme", "weekly", 100)]
+
+
+async def test_what_of_a_week_is_rolled_up_is_said_without_reading_its_calls_again(database: Database) -> None:
+    await account(database, "acme", spent="90", limit="1000")
+    await call(database, "c1", "acme", "40")
+    usage = UsageStore(load_queries("aif_orchestrator.usage"))
+    await UsageRolling(database=database, usage=usage, pace=Pace(least_age_seconds=0)).roll()
+    async with database.connection() as connection:
+        await connection.execute("DELETE FROM provider_calls")
+    await call(database, "c2", "acme", "20.5")
+
+    (alert,) = await lookout(database, mark="50").look()
+
+    assert (alert.kind, alert.spent_usd) == (AlertKind.WEEKLY, "60.5")
 
 
 async def test_a_mark_of_nothing_says_nothing_of_weeks(database: Database) -> None:

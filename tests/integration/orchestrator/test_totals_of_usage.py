@@ -97,6 +97,7 @@ class Factory:
             rolled = await self._figures(connection, mark)
             await connection.execute("SAVEPOINT before")
             await connection.execute(FORGET_THE_TOTALS)
+            await connection.execute("UPDATE usage_mark SET rolled_until = $1", NOT_ROLLED)
             unrolled = await self._figures(connection, NOT_ROLLED)
             await connection.execute("ROLLBACK TO SAVEPOINT before")
         return rolled, unrolled
@@ -121,6 +122,8 @@ class Factory:
             executions = await self.usage.month_executions(connection, mark, span, client_id)
             told[f"executions of {client_id}"] = sorted(_rows(executions), key=lambda row: str(row["status"]))
             told[f"attempts of {client_id}"] = _rows(await self.usage.month_attempts(connection, mark, span, client_id))
+        spent = "SELECT * FROM spent_since($1) WHERE spent_usd > 0 ORDER BY client_id"
+        told["spent"] = _rows(await connection.fetch(spent, midnight - timedelta(days=2)))
         return told
 
     async def is_exact(self) -> bool:

@@ -24,9 +24,9 @@ WHERE (account.spent_usd > 0 AND account.spent_usd * 2 >= account.limit_usd)
 -- name: list_dear_weeks
 -- Clients whose calls of this calendar week cost more than a mark, and of whom that was not said yet. The accounts tell
 -- cheaply who cannot be among them.
-SELECT spender.client_id, week.name AS budget_window, bill.spent_usd
+SELECT client_id, week.name AS budget_window, bill.spent_usd
 FROM (
-    SELECT date_trunc('week', utc) AT TIME ZONE 'UTC' AS begin, to_char(utc, 'IYYY-"W"IW') AS name,
+    SELECT date_trunc('week', utc)::date AS begin, to_char(utc, 'IYYY-"W"IW') AS name,
            ARRAY[to_char(utc, 'YYYY-MM'), to_char(utc - interval '1 month', 'YYYY-MM')] AS months
     FROM (SELECT now() AT TIME ZONE 'UTC' AS utc) AS clock
 ) AS week
@@ -36,10 +36,7 @@ CROSS JOIN LATERAL (
     GROUP BY client_id
     HAVING sum(spent_usd) > $1
 ) AS spender
-CROSS JOIN LATERAL (
-    SELECT coalesce(sum(cost_usd), 0) AS spent_usd FROM provider_calls
-    WHERE provider_calls.client_id = spender.client_id AND booked_at >= week.begin
-) AS bill
+JOIN LATERAL spent_since(week.begin) AS bill USING (client_id)
 WHERE bill.spent_usd > $1
   AND NOT EXISTS (
       SELECT FROM budget_alerts
