@@ -91,6 +91,20 @@ async def test_a_list_of_requests_is_never_planned_for_filters_that_others_gave(
     assert [tuple(row) for row in planned] == [(0, 10)]
 
 
+async def test_of_many_requests_dead_versions_are_cleared_away_when_they_are_a_fiftieth(fresh_kam_database: str) -> None:
+    database = await Database.open(fresh_kam_database, application_name="test", schema="kam")
+    try:
+        async with database.connection() as connection:
+            share = await connection.fetchval(
+                "SELECT option_value FROM pg_class, pg_options_to_table(reloptions)"
+                " WHERE oid = 'client_requests'::regclass AND option_name = 'autovacuum_vacuum_scale_factor'"
+            )
+    finally:
+        await database.close()
+
+    assert share == "0.02"
+
+
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for child in plan.get("Plans", ()):

@@ -179,6 +179,23 @@ async def test_among_a_hundred_thousand_every_filter_is_answered_by_an_index(fre
     assert due == ["(wake_at <= now())"], "what waits is not even looked at"
 
 
+@pytest.mark.parametrize(
+    ("table", "share"),
+    [("executions", "0.01"), ("execution_journal", "0.02"), ("stage_attempts", "0.02"), ("provider_calls", "0.02")],
+)
+async def test_of_a_large_table_dead_versions_are_cleared_away_when_they_are_few(
+    fresh_orchestrator_database: str, table: str, share: str
+) -> None:
+    async with orchestrator_database(fresh_orchestrator_database) as database, database.connection() as connection:
+        found = await connection.fetchval(
+            "SELECT option_value FROM pg_class, pg_options_to_table(reloptions)"
+            " WHERE oid = $1::text::regclass AND option_name = 'autovacuum_vacuum_scale_factor'",
+            table,
+        )
+
+    assert found == share
+
+
 class Explainer:
     """Stands for a connection and keeps how Postgres would do what is fetched."""
 
