@@ -41,7 +41,7 @@ class Measured(Struct, frozen=True, kw_only=True):
 async def measure(side: Side, workload: Workload) -> Measured:
     before = cpu_of(side.pids)
     client_before = own_cpu_ms()
-    async with _peak_memory(side.pids) as peak:
+    async with peak_memory(side.pids) as peak:
         began = time.perf_counter()
         latencies = sorted(await workload.play(side))
         wall_seconds = time.perf_counter() - began
@@ -73,7 +73,8 @@ async def cpu_during(pids: Mapping[str, int], work: Awaitable[None]) -> dict[str
 
 
 @asynccontextmanager
-async def _peak_memory(pids: Mapping[str, int]) -> AsyncIterator[dict[str, float]]:
+async def peak_memory(pids: Mapping[str, int]) -> AsyncIterator[dict[str, float]]:
+    """MB of each process with its children, the most that was seen; complete at the end of the block."""
     peak = dict.fromkeys(pids, 0.0)
 
     def look() -> None:

@@ -26,6 +26,7 @@ from load.side import Ends, until_end
 
 CLIENT = "bench"
 SCHEMA = "orchestrator"
+CLASSIFIER = "classifier"
 DATABASE = "factory"
 REPLY_SECONDS = 60.0
 REGISTERED_SECONDS = 20.0
@@ -47,6 +48,18 @@ class Replicas(Struct, frozen=True, kw_only=True):
     @property
     def words(self) -> str:
         return f"{self.orchestrators} orchestrator(s), {self.workers} worker(s) of {self.slots:,} slots"
+
+
+class Programs(Struct, frozen=True, kw_only=True):
+    """What is started, as arguments for the interpreter."""
+
+    worker: tuple[str, ...] = (str(Path(__file__).with_name("idle_worker.py")),)
+    orchestrator: tuple[str, ...] = ("-m", "aif_orchestrator")
+    classifier_database_url: str | None = None
+    """None for a factory without one."""
+
+
+AS_DEPLOYED = Programs()
 
 
 class Factory:
@@ -116,7 +129,9 @@ async def prepare_database(servers: Servers) -> str:
 
 
 @asynccontextmanager
-async def running_factory(servers: Servers, database_url: str, replicas: Replicas) -> AsyncIterator[Factory]:
+async def running_factory(
+    servers: Servers, database_url: str, replicas: Replicas, programs: Programs = AS_DEPLOYED
+) -> AsyncIterator[Factory]:
     environment = {
         **os.environ,
         "AIF_NATS_URL": servers.nats_url,
@@ -126,19 +141,23 @@ async def running_factory(servers: Servers, database_url: str, replicas: Replica
         # Every execution of paid work reserves what it could cost; here none is to wait for another one's money.
         "AI_DEFAULT_MONTHLY_BUDGET_USD": "1000000",
         "AIF_IDLE_SLOTS": str(replicas.slots),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
     }
-    idle_worker = str(Path(__file__).with_name("idle_worker.py"))
     async with AsyncExitStack() as stack:
         bus = await NatsBus.connect(servers.nats_url, name=CLIENT)
         stack.push_async_callback(bus.close)
         pids = dict(servers.pids)
         for name in _numbered("worker", replicas.workers):
-            pids[name] = await stack.enter_async_context(running_program(servers.folder, name, [idle_worker], environment))
+            pids[name] = await stack.enter_async_context(running_program(servers.folder, name, programs.worker, environment))
         # Orchestrators read the registry when they start: what they are to know has to stand there.
         await _until_registered(bus, replicas.workers)
         for name in _numbered("orchestrator", replicas.orchestrators):
-            program = running_program(servers.folder, name, ["-m", "aif_orchestrator"], environment)
+            program = running_program(servers.folder, name, programs.orchestrator, environment)
             pids[name] = await stack.enter_async_context(program)
+        if programs.classifier_database_url is not None:
+            own = {**environment, "AIF_CLASSIFIER_DATABASE_URL": programs.classifier_database_url}
+            program = running_program(servers.folder, CLASSIFIER, ["-m", "aif_classifier"], own)
+            pids[CLASSIFIER] = await stack.enter_async_context(program)
         factory = Factory(bus, pids)
         for event_type in sorted(FINAL_EVENT_TYPES):
             hears = asyncio.Event()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-GROWTH = "growth"
+GROWTH, ORDERS = "growth", "orders"
 
 
 async def play(options: argparse.Namespace, names: list[str], folder: Path) -> None:
@@ -23,6 +23,8 @@ async def play(options: argparse.Namespace, names: list[str], folder: Path) -> N
     from load.door_timing import in_small as door_in_small
     from load.door_trial import DOOR, door_trial
     from load.growth_trial import growth_trial
+    from load.metrics_trial import METRICS, metrics_trial
+    from load.orders_trial import SMALL_ORDERS, OrderScale, orders_trial
     from load.ours import Replicas
     from load.restate.named import restate_programs
     from load.servers import Disks
@@ -41,14 +43,20 @@ async def play(options: argparse.Namespace, names: list[str], folder: Path) -> N
         scale = SMALL
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     say(f"{os.cpu_count()} cores, load {load} at the start (1, 5 and 15 minutes); other work on the machine is in the figures.")
-    say(IDLE_WORKERS)
+    if set(names) - {ORDERS}:
+        say(IDLE_WORKERS)
     judged = []
     if COVERAGE in names:
         coverage_trial(say, in_small=options.smoke)
     if DOOR in names:
         door_scale = door_in_small() if options.smoke else DoorScale(rounds=options.repeat)
         judged += await door_trial(folder / "door", say, scale=door_scale)
-    if workloads := [name for name in names if name not in (GROWTH, COVERAGE, DOOR)]:
+    if ORDERS in names:
+        order_scale = SMALL_ORDERS if options.smoke else OrderScale(orders=options.orders)
+        judged += await orders_trial(folder / ORDERS, say, scale=order_scale)
+    if METRICS in names:
+        judged += await metrics_trial(folder / METRICS, replicas=replicas, scale=scale, say=say)
+    if workloads := [name for name in names if name not in (GROWTH, COVERAGE, DOOR, ORDERS, METRICS)]:
         restate = restate_programs()
         judged += await bench(folder / "bench", workloads, replicas=replicas, scale=scale, restate=restate, say=say)
     if GROWTH in names:
@@ -71,9 +79,9 @@ def _be_quiet() -> None:
 
 def _options(known: list[str], paid: tuple[str, ...]) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(description=__doc__)
-    default = [name for name in known if name != GROWTH]
+    default = [name for name in known if name not in (GROWTH, ORDERS)]
     parser.add_argument(
-        "--only", default=",".join(default), help=f"of {', '.join(known)}, by comma; all but growth if left out"
+        "--only", default=",".join(default), help=f"of {', '.join(known)}, by comma; all but growth and orders if left out"
     )
     parser.add_argument("--repeat", type=_count, default=3, help="rounds of each workload")
     parser.add_argument(
@@ -85,6 +93,7 @@ def _options(known: list[str], paid: tuple[str, ...]) -> tuple[argparse.Namespac
     parser.add_argument("--sync-interval", default="2m", help="of NATS: 2m as is its own default, or always")
     parser.add_argument("--finished", type=int, default=1_000_000, help="executions in the database, for growth")
     parser.add_argument("--waiting", type=int, default=10_000, help="executions that nobody works on, for growth")
+    parser.add_argument("--orders", type=_count, default=1_500, help="at once, for orders")
     parser.add_argument("--idle-seconds", type=float, default=20.0, help="how long those are watched")
     parser.add_argument("--smoke", action="store_true", help="a few executions of each: does the benchmark work at all?")
     options = parser.parse_args()
@@ -106,10 +115,11 @@ def main() -> int:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from load.coverage_trial import COVERAGE
     from load.door_trial import DOOR
+    from load.metrics_trial import METRICS
     from load.restate.named import WronglyNamed, restate_programs
     from load.workloads import PAID, WORKLOADS
 
-    options, names = _options([*(each.key for each in WORKLOADS), GROWTH, COVERAGE, DOOR], PAID)
+    options, names = _options([*(each.key for each in WORKLOADS), GROWTH, COVERAGE, DOOR, ORDERS, METRICS], PAID)
     try:
         restate_programs()
     except WronglyNamed as wrong:

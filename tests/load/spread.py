@@ -22,6 +22,13 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(statistics.median(listed), min(listed), max(listed))
 
 
+def middle_half(values: Iterable[float]) -> Spread:
+    """Of many: the median, and between what half of them lie. What the machine did beside some of them is not in it."""
+    listed = list(values)
+    first, median, third = statistics.quantiles(listed, n=4) if len(listed) > 1 else [listed[0]] * 3
+    return Spread(median, first, third)
+
+
 def figure(value: float) -> str:
     """With three digits, or all before the point."""
     if abs(value) >= 100:

@@ -9,7 +9,7 @@ import pytest
 
 RUN = Path(__file__).parents[2] / "load" / "run.py"
 PEERS = ("LITELLM", "RESTATE", "RESTATE_PYTHON")
-EVERYTHING = "a,b,c,w2,paid-a,paid-b,growth,door"
+EVERYTHING = "a,b,c,w2,paid-a,paid-b,growth,door,metrics,orders"
 
 
 async def test_every_workload_of_the_benchmark_can_be_played_and_told() -> None:
@@ -44,6 +44,11 @@ async def test_every_workload_of_the_benchmark_can_be_played_and_told() -> None:
     assert words.count("calls per CPU second") == 4
     assert "broker with sync_interval always" in words
     assert "W3 door adds, 50 ms" in words
+    assert "Metrics add: CPU, 200 in flight" in words
+    assert "20 executions ended within" in words
+    assert "20 attempts ended by the worker's own notes, 0 more were cut off" in words
+    assert "in their executions' views 20 with the worker's own time and CPU, in the classifier's log 20 with its time" in words
+    assert "the granulator killed (SIGKILL) when 4 of 12 had ended" in words
     assert "To compare with LiteLLM" in words
     assert "To compare with Restate" in words
     assert "to Restate" not in words
@@ -73,7 +78,10 @@ async def test_a_workload_that_there_is_not_is_refused_with_the_names_of_those_t
     _, complained = await process.communicate()
 
     assert process.returncode == 2
-    assert "there is no workload z; there are a, b, c, w2, paid-a, paid-b, growth" in complained.decode()
+    assert (
+        "there is no workload z; there are a, b, c, w2, paid-a, paid-b, growth, coverage, door, orders, metrics"
+        in complained.decode()
+    )
 
 
 async def test_a_peer_without_a_python_for_its_handlers_is_refused_before_anything_starts() -> None:
