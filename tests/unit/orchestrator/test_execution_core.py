@@ -332,6 +332,16 @@ def test_a_packet_that_came_to_the_one_of_two_processes_that_does_not_know_its_a
     assert len(set(waits)) > 3, "what keeps step with another one comes to the same process each time"
 
 
+def test_a_packet_whose_only_able_process_is_busy_is_offered_again_within_seconds_and_not_each_second() -> None:
+    story = Story(pipeline(stage("only")))
+    story.circumstances = replace(story.circumstances, known_actions=frozenset({("maker", "make")}))
+
+    waits = [waited_after_a_refusal(story, is_action_unknown=True) for _ in range(13)]
+
+    longest = [1000] * 8 + [2000, 4000, 8000, 8000, 8000]
+    assert all(most / 2 <= waited <= most for waited, most in zip(waits, longest, strict=True)), waits
+
+
 def test_a_free_packet_that_a_worker_declines_goes_to_another_one_and_nobody_was_lost() -> None:
     story = Story(pipeline(stage("only")), free=True)
     declined = story.last_packet("only").packet_id

@@ -41,6 +41,9 @@ _BACK_AT_ONCE = 10
 """So many attempts at a stage may come back before the next one has to wait."""
 _LONGEST_PAUSE_MS = 30_000
 _DECLINED_PAUSE_MS = 1_000
+_UNLUCKY_AT_MOST = 7
+"""So often a packet that comes to a process without its action is offered again at once, while another one has it."""
+_UNLUCKY_DOUBLINGS = 3
 
 
 def progress(draft: Draft, happening: AttemptProgressed) -> None:
@@ -180,7 +183,8 @@ def fail(draft: Draft, happening: AttemptFailed) -> None:
 def decline(draft: Draft, happening: PacketDeclined) -> None:
     """Offer the stage again soon, and later each time: another worker may know the action, or have room by then.
 
-    Where a live process knows the action it is a matter of who takes the packet, and no time makes that likelier.
+    Where a live process knows the action it is a matter of who takes the packet, and no time makes that likelier. Who was
+    unlucky so often waits for one that is busy: it comes often enough for that, and each time costs a commit that is kept.
 
     An attempt that the declined packet has opened ends with it: nobody has begun it, so whoever takes the next packet finds no
     worker that was lost.
@@ -191,7 +195,8 @@ def decline(draft: Draft, happening: PacketDeclined) -> None:
     if happening.packet_id == offering.packet_id(draft.execution.execution_id, stage_id, run.dispatches):
         plan = draft.plan_of(stage_id)
         is_known = (worker_of(plan), action_of(plan)) in draft.circumstances.known_actions
-        doublings = 0 if happening.is_action_unknown and is_known else run.resends
+        is_unlucky = happening.is_action_unknown and is_known
+        doublings = min(max(0, run.resends - _UNLUCKY_AT_MOST), _UNLUCKY_DOUBLINGS) if is_unlucky else run.resends
         again_at = draft.at + _declined_pause_ms(happening.packet_id, doublings)
         run = draft.change(stage_id, due_at=again_at, reason=reason)
     opened_by = offering.packet_id(draft.execution.execution_id, stage_id, run.dispatches - run.resends)
