@@ -111,6 +111,7 @@ GOOD: dict[str, Values] = {
         "content": "''",
         "hash": "repeat('0', 64)",
     },
+    "usage_mark": {"is_only": "true", "rolled_until": "now()"},
     "audit_head": {"is_only": "true", "sequence": "0", "hash": "repeat('0', 64)"},
     "budget_alerts": {
         "client_id": "'acme'",
@@ -172,6 +173,7 @@ IMPOSSIBLE = (
     Impossible("audit_log", "audit_log_hash_check", {"hash": "repeat('0', 65)"}),
     Impossible("audit_log", "audit_log_hash_check", {"hash": "repeat('A', 64)"}),
     Impossible("audit_head", "audit_head_is_only_check", {"is_only": "false"}),
+    Impossible("usage_mark", "usage_mark_is_only_check", {"is_only": "false"}),
     Impossible("budget_alerts", "budget_alerts_kind_check", {"kind": "'monthly'"}),
     Impossible("budget_alerts", "budget_alerts_threshold_percent_check", {"threshold_percent": "0"}),
 )

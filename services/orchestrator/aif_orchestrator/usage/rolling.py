@@ -20,12 +20,13 @@ EVERY_SECONDS = 60.0
 LEAST_AGE_SECONDS = 600.0
 """Longer than anything takes from the time that it is given to its commit."""
 AT_ONCE = 500
-PAUSE_SECONDS = 0.5
+PAUSE_SECONDS = 0.2
 
 log = structlog.get_logger()
 
 
 class Pace(Struct, frozen=True, kw_only=True):
+    every_seconds: float = EVERY_SECONDS
     least_age_seconds: float = LEAST_AGE_SECONDS
     at_once: int = AT_ONCE
     pause_seconds: float = PAUSE_SECONDS
@@ -38,24 +39,29 @@ class UsageRolling:
         self._database = database
         self._usage = usage
         self._pace = pace
+        self._at_once = pace.at_once
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.sleep(EVERY_SECONDS)
+            await asyncio.sleep(self._pace.every_seconds)
             try:
                 await self.roll()
             except DatabaseUnavailable as failure:
-                log.warning("usage_not_rolled_up", reason=str(failure))
+                # It may have been too much at once.
+                self._at_once = max(1, self._at_once // 2)
+                log.warning("usage_not_rolled_up", reason=str(failure), next_at_once=self._at_once)
+            else:
+                self._at_once = self._pace.at_once
 
     async def roll(self) -> None:
         """Add what may be added by now. Raises DatabaseUnavailable; then the rest stays for another time."""
         for roll in (self._usage.roll_on, self._usage.roll_again):
             more = True
             while more:
-                async with self._database.transaction() as connection:
-                    more = await roll(connection, least_age_seconds=self._pace.least_age_seconds, most=self._pace.at_once)
+                async with self._database.connection() as connection:
+                    more = await roll(connection, least_age_seconds=self._pace.least_age_seconds, most=self._at_once)
                 if more:
                     await asyncio.sleep(self._pace.pause_seconds)
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection:
             await self._usage.bring_together(connection)

@@ -94,12 +94,12 @@ class UsageStore:
         )
 
     async def roll_on(self, connection: Connection, *, least_age_seconds: float, most: int) -> bool:
-        """Move the mark on; whether there may be more. In a transaction of its own."""
+        """Move the mark on; whether there may be more. Outside of a transaction: others wait for its end."""
         more: bool = await connection.fetchval(self._queries["roll_usage_on"], least_age_seconds, most)
         return more
 
     async def roll_again(self, connection: Connection, *, least_age_seconds: float, most: int) -> bool:
-        """Add those to the totals that were taken out or left; whether there may be more. In a transaction of its own."""
+        """Add those to the totals that were taken out or left; whether there may be more. As `roll_on`."""
         more: bool = await connection.fetchval(self._queries["roll_usage_again"], least_age_seconds, most)
         return more
 

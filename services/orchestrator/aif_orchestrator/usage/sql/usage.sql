@@ -21,6 +21,21 @@ WITH live AS MATERIALIZED (
     UNION
     SELECT execution_id FROM unrolled_executions
 ),
+read_now AS (
+    SELECT call_figures.* FROM call_figures WHERE booked_at >= $4 AND booked_at < $19 AND ($6::text IS NULL OR client_id = $6)
+    UNION ALL
+    SELECT call_figures.* FROM call_figures WHERE booked_at >= $20 AND booked_at < $5 AND ($6::text IS NULL OR client_id = $6)
+    UNION ALL
+    SELECT call_figures.*
+    FROM live JOIN call_figures USING (execution_id)
+    WHERE booked_at >= $19 AND booked_at < $20 AND ($6::text IS NULL OR client_id = $6)
+    UNION ALL
+    SELECT call_figures.*
+    FROM call_figures
+    WHERE booked_at >= greatest($19::timestamptz, $21::timestamptz) AND booked_at < $20
+      AND ($6::text IS NULL OR client_id = $6)
+      AND execution_created_at IS NULL AND execution_id NOT IN (SELECT execution_id FROM unrolled_executions)
+),
 figures AS (
     SELECT booked_on::timestamp AT TIME ZONE 'UTC' AS booked_at,
            client_id, workspace_id, worker_name, action, model, provider, stage_id, template, purpose, outcome, rows,
@@ -31,42 +46,16 @@ figures AS (
     FROM usage_of_calls
     WHERE booked_on >= utc_day($19) AND booked_on < utc_day($20) AND ($6::text IS NULL OR client_id = $6)
     UNION ALL
-    SELECT booked_at,
-           client_id, workspace_id, worker_name, action, model, provider, stage_id, template, purpose, outcome, 1,
-           calls, answered, failed, unusable, in_doubt, unanswered, cached, retries, corrections, continuations, fallbacks,
-           prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, tokens_wasted,
-           audio_ms, characters, cost_usd, cost_wasted_usd, unpriced, in_doubt_usd, saved_by_cache_usd,
-           saved_by_downgrade_usd, latency_ms
-    FROM call_figures
-    WHERE booked_at >= $4 AND booked_at < $19 AND ($6::text IS NULL OR client_id = $6)
-    UNION ALL
-    SELECT booked_at,
-           client_id, workspace_id, worker_name, action, model, provider, stage_id, template, purpose, outcome, 1,
-           calls, answered, failed, unusable, in_doubt, unanswered, cached, retries, corrections, continuations, fallbacks,
-           prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, tokens_wasted,
-           audio_ms, characters, cost_usd, cost_wasted_usd, unpriced, in_doubt_usd, saved_by_cache_usd,
-           saved_by_downgrade_usd, latency_ms
-    FROM call_figures
-    WHERE booked_at >= $20 AND booked_at < $5 AND ($6::text IS NULL OR client_id = $6)
-    UNION ALL
-    SELECT booked_at,
-           client_id, workspace_id, worker_name, action, model, provider, stage_id, template, purpose, outcome, 1,
-           calls, answered, failed, unusable, in_doubt, unanswered, cached, retries, corrections, continuations, fallbacks,
-           prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, tokens_wasted,
-           audio_ms, characters, cost_usd, cost_wasted_usd, unpriced, in_doubt_usd, saved_by_cache_usd,
-           saved_by_downgrade_usd, latency_ms
-    FROM live JOIN call_figures USING (execution_id)
-    WHERE booked_at >= $19 AND booked_at < $20 AND ($6::text IS NULL OR client_id = $6)
-    UNION ALL
-    SELECT booked_at,
-           client_id, workspace_id, worker_name, action, model, provider, stage_id, template, purpose, outcome, 1,
-           calls, answered, failed, unusable, in_doubt, unanswered, cached, retries, corrections, continuations, fallbacks,
-           prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, tokens_wasted,
-           audio_ms, characters, cost_usd, cost_wasted_usd, unpriced, in_doubt_usd, saved_by_cache_usd,
-           saved_by_downgrade_usd, latency_ms
-    FROM call_figures
-    WHERE booked_at >= greatest($19::timestamptz, $21::timestamptz) AND booked_at < $20 AND ($6::text IS NULL OR client_id = $6)
-      AND execution_created_at IS NULL AND execution_id NOT IN (SELECT execution_id FROM unrolled_executions)
+    SELECT date_trunc('day', booked_at, 'UTC'),
+           client_id, workspace_id, worker_name, action, model, provider, stage_id, template, purpose, outcome, count(*),
+           sum(calls), sum(answered), sum(failed), sum(unusable), sum(in_doubt), sum(unanswered), sum(cached), sum(retries),
+           sum(corrections), sum(continuations), sum(fallbacks), sum(prompt_tokens), sum(completion_tokens),
+           sum(cache_read_tokens), sum(cache_write_tokens), sum(reasoning_tokens), sum(tokens_wasted), sum(audio_ms),
+           sum(characters), sum(cost_usd), sum(cost_wasted_usd), sum(unpriced), sum(in_doubt_usd), sum(saved_by_cache_usd),
+           sum(saved_by_downgrade_usd), sum(latency_ms)
+    FROM read_now
+    GROUP BY date_trunc('day', booked_at, 'UTC'),
+             client_id, workspace_id, worker_name, action, model, provider, stage_id, template, purpose, outcome
 ),
 grouped AS MATERIALIZED (
     SELECT usage_key($1, client_id, workspace_id, worker_name, action, model, provider, stage_id, template, purpose, outcome,
