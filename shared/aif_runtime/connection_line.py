@@ -50,10 +50,12 @@ class ConnectionLine:
         standing_seconds: float,
         patience_seconds: float,
         refusal: Callable[[bool], DatabaseUnavailable],
+        behind: "ConnectionLine | None" = None,
     ) -> None:
         """One that has not moved for `standing_seconds` is left, and any after `patience_seconds`; `refusal` is told whether it
-        has moved."""
+        has moved. Those in front of it wait `behind` another one, so it moves while that does."""
         self._refusal = refusal
+        self._behind = behind
         self._free = count
         self._standing_seconds = standing_seconds
         self._patience_seconds = patience_seconds
@@ -101,8 +103,11 @@ class ConnectionLine:
         gives_up_at = began + self._patience_seconds
         while not turn.done():
             now = loop.time()
-            left_at = min(gives_up_at, max(began, self._moved_at) + self._standing_seconds)
+            left_at = min(gives_up_at, max(began, self._last_moved()) + self._standing_seconds)
             if now < left_at:
                 await asyncio.wait([turn], timeout=left_at - now)
                 continue
-            raise self._refusal(self._moved_at > began)
+            raise self._refusal(self._last_moved() > began)
+
+    def _last_moved(self) -> float:
+        return self._moved_at if self._behind is None else max(self._moved_at, self._behind._last_moved())

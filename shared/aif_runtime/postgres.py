@@ -117,6 +117,7 @@ class Database:
             standing_seconds=acquire_seconds,
             patience_seconds=patience_seconds if readers_seconds is None else readers_seconds,
             refusal=lambda _: TooManyRead(TOO_MANY_READ),
+            behind=self._line,
         )
         self._full_disk = RecentTrouble()
         """A server without room goes on reading, and answers whoever only asks."""

@@ -139,6 +139,24 @@ async def test_readers_too_wait_while_others_of_them_are_answered(fresh_database
     await database.close()
 
 
+async def test_readers_wait_on_while_those_in_front_of_them_stand_behind_others_who_are_answered(fresh_database: str) -> None:
+    database = await Database.open(fresh_database, application_name="test", acquire_seconds=0.1, patience_seconds=5)
+    loop = asyncio.get_running_loop()
+    async with contextlib.AsyncExitStack() as held:
+        with reading():
+            for _ in range(READERS_CONNECTIONS):
+                await held.enter_async_context(database.connection())
+            reader = asyncio.create_task(_one(database))
+        until = loop.time() + 0.4
+        while loop.time() < until:
+            await _one(database)
+
+        assert not reader.done()
+
+    assert await reader == 1
+    await database.close()
+
+
 async def test_the_health_page_asks_before_all_who_wait_for_a_connection(fresh_database: str) -> None:
     database = await Database.open(fresh_database, application_name="test", max_size=1)
     done: list[str] = []
