@@ -63,6 +63,9 @@ VALUES ($1 || '.one.1.1', $1, 'acme', 'one', 1, 'maker', 'make', 'llm_generation
         'answered', 1, 1, 0, 0, 0, 0, 0, 0.25, 'usage', 1, now() - make_interval(mins => $2))
 """
 
+DAY_OF_THE_TOTALS = "SELECT min(created_on) FROM usage_of_executions"
+WAITS_FOR_LOCKS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
 Figures = list[dict[str, Any]]
 
 
@@ -159,6 +162,18 @@ class Factory:
     async def runs(self, statement: str, *values: object) -> None:
         async with self.database.connection() as connection:
             await connection.execute(statement, *values)
+
+    async def has_rolled_up(self) -> bool:
+        await self.rolling.roll()
+        return await self.count("usage_of_calls") > 0 and await self.count("usage_of_executions") > 0
+
+    async def brings_together(self) -> None:
+        async with self.database.transaction() as connection:
+            await self.usage.bring_together(connection, await connection.fetchval(DAY_OF_THE_TOTALS))
+
+    async def has_ended_or_waits(self, task: asyncio.Task[None]) -> bool:
+        async with self.database.connection() as connection:
+            return task.done() or await connection.fetchval(WAITS_FOR_LOCKS) > 0
 
     async def count(self, table: str) -> int:
         async with self.database.connection() as connection:
@@ -324,10 +339,8 @@ async def test_totals_and_what_is_not_among_them_are_all_there_is_at_any_moment_
             for _ in range(STEPS):
                 await history.goes_on()
                 assert await factory.is_exact()
-            await factory.rolling.roll()
+            await eventually(factory.has_rolled_up)
             assert await factory.is_exact()
-        assert await factory.count("usage_of_calls") > 0
-        assert await factory.count("usage_of_executions") > 0
         await factory.bus.close()
 
 
@@ -415,6 +428,26 @@ async def test_of_each_day_one_row_of_a_kind_is_left_however_often_it_was_rolled
 
     assert await factory.count("usage_of_executions") <= 2
     assert await factory.is_exact()
+
+
+async def test_two_replicas_that_bring_a_day_together_at_once_lose_nothing_of_what_is_taken_out_meanwhile(
+    factory: Factory,
+) -> None:
+    await factory.runs(ENDED_AT_ONCE, "exec_1", 4)
+    await factory.runs(ENDED_AT_ONCE, "exec_2", 4)
+    await factory.rolling.roll()
+    async with factory.database.transaction() as connection:
+        await connection.execute("UPDATE usage_of_executions SET is_sum = false")
+        await factory.usage.bring_together(connection, await connection.fetchval(DAY_OF_THE_TOTALS))
+        await factory.runs("SELECT unroll_usage(ARRAY['exec_1'])")
+
+        other = asyncio.create_task(factory.brings_together())
+        await eventually(lambda: factory.has_ended_or_waits(other))
+    await other
+
+    assert await factory.is_exact()
+    rolled, _ = await factory.told()
+    assert [row["executions"] for row in rolled["executions of acme"]] == [2]
 
 
 async def test_an_execution_that_is_stored_long_after_it_was_created_is_told_though_the_mark_has_passed_it(

@@ -98,6 +98,7 @@ CREATE TABLE usage_of_calls (
     is_sum boolean NOT NULL DEFAULT false
 );
 CREATE INDEX usage_of_calls_by_day ON usage_of_calls (booked_on);
+CREATE INDEX usage_of_calls_by_creation ON usage_of_calls (created_on);
 CREATE INDEX usage_of_calls_by_client ON usage_of_calls (client_id, booked_on);
 CREATE INDEX usage_of_calls_to_bring_together ON usage_of_calls (created_on) WHERE NOT is_sum;
 CREATE INDEX usage_of_attempts_to_bring_together ON usage_of_attempts (created_on) WHERE NOT is_sum;
@@ -209,6 +210,12 @@ BEGIN
 END
 $$;
 
+-- Whoever takes rows of the totals away holds this until the commit. Two who do so side by side do not see what the other one puts
+-- in their place, and would leave out what was taken out of it meanwhile.
+CREATE FUNCTION key_of_usage_rows() RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT hashtextextended('usage_rows', 0)
+$$;
+
 CREATE FUNCTION utc_day(moment timestamptz) RETURNS date LANGUAGE sql IMMUTABLE AS $$
     SELECT (moment AT TIME ZONE 'UTC')::date
 $$;
@@ -310,6 +317,7 @@ BEGIN
     ends := oldest_young;
     IF begins > ends + interval '1 minute' THEN
         begins := date_trunc('day', ends, 'UTC');
+        PERFORM pg_advisory_xact_lock(key_of_usage_rows());
         DELETE FROM usage_of_executions WHERE created_on >= utc_day(begins);
         DELETE FROM usage_of_attempts WHERE created_on >= utc_day(begins);
         DELETE FROM usage_of_calls WHERE created_on >= utc_day(begins);

@@ -63,5 +63,8 @@ class UsageRolling:
                     more = await roll(connection, least_age_seconds=self._pace.least_age_seconds, most=self._at_once)
                 if more:
                     await asyncio.sleep(self._pace.pause_seconds)
-        async with self._database.connection() as connection:
-            await self._usage.bring_together(connection)
+        async with self._database.transaction() as connection:
+            days = await self._usage.days_to_bring_together(connection)
+        for day in days:
+            async with self._database.transaction() as connection:
+                await self._usage.bring_together(connection, day)

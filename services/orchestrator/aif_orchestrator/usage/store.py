@@ -1,7 +1,7 @@
 """Usage, summed: what is rolled up from its totals, the rest from the bill, the attempts and the executions."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from msgspec import Struct
 
@@ -103,11 +103,16 @@ class UsageStore:
         more: bool = await connection.fetchval(self._queries["roll_usage_again"], least_age_seconds, most)
         return more
 
-    async def bring_together(self, connection: Connection) -> None:
-        """Leave one row of each kind for a day."""
-        await connection.execute(self._queries["bring_execution_usage_together"])
-        await connection.execute(self._queries["bring_attempt_usage_together"])
-        await connection.execute(self._queries["bring_call_usage_together"])
+    async def days_to_bring_together(self, connection: Connection) -> list[date]:
+        """Those to which something was added."""
+        return [row["created_on"] for row in await connection.fetch(self._queries["list_days_to_bring_together"])]
+
+    async def bring_together(self, connection: Connection, day: date) -> None:
+        """Leave one row of each kind for a day; nothing while another replica does so. In a transaction of its own."""
+        if await connection.fetchval(self._queries["try_lock_usage_rows"]):
+            await connection.execute(self._queries["bring_execution_usage_together"], day)
+            await connection.execute(self._queries["bring_attempt_usage_together"], day)
+            await connection.execute(self._queries["bring_call_usage_together"], day)
 
 
 def _whole_days(span: Span) -> tuple[datetime, datetime]:

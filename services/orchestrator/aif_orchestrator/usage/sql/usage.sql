@@ -246,10 +246,23 @@ SELECT roll_usage_on(make_interval(secs => $1), $2);
 -- See the function.
 SELECT roll_usage_again(make_interval(secs => $1), $2);
 
+-- name: list_days_to_bring_together
+-- To which something was added.
+SELECT created_on FROM usage_of_executions WHERE NOT is_sum
+UNION
+SELECT created_on FROM usage_of_attempts WHERE NOT is_sum
+UNION
+SELECT created_on FROM usage_of_calls WHERE NOT is_sum
+ORDER BY created_on;
+
+-- name: try_lock_usage_rows
+-- Until the commit; see the key. False when somebody else brings them together.
+SELECT pg_try_advisory_xact_lock(key_of_usage_rows());
+
 -- name: bring_execution_usage_together
--- Days to which something was added. What nothing is left of goes.
+-- Of a day to which something was added. What nothing is left of goes.
 WITH parts AS (
-    DELETE FROM usage_of_executions WHERE created_on IN (SELECT created_on FROM usage_of_executions WHERE NOT is_sum)
+    DELETE FROM usage_of_executions WHERE created_on = $1
     RETURNING *
 )
 INSERT INTO usage_of_executions
@@ -257,12 +270,12 @@ SELECT created_on, client_id, status, sum(executions), sum(ended), sum(wall_time
        sum(storage_usd), sum(compute_usd), true
 FROM parts
 GROUP BY created_on, client_id, status
-HAVING sum(executions) > 0;
+HAVING sum(executions) <> 0;
 
 -- name: bring_attempt_usage_together
 -- The same of attempts.
 WITH parts AS (
-    DELETE FROM usage_of_attempts WHERE created_on IN (SELECT created_on FROM usage_of_attempts WHERE NOT is_sum)
+    DELETE FROM usage_of_attempts WHERE created_on = $1
     RETURNING *
 )
 INSERT INTO usage_of_attempts
@@ -270,12 +283,12 @@ SELECT created_on, client_id, worker_name, sum(rows), sum(attempts), sum(failed)
        sum(completion_tokens), sum(tokens_used), sum(cost_usd), sum(tokens_of_failed), sum(cost_of_failed), true
 FROM parts
 GROUP BY created_on, client_id, worker_name
-HAVING sum(rows) > 0;
+HAVING sum(rows) <> 0;
 
 -- name: bring_call_usage_together
 -- The same of calls.
 WITH parts AS (
-    DELETE FROM usage_of_calls WHERE created_on IN (SELECT created_on FROM usage_of_calls WHERE NOT is_sum)
+    DELETE FROM usage_of_calls WHERE created_on = $1
     RETURNING *
 )
 INSERT INTO usage_of_calls
@@ -289,4 +302,4 @@ SELECT created_on, booked_on,
 FROM parts
 GROUP BY created_on, booked_on,
          client_id, workspace_id, worker_name, action, model, provider, stage_id, template, purpose, outcome
-HAVING sum(rows) > 0;
+HAVING sum(rows) <> 0;
