@@ -65,6 +65,20 @@ VALUES ($1 || '.one.1.1', $1, 'acme', 'one', 1, 'maker', 'make', 'llm_generation
 
 DAY_OF_THE_TOTALS = "SELECT min(created_on) FROM usage_of_executions"
 WAITS_FOR_LOCKS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+NO_MORE_THAN_TEN_IN_TIME = """
+CREATE FUNCTION refuse_more_than_ten() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.executions > 10 AND NOT NEW.is_sum THEN
+        RAISE EXCEPTION 'canceling statement due to statement timeout' USING ERRCODE = 'query_canceled';
+    END IF;
+    RETURN NEW;
+END
+$$
+"""
+REFUSE_MORE_THAN_TEN = """
+CREATE TRIGGER usage_of_executions_refused BEFORE INSERT ON usage_of_executions
+    FOR EACH ROW EXECUTE FUNCTION refuse_more_than_ten()
+"""
 
 Figures = list[dict[str, Any]]
 
@@ -448,6 +462,21 @@ async def test_two_replicas_that_bring_a_day_together_at_once_lose_nothing_of_wh
     assert await factory.is_exact()
     rolled, _ = await factory.told()
     assert [row["executions"] for row in rolled["executions of acme"]] == [2]
+
+
+async def test_where_many_at_once_take_too_long_fewer_are_added_at_a_time(fresh_orchestrator_database: str) -> None:
+    async with orchestrator_database(fresh_orchestrator_database) as database:
+        factory = Factory(database, at_once=40)
+        for number in range(20):
+            await factory.runs(ENDED_AT_ONCE, f"exec_{number}", 4)
+        await factory.runs(NO_MORE_THAN_TEN_IN_TIME)
+        await factory.runs(REFUSE_MORE_THAN_TEN)
+
+        await factory.rolling.roll()
+
+        async with factory.database.connection() as connection:
+            assert await connection.fetchval("SELECT sum(executions) FROM usage_of_executions") == 20
+        await factory.bus.close()
 
 
 async def test_an_execution_that_is_stored_long_after_it_was_created_is_told_though_the_mark_has_passed_it(

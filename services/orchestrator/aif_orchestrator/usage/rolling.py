@@ -8,6 +8,7 @@ which they were booked.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 from msgspec import Struct
@@ -20,7 +21,11 @@ EVERY_SECONDS = 60.0
 LEAST_AGE_SECONDS = 600.0
 """Longer than anything takes from the time that it is given to its commit."""
 AT_ONCE = 500
+"""Executions; fewer where so many take too long."""
 PAUSE_SECONDS = 0.2
+MOST_SECONDS = 1.0
+"""A commit that changes something of an execution that has ended waits for those that are just being added, and would be given
+up after twice that."""
 
 log = structlog.get_logger()
 
@@ -39,7 +44,6 @@ class UsageRolling:
         self._database = database
         self._usage = usage
         self._pace = pace
-        self._at_once = pace.at_once
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -48,19 +52,19 @@ class UsageRolling:
             try:
                 await self.roll()
             except DatabaseUnavailable as failure:
-                # It may have been too much at once.
-                self._at_once = max(1, self._at_once // 2)
-                log.warning("usage_not_rolled_up", reason=str(failure), next_at_once=self._at_once)
-            else:
-                self._at_once = self._pace.at_once
+                log.warning("usage_not_rolled_up", reason=str(failure))
 
     async def roll(self) -> None:
         """Add what may be added by now. Raises DatabaseUnavailable; then the rest stays for another time."""
         for roll in (self._usage.roll_on, self._usage.roll_again):
-            more = True
+            at_once, more = self._pace.at_once, True
             while more:
-                async with self._database.connection() as connection:
-                    more = await roll(connection, least_age_seconds=self._pace.least_age_seconds, most=self._at_once)
+                try:
+                    more = await self._roll_some(roll, at_once)
+                except DatabaseUnavailable:
+                    if at_once == 1:
+                        raise
+                    at_once = max(1, at_once // 4)
                 if more:
                     await asyncio.sleep(self._pace.pause_seconds)
         async with self._database.transaction() as connection:
@@ -68,3 +72,9 @@ class UsageRolling:
         for day in days:
             async with self._database.transaction() as connection:
                 await self._usage.bring_together(connection, day)
+
+    async def _roll_some(self, roll: Callable[..., Awaitable[bool]], at_once: int) -> bool:
+        async with self._database.transaction() as connection:
+            if at_once > 1:
+                await self._usage.limit_rolling(connection, MOST_SECONDS)
+            return await roll(connection, least_age_seconds=self._pace.least_age_seconds, most=at_once)

@@ -103,6 +103,10 @@ class UsageStore:
         more: bool = await connection.fetchval(self._queries["roll_usage_again"], least_age_seconds, most)
         return more
 
+    async def limit_rolling(self, connection: Connection, seconds: float) -> None:
+        """Let no statement of the rest of the transaction take longer."""
+        await connection.execute(self._queries["limit_rolling"], str(int(seconds * 1000)))
+
     async def days_to_bring_together(self, connection: Connection) -> list[date]:
         """Those to which something was added."""
         return [row["created_on"] for row in await connection.fetch(self._queries["list_days_to_bring_together"])]

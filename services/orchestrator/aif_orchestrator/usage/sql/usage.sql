@@ -246,6 +246,10 @@ SELECT roll_usage_on(make_interval(secs => $1), $2);
 -- See the function.
 SELECT roll_usage_again(make_interval(secs => $1), $2);
 
+-- name: limit_rolling
+-- For one transaction.
+SELECT set_config('statement_timeout', $1, true);
+
 -- name: list_days_to_bring_together
 -- To which something was added.
 SELECT created_on FROM usage_of_executions WHERE NOT is_sum
