@@ -324,6 +324,12 @@ async def test_a_time_without_calls_has_totals_of_nothing(books: Books) -> None:
     assert (report.totals.calls, report.totals.cost_usd, report.totals.error_rate) == (0, "0", None)
 
 
+async def test_hours_of_the_calendars_last_day_are_a_time_without_calls(books: Books) -> None:
+    report = await books.report(D.MODEL, since="9999-12-31T01:00:00Z", until="9999-12-31T02:00:00Z")
+
+    assert (report.rows, report.totals.calls) == ((), 0)
+
+
 @pytest.mark.parametrize(
     ("how", "field"),
     [

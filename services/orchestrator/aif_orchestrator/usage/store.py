@@ -121,8 +121,11 @@ class UsageStore:
 
 def _whole_days(span: Span) -> tuple[datetime, datetime]:
     """From one midnight of UTC until before another; both the same moment when the span has no whole day."""
-    since, until = _day_of(span.since + timedelta(days=1, microseconds=-1)), _day_of(span.until)
-    return (since, until) if since < until else (span.until, span.until)
+    until = _day_of(span.until)
+    if until <= span.since:
+        return span.until, span.until
+    since = _day_of(span.since)
+    return (since if since == span.since else since + timedelta(days=1)), until
 
 
 def _day_of(moment: datetime) -> datetime:
