@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class Retention:
-    """Several replicas share the work: each skips what another one is deleting."""
+    """Several replicas may do it: each skips what others have deleted meanwhile, or work on."""
 
     def __init__(self, *, database: Database, executions: ExecutionStore, keep_days: int, at_once: int = AT_ONCE) -> None:
         """`keep_days` of 0 keeps everything for ever."""
@@ -44,7 +44,7 @@ class Retention:
             async with self._database.transaction() as connection:
                 chunk = await self._executions.delete_old(connection, ended_before_days=self._keep_days, limit=self._at_once)
             deleted += chunk
-            if chunk < self._at_once:
+            if not chunk:
                 break
             await asyncio.sleep(PAUSE_SECONDS)
         if deleted:

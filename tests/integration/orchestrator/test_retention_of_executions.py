@@ -61,6 +61,9 @@ SELECT execution_id || '.only.1.1', execution_id, 'acme', 'only', 1, 'maker', 'm
        'first_try', '', 'answered', 0, 0, 0, 0, 0, 0, 0, 'usage', 1
 FROM executions
 """
+ADD_ALL_TO_THE_TOTALS = "SELECT roll_usage_on(interval '0', 500)"
+GOES_ON = "UPDATE executions SET status = 'running', ended_at = NULL, wake_at = now() WHERE execution_id = $1"
+WAITS_FOR_LOCKS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 REFUSE_DELETIONS = """
 CREATE SEQUENCE refusals MINVALUE 0;
@@ -147,6 +150,21 @@ async def test_the_oldest_go_first_and_no_more_of_them_at_once_than_are_asked_fo
     assert left == ["exec_living", *(f"exec_old_{n}" for n in (1, 2, 4, 5, 7)), *(f"exec_young_{n}" for n in (1, 2, 3))]
 
 
+async def test_what_is_resumed_while_it_is_being_deleted_stays_and_neither_fails(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("DELETE FROM unrolled_executions")
+        await connection.execute(ADD_ALL_TO_THE_TOTALS)
+
+    async with database.transaction() as resuming:
+        await resuming.execute("SELECT unroll_usage(ARRAY['exec_old_1'])")
+        deleting = asyncio.create_task(retention(database, keep_days=90).delete_old())
+        await eventually(lambda: somebody_waits(database))
+        await resuming.execute(GOES_ON, "exec_old_1")
+
+    assert await deleting == 6
+    assert (await ids(database, "executions"))[:2] == ["exec_living", "exec_old_1"]
+
+
 async def test_zero_days_keep_everything_for_ever(database: Database) -> None:
     assert await retention(database, keep_days=0).delete_old() == 0
     assert len(await ids(database, "executions")) == 11
@@ -196,3 +214,9 @@ async def ids(database: Database, table: str) -> list[str]:
     async with database.connection() as connection:
         rows = await connection.fetch(f"SELECT execution_id FROM {table} ORDER BY 1")  # noqa: S608 a name of this file
         return [row["execution_id"] for row in rows]
+
+
+async def somebody_waits(database: Database) -> bool:
+    async with database.connection() as connection:
+        waiting: int = await connection.fetchval(WAITS_FOR_LOCKS)
+    return waiting > 0

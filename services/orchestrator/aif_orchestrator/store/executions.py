@@ -105,12 +105,15 @@ class ExecutionStore:
 
         Provider calls stay: they are the bill. Blobs stay until they are collected. Needs a transaction.
         """
-        rows = await connection.fetch(self._queries["lock_old_executions"], ended_before_days * 86_400, limit)
-        execution_ids = [row["execution_id"] for row in rows]
-        if execution_ids:
-            await connection.execute(self._queries["unroll_usage"], execution_ids)
-            await connection.execute(self._queries["delete_executions"], execution_ids)
-        return len(execution_ids)
+        seconds = ended_before_days * 86_400
+        found = await connection.fetch(self._queries["list_old_executions"], seconds, limit)
+        if not found:
+            return 0
+        # The engine, which may just be changing one of them, locks in this order, too.
+        await connection.execute(self._queries["unroll_usage"], [row["execution_id"] for row in found])
+        locked = await connection.fetch(self._queries["lock_old_executions"], seconds, [row["execution_id"] for row in found])
+        await connection.execute(self._queries["delete_executions"], [row["execution_id"] for row in locked])
+        return len(locked)
 
     async def take_deleted(
         self, connection: Connection, *, deleted_before_seconds: float, taken_for_seconds: float, limit: int

@@ -63,14 +63,19 @@ FROM (
 CROSS JOIN LATERAL newest_changes(page.execution_id) AS newest
 ORDER BY page.execution_id DESC;
 
--- name: lock_old_executions
+-- name: list_old_executions
 -- Ended long enough ago; the oldest first, a chunk at a time. Whatever ended before a time was created before it, and that has an
--- index. Another replica's chunk is skipped.
+-- index.
 SELECT execution_id FROM executions
 WHERE created_at < now() - make_interval(secs => $1)
   AND ended_at < now() - make_interval(secs => $1)
 ORDER BY created_at
-LIMIT $2
+LIMIT $2;
+
+-- name: lock_old_executions
+-- Those among them that have not been resumed or deleted meanwhile, and that nobody works on.
+SELECT execution_id FROM executions
+WHERE execution_id = ANY ($2::text[]) AND ended_at < now() - make_interval(secs => $1)
 FOR UPDATE SKIP LOCKED;
 
 -- name: delete_executions
