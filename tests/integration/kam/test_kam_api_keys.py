@@ -51,16 +51,18 @@ async def status_of(kam: GatewayUnderTest, key: str) -> int:
 
 
 async def at_once(kam: GatewayUnderTest, whose: str, *calls: Awaitable[httpx.Response]) -> list[httpx.Response]:
-    """The answers to calls that all wait to change the keys of one owner before any of them does."""
+    """The answers to calls that all wait, in this order, to change the keys of one owner before any of them does."""
+    under_way: list[asyncio.Future[httpx.Response]] = []
+
+    async def all_wait() -> bool:
+        waiting = await kam.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        return len(waiting) == len(under_way)
+
     async with kam.database.transaction() as holder:
         await holder.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"keys of {whose}")
-        under_way = [asyncio.ensure_future(call) for call in calls]
-
-        async def all_wait() -> bool:
-            waiting = await kam.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-            return len(waiting) == len(calls)
-
-        await eventually(all_wait)
+        for call in calls:
+            under_way.append(asyncio.ensure_future(call))
+            await eventually(all_wait)
     return await asyncio.gather(*under_way)
 
 
@@ -358,6 +360,28 @@ async def test_two_who_revoke_each_others_operator_key_leave_one(kam: GatewayUnd
 
     assert sorted(answer.status_code for answer in told) == [200, 401]
     assert sorted([await status_of(kam, kam.keys["admin"]), await status_of(kam, second["key"])]) == [200, 401]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "wish"),
+    [
+        ("POST", KEYS, {"client_id": "alice", "name": "to stay", "scope": "manage"}),
+        ("POST", f"{KEYS}/of_alice/rotate", {"grace_seconds": 0}),
+        ("DELETE", f"{KEYS}/of_alice", None),
+    ],
+)
+async def test_an_operators_key_that_is_being_revoked_changes_no_key_of_a_client_at_the_last_moment(
+    kam: GatewayUnderTest, admin: httpx.AsyncClient, method: str, path: str, wish: dict[str, Any] | None
+) -> None:
+    of_alice = (await made_for_alice(admin))["key_id"]
+    leaked = (await admin.post(KEYS, json={"name": "leaked", "scope": "admin"})).json()
+    async with calling(kam, leaked["key"]) as thief:
+        deed = thief.request(method, path.replace("of_alice", of_alice), json=wish)
+        revoked, refused = await at_once(kam, "*", admin.delete(f"{KEYS}/{leaked['key_id']}"), deed)
+
+    assert (revoked.status_code, refused.status_code) == (200, 401)
+    good = (await admin.get(f"{KEYS}?client_id=alice&active=true")).json()["keys"]
+    assert [each["key_id"] for each in good if each["created_by"] is not None] == [of_alice]
 
 
 async def test_a_repeated_call_makes_one_key_and_does_not_show_it_again(

@@ -4,8 +4,8 @@ A key is shown in the answer that makes it and nowhere else: what is kept for a 
 Who has lost it rotates the key without grace, and has another one.
 
 Nobody makes a key that may do more than the own one, or lasts longer where that is a client's. What a client may not see does
-not exist for it. Changes of one owner's keys come one after another, and whoever asks for one must still have a good key then:
-a key that is being revoked makes no other at the last moment.
+not exist for it. Changes of one owner's keys come one after another, also with what is done by them, and whoever asks for one
+must still have a good key then: a key that is being revoked makes no other at the last moment.
 """
 
 from datetime import datetime
@@ -59,7 +59,7 @@ class ApiKeyBook:
         async with self._database.transaction() as connection:
             if earlier := await self._keys.earlier_answer(connection, call):
                 return earlier
-            await self._api_keys.lock_of(connection, client_id)
+            await self._wait_for_turn(connection, caller, client_id)
             end = await self._end(connection, caller, wish.expires_at, None)
             key, view = await self._minted(connection, caller, client_id, wish.scope, wish.name, end)
             await self._check_room(connection, client_id, field="name")
@@ -77,7 +77,7 @@ class ApiKeyBook:
         async with self._database.transaction() as connection:
             if earlier := await self._keys.earlier_answer(connection, call):
                 return earlier
-            old = await self._locked(connection, key_id, caller.sees)
+            old = await self._locked(connection, caller, key_id)
             end = await self._end(connection, caller, wish.expires_at, old.expires_at)
             if not old.status.is_good or old.replaced_by is not None:
                 raise _not_rotatable(old)
@@ -97,7 +97,7 @@ class ApiKeyBook:
         Raises NotFound, NotAuthenticated, and Conflict where the operator would be left without a key.
         """
         async with self._database.transaction() as connection:
-            key = await self._locked(connection, key_id, caller.sees)
+            key = await self._locked(connection, caller, key_id)
             await self._own(connection, caller)
             if key.revoked_at is not None:
                 return key
@@ -189,10 +189,17 @@ class ApiKeyBook:
             await self._keys.answer(connection, call, problems.created(MintedKey(**view)))
         return problems.created(minted)
 
-    async def _locked(self, connection: Connection, key_id: str, owner: str | None) -> ApiKey:
+    async def _locked(self, connection: Connection, caller: Caller, key_id: str) -> ApiKey:
         """As it is once nobody else changes its owner's keys. Raises NotFound."""
-        await self._api_keys.lock_of(connection, (await self._found(connection, key_id, owner)).client_id)
-        return await self._found(connection, key_id, owner)
+        await self._wait_for_turn(connection, caller, (await self._found(connection, key_id, caller.sees)).client_id)
+        return await self._found(connection, key_id, caller.sees)
+
+    async def _wait_for_turn(self, connection: Connection, caller: Caller, owner: str | None) -> None:
+        """Nobody else changes the owner's keys then, nor the key that asks: the operator's are locked before a client's, so
+        no two wait for each other."""
+        if caller.client_id != owner:
+            await self._api_keys.lock_of(connection, caller.client_id)
+        await self._api_keys.lock_of(connection, owner)
 
     async def _found(self, connection: Connection, key_id: str, owner: str | None) -> ApiKey:
         key = await self._api_keys.find(connection, key_id, owner)
