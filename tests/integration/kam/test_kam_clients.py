@@ -180,6 +180,21 @@ async def test_a_disabled_client_is_shut_out_until_it_is_enabled_and_what_was_re
         assert (await revoked.get("/api/kam/requests")).status_code == 401
 
 
+async def test_a_request_that_a_disabled_client_has_begun_is_not_executed_by_the_operator_either(
+    kam: GatewayUnderTest, alice: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    request = f"/api/kam/requests/{(await alice.post('/api/kam/requests', json={})).json()['request_id']}"
+    await alice.put(request, json={"selected_template": ORDER["selected_template"]})
+    await admin.post(f"{CLIENTS}/alice/disable")
+
+    refused = await admin.post(f"{request}/execute", json={"parameters": ORDER["parameters"]})
+    await admin.post(f"{CLIENTS}/alice/enable")
+    accepted = await admin.post(f"{request}/execute", json={"parameters": ORDER["parameters"]})
+
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:aif:problem:client_disabled")
+    assert (accepted.status_code, len(kam.orchestrator.orders)) == (202, 1)
+
+
 async def test_what_becomes_of_a_client_is_told_to_the_audit_log_once_also_after_the_broker_was_away(
     kam: GatewayUnderTest, admin: httpx.AsyncClient
 ) -> None:

@@ -82,7 +82,8 @@ def request_routes(parts: Parts) -> Router:
         idempotency_key: IdempotencyHeader = None,
     ) -> Response[bytes]:
         found = await parts.tracker.find(known_id(request_id), request.auth.sees)
-        call = keyed(request, found.client_id, idempotency_key, await request.body())
+        client_id = await parts.identity.ordering_for(request.auth, found.client_id)
+        call = keyed(request, client_id, idempotency_key, await request.body())
         answer = await parts.desk.execute(
             request_id,
             request.auth.sees,
