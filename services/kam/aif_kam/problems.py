@@ -11,7 +11,9 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import ParameterKwarg
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -279,7 +281,7 @@ def on_http_exception(request: Request[Any, Any, Any], failure: HTTPException) -
                 "invalid_input",
                 "a parameter of the address is wrong",
                 path,
-                _mistakes(failure, request.route_handler.signature_model),
+                _mistakes(failure, request.route_handler),
             )
         case HTTPStatus.INTERNAL_SERVER_ERROR if failure.detail == _CUT_OFF:
             problem = problem_of(MalformedBody("the connection ended before the body did"), instance=path)
@@ -324,16 +326,23 @@ def _lacks_body(failure: ValidationException) -> bool:
     return any(item.get("key") == "data" for item in _said_of_parameters(failure))
 
 
-def _mistakes(failure: ValidationException, parameters: type[Struct]) -> tuple[FieldMistake, ...]:
-    kinds = {info.name: info.type for info in msgspec.structs.fields(parameters)}
+def _mistakes(failure: ValidationException, handler: BaseRouteHandler) -> tuple[FieldMistake, ...]:
+    kinds = {info.name: info.type for info in msgspec.structs.fields(handler.signature_model)}
     return tuple(
         FieldMistake(
-            field=str(item.get("key", "")),
+            field=_as_asked(str(item.get("key", "")), handler),
             message=without_pattern(str(item.get("message", ""))),
             mend=wanted(msgspec.inspect.type_info(kinds.get(str(item.get("key")), Any))),
         )
         for item in _said_of_parameters(failure)
     )
+
+
+def _as_asked(name: str, handler: BaseRouteHandler) -> str:
+    """A parameter's name in the address or the headers: the framework says the one that it has in our code."""
+    parameter = handler.parsed_fn_signature.parameters.get(name)
+    kind = None if parameter is None else parameter.kwarg_definition
+    return (kind.name if isinstance(kind, ParameterKwarg) else None) or name
 
 
 def _said_of_parameters(failure: ValidationException) -> list[dict[str, Any]]:

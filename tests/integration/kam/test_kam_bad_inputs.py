@@ -238,6 +238,22 @@ async def test_an_address_tells_all_its_methods_and_nothing_else_as_allowed(alic
         assert [set(answer.headers["allow"].split(", ")) for answer in (asked, refused)] == [expected, expected], path
 
 
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/api/kam/keys?scope=dancing", "scope"),
+        ("/api/kam/keys?active=perhaps", "active"),
+        (f"/api/admin/audit?from={'9' * 41}", "from"),
+        (f"/api/admin/calls?to={'9' * 41}", "to"),
+    ],
+)
+async def test_a_wrong_parameter_is_named_as_it_stands_in_the_address(kam: GatewayUnderTest, path: str, field: str) -> None:
+    async with kam.client("admin") as admin:
+        refused = await admin.get(path)
+
+    assert (refused.status_code, [each["field"] for each in refused.json()["errors"]]) == (422, [field])
+
+
 @pytest.mark.parametrize("query", ["analysis_period=soon", "analysis_period=1000d", "worker_name=%00"])
 async def test_insights_of_no_period_or_worker_are_refused(kam: GatewayUnderTest, query: str) -> None:
     async with kam.client("admin") as admin:
