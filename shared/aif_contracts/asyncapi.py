@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from aif_contracts.channels import CHANNELS, PARAMETERS, Channel
-from aif_contracts.field_docs import field_docs
+from aif_contracts.field_docs import field_docs, in_words_of_json
 
 _JSON = "application/json"
 _SCHEMAS = "#/components/schemas/"
@@ -154,7 +154,7 @@ def _adapt(schema: Any) -> None:
     if isinstance(schema, dict):
         schema.pop("discriminator", None)
         if isinstance(schema.get("description"), str):
-            schema["description"] = " ".join(schema["description"].split())
+            schema["description"] = in_words_of_json(schema["description"])
         for inner in schema.values():
             _adapt(inner)
     elif isinstance(schema, list):

@@ -25,6 +25,11 @@ def field_docs(struct: type) -> Mapping[str, str]:
     return found
 
 
+def in_words_of_json(docstring: str) -> str:
+    """On one line."""
+    return _IN_PYTHON.sub(lambda word: _IN_JSON[word[0]], " ".join(docstring.split()))
+
+
 @cache
 def _docs_of_module(name: str) -> Mapping[str, Mapping[str, str]]:
     """By the class's name in the module."""
@@ -38,7 +43,7 @@ def _docs_of_module(name: str) -> Mapping[str, Mapping[str, str]]:
 
 def _docs_in(node: ast.ClassDef) -> list[tuple[str, str]]:
     return [
-        (field.target.id, _IN_PYTHON.sub(lambda word: _IN_JSON[word[0]], " ".join(words.value.value.split())))
+        (field.target.id, in_words_of_json(words.value.value))
         for field, words in zip(node.body, node.body[1:], strict=False)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)

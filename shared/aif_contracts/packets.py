@@ -52,7 +52,7 @@ class Grant(Struct, frozen=True, kw_only=True):
     """What the orchestrator allocated to one attempt. Without a grant nothing is paid for."""
 
     models: tuple[str, ...] | None = None
-    """Models that the attempt may use, best first; None leaves the choice to the worker's configuration, an empty tuple
+    """Models that the attempt may use, best first; None leaves the choice to the worker's configuration, an empty list
     allows local providers only."""
     max_cost_usd: UsdText = "0"
     max_tokens: int | None = None

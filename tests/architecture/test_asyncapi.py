@@ -145,6 +145,10 @@ def test_what_is_written_below_a_field_stands_in_the_document_in_the_words_of_js
     assert fields["previous"]["description"] == "null for a first attempt, and after an attempt that only fell silent."
 
 
+def test_no_description_speaks_the_words_of_python() -> None:
+    assert re.findall(r'"description": "[^"]*\b(?:None|True|False|tuple|dict)\b', json.dumps(DOCUMENT)) == []
+
+
 def test_the_words_of_a_field_stand_before_those_of_its_kind() -> None:
     described = DOCUMENT["components"]["schemas"]["Totals"]["properties"]["in_doubt_usd"]["description"]
 

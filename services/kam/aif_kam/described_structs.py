@@ -8,7 +8,7 @@ from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 from msgspec import Struct
 
-from aif_contracts.field_docs import field_docs
+from aif_contracts.field_docs import field_docs, in_words_of_json
 
 
 class DescribedStructs(OpenAPISchemaPlugin):
@@ -25,7 +25,7 @@ class DescribedStructs(OpenAPISchemaPlugin):
         struct = msgspec.inspect.type_info(field_definition.type_)
         assert isinstance(struct, msgspec.inspect.StructType)
         if words := struct.cls.__dict__.get("__doc__"):
-            schema.description = " ".join(words.split())
+            schema.description = in_words_of_json(words)
         docs = field_docs(struct.cls)
         for field in struct.fields:
             described = (schema.properties or {}).get(field.encode_name)

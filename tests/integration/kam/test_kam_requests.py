@@ -753,6 +753,14 @@ async def test_the_description_of_the_api_says_what_its_fields_are(kam: GatewayU
     assert f"<td>{wall_time}</td>" in page
 
 
+async def test_no_description_of_the_api_speaks_the_words_of_python(kam: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=kam.url) as stranger:
+        described = (await stranger.get("/schema")).text
+
+    assert re.findall(r'"(?:description|summary)":\s*"[^"]*\b(?:None|True|False|tuple|dict)\b', described) == []
+    assert "Averages over the month's executions; null while there is none to divide by." in described
+
+
 async def test_what_travels_over_nats_is_described_for_programs(kam: GatewayUnderTest) -> None:
     async with httpx.AsyncClient(base_url=kam.url) as stranger:
         answer = await stranger.get("/schema/asyncapi.json")
