@@ -34,6 +34,7 @@ INSTANCE = f"{WORKER}-{uuid.uuid4().hex}"
 PRIORITIES = ("critical", "high", "normal", "low")
 MOST_DELIVERIES = 20
 ACK_WAIT_SECONDS = 30.0
+NEEDED = {"packet_id", "execution_id", "stage_id", "action", "attempt", "grant", "data_ref", "inline_limit_bytes"}
 REGISTERS_EVERY_SECONDS = 5.0
 
 
@@ -86,8 +87,10 @@ class WordCounter:
             if message.metadata.num_delivered > MOST_DELIVERIES:
                 raise ValueError("it came more than twenty times")
             packet = json.loads(message.data)
-            attempt, grant, execution_id = packet["attempt"], packet["grant"], packet["execution_id"]
-        except (ValueError, TypeError, LookupError) as unreadable:
+            if missing := NEEDED - packet.keys():
+                raise ValueError(f"it has no {', '.join(sorted(missing))}")
+            attempt, grant, execution_id = int(packet["attempt"]), packet["grant"], packet["execution_id"]
+        except (ValueError, TypeError, AttributeError) as unreadable:
             await self._give_up(message, f"{type(unreadable).__name__}: {unreadable}")
             return
         is_first = message.metadata.num_delivered == 1 and execution_id not in self._cancelled

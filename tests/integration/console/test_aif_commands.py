@@ -1,5 +1,6 @@
 """The `aif` command as its users run it: a whole factory in the background, commands beside it, exit codes."""
 
+import asyncio
 import json
 import os
 import re
@@ -13,12 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import nats
 import pytest
 from msgspec import Struct
 
 from aif_console.factory.plan import SERVICES
 from support.kernel_view import is_alive
 from support.own_ports import gateway_port
+from support.waiting import eventually
 
 REPOSITORY = Path(__file__).parents[3]
 SAMPLE = REPOSITORY / "samples" / "sourdough.html"
@@ -187,6 +190,31 @@ def test_the_sample_of_a_worker_that_imports_nothing_of_ours_does_the_stage_of_i
     assert json.loads(short.stdout)["structure"] == {"words": 3}
     assert json.loads(long.stdout)["structure"] == {"words": 2_000}
     assert re.search(r"^word_counter .* count$", live.stdout, re.MULTILINE)
+
+
+def test_the_sample_of_a_worker_puts_a_packet_that_lacks_something_aside_and_goes_on(up: Running) -> None:
+    async def publish(packet: bytes) -> None:
+        connection = await nats.connect((up.data_dir / "nats.url").read_text().strip())
+        await connection.jetstream().publish("aif.work.word_counter.critical", packet)
+        await connection.close()
+
+    def waits() -> bool:
+        return "it has no action" in aif("dead-letters", "list", "--status", "waiting", data_dir=up.data_dir).stdout
+
+    program = [sys.executable, str(REPOSITORY / "samples" / "worker_over_nats.py"), str(up.data_dir)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as worker:
+        try:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "word_counter works\n"
+            asyncio.run(publish(b'{"attempt": 1, "grant": null, "execution_id": "exec_1"}'))
+            asyncio.run(eventually(waits))
+            has_ended = worker.poll() is not None
+        finally:
+            worker.terminate()
+    dismissed = aif("dead-letters", "dismiss", "--all", "--origin", "work", data_dir=up.data_dir)
+
+    assert not has_ended
+    assert (dismissed.returncode, dismissed.stderr) == (0, "")
 
 
 def test_the_sample_over_nats_hears_that_its_order_was_refused_and_the_operator_has_a_dead_letter(
