@@ -17,6 +17,7 @@ OPEN = {
     ("GET", "/metrics"),
     ("GET", "/api/v1/ai/pipelines/health"),
     ("GET", "/schema"),
+    ("GET", "/schema/asyncapi.json"),
     ("GET", "/schema/openapi.json"),
     ("GET", "/schema/{path}"),
 }
