@@ -170,6 +170,12 @@ def test_the_sample_over_nats_hears_the_end_of_its_order(up: Running, tmp_path: 
     assert "WORKFLOW_COMPLETED" in ordered.stdout
 
 
+def until_it_is_known(worker_name: str, up: Running) -> None:
+    deadline = time.monotonic() + END_SECONDS
+    while worker_name not in aif("workers", data_dir=up.data_dir).stdout:
+        assert time.monotonic() < deadline, f"{worker_name} is not known to the factory"
+
+
 def test_the_sample_of_a_worker_that_imports_nothing_of_ours_does_the_stage_of_its_pipeline(up: Running) -> None:
     program = [sys.executable, str(REPOSITORY / "samples" / "worker_over_nats.py"), str(up.data_dir)]
     long_text = "word " * 2_000
@@ -177,6 +183,7 @@ def test_the_sample_of_a_worker_that_imports_nothing_of_ours_does_the_stage_of_i
         try:
             assert worker.stdout is not None
             assert worker.stdout.readline() == "word_counter works\n"
+            until_it_is_known("word_counter", up)
             saved = aif("pipelines", "save", str(REPOSITORY / "samples" / "counted_words.yaml"), data_dir=up.data_dir)
             short = aif(
                 "order", "--pipeline", "counted_words", "--param", "text=How many words?", "--json", data_dir=up.data_dir

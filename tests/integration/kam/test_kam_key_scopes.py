@@ -12,7 +12,6 @@ from integration.kam.gateway_under_test import GatewayUnderTest
 OPEN = {
     ("GET", "/"),
     ("GET", "/docs"),
-    ("GET", "/schema/asyncapi.json"),
     ("GET", "/health"),
     ("GET", "/metrics"),
     ("GET", "/api/v1/ai/pipelines/health"),

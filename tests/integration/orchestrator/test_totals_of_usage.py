@@ -43,12 +43,6 @@ WHERE execution_id = $1
 READ_AS_IT_STANDS = """
 INSERT INTO unrolled_executions (execution_id, since) VALUES ($1, now() - interval '1 hour') ON CONFLICT DO NOTHING
 """
-REFUSE_MANY_AT_ONCE = """
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION 'too many' USING ERRCODE = 'query_canceled'; END $$;
-CREATE TRIGGER refuse_many BEFORE INSERT ON usage_of_executions
-    FOR EACH ROW WHEN (NEW.executions > 2 AND NOT NEW.is_sum) EXECUTE FUNCTION refuse();
-"""
 ENDED_AT_ONCE = """
 INSERT INTO executions (execution_id, client_id, template, template_version, status, created_at, ended_at, searched)
 VALUES ($1, 'acme', 'line', '1.0.0', 'completed', now() - make_interval(mins => $2), now(), '')
@@ -169,9 +163,6 @@ class Factory:
         await self.rolling.roll()
         executions = ExecutionStore(load_queries("aif_orchestrator.store"))
         await Retention(database=self.database, executions=executions, keep_days=90).delete_old()
-
-    async def has_rolled_up_everything(self) -> bool:
-        return await self.count("executions WHERE created_at > (SELECT rolled_until FROM usage_mark)") == 0
 
     async def runs(self, statement: str, *values: object) -> None:
         async with self.database.connection() as connection:
@@ -420,19 +411,6 @@ async def test_what_is_rolled_up_is_not_read_again(factory: Factory) -> None:
     assert [row["deliverables"] for row in rolled["executions of acme"]] == [2]
     assert [row["deliverables"] for row in unrolled["executions of acme"]] == [0]
     assert [row["attempts"] for row in rolled["attempts of acme"]] == [2]
-
-
-async def test_when_it_was_too_much_at_once_less_is_rolled_up_the_next_time(factory: Factory) -> None:
-    for number in range(8):
-        await factory.runs(ENDED_AT_ONCE, f"exec_{number}", number)
-    await factory.runs(REFUSE_MANY_AT_ONCE)
-    pace = Pace(every_seconds=0.01, least_age_seconds=0, at_once=8, pause_seconds=0)
-    rolling = asyncio.create_task(UsageRolling(database=factory.database, usage=factory.usage, pace=pace).run())
-
-    await eventually(factory.has_rolled_up_everything)
-    rolling.cancel()
-
-    assert await factory.is_exact()
 
 
 async def test_of_each_day_one_row_of_a_kind_is_left_however_often_it_was_rolled_up(factory: Factory) -> None:

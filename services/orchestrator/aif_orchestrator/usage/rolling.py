@@ -31,7 +31,6 @@ log = structlog.get_logger()
 
 
 class Pace(Struct, frozen=True, kw_only=True):
-    every_seconds: float = EVERY_SECONDS
     least_age_seconds: float = LEAST_AGE_SECONDS
     at_once: int = AT_ONCE
     pause_seconds: float = PAUSE_SECONDS
@@ -48,7 +47,7 @@ class UsageRolling:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.sleep(self._pace.every_seconds)
+            await asyncio.sleep(EVERY_SECONDS)
             try:
                 await self.roll()
             except DatabaseUnavailable as failure:
